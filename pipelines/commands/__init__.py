@@ -1,0 +1,1 @@
+"""The commands of `understudy`, one file each; `pipelines/cli.py` puts them together."""

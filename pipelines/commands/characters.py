@@ -1,0 +1,86 @@
+"""`understudy character check | import | export`: character folders in and out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage, bundled_slugs, character_folder
+
+if TYPE_CHECKING:
+    from pipelines.core.problems import Problem
+
+KINDS = (".png", ".json", ".charx", ".zip")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    """Put the three commands on the command line."""
+    group = commands.add_parser("character", help="check, import or export a character").add_subparsers(
+        dest="character_command", required=True, metavar="check|import|export"
+    )
+    check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
+    check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
+    check.set_defaults(run=run_check)
+    bring = group.add_parser("import", parents=[shared], help="a card, chat log or RoleScape-20 folder into a folder")
+    bring.add_argument("file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, or a RoleScape-20 folder")
+    bring.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
+    bring.set_defaults(run=run_import)
+    export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
+    export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
+    export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
+    export.set_defaults(run=run_export)
+
+
+def run_check(arguments: argparse.Namespace) -> Answer:
+    """Print the problems; exit status 0 only when there are none."""
+    from pipelines.core.checks import check_report
+
+    report: dict[str, Any] = check_report(character_folder(arguments.folder))
+    for problem in report["problems"]:
+        kind = "" if problem["severity"] == "error" else " (only a hint)"
+        print(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
+    print("Ready to be trained." if report["ok"] else "Not ready to be trained.")
+    return report, 0 if report["ok"] else 1
+
+
+def run_import(arguments: argparse.Namespace) -> Answer:
+    """Write a new character folder from a file of another program."""
+    from pipelines.core.imports import import_file
+
+    if not arguments.file.exists():
+        raise CommandFailed(f"{arguments.file} does not exist")
+    notes = import_file(arguments.file, arguments.folder)
+    _print_notes(notes)
+    print(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
+    return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
+
+
+def run_export(arguments: argparse.Namespace) -> Answer:
+    """Write a card from a run's or folder's character; a CHARX or zip of a run carries its best adapter."""
+    from pipelines.core.cards import export_card
+    from pipelines.core.runs import CHARACTER_FOLDER, checkpoint_folder, read_json
+
+    if arguments.file.suffix.lower() not in KINDS:
+        raise WrongUsage(f"{arguments.file}: the name must end in one of {', '.join(KINDS)}")
+    folder, adapter = Path(arguments.source).expanduser(), None
+    if (folder / CHARACTER_FOLDER).is_dir():
+        if (folder / "result.json").is_file() and arguments.file.suffix.lower() in (".charx", ".zip"):
+            adapter = checkpoint_folder(folder, read_json(folder / "result.json")["best"])
+        folder = folder / CHARACTER_FOLDER
+    else:
+        folder = character_folder(arguments.source)
+    notes = export_card(folder, arguments.file, adapter)
+    _print_notes(notes)
+    print(f"Wrote {arguments.file}.")
+    return {
+        "file": str(arguments.file),
+        "adapter": adapter.name if adapter else None,
+        "notes": [note.to_json() for note in notes],
+    }, 0
+
+
+def _print_notes(notes: Iterable[Problem]) -> None:
+    for note in notes:
+        print(f"{note.field}: {note.message} {note.mend}")

@@ -1,0 +1,137 @@
+"""`understudy doctor`: what is missing on this machine, and the command that mends it.
+
+    understudy doctor           look only
+    understudy doctor --fetch   also fetch the starter's language expert into the cache
+
+Exit status 1 when something that training needs is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipelines.commands.terminal import Answer, bundled_slugs
+from pipelines.core.settings import Settings
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
+MEMORY_GIB = 4
+"""Training the starter was measured to stay below this."""
+DISK_GIB = 3
+"""Cache (about 1 GiB) and a few runs."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    """The command, or what to do; empty when ok."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    """Put the command on the command line."""
+    command = commands.add_parser("doctor", parents=[shared], help="what is missing here, and what mends it")
+    command.add_argument("--fetch", action="store_true", help="fetch the language expert when it is missing")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Look at everything, print it, and answer 0 only when all is well."""
+    settings = Settings.from_environment()
+    if arguments.fetch:
+        from pipelines.models.starter.language import language_folder
+
+        language_folder(settings.cache_folder)
+    findings = [
+        _python(),
+        *(_library(name) for name in LIBRARIES),
+        _device(),
+        _memory(),
+        _disk(settings.home),
+        _language(settings.cache_folder),
+        _starter(),
+        _bundled(),
+        _expansion(settings),
+    ]
+    for finding in findings:
+        print(f"{'ok ' if finding.ok else 'MEND'.ljust(3)} {finding.name}: {finding.found}")
+        if finding.mend:
+            print(f"      {finding.mend}")
+    ok = all(finding.ok for finding in findings)
+    return {"ok": ok, "findings": [asdict(finding) for finding in findings]}, 0 if ok else 1
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    return Finding("python", good, platform.python_version(), "" if good else "install Python 3.11 or newer")
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, "not installed", "make setup")
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError:
+        return Finding("device", False, "unknown without torch", "make setup")
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if torch.cuda.is_available():
+        return Finding("device", True, f"{torch.cuda.get_device_name(0)} and {cores} cores")
+    return Finding("device", True, f"{cores} cores, no GPU (the starter needs none)")
+
+
+def _memory() -> Finding:
+    # No sysconf on Windows; the starter is developed for Linux and macOS.
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    good = total >= MEMORY_GIB
+    return Finding("memory", good, f"{total:.1f} GiB", "" if good else f"{MEMORY_GIB} GiB are needed: close programs")
+
+
+def _disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    good = free >= DISK_GIB
+    mend = f"free {DISK_GIB} GiB, or point UNDERSTUDY_HOME at another disk"
+    return Finding("disk", good, f"{free:.1f} GiB free for {home}", "" if good else mend)
+
+
+def _language(cache: Path) -> Finding:
+    folder = cache / "language-smollm2-135m"  # made by models/starter/language.py
+    if (folder / "model.safetensors").is_file():
+        return Finding("language expert", True, str(folder))
+    return Finding("language expert", False, "not in the cache", "understudy doctor --fetch")
+
+
+def _starter() -> Finding:
+    weights = Path(__file__).resolve().parent.parent / "models" / "starter" / "weights"
+    files = sorted(weights.rglob("*.safetensors"))
+    size = sum(path.stat().st_size for path in files) / 2**20
+    if files:
+        return Finding("starter weights", True, f"{len(files)} files, {size:.0f} MiB")
+    return Finding("starter weights", False, "missing from this copy of the repository", "git checkout -- pipelines")
+
+
+def _bundled() -> Finding:
+    slugs = bundled_slugs()
+    mend = "" if slugs else "git checkout -- pipelines"
+    return Finding("bundled characters", bool(slugs), ", ".join(slugs) or "none", mend)
+
+
+def _expansion(settings: Settings) -> Finding:
+    if not settings.expand_url:
+        return Finding("expansion endpoint", True, "not set, nothing is sent anywhere")
+    return Finding("expansion endpoint", True, f"{settings.expand_model} at {settings.expand_url}")

@@ -1,0 +1,84 @@
+"""What every command needs: its two ways to fail, plain words for the stages, and where bundled characters are.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+BUNDLED = Path(__file__).resolve().parent.parent / "core" / "bundled"
+
+STAGE_WORDS = {
+    "prepare": "Getting ready",
+    "sft": "Learning the basics",
+    "grpo": "Practising with feedback",
+    "evaluate": "Checking",
+    "save": "Saving",
+}
+"""What a creator reads for each stage."""
+
+Answer = tuple[dict[str, Any], int]
+"""The JSON object of a command and its exit status."""
+
+
+class CommandFailed(Exception):
+    """A command that cannot do its work; the text is the one-line reason. Exit status 1."""
+
+
+class WrongUsage(Exception):
+    """Arguments that argparse cannot judge by itself. Exit status 2."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason in one line, with the kind of error when its text alone says nothing."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def bundled_slugs() -> list[str]:
+    """Names of the characters that come with the project."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/character.yaml"))
+
+
+def character_folder(given: str) -> Path:
+    """A folder given by path or by the name of a bundled character; CommandFailed says what there is."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return path
+    if given in bundled_slugs():
+        return BUNDLED / given
+    bundled = ", ".join(bundled_slugs()) or "none"
+    raise CommandFailed(f"{given} is neither a character folder nor a bundled character (bundled: {bundled})")
+
+
+def table(rows: list[list[str]]) -> str:
+    """Left-aligned columns; the first row is the heading."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+SCORE_WORDS = {
+    "reply_perplexity": "sounds like them (perplexity, lower is better)",
+    "facts_accuracy": "knows the facts",
+    "likeness": "looks like them",
+    "copying": "copies a training picture (lower is better)",
+    "caption_match": "picture fits the caption",
+    "variety": "variety",
+    "agreement": "picture fits the words",
+    "general_perplexity": "general chat (perplexity, lower is better)",
+    "reward": "reward in practice",
+}
+"""What a creator reads for each score."""
+
+
+def scorecard(checkpoints: list[dict[str, Any]], best: str = "") -> str:
+    """A table, one line a score and one column a checkpoint; the best is starred."""
+    heading = ["", *(item["name"] + (" *" if item["name"] == best else "") for item in checkpoints)]
+    rows = [heading]
+    for key, words in SCORE_WORDS.items():
+        cells = [item["scores"].get(key) for item in checkpoints]
+        if any(cell is not None for cell in cells):
+            rows.append([words, *("-" if cell is None else f"{cell:.3g}" for cell in cells)])
+    return table(rows)

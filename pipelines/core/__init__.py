@@ -1,0 +1,1 @@
+"""The nouns and where they are kept; imports no torch."""

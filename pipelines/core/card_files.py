@@ -1,0 +1,181 @@
+"""The containers of Character Cards: text chunks of a PNG, and zip archives (CHARX), with guards.
+
+`read_chunks` and `put_chunks` know PNG chunks and nothing of cards; `read_archive` and `write_archive` know zip files
+and nothing of cards. Whatever arrives here was made by a stranger: every size is limited before it is
+unpacked, every checksum is compared, and every fault raises `CharacterProblems` naming the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import NoReturn
+
+from pipelines.core.problems import CharacterProblems, Problem
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_FILE_BYTES = 512 * 2**20
+"""Largest card, archive or data file that is opened."""
+MAX_TEXT_BYTES = 64 * 2**20
+"""Largest card text or data file once unpacked; pictures may be inside it."""
+MAX_MEMBERS = 4000
+"""Most files in an archive."""
+MAX_RATIO = 200
+"""Most times a file of an archive may grow; pictures and texts stay below 50, bombs reach 1000."""
+RATIO_FREE_BYTES = 4 * 2**20
+"""Below this size the ratio is not looked at."""
+
+Chunk = tuple[bytes, bytes]
+"""Type and data of one PNG chunk."""
+
+
+def refuse(file: str, message: str, mend: str) -> NoReturn:
+    """Raise `CharacterProblems` with one problem about the file; `message` goes on after the file's name."""
+    raise CharacterProblems([Problem(file, f"{file} {message}.", mend)])
+
+
+def chunks_of(data: bytes, file: str) -> Iterator[Chunk]:
+    """Type and data of every chunk of a PNG, in order; checksums of text chunks are compared.
+
+    Raises:
+        CharacterProblems: not a PNG, cut short, or a damaged text chunk.
+    """
+    if not data.startswith(PNG_SIGNATURE):
+        refuse(file, "is not a PNG picture", "Save it again as PNG, or send the JSON file of the card.")
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length  # of the data; the 4 bytes after it are its checksum
+        if end + 4 > len(data):
+            break
+        body = data[position + 8 : end]
+        if kind.endswith(b"Xt") and zlib.crc32(kind + body) != struct.unpack_from(">I", data, end)[0]:
+            refuse(file, "is damaged: the text inside the picture does not match its checksum",
+                   "Download it again; if it stays so, ask for the JSON file of the card.")
+        yield kind, body
+        position = end + 4
+        if kind == b"IEND":
+            return
+    refuse(file, "is damaged: the picture is cut short", "Download it again, or send the JSON file of the card.")
+
+
+def read_chunks(data: bytes, file: str) -> dict[str, bytes]:
+    """Text chunks of a PNG (tEXt, zTXt, iTXt): keyword in lower case -> decoded text as bytes.
+
+    Of equal keywords the first one counts, as in SillyTavern.
+    """
+    texts: dict[str, bytes] = {}
+    for kind, body in chunks_of(data, file):
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            keyword, text = _text(kind, body, file)
+            texts.setdefault(keyword, text)
+    return texts
+
+
+def _text(kind: bytes, body: bytes, file: str) -> tuple[str, bytes]:
+    """Keyword (lower case) and text of one text chunk."""
+    keyword, _, rest = body.partition(b"\0")
+    packed = kind == b"zTXt"
+    if kind == b"zTXt":
+        rest = rest[1:]  # compression method, always 0
+    elif kind == b"iTXt":
+        packed = rest[:1] == b"\x01"
+        rest = rest[2:].split(b"\0", 2)[-1]  # after flag and method: language, translated keyword, text
+    return keyword.decode("latin-1").lower(), _inflated(rest, file) if packed else rest
+
+
+def _inflated(data: bytes, file: str) -> bytes:
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(data, MAX_TEXT_BYTES)
+    except zlib.error:
+        refuse(file, "is damaged: the text inside the picture cannot be unpacked", "Download it again.")
+    if unpacker.unconsumed_tail:
+        refuse(file, f"holds more than {MAX_TEXT_BYTES >> 20} MB of text", "Take the pictures out of the card's text.")
+    return text
+
+
+def decode_base64(text: bytes, file: str, what: str) -> bytes:
+    """The bytes behind base64; white space and missing padding are forgiven, anything else is not."""
+    compact = b"".join(text.split())
+    try:
+        return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
+    except binascii.Error:
+        refuse(file, f"is damaged: {what} is not valid base64", "Download it again, or send the JSON file of the card.")
+
+
+def put_chunks(data: bytes, texts: dict[str, bytes], drop: Callable[[str], bool], file: str) -> bytes:
+    """The PNG with new tEXt chunks (keyword -> text) before its end, and every text chunk that `drop` names left out.
+
+    Pixels are not touched: leaving out what was put in gives the same bytes again.
+    """
+    out = [PNG_SIGNATURE]
+    for kind, body in chunks_of(data, file):
+        keyword = body.partition(b"\0")[0].decode("latin-1").lower()
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and drop(keyword):
+            continue
+        if kind == b"IEND":
+            out += [_chunk(b"tEXt", name.encode("latin-1") + b"\0" + text) for name, text in texts.items()]
+        out.append(_chunk(kind, body))
+    return b"".join(out)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def read_archive(data: bytes, file: str, wanted: Callable[[str], bool]) -> tuple[dict[str, bytes], list[str]]:
+    """Files of a zip archive that `wanted` names (path -> bytes), and the paths of the others.
+
+    Raises:
+        CharacterProblems: damaged, encrypted, too many files, a path that leaves the archive, too large when unpacked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(members, file)
+            chosen = [member for member in members if wanted(member.filename)]
+            if sum(member.file_size for member in chosen) > MAX_FILE_BYTES:
+                refuse(file, f"unpacks to more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
+            # A member that holds more than its header says fails its checksum in zipfile: no size can be forged.
+            files = {member.filename: archive.read(member) for member in chosen}
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error):
+        refuse(file, "is a damaged archive", "Download it again, or pack it again as a plain zip.")
+    except (NotImplementedError, RuntimeError):
+        refuse(file, "is packed in a way that cannot be read", "Pack it again as a plain zip without a password.")
+    return files, [member.filename for member in members if member.filename not in files]
+
+
+def _check_members(members: list[zipfile.ZipInfo], file: str) -> None:
+    if len(members) > MAX_MEMBERS:
+        refuse(file, f"holds more than {MAX_MEMBERS} files", "Leave out what is not needed.")
+    for member in members:
+        parts = PurePosixPath(member.filename).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in member.filename or ":" in parts[0]:
+            refuse(file, f"holds an unsafe path ({member.filename[:80]!r})", "Pack it again from its folder.")
+        if member.flag_bits & 0x1:
+            refuse(file, "is encrypted", "Save it again without a password.")
+        grown = member.file_size > MAX_RATIO * max(member.compress_size, 1)
+        if member.file_size > RATIO_FREE_BYTES and grown:
+            refuse(file, f"holds a file that unpacks to {member.file_size >> 20} MB from almost nothing "
+                         f"({member.filename[:80]!r})", "Pack it again without that file.")
+
+
+def write_archive(files: dict[str, bytes]) -> bytes:
+    """A zip archive of path -> bytes; equal files give equal bytes, whatever the day."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            member = zipfile.ZipInfo(path)  # dated 1980 for equal bytes
+            if path.endswith((".json", ".yaml", ".md")):  # pictures and weights do not shrink
+                member.compress_type = zipfile.ZIP_DEFLATED
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, data)
+    return buffer.getvalue()

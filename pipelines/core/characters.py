@@ -1,0 +1,149 @@
+"""The character: what a creator writes down, and the folder it is kept in.
+
+A character folder holds `character.yaml` and `images/`; a held-out split, which training never
+sees, lies beside them as `test.yaml` and `test_images/`. The same `Message` travels from the form
+to the loss, the reward and the chat. Equal content means equal value: no ids and no storage keys here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "character"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words inside a message."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside a message."""
+
+    image: str
+    """File name of one of the character's images, or an object key."""
+
+
+Part = Text | Picture
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    A character's turn may carry a scene (what its picture shows, in words) and one picture,
+    always after the words.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+    scene: str = ""
+
+    @property
+    def text(self) -> str:
+        """All words of the message, pictures left out."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """File names or keys of the pictures, in order."""
+        return tuple(part.image for part in self.parts if isinstance(part, Picture))
+
+
+Interaction = tuple[Message, ...]
+"""A conversation: user and character in turn, ending with the character."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something the character knows about itself, as a question and its short answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class CharacterImage:
+    """One uploaded picture and what varies in it (never what stays the same)."""
+
+    file: str
+    """File name inside `images/`."""
+    expression: str = ""
+    """The face: "laughing", "sad"."""
+    clothes: str = ""
+    """What is worn: "a red hoodie"."""
+    place: str = ""
+    """Where: "on the beach"."""
+    pose: str = ""
+    """How the picture is framed or the body held: "close-up", "waving"."""
+    caption: str = ""
+    """The creator's own words; when empty the four fields above are joined."""
+
+    @property
+    def description(self) -> str:
+        """The caption in words, from the creator or from the fields."""
+        if self.caption:
+            return self.caption
+        worn = f"wearing {self.clothes}" if self.clothes else ""
+        return ", ".join(item for item in (self.expression, self.pose, worn, self.place) if item)
+
+
+@dataclass(frozen=True)
+class Consent:
+    """The creator's statement that they may use these pictures."""
+
+    statement: str = ""
+    given_by: str = ""
+    given_at: str = ""
+    """UTC, ISO 8601."""
+    image_sha256: tuple[str, ...] = ()
+    """Hashes of the pictures that the statement covers."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A multiple-choice question of the held-out split."""
+
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    """Index into `options`."""
+
+
+@dataclass(frozen=True)
+class Character:
+    """Everything a creator has told us about one character."""
+
+    name: str
+    persona: str
+    """Who they are."""
+    style: str = ""
+    """How they speak."""
+    appearance: str = ""
+    """What never changes in their looks."""
+    greeting: str = ""
+    scenario: str = ""
+    facts: tuple[Fact, ...] = ()
+    images: tuple[CharacterImage, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    consent: Consent = field(default_factory=Consent)
+    licence: str = ""
+    """SPDX name or plain words; covers text and pictures."""
+    extensions: dict[str, object] = field(default_factory=dict, hash=False)
+    """Unknown keys of an imported card, kept for export."""
+
+
+@dataclass(frozen=True)
+class TestSplit:
+    """What the scorecard is measured on; never trained on."""
+
+    __test__ = False  # not a pytest class
+
+    dialogues: tuple[Interaction, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    images: tuple[CharacterImage, ...] = ()
+    """Files inside `test_images/`."""

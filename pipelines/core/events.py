@@ -1,0 +1,46 @@
+"""Events: the one way a run speaks. Durable and replayable, one JSON object a line in `events.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["prepare", "sft", "grpo", "evaluate", "save"]
+STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened in a run."""
+
+    stage: Stage
+    step: int = 0
+    total: int = 0
+    metrics: dict[str, float] = field(default_factory=dict, hash=False)
+    note: str = ""
+    artifacts: tuple[str, ...] = ()
+    """Paths relative to the run folder."""
+    job: str = ""
+    sequence: int = 0
+    time: str = ""
+    """UTC, ISO 8601; filled in by whoever records the event, like `job` and `sequence`."""
+
+    def to_line(self) -> str:
+        """The event as one line of JSON, newline included."""
+        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Event:
+        """The inverse of `to_line`."""
+        data: dict[str, Any] = json.loads(line)
+        return cls(**{**data, "artifacts": tuple(data["artifacts"])})
+
+
+Report = Callable[[Event], None]
+"""The one outlet of a pipeline. It raises `Stopped` to cancel the run."""
+
+
+class Stopped(Exception):
+    """Raised by a report when the run must stop; everything complete so far is kept."""

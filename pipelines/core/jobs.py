@@ -1,0 +1,100 @@
+"""The recipe: everything a training run may be told, derived from one dial.
+
+`Recipe.for_effort("starter", "quick")` is what the studio and the command line call; every field may be
+overridden there. Contradictions raise when a recipe is built, naming both fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Effort = Literal["quick", "standard", "thorough"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one run."""
+
+    base: str = "starter"
+    """Preset name of the base model."""
+    effort: Effort = "quick"
+    """The creator's dial; only a label here, the numbers below count."""
+    seed: int = 0
+    """Seed of data order, LoRA initialisation and sampling."""
+    lora_rank: int = 16
+    """Rank of the LoRA matrices, on language and picture linears alike."""
+    lora_alpha: int = 32
+    """LoRA scale is alpha / rank."""
+    sft_steps: int = 60
+    """Optimiser steps of Unified-SFT."""
+    sft_learning_rate: float = 1e-3
+    """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
+    sft_step_tokens: int = 2048
+    """Text positions in one packed row (prefix included); one row is one optimiser step."""
+    sft_step_pictures: int = 6
+    """Most pictures in one packed row."""
+    sft_save_every: int = 30
+    """Steps between checkpoints."""
+    task_shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "dialogue": 0.45, "reply_picture": 0.2, "caption_picture": 0.15, "fact": 0.15, "picture_question": 0.05,
+        }
+    )
+    """Share of supervised samples drawn from each task (paper: 20000:1 pictures to words)."""
+    grpo_steps: int = 8
+    """Optimiser steps of Character-GRPO; 0 skips the stage."""
+    grpo_learning_rate: float = 1e-4
+    """Constant rate, AdamW."""
+    grpo_prompts: int = 2
+    """Different prompts in one step."""
+    grpo_group: int = 6
+    """Replies sampled for each prompt (the paper: 8)."""
+    grpo_beta: float = 0.02
+    """Weight of the KL term to the model before this stage."""
+    grpo_save_every: int = 4
+    """Steps between checkpoints."""
+    reward_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "picture_answers": 0.25, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.25,
+        }
+    )
+    """Weights of the reward parts, after each is normalised inside its group."""
+    reply_tokens: int = 96
+    """Most text tokens in a sampled reply, scene included."""
+    temperature: float = 0.8
+    """Sampling temperature of words in practice."""
+    top_p: float = 0.95
+    """Nucleus of words in practice."""
+    picture_guidance: float = 2.0
+    """Classifier-free guidance when pictures are drawn for people; practice draws without (1.0)."""
+
+    def __post_init__(self) -> None:
+        # Steps and sizes that cannot be run are refused here, before a GPU is asked for.
+        if self.grpo_steps and self.grpo_group < 2:
+            raise ValueError("grpo_group must be at least 2 when grpo_steps is above 0: a group of one has no advantage")
+        if self.sft_steps == 0 and self.grpo_steps == 0:
+            raise ValueError("sft_steps and grpo_steps are both 0: there is nothing to train")
+        if self.sft_save_every < 1 or self.grpo_save_every < 1:
+            raise ValueError("sft_save_every and grpo_save_every must be at least 1")
+
+    @classmethod
+    def for_effort(cls, base: str, effort: Effort, **overrides: Any) -> Recipe:
+        """The recipe of one dial position; `overrides` are field names of this class."""
+        tables: dict[str, dict[str, int]] = {
+            "quick": dict(sft_steps=60, sft_save_every=30, grpo_steps=8, grpo_save_every=4),
+            "standard": dict(sft_steps=240, sft_save_every=60, grpo_steps=40, grpo_save_every=10, grpo_group=8),
+            "thorough": dict(sft_steps=600, sft_save_every=100, grpo_steps=120, grpo_save_every=20, grpo_group=8),
+        }
+        if effort not in tables:
+            raise ValueError(f"effort {effort!r} is not one of {', '.join(tables)}")
+        return cls(base=base, effort=effort, **{**tables[effort], **overrides})
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for `run.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Recipe:
+        """The inverse of `to_json`; an unknown key raises TypeError."""
+        return cls(**data)

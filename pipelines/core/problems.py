@@ -1,0 +1,92 @@
+"""Problems: what is wrong with something a creator gave us, and how to mend it.
+
+Readers and checks collect every problem before they speak, so a creator mends all of them in one go.
+Texts are in the creator's words: they name the file or field, say what is wrong, and `mend` says what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or could be better."""
+
+    field: str
+    """Where: `persona`, `facts[2].answer` (counted from 0), `images/03.png`, `test.yaml: choices[0].answer`."""
+    message: str
+    """What is wrong; conversations, turns and facts are counted from 1 here."""
+    mend: str
+    """What to do about it."""
+    severity: Severity = "error"
+    """An error keeps the character from being trained; a warning does not."""
+
+    def to_json(self) -> dict[str, str]:
+        """`{"field", "message", "mend", "severity"}`."""
+        return {"field": self.field, "message": self.message, "mend": self.mend, "severity": self.severity}
+
+
+class CharacterProblems(Exception):
+    """What was given cannot be used; `problems` lists everything found, warnings too."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(f"{item.field}: {item.message} {item.mend}" for item in self.problems))
+
+
+def errors(problems: Iterable[Problem]) -> list[Problem]:
+    """Only the problems that keep a character from being trained."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` was probably meant to be; "" when none is near."""
+    return _nearest(word[:200], tuple(known))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    # Cached: a slip in an entry's name is usually made in every entry of a long list.
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower().strip(), list(names), n=1, cutoff=0.6)
+    return names[found[0]] if found else ""
+
+
+def nearest_file(name: str, files: Iterable[str]) -> str:
+    """The file that `name` was probably meant to be: another case, ending or count of zeros, or a slip in a long name.
+
+    "" when none is near: 9.png is not a slip for 5.png.
+    """
+    def stem(file: str) -> str:
+        bare = file.lower().rpartition(".")[0] or file.lower()
+        return bare.lstrip("0").replace(" ", "_") or "0"
+
+    names = list(files)
+    same = [file for file in names if stem(file) == stem(name)]
+    if same:
+        return same[0]
+    return nearest(name, [file for file in names if len(stem(file)) > 3])
+
+
+def unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, prefix: str = "") -> list[Problem]:
+    """A warning for each key that nothing reads, with the nearest known key.
+
+    `where` names the place in words ("fact 3"); `prefix` is put before the key to make the field.
+    """
+    names = list(known)
+    found = []
+    for key in keys:
+        if key in names:
+            continue
+        guess = nearest(key, names)
+        mend = f"Did you mean {guess!r}? Rename it" if guess else f"Known here: {', '.join(names)}. Rename it"
+        message = f"{where} has an entry {key[:60]!r} that nothing reads, so it is left out."
+        found.append(Problem(f"{prefix}{key[:60]}", message, f"{mend}, or take it out.", "warning"))
+    return found

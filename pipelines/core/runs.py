@@ -1,0 +1,127 @@
+"""The run folder: names, what counts as complete, and how files get there without being half written.
+
+    RUN/run.json       recipe, character snapshot, versions        RUN/character/   the character folder, copied
+    RUN/events.jsonl   one event a line                            RUN/result.json  written last
+    RUN/checkpoints/base, sft-000060, grpo-000008, each with scores.json and samples/*.png
+
+A checkpoint folder appears under its name only when everything in it is written: a stage writes to
+`partial_folder(...)` and calls `finish_checkpoint`. `base` has scores and samples but no adapter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipelines.core.events import Event
+
+BASE = "base"
+"""Name of the checkpoint that is the model before training."""
+CHARACTER_FOLDER = "character"
+CHECKPOINTS = "checkpoints"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_NAME = re.compile(r"(sft|grpo)-(\d{6})")
+
+
+class RunError(Exception):
+    """A run folder that cannot be used; the text names the folder or file and the mend."""
+
+
+def checkpoint_name(stage: str, step: int) -> str:
+    """The folder name of a checkpoint: `sft-000060`."""
+    return f"{stage}-{step:06d}"
+
+
+def stage_and_step(name: str) -> tuple[str, int]:
+    """The inverse of `checkpoint_name`; ("base", 0) for the base. ValueError for any other name."""
+    if name == BASE:
+        return BASE, 0
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is not a checkpoint name such as base, sft-000060 or grpo-000008")
+    return match[1], int(match[2])
+
+
+def checkpoint_folder(run_dir: Path, name: str) -> Path:
+    """Where the checkpoint of that name is or will be."""
+    return run_dir / CHECKPOINTS / name
+
+
+def partial_folder(run_dir: Path, stage: str, step: int) -> Path:
+    """A fresh empty folder to write a checkpoint into; remains of an earlier attempt are removed."""
+    folder = checkpoint_folder(run_dir, f".partial-{checkpoint_name(stage, step)}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def finish_checkpoint(run_dir: Path, stage: str, step: int) -> Path:
+    """Give a written partial folder its name, in one rename; a checkpoint of the same name is replaced."""
+    final = checkpoint_folder(run_dir, checkpoint_name(stage, step))
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(checkpoint_folder(run_dir, f".partial-{checkpoint_name(stage, step)}"), final)
+    return final
+
+
+def adapters(run_dir: Path, stage: str = "") -> list[str]:
+    """Names of complete checkpoints that have an adapter, oldest first (sft before grpo), of one stage or all."""
+    root = run_dir / CHECKPOINTS
+    names = [folder.name for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    found = [
+        name
+        for name in names
+        if _NAME.fullmatch(name)
+        and name.startswith(stage)
+        and all((root / name / file).is_file() for file in ADAPTER_FILES)
+    ]
+    return sorted(found, key=lambda name: (name.startswith("grpo"), name))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object; RunError naming the file when it is missing or damaged."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `understudy train`?") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); restore it or train again into a new folder") from error
+    if not isinstance(data, dict):
+        raise RunError(f"{path} does not hold a JSON object; restore it or train again into a new folder")
+    return data
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write so that a reader or a crash sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(data, file, ensure_ascii=False, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def read_events(run_dir: Path) -> list[Event]:
+    """All whole lines of `events.jsonl`; a last line cut off by a crash is left out."""
+    path = run_dir / "events.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [Event.from_line(line) for line in lines[:-1] if line]
+
+
+def mend_events(run_dir: Path) -> int:
+    """Cut off a half-written last line, so that appending is safe; returns how many events remain."""
+    path = run_dir / "events.jsonl"
+    if path.is_file():
+        text = path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            path.write_bytes(whole)
+    return len(read_events(run_dir))

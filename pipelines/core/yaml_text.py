@@ -1,0 +1,179 @@
+"""YAML of a creator, read with guards and written for people.
+
+Every plain word is read as text: `answer: no` is "no" and `name: 007` is "007", never a truth value or a number.
+Anchors, aliases (the "billion laughs" trick), tags, deep nesting, doubled keys and big files are refused
+with a line number. Nothing here ever builds an object from a tag.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, NoReturn
+
+import yaml
+
+from pipelines.core.problems import CharacterProblems, Problem
+
+MAX_YAML_BYTES = 2 * 1024 * 1024
+"""Largest yaml file read or written; a character of 1,000 conversations is about 0.5 MiB."""
+MAX_ITEMS = 60_000
+"""Most keys, texts, lists and groups in one file; a character of 1,000 conversations has about 40,000."""
+MAX_DEPTH = 40
+"""Deepest nesting of lists and entries; imported cards' extensions stay below 15."""
+
+# libyaml's parser is ten times as fast; the pure one reads the same language.
+_Loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+# What PyYAML's safe constructor raises on values it recognises but cannot build (a 13th month, an empty number).
+_BUILD_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+class _WordsLoader(_Loader):  # type: ignore[misc]
+    """Resolves nothing but null: every other plain scalar stays the text that was typed."""
+
+
+_WordsLoader.yaml_implicit_resolvers = {
+    first: kept
+    for first, rules in _Loader.yaml_implicit_resolvers.items()
+    if (kept := [rule for rule in rules if rule[0] == "tag:yaml.org,2002:null"])
+}
+
+
+class _PeopleDumper(yaml.SafeDumper):
+    """Long texts as blocks, never an alias for a value that is used twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Unicode line breaks are folded by readers unless they are escaped, so such texts are double-quoted.
+    style = '"' if any(mark in text for mark in "\x85\u2028\u2029") else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_PeopleDumper.add_representer(str, _represent_text)
+
+
+def read_yaml(data: bytes, file: str) -> dict[str, Any]:
+    """The entries of a yaml file; words stay text, only `extensions` keeps numbers and truth values.
+
+    Raises CharacterProblems naming `file` when the bytes are too many, not UTF-8, not yaml, not a list of
+    `key: value` entries, or use something of yaml that a character never needs.
+    """
+    if len(data) > MAX_YAML_BYTES:
+        _refuse(file, f"{file} is {len(data) / 2**20:.1f} MiB; at most {MAX_YAML_BYTES >> 20} MiB are read.",
+                "Take out texts that do not belong to the character; pictures go into images/, not into this file.")
+    text = _decode(data, file)
+    try:
+        _guard(text, file)
+        loaded = yaml.load(text, Loader=_WordsLoader)  # a subclass of the safe loader
+        if isinstance(loaded, dict) and "extensions" in loaded:
+            typed = yaml.load(text, Loader=_Loader)
+            loaded["extensions"] = typed["extensions"]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        typed_line = "\n".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+        message = f"{file} cannot be read{line}: {error.problem or error.context}."
+        _refuse(file, message, _line_mend(str(error.problem), typed_line))
+    except yaml.reader.ReaderError as error:
+        _refuse(file, f"{file} holds a character no text has (at position {error.position}).",
+                "Open it in a text editor, delete the strange character and save as UTF-8.")
+    except _BUILD_ERRORS as error:
+        _refuse(file, f"{file} holds a value that cannot be read: {error}.", "Put the value in quotes.")
+    if loaded is None:
+        _refuse(file, f"{file} is empty.", "Write at least `name:` and `persona:`; see the page on data.")
+    if not isinstance(loaded, dict):
+        _refuse(file, f"{file} is not a list of entries like `name: Mira`.",
+                "Begin each entry at the start of a line with its key, a colon and a space.")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def write_yaml(entries: dict[str, Any], file: str) -> bytes:
+    """UTF-8 yaml of the entries, in their order; read back by `read_yaml` to equal entries.
+
+    Raises CharacterProblems when the result would be refused on reading (too big, too deep).
+    """
+    # 1 << 20: long lines are not folded, so that a turn is one line in a diff.
+    text = yaml.dump(_plain(entries, file, 0), Dumper=_PeopleDumper, sort_keys=False, allow_unicode=True, width=1 << 20)
+    data = text.encode("utf-8")
+    read_yaml(data, file)
+    return data
+
+
+def _refuse(file: str, message: str, mend: str) -> NoReturn:
+    raise CharacterProblems([Problem(file, message, mend)])
+
+
+def _decode(data: bytes, file: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _refuse(file, f"{file} is saved as UTF-16.", "Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8).")
+    try:
+        return data.decode("utf-8-sig")  # drops a byte order mark
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        what = "is not a text file" if b"\x00" in data[:4096] else f"is not UTF-8 text (line {line})"
+        _refuse(file, f"{file} {what}.", "Save it again as plain text with the encoding UTF-8.")
+
+
+def _line_mend(problem: str, line: str) -> str:
+    if "tab" in problem or line.lstrip(" ").startswith("\t"):
+        return "Indent with spaces, not with tabs."
+    if "mapping values are not allowed" in problem:
+        return "A text that holds a colon must stand in quotes: answer: \"It's simple: tea\"."
+    return "Look at that line and the one above: check the indentation, and put texts with : # ' \" in quotes."
+
+
+def _guard(text: str, file: str) -> None:
+    """Walks the parser's events and refuses what a character never needs, before anything is built."""
+    # One frame for each open list or mapping: the keys seen in a mapping (None in a list), whether a key comes next.
+    frames: list[tuple[set[str] | None, bool]] = []
+    items = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            frames.pop()
+            continue
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        items += 1
+        if items > MAX_ITEMS:
+            _refuse(file, f"{file} holds more than {MAX_ITEMS:,} entries; line {line} is where reading stopped.",
+                    "Keep the best conversations and facts, some hundreds are plenty.")
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            _refuse(file, f"{file} uses a yaml shortcut (& or *) at line {line}, which is not read.",
+                    "Write the text out, or put it in quotes if the & or * belongs to it.")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag not in (None, "!"):
+            _refuse(file, f"{file} uses a yaml tag ({event.tag[:40]}) at line {line}, which is not read.",
+                    "Put the text in quotes if the ! belongs to it, otherwise take the tag out.")
+        keys, key_next = frames[-1] if frames else (None, False)
+        if keys is not None:
+            frames[-1] = (keys, not key_next)
+            if key_next and isinstance(event, yaml.ScalarEvent):
+                if event.value in keys:
+                    _refuse(file, f"{file} says {event.value[:60]!r} twice in the same place (line {line}).",
+                            "Keep one of the two, or join their texts.")
+                keys.add(event.value)
+        if isinstance(event, yaml.CollectionStartEvent):
+            frames.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else (None, False))
+            if len(frames) > MAX_DEPTH:
+                _refuse(file, f"{file} is nested more than {MAX_DEPTH} deep at line {line}.",
+                        "Check the indentation and the brackets around that line.")
+
+
+def _plain(value: object, file: str, depth: int) -> Any:
+    """Only what yaml's own types hold: text keys, lists, no half characters (lone surrogates)."""
+    if depth > MAX_DEPTH:
+        _refuse(file, f"{file} would be nested more than {MAX_DEPTH} deep.", "Take the deepest extension out.")
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_plain(str(key), file, depth): _plain(item, file, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, file, depth + 1) for item in value]
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)

@@ -1,0 +1,356 @@
+"""The scorecard: what training changed, measured on the held-out split with fixed prompts and seeds.
+
+`measure` scores one model as it stands; `evaluate_run` does it for a run's checkpoints, the base first, and leaves
+`scores.json` and `samples/` in each. Every model gets the same persona prompt. docs/training.md says how
+each number is made and how the best checkpoint is chosen.
+
+Letters: B rows, T positions, N drawn pictures, R held-out references, S the character's training pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.adapter_card import write_card
+from pipelines.core.characters import Character, Interaction, Message, TestSplit, Text
+from pipelines.core.events import Event, Report
+from pipelines.core.folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.jobs import Recipe
+from pipelines.core.runs import (
+    BASE,
+    CHARACTER_FOLDER,
+    RunError,
+    adapters,
+    checkpoint_folder,
+    read_events,
+    read_json,
+    stage_and_step,
+    write_json,
+)
+from pipelines.models import critic_for
+from pipelines.models.starter.critic import Critic, Sight
+from pipelines.packing import PackedRow, collate, open_picture, shared_prefix
+from pipelines.preview import Sampling, Speakers, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
+from pipelines.render import Rendered, render, reply, system_text, user
+from pipelines.rewards import leave_one_out_distance
+
+ROW_TOKENS = 2048
+"""Ids of one scoring row, prefix included."""
+CAPTIONS, DRAWN_EACH, REPLIES = 5, 2, 4
+"""Held-out captions drawn, pictures of each, and sampled replies."""
+SEED = 20
+"""Seed of everything sampled for the scorecard."""
+NEUTRAL_QUESTION = "Tell me something."
+"""What an answer's own likelihood is measured after, to be taken off."""
+PLAIN_SYSTEM = "You are a helpful assistant."
+GENERAL_LIMIT = 1.05
+"""A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
+COPYING_LIMIT = 0.5
+"""A checkpoint above this draws its training pictures again."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What checkpoints of one run are measured on; read and looked at once."""
+
+    character: Character
+    split: TestSplit
+    references: Sight | None
+    """(R, D) held-out pictures; None when there are none."""
+    trained: Sight | None
+    """(S, D) the character's own pictures."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scores of one model and what they were taken from."""
+
+    scores: dict[str, float]
+    pictures: list[tuple[str, torch.Tensor]]
+    """(label, (3, px, px) in [-1, 1]): the sample sheet."""
+    replies: list[dict[str, str]]
+    """Prompt, text and scene of the sampled replies."""
+
+
+# ---------------------------------------------------------------- words
+
+
+def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model: Any, tokenizer: Any) -> list[Rendered]:
+    """Held-out conversations with the persona prompt; the character's words and end marks are scored.
+
+    Scene lines and pictures are left out: the base model was never told how a scene is written, so they would flatter
+    training.
+    """
+    system = Message("system", (Text(system_text(character)),))
+    rows = []
+    for dialogue in dialogues:
+        turns = [replace(turn, parts=(Text(turn.text),), scene="") for turn in dialogue]
+        rows.append(render((system, *turns), model.shape, tokenizer))
+    return rows
+
+
+def plain_rows(model: Any, tokenizer: Any) -> list[Rendered]:
+    """The bundled plain conversations; the assistant's words are scored."""
+    lines = (Path(__file__).parent / "plain_chat.jsonl").read_text(encoding="utf-8").splitlines()
+    system = Message("system", (Text(PLAIN_SYSTEM),))
+    pairs = [json.loads(line) for line in lines]
+    return [render((system, user(it["user"]), reply(it["assistant"])), model.shape, tokenizer) for it in pairs]
+
+
+def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, int]]:
+    """For each row the summed log-probability of its scored ids and how many they are.
+
+    Rows are packed behind the prefix that all share, so the persona prompt is read once a packed row.
+    """
+    shape, device = model.shape, model.device
+    prefix = shared_prefix(rows, shape)
+    found: list[tuple[float, int]] = []
+    waiting = list(rows)
+    while waiting:
+        used, count = prefix, 0
+        while count < len(waiting) and (count == 0 or used + len(waiting[count].ids) - prefix <= ROW_TOKENS):
+            used += len(waiting[count].ids) - prefix
+            count += 1
+        packed, waiting = waiting[:count], waiting[count:]
+        batch = collate([_packed(packed, prefix)], shape, {})
+        with torch.inference_mode():
+            logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0].double().cpu()  # (T,)
+        segments, scored = batch["segment_ids"][0], batch["labels"][0] != -100  # (T,)
+        for number in range(1, count + 1):
+            own = (segments == number) & scored
+            found.append((float(logps[own].sum()), int(own.sum())))
+    return found
+
+
+def _packed(items: Sequence[Rendered], prefix: int) -> PackedRow:
+    ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
+    for number, item in enumerate(items, start=1):
+        ids = ids + item.ids[prefix:]
+        labels = labels + item.labels[prefix:]
+        segments = segments + [number] * (len(item.ids) - prefix)
+    return PackedRow(ids, labels, segments, (), 0)
+
+
+def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
+    """exp of the mean loss per scored id over all rows together."""
+    total, count = map(sum, zip(*likelihoods, strict=True))
+    return math.exp(-total / count)
+
+
+def facts_accuracy(model: Any, tokenizer: Any, held: HeldOut) -> float:
+    """Share of multiple-choice questions whose right option is the likeliest.
+
+    An option's score is log p(option | question) - log p(option | a neutral question): what the question adds to it.
+    An option does not win by being short, common, or often seen in training.
+    """
+    system = Message("system", (Text(system_text(held.character)),))
+    asked = [(choice.question, option) for choice in held.split.choices for option in choice.options]
+    rows = [
+        render((system, user(question), reply(option)), model.shape, tokenizer)
+        for pair in asked
+        for question, option in (pair, (NEUTRAL_QUESTION, pair[1]))
+    ]
+    sums = [total for total, _ in log_likelihoods(model, rows)]
+    gains = [after - alone for after, alone in zip(sums[::2], sums[1::2], strict=True)]
+    right = start = 0
+    for choice in held.split.choices:
+        own = gains[start : start + len(choice.options)]
+        right += own.index(max(own)) == choice.answer
+        start += len(choice.options)
+    return right / len(held.split.choices)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def look_held_out(folder: Path, character: Character, split: TestSplit, critic: Critic) -> HeldOut:
+    """Look at references and training pictures once."""
+
+    def looked(paths: list[Path]) -> Sight | None:
+        if not paths:
+            return None
+        with torch.inference_mode():
+            return _look(critic, torch.stack([open_picture(path, critic.config.px) for path in paths]))
+
+    references = looked([test_image_path(folder, image.file) for image in split.images])
+    trained = looked([image_path(folder, image.file) for image in character.images])
+    return HeldOut(character, split, references, trained)
+
+
+def _look(critic: Critic, pixels: torch.Tensor) -> Sight:
+    # Pictures may be bf16 on a GPU; the critic is where and what it was loaded as.
+    return critic.look(pixels.to(critic.device, critic.dtype))
+
+
+def whole(sight: Sight) -> torch.Tensor:
+    """(N, 2D) unit features: what a picture shows and who it is, equally."""
+    return torch.cat([sight.caption, sight.identity], 1).float().cpu() / 2**0.5
+
+
+def copying(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
+    """How much nearer drawn pictures come to one training picture than unseen pictures of the character do.
+
+    Features (N, D), (R, D), (S, D) of unit length. 0: no nearer than the references on average; 1: identical copies.
+    """
+    own = float((references @ trained.T).amax(1).mean())
+    nearest = (drawn @ trained.T).amax(1)
+    return float(((nearest - own) / max(1 - own, 1e-6)).clamp(0, 1).mean())
+
+
+def picture_scores(sight: Sight, descriptions: Sequence[str], held: HeldOut, critic: Critic) -> dict[str, float]:
+    """Scores of N = captions x DRAWN_EACH pictures, prompt-major, against the captions and the references."""
+    named = [text for text in descriptions for _ in range(DRAWN_EACH)]
+    group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
+    scores = {
+        "caption_match": float(critic.match(sight, named).mean()),
+        "variety": float(leave_one_out_distance(whole(sight), group).mean()),
+    }
+    if held.references is not None:
+        scores["likeness"] = float(critic.likeness(sight, held.references).mean())
+        if held.trained is not None:
+            scores["copying"] = copying(whole(sight), whole(held.references), whole(held.trained))
+    return scores
+
+
+def agreement(sight: Sight, replies: Sequence[Written], name: str, critic: Critic) -> float:
+    """How well the picture of each reply fits its scene line; a reply without a scene counts 0."""
+    scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
+    matches = critic.match(sight, scenes)
+    return float(sum(float(match) for match, scene in zip(matches, scenes, strict=True) if scene) / len(scenes))
+
+
+# ---------------------------------------------------------------- one model, one run
+
+
+def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling: Sampling) -> Measured:
+    """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
+    scores = {"general_perplexity": perplexity(log_likelihoods(model, plain_rows(model, tokenizer)))}
+    if held.split.dialogues:
+        rows = dialogue_rows(held.character, held.split.dialogues, model, tokenizer)
+        scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))
+    if held.split.choices:
+        scores["facts_accuracy"] = facts_accuracy(model, tokenizer, held)
+    generator = torch.Generator(device=model.device).manual_seed(SEED)
+    pictures: list[tuple[str, torch.Tensor]] = []
+    descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
+    if descriptions:
+        prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
+        drawn = draw(model, prompts, sampling, group=DRAWN_EACH, generator=generator)
+        with torch.inference_mode():
+            scores |= picture_scores(_look(critic, drawn), descriptions, held, critic)
+        pictures += [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
+    openings = [(dialogue[0],) for dialogue in held.split.dialogues[:REPLIES]]
+    openings = [(Message("user", (Text(turn.text),)),) for (turn,) in openings if turn.role == "user"]
+    openings = openings or [(user("Hello! Show me where you are."),)]
+    written = write_replies(model, tokenizer, held.character, openings, sampling, picture="always", generator=generator)
+    drawn = draw(model, [item.picture_prompt or [] for item in written], sampling, generator=generator)
+    with torch.inference_mode():
+        scores["agreement"] = agreement(_look(critic, drawn), written, held.character.name, critic)
+    pictures += [(item.scene, picture) for item, picture in zip(written, drawn, strict=True)]
+    replies = [
+        {"prompt": opening[0].text, "text": item.text, "scene": item.scene}
+        for opening, item in zip(openings, written, strict=True)
+    ]
+    return Measured(scores, pictures, replies)
+
+
+def evaluate_run(
+    run_dir: Path, names: Sequence[str], report: Report, again: bool = False, speakers: Speakers | None = None
+) -> list[dict[str, Any]]:
+    """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
+
+    A checkpoint that has `scores.json` is not measured again unless `again`. Raises RunError for an unknown name.
+    """
+    recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
+    there = [BASE, *adapters(run_dir)]
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise RunError(f"{run_dir} has no checkpoint {', '.join(unknown)}; it has {', '.join(there)}")
+    chosen = [name for name in there if not names or name in names]
+    files = {name: checkpoint_folder(run_dir, name) / "scores.json" for name in chosen}
+    todo = [name for name in chosen if again or not files[name].is_file()]
+    if todo:
+        folder = run_dir / CHARACTER_FOLDER
+        critic = critic_for(recipe.base)
+        held = look_held_out(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
+        speakers = speakers or Speakers(recipe.base)
+    for number, name in enumerate(todo, start=1):
+        assert speakers is not None
+        adapter = checkpoint_folder(run_dir, name)
+        if name != BASE:
+            speakers.add(name, adapter)
+        with speakers.using(name) as model:
+            measured = measure(model, speakers.tokenizer, held, critic, Sampling.of(recipe))
+        stage, step = stage_and_step(name)
+        practised = practice_reward(run_dir, name)
+        scores = measured.scores | ({} if practised is None else {"reward": practised})
+        artifacts = _save_samples(adapter / "samples", measured)
+        entry = {"name": name, "stage": stage, "step": step, "scores": scores}
+        write_json(files[name], entry | {"replies": measured.replies})
+        if name != BASE:
+            write_card(run_dir, entry)
+            speakers.drop(name)
+        relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
+        report(Event("evaluate", number, len(todo), metrics=scores, note=name, artifacts=relative))
+    keys = ("name", "stage", "step", "scores")
+    return [{key: value for key, value in read_json(files[name]).items() if key in keys} for name in chosen]
+
+
+def _save_samples(folder: Path, measured: Measured) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [to_image(picture) for _, picture in measured.pictures]
+    paths = [folder / f"{number:02d}.png" for number in range(1, len(images) + 1)]
+    for image, path in zip(images, paths, strict=True):
+        image.save(path)
+    sheet = folder / "sheet.png"
+    contact_sheet(images, [label for label, _ in measured.pictures]).save(sheet)
+    return [*paths, sheet]
+
+
+def practice_reward(run_dir: Path, name: str) -> float | None:
+    """Mean reward of the practice steps that led from the checkpoint before to this one; None outside practice."""
+    stage, step = stage_and_step(name)
+    if stage != "grpo":
+        return None
+    earlier = [s for s in (stage_and_step(other)[1] for other in adapters(run_dir, "grpo")) if s < step]
+    after = max(earlier, default=0)
+    # A resumed run repeats steps: the last event of a step counts.
+    rewards = {e.step: e.metrics["reward"] for e in read_events(run_dir) if e.stage == "grpo" and "reward" in e.metrics}
+    own = [value for at, value in rewards.items() if after < at <= step]
+    return sum(own) / len(own) if own else None
+
+
+def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
+    """The name of the best trained checkpoint by the rule of docs/training.md.
+
+    Among those within GENERAL_LIMIT of the base's plain-chat perplexity and at most COPYING_LIMIT, the highest
+    `standing`; of equals the later. When none is within both limits, the one with the lowest plain-chat perplexity.
+    """
+    base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
+    trained = [item for item in checkpoints if item["name"] != BASE]
+    if not trained:
+        raise RunError("there is no trained checkpoint to choose from")
+    kept = [
+        item
+        for item in trained
+        if item["scores"]["general_perplexity"] <= GENERAL_LIMIT * base["general_perplexity"]
+        and item["scores"].get("copying", 0.0) <= COPYING_LIMIT
+    ]
+    if not kept:
+        return str(min(trained, key=lambda item: item["scores"]["general_perplexity"])["name"])
+    return str(max(reversed(kept), key=lambda item: standing(item["scores"], base))["name"])
+
+
+def standing(scores: dict[str, float], base: dict[str, float]) -> float:
+    """Mean of what there is of facts, likeness, caption match, agreement, and words (1 - perplexity / the base's)."""
+    parts = [scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "agreement") if key in scores]
+    if "reply_perplexity" in scores and "reply_perplexity" in base:
+        parts.append(max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"]))
+    return sum(parts) / len(parts)

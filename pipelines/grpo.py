@@ -1,0 +1,392 @@
+"""Stage 2, Character-GRPO: the character practises on requests nobody answered, on `trl.GRPOTrainer`.
+
+Legend of suffixes: _P prompts of a step, _G samples of a prompt (the group), _N = P * G samples, prompt-major,
+_K reward parts, _T positions of a row, _C positions of the longest completion.
+
+Read it top to bottom: roll out (words, then a picture's codes, in one id space) -> `pipelines.rewards` -> `credit` ->
+`group_logps` (a prompt and its whole group in one packed row) -> the library's clipped loss, KL, optimiser and resume.
+
+Departures from UniCharacter's stage 2 (arXiv 2605.08129): words are practised as well as pictures, as one sequence;
+plain GRPO (arXiv 2402.03300) on token log-probabilities, since codes are discrete; a LoRA; a KL term to the adapter
+that stage 1 left (the paper: none); no guidance while practising; each part of the reward is normalised inside its
+group before it is weighted (after GDPO, arXiv 2601.05242) and credits only ids that could still change it.
+`docs/rewards.md` has the departures of the rewards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+from trl import GRPOConfig, GRPOTrainer
+
+from pipelines.checkpoints import RunTrainer, card
+from pipelines.core.characters import Character
+from pipelines.core.events import Report
+from pipelines.core.jobs import Recipe
+from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
+from pipelines.data import PracticePrompt, practice_prompts
+from pipelines.models.family import Scores, Shape, UnifiedModel
+from pipelines.models.starter.critic import Critic, Sight
+from pipelines.packing import open_picture
+from pipelines.render import render, split_reply
+from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
+
+
+@dataclass(frozen=True)
+class GrpoResult:
+    """What stage 2 leaves behind."""
+
+    model: PeftModel
+    checkpoints: tuple[str, ...]
+    """Names of the checkpoints written by this call, oldest first."""
+    steps: int
+    """Steps done in all, those before a resume included."""
+    tokens: int
+    """Sampled positions (words and codes) of this call."""
+    seconds: float
+    """Wall clock of this call's training."""
+    rewards: tuple[float, ...]
+    """Mean weighted reward of each step of this call."""
+
+
+@dataclass(frozen=True)
+class Replies:
+    """N sampled replies, prompt-major; each list has N entries."""
+
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    """Words and their stop id; after `boi_id`, all codes of a picture as `text_vocab + code`."""
+    logprobs: list[list[float]]
+    """Of each completion id, under the untempered, unfiltered model."""
+    words: list[str]
+    scene: list[str]
+    sight: list[Sight | None]
+    """The critic's look (D,) at the picture drawn; None without one."""
+    finished: list[bool]
+    """Stopped by itself, not cut off."""
+    group: list[int]
+    """Which prompt of the step."""
+
+
+@torch.no_grad()
+def roll_out(
+    model: UnifiedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    critic: Critic,
+    prompts_P: list[PracticePrompt],
+    size: int,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Replies:
+    """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
+
+    A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
+    """
+    shape = model.shape
+    ids_P = [render(prompt.messages, shape, tokenizer, add_reply=True).ids for prompt in prompts_P]
+    text = model.sample_text(
+        ids_P,
+        group=size,
+        max_new_tokens=recipe.reply_tokens,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        stop_ids=(shape.end_id, shape.boi_id),
+        generator=generator,
+    )
+    ids_N = [ids for ids in ids_P for _ in range(size)]
+    completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
+    sight: list[Sight | None] = [None] * len(completions)
+    drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
+    if drawn:
+        made = model.sample_pictures([ids_N[n] + completions[n] for n in drawn], generator=generator)
+        seen = critic.look(model.decode_pictures(made.codes).float())
+        for m, n in enumerate(drawn):
+            completions[n] += (made.codes[m] + shape.text_vocab).tolist()
+            logps[n] += made.logps[m].tolist()
+            sight[n] = seen[m]
+    replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
+    return Replies(
+        prompt_ids=ids_N,
+        completion_ids=completions,
+        logprobs=logps,
+        words=[words for words, _ in replies],
+        scene=[scene for _, scene in replies],
+        sight=sight,
+        finished=[ids[-1] in (shape.end_id, shape.boi_id) for ids in text.ids],
+        group=[n // size for n in range(len(completions))],
+    )
+
+
+def credit(
+    rewards_NK: torch.Tensor, weights_K: torch.Tensor, group_size: int, words_only_K: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Advantages (N,) for words and (N,) for picture codes.
+
+    Each part is normalised inside its group before it is weighted, so a weight means the same whatever a part's scale;
+    a part without differences in a group adds nothing, and None (NaN here) is left out. Parts that are settled before
+    the picture is drawn only add noise to its codes, so they are left out there. Both are divided by the words'
+    spread over the batch, as in GDPO.
+    """
+    grouped = rewards_NK.view(-1, group_size, rewards_NK.shape[1])  # (P, G, K)
+    known = ~grouped.isnan()
+    count = known.sum(1, keepdim=True)
+    mean = grouped.nansum(1, keepdim=True) / count.clamp(min=1)
+    centred = torch.where(known, grouped - mean, 0.0)
+    deviation = (centred.pow(2).sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
+    scores = torch.where(deviation > 1e-6, centred / (deviation + 1e-4), 0.0).view_as(rewards_NK)  # (N, K)
+    weighted = scores * weights_K
+    words, codes = weighted.sum(1), (weighted * ~words_only_K).sum(1)
+    scale = words.std() + 1e-4
+    return words / scale, codes / scale
+
+
+def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
+    """0..1: each sample's weighted mean over the parts that apply to it (not NaN), averaged over samples."""
+    weights = weights_K * ~rewards_NK.isnan()
+    return float(((rewards_NK.nan_to_num() * weights).sum(1) / weights.sum(1).clamp(min=1e-9)).mean())
+
+
+def group_logps(
+    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, shape: Shape
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies (N, C) of completions, each prompt read once for all its samples.
+
+    score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts flush right, completions flush left,
+    as the library pads them; kept: C. Samples of equal prompts become one packed row: the prompt short of its last
+    id is the shared prefix, and every segment begins with that last id, which predicts the completion's first.
+    """
+    device = input_ids.device
+    rows: dict[tuple[int, ...], list[int]] = {}
+    real = attention_mask.bool()
+    prompts = [tuple(ids[mask].tolist()) for ids, mask in zip(input_ids[:, :-kept], real[:, :-kept], strict=True)]
+    for n, prompt in enumerate(prompts):
+        rows.setdefault(prompt, []).append(n)
+    counts = real[:, -kept:].sum(1).tolist()
+    length = max(len(prompt) - 1 + sum(counts[n] + 1 for n in samples) for prompt, samples in rows.items())
+    ids_RT = torch.full((len(rows), length), shape.pad_id, device=device)
+    labels_RT = torch.full_like(ids_RT, -100)
+    segments_RT = torch.full_like(ids_RT, len(prompts) + 1)  # padding has a segment of its own: 0 would be prefix
+    place_NC = torch.zeros(len(prompts), kept, dtype=torch.long, device=device)  # where each id went, row-major
+    for row, (prompt, samples) in enumerate(rows.items()):
+        at = len(prompt) - 1
+        ids_RT[row, :at] = torch.tensor(prompt[:-1], device=device)
+        segments_RT[row, :at] = 0
+        for segment, n in enumerate(samples, start=1):
+            end = at + 1 + counts[n]
+            ids_RT[row, at] = prompt[-1]
+            ids_RT[row, at + 1 : end] = labels_RT[row, at + 1 : end] = input_ids[n, -kept:][: counts[n]]
+            segments_RT[row, at:end] = segment
+            place_NC[n, : counts[n]] = torch.arange(row * length + at + 1, row * length + end, device=device)
+            at = end
+    padded = segments_RT == len(prompts) + 1
+    scores = score(
+        input_ids=ids_RT, attention_mask=(~padded).long(), labels=labels_RT, segment_ids=segments_RT, entropies=True
+    )
+    mask_NC = real[:, -kept:]
+    logps = scores.logps.flatten()[place_NC] * mask_NC
+    return logps, scores.entropies.flatten()[place_NC] * mask_NC
+
+
+class CharacterTrainer(RunTrainer, GRPOTrainer):
+    """`GRPOTrainer` with our rollout, log-probabilities and credit."""
+
+    stage = "grpo"
+
+    def __init__(
+        self, *, recipe: Recipe, prompts: list[PracticePrompt], critic: Critic, shape: Shape, words_only: torch.Tensor,
+        **kwargs: Any,
+    ) -> None:
+        """`words_only` (K,) bool: which reward parts never credit codes."""
+        super().__init__(rollout_func=self.practise, **kwargs)
+        self.recipe, self.prompts, self.critic, self.shape, self.words_only = recipe, prompts, critic, shape, words_only
+        self.rewards_NK = torch.zeros(0)
+        self.rewards: list[float] = []
+        self.tokens = self.step_tokens = 0
+        self.last_time = time.perf_counter()
+
+    @staticmethod
+    def practise(numbers_N: list[str], trainer: CharacterTrainer) -> dict[str, Any]:
+        """The library's `rollout_func`: each prompt's number comes `grpo_group` times; columns for rewards go out."""
+        size = trainer.recipe.grpo_group
+        prompts_P = [trainer.prompts[int(number)] for number in numbers_N[::size]]
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        # Seeded by step, so that a resumed run samples what an uninterrupted one would.
+        seed = trainer.recipe.seed * 1_000_003 + trainer.state.global_step
+        generator = torch.Generator(policy.device).manual_seed(seed * 1009 + trainer.accelerator.process_index)
+        training = policy.training
+        policy.eval()
+        with trainer.accelerator.autocast():
+            model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
+            replies = roll_out(model, tokenizer, critic, prompts_P, size, trainer.recipe, generator)
+        policy.train(training)
+        trainer.step_tokens = sum(map(len, replies.completion_ids))
+        trainer.tokens += trainer.step_tokens
+        asked = [prompt for prompt in prompts_P for _ in range(size)]
+        return {**vars(replies), "asked": asked}
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Our forward on packed rows; `batch_size` would split groups and is not followed."""
+        with self.accelerator.autocast():
+            logps, entropies = group_logps(model, input_ids, attention_mask, logits_to_keep, self.shape)
+        return logps, entropies if compute_entropy else None, None
+
+    def _calculate_rewards(self, *args: Any) -> torch.Tensor:
+        """The library's (N, K) of all processes, kept for `credit`."""
+        self.rewards_NK = super()._calculate_rewards(*args)
+        return self.rewards_NK
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """The library's batch, its advantages (N,) replaced by ours (N, C)."""
+        output = super()._generate_and_score_completions(inputs)
+        device = self.rewards_NK.device
+        words, codes = credit(
+            self.rewards_NK, self.reward_weights.to(device), self.recipe.grpo_group, self.words_only.to(device)
+        )
+        first = self.accelerator.process_index * len(inputs)
+        mine = slice(first, first + len(inputs))
+        is_code_NC = output["completion_ids"] >= self.shape.text_vocab
+        output["advantages"] = torch.where(is_code_NC, codes[mine, None], words[mine, None])
+        return output
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """One event a step: the reward and its parts as they were before normalisation, KL, entropy, seconds."""
+        super().log(logs, start_time)
+        if "reward" not in logs:
+            return  # the library's summary at the end
+        now = time.perf_counter()
+        seconds, self.last_time = now - self.last_time, now
+        self.rewards.append(mean_reward(self.rewards_NK.cpu(), self.reward_weights))
+        metrics = {key: logs[key] for key in ("loss", "kl", "entropy", "grad_norm") if key in logs}
+        means = [key for key in logs if key.startswith("rewards/") and key.endswith("/mean")]
+        parts = {key.split("/")[1]: logs[key] for key in means}
+        inside = {key: value for key, value in logs.items() if key.startswith("reply/")}
+        known = {key: value for key, value in {**metrics, **parts, **inside}.items() if value is not None}
+        self.tell({"reward": self.rewards[-1], **known, "tokens": self.step_tokens, "seconds": seconds})
+
+
+def grpo_arguments(recipe: Recipe, scratch: Path) -> GRPOConfig:
+    """The library's settings: one update a rollout, AdamW at a constant rate, prompts in order, no outside reports."""
+    per_process = -(-recipe.grpo_prompts // PartialState().num_processes)  # whole groups on every process
+    return GRPOConfig(
+        output_dir=str(scratch),
+        max_steps=recipe.grpo_steps,
+        per_device_train_batch_size=per_process * recipe.grpo_group,
+        num_generations=recipe.grpo_group,
+        steps_per_generation=1,
+        max_completion_length=recipe.reply_tokens,
+        learning_rate=recipe.grpo_learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        beta=recipe.grpo_beta,
+        loss_type="dapo",
+        temperature=1.0,
+        multi_objective_aggregation="normalize_then_sum",
+        shuffle_dataset=False,
+        seed=recipe.seed,
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        save_strategy="steps",
+        save_steps=recipe.grpo_save_every,
+        logging_strategy="steps",
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def run_grpo(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    character: Character,
+    recipe: Recipe,
+    run_dir: Path,
+    critic: Critic,
+    report: Report,
+    resume_from: Path | None = None,
+) -> GrpoResult:
+    """Practise with the adapter that stage 1 left in `model` and save checkpoints under `run_dir`.
+
+    The references are the pictures in `run_dir`/character/images. resume_from: a checkpoint of this stage, which brings
+    its own copy of stage 1's adapter for the KL term (`ref/`). Raises Stopped after saving when `report` does, and
+    whatever a reward raises.
+    """
+    trainer = make_trainer(CharacterTrainer, model, tokenizer, character, recipe, run_dir, critic, report)
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    if recipe.grpo_beta:
+        model.delete_adapter("ref")
+    if trainer.stopped is not None:
+        raise trainer.stopped
+    return GrpoResult(
+        model=model,
+        checkpoints=tuple(trainer.saved),
+        steps=trainer.state.global_step,
+        tokens=trainer.tokens,
+        seconds=time.perf_counter() - started,
+        rewards=tuple(trainer.rewards),
+    )
+
+
+def make_trainer(
+    kind: type[CharacterTrainer],
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    character: Character,
+    recipe: Recipe,
+    run_dir: Path,
+    critic: Critic,
+    report: Report,
+) -> CharacterTrainer:
+    """Everything of a run but the running; `kind` is the trainer's class, the rest as in `run_grpo`."""
+    base = model.get_base_model()
+    if not base.can_generate():
+        base.generation_config = GenerationConfig()  # the library writes the pad id into one, generating or not
+    arguments = grpo_arguments(recipe, run_dir / CHECKPOINTS)
+    per_step = arguments.per_device_train_batch_size * arguments.world_size // recipe.grpo_group
+    # As many prompts as the run will see, in order: step n's prompts do not depend on how it was reached.
+    prompts = practice_prompts(character, recipe.grpo_steps * per_step, recipe.seed)
+    images = run_dir / CHARACTER_FOLDER / "images"
+    pixels = [open_picture(images / image.file, base.shape.picture_px) for image in character.images]
+    weights = recipe.reward_weights
+    if not pixels:  # nobody has seen the character: only its words can be practised
+        pixels = [torch.zeros(3, base.shape.picture_px, base.shape.picture_px)]
+        weights = {name: weight for name, weight in weights.items() if name in WORDS_ONLY}
+    judge = Judge.of(character, critic, torch.stack(pixels).to(critic.device))
+    rewards, arguments.reward_weights = make_rewards(judge, weights)
+    return kind(
+        recipe=recipe,
+        prompts=prompts,
+        critic=critic,
+        shape=base.shape,
+        words_only=torch.tensor([reward.__name__ in WORDS_ONLY for reward in rewards]),
+        run_dir=run_dir,
+        report=report,
+        card=card(character, recipe, "Character-GRPO"),
+        model=model,
+        reward_funcs=rewards,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
+        processing_class=tokenizer,
+    )

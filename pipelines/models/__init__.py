@@ -1,0 +1,49 @@
+"""Base models: a plain dict of presets and the one function that loads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, str] = {
+    "starter": "The embedded default: SmolLM2-135M with a small picture expert, for two CPU cores.",
+    "starter-toy": "The starter's classes at toy size with random weights, for tests.",
+    "janus-toy": "Janus' classes at toy size with random weights, for tests.",
+    "janus-pro-1b": "deepseek-community/Janus-Pro-1B, 384 px, 576 codes; a GPU of 12 GB or more.",
+    "janus-pro-7b": "deepseek-community/Janus-Pro-7B, 384 px, 576 codes; a GPU of 24 GB or more.",
+}
+
+
+def load(preset: str) -> tuple[Any, Any]:
+    """(model, tokenizer) of a preset; ValueError for an unknown name.
+
+    The model keeps the contract of `pipelines.models.family.UnifiedModel`.
+    """
+    # Imported here: a program that only lists the presets needs no torch.
+    if preset == "starter":
+        from pipelines.models.starter.loading import load_starter
+
+        return load_starter()
+    if preset == "starter-toy":
+        from pipelines.models.starter.model import toy_starter
+
+        return toy_starter()
+    if preset == "janus-toy":
+        from pipelines.models.janus import toy_janus
+
+        return toy_janus()
+    if preset in PRESETS:
+        from pipelines.models.janus import load_janus
+
+        return load_janus(preset)
+    raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
+
+
+def critic_for(preset: str) -> Any:
+    """The critic that judges pictures of a preset: a random toy for the toys, else the starter's own."""
+    if preset.endswith("-toy"):
+        from pipelines.models.starter.critic import toy_critic
+
+        return toy_critic()
+    from pipelines.models.starter.loading import load_critic
+
+    return load_critic()

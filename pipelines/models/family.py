@@ -1,0 +1,190 @@
+"""The contract every model family keeps: a causal language model over one id space.
+
+Ids below `text_vocab` are words; ids at or above it are picture codes (`text_vocab + code`). A picture is
+announced by `boi_id` (a text id), takes exactly `picture_tokens` codes, and ends its turn: codes only ever stand
+at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `look_tokens`
+placeholders `look_id` each, filled in order from `pictures`.
+
+Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a prompt, C codes of one picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class Scores(ModelOutput):
+    """What `forward` returns."""
+
+    loss: torch.Tensor | None = None
+    """Mean of -logps over labelled positions, words and codes counted alike; None without labels."""
+    logps: torch.Tensor | None = None
+    """(B, T) log p(input_ids[:, t] | before t) where labels[:, t] != -100, else 0."""
+    entropies: torch.Tensor | None = None
+    """(B, T) entropy of the next-token distribution at the same places, nats; no gradient."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a family that the rest of the code needs."""
+
+    text_vocab: int
+    """Ids below this are words."""
+    codebook: int
+    """How many different picture codes there are."""
+    picture_tokens: int
+    """Codes of one picture."""
+    picture_px: int
+    """Side of a picture in pixels."""
+    look_tokens: int
+    """Placeholders of one looked-at picture."""
+    boi_id: int
+    """Text id that says: a picture follows."""
+    look_id: int
+    """Text id of the placeholder."""
+    end_id: int
+    """Text id that ends a turn."""
+    pad_id: int
+
+
+@dataclass
+class TextSamples:
+    """Sampled words, prompt-major: sample g of prompt p is entry p * G + g."""
+
+    ids: list[list[int]]
+    """New ids only, the stop id included when it was sampled."""
+    logps: list[list[float]]
+    """Log-probability of each id under the untempered, unfiltered model."""
+
+
+@dataclass
+class PictureSamples:
+    """Sampled pictures."""
+
+    codes: torch.Tensor
+    """(N, C) int64 in [0, codebook)."""
+    logps: torch.Tensor
+    """(N, C) float32, under the untempered, unfiltered model without guidance."""
+
+
+class UnifiedModel(Protocol):
+    """One text+image model; both families are `transformers.PreTrainedModel`s as well.
+
+    Class attributes: `language_targets` and `picture_targets`, regular expressions (full match) naming
+    the Linear modules for LoRA, for PEFT's `target_modules`.
+    """
+
+    shape: Shape
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        segment_ids: torch.Tensor | None = None,
+        pictures: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Scores:
+        """Log-probabilities of the labelled ids.
+
+        input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids
+        where supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs
+        many replies behind one shared prefix: 0 is the prefix, 1.. the segments, a token sees the prefix and its
+        own segment, positions restart after the prefix in each segment. pictures (N, 3, px, px) in [-1, 1] fill the
+        look placeholders in reading order.
+        """
+        ...
+
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, px, px) in [-1, 1] to codes (N, C)."""
+        ...
+
+    def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (N, C) to pixels (N, 3, px, px) in [-1, 1]."""
+        ...
+
+    def sample_text(
+        self,
+        prompts: list[list[int]],
+        *,
+        group: int = 1,
+        max_new_tokens: int = 96,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        repetition_penalty: float = 1.0,
+        stop_ids: tuple[int, ...] = (),
+        pictures: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> TextSamples:
+        """Sample `group` continuations of each prompt in one batch; the prompt is read once.
+
+        temperature 0 is greedy. Picture codes can never be sampled here. Stops each sample at any of `stop_ids`.
+        """
+        ...
+
+    def sample_pictures(
+        self,
+        prompts: list[list[int]],
+        *,
+        group: int = 1,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        pictures: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PictureSamples:
+        """Draw `group` pictures after each prompt (which ends in `boi_id`); prompt-major, temperature 0 is greedy.
+
+        guidance g mixes logits as u + g * (c - u); 1.0 runs no second branch.
+        """
+        ...
+
+
+def restart_positions(segment_ids: torch.Tensor) -> torch.Tensor:
+    """Position ids (B, T) for packed rows: each segment goes on where the shared prefix ends."""
+    prefix = (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)  # (B, 1); zeros further right are padding
+    place = torch.arange(segment_ids.shape[1], device=segment_ids.device).expand_as(segment_ids)
+    starts = torch.ones_like(segment_ids, dtype=torch.bool)
+    starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
+    start = torch.where(starts, place, torch.zeros_like(place)).cummax(1).values  # first place of own segment
+    return torch.where(segment_ids == 0, place, place - start + prefix)
+
+
+def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """(B, 1, T, T) bool, True where a query (row) may look: the prefix and its own segment, never ahead."""
+    own = segment_ids[:, :, None] == segment_ids[:, None, :]
+    prefix = (segment_ids == 0)[:, None, :]
+    seen = (own | prefix).tril()
+    if attention_mask is not None:
+        seen = seen & attention_mask.bool()[:, None, :]
+        # A padded query must see something, or softmax gives NaN.
+        seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
+    return seen[:, None]
+
+
+def next_ids(
+    logits: torch.Tensor,
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Choose one id a row from logits (B, V): greedy at temperature 0, else top-k, then nucleus."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits.float() / temperature
+    if top_k:
+        kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < kept, -torch.inf)
+    if top_p < 1:
+        ranked, order = logits.sort(dim=-1, descending=True)
+        mass = ranked.softmax(-1).cumsum(-1)
+        outside = mass - ranked.softmax(-1) >= top_p  # the id that crosses the nucleus is kept
+        outside[:, 0] = False  # and always the likeliest, whatever top_p
+        logits = logits.masked_fill(outside.gather(-1, order.argsort(-1)), -torch.inf)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)

@@ -1,0 +1,351 @@
+"""Janus-Pro behind the one contract: transformers' own class, words and picture codes in one id space.
+
+`JanusModel` adds no weights to `JanusForConditionalGeneration`, so published checkpoints load as they are. Words go
+through the word embedding and `lm_head`, codes through the generation embedding, its aligner and the generation
+head; looked-at pictures enter through SigLIP and the aligner. All pictures are in [-1, 1], Janus' own scale on both
+sides. The contract (shapes, ids, packing) is in `pipelines.models.family`.
+
+Departures from the library: pictures are encoded with the codebook on the unit sphere, as in DeepSeek's original
+(https://github.com/deepseek-ai/Janus, vq_model.py) and as the library itself decodes; and text `generate` of the
+library is closed here, use `sample_text`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from torch import nn
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    JanusConfig,
+    JanusForConditionalGeneration,
+    JanusVisionConfig,
+    JanusVQVAEConfig,
+    LlamaConfig,
+    PreTrainedTokenizerBase,
+)
+
+from pipelines.models import toy
+from pipelines.models.family import (
+    PictureSamples,
+    Scores,
+    Shape,
+    TextSamples,
+    block_mask,
+    next_ids,
+    restart_positions,
+)
+from pipelines.models.reading import Reading, read_prompts, resting
+from pipelines.models.scoring import previous_places, score
+from pipelines.models.writing import write_words
+
+IGNORED = {"use_cache", "num_items_in_batch", "return_dict"}
+"""What trainers pass to every forward and this one has no use for."""
+
+
+class JanusModel(JanusForConditionalGeneration):
+    """Janus as a causal language model over words and picture codes. Kept in eval mode while sampling."""
+
+    language_targets = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj"
+    picture_targets = (
+        r"model\.(generation_head\.(proj_out|vision_head)|(generation_aligner|aligner)\.(fc1|hidden_layers\.\d+))"
+    )
+    """The aligner is how looked-at pictures are seen; plain words never pass through any of these."""
+
+    def __init__(self, config: JanusConfig) -> None:
+        super().__init__(config)
+        # Our forward never runs the inner model as a whole; a fused head (TRL's) would, and knows no codes.
+        self.model.register_forward_pre_hook(_refuse_whole)
+
+    @property
+    def shape(self) -> Shape:
+        """Read from the config; special ids from the generation config, where the published checkpoints keep them.
+
+        Raises ValueError when the checkpoint does not say which id announces a picture.
+        """
+        text, vision, defaults = self.config.text_config, self.config.vision_config, self.generation_config
+        extra = getattr(defaults, "generation_kwargs", None) or {}  # free-form: not every config has the field
+        boi_id = extra.get("boi_token_id", getattr(defaults, "boi_token_id", None))
+        if boi_id is None:
+            raise ValueError("generation_config.json: generation_kwargs.boi_token_id is missing; add the id of the "
+                             "piece that begins an image")
+        end_id = text.eos_token_id if defaults.eos_token_id is None else defaults.eos_token_id
+        pad_id = text.pad_token_id if defaults.pad_token_id is None else defaults.pad_token_id
+        return Shape(
+            text_vocab=text.vocab_size,
+            codebook=self.config.vq_config.num_embeddings,
+            picture_tokens=vision.num_image_tokens,
+            picture_px=vision.image_size,
+            look_tokens=(vision.image_size // vision.patch_size) ** 2,
+            boi_id=boi_id,
+            look_id=self.config.image_token_id,
+            end_id=end_id[0] if isinstance(end_id, list) else end_id,
+            pad_id=pad_id,
+        )
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        segment_ids: torch.Tensor | None = None,
+        pictures: torch.Tensor | None = None,
+        entropies: bool = False,
+        **kwargs: Any,
+    ) -> Scores:
+        """See `UnifiedModel.forward`. Padding may stand on either side. Entropies are zeros unless asked for.
+
+        A labelled id with nothing before it (the first of a row) is not scored. Raises TypeError on arguments
+        it does not know and ValueError when look placeholders and pictures do not fit together.
+        """
+        unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in IGNORED)
+        if unknown:
+            raise TypeError(f"JanusModel.forward does not take {', '.join(unknown)}")
+        if labels is None:
+            labels = torch.full_like(input_ids, -100)
+        hidden = self._hidden(input_ids, attention_mask, segment_ids, pictures)  # (B, T, H)
+        before = previous_places(input_ids, attention_mask, segment_ids)  # (B, T)
+        scored = (labels != -100) & (before >= 0)
+        logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
+        spread = torch.zeros_like(logps)
+        first_code = self.config.text_config.vocab_size
+        heads: list[tuple[nn.Module, torch.Tensor, int]] = [
+            (self.lm_head, scored & (labels < first_code), 0),
+            (self.model.generation_head, scored & (labels >= first_code), first_code),
+        ]
+        for head, wanted, offset in heads:
+            rows, places = torch.nonzero(wanted, as_tuple=True)  # (L,)
+            if len(rows):
+                ids = labels[rows, places] - offset
+                found, spreads = score(head, hidden[rows, before[rows, places]], ids, entropies)
+                logps = logps.index_put((rows, places), found)
+                spread = spread.index_put((rows, places), spreads)
+        return Scores(loss=-logps.sum() / scored.sum().clamp(min=1), logps=logps, entropies=spread)
+
+    def _hidden(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        segment_ids: torch.Tensor | None,
+        pictures: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(B, T, H) last layer of the language model."""
+        mask, places = attention_mask, None
+        if segment_ids is not None:
+            mask, places = block_mask(segment_ids, attention_mask), restart_positions(segment_ids)
+            kind = self.config.text_config._attn_implementation
+            if kind == "eager":  # it adds its mask instead of reading True as "may look"
+                mask = torch.zeros(mask.shape, device=mask.device, dtype=self.dtype).masked_fill(
+                    ~mask, torch.finfo(self.dtype).min
+                )
+            elif kind != "sdpa":
+                raise ValueError(f"packed rows need attn_implementation sdpa or eager, not {kind}")
+        elif attention_mask is not None:
+            places = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        return self.model.language_model(
+            inputs_embeds=self.embed(input_ids, pictures), attention_mask=mask, position_ids=places, use_cache=False
+        ).last_hidden_state
+
+    def embed(self, ids: torch.Tensor, pictures: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, T) ids of the one id space to (B, T, H); look placeholders are filled from `pictures`."""
+        first_code, look_id = self.config.text_config.vocab_size, self.config.image_token_id
+        is_code = ids >= first_code
+        embeds = self.get_input_embeddings()(ids.masked_fill(is_code, look_id))
+        if bool(is_code.any()):
+            codes = self.prepare_embeddings_for_image_generation(ids[is_code] - first_code)  # (L, H)
+            embeds = embeds.masked_scatter(is_code[..., None], codes.to(embeds.dtype))
+        is_look = ids == look_id
+        holes = int(is_look.sum())
+        if pictures is None and not holes:
+            return embeds
+        if pictures is None:
+            raise ValueError("the text has places for looked-at pictures, but no pictures were given")
+        seen = self.model.get_image_features(pictures.to(ids.device), return_dict=True).pooler_output
+        seen = seen.reshape(-1, embeds.shape[-1])
+        if len(seen) != holes:
+            raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {holes}")
+        return embeds.masked_scatter(is_look[..., None], seen.to(embeds.dtype))
+
+    @torch.no_grad()
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, px, px) in [-1, 1] to codes (N, C): the nearest code by angle."""
+        vq = self.model.vqmodel
+        latents = vq.quant_conv(vq.encoder(pixels.to(self.device, vq.quant_conv.weight.dtype)))  # (N, D, s, s)
+        latents = F.normalize(latents.flatten(2).transpose(1, 2).float(), dim=-1)  # (N, C, D)
+        codebook = F.normalize(vq.quantize.embedding.weight.float(), dim=-1)
+        return (latents @ codebook.T).argmax(-1)
+
+    @torch.no_grad()
+    def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (N, C) to float32 pixels (N, 3, px, px); the decoder overshoots a little and is cut to [-1, 1]."""
+        return self.model.vqmodel.decode(codes.to(self.device)).float().clamp(-1, 1)
+
+    @torch.no_grad()
+    def sample_text(
+        self,
+        prompts: list[list[int]],
+        *,
+        group: int = 1,
+        max_new_tokens: int = 96,
+        temperature: float = 0.8,
+        top_p: float = 0.95,
+        repetition_penalty: float = 1.0,
+        stop_ids: tuple[int, ...] = (),
+        pictures: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> TextSamples:
+        """See `UnifiedModel.sample_text`."""
+        with resting(self):
+            reading = self._read(prompts, pictures)
+            reading.repeat(group)
+            return write_words(
+                reading, self.lm_head, self.get_input_embeddings(), never=self.config.image_token_id,
+                max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+                repetition_penalty=repetition_penalty, stop_ids=stop_ids, generator=generator,
+            )
+
+    @torch.no_grad()
+    def sample_pictures(
+        self,
+        prompts: list[list[int]],
+        *,
+        group: int = 1,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        pictures: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PictureSamples:
+        """See `UnifiedModel.sample_pictures`. The unguided branch sees padding for all but bos and boi."""
+        shape = self.shape
+        if any(prompt[-1:] != [shape.boi_id] for prompt in prompts):
+            raise ValueError(f"a picture prompt must end in the id that begins an image ({shape.boi_id})")
+        kept = (self.generation_config.bos_token_id, shape.boi_id)
+        bare = [[token if token in kept else shape.pad_id for token in prompt] for prompt in prompts]
+        with resting(self):
+            reading = self._read(prompts if guidance == 1.0 else prompts + bare, pictures)
+            reading.repeat(group)
+            count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
+            codes = torch.zeros(count, shape.picture_tokens, dtype=torch.long, device=self.device)
+            logps = torch.zeros(codes.shape, device=self.device)
+            for place in range(shape.picture_tokens):
+                logits = self.model.generation_head(reading.hidden).float()  # (branches * count, codebook)
+                plain, without = logits[:count], logits[count:]
+                mixed = plain if branches == 1 else without + guidance * (plain - without)
+                new = next_ids(mixed, temperature, top_k=top_k, generator=generator)  # (count,)
+                codes[:, place] = new
+                logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
+                if place + 1 < shape.picture_tokens:
+                    reading.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
+        return PictureSamples(codes, logps)
+
+    def _read(self, prompts: list[list[int]], pictures: torch.Tensor | None) -> Reading:
+        """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
+        look_id = self.config.image_token_id
+
+        def embed(ids: torch.Tensor) -> torch.Tensor:
+            return self.embed(ids, pictures if bool((ids == look_id).any()) else None)
+
+        return read_prompts(
+            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=look_id
+        )
+
+
+def _refuse_whole(module: nn.Module, args: tuple[Any, ...]) -> None:
+    raise RuntimeError(
+        "Janus' inner model was run as a whole (a trainer's fused head, or the library's text generation): it knows "
+        "no picture codes and no packing. Ask JanusModel.forward or sample_text instead."
+    )
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a checkpoint is published."""
+
+    repository: str
+    revision: str
+    """Commit or branch on the Hugging Face hub."""
+
+
+PRESETS = {
+    "janus-pro-1b": Published("deepseek-community/Janus-Pro-1B", "main"),
+    "janus-pro-7b": Published("deepseek-community/Janus-Pro-7B", "main"),
+}
+
+
+def load_janus(preset: str) -> tuple[JanusModel, PreTrainedTokenizerBase]:
+    """A published model and its tokenizer, from the hub's cache or the hub; bf16 on a GPU, fp32 on the CPU.
+
+    Raises ValueError for an unknown preset and FileNotFoundError, in words that say what to do, when the files
+    are neither in the cache nor to be had.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
+    source = PRESETS[preset]
+    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer*"]
+    name = f"{preset} ({source.repository}, revision {source.revision})"
+    try:
+        folder = snapshot_download(source.repository, revision=source.revision, allow_patterns=wanted)
+    except GatedRepoError as error:
+        raise FileNotFoundError(f"{name} asks you to accept its terms: open huggingface.co/{source.repository}, "
+                                "accept, then run `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{name}: the hub has no such revision; correct it in PRESETS.") from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(f"{name}: the hub has no such model, or it is private; run `hf auth login` if it is "
+                                "yours.") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
+        raise FileNotFoundError(
+            f"{name} is not on this machine and huggingface.co could not be reached. Connect and try again, or run "
+            f"`hf download {source.repository}` where there is a connection and copy the cache; the base model "
+            "'starter' needs no download."
+        ) from error
+    on_gpu = torch.cuda.is_available()
+    model = JanusModel.from_pretrained(folder, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    return model.to("cuda" if on_gpu else "cpu").eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
+    """The real class at toy size with random weights, and the toy tokenizer; the test double of the recipe.
+
+    32 px pictures of 16 codes out of 64; half a million weights; the same for the same seed.
+    """
+    width = 48
+    config = JanusConfig(
+        text_config=LlamaConfig(
+            vocab_size=toy.TOY_VOCAB, hidden_size=width, intermediate_size=96, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192, initializer_range=0.15,
+            pad_token_id=toy.PAD_ID, bos_token_id=toy.START_ID, eos_token_id=toy.END_ID,
+        ),
+        vision_config=JanusVisionConfig(
+            hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8, mlp_ratio=2.0,
+            projection_dim=width, num_image_tokens=16, initializer_range=0.15,
+        ),
+        vq_config=JanusVQVAEConfig(
+            embed_dim=8, num_embeddings=64, latent_channels=16, base_channels=32, channel_multiplier=[1, 1, 1, 1],
+            num_res_blocks=1, projection_dim=width, image_token_embed_dim=width, initializer_range=0.15,
+        ),
+        image_token_id=toy.LOOK_ID,
+        tie_word_embeddings=False,  # as published: `lm_head` has weights of its own
+        initializer_range=0.15,  # wider than usual, so that untrained samples differ from each other
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = JanusModel(config)
+    model.generation_config = GenerationConfig(
+        pad_token_id=toy.PAD_ID, bos_token_id=toy.START_ID, eos_token_id=toy.END_ID,
+        generation_kwargs={"boi_token_id": toy.BOI_ID},
+    )
+    return model.eval(), toy.toy_tokenizer()

@@ -1,0 +1,128 @@
+"""Reading prompts once with a KV cache, and going on from there in many rows.
+
+For families whose words and codes pass through one decoder (`janus.py`). What all prompts have in common at their
+start (the character's system text) is read once for all of them; each prompt's cache is then repeated for its group.
+Letters: P prompts, N rows, T positions, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+
+SHARED_FROM = 16
+"""Fewer common ids than this are not worth a pass of their own."""
+
+
+@dataclass
+class Reading:
+    """Rows that a decoder has read, ready to go on."""
+
+    decoder: PreTrainedModel
+    hidden: torch.Tensor
+    """(N, H) last layer at the last position read."""
+    cache: DynamicCache
+    mask: torch.Tensor | None
+    """(N, T) 0 where a cached position is padding; None when nothing is."""
+    place: torch.Tensor
+    """(N, 1) position id of the last position read."""
+
+    def repeat(self, group: int) -> None:
+        """Every row `group` times, copies side by side."""
+        if group > 1:
+            self.cache.batch_repeat_interleave(group)
+            self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
+            self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only; rows (M,) indices."""
+        self.cache.batch_select_indices(rows)
+        self.hidden, self.place = self.hidden[rows], self.place[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
+
+    def step(self, embeds: torch.Tensor) -> None:
+        """Read one more position in each row: embeds (N, 1, H)."""
+        self.place = self.place + 1
+        self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
+
+    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> None:
+        if mask is not None:
+            self.mask = mask if self.mask is None else torch.cat([self.mask, mask], 1)
+        self.hidden = self.decoder(
+            inputs_embeds=embeds,
+            attention_mask=self.mask,
+            position_ids=places,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+
+
+def read_prompts(
+    decoder: PreTrainedModel,
+    embed: Callable[[torch.Tensor], torch.Tensor],
+    prompts: list[list[int]],
+    *,
+    pad_id: int,
+    alone_from: int,
+) -> Reading:
+    """Read prompts of any lengths, padded on the left.
+
+    `embed` makes (B, T) ids into (B, T, H); it is called with whole rows, so it can fill in looked-at pictures in
+    reading order. `alone_from` is an id from whose first place on nothing is shared (the look placeholder).
+    Raises ValueError on no prompts or an empty one.
+    """
+    if not prompts or not all(prompts):
+        raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
+    device = decoder.device
+    shared = shared_start(prompts, alone_from)
+    cache = DynamicCache(config=decoder.config)
+    reading = Reading(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
+    rest, mask = pad_left([prompt[shared:] for prompt in prompts], pad_id, device)
+    if shared:
+        start = torch.tensor([prompts[0][:shared]], device=device)
+        reading._read(embed(start), None, torch.arange(shared, device=device)[None])
+        cache.batch_repeat_interleave(len(prompts))
+    places = (shared + mask.cumsum(1) - 1).clamp(min=0)  # (P, T); what padding gets does not matter
+    embeds = embed(rest)
+    if bool(mask.all()):
+        reading._read(embeds, None, places)
+    else:
+        reading.mask = mask.new_ones(len(prompts), shared)
+        reading._read(embeds, mask, places)
+    reading.place = places[:, -1:]
+    return reading
+
+
+def shared_start(prompts: list[list[int]], alone_from: int) -> int:
+    """How many ids at the start all prompts share, leaving each at least one; 0 when too few to matter."""
+    if len(prompts) < 2:
+        return 0
+    shortest, first = min(map(len, prompts)), prompts[0]
+    shared = 0
+    while shared < shortest - 1 and first[shared] != alone_from and all(p[shared] == first[shared] for p in prompts):
+        shared += 1
+    return shared if shared >= SHARED_FROM else 0
+
+
+def pad_left(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (P, T), int64, rows flush right."""
+    longest = max(map(len, rows))
+    ids = [[pad_id] * (longest - len(row)) + row for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+@contextmanager
+def resting(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside (no LoRA dropout, and gradient checkpointing would refuse the cache), as before after."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,66 @@
+"""The starter's numbers, in one config that is saved beside its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import LlamaConfig, PretrainedConfig
+
+
+class StarterConfig(PretrainedConfig):
+    """Config of `StarterModel`: a language expert, a picture expert, a picture tokenizer and eyes."""
+
+    model_type = "understudy_starter"
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        language: dict[str, Any] | None = None,
+        picture: dict[str, Any] | None = None,
+        tokenizer: dict[str, Any] | None = None,
+        eyes: dict[str, Any] | None = None,
+        context_layer: int = 12,
+        context_tokens: int = 64,
+        boi_id: int = 14,
+        look_id: int = 16,
+        end_id: int = 2,
+        pad_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Sections are plain dicts of the parts' own configs.
+
+        context_layer: after how many layers of the language expert the picture expert reads its context (a third
+        of the way is cheaper than the last layer, and less bent towards the next word). context_tokens: how many
+        text positions before the picture it sees. The four ids are SmolLM2's: 14 `<jupyter_output>` and
+        16 `<empty_output>` are reserved pieces that plain chat never uses.
+        """
+        self.language = language or {}
+        self.picture = picture or {}
+        self.tokenizer = tokenizer or {}
+        self.eyes = eyes or {}
+        self.context_layer = context_layer
+        self.context_tokens = context_tokens
+        self.boi_id = boi_id
+        self.look_id = look_id
+        self.end_id = end_id
+        super().__init__(
+            **{"pad_token_id": pad_id, "eos_token_id": end_id, "tie_word_embeddings": False, **kwargs}
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Words and codes together: the whole id space."""
+        return int(self.language["vocab_size"]) + int(self.picture["vocab_size"])
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the language expert; libraries ask for it."""
+        return int(self.language["hidden_size"])
+
+    def language_config(self) -> LlamaConfig:
+        """Config of the language expert."""
+        return LlamaConfig(**self.language, attn_implementation="sdpa")
+
+    def picture_config(self) -> LlamaConfig:
+        """Config of the picture decoder; `vocab_size` is the codebook."""
+        return LlamaConfig(**self.picture, attn_implementation="sdpa")

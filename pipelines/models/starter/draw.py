@@ -1,0 +1,222 @@
+"""Drawings of a known figure with a known look, from openly licensed avatar art over our own scenes.
+
+`draw` lays a figure (a DiceBear style with accessories and marks of our own), rasterised by resvg, over a scene
+of ours. The same identity and look always give the same pixels. Licences of the art: LICENCES.md beside this file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from functools import cache, lru_cache
+from importlib.resources import files
+
+import resvg_py
+from dicebear import Avatar, Style
+from PIL import Image
+
+from pipelines.models.starter.costume import (
+    creature_cheeks,
+    creature_clothes,
+    creature_pattern,
+    marks,
+    toon_extras,
+    toon_mouth,
+)
+from pipelines.models.starter.looks import (
+    COLOURS,
+    CRITTER_COLOURS,
+    HAIR_COLOURS,
+    HEADGEAR,
+    RARE_HAIR_COLOURS,
+    SKINS,
+    Identity,
+    Look,
+)
+from pipelines.models.starter.scenes import SCENES
+
+_AVATAAARS_FACES = {  # eyes, eyebrows, mouth
+    "happy": ("default", "defaultNatural", "twinkle"),
+    "laughing": ("happy", "raisedExcitedNatural", "smile"),
+    "sad": ("cry", "sadConcernedNatural", "sad"),
+    "angry": ("squint", "angryNatural", "grimace"),
+    "surprised": ("surprised", "raisedExcited", "disbelief"),
+    "sleepy": ("closed", "flatNatural", "serious"),
+    "winking": ("wink", "upDownNatural", "smile"),
+    "worried": ("side", "sadConcernedNatural", "concerned"),
+}
+_TOON_FACES = {  # "" is a mouth of our own
+    "happy": ("happy", "happy", ""),
+    "laughing": ("bow", "happy", "laugh"),
+    "sad": ("humble", "sad", ""),
+    "angry": ("happy", "angry", "angry"),
+    "surprised": ("wide", "raised", "agape"),
+    "sleepy": ("humble", "neutral", ""),
+    "winking": ("wink", "raised", "laugh"),
+    "worried": ("wide", "sad", ""),
+}
+_CRITTER_FACES = {  # eyes ("" is the identity's own) and mouth
+    "happy": ("", "smile"),
+    "laughing": ("happy", "grin"),
+    "sad": ("", "frown"),
+    "angry": ("angry", "zigzag"),
+    "surprised": ("wide", "open"),
+    "sleepy": ("closedLine", "dot"),
+    "winking": ("wink", "tongue"),
+    "worried": ("", "wavy"),
+}
+_AVATAAARS_CLOTHES = {
+    "hoodie": "hoodie", "sweater": "collarAndSweater", "blazer": "blazerAndShirt", "overalls": "overall",
+    "t-shirt": "shirtScoopNeck",
+}  # fmt: skip
+_TOON_CLOTHES = {
+    "shirt": "shirt", "turtleneck": "turtleNeck", "jacket": "openJacket", "dress": "dress", "t-shirt": "tShirt",
+}  # fmt: skip
+_FRAMES = {  # middle x, middle y and width of what is shown, in the figure's own units; turn in degrees
+    "avataaars": {"": (140, 140, 252, 0), "close-up": (140, 130, 198, 0), "from afar": (140, 102, 356, 0),
+                  "tilted": (144, 130, 248, 14)},
+    "toon-head": {"": (384, 412, 700, 0), "close-up": (384, 425, 550, 0), "from afar": (384, 370, 990, 0),
+                  "tilted": (400, 420, 740, 14)},
+    "critters": {"": (50, 51, 110, 0), "close-up": (50, 56, 88, 0), "from afar": (50, 32, 148, 0),
+                 "tilted": (54, 44, 108, 14)},
+}  # fmt: skip
+_MIDDLES = {  # middle of each component in its own units, half of the size given in the style's definition
+    ("avataaars", "eyes"): (42, 18), ("avataaars", "mouth"): (46, 19), ("avataaars", "eyebrows"): (48, 12),
+    ("toon-head", "mouth"): (58, 26), ("critters", "eyes"): (23, 12), ("critters", "mouth"): (14, 8),
+}  # fmt: skip
+_NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80)}
+
+
+def draw(identity: Identity, look: Look, px: int = 96) -> Image.Image:
+    """The picture, RGB and `px` pixels square.
+
+    Raises ValueError when the look names an expression, clothes, place or pose that the style cannot draw.
+    """
+    scene = _scene(look.place, px)
+    figure = _raster(_framed(_figure(identity, look), identity.style, look.pose), px)
+    return Image.alpha_composite(scene, figure).convert("RGB")
+
+
+def svg(identity: Identity, look: Look) -> str:
+    """The whole picture as SVG text; raises ValueError as `draw` does."""
+    return _document(_place(look.place) + _framed(_figure(identity, look), identity.style, look.pose))
+
+
+def _framed(figure: str, style: str, pose: str) -> str:
+    """The figure moved, scaled and turned into the square of 100 by 100 units."""
+    frames = _FRAMES[style]
+    if pose not in frames:
+        raise ValueError(f"pose {pose!r} is not one of: {', '.join(repr(known) for known in frames)}")
+    x, y, width, turn = frames[pose]
+    neck = " ".join(str(value) for value in _NECKS[style])
+    move = f"translate(50 50) scale({100 / width:.5f}) translate({-x} {-y}) rotate({turn} {neck})"
+    return f'<g transform="{move}">{figure}</g>'
+
+
+def _place(place: str) -> str:
+    if place not in SCENES:
+        raise ValueError(f"place {place!r} is not one of: {', '.join(SCENES)}")
+    return SCENES[place]
+
+
+def _document(elements: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" fill="none">{elements}</svg>'
+
+
+def _raster(elements: str, px: int) -> Image.Image:
+    """SVG elements as an RGBA picture, clear where nothing is drawn."""
+    png = resvg_py.svg_to_bytes(svg_string=_document(elements), width=px, height=px, skip_system_fonts=True)
+    return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+
+
+@lru_cache(maxsize=64)
+def _scene(place: str, px: int) -> Image.Image:
+    """The scene alone: the same for every figure, so it is rasterised once."""
+    return _raster(_place(place), px)
+
+
+def _figure(identity: Identity, look: Look) -> str:
+    """The figure with its extras, in the units of its style."""
+    if look.colour and look.colour not in COLOURS:
+        raise ValueError(f"clothes {look.clothes!r}: the colour is not one of: {', '.join(COLOURS)}")
+    parts = {"avataaars": _avataaars, "toon-head": _toon, "critters": _critter}[identity.style]
+    return parts(identity, look) + marks(identity.style, look.expression)
+
+
+def _avataaars(identity: Identity, look: Look) -> str:
+    eyes, brows, mouth = _face(_AVATAAARS_FACES, look)
+    hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
+    beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
+    return _avatar("avataaars", {
+        "skinColor": [SKINS[identity.colour]], "topVariant": identity.top, "hairColor": [hair], "hatColor": [hair],
+        "facialHairProbability": 100 if identity.beard else 0, "facialHairColor": [beard],
+        "facialHairVariant": identity.beard or "beardLight",
+        "accessoriesProbability": 100 if identity.glasses else 0, "accessoriesColor": ["#262e33"],
+        "accessoriesVariant": identity.glasses or "round",
+        "clothesVariant": _clothes(_AVATAAARS_CLOTHES, look), "clothesColor": [COLOURS[look.colour]],
+        "eyesVariant": eyes, "eyebrowsVariant": brows, "mouthVariant": mouth,
+    }, {"eyes": 1.15, "mouth": 1.5 if mouth == "twinkle" else 1.25, "eyebrows": 1.1})  # fmt: skip
+
+
+def _toon(identity: Identity, look: Look) -> str:
+    eyes, brows, mouth = _face(_TOON_FACES, look)
+    front, _, rear = identity.top.partition(" ")
+    figure = _avatar("toon-head", {
+        "skinColor": [SKINS[identity.colour]], "hairColor": [(HAIR_COLOURS | RARE_HAIR_COLOURS)[identity.top_colour]],
+        "hairVariant": front, "rearHairProbability": 100 if rear else 0, "rearHairVariant": rear or "longWavy",
+        "beardProbability": 100 if identity.beard else 0, "beardVariant": identity.beard or "fullBeard",
+        "clothesVariant": _clothes(_TOON_CLOTHES, look), "clothesColor": [COLOURS[look.colour]],
+        "eyesVariant": eyes, "eyebrowsVariant": brows, "mouthVariant": mouth or "smile",
+    }, {"mouth": 1.35 if mouth else 0})  # fmt: skip
+    return figure + ("" if mouth else toon_mouth(look.expression)) + toon_extras(identity.glasses)
+
+
+def _critter(identity: Identity, look: Look) -> str:
+    eyes, mouth = _face(_CRITTER_FACES, look)
+    if look.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
+        worn = "a scarf, a bow tie, a party hat, a cape or nothing"
+        raise ValueError(f"clothes {look.clothes!r}: a creature wears {worn}")
+    figure = _avatar("critters", {
+        "bodyVariant": identity.body, "bodyColor": [CRITTER_COLOURS[identity.colour]],
+        "accentColor": [CRITTER_COLOURS[identity.top_colour]], "topProbability": 100 if identity.top else 0,
+        "topVariant": identity.top or "horns", "patternProbability": 0, "cheeksProbability": 0,
+        "eyesVariant": eyes or identity.eyes, "mouthVariant": mouth, "animationVariant": "none",
+    }, {"mouth": 1.5 if look.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1})  # fmt: skip
+    colour = COLOURS.get(look.colour, "")
+    behind, before = creature_clothes(look.kind, colour, identity.body)
+    pattern = creature_pattern(identity.pattern, CRITTER_COLOURS[identity.top_colour], identity.body)
+    return behind + figure + creature_cheeks(identity.cheeks, identity.body) + pattern + before
+
+
+def _face(faces: dict[str, tuple[str, ...]], look: Look) -> tuple[str, ...]:
+    if look.expression not in faces:
+        raise ValueError(f"expression {look.expression!r} is not one of: {', '.join(faces)}")
+    return faces[look.expression]
+
+
+def _clothes(kinds: dict[str, str], look: Look) -> str:
+    if look.kind not in kinds:
+        raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {', '.join(kinds)}")
+    return kinds[look.kind]
+
+
+@cache
+def _style(name: str) -> Style:
+    return Style(json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text(encoding="utf-8")))
+
+
+def _avatar(style: str, options: dict[str, object], scales: dict[str, float]) -> str:
+    """The avatar's SVG elements, without its frame, its background and its licence text (see LICENCES.md).
+
+    `scales` enlarges a component about its middle, so that it can be read at 96 pixels; 0 leaves it out.
+    """
+    text = str(Avatar(_style(style), {"seed": "understudy", **options}))
+    inner = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
+    inner = re.sub(r'<g clip-path="url\(#clip-\w+\)">', "<g>", inner, count=1)
+    inner = re.sub(r'<rect width="100" height="100" fill="#\w+"/>', "", inner, count=1)
+    for name, scale in scales.items():
+        x, y = _MIDDLES[style, name]
+        larger = rf"\1 translate({x} {y}) scale({scale}) translate({-x} {-y})\2" if scale else ""
+        inner = re.sub(rf'(<use transform="translate\([^)]*\))("[^>]*#{name}-[^>]*>)', larger, inner, count=1)
+    return inner

@@ -1,0 +1,70 @@
+"""The drawn pictures as training data: pixels, identities and looks, with captions made when they are asked for.
+
+`pictures.py` writes them: a folder with the training pictures, and `held_out/` inside it with pictures of identities (and,
+a fifth of them, looks) that training never sees.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.models.starter.looks import Look, identity_for
+from pipelines.models.starter.pictures import look_of, read_pictures
+from pipelines.models.starter.wording import captions, made_up_name
+
+WORDING_SHARES = (30, 4, 12, 22, 14, 10, 4, 4)
+"""Of name + figure + look, then of the seven wordings of `captions`: most name the figure, so that words can choose it."""
+
+
+@dataclass
+class Drawn:
+    """N drawn pictures of one split."""
+
+    pixels: np.ndarray
+    """(N, px, px, 3) uint8, memory-mapped."""
+    identity: np.ndarray
+    """(N,) number of the identity."""
+    looks: list[Look]
+    by_identity: dict[int, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row, number in enumerate(self.identity.tolist()):
+            self.by_identity.setdefault(number, []).append(row)
+
+    @classmethod
+    def load(cls, folder: Path, split: str) -> Drawn:
+        """Read one split, `train` or `held_out`."""
+        pixels, records = read_pictures(folder / "held_out" if split == "held_out" else folder)
+        return cls(pixels, np.array([record["identity"] for record in records]), [look_of(record) for record in records])
+
+    def caption(self, row: int, rng: random.Random) -> str:
+        """One of many wordings for picture `row`."""
+        identity, look, name = identity_for(int(self.identity[row])), self.looks[row], made_up_name(rng)
+        whole = f"{name}, {identity.words}, {look.description}"  # as a scene line with the appearance in it
+        return rng.choices([whole, *captions(identity, look, rng, name)], WORDING_SHARES)[0]
+
+    def phrase(self, row: int, kind: str) -> str:
+        """The words for one attribute: expression, clothes or place."""
+        look = self.looks[row]
+        if kind == "clothes":
+            return f"wearing {look.clothes}" if look.clothes else ""
+        return {"expression": look.expression, "place": look.place}[kind]
+
+    def rows_by_identity(self, rng: random.Random, identities: int, looks: int) -> np.ndarray:
+        """Rows of several looks of each of several identities."""
+        chosen = rng.sample(list(self.by_identity), identities)
+        return np.array([row for name in chosen for row in rng.sample(self.by_identity[name], looks)])
+
+    def other_look(self, row: int, rng: random.Random) -> int:
+        """Another picture of the same identity."""
+        return rng.choice([other for other in self.by_identity[int(self.identity[row])] if other != row])
+
+
+def to_pixels(pictures: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
+    """(N, h, w, 3) uint8 to (N, 3, h, w) float in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1

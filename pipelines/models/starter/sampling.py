@@ -1,0 +1,121 @@
+"""Sampling for the starter: words through the shared reading and writing, pictures in whole groups.
+
+A prompt is read once; what was read is then repeated for the samples of its group. Letters: P prompts, G group,
+N = P * G samples, prompt-major.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import DynamicCache
+
+from pipelines.models.family import PictureSamples, TextSamples, next_ids
+from pipelines.models.reading import read_prompts, resting
+from pipelines.models.writing import write_words
+
+if TYPE_CHECKING:
+    from pipelines.models.starter.model import StarterModel
+
+
+@torch.no_grad()
+def sample_text(
+    model: StarterModel,
+    prompts: list[list[int]],
+    *,
+    group: int = 1,
+    max_new_tokens: int = 96,
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    repetition_penalty: float = 1.0,
+    stop_ids: tuple[int, ...] = (),
+    pictures: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> TextSamples:
+    """See `UnifiedModel.sample_text`."""
+    look_id, language = model.shape.look_id, model.language
+
+    def embed(ids: torch.Tensor) -> torch.Tensor:
+        # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
+        return model.embed_words(ids, pictures if bool((ids == look_id).any()) else None)
+
+    with resting(model):
+        reading = read_prompts(language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id)
+        reading.repeat(group)
+        return write_words(
+            reading, language.lm_head, language.get_input_embeddings(), never=look_id, max_new_tokens=max_new_tokens,
+            temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, stop_ids=stop_ids,
+            generator=generator,
+        )
+
+
+@torch.no_grad()
+def sample_pictures(
+    model: StarterModel,
+    prompts: list[list[int]],
+    *,
+    group: int = 1,
+    guidance: float = 1.0,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    pictures: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> PictureSamples:
+    """See `UnifiedModel.sample_pictures`."""
+    expert = model.picture
+    context, mask = _contexts(model, prompts, pictures)
+    count = len(prompts) * group
+    context, mask = context.repeat_interleave(group, 0), mask.repeat_interleave(group, 0)
+    if guidance != 1.0:  # the empty branch stands behind the full one in one batch
+        bare = torch.zeros_like(mask)
+        bare[:, -1] = True
+        context = torch.cat([context, expert.nothing.to(context.dtype).expand_as(context)])
+        mask = torch.cat([mask, bare])
+    rows, width = mask.shape
+    first = model.config.context_tokens - width
+    cache = DynamicCache(config=expert.decoder.config)
+    inputs, positions = context, torch.arange(first, model.config.context_tokens, device=model.device)[None]
+    codes = torch.zeros(count, model.shape.picture_tokens, dtype=torch.long, device=model.device)
+    logps = torch.zeros(codes.shape, device=model.device)
+    for place in range(model.shape.picture_tokens):
+        hidden = expert.decoder(
+            inputs_embeds=inputs,
+            attention_mask=mask.long(),
+            position_ids=positions.expand(rows, -1),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+        logits = expert.head(hidden).float()
+        plain = logits[:count]
+        mixed = plain if guidance == 1.0 else logits[count:] + guidance * (plain - logits[count:])
+        new = next_ids(mixed, temperature, top_k=top_k, generator=generator)
+        codes[:, place] = new
+        logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
+        inputs = expert.embed(new.repeat(rows // count)[:, None], place)
+        mask = torch.cat([mask, mask.new_ones(rows, 1)], 1)
+        positions = positions[:, -1:] + 1
+    return PictureSamples(codes, logps)
+
+
+def _contexts(
+    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoder inputs (P, K', D) and mask for prompts that end in the begin-of-picture id."""
+    from pipelines.models.starter.model import Words
+
+    for prompt in prompts:
+        if prompt[-1] != model.shape.boi_id:
+            raise ValueError("a picture prompt must end in the begin-of-picture id")
+    longest = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=model.device)
+    mask = torch.zeros(ids.shape, dtype=torch.bool, device=model.device)
+    for row, prompt in enumerate(prompts):  # padded on the right, as in `forward`
+        ids[row, : len(prompt)] = torch.tensor(prompt, device=model.device)
+        mask[row, : len(prompt)] = True
+    places = torch.arange(longest, device=model.device).expand_as(ids)
+    words = Words(ids, mask, None, places, places)
+    _, middle = model.read(words, pictures, need_words=False)
+    columns = mask.sum(1) - 1
+    hidden, seen = model.gather_context(words, middle, torch.arange(len(prompts), device=model.device), columns)
+    return model.picture.context(hidden, seen)

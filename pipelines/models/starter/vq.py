@@ -1,0 +1,181 @@
+"""The starter's picture tokenizer: 96 x 96 pixels to 144 codes of a codebook and back.
+
+A small convolutional encoder and a larger decoder with one attention layer, downsample 8. Latents and codes are unit
+vectors, so the nearest code is the one with the highest cosine. The size is a field of the config; training is in
+`build_vq.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+DOWNSAMPLE = 8
+
+
+class PictureTokenizerConfig(PreTrainedConfig):
+    """Sizes of the tokenizer; `px` must be a multiple of 8."""
+
+    model_type = "understudy_picture_tokenizer"
+
+    def __init__(
+        self,
+        px: int = 96,
+        codebook_size: int = 2048,
+        latent_dim: int = 16,
+        encoder_widths: tuple[int, ...] = (24, 64, 128),
+        widths: tuple[int, ...] = (24, 96, 192),
+        blocks: tuple[int, ...] = (1, 2, 1),
+        **kwargs: object,
+    ) -> None:
+        self.px = px
+        self.codebook_size = codebook_size
+        self.latent_dim = latent_dim
+        self.encoder_widths = tuple(encoder_widths)
+        """Channels of the encoder at a half, a quarter and an eighth of the picture's side."""
+        self.widths = tuple(widths)
+        """Channels of the decoder at the same sizes."""
+        self.blocks = tuple(blocks)
+        """Residual blocks of the decoder at the same sizes."""
+        super().__init__(**kwargs)
+
+    @property
+    def side(self) -> int:
+        """Codes along one side."""
+        return self.px // DOWNSAMPLE
+
+
+class _Block(nn.Module):
+    """Residual block: norm, SiLU and convolution, twice."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(8, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        return x + self.conv2(F.silu(self.norm2(h)))
+
+
+class _Attention(nn.Module):
+    """Self-attention over all places of the smallest map: what lies far apart agrees in style and light."""
+
+    def __init__(self, channels: int, places: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.position = nn.Parameter(torch.zeros(1, places, channels))
+        self.attend = nn.MultiheadAttention(channels, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        rows = self.norm(x.flatten(2).transpose(1, 2) + self.position)  # N, h*w, C
+        mixed, _ = self.attend(rows, rows, rows, need_weights=False)
+        return x + mixed.transpose(1, 2).reshape(n, c, h, w)
+
+
+class _Encoder(nn.Module):
+    """(N, 3, px, px) to (N, latent, px/8, px/8)."""
+
+    def __init__(self, config: PictureTokenizerConfig) -> None:
+        super().__init__()
+        low, middle, high = config.encoder_widths
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, low, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(low, middle, 4, stride=2, padding=1),
+            _Block(middle),
+            nn.Conv2d(middle, high, 4, stride=2, padding=1),
+            _Block(high),
+            nn.GroupNorm(8, high),
+            nn.SiLU(),
+            nn.Conv2d(high, config.latent_dim, 1),
+        )
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.layers(pixels)
+
+
+class _Decoder(nn.Module):
+    """(N, latent, px/8, px/8) to (N, 3, px, px)."""
+
+    def __init__(self, config: PictureTokenizerConfig) -> None:
+        super().__init__()
+        low, middle, high = config.widths
+        few, some, many = config.blocks
+        self.start = nn.Conv2d(config.latent_dim, high, 3, padding=1)
+        self.attention = _Attention(high, config.side**2)
+        layers: list[nn.Module] = [_Block(high) for _ in range(many)]
+        layers += [nn.Conv2d(high, middle * 4, 1), nn.PixelShuffle(2), *(_Block(middle) for _ in range(some))]
+        layers += [nn.Conv2d(middle, low * 4, 3, padding=1), nn.PixelShuffle(2), *(_Block(low) for _ in range(few))]
+        layers += [nn.GroupNorm(8, low), nn.SiLU(), nn.Conv2d(low, 12, 3, padding=1), nn.PixelShuffle(2)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.attention(self.start(latents)))
+
+
+class PictureTokenizer(PreTrainedModel):
+    """Pixels to codes and codes to pixels."""
+
+    config_class = PictureTokenizerConfig
+    config: PictureTokenizerConfig
+    base_model_prefix = "tokenizer"
+    main_input_name = "pixels"
+
+    def __init__(self, config: PictureTokenizerConfig) -> None:
+        super().__init__(config)
+        self.encoder = _Encoder(config)
+        self.decoder = _Decoder(config)
+        self.code_vectors = nn.Parameter(
+            F.normalize(torch.randn(config.codebook_size, config.latent_dim), dim=-1), requires_grad=False
+        )
+        """(codebook, latent) unit vectors; moved by averages, never by gradients."""
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep the library's own initial weights."""
+
+    def latents(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (N, 3, px, px) in -1..1 to unit vectors (N, side, side, latent), not yet rounded to codes."""
+        return F.normalize(self.encoder(pixels).permute(0, 2, 3, 1).float(), dim=-1)
+
+    def nearest(self, latents: torch.Tensor) -> torch.Tensor:
+        """The code (int64, shape without the last axis) nearest to each unit vector."""
+        return (latents @ self.code_vectors.float().T).argmax(-1)
+
+    def paint(self, latents: torch.Tensor) -> torch.Tensor:
+        """Unit vectors (N, side, side, latent) to pixels (N, 3, px, px), about -1..1 and not clipped."""
+        return self.decoder(latents.permute(0, 3, 1, 2).to(self.decoder.start.weight.dtype))
+
+    @torch.no_grad()
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (N, 3, px, px) in -1..1 to codes (N, side * side) int64, row by row from the top left."""
+        return self.nearest(self.latents(pixels.to(self.decoder.start.weight.dtype))).flatten(1)
+
+    @torch.no_grad()
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (N, side * side) to pixels (N, 3, px, px) in -1..1."""
+        side = self.config.side
+        return self.paint(self.code_vectors[codes].unflatten(1, (side, side))).float().clamp(-1, 1)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Training pass: pixels (N, 3, px, px) to painted pixels, latents and codes (N, side, side).
+
+        Gradients pass the rounding unchanged.
+        """
+        latents = self.latents(pixels)
+        codes = self.nearest(latents.detach())
+        rounded = latents + (self.code_vectors[codes] - latents).detach()
+        return self.paint(rounded), latents, codes
+
+
+def toy_tokenizer_config() -> PictureTokenizerConfig:
+    """The smallest tokenizer of the same class: 32 pixels, 16 codes of 32."""
+    return PictureTokenizerConfig(
+        px=32, codebook_size=32, latent_dim=4, encoder_widths=(8, 8, 16), widths=(8, 8, 16), blocks=(1, 1, 1)
+    )

@@ -1,0 +1,172 @@
+"""From samples to training rows: pictures encoded once, many samples packed behind one shared prefix.
+
+All samples of a character begin with the same persona prompt. A row holds that prefix once and then many segments;
+`segment_ids` (0 the prefix, 1.. the segments) tell the model to let each segment see the prefix and itself only, with
+positions that go on from the prefix, so a packed row has exactly the losses of its samples alone.
+The plan of rows is a pure function of samples, sizes and seed: row n is the same after a resume.
+
+Letters: B rows of a batch, T positions, N pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.core.characters import Character
+from pipelines.data import Sample
+from pipelines.models.family import Shape, UnifiedModel
+from pipelines.render import Rendered, fitted
+
+LOOKAHEAD = 8
+"""Samples that may wait for a later row while a row is being filled."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A character's pictures as the model needs them, by file name."""
+
+    codes: dict[str, list[int]]
+    """Codes in [0, codebook), `picture_tokens` of them."""
+    pixels: dict[str, torch.Tensor]
+    """(3, px, px) float32 in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """One row: the shared prefix, then segments."""
+
+    ids: list[int]
+    labels: list[int]
+    segments: list[int]
+    """0 for the prefix, 1.. for the segments."""
+    look_images: tuple[str, ...]
+    drawn: int
+    """Pictures drawn in this row."""
+
+
+def open_picture(path: Path, px: int) -> torch.Tensor:
+    """(3, px, px) float32 in [-1, 1]: upright, transparency on white, the square that shows the head, resized."""
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    # Faces are in the upper part of a portrait, hence 0.3 and not the middle.
+    square = ImageOps.fit(Image.alpha_composite(white, image).convert("RGB"), (px, px), centering=(0.5, 0.3))
+    pixels = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8)  # (px * px * 3,)
+    return pixels.view(px, px, 3).permute(2, 0, 1).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Pictures:
+    """Open and encode every picture of the character once, from `folder`/images."""
+    names = [image.file for image in character.images]
+    if not names:
+        return Pictures({}, {})
+    stacked = torch.stack([open_picture(folder / "images" / name, model.shape.picture_px) for name in names])
+    device = next(model.parameters()).device
+    codes = model.encode_pictures(stacked.to(device)).tolist()  # (N, picture_tokens)
+    return Pictures(dict(zip(names, codes, strict=True)), dict(zip(names, stacked, strict=True)))
+
+
+def render_samples(
+    samples: Sequence[Sample], shape: Shape, tokenizer: PreTrainedTokenizerBase, pictures: Pictures, room: int
+) -> list[Rendered]:
+    """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
+
+    Raises ValueError, naming the turn, when a sample does not fit.
+    """
+    return [
+        fitted(
+            sample.messages,
+            shape,
+            tokenizer,
+            room,
+            codes=pictures.codes if sample.task in ("reply_picture", "caption_picture") else None,
+        )
+        for sample in samples
+    ]
+
+
+def shared_prefix(rendered: Sequence[Rendered], shape: Shape) -> int:
+    """How many ids all samples begin with, short of the first learned id, of one id before it, and of any picture.
+
+    One id before the first learned one stays in each segment: it is the place that predicts the learned id.
+    """
+    length = min(item.mask.index(1) - 1 for item in rendered)
+    for item in rendered:
+        if item.look_images:
+            length = min(length, item.ids.index(shape.look_id))
+        length = next((i for i in range(length) if item.ids[i] != rendered[0].ids[i]), length)
+    return length
+
+
+def pack_rows(
+    rendered: Sequence[Rendered], order: Iterator[int], shape: Shape, step_tokens: int, step_pictures: int, rows: int
+) -> list[PackedRow]:
+    """Fill `rows` rows with samples in `order`, first come first packed.
+
+    step_tokens: most ids of a row, prefix included; step_pictures: most pictures drawn or looked at in it.
+    A sample that does not fit waits, at most LOOKAHEAD at a time, and goes first into the next row.
+    Raises ValueError when a sample would not fit even into an empty row.
+    """
+    if max(len(item.ids) for item in rendered) > step_tokens:
+        raise ValueError(f"sft_step_tokens is {step_tokens}, too little for one sample of the character")
+    if max(item.drawn + len(item.look_images) for item in rendered) > step_pictures:
+        raise ValueError(f"sft_step_pictures is {step_pictures}, too little for one sample of the character")
+    prefix = shared_prefix(rendered, shape)
+    packed: list[PackedRow] = []
+    waiting: list[int] = []
+    while len(packed) < rows:
+        chosen: list[int] = []
+        used, seen = prefix, 0
+        tried, waiting = waiting, []
+        while len(waiting) < LOOKAHEAD and used < step_tokens:
+            number = tried.pop(0) if tried else next(order)
+            item = rendered[number]
+            size, shown = len(item.ids) - prefix, item.drawn + len(item.look_images)
+            if used + size <= step_tokens and seen + shown <= step_pictures:
+                chosen.append(number)
+                used, seen = used + size, seen + shown
+            else:
+                waiting.append(number)
+        waiting += tried
+        packed.append(_row([rendered[number] for number in chosen], prefix))
+    return packed
+
+
+def _row(items: Sequence[Rendered], prefix: int) -> PackedRow:
+    ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
+    for number, item in enumerate(items, start=1):
+        ids += item.ids[prefix:]
+        labels += item.labels[prefix:]
+        segments += [number] * (len(item.ids) - prefix)
+    looked = tuple(name for item in items for name in item.look_images)
+    return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items))
+
+
+def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
+
+    Padding has a segment of its own, since segment 0 would count as prefix.
+    """
+    length = max(len(row.ids) for row in rows)
+
+    def padded(lists: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+        return torch.tensor([[*values, *[fill] * (length - len(values))] for values in lists])  # (B, T)
+
+    batch: dict[str, Any] = {
+        "input_ids": padded([row.ids for row in rows], shape.pad_id),
+        "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
+        "labels": padded([row.labels for row in rows], -100),
+        "segment_ids": padded([row.segments for row in rows], 1 + max(max(row.segments) for row in rows)),
+    }
+    looked = [pixels[name] for row in rows for name in row.look_images]
+    if looked:
+        batch["pictures"] = torch.stack(looked)  # (N, 3, px, px)
+    return batch

@@ -1,0 +1,220 @@
+"""Every template, and the one renderer of conversations to ids and loss mask.
+
+Training, practice, evaluation and chat all call `render`, so a prompt cannot drift between them. A turn is
+`<|im_start|>role`, newline, words, end mark, newline. The character's turn may go on with `[scene] ...`; the last turn
+may end in a picture (begin-of-image id, then its codes, nothing after). Sampling words therefore stops at
+`shape.end_id` or `shape.boi_id`, and after `shape.boi_id` a picture is drawn. The requests and questions that training
+and practice put to the character stand here too; `pipelines/data.py` makes samples of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.core.characters import Character, Message, Picture, Text
+from pipelines.core.check_dialogues import estimate_tokens
+from pipelines.models.family import Shape
+
+SYSTEM_TOKENS = 320
+"""Most tokens of the system prompt, as the checks estimate them (5 % over is let through); longer ones are cut."""
+
+SCENE_MARK = "[scene] "
+
+PICTURE_REQUESTS = (
+    "Draw yourself: {description}.",
+    "Show me a picture of you: {description}.",
+    "Can you send me a photo of yourself, {description}?",
+    "I would like to see you {description}.",
+    "What do you look like {description}?",
+)
+"""Ways to ask for a picture that names everything in it; training and practice share them."""
+
+LOOSE_REQUESTS = {
+    "expression": "Show me your {expression} face.",
+    "clothes": "Send me a picture of you wearing {clothes}.",
+    "place": "Show me yourself {place}.",
+}
+"""Ways to ask that name one thing and leave the rest to the character."""
+
+QUESTION_PREFIXES = ("Tell me: ", "Quick question. ", "I was wondering: ", "One more thing. ", "Answer briefly. ")
+"""Put before a fact's question, so that it is not learned in one wording only."""
+
+PICTURE_QUESTIONS = {
+    "expression": ("How do you look in this picture?", "What does your face say here?"),
+    "clothes": ("What are you wearing in this picture?", "What do you have on here?"),
+    "place": ("Where are you in this picture?", "Where was this taken?"),
+}
+"""Questions about a picture the user shows, by the field of `CharacterImage` that answers them."""
+
+ROLE_PIECES = {"system": "system", "user": "user", "character": "assistant"}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model reads it."""
+
+    ids: list[int]
+    mask: list[int]
+    """1 where the id is learned, 0 where it is context; as long as `ids`."""
+    look_images: tuple[str, ...] = ()
+    """Pictures that fill the look placeholders, in reading order."""
+    drawn: int = 0
+    """Pictures drawn at the end: 0 or 1."""
+
+    @property
+    def labels(self) -> list[int]:
+        """Ids where learned, -100 elsewhere."""
+        return [token if learned else -100 for token, learned in zip(self.ids, self.mask, strict=True)]
+
+
+def _cut(text: str, limit: int) -> str:
+    # Whole sentences up to `limit` characters; a longer first sentence is cut at a word.
+    kept = ""
+    for sentence in re.split(r"(?<=[.!?…])\s+", text):
+        if len(kept) + len(sentence) + 1 > limit:
+            break
+        kept = f"{kept} {sentence}".strip()
+    return kept or text[:limit].rsplit(" ", 1)[0]
+
+
+def system_text(character: Character) -> str:
+    """The persona prompt that every sample of a character begins with; facts are not in it, they are learned.
+
+    While it is too long, the longest of persona, style, appearance and scenario is cut at a sentence end.
+    """
+    texts = {
+        f"You are {character.name}. ": character.persona,
+        "\nHow you speak: ": character.style,
+        "\nHow you look: ": character.appearance,
+        "\nWhere you are: ": character.scenario,
+    }
+    texts = {label: " ".join(text.split()) for label, text in texts.items()}
+    while (over := estimate_tokens("".join(texts.values())) - 1.05 * SYSTEM_TOKENS) > 0:
+        longest = max(texts, key=lambda label: estimate_tokens(texts[label]))
+        text = texts[longest]
+        texts[longest] = _cut(text, int(len(text) * max(0.5, 1 - over / estimate_tokens(text))))
+    head, *sides = texts.items()
+    return "".join(head).strip() + "".join(label + text for label, text in sides if text)
+
+
+def scene_text(name: str, description: str) -> str:
+    """The scene line of a picture: who, then what the picture shows."""
+    return f"{name}, {description}" if description else name
+
+
+def split_reply(text: str) -> tuple[str, str]:
+    """A sampled reply's words and scene, the inverse of how a character's turn is written."""
+    words, _, scene = text.partition(SCENE_MARK.strip())
+    return words.strip(), " ".join(scene.split())
+
+
+def render(
+    messages: Sequence[Message],
+    shape: Shape,
+    tokenizer: PreTrainedTokenizerBase,
+    codes: Mapping[str, Sequence[int]] | None = None,
+    add_reply: bool = False,
+) -> Rendered:
+    """Ids and loss mask of a conversation.
+
+    Learned are the character's words, scenes, end marks, and the picture of the last turn with the begin-of-image id
+    before it. A scene announces a picture, so the end mark after a scene whose picture is left out is context only.
+
+    codes: picture codes in [0, codebook) by file name; None leaves every picture of the character out.
+    add_reply: end where the character's reply begins (nothing is learned from a prompt's last turn).
+    Raises ValueError when the last picture has no codes or when a turn follows that cannot be answered.
+    """
+    ids: list[int] = []
+    mask: list[int] = []
+    look_images: list[str] = []
+
+    def put(new: Sequence[int], learned: bool = False) -> None:
+        ids.extend(new)
+        mask.extend([int(learned)] * len(new))
+
+    def pieces(text: str, content: bool) -> list[int]:
+        # Content is written by people: a "<|im_end|>" inside it must stay words.
+        return tokenizer(text, add_special_tokens=False, split_special_tokens=content)["input_ids"]
+
+    drawn = 0
+    for place, message in enumerate(messages):
+        speaks = message.role == "character"
+        put(pieces(f"<|im_start|>{ROLE_PIECES[message.role]}\n", content=False))
+        if not speaks:
+            look_images += message.pictures
+            put([shape.look_id] * shape.look_tokens * len(message.pictures))
+            put(pieces(message.text, content=True))
+        else:
+            scene = SCENE_MARK + message.scene if message.scene else ""
+            put(pieces("\n".join(item for item in (message.text, scene) if item), content=True), learned=True)
+            if message.pictures and codes is not None and place == len(messages) - 1:
+                if message.pictures[0] not in codes:
+                    raise ValueError(f"picture {message.pictures[0]!r} is not among the character's images")
+                codes_of_picture = codes[message.pictures[0]]
+                put([shape.boi_id, *(shape.text_vocab + code for code in codes_of_picture)], learned=True)
+                drawn = 1
+                break
+        put([shape.end_id], learned=speaks and not message.scene)
+        put(pieces("\n", content=False))
+    if add_reply:
+        if drawn or not messages or messages[-1].role == "character":
+            raise ValueError("a reply can only be asked for after a turn of the user")
+        put(pieces(f"<|im_start|>{ROLE_PIECES['character']}\n", content=False))
+    return Rendered(ids, mask, tuple(look_images), drawn)
+
+
+def fitted(
+    messages: Sequence[Message],
+    shape: Shape,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int,
+    codes: Mapping[str, Sequence[int]] | None = None,
+    add_reply: bool = False,
+) -> Rendered:
+    """`render` within `room` ids: the earliest exchanges after the system prompt are left out until it fits.
+
+    Raises ValueError when even the last exchange does not fit.
+    """
+    head = tuple(message for message in messages[:1] if message.role == "system")
+    turns = list(messages[len(head) :])
+    while True:
+        rendered = render((*head, *turns), shape, tokenizer, codes, add_reply)
+        if len(rendered.ids) <= room:
+            return rendered
+        later = [place for place, turn in enumerate(turns) if turn.role == "user" and place > 0]
+        if not later:
+            raise ValueError(
+                f"the turn that begins {turns[0].text[:40]!r} needs {len(rendered.ids)} tokens with its reply and the "
+                f"persona, but there is room for {room}: shorten it, or raise sft_step_tokens"
+            )
+        turns = turns[later[0] :]
+
+
+def prompt(
+    character: Character,
+    history: Sequence[Message],
+    shape: Shape,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int = 1 << 30,
+) -> Rendered:
+    """What the model reads before it answers: persona, conversation so far (ends with the user), reply header.
+
+    Long histories lose their earliest exchanges until the prompt has at most `room` ids.
+    """
+    messages = (Message("system", (Text(system_text(character)),)), *history)
+    return fitted(messages, shape, tokenizer, room, add_reply=True)
+
+
+def user(text: str, *pictures: str) -> Message:
+    """A turn of the user; pictures stand before the words."""
+    return Message("user", (*(Picture(name) for name in pictures), Text(text)))
+
+
+def reply(text: str, scene: str = "", picture: str = "") -> Message:
+    """A turn of the character."""
+    parts = (*((Text(text),) if text else ()), *((Picture(picture),) if picture else ()))
+    return Message("character", parts, scene)

@@ -1,0 +1,251 @@
+"""The story of a run: prepare -> Unified-SFT -> Character-GRPO -> evaluate -> save, in one run folder.
+
+    python -m pipelines.train RUN [--events]      run or resume a prepared run folder
+    accelerate launch -m pipelines.train RUN      the same on several GPUs
+
+`prepare_run` makes the folder, `train` works in it; both are what `understudy train` and the worker use. With
+`--events` each event is a line of JSON on standard output. SIGTERM or Ctrl-C stops after the step at hand and keeps
+everything learnt; a second one kills. Exit status: 0 complete (result.json is there), 1 failed, 2 wrong usage,
+3 stopped and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import itertools
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipelines.core.characters import Character, CharacterImage
+from pipelines.core.events import Event, Report, Stopped
+from pipelines.core.folder import (
+    IMAGES,
+    TEST_IMAGES,
+    read_character,
+    read_test_split,
+    write_character,
+    write_test_split,
+)
+from pipelines.core.holdout import hold_out
+from pipelines.core.jobs import Recipe
+from pipelines.core.mapping import character_to_entries
+from pipelines.core.photos import clean_photo
+from pipelines.core.runs import (
+    CHARACTER_FOLDER,
+    RunError,
+    adapters,
+    checkpoint_folder,
+    checkpoint_name,
+    mend_events,
+    read_events,
+    read_json,
+    write_json,
+)
+
+COMPLETE, FAILED, STOPPED = 0, 1, 3
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
+
+
+def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
+    """Make a run folder: the character and its held-out split copied, then `run.json`.
+
+    Without a held-out split in the character's folder a few conversations and pictures are set aside here.
+    Raises CharacterProblems, or RunError when the folder is in use.
+    """
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise RunError(f"{run_dir} is not empty; name a new folder, or add --resume if a run was begun there")
+    character, split = read_character(character_dir), read_test_split(character_dir)
+    kind = TEST_IMAGES
+    if split is None:
+        (character, split), kind = hold_out(character), IMAGES
+    copy = run_dir / CHARACTER_FOLDER
+    write_test_split(split, copy, _clean(character_dir / kind, split.images))
+    write_character(character, copy, _clean(character_dir / IMAGES, character.images))
+    versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    write_json(
+        run_dir / "run.json",
+        {
+            "recipe": recipe.to_json(),
+            "character": character_to_entries(character),
+            "versions": versions,
+            "seeds": {"train": recipe.seed},
+            "made": _now(),
+        },
+    )
+
+
+def _clean(folder: Path, images: Iterable[CharacterImage]) -> dict[str, bytes]:
+    # Where and when a photo was taken has no place in a run folder, which may be shared.
+    return {image.file: clean_photo((folder / image.file).read_bytes()) for image in images}
+
+
+def train(run_dir: Path, report: Report = lambda event: None, resume: bool = True) -> dict[str, Any]:
+    """Run the whole recipe in a prepared folder and return what `result.json` holds.
+
+    A folder with complete checkpoints is gone on with from the last one; with `resume` False it is refused.
+    `report` gets every event after it is written to `events.jsonl`, and raises Stopped to stop and keep.
+    """
+    recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
+    if not resume and adapters(run_dir):
+        raise RunError(f"{run_dir} already has checkpoints; add --resume to go on with it")
+    if (run_dir / "result.json").is_file():
+        return read_json(run_dir / "result.json")
+
+    record = recorder(run_dir, report)
+    record(Event("prepare", note="reading the character and the model"))
+    from pipelines.evaluate import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
+
+    character = read_character(run_dir / CHARACTER_FOLDER)
+    _sft(run_dir, character, recipe, record)
+    _grpo(run_dir, character, recipe, record)
+    checkpoints = evaluate_run(run_dir, (), record)
+    best = best_checkpoint(checkpoints)
+    record(Event("save", 0, 1, note=f"the best checkpoint is {best}"))
+    result = {"run": str(run_dir), **spent(read_events(run_dir)), "best": best, "checkpoints": checkpoints}
+    write_json(run_dir / "result.json", result)
+    record(Event("save", 1, 1, note=f"the best checkpoint is {best}", artifacts=("result.json",)))
+    return result
+
+
+def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
+    """Stage 1, unless its last checkpoint is there."""
+    there = adapters(run_dir, "sft")
+    if not recipe.sft_steps or checkpoint_name("sft", recipe.sft_steps) in there:
+        return
+    from transformers import set_seed
+
+    from pipelines.models import load
+    from pipelines.sft import run_sft
+
+    set_seed(recipe.seed)  # the adapter's first values are drawn from the global generator
+    model, tokenizer = load(recipe.base)
+    resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
+    run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from)
+    del model
+    gc.collect()  # the trainer and its model hold each other
+
+
+def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
+    """Stage 2, unless its last checkpoint is there; starts from stage 1's last adapter."""
+    there = adapters(run_dir, "grpo")
+    if not recipe.grpo_steps or checkpoint_name("grpo", recipe.grpo_steps) in there:
+        return
+    from peft import PeftModel, get_peft_model
+    from transformers import set_seed
+
+    from pipelines.grpo import run_grpo
+    from pipelines.models import critic_for, load
+    from pipelines.sft import lora_config
+
+    set_seed(recipe.seed)
+    model, tokenizer = load(recipe.base)
+    learnt = adapters(run_dir, "sft")
+    if learnt:
+        start = str(checkpoint_folder(run_dir, learnt[-1]))
+        student = PeftModel.from_pretrained(model, start, is_trainable=True)
+    else:
+        student = get_peft_model(model, lora_config(model, recipe))
+    resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
+    run_grpo(student, tokenizer, character, recipe, run_dir, critic_for(recipe.base), report, resume_from)
+    del model, student
+    gc.collect()
+
+
+def recorder(run_dir: Path, report: Report) -> Report:
+    """A report that numbers and dates each event, appends it to `events.jsonl` and hands it on."""
+    written = mend_events(run_dir)
+
+    def record(event: Event) -> None:
+        nonlocal written
+        event = replace(event, sequence=written, time=_now())
+        with (run_dir / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(event.to_line())
+        written += 1
+        report(event)
+
+    return record
+
+
+def spent(events: Sequence[Event]) -> dict[str, Any]:
+    """Seconds of the run and seconds, steps and tokens of its two training stages, over all attempts.
+
+    Time between two events of one attempt belongs to the later one's stage; an attempt begins with a `prepare` event.
+    Tokens are learned (sft) or sampled (grpo) positions, each step counted once.
+    """
+    seconds = dict.fromkeys(("prepare", "sft", "grpo", "evaluate", "save"), 0.0)
+    for before, after in itertools.pairwise(events):
+        if after.stage != "prepare":
+            gap = datetime.fromisoformat(after.time) - datetime.fromisoformat(before.time)
+            seconds[after.stage] += gap.total_seconds()
+    stages = {}
+    for stage in ("sft", "grpo"):
+        own = [event for event in events if event.stage == stage and "tokens" in event.metrics]
+        steps = {event.step: event.metrics["tokens"] for event in own}
+        if steps:
+            tokens = int(sum(steps.values()))
+            stages[stage] = {"seconds": round(seconds[stage], 1), "steps": max(steps), "tokens": tokens}
+    return {"seconds": round(sum(seconds.values()), 1), "stages": stages}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGINT or SIGTERM came; the second one has its usual, deadly effect."""
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, signal.SIG_DFL)
+        print("Stopping after this step; once more to kill.", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run or resume a run folder; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description="Run or resume a run folder.")
+    parser.add_argument("run_dir", metavar="RUN", type=Path)
+    parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
+    arguments = parser.parse_args(argv)
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if arguments.events else None
+    # Libraries print as well: with --events standard output carries events only.
+    with contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(), stop_on_signals() as asked:
+
+        def report(event: Event) -> None:
+            if lines:
+                lines.write(event.to_line())
+                lines.flush()
+            if asked():
+                raise Stopped
+
+        try:
+            train(arguments.run_dir, report)
+        except Stopped:
+            print(f"stopped; kept in {arguments.run_dir}", file=sys.stderr)
+            return STOPPED
+        except RunError as error:
+            print(f"pipelines.train: {error}", file=sys.stderr)
+            return FAILED
+    return COMPLETE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""The contract of `pipelines.models.family`, one test body for every family at toy size (the real classes, random
+weights). A new family joins by one line in FAMILIES."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+
+from pipelines.models.janus import toy_janus
+from pipelines.models.starter.model import toy_starter
+
+
+def lively_starter(seed: int = 0):
+    """The toy starter with wider weights: as it comes, its greedy samples hardly depend on the prompt."""
+    model, tokenizer = toy_starter(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1 and not name.startswith("vq."):
+                weight.mul_(7)
+    return model, tokenizer
+
+
+FAMILIES = {"janus": toy_janus, "starter": lively_starter}
+
+SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
+TALKS = [
+    "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n",
+]
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def family(request):
+    """(model, tokenizer); tests that change weights build their own."""
+    return FAMILIES[request.param](seed=0)
+
+
+@pytest.fixture(params=list(FAMILIES))
+def fresh(request):
+    """(model, tokenizer) that a test may change."""
+    return FAMILIES[request.param](seed=0)
+
+
+def some_codes(model, count: int, seed: int = 0) -> list[list[int]]:
+    """Codes of `count` pictures in the one id space."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(model.shape.codebook, (count, model.shape.picture_tokens), generator=generator)
+    return (drawn + model.shape.text_vocab).tolist()
+
+
+def some_pictures(model, count: int) -> torch.Tensor:
+    px = model.shape.picture_px
+    return torch.rand(count, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def scored(model, ids: list[int], **more) -> torch.Tensor:
+    """(T,) log-probabilities of every id but the first."""
+    row = torch.tensor([ids])
+    labels = row.clone()
+    labels[:, 0] = -100
+    with torch.no_grad():
+        return model(row, labels=labels, **more).logps[0]
+
+
+def prompts_for_pictures(model, tokenizer) -> list[list[int]]:
+    return [tokenizer(SYSTEM + talk)["input_ids"] + [model.shape.boi_id] for talk in TALKS]
+
+
+def test_shape_fits_the_tokenizer(family):
+    model, tokenizer = family
+    shape = model.shape
+    assert len(tokenizer) <= shape.text_vocab
+    special = {shape.boi_id, shape.look_id, shape.end_id, shape.pad_id}
+    assert len(special) == 4 and max(special) < shape.text_vocab
+    assert tokenizer("<|im_end|>")["input_ids"] == [shape.end_id]
+
+
+def test_loss_is_the_mean_over_labelled_ids_and_unlabelled_ones_are_zero(family):
+    model, tokenizer = family
+    words = tokenizer(SYSTEM + TALKS[0])["input_ids"]
+    ids = torch.tensor([words + [model.shape.boi_id] + some_codes(model, 1)[0]])
+    labels = ids.clone()
+    labels[:, : len(words)] = -100
+    scores = model(ids, labels=labels, entropies=True)
+    assert scores.logps.shape == ids.shape
+    assert not scores.logps[labels == -100].any()
+    assert (scores.logps[labels != -100] < 0).all()
+    assert scores.loss.item() == pytest.approx(-scores.logps[labels != -100].mean().item(), rel=1e-5)
+    spread = scores.entropies[labels != -100]
+    assert (spread > 0).all() and not scores.entropies.requires_grad
+    assert spread[0] <= math.log(model.shape.text_vocab) + 1e-4
+    assert (spread[1:] <= math.log(model.shape.codebook) + 1e-4).all()
+
+
+def test_packed_rows_equal_the_same_samples_scored_separately(family):
+    model, tokenizer = family
+    prefix = tokenizer(SYSTEM)["input_ids"]
+    parts = [tokenizer(talk + "Hello, I am Mira.")["input_ids"] for talk in TALKS]
+    parts[1] = [*parts[1], model.shape.boi_id, *some_codes(model, 2)[0]]
+    parts[2] = [*parts[2], model.shape.boi_id, *some_codes(model, 2)[1]]
+    ids = prefix + [token for part in parts for token in part]
+    segments = [0] * len(prefix) + [place + 1 for place, part in enumerate(parts) for _ in part]
+    padding = 5
+    row = torch.tensor([ids + [model.shape.pad_id] * padding])
+    labels = row.clone()
+    labels[:, 0], labels[:, len(ids) :] = -100, -100
+    mask = (torch.arange(row.shape[1]) < len(ids)).long()[None]
+    with torch.no_grad():
+        for filler in (0, len(parts)):  # whatever segment padding is said to belong to
+            segment_ids = torch.tensor([segments + [filler] * padding])
+            packed = model(row, mask, labels, segment_ids).logps[0]
+            start = len(prefix)
+            assert torch.allclose(packed[:start], scored(model, prefix), atol=1e-4)
+            for part in parts:
+                alone = scored(model, prefix + part)[len(prefix) :]
+                assert (alone != 0).all()
+                assert torch.allclose(packed[start : start + len(part)], alone, atol=1e-4)
+                start += len(part)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_changes_nothing(family, side: str):
+    model, tokenizer = family
+    ids = [*tokenizer(SYSTEM)["input_ids"], model.shape.boi_id, *some_codes(model, 1)[0]]
+    filler = [model.shape.pad_id] * 7
+    row = torch.tensor([filler + ids if side == "left" else ids + filler])
+    keep = slice(7, None) if side == "left" else slice(0, len(ids))
+    labels, mask = torch.full_like(row, -100), torch.zeros_like(row)
+    labels[:, keep], mask[:, keep] = row[:, keep], 1
+    with torch.no_grad():
+        padded = model(row, mask, labels).logps[0, keep]
+    assert torch.allclose(padded, scored(model, ids), atol=1e-4)
+
+
+def test_a_looked_at_picture_changes_what_is_said(family):
+    model, tokenizer = family
+    shape = model.shape
+    ids = [shape.end_id] + [shape.look_id] * shape.look_tokens + tokenizer("What do you see?")["input_ids"]
+    one, other = some_pictures(model, 2).split(1)
+    first, second = (scored(model, ids, pictures=picture) for picture in (one, other))
+    assert not torch.allclose(first[-8:], second[-8:], atol=1e-4)
+    with pytest.raises(ValueError, match="no pictures were given"):
+        scored(model, ids)
+    with pytest.raises(ValueError, match="2 pictures fill"):
+        scored(model, ids, pictures=some_pictures(model, 2))
+
+
+def test_text_groups_equal_each_sample_alone(family):
+    model, tokenizer = family
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
+    settings = {"max_new_tokens": 12, "temperature": 0.0, "repetition_penalty": 1e6}
+    free = model.sample_text(prompts, **settings).ids
+    settings["stop_ids"] = (free[0][2], free[1][5])  # so that some samples end while others go on
+    together = model.sample_text(prompts, group=2, **settings)
+    assert len(together.ids) == len(together.logps) == 6
+    assert len(together.ids[0]) <= 3 and max(map(len, together.ids)) > min(map(len, together.ids))
+    for place, prompt in enumerate(prompts):
+        alone = model.sample_text([prompt], **settings)
+        for sample in (2 * place, 2 * place + 1):
+            assert together.ids[sample] == alone.ids[0]
+            assert together.logps[sample] == pytest.approx(alone.logps[0], abs=1e-4)
+
+
+def test_text_groups_look_at_their_own_pictures(family):
+    model, tokenizer = family
+    shape, pictures = model.shape, some_pictures(model, 2)
+    look = [shape.look_id] * shape.look_tokens
+    start = tokenizer(SYSTEM)["input_ids"]
+    prompts = [start + look + tokenizer(talk)["input_ids"] for talk in TALKS[:2]]
+    settings = {"max_new_tokens": 6, "temperature": 0.0}
+    together = model.sample_text(prompts, group=2, pictures=pictures, **settings)
+    for place, prompt in enumerate(prompts):
+        alone = model.sample_text([prompt], pictures=pictures[place : place + 1], **settings)
+        assert together.ids[2 * place] == together.ids[2 * place + 1] == alone.ids[0]
+        assert together.logps[2 * place] == pytest.approx(alone.logps[0], abs=1e-4)
+
+
+def test_text_samples_know_their_log_probabilities(family):
+    model, tokenizer = family
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
+    samples = model.sample_text(
+        prompts, group=2, max_new_tokens=10, temperature=0.7, top_p=0.8, repetition_penalty=1.3,
+        generator=torch.Generator().manual_seed(0),
+    )
+    for place, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
+        forward = scored(model, prompts[place // 2] + ids)[-len(ids) :]
+        assert logps == pytest.approx(forward.tolist(), abs=1e-4)
+
+
+def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
+    model, tokenizer = family
+    stops = (model.shape.end_id, model.shape.boi_id, *range(5, 25))
+    samples = model.sample_text(
+        [tokenizer(talk)["input_ids"] for talk in TALKS], group=8, max_new_tokens=40, temperature=3.0, top_p=1.0,
+        stop_ids=stops, generator=torch.Generator().manual_seed(0),
+    )
+    assert len({len(ids) for ids in samples.ids}) > 3  # they did not all stop together
+    for ids, logps in zip(samples.ids, samples.logps, strict=True):
+        assert len(ids) == len(logps) <= 40
+        assert all(0 <= token < model.shape.text_vocab and token != model.shape.look_id for token in ids)
+        assert not set(ids[:-1]) & set(stops)
+        assert ids[-1] in stops or len(ids) == 40
+
+
+def test_a_large_repetition_penalty_forbids_repeating(family):
+    model, tokenizer = family
+    prompt = tokenizer(TALKS[0])["input_ids"]
+    sample = model.sample_text([prompt], max_new_tokens=30, temperature=0.0, repetition_penalty=1e6).ids[0]
+    assert len(set(sample)) == len(sample) == 30
+
+
+def test_picture_groups_equal_each_sample_alone(family):
+    model, tokenizer = family
+    prompts = prompts_for_pictures(model, tokenizer)
+    for guidance in (1.0, 3.0):
+        together = model.sample_pictures(prompts, group=2, guidance=guidance, temperature=0.0)
+        assert together.codes.shape == together.logps.shape == (6, model.shape.picture_tokens)
+        for place, prompt in enumerate(prompts):
+            alone = model.sample_pictures([prompt], guidance=guidance, temperature=0.0)
+            for sample in (2 * place, 2 * place + 1):
+                assert together.codes[sample].tolist() == alone.codes[0].tolist()
+                assert torch.allclose(together.logps[sample], alone.logps[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_picture_samples_know_their_log_probabilities_under_the_plain_model(family, guidance: float):
+    model, tokenizer = family
+    prompts = prompts_for_pictures(model, tokenizer)
+    samples = model.sample_pictures(
+        prompts, group=2, guidance=guidance, temperature=0.8, top_k=20, generator=torch.Generator().manual_seed(0)
+    )
+    assert samples.codes.min() >= 0 and samples.codes.max() < model.shape.codebook
+    for place in range(6):
+        ids = prompts[place // 2] + (samples.codes[place] + model.shape.text_vocab).tolist()
+        forward = scored(model, ids)[-model.shape.picture_tokens :]
+        assert torch.allclose(samples.logps[place], forward, atol=1e-4)
+
+
+def test_a_picture_prompt_must_end_in_the_announcing_id(family):
+    model, tokenizer = family
+    with pytest.raises(ValueError, match="must end in"):
+        model.sample_pictures([tokenizer(TALKS[0])["input_ids"]])
+
+
+def test_the_generator_decides(family):
+    model, tokenizer = family
+    words = [tokenizer(TALKS[0])["input_ids"]]
+    pictures = prompts_for_pictures(model, tokenizer)[:1]
+
+    def draw(seed: int) -> tuple[list[list[int]], list[list[int]]]:
+        generator = torch.Generator().manual_seed(seed)
+        text = model.sample_text(words, group=2, max_new_tokens=8, generator=generator)
+        return text.ids, model.sample_pictures(pictures, group=2, generator=generator).codes.tolist()
+
+    assert draw(0) == draw(0)
+    assert draw(0)[0] != draw(1)[0] and draw(0)[1] != draw(1)[1]
+    assert draw(0)[0][0] != draw(0)[0][1]  # the samples of a group differ
+
+
+def test_pictures_go_to_codes_and_back_in_range(family):
+    model, _ = family
+    shape = model.shape
+    codes = model.encode_pictures(some_pictures(model, 2))
+    assert codes.shape == (2, shape.picture_tokens) and codes.dtype == torch.int64
+    assert codes.min() >= 0 and codes.max() < shape.codebook
+    pixels = model.decode_pictures(codes)
+    assert pixels.shape == (2, 3, shape.picture_px, shape.picture_px) and pixels.dtype == torch.float32
+    assert pixels.abs().max() <= 1 and pixels.std() > 0
+    assert not torch.equal(pixels[0], pixels[1])
+
+
+def test_targets_name_linear_modules_and_split_the_model(family):
+    model, _ = family
+    modules = dict(model.named_modules())
+    found = {}
+    for pattern in (model.language_targets, model.picture_targets):
+        found[pattern] = {name for name in modules if re.fullmatch(pattern, name)}
+        assert found[pattern] and all(isinstance(modules[name], nn.Linear) for name in found[pattern])
+    assert not found[model.language_targets] & found[model.picture_targets]
+    assert not any("lm_head" in name for names in found.values() for name in names)  # TRL refuses adapters there
+
+
+def test_training_the_picture_side_leaves_text_bit_equal(fresh):
+    model, tokenizer = fresh
+    words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
+    picture = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
+    text_before, picture_before = scored(model, words), scored(model, picture)
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.picture_targets))
+    optimiser = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.02)
+    ids = torch.tensor([picture])
+    labels = ids.where(ids >= model.shape.text_vocab, -100)
+    losses = []
+    for _ in range(4):
+        loss = adapted(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert torch.equal(scored(model, words), text_before)
+    after = scored(model, picture)
+    assert torch.equal(after[: len(words) + 1], picture_before[: len(words) + 1])  # words before a picture too
+    assert not torch.allclose(after[len(words) + 1 :], picture_before[len(words) + 1 :])
+
+
+def test_training_the_language_side_changes_words_and_pictures(fresh):
+    model, tokenizer = fresh
+    words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
+    ids = torch.tensor([[*words, model.shape.boi_id, *some_codes(model, 1)[0]]])
+    before = scored(model, ids[0].tolist())
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.language_targets))
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=0.02)
+    for _ in range(2):
+        adapted(input_ids=ids, labels=ids.where(ids >= model.shape.text_vocab, -100)).loss.backward()
+        optimiser.step()
+        assert any(p.grad is not None and p.grad.any() for p in weights)  # the picture loss reaches the words' LoRA
+        optimiser.zero_grad()
+    after = scored(model, ids[0].tolist())
+    assert not torch.allclose(after[1 : len(words)], before[1 : len(words)])
+    assert not torch.allclose(after[len(words) + 1 :], before[len(words) + 1 :])
+
+
+def test_saved_and_loaded_it_is_the_same_model(fresh, tmp_path):
+    model, tokenizer = fresh
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path).eval()
+    assert again.shape == model.shape
+    words = tokenizer(SYSTEM)["input_ids"]
+    ids = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
+    assert torch.equal(scored(again, ids), scored(model, ids))
+    pictures = some_pictures(model, 1)
+    assert torch.equal(again.encode_pictures(pictures), model.encode_pictures(pictures))
+    codes = model.encode_pictures(pictures)
+    assert torch.equal(again.decode_pictures(codes), model.decode_pictures(codes))
+
+
+def test_a_toy_is_the_same_for_the_same_seed_only(fresh):
+    model, _ = fresh
+    make = next(make for make in FAMILIES.values() if isinstance(make()[0], type(model)))
+    one, other = make(seed=0)[0].state_dict(), make(seed=1)[0].state_dict()
+    assert all(torch.equal(value, one[name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, other[name]) for name, value in one.items())

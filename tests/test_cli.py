@@ -1,0 +1,268 @@
+"""Every command: the last line with --json, the exit status, the one-line reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.cli import main
+from pipelines.commands.terminal import bundled_slugs, scorecard
+from pipelines.commands.training import recipe_overrides
+from pipelines.core.jobs import Recipe
+from pipelines.train import prepare_run
+from tests.toys import TOY_BASE, TOY_STEPS, write_toy
+
+SETTINGS = [word for name, value in TOY_STEPS.items() for word in ("--set", f"{name}={value}")]
+
+
+class Ran:
+    """What one command left: status, its JSON object or None, and what it said."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+        last = out.splitlines()[-1] if out.strip() else ""
+        self.answer: Any = json.loads(last) if last.startswith("{") else None
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*argv: object) -> Ran:
+        capsys.readouterr()
+        status = main([str(word) for word in argv])
+        caught = capsys.readouterr()
+        return Ran(status, caught.out, caught.err)
+
+    return run
+
+
+def test_help_is_quick_and_light() -> None:
+    """`--help` loads neither torch nor studio nor worker."""
+    script = (
+        "import sys\nfrom pipelines.cli import main\nstatus = main(['--help'])\n"
+        "heavy = {'torch', 'transformers', 'peft', 'trl', 'studio', 'worker', 'rich'} & set(sys.modules)\n"
+        "sys.exit(status or len(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("train", "chat", "evaluate", "character", "bench", "doctor", "up"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["dance"],
+        ["train"],
+        ["train", "ada"],
+        ["train", "ada", "--out", "x", "--effort", "huge"],
+        ["bench", "speed"],
+        ["character"],
+        ["character", "check"],
+        ["chat"],
+    ],
+)
+def test_wrong_usage_is_2(argv: list[str], cli: Any) -> None:
+    assert cli(*argv).status == 2
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        ("sft_stepz=3", "sft_stepz"),
+        ("sft_steps", "FIELD=VALUE"),
+        ("sft_steps=many", "not a number"),
+        ("sft_steps=1.5", "60"),
+        ('reward_weights={"beauty": 1}', "beauty"),
+        ('base="x"', "FIELD=VALUE"),
+    ],
+)
+def test_wrong_overrides_are_2_and_named(pair: str, reason: str, toy_character: Path, tmp_path: Path, cli: Any) -> None:
+    ran = cli("train", toy_character, "--out", tmp_path / "run", "--set", pair)
+    assert ran.status == 2 and reason in ran.err and not (tmp_path / "run").exists()
+
+
+def test_overrides_keep_the_rest_of_a_table() -> None:
+    found = recipe_overrides(["sft_steps=3", "temperature=1", 'reward_weights={"likeness": 0.5}'])
+    assert found == {
+        "sft_steps": 3,
+        "temperature": 1.0,
+        "reward_weights": {**Recipe().reward_weights, "likeness": 0.5},
+    }
+    assert isinstance(found["temperature"], float)
+
+
+def test_train_with_json(toy_character: Path, tmp_path: Path, cli: Any) -> None:
+    run_dir = tmp_path / "run"
+    ran = cli("train", toy_character, "--out", run_dir, "--base", TOY_BASE, *SETTINGS, "--json")
+    assert ran.status == 0, ran.err
+    assert len(ran.out.splitlines()) == 1
+    assert set(ran.answer) == {"run", "seconds", "stages", "best", "checkpoints"}
+    assert ran.answer["run"] == str(run_dir)
+    assert set(ran.answer["stages"]["sft"]) == {"seconds", "steps", "tokens"}
+    first = ran.answer["checkpoints"][0]
+    assert first["name"] == first["stage"] == "base" and set(first) == {"name", "stage", "step", "scores"}
+    for words in ("Learning the basics 4/4", "Practising with feedback 2/2", "Checking 5/5"):
+        assert words in ran.err
+    again = cli("train", toy_character, "--out", run_dir)
+    assert again.status == 1 and "--resume" in again.err
+    resumed = cli("train", toy_character, "--out", run_dir, "--resume", "--json")
+    assert resumed.status == 0 and resumed.answer == ran.answer
+    changed = cli("train", toy_character, "--out", run_dir, "--resume", "--set", "seed=1")
+    assert changed.status == 2
+
+
+def test_train_refuses_a_character_with_problems(tmp_path: Path, cli: Any) -> None:
+    folder = write_toy(tmp_path / "ada")
+    (folder / "images" / "01.png").write_bytes(b"not a picture")
+    ran = cli("train", folder, "--out", tmp_path / "run", "--base", TOY_BASE)
+    assert ran.status == 1 and "01.png" in ran.err and len(ran.err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+    missing = cli("train", tmp_path / "nobody", "--out", tmp_path / "run")
+    assert missing.status == 1 and "bundled" in missing.err
+    unknown = cli("train", write_toy(tmp_path / "eve"), "--out", tmp_path / "run", "--base", "gpt")
+    assert unknown.status == 1 and "starter" in unknown.err
+
+
+def test_chat_says_and_draws(toy_run: Path, tmp_path: Path, cli: Any) -> None:
+    out = tmp_path / "new" / "a.png"
+    ran = cli("chat", toy_run, "--against", f"{toy_run}:base", "--say", "Aye?", "--picture", out, "--json")
+    assert ran.status == 0, ran.err
+    ours, base = ran.answer["replies"]
+    assert set(ours) == {"checkpoint", "text", "scene", "picture", "first_text_s", "seconds"}
+    assert ours["picture"] == str(out) and base["picture"] == str(tmp_path / "new" / "a-against.png")
+    for item in (ours, base):
+        with Image.open(item["picture"]) as image:
+            image.load()
+        assert 0 < item["first_text_s"] <= item["seconds"] and item["scene"].startswith("Ada")
+    assert base["checkpoint"].endswith(":base") and not ours["checkpoint"].endswith(":base")
+    words = cli("chat", toy_run, "--say", "Aye?", "--json")
+    assert words.answer["replies"][0]["picture"] is None
+
+
+def test_chat_is_interactive(toy_run: Path, tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = iter(["Aye?", "And then?", ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    ran = cli("chat", f"{toy_run}:sft-000002", "--picture", tmp_path / "pictures" / "x.png")
+    assert ran.status == 0, ran.err
+    assert ran.out.count("sft-000002: ") == 2
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"001.png", "002.png"}
+
+
+def test_chat_failures(toy_run: Path, tmp_path: Path, cli: Any) -> None:
+    for argv, reason in (
+        ((tmp_path, "--say", "x"), "run.json"),
+        ((f"{toy_run}:sft-999999", "--say", "x"), "sft-000004"),
+        ((toy_run, "--json"), "--say"),
+        ((toy_run, "--say", "x", "--picture", tmp_path / "a.jpg"), ".png"),
+    ):
+        ran = cli("chat", *argv)
+        assert ran.status in (1, 2) and reason in ran.err and len(ran.err.strip().splitlines()) == 1
+
+
+def test_evaluate(toy_run: Path, tmp_path: Path, cli: Any) -> None:
+    import shutil
+
+    run_dir = tmp_path / "run"
+    shutil.copytree(toy_run, run_dir)
+    ran = cli("evaluate", run_dir, "--checkpoint", "sft-000004", "--json")
+    assert ran.status == 0, ran.err
+    [item] = ran.answer["checkpoints"]
+    assert item["name"] == "sft-000004" and "likeness" in item["scores"]
+    assert cli("evaluate", run_dir, "--checkpoint", "sft-7").status == 1
+    assert cli("evaluate", tmp_path).status == 1
+
+
+def test_character_check(toy_character: Path, tmp_path: Path, cli: Any) -> None:
+    good = cli("character", "check", toy_character, "--json")
+    assert good.status == 0 and good.answer["ok"] is True
+    folder = write_toy(tmp_path / "ada")
+    text = (folder / "character.yaml").read_text(encoding="utf-8")
+    (folder / "character.yaml").write_text(text.replace("name: Ada", "name: ''"), encoding="utf-8")
+    bad = cli("character", "check", folder, "--json")
+    assert bad.status == 1 and bad.answer["ok"] is False
+    assert {"field", "message", "mend"} <= set(bad.answer["problems"][0])
+    assert cli("character", "check", tmp_path / "nobody").status == 1
+
+
+def test_character_export_and_import(toy_run: Path, tmp_path: Path, cli: Any) -> None:
+    card = tmp_path / "ada.png"
+    assert cli("character", "export", toy_run, card, "--json").answer["file"] == str(card)
+    ran = cli("character", "import", card, tmp_path / "ada", "--json")
+    assert ran.status == 0 and (tmp_path / "ada" / "character.yaml").is_file()
+    whole = cli("character", "export", toy_run, tmp_path / "ada.charx", "--json")
+    assert whole.answer["adapter"].startswith(("sft", "grpo"))
+    assert cli("character", "export", toy_run, tmp_path / "ada.doc").status == 2
+    (tmp_path / "broken.png").write_bytes(card.read_bytes()[:100])
+    broken = cli("character", "import", tmp_path / "broken.png", tmp_path / "other")
+    assert broken.status == 1 and "Traceback" not in broken.err and not (tmp_path / "other").exists()
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path))
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", "http://localhost:9/v1")
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_MODEL", "m")
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_KEY", "sesame")
+    ran = cli("doctor", "--json")
+    findings = {item["name"]: item for item in ran.answer["findings"]}
+    assert ran.status == 1 and ran.answer["ok"] is False
+    assert findings["torch"]["ok"] and findings["python"]["ok"]
+    assert findings["language expert"] == {
+        "name": "language expert",
+        "ok": False,
+        "found": "not in the cache",
+        "mend": "understudy doctor --fetch",
+    }
+    assert "sesame" not in ran.out + ran.err
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", "localhost")
+    wrong = cli("doctor")
+    assert wrong.status == 1 and "UNDERSTUDY_EXPAND_URL" in wrong.err
+
+
+def test_up_is_not_there_yet(cli: Any) -> None:
+    ran = cli("up", "--json")
+    assert ran.status == 1 and "not yet in this version" in ran.err and len(ran.err.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"run\.json"):
+        main(["chat", str(tmp_path), "--say", "x", "--debug"])
+
+
+def test_ctrl_c_keeps_a_resumable_run(toy_character: Path, tmp_path: Path) -> None:
+    """SIGINT: status 1, one line that says how to go on, no traceback."""
+    run_dir = tmp_path / "run"
+    prepare_run(run_dir, toy_character, Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, "sft_steps": 500}))
+    command = [sys.executable, "-m", "pipelines.cli", "train", str(toy_character), "--out", str(run_dir), "--resume"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Learning the basics 2/"):
+            break
+    process.send_signal(2)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "--resume" in rest and "Traceback" not in rest
+    assert list((run_dir / "checkpoints").glob("sft-*"))
+
+
+def test_bundled_characters_are_found_by_name() -> None:
+    assert len(bundled_slugs()) >= 3
+
+
+def test_scorecard_stars_the_best() -> None:
+    rows = scorecard(
+        [
+            {"name": "base", "scores": {"likeness": 0.25}},
+            {"name": "sft-000002", "scores": {"likeness": 0.5, "reward": 0.1}},
+        ],
+        "sft-000002",
+    ).splitlines()
+    assert rows[0].split() == ["base", "sft-000002", "*"]
+    assert rows[1].startswith("looks like them") and rows[1].split()[-2:] == ["0.25", "0.5"]
+    assert rows[2].split()[-2:] == ["-", "0.1"]

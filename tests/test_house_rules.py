@@ -1,0 +1,346 @@
+"""The rules of the house, read from the files themselves: imports, sizes, names, docs, and what may not be in them.
+
+Nothing of the project is imported here, except in one subprocess that proves the torch-free core. A rule that must be
+broken gets an entry with its reason in `LONG_FILES` or `LONG_FUNCTIONS`.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = ("pipelines", "studio", "worker")
+FILE_LINES, FUNCTION_LINES = 400, 60
+LONG_FILES: dict[str, str] = {}
+"""Path from the root -> why it must be longer than FILE_LINES."""
+LONG_FUNCTIONS: dict[str, str] = {}
+"""path:name -> why it must be longer than FUNCTION_LINES."""
+EMPTY_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "base"}
+HEAVY = ("torch", "transformers", "peft", "trl")
+FILE_BYTES = 16 * 2**20
+WEIGHTS_BYTES = 60 * 10**6
+
+
+@cache
+def repository_files() -> tuple[Path, ...]:
+    """Files that belong to the repository: tracked ones and new ones that git does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return tuple(sorted(ROOT / name for name in set(listed.split("\0")) if name and (ROOT / name).is_file()))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of one Python file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def sources(*folders: str) -> list[Path]:
+    """Python files of the repository under the folders."""
+    return [path for path in repository_files() if path.suffix == ".py" and short(path).split("/")[0] in folders]
+
+
+def short(path: Path) -> str:
+    """The path from the root, with forward slashes."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path: Path) -> str:
+    """`pipelines/core/jobs.py` -> `pipelines.core.jobs`; a package is its folder."""
+    return short(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def imported(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """Every import of a file: (dotted name, line, inside a function). `from a import b` gives `a.b`."""
+
+    def walk(node: ast.AST, inside: bool) -> Iterator[tuple[str, int, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, child.lineno, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                start = "." * child.level + (child.module or "")
+                yield from ((f"{start}.{alias.name}", child.lineno, inside) for alias in child.names)
+            yield from walk(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    return walk(tree(path), False)
+
+
+def allowed(importer: str, target: str, inside_function: bool) -> bool:
+    """Whether a module of ours may import a module of ours. Dotted names."""
+    core = is_under(target, "pipelines.core")
+    if is_under(importer, "pipelines.core"):
+        return core
+    if is_under(importer, "pipelines"):
+        return is_under(target, "pipelines")
+    if is_under(importer, "studio"):
+        return core or is_under(target, "studio")
+    if is_under(importer, "worker"):
+        return core or is_under(target, "worker") or (inside_function and is_under(target, "pipelines"))
+    return True
+
+
+def is_under(module: str, package: str) -> bool:
+    """Whether a dotted name is the package or inside it."""
+    return module == package or module.startswith(package + ".")
+
+
+def is_dataclass(node: ast.ClassDef) -> bool:
+    """Whether a class is decorated as a dataclass."""
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def class_named(path: Path, name: str) -> ast.ClassDef:
+    """The class of that name in a file."""
+    return next(node for node in tree(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def fields_and_docs(node: ast.ClassDef) -> dict[str, str]:
+    """Field -> the string below it, "" where there is none."""
+    found = {}
+    for field, below in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            doc = below.value if isinstance(below, ast.Expr) else None
+            found[field.target.id] = str(doc.value) if isinstance(doc, ast.Constant) else ""
+    return found
+
+
+def text_of(name: str) -> str:
+    """A page of docs/, or "" when it is not written yet."""
+    page = ROOT / "docs" / name
+    return page.read_text(encoding="utf-8") if page.is_file() else ""
+
+
+def dependencies() -> list[str]:
+    """Package names in pyproject.toml, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for group in groups for line in group]
+
+
+def test_the_rule_of_directions_knows_right_from_wrong() -> None:
+    assert allowed("studio.app", "pipelines.core.jobs", False)
+    assert not allowed("studio.app", "pipelines.train", True)
+    assert not allowed("studio.app", "pipelines", False)
+    assert allowed("worker.tasks", "pipelines.train.train", True)
+    assert not allowed("worker.tasks", "pipelines.train.train", False)
+    assert not allowed("worker.tasks", "studio.app", True)
+    assert not allowed("pipelines.core.jobs", "pipelines.data", True)
+    assert not allowed("pipelines.core.jobs", "pipelines.coreless", False)
+    assert not allowed("pipelines.cli", "worker.runner", True)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{short(path)}:{line} imports {target}"
+        for path in sources(*OURS)
+        for target, line, inside in imported(path)
+        if target.split(".")[0] in OURS and not allowed(module_name(path), target, inside)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_imports_are_absolute() -> None:
+    wrong = [
+        f"{short(path)}:{line}"
+        for path in sources(*OURS, "tests")
+        for target, line, _ in imported(path)
+        if target.startswith(".")
+    ]
+    assert not wrong, f"relative imports: {wrong}"
+
+
+def test_core_studio_and_the_command_line_load_no_torch() -> None:
+    modules = [
+        module_name(path)
+        for path in sources("pipelines", "studio")
+        if is_under(module_name(path), "pipelines.core") or is_under(module_name(path), "studio")
+    ]
+    assert "pipelines.core.jobs" in modules
+    modules.append("pipelines.cli")  # its commands import heavy libraries when they run, so `--help` is quick
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    found = sorted(set({HEAVY!r}) & set(sys.modules))\n"
+        "    if found: sys.exit(f'importing {name} loads {found}')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_files_and_functions_are_short() -> None:
+    wrong = []
+    for path in sources(*OURS, "tests"):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > FILE_LINES and short(path) not in LONG_FILES:
+            wrong.append(f"{short(path)}: {lines} lines")
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES and f"{short(path)}:{node.name}" not in LONG_FUNCTIONS:
+                    wrong.append(f"{short(path)}:{node.lineno} {node.name}: {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_says_what_it_is() -> None:
+    wrong = []
+    for path in sources(*OURS, "tests"):
+        lines = len((ast.get_docstring(tree(path)) or "").splitlines())
+        # A package and a test file may say it in one line; a module has more to say.
+        least = 1 if path.name == "__init__.py" or short(path).startswith("tests/") else 2
+        if not least <= lines <= 20:
+            wrong.append(f"{short(path)}: docstring of {lines} lines, {least} to 20 wanted")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_names_say_something() -> None:
+    wrong = []
+    for path in sources(*OURS, "tests"):
+        words = {word for part in short(path).removesuffix(".py").split("/") for word in part.lower().split("_")}
+        if words & EMPTY_NAMES:
+            wrong.append(short(path))
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                words = {word.lower() for word in re.findall(r"[A-Z][a-z0-9]*|[a-z0-9]+", node.name)}
+                if words & EMPTY_NAMES:
+                    wrong.append(f"{short(path)}:{node.lineno} class {node.name}")
+    assert not wrong, f"name it after what it is or does: {wrong}"
+
+
+def test_there_is_one_message_type() -> None:
+    found = [
+        f"{short(path)}: {node.name}"
+        for path in sources(*OURS, "tests")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Message")
+    ]
+    assert found == ["pipelines/core/characters.py: Message"]
+
+
+def test_attributes_are_not_guessed() -> None:
+    # Libraries differ in what their configs hold, so the model families may ask; nobody else has to.
+    wrong = [
+        f"{short(path)}:{node.lineno} {node.func.id}"
+        for path in sources(*OURS)
+        if not short(path).startswith("pipelines/models/")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr")
+    ]
+    assert not wrong, f"use the attribute itself: {wrong}"
+
+
+def members(node: ast.ClassDef) -> set[str]:
+    """Names of the functions in a class body."""
+    return {item.name for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_protocol_has_two_implementations() -> None:
+    classes = [
+        (node, any("Protocol" in ast.unparse(parent) for parent in node.bases))
+        for path in sources(*OURS)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    protocols = [node for node, is_protocol in classes if is_protocol]
+    assert "UnifiedModel" in {node.name for node in protocols}
+    for protocol in protocols:
+        wanted = members(protocol)
+        keep = {node.name for node, is_protocol in classes if not is_protocol and wanted <= members(node)}
+        assert len(keep) >= 2, f"{protocol.name} with {sorted(wanted)} is implemented by {sorted(keep) or 'nobody'}"
+        if protocol.name == "UnifiedModel":
+            assert {"StarterModel", "JanusModel"} <= keep
+
+
+@pytest.mark.parametrize(("file", "name"), [("jobs.py", "Recipe"), ("settings.py", "Settings")])
+def test_settings_are_explained_and_in_the_docs(file: str, name: str) -> None:
+    node = class_named(ROOT / "pipelines" / "core" / file, name)
+    assert is_dataclass(node)
+    fields = fields_and_docs(node)
+    assert fields
+    bare = [field for field, doc in fields.items() if not doc]
+    assert not bare, f"{name}: no docstring below {bare}"
+    docs = text_of("training.md") + text_of("operations.md")
+    # An environment variable is what people set, so it is the name that the page must give.
+    shown = {field: doc.split(":")[0] if name == "Settings" else field for field, doc in fields.items()}
+    missing = [word for word in shown.values() if f"`{word}`" not in docs]
+    assert not missing, f"{name}: not in docs/training.md or docs/operations.md in backticks: {missing}"
+
+
+def test_rewards_are_in_the_docs() -> None:
+    body = tree(ROOT / "pipelines" / "rewards.py").body
+    assigned = [
+        node.value
+        for node in body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and "REWARDS" in {target.id for target in _targets(node) if isinstance(target, ast.Name)}
+    ]
+    assert len(assigned) == 1 and isinstance(assigned[0], ast.Dict), "REWARDS is one dict literal"
+    names = [ast.literal_eval(key) for key in assigned[0].keys if key is not None]
+    assert len(names) >= 5
+    missing = [name for name in names if f"`{name}`" not in text_of("rewards.md")]
+    assert not missing, f"not in docs/rewards.md: {missing}"
+    handlers = [node.lineno for node in ast.walk(tree(ROOT / "pipelines" / "rewards.py")) if isinstance(node, ast.Try)]
+    assert not handlers, f"a reward that fails stops the run: pipelines/rewards.py:{handlers}"
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else [node.target]
+
+
+def test_dependencies_are_in_the_docs() -> None:
+    page = text_of("architecture.md").lower()
+    missing = [name for name in dependencies() if f"`{name.lower()}`" not in page]
+    assert not missing, f"no line in docs/architecture.md for {missing}"
+
+
+def test_makefile_commands_in_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        used = set(re.findall(r"`?\bmake ([a-z-]+)`", page.read_text(encoding="utf-8")))
+        assert used <= targets, f"{page.name} names make targets that do not exist: {sorted(used - targets)}"
+
+
+def test_no_paths_of_one_machine_and_no_hosts_of_registries() -> None:
+    # Written in pieces, so that this file does not find itself.
+    forbidden = re.compile(
+        r"(?<![\w.])/(?:wo" r"rk|tmp/w|ro" r"ot|home/\w+)/"
+        r"|index-" r"url|find-" r"links|PIP_IND" r"EX|files\.python" r"hosted|pypi\.org/sim" r"ple|registry\.np" r"mjs"
+        r"|\b(?:10|192\.168)\.\d+\.\d+\.\d+\b"
+    )  # fmt: skip
+    assert forbidden.search("see /wo" "rk/main") and not forbidden.search("a/wo" "rk/b, 3.10.2.1")
+    wrong = []
+    for path in repository_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture or weights
+        wrong += [
+            f"{short(path)}:{number} {match[0]}"
+            for number, line in enumerate(text.splitlines(), start=1)
+            if (match := forbidden.search(line))
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_are_small_enough_for_a_repository() -> None:
+    large = [short(path) for path in repository_files() if path.stat().st_size > FILE_BYTES]
+    assert not large, f"over 16 MiB: {large}"
+
+
+def test_the_starters_weights_are_here_and_small() -> None:
+    folder = "pipelines/models/starter/weights/"
+    sizes = [path.stat().st_size for path in repository_files() if short(path).startswith(folder)]
+    assert sizes, f"{folder} is empty: run `python -m pipelines.models.starter.build pack`"
+    assert sum(sizes) <= WEIGHTS_BYTES, f"{sum(sizes)} bytes in {folder}, {WEIGHTS_BYTES} are allowed"
