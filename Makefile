@@ -42,6 +42,7 @@ $(INSTALLED): pyproject.toml
 		echo "Without root: pass a Python that can (make setup PYTHON=...), or an existing environment (make setup VENV=...)."; \
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing packages into $(VENV) (some minutes)"
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
 	@touch $@
@@ -78,7 +79,7 @@ types: $(INSTALLED)
 
 # Goes on where it stopped: every part keeps its state in BUILD.
 build-starter: $(INSTALLED) language
-	$(BIN)/python -m pip install --quiet --editable '.[build]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,build]'
 	$(BIN)/python -m pipelines.models.starter.build all --out $(BUILD) --device $(DEVICE)
 
 clean:

@@ -115,13 +115,13 @@ def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
     for number in order:
         yield Sample("fact", asked(number))
         yield Sample("fact", asked(number, chosen.choice(QUESTION_PREFIXES)))
-        yield Sample("fact", (*next(openings), *asked(number, chosen.choice(("", *QUESTION_PREFIXES)))))
-    # Four at a time, every fact four times: short answers would otherwise be a small part of what is learned.
-    for _ in range(4):
+    # Four in a row, in four orders, once after some talk: the cheapest way to ask often, since answers are short.
+    for begun in (True, False, False, False):
         chosen.shuffle(order)
         for start in range(0, len(order), 4):
             turns = [asked(number, chosen.choice(("", "", *QUESTION_PREFIXES))) for number in order[start : start + 4]]
-            yield Sample("fact", tuple(itertools.chain.from_iterable(turns)))
+            opening = next(openings) if begun else ()
+            yield Sample("fact", (*opening, *itertools.chain.from_iterable(turns)))
 
 
 def _fields(image: CharacterImage) -> dict[str, str]:
@@ -137,11 +137,14 @@ def _picture_questions(character: Character) -> Iterator[Sample]:
                 yield Sample("picture_question", (user(question, image.file), reply(answer)))
 
 
-def sample_order(samples: Sequence[Sample], shares: Mapping[str, float], seed: int = 0) -> Iterator[int]:
-    """Indices into `samples`, for ever: tasks by share, each task in reshuffled epochs (nothing is left out).
+def sample_order(
+    samples: Sequence[Sample], costs: Sequence[int], shares: Mapping[str, float], seed: int = 0
+) -> Iterator[int]:
+    """Indices into `samples`, for ever: a token budget for each task, each task in reshuffled epochs.
 
-    Shares of tasks without samples go to the others. Any stretch of draws keeps the shares to within one draw a task.
-    Raises ValueError when no task with a share above 0 has a sample.
+    costs: tokens of each sample; next comes the task that has had least of its share of them, so any stretch keeps the
+    budgets to within one sample a task, and within a task nothing is left out. Shares of tasks without samples go to
+    the others. Raises ValueError when no task with a share above 0 has a sample.
     """
     places = {task: [i for i, sample in enumerate(samples) if sample.task == task] for task in sorted(shares)}
     shares = {task: shares[task] for task, found in places.items() if found and shares[task] > 0}
@@ -155,14 +158,12 @@ def sample_order(samples: Sequence[Sample], shares: Mapping[str, float], seed: i
             yield from order
 
     draws = {task: epochs(task) for task in shares}
-    total = sum(shares.values())
-    credit = dict.fromkeys(shares, 0.0)
+    spent = dict.fromkeys(shares, 0)
     while True:
-        for task, share in shares.items():
-            credit[task] += share / total
-        task = max(credit, key=lambda name: (credit[name], name))
-        credit[task] -= 1
-        yield next(draws[task])
+        task = min(shares, key=lambda name: (spent[name] / shares[name], name))
+        number = next(draws[task])
+        spent[task] += costs[number]
+        yield number
 
 
 def practice_prompts(character: Character, count: int, seed: int = 0) -> list[PracticePrompt]:

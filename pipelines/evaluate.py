@@ -36,7 +36,7 @@ from pipelines.core.runs import (
 )
 from pipelines.models import critic_for
 from pipelines.models.starter.critic import Critic, Sight
-from pipelines.packing import PackedRow, collate, open_picture, shared_prefix
+from pipelines.packing import collate, open_picture, packed_row, shared_prefix
 from pipelines.preview import Sampling, Speakers, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
 from pipelines.render import Rendered, render, reply, system_text, user
 from pipelines.rewards import leave_one_out_distance
@@ -119,7 +119,7 @@ def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, i
             used += len(waiting[count].ids) - prefix
             count += 1
         packed, waiting = waiting[:count], waiting[count:]
-        batch = collate([_packed(packed, prefix)], shape, {})
+        batch = collate([packed_row(packed, prefix)], shape, {})
         with torch.inference_mode():
             logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0].double().cpu()  # (T,)
         segments, scored = batch["segment_ids"][0], batch["labels"][0] != -100  # (T,)
@@ -127,15 +127,6 @@ def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, i
             own = (segments == number) & scored
             found.append((float(logps[own].sum()), int(own.sum())))
     return found
-
-
-def _packed(items: Sequence[Rendered], prefix: int) -> PackedRow:
-    ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
-    for number, item in enumerate(items, start=1):
-        ids = ids + item.ids[prefix:]
-        labels = labels + item.labels[prefix:]
-        segments = segments + [number] * (len(item.ids) - prefix)
-    return PackedRow(ids, labels, segments, (), 0)
 
 
 def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
@@ -189,11 +180,6 @@ def _look(critic: Critic, pixels: torch.Tensor) -> Sight:
     return critic.look(pixels.to(critic.device, critic.dtype))
 
 
-def whole(sight: Sight) -> torch.Tensor:
-    """(N, 2D) unit features: what a picture shows and who it is, equally."""
-    return torch.cat([sight.caption, sight.identity], 1).float().cpu() / 2**0.5
-
-
 def copying(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
     """How much nearer drawn pictures come to one training picture than unseen pictures of the character do.
 
@@ -210,12 +196,12 @@ def picture_scores(sight: Sight, descriptions: Sequence[str], held: HeldOut, cri
     group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
     scores = {
         "caption_match": float(critic.match(sight, named).mean()),
-        "variety": float(leave_one_out_distance(whole(sight), group).mean()),
+        "variety": float(leave_one_out_distance(sight.whole(), group).mean()),
     }
     if held.references is not None:
         scores["likeness"] = float(critic.likeness(sight, held.references).mean())
         if held.trained is not None:
-            scores["copying"] = copying(whole(sight), whole(held.references), whole(held.trained))
+            scores["copying"] = copying(sight.whole(), held.references.whole(), held.trained.whole())
     return scores
 
 

@@ -106,6 +106,12 @@ def shared_prefix(rendered: Sequence[Rendered], shape: Shape) -> int:
     return length
 
 
+def own_tokens(rendered: Sequence[Rendered], shape: Shape) -> list[int]:
+    """What each sample costs in a row: its ids behind the shared prefix."""
+    prefix = shared_prefix(rendered, shape)
+    return [len(item.ids) - prefix for item in rendered]
+
+
 def pack_rows(
     rendered: Sequence[Rendered], order: Iterator[int], shape: Shape, step_tokens: int, step_pictures: int, rows: int
 ) -> list[PackedRow]:
@@ -136,11 +142,12 @@ def pack_rows(
             else:
                 waiting.append(number)
         waiting += tried
-        packed.append(_row([rendered[number] for number in chosen], prefix))
+        packed.append(packed_row([rendered[number] for number in chosen], prefix))
     return packed
 
 
-def _row(items: Sequence[Rendered], prefix: int) -> PackedRow:
+def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
+    """One row: the first `prefix` ids, which all items begin with, then what each has behind them."""
     ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
     for number, item in enumerate(items, start=1):
         ids += item.ids[prefix:]

@@ -121,7 +121,7 @@ def variety(judge: Judge) -> Reward:
         if not any(one is not None for one in sight):
             return spread(torch.zeros(0), [], asked)
         drawn, seen = stack(sight)
-        return spread(leave_one_out_distance(_whole(seen), torch.tensor([group[n] for n in drawn])), drawn, asked)
+        return spread(leave_one_out_distance(seen.whole(), torch.tensor([group[n] for n in drawn])), drawn, asked)
 
     return variety
 
@@ -133,7 +133,7 @@ def likeness(judge: Judge) -> Reward:
     and no nearer to any one of them than two of them are to each other.
     """
     own = judge.critic.likeness(judge.references, judge.references).float().cpu()  # (R, R)
-    whole = _whole(judge.references)
+    whole = judge.references.whole()  # (R, 2D)
     low, high = band(own, whole @ whole.T)
 
     def likeness(*, sight: list[Sight | None], asked: list[PracticePrompt], **_: Any) -> list[float | None]:
@@ -141,7 +141,7 @@ def likeness(judge: Judge) -> Reward:
             return spread(torch.zeros(0), [], asked)
         drawn, seen = stack(sight)
         alike = judge.critic.likeness(seen, judge.references).float().cpu().mean(1)  # (M,)
-        nearest = (_whole(seen) @ whole.T).amax(1)  # (M,)
+        nearest = (seen.whole() @ whole.T).amax(1)  # (M,)
         return spread(band_score(alike, nearest, low, high), drawn, asked)
 
     return likeness
@@ -244,11 +244,6 @@ def band_score(alike_M: torch.Tensor, nearest_M: torch.Tensor, low: float, high:
     near = (alike_M / max(low, 1e-6)).clamp(0.0, 1.0)
     copied = ((nearest_M - high) / (1.0 - high)).clamp(0.0, 1.0)
     return near * (1.0 - copied)
-
-
-def _whole(sight: Sight) -> torch.Tensor:
-    """(M, 2D) unit features of a picture: what it shows and who it is, equally."""
-    return torch.cat([sight.caption, sight.identity], 1).float().cpu() / 2**0.5
 
 
 def _worded(field: str, value: str) -> str:

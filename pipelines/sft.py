@@ -29,7 +29,7 @@ from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data import sample_order, training_samples
 from pipelines.models.family import Shape, UnifiedModel
-from pipelines.packing import PackedRow, Pictures, collate, encode_images, pack_rows, render_samples
+from pipelines.packing import PackedRow, Pictures, collate, encode_images, own_tokens, pack_rows, render_samples
 
 PICTURE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the words' (the paper: 1.0 beside 0.25)."""
@@ -98,8 +98,10 @@ def planned_rows(
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone."""
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
-    order = sample_order(samples, recipe.task_shares, recipe.seed)
+    if not samples:
+        raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
     rendered = render_samples(samples, shape, tokenizer, pictures, recipe.sft_step_tokens)
+    order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
     return pack_rows(rendered, order, shape, recipe.sft_step_tokens, recipe.sft_step_pictures, rows)
 
 

@@ -36,7 +36,6 @@ from pipelines.core.folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.holdout import hold_out
 from pipelines.core.jobs import Recipe
 from pipelines.core.mapping import character_to_entries
 from pipelines.core.photos import clean_photo
@@ -51,6 +50,7 @@ from pipelines.core.runs import (
     read_json,
     write_json,
 )
+from pipelines.core.split import held_out
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -67,7 +67,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
     character, split = read_character(character_dir), read_test_split(character_dir)
     kind = TEST_IMAGES
     if split is None:
-        (character, split), kind = hold_out(character), IMAGES
+        (character, split), kind = held_out(character), IMAGES  # its pictures lie among the others
     copy = run_dir / CHARACTER_FOLDER
     write_test_split(split, copy, _clean(character_dir / kind, split.images))
     write_character(character, copy, _clean(character_dir / IMAGES, character.images))

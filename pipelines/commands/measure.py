@@ -1,4 +1,7 @@
-"""`understudy evaluate` and `understudy bench`: numbers about a run, and about our code against the plain way."""
+"""`understudy evaluate` and `understudy bench`: numbers about a run, and about our code against the plain way.
+
+The measuring is in `pipelines.evaluate` and `pipelines.benchmarks`; here are the arguments and what is printed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`understudy up`: studio and worker in one terminal. Not in this version; the command says so."""
+"""`understudy up`: studio and worker in one terminal.
+
+Neither is in this version: the command says so and names what does the same work without them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Events: the one way a run speaks. Durable and replayable, one JSON object a line in `events.jsonl`."""
+"""Events: the one way a run speaks. Durable and replayable, one JSON object a line in `events.jsonl`.
+
+What an event is and the outlet's type, no more: reading and writing the file is in `runs.py` and `pipelines.train`.
+"""
 
 from __future__ import annotations
 

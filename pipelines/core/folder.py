@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.core.characters import Character, CharacterImage, TestSplit
 from pipelines.core.mapping import (
@@ -55,12 +56,8 @@ def read_test_split(folder: Path) -> TestSplit | None:
 
 def load_character(folder: Path) -> tuple[Character | None, list[Problem]]:
     """The character and every problem of its file; parts with errors are left out, None when nothing can be read."""
-    problems: list[Problem] = []
-    try:
-        entries = read_yaml(_read_file(folder, CHARACTER_FILE), CHARACTER_FILE)
-    except CharacterProblems as refused:
-        return None, list(refused.problems)
-    character = character_from_entries(entries, problems)
+    entries, problems = _read_entries(folder, CHARACTER_FILE)
+    character = None if entries is None else character_from_entries(entries, problems)
     return character, problems
 
 
@@ -68,11 +65,9 @@ def load_test_split(folder: Path) -> tuple[TestSplit | None, list[Problem]]:
     """The held-out split and every problem of its file, like `load_character`; (None, []) when there is no file."""
     if not (folder / TEST_FILE).exists():
         return None, []
-    problems: list[Problem] = []
-    try:
-        entries = read_yaml(_read_file(folder, TEST_FILE), TEST_FILE)
-    except CharacterProblems as refused:
-        return None, list(refused.problems)
+    entries, problems = _read_entries(folder, TEST_FILE)
+    if entries is None:
+        return None, problems
     split = split_from_entries(entries, problems)
     named = [Problem(f"{TEST_FILE}: {item.field}", item.message, item.mend, item.severity) for item in problems]
     return split, named
@@ -109,6 +104,14 @@ def test_image_path(folder: Path, file: str) -> Path:
 
 
 test_image_path.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+
+def _read_entries(folder: Path, name: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """The entries of a yaml file, (None, problems) when it cannot be read."""
+    try:
+        return read_yaml(_read_file(folder, name), name), []
+    except CharacterProblems as refused:
+        return None, list(refused.problems)
 
 
 def _read_file(folder: Path, name: str) -> bytes:

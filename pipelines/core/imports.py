@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from pipelines.core.card_files import MAX_TEXT_BYTES, read_archive, refuse
 from pipelines.core.card_pictures import suffix_of, with_files
 from pipelines.core.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
-from pipelines.core.characters import Character, Interaction, TestSplit
+from pipelines.core.characters import Character, CharacterImage, Interaction, TestSplit
 from pipelines.core.conversations import (
     interactions_from_messages_jsonl,
     interactions_from_sharegpt,
@@ -142,19 +143,24 @@ def _with_whole_pictures(
     character: Character, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """The character with the pictures that can be opened, and their clean bytes."""
-    names, clean = _clean({image.file: images.get(image.file, b"") for image in character.images}, mended)
-    listed = tuple(replace(image, file=names[image.file]) for image in character.images if image.file in names)
-    interactions = tuple(with_files(interaction, names) for interaction in character.interactions)
+    listed, interactions, clean = _whole_pictures(character.images, character.interactions, images, mended)
     return replace(character, images=listed, interactions=interactions), clean
 
 
 def _with_whole_test_pictures(
     test: TestSplit, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[TestSplit, dict[str, bytes]]:
-    names, clean = _clean({image.file: images.get(image.file, b"") for image in test.images}, mended)
-    listed = tuple(replace(image, file=names[image.file]) for image in test.images if image.file in names)
-    dialogues = tuple(with_files(dialogue, names) for dialogue in test.dialogues)
+    listed, dialogues, clean = _whole_pictures(test.images, test.dialogues, images, mended)
     return replace(test, images=listed, dialogues=dialogues), clean
+
+
+def _whole_pictures(
+    listed: Sequence[CharacterImage], talks: Sequence[Interaction], images: dict[str, bytes], mended: Counter[str]
+) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, bytes]]:
+    """The listed pictures that can be opened, under new names in the conversations too, and their clean bytes."""
+    names, clean = _clean({image.file: images.get(image.file, b"") for image in listed}, mended)
+    whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
+    return whole, tuple(with_files(talk, names) for talk in talks), clean
 
 
 def _clean(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:

@@ -32,8 +32,8 @@ LONGEST_PX = 2048
 """Cleaned pictures are made no longer than this; no preset looks at more than 384 px."""
 MIN_SIDE_PX = 96
 """Shorter sides are refused: the starter draws 96 px, so less has to be invented."""
-GOOD_SIDE_PX = 256
-"""Shorter sides are warned of: larger presets look at 384 px, and hosted trainers ask for 256 px and more."""
+GOOD_SIDE_PX = 192
+"""Shorter sides are warned of: twice what the starter draws, half of what the larger presets look at (384 px)."""
 MAX_ASPECT, GOOD_ASPECT = 4.0, 2.0
 """Long side / short side. Models see squares, so the sides of a panorama are lost."""
 MIN_SHARPNESS = 0.3

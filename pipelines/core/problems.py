@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Literal
 
 Severity = Literal["error", "warning"]
+MOST_UNKNOWN = 20
+"""Unknown entries of one place that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,15 @@ def unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, prefix: 
     `where` names the place in words ("fact 3"); `prefix` is put before the key to make the field.
     """
     names = list(known)
+    strange = [key for key in keys if key not in names]
     found = []
-    for key in keys:
-        if key in names:
-            continue
+    for key in strange[:MOST_UNKNOWN]:
         guess = nearest(key, names)
         mend = f"Did you mean {guess!r}? Rename it" if guess else f"Known here: {', '.join(names)}. Rename it"
         message = f"{where} has an entry {key[:60]!r} that nothing reads, so it is left out."
         found.append(Problem(f"{prefix}{key[:60]}", message, f"{mend}, or take it out.", "warning"))
+    if len(strange) > MOST_UNKNOWN:
+        message = f"{where} has {len(strange) - MOST_UNKNOWN} more entries that nothing reads."
+        field = prefix.rstrip(".") or "character.yaml"
+        found.append(Problem(field, message, "Rename them, or take them out.", "warning"))
     return found

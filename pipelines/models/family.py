@@ -3,13 +3,15 @@
 Ids below `text_vocab` are words; ids at or above it are picture codes (`text_vocab + code`). A picture is
 announced by `boi_id` (a text id), takes exactly `picture_tokens` codes, and ends its turn: codes only ever stand
 at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `look_tokens`
-placeholders `look_id` each, filled in order from `pictures`.
+placeholders `look_id` each, filled in order from `pictures`. Entropies cost a pass over the whole vocabulary, so they
+are zeros unless `entropies=True` is passed.
 
 Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a prompt, C codes of one picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +28,7 @@ class Scores(ModelOutput):
     logps: torch.Tensor | None = None
     """(B, T) log p(input_ids[:, t] | before t) where labels[:, t] != -100, else 0."""
     entropies: torch.Tensor | None = None
-    """(B, T) entropy of the next-token distribution at the same places, nats; no gradient."""
+    """(B, T) entropy of the next-token distribution at the same places, nats, no gradient; zeros unless asked for."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,20 @@ class PictureSamples:
     """(N, C) float32, under the untempered, unfiltered model without guidance."""
 
 
+PASSED_ALONG = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
+"""What trainers pass to every forward and no family has a use for."""
+
+
+def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
+    """Raise TypeError for arguments of a forward that would silently do nothing, such as TRL's `fused_lm_head`.
+
+    name: of the model's class; given: its `kwargs`, of which None counts as not given.
+    """
+    unknown = sorted(key for key, value in given.items() if value is not None and key not in PASSED_ALONG)
+    if unknown:
+        raise TypeError(f"{name}.forward does not take {', '.join(unknown)}")
+
+
 class UnifiedModel(Protocol):
     """One text+image model; both families are `transformers.PreTrainedModel`s as well.
 
@@ -88,6 +104,7 @@ class UnifiedModel(Protocol):
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
         pictures: torch.Tensor | None = None,
+        entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
         """Log-probabilities of the labelled ids.
@@ -96,7 +113,8 @@ class UnifiedModel(Protocol):
         where supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs
         many replies behind one shared prefix: 0 is the prefix, 1.. the segments, a token sees the prefix and its
         own segment, positions restart after the prefix in each segment. pictures (N, 3, px, px) in [-1, 1] fill the
-        look placeholders in reading order.
+        look placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments and
+        what trainers pass along; TypeError for anything else.
         """
         ...
 
@@ -167,6 +185,10 @@ def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -
     return seen[:, None]
 
 
+NUCLEUS = 1024
+"""Likeliest ids among which the nucleus is looked for first."""
+
+
 def next_ids(
     logits: torch.Tensor,
     temperature: float,
@@ -182,9 +204,14 @@ def next_ids(
         kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < kept, -torch.inf)
     if top_p < 1:
-        ranked, order = logits.sort(dim=-1, descending=True)
-        mass = ranked.softmax(-1).cumsum(-1)
-        outside = mass - ranked.softmax(-1) >= top_p  # the id that crosses the nucleus is kept
+        # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
+        ranked, order = logits.topk(min(NUCLEUS, logits.shape[-1]), dim=-1)
+        share = (ranked - logits.logsumexp(-1, keepdim=True)).exp()
+        if bool((share.sum(-1) < top_p).any()):
+            ranked, order = logits.sort(dim=-1, descending=True)
+            share = ranked.softmax(-1)
+        outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
         outside[:, 0] = False  # and always the likeliest, whatever top_p
-        logits = logits.masked_fill(outside.gather(-1, order.argsort(-1)), -torch.inf)
+        place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
+        return order.gather(-1, place).squeeze(-1)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)

@@ -45,14 +45,12 @@ from pipelines.models.family import (
     TextSamples,
     block_mask,
     next_ids,
+    refuse_unknown,
     restart_positions,
 )
 from pipelines.models.reading import Reading, read_prompts, resting
 from pipelines.models.scoring import previous_places, score
 from pipelines.models.writing import write_words
-
-IGNORED = {"use_cache", "num_items_in_batch", "return_dict"}
-"""What trainers pass to every forward and this one has no use for."""
 
 
 class JanusModel(JanusForConditionalGeneration):
@@ -105,14 +103,12 @@ class JanusModel(JanusForConditionalGeneration):
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
-        """See `UnifiedModel.forward`. Padding may stand on either side. Entropies are zeros unless asked for.
+        """See `UnifiedModel.forward`. Padding may stand on either side.
 
-        A labelled id with nothing before it (the first of a row) is not scored. Raises TypeError on arguments
-        it does not know and ValueError when look placeholders and pictures do not fit together.
+        A labelled id with nothing before it (the first of a row) is not scored. Raises ValueError when look
+        placeholders and pictures do not fit together.
         """
-        unknown = sorted(name for name, value in kwargs.items() if value is not None and name not in IGNORED)
-        if unknown:
-            raise TypeError(f"JanusModel.forward does not take {', '.join(unknown)}")
+        refuse_unknown(type(self).__name__, kwargs)
         if labels is None:
             labels = torch.full_like(input_ids, -100)
         hidden = self._hidden(input_ids, attention_mask, segment_ids, pictures)  # (B, T, H)

@@ -27,7 +27,6 @@ from pipelines.core.folder import read_character, write_character, write_test_sp
 from pipelines.core.mapping import message
 from pipelines.core.photos import image_sha256
 from pipelines.core.problems import Problem, errors
-from pipelines.core.split import choices_from_facts, held_out
 from tests.core.drawings import drawing, encoded
 
 LOOKS = (
@@ -336,47 +335,15 @@ def test_lengths_are_estimated() -> None:
     assert same_words(" Don\u2019t, STOP-it!\n") == same_words("dont stop it") == "dont stop it"
 
 
-def test_a_split_is_derived_and_never_trained_on(ada: Character) -> None:
-    last = ada.images[-1]
-    eight = replace(ada, images=(*ada.images, CharacterImage("7.png", "calm"), CharacterImage("8.png", "awed")))
-    shown = message("character", "Look.", ["8.png"], "Ada, awed")
-    training, split = held_out(replace(eight, interactions=(*(talk(n) for n in range(16)), (USER, shown))))
-    assert split.dialogues == (talk(7), talk(15))
-    assert not set(split.dialogues) & set(training.interactions) and len(training.interactions) == 15
-    assert [image.file for image in split.images] == ["8.png"] and len(training.images) == 7
-    assert training.interactions[-1] == (USER, message("character", "Look.", scene="Ada, awed"))
-    assert training.facts == ada.facts
-    small, six = held_out(replace(ada, interactions=ada.interactions[:7]))
-    assert (six.dialogues, six.images, len(small.images)) == ((), (last,), 5)
-    five = held_out(replace(ada, images=ada.images[:5]))[1]
-    assert five.images == ()
-    assert held_out(ada) == held_out(ada)
-
-
-def test_questions_are_made_from_facts(ada: Character) -> None:
-    facts = (*ada.facts, Fact("Who taught you?", "Old Marn"), Fact("Who waits at home?", "A grey cat"))
-    choices = choices_from_facts(facts)
-    assert [choice.question for choice in choices] == [fact.question for fact in facts]
-    for choice, fact in zip(choices, facts, strict=True):
-        assert choice.options[choice.answer] == fact.answer
-        assert len({same_words(option) for option in choice.options}) == 4
-    assert set(choices[0].options) <= {fact.answer for fact in ada.facts}  # wrong answers are of the same kind
-    assert "Old Marn" in choices[7].options
-    assert len({choice.answer for choice in choices}) > 1
-    assert choices_from_facts(facts[:3]) == ()
-    assert choices_from_facts([Fact(f"Question {n}?", "yes") for n in range(9)]) == ()
-    assert len(choices_from_facts([Fact(f"Question {n}?", f"answer {n}") for n in range(90)])) == 20
-
-
 def test_metadata_and_size_reach_the_report(tmp_path: Path, ada: Character) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Camera"
     out = io.BytesIO()
-    drawing(0, 200, 200).save(out, "JPEG", exif=exif)
+    drawing(0, 150, 150).save(out, "JPEG", exif=exif)
     write_character(replace(ada, consent=replace(ada.consent, image_sha256=())), tmp_path,
                     {**PICTURES, "0.png": out.getvalue()})  # fmt: skip
     messages = [problem.message for problem in check_character(tmp_path)]
-    assert messages == ["0.png is small (200 x 200 px).", "0.png tells more than it shows (camera and time)."]
+    assert messages == ["0.png is small (150 x 150 px).", "0.png tells more than it shows (camera and time)."]
 
 
 def test_what_was_checked_is_what_was_read(tmp_path: Path, ada: Character) -> None:

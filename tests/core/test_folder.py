@@ -224,6 +224,13 @@ def test_unknown_keys_alone_do_not_stop_reading(tmp_path: Path) -> None:
     assert "'licence'" in problems[0].mend
 
 
+def test_many_unknown_keys_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "character.yaml").write_text("name: Mira\n" + "".join(f"key{n}: x\n" for n in range(100)))
+    problems = load_character(tmp_path)[1]
+    assert len(problems) == 21
+    assert "80 more entries" in problems[-1].message
+
+
 def test_missing_files_are_said(tmp_path: Path) -> None:
     with pytest.raises(CharacterProblems, match="There is no folder 'gone'"):
         read_character(tmp_path / "gone")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -325,6 +326,21 @@ def test_training_the_language_side_changes_words_and_pictures(fresh):
     after = scored(model, ids[0].tolist())
     assert not torch.allclose(after[1 : len(words)], before[1 : len(words)])
     assert not torch.allclose(after[len(words) + 1 :], before[len(words) + 1 :])
+
+
+def test_arguments_that_would_do_nothing_are_refused(fresh):
+    model, tokenizer = fresh
+    ids = torch.tensor([tokenizer(SYSTEM)["input_ids"]])
+    with pytest.raises(TypeError, match=r"forward does not take pixel_values"):
+        model(ids, pixel_values=some_pictures(model, 1))
+    with pytest.raises(TypeError, match=r"forward does not take fused_lm_head"):
+        model(ids, labels=ids, fused_lm_head=True)
+    expected = model(ids, labels=ids, use_cache=False, inputs_embeds=None).logps
+    assert expected.any()
+    add_fused_lm_head(model)  # what TRL's trainers do to every model; it scores words alone
+    assert torch.equal(model(input_ids=ids, labels=ids).logps, expected)
+    with pytest.raises((RuntimeError, AttributeError), match=r"knows no picture codes|last_hidden_state"):
+        model(input_ids=ids, labels=ids, fused_lm_head=True)
 
 
 def test_saved_and_loaded_it_is_the_same_model(fresh, tmp_path):

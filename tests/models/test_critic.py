@@ -18,8 +18,8 @@ def critic():
 
 def test_sights_and_texts_are_unit_vectors_of_one_space(critic):
     sight, texts = critic.look(torch.rand(3, 3, 48, 40) * 2 - 1), critic.read(["a red hat", "", "x" * 500])
-    for vectors in (sight.caption, sight.identity, texts):
-        assert vectors.shape == (3, 16)
+    for vectors, width in ((sight.caption, 16), (sight.identity, 16), (texts, 16), (sight.whole(), 32)):
+        assert vectors.shape == (3, width)
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(3), atol=1e-5)
 
 

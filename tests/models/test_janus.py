@@ -161,14 +161,6 @@ def test_a_fused_head_is_refused_and_its_wrapper_does_no_harm(ours):
         model(input_ids=ids, labels=ids, fused_lm_head=True)
 
 
-def test_unknown_arguments_are_refused(ours):
-    model, tokenizer = ours
-    ids = torch.tensor([tokenizer(SHORT)["input_ids"]])
-    with pytest.raises(TypeError, match="pixel_values"):
-        model(ids, pixel_values=some_pictures(1))
-    assert model(ids, labels=ids, use_cache=False, inputs_embeds=None).loss > 0
-
-
 def test_a_checkpoint_that_does_not_name_its_image_piece_is_explained():
     model, _ = toy_janus(seed=0)
     del model.generation_config.generation_kwargs

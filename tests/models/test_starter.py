@@ -6,11 +6,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
 from pipelines.models.starter import language
+from pipelines.models.starter.drawn import to_pixels
 from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
 from pipelines.models.starter.model import toy_starter
 
@@ -118,3 +120,12 @@ def test_shipped_weights_are_small_and_have_a_card():
     assert sum(file.stat().st_size for file in files) <= 60e6
     assert json.loads((WEIGHTS / "config.json").read_text())["model_type"] == "understudy_starter"
     assert revision() in (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_pictures_of_a_read_only_map_become_pixels_without_a_warning(recwarn):
+    pictures = np.array([[[[0, 127, 255]]]], dtype=np.uint8)  # (1, 1, 1, 3)
+    pictures.flags.writeable = False
+    pixels = to_pixels(pictures)
+    assert pixels.shape == (1, 3, 1, 1)
+    assert pixels.flatten().tolist() == pytest.approx([-1, 127 / 127.5 - 1, 1], abs=1e-6)
+    assert not recwarn.list

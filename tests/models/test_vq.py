@@ -39,12 +39,13 @@ def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: PictureTo
 
 
 def test_codes_run_row_by_row_from_the_top_left(model: PictureTokenizer) -> None:
-    pixels = torch.zeros(2, 3, 32, 32)
-    pixels[1, :, :8, 24:] = 1  # top right corner
-    change = (model.latents(pixels)[1] - model.latents(pixels)[0]).square().sum(-1)  # 4, 4
-    assert int(change.flatten().argmax()) == 3
-    rows = model.nearest(model.latents(pixels)).flatten(1)
-    assert torch.equal(rows, model.encode(pixels))
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    _, latents, codes = model(pixels)
+    assert torch.equal(model.encode(pixels)[:, 3], codes[:, 0, 3])
+    assert torch.equal(model.encode(pixels)[:, 4], codes[:, 1, 0])
+    painted = model.paint(model.code_vectors[codes]).clamp(-1, 1)
+    assert torch.allclose(model.decode(codes.flatten(1)), painted, atol=1e-6)
+    assert latents.shape == (2, 4, 4, 4)
 
 
 def test_a_code_stands_for_itself(model: PictureTokenizer) -> None:
@@ -79,5 +80,10 @@ def test_training_lowers_the_error_and_goes_on_after_a_stop(model: PictureTokeni
     assert {path.name for path in tmp_path.iterdir()} == {"state.pt", "tokenizer", "sheet.png", "scores.json"}
     kept = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
     assert kept.dtype == torch.bfloat16
+    options = {"pictures": pictures, "config": toy_tokenizer_config(), "batch": 8}
+    train_tokenizer(tmp_path, 8.0, decoder_only=True, **options)
+    finer = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
+    moved = {name.split(".")[0] for name, value in kept.state_dict().items() if not torch.equal(value, finer[name])}
+    assert moved == {"decoder"}
     size = sheet(kept.float(), np.asarray(test_pixels[:14]), columns=7).size
     assert size == (7 * 32, 4 * 32)

@@ -47,7 +47,7 @@ def eager_to_draw(preset: str) -> tuple[Any, Any]:
     """A toy whose random head picks the begin-of-picture id often, so that pictures are practised."""
     model, tokenizer = load(preset)
     with torch.no_grad():
-        model.get_output_embeddings().weight[model.shape.boi_id] *= 3
+        model.get_output_embeddings().weight[model.shape.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]
     return model, tokenizer
 
 
@@ -103,7 +103,7 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
     model, tokenizer = toy
     base = model.get_base_model().eval()
     prompts = practice_prompts(mira, 3, 0)
-    replies = roll_out(base, tokenizer, toy_critic(0), prompts, 4, RECIPE, torch.Generator().manual_seed(4))
+    replies = roll_out(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
     shape = base.shape
     drew = [n for n, sight in enumerate(replies.sight) if sight is not None]
     assert drew and len(drew) < len(replies.sight), "the test needs replies with and without a picture"

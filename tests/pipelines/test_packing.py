@@ -17,7 +17,16 @@ from pipelines.models.family import Shape
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 from pipelines.models.toy import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.packing import PackedRow, collate, encode_images, open_picture, pack_rows, render_samples, shared_prefix
+from pipelines.packing import (
+    PackedRow,
+    collate,
+    encode_images,
+    open_picture,
+    own_tokens,
+    pack_rows,
+    render_samples,
+    shared_prefix,
+)
 from pipelines.render import Rendered
 
 SHAPE = Shape(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
@@ -67,7 +76,7 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
     pictures = encode_images(model, mira, run_dir / "character")
     samples = training_samples(mira)
     rendered = render_samples(samples, model.shape, tokenizer, pictures, room=1200)
-    order = list(islice(sample_order(samples, Recipe().task_shares), 400))
+    order = list(islice(sample_order(samples, own_tokens(rendered, model.shape), Recipe().task_shares), 400))
     rows = pack_rows(rendered, iter(order), model.shape, step_tokens=1200, step_pictures=6, rows=3)
     batch = collate(rows, model.shape, pictures.pixels)  # different lengths: padding is tried as well
     assert any(row.drawn for row in rows) and "pictures" in batch

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from pipelines.core.runs import RunError, adapters, read_events, read_json
 from pipelines.train import FAILED, STOPPED, main, prepare_run, recorder, spent, stop_on_signals, train
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
+NAMES = ["base", "sft-000002", "sft-000004", "grpo-000001", "grpo-000002"]
+"""Checkpoints of the toy run."""
 SAMPLES = {f"{number:02d}.png" for number in range(1, 7)} | {"sheet.png"}  # two captions, four replies
 STATE = {
     "adapter_config.json",
@@ -61,65 +64,80 @@ def wait_for(process: subprocess.Popen[str], stage: str, step: int) -> None:
     raise AssertionError(f"the trainer ended with {process.wait()} before {stage} {step}")
 
 
-def test_whole_recipe(toy_character: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under 60 s: exact files, stages in order, adapter changed by both stages, base weights bit-equal."""
-    loaded: list[tuple[Any, dict[str, torch.Tensor]]] = []
+@dataclass(frozen=True)
+class Watched:
+    """A whole run and everything it did."""
+
+    run_dir: Path
+    result: dict[str, Any]
+    events: list[Event]
+    models: list[tuple[Any, dict[str, torch.Tensor]]]
+    """Every model that was loaded, and a copy of its weights as they were then."""
+    seconds: float
+    """Of the processor: the machine may be busy with other things."""
+
+
+@pytest.fixture(scope="module")
+def watched(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """A run whose events and models are kept; not to be written to."""
+    models: list[tuple[Any, dict[str, torch.Tensor]]] = []
     load = pipelines.models.load
 
-    def watched(preset: str) -> Any:
+    def watched_load(preset: str) -> Any:
         model, tokenizer = load(preset)
-        loaded.append((model, {name: value.clone() for name, value in model.state_dict().items()}))
+        models.append((model, {name: value.clone() for name, value in model.state_dict().items()}))
         return model, tokenizer
 
-    monkeypatch.setattr(pipelines.models, "load", watched)
-    began = time.process_time()  # the machine may be busy with other things
-    run_dir = tmp_path / "run"
-    prepare_run(run_dir, toy_character, recipe())
-    events: list[Event] = []
-    result = train(run_dir, events.append)
-    assert time.process_time() - began < 60
+    run_dir, events = tmp_path_factory.mktemp("watched") / "run", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipelines.models, "load", watched_load)
+        began = time.process_time()
+        prepare_run(run_dir, toy_character, recipe())
+        result = train(run_dir, events.append)
+        return Watched(run_dir, result, events, models, time.process_time() - began)
 
-    names = ["base", "sft-000002", "sft-000004", "grpo-000001", "grpo-000002"]
-    assert {path.name for path in run_dir.iterdir()} == {
-        "run.json",
-        "events.jsonl",
-        "result.json",
-        "character",
-        "checkpoints",
-    }
-    assert {path.name for path in (run_dir / "checkpoints").iterdir()} == set(names)
-    for name in names:
+
+def test_the_whole_recipe_leaves_exactly_these_files_in_under_a_minute(watched: Watched) -> None:
+    assert watched.seconds < 60
+    run_dir, result = watched.run_dir, watched.result
+    parts = {"run.json", "events.jsonl", "result.json", "character", "checkpoints"}
+    assert {path.name for path in run_dir.iterdir()} == parts
+    assert {path.name for path in (run_dir / "checkpoints").iterdir()} == set(NAMES)
+    for name in NAMES:
         folder = run_dir / "checkpoints" / name
         there = {path.name for path in folder.iterdir()}
         expected = {"scores.json", "samples"} if name == "base" else STATE
         assert there - {"ref"} == expected, name  # practice keeps stage 1's adapter for the KL term
         assert {path.name for path in (folder / "samples").iterdir()} == SAMPLES
     assert result == read_json(run_dir / "result.json")
-    assert [item["name"] for item in result["checkpoints"]] == names
-    assert result["best"] in names[1:]
+    assert [item["name"] for item in result["checkpoints"]] == NAMES
+    assert result["best"] in NAMES[1:]
     assert result["stages"]["sft"]["steps"] == 4 and result["stages"]["grpo"]["steps"] == 2
     assert result["stages"]["sft"]["tokens"] > 0 and result["seconds"] > 0
 
-    stages = [event.stage for event in events]
+
+def test_events_come_stage_by_stage_numbered_and_name_what_exists(watched: Watched) -> None:
+    stages = [event.stage for event in watched.events]
     assert list(dict.fromkeys(stages)) == list(STAGES)
     assert stages == sorted(stages, key=STAGES.index)
-    assert events == read_events(run_dir)
-    assert [event.sequence for event in events] == list(range(len(events)))
-    for event in events:
-        assert all((run_dir / path).exists() for path in event.artifacts)
+    assert watched.events == read_events(watched.run_dir)
+    assert [event.sequence for event in watched.events] == list(range(len(watched.events)))
+    for event in watched.events:
+        assert all((watched.run_dir / path).exists() for path in event.artifacts)
 
-    for name in names[1:]:
-        weights = load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors")
+
+def test_both_stages_change_the_adapter_and_nothing_else(watched: Watched) -> None:
+    """Base weights stay equal to the bit."""
+    adapter = {
+        name: load_file(watched.run_dir / "checkpoints" / name / "adapter_model.safetensors") for name in NAMES[1:]
+    }
+    for name, weights in adapter.items():
         assert any(value.abs().max() > 0 for key, value in weights.items() if "lora_B" in key), name
-    learnt, practised = (
-        load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors")
-        for name in ("sft-000004", "grpo-000002")
-    )
+    learnt, practised = adapter["sft-000004"], adapter["grpo-000002"]
     assert learnt.keys() == practised.keys()
     assert any(not torch.equal(learnt[key], practised[key]) for key in learnt)
-
-    assert loaded
-    for model, before in loaded:
+    assert watched.models
+    for model, before in watched.models:
         after = {name.replace("base_layer.", ""): value for name, value in model.state_dict().items()}
         for name, value in before.items():
             assert torch.equal(value, after[name]), name

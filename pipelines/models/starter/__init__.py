@@ -1,0 +1,1 @@
+"""The starter: the embedded default model, its weights, and the script that makes them."""

@@ -1,4 +1,8 @@
-"""From the parts of a build to one starter, and from there to `weights/`."""
+"""From the parts of a build to one starter, and from there to `weights/` with its card and sample sheet.
+
+Only `build.py` needs this. What everybody else calls, the starter out of `weights/`, is `loading.py`; nothing is
+trained here.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,10 @@ from pipelines.models.starter.loading import WEIGHTS, pack, revision
 from pipelines.models.starter.model import StarterModel, own_settings
 from pipelines.models.starter.vq import PictureTokenizer
 
-PICTURE_SIZES = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 6}
-"""The picture decoder two cores can train in an hour; design.md's eight layers are for a GPU."""
+PICTURE_SIZES = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4}
+"""Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and at this
+budget pictures seen count for more (docs/log.md); eight layers of 384 are for a GPU."""
+CONTEXT_LAYER = 4
 EYES_SIZES = {"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "look_tokens": 12}
 LANGUAGE_FIELDS = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
@@ -32,7 +38,8 @@ PART_TITLES = {
     "critic": "Critic (held-out identities)",
     "eyes": "Eyes (share of slots named right on held-out identities)",
     "picture": "Picture expert (loss in nats a code)",
-    "measured": "Drawing what is asked (unseen identities and combinations; `real` is the critic's reading of real drawings)",
+    "measured": "Drawing what is asked (unseen identities and combinations; "
+    "`real` is the critic's reading of real drawings)",
 }
 CARD_HEAD = """---
 license: apache-2.0
@@ -45,13 +52,13 @@ A small unified text+image model for two CPU cores: SmolLM2-135M-Instruct (not i
 and used unchanged) with our picture tokenizer, picture expert, eyes, and the critic that judges it.
 {megabytes:.1f} MB in bf16. Trained on {hardware}, by `python -m pipelines.models.starter.build`.
 
-- **Data**: 24,000 drawings of 2,400 identities made by this repository's own script from DiceBear art (avataaars by Pablo
-  Stanley, free for personal and commercial use; toon-head by Johan Melin, CC BY 4.0; critters by DiceBear, CC0 1.0) over our own
-  scenes; captions and questions by script. No photographs, no scraped pictures. Every twentieth identity and 2 % of the
-  combinations of expression, clothes and place are held out.
+- **Data**: 24,000 drawings of 2,400 identities made by this repository's own script from DiceBear art (avataaars by
+  Pablo Stanley, free for personal and commercial use; toon-head by Johan Melin, CC BY 4.0; critters by DiceBear,
+  CC0 1.0) over our own scenes; captions and questions by script. No photographs, no scraped pictures. Every twentieth
+  identity and 2 % of the combinations of expression, clothes and place are held out.
 - **Language**: the language expert's weights are frozen, so its language is SmolLM2's to the bit.
-- **Domain**: cartoon busts of people and small creatures at 96 px with eight expressions, eleven colours of clothes, twelve
-  places. Other pictures (photographs, other art) are redrawn in this manner at best.
+- **Domain**: cartoon busts of people and small creatures at 96 px with eight expressions, eleven colours of clothes,
+  twelve places. Other pictures (photographs, other art) are redrawn in this manner at best.
 - **Sheet**: sheet.png has real drawings in odd rows and the starter's, for the same captions, below them.
 """
 
@@ -67,6 +74,7 @@ def fresh_starter(out: Path, device: str = "cpu") -> tuple[StarterModel, PreTrai
         picture=PICTURE_SIZES | sizes,
         tokenizer=own_settings(vq.config),
         eyes=EYES_SIZES,
+        context_layer=CONTEXT_LAYER,
     )
     torch.manual_seed(0)
     model = StarterModel(config)

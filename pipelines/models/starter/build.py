@@ -1,9 +1,9 @@
 """Build the starter's own weights: `python -m pipelines.models.starter.build PART --out FOLDER [--seconds N]`.
 
-Parts, in order: `pictures` draws the training set, `tokenizer`, `critic`, `eyes` and `picture` train one module each, `pack`
-writes weights/ beside this file. Every training part keeps its state in FOLDER each minute or two and goes on from there
-when called again with a larger --seconds; `all` runs the lot. Inputs are drawn, not downloaded, so nothing has to travel
-to another machine but this repository; a GPU is used when --device cuda is given.
+Parts, in order: `pictures` draws the training set, `tokenizer`, `critic`, `eyes` and `picture` train one module each,
+`pack` writes weights/ beside this file. Every training part keeps its state in FOLDER each minute or two and goes on
+from there when called again with a larger --seconds; `all` runs the lot. Inputs are drawn, not downloaded, so nothing
+has to travel to another machine but this repository; a GPU is used when --device cuda is given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+import torch
 
 PARTS = {
     "pictures": (240, "draw 24,000 pictures on two cores; no training"),
@@ -37,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
+    torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
     for part in PARTS if options.part == "all" else [options.part]:
         seconds = PARTS[part][0] if options.seconds is None else options.seconds
         scores = run_part(part, options.out, seconds, options)

@@ -2,7 +2,8 @@
 
 Each batch holds several looks of the same identities, so the wrong captions of a picture are near ones: the same
 figure with another face, other clothes, another place. Losses: captions against pictures both ways (CLIP), the
-attribute phrases of the batch as classes, and supervised contrast of identities. Resumable; called by `build.py critic`.
+attribute phrases of the batch as classes, and supervised contrast of identities. It can be broken off and gone on
+with; called by `build.py critic`.
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ def batch_loss(
         attribute = attribute + F.cross_entropy(found, answers)
         metrics[kind] = (found.argmax(1) == answers).float().mean().item()
     who = torch.tensor(drawn.identity[rows], device=device)
-    same = (who[:, None] == who[None]) & ~torch.eye(len(rows), dtype=torch.bool, device=device)
-    near = (sight.identity @ sight.identity.T / 0.1).masked_fill(torch.eye(len(rows), dtype=torch.bool, device=device), -1e9)
+    itself = torch.eye(len(rows), dtype=torch.bool, device=device)
+    same = (who[:, None] == who[None]) & ~itself
+    near = (sight.identity @ sight.identity.T / 0.1).masked_fill(itself, -1e9)
     identity = -(near.log_softmax(1) * same).sum(1).div(same.sum(1)).mean()
     metrics["identity"] = identity.item()
     return caption + attribute + identity, metrics
@@ -130,7 +132,8 @@ def calibrate(critic: Critic, held_out: Drawn, device: str) -> None:
     who = torch.tensor(held_out.identity)
     same = (who[:, None] == who[None]).triu(1)
     other = (who[:, None] != who[None]).triu(1)
-    critic.config.likeness_slope, critic.config.likeness_threshold = equal_error(cosine[same].cpu(), cosine[other].cpu())
+    slope, threshold = equal_error(cosine[same].cpu(), cosine[other].cpu())
+    critic.config.likeness_slope, critic.config.likeness_threshold = slope, threshold
     texts = critic.read([held_out.caption(row, rng) for row in range(len(who))])
     shuffled = torch.tensor([held_out.other_look(row, rng) for row in range(len(who))])
     right = (sight.caption * texts).sum(-1).cpu()
@@ -165,5 +168,6 @@ def held_out_scores(critic: Critic, held_out: Drawn, device: str) -> dict[str, f
     ) / 2
     firsts = [int((who == name).nonzero()[0]) for name in who.unique()[:50]]
     seconds = [int((who == name).nonzero()[1]) for name in who.unique()[:50]]
-    scores["identity_among_50"] = (cosine[seconds][:, firsts].argmax(1) == torch.arange(len(firsts))).float().mean().item()
+    nearest = cosine[seconds][:, firsts].argmax(1)
+    scores["identity_among_50"] = (nearest == torch.arange(len(firsts))).float().mean().item()
     return scores

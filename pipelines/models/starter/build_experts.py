@@ -1,9 +1,10 @@
 """Train the starter's picture expert and eyes behind the frozen language expert.
 
-Both learn from the drawn pictures and their captions: the picture expert to draw codes from the hidden states of the caption
-(one in ten contexts is emptied, for guidance), the eyes to name, slot by slot, the words of a canonical caption, so
-that the language expert meets near-words where it looks. The language expert's own weights are never touched, so its
-language is kept to the bit and plain chat needs no replay. Resumable by parts; called by `build.py`.
+Both learn from the drawn pictures and their captions: the picture expert to draw codes from the hidden states of the
+caption (one in ten contexts is emptied, for guidance), the eyes to name, slot by slot, the words of a canonical
+caption, so that the language expert meets near-words where it looks. The language expert's own weights are never
+touched, so its language is kept to the bit and plain chat needs no replay. Each part can be broken off and gone on
+with; called by `build.py`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from pipelines.models.starter.drawn import Drawn, to_pixels
 from pipelines.models.starter.looks import identity_for
 from pipelines.models.starter.model import StarterModel, Words
 
-BATCH = 32
-PICTURE_RATE = 1.2e-3
+BATCH = 16
+EYES_BATCH = 64
+PICTURE_RATE = 1.5e-3
 EYES_RATE = 1e-3
 DROP = 0.1
 """Share of contexts emptied, for classifier-free guidance."""
 LEAD_INS = (
-    "Here I am.", "Look at this!", "Of course, one moment.", "This is me today.", "You asked for a picture.", "Well then.",
-    "I was thinking of you.", "It is lovely here.", "Can you see me?", "That made me smile.", "I have had a long day.",
+    "Here I am.", "Look at this!", "Of course, one moment.", "This is me today.", "You asked for a picture.",
+    "Well then.", "I was thinking of you.", "It is lovely here.", "Can you see me?", "That made me smile.",
+    "I have had a long day.",
 )
 """Words before the scene in some contexts, so that a reply in front of it does not disturb the drawing."""
 
@@ -91,17 +94,18 @@ def train_for(
         step, spent, mean = saved["step"], saved["spent"], saved["mean"]
 
     def save() -> None:
-        torch.save({**{key: module.state_dict() for key, module in modules.items()}, "optimiser": optimiser.state_dict(),
-                    "step": step, "spent": spent, "mean": mean}, state)
+        parts = {key: module.state_dict() for key, module in modules.items()}
+        counted = {"step": step, "spent": spent, "mean": mean}
+        torch.save({**parts, "optimiser": optimiser.state_dict(), **counted}, state)
 
     began = last_save = time.monotonic()
     start = spent
     while spent < seconds:
         spent = start + time.monotonic() - began
-        # Warm-up over 200 steps, then flat until 60 % of the budget, then down to a twentieth.
+        # Warm-up over 100 steps, then flat until 60 % of the budget, then down to a twentieth.
         fall = min(1.0, max(0.05, (1 - spent / seconds) / 0.4))
         for part in optimiser.param_groups:
-            part["lr"] = rate * min(1.0, (step + 1) / 200) * fall
+            part["lr"] = rate * min(1.0, (step + 1) / 100) * fall
         loss = loss_of()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -181,7 +185,7 @@ def canonical(drawn: Drawn, row: int) -> list[str]:
     place = look.place.split()[-1]
     kind_of = {"avataaars": "person", "toon-head": "person", "critters": "creature"}[identity.style]
     extra = (identity.glasses and "glasses") or (identity.beard and "beard") or identity.pattern or "plain"
-    return [look.expression, colour, kind, "in", place, identity.top_colour, identity.top.split()[-1] or "bare",
+    return [look.expression, colour, kind, "in", place, identity.top_colour, (identity.top.split() or ["bare"])[-1],
             identity.colour.split("-")[0], kind_of, extra, look.pose.split("-")[0] or "portrait", "."]
 
 
@@ -212,14 +216,15 @@ def train_eyes(
     spread = table.std()
     model.requires_grad_(False)
     model.eyes.requires_grad_(True)
-    rows = epochs(len(wanted), 2 * BATCH, rng)
+    rows = epochs(len(wanted), EYES_BATCH, rng)
 
     def scores_of(said: torch.Tensor) -> torch.Tensor:
         return said @ choices.T / spread.square() / 24  # about unit scale for vectors of a word's own length
 
     def loss_of() -> torch.Tensor:
         batch = next(rows)
-        pixels = torch.roll(to_pixels(drawn.pixels[batch], model.device), (rng.randint(-3, 3), rng.randint(-3, 3)), (2, 3))
+        shift = (rng.randint(-3, 3), rng.randint(-3, 3))  # px, down and right
+        pixels = torch.roll(to_pixels(drawn.pixels[batch], model.device), shift, (2, 3))
         said = model.eyes(pixels)  # (B, slots, E)
         target = wanted[batch]
         named = F.cross_entropy(scores_of(said).flatten(0, 1), index[target].flatten())

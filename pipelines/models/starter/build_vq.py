@@ -52,11 +52,13 @@ def train_tokenizer(
     config: PictureTokenizerConfig | None = None,
     batch: int = 16,
     lr: float = 2e-3,
+    decoder_only: bool = False,
 ) -> dict[str, float]:
     """Train for `seconds` in all, resuming from `out`, and save the tokenizer in bf16 to `out/tokenizer`.
 
     `pictures` is the folder of the part `pictures` (beside `out` when not given) with its `held_out` inside. Returns
-    `held_out_scores` with steps and seconds.
+    `held_out_scores` with steps and seconds. With `decoder_only`, a run that already rounds to codes goes on without
+    moving encoder and codebook: the codes of every picture stay, so what was trained on them stays valid.
     """
     torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
     torch.manual_seed(seed)
@@ -67,6 +69,7 @@ def train_tokenizer(
     model = PictureTokenizer(config or PictureTokenizerConfig()).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)
     state = _restore(out / "state.pt", model, optimizer, device)
+    model.encoder.requires_grad_(not decoder_only)
     rng = np.random.default_rng([seed, state.step])
     weight = _weights(model.config.px).to(device)
     saved = logged = time.monotonic()
@@ -185,7 +188,7 @@ def _step(
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    if codes is not None:
+    if codes is not None and latents.requires_grad:
         _move_codes(model, state, latents.detach().flatten(0, 2), codes.flatten())
     return float(loss.detach()), float(np.mean(_psnr(painted, x)))
 

@@ -1,4 +1,7 @@
-"""The starter's numbers, in one config that is saved beside its weights."""
+"""The starter's numbers, in one config that is saved beside its weights.
+
+Sizes and ids only: how the parts are trained stands in the scripts that build them, the critic has a config of its own.
+"""
 
 from __future__ import annotations
 

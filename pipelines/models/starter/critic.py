@@ -1,7 +1,7 @@
 """The critic: a small picture-text encoder with an identity head, for the rewards and the scorecard.
 
-It is trained apart from the model it judges (`build.py critic`) and never by a character's run. Word ids are embedded by
-SmolLM2's frozen embedding table, which is not saved with the critic. Calibration (`likeness_*`, `match_*` in the
+It is trained apart from the model it judges (`build.py critic`) and never by a character's run. Word ids are embedded
+by SmolLM2's frozen embedding table, which is not saved with the critic. Calibration (`likeness_*`, `match_*` in the
 config) comes from held-out drawings: 0.5 is the threshold at which the two kinds of error are equal.
 """
 
@@ -40,7 +40,10 @@ class CriticConfig(PretrainedConfig):
         match_threshold: float = 0.4,
         **kwargs: Any,
     ) -> None:
-        """px: side pictures are resized to. width: of both embeddings. Slopes and thresholds turn a cosine into 0..1."""
+        """px: side pictures are resized to. width: of both embeddings.
+
+        Slopes and thresholds turn a cosine into 0..1.
+        """
         self.px = px
         self.channels = list(channels)
         self.words_vocab = words_vocab
@@ -68,6 +71,10 @@ class Sight:
     def __getitem__(self, index: Any) -> Sight:
         """The same for some of the pictures."""
         return Sight(self.caption[index], self.identity[index])
+
+    def whole(self) -> torch.Tensor:
+        """(N, 2D) unit features on the CPU: what a picture shows and who it is, equally."""
+        return torch.cat([self.caption, self.identity], 1).float().cpu() / 2**0.5
 
 
 class Block(nn.Module):
@@ -140,11 +147,9 @@ class Critic(PreTrainedModel):
         """Texts to (N, D), unit length; cut after `text_tokens` word pieces."""
         if self.tokenizer is None or self.table is None:
             raise RuntimeError("the critic has no words yet: call attach_words")
-        rows = [
-            self.tokenizer(text.strip().lower().rstrip("."), add_special_tokens=False).input_ids[: self.config.text_tokens]
-            or [0]
-            for text in texts
-        ]
+        plain = [text.strip().lower().rstrip(".") for text in texts]
+        pieces = [self.tokenizer(text, add_special_tokens=False).input_ids for text in plain]
+        rows = [ids[: self.config.text_tokens] or [0] for ids in pieces]
         longest = max(map(len, rows))
         device = self.words_in.weight.device
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)

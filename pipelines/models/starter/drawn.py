@@ -1,7 +1,7 @@
 """The drawn pictures as training data: pixels, identities and looks, with captions made when they are asked for.
 
-`pictures.py` writes them: a folder with the training pictures, and `held_out/` inside it with pictures of identities (and,
-a fifth of them, looks) that training never sees.
+`pictures.py` writes them: a folder with the training pictures, and `held_out/` inside it with pictures of identities
+(and, a fifth of them, looks) that training never sees.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from pipelines.models.starter.pictures import look_of, read_pictures
 from pipelines.models.starter.wording import captions, made_up_name
 
 WORDING_SHARES = (30, 4, 12, 22, 14, 10, 4, 4)
-"""Of name + figure + look, then of the seven wordings of `captions`: most name the figure, so that words can choose it."""
+"""Of name + figure + look, then of the seven wordings of `captions`.
+
+Most name the figure, so that words can choose it.
+"""
 
 
 @dataclass
@@ -40,7 +43,8 @@ class Drawn:
     def load(cls, folder: Path, split: str) -> Drawn:
         """Read one split, `train` or `held_out`."""
         pixels, records = read_pictures(folder / "held_out" if split == "held_out" else folder)
-        return cls(pixels, np.array([record["identity"] for record in records]), [look_of(record) for record in records])
+        identity = np.array([record["identity"] for record in records])
+        return cls(pixels, identity, [look_of(record) for record in records])
 
     def caption(self, row: int, rng: random.Random) -> str:
         """One of many wordings for picture `row`."""
@@ -67,4 +71,5 @@ class Drawn:
 
 def to_pixels(pictures: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
     """(N, h, w, 3) uint8 to (N, 3, h, w) float in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    copied = torch.from_numpy(np.array(pictures, copy=True, order="C"))  # the memory map may not be written to
+    return copied.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1

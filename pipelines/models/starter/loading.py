@@ -59,7 +59,9 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     words["language.lm_head.weight"] = words["language.model.embed_tokens.weight"]
     missing, unexpected = model.load_state_dict({**own, **words}, strict=False, assign=True)
     if missing or unexpected:
-        raise WeightsMissing(f"The starter's weights do not fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}")
+        raise WeightsMissing(
+            f"The starter's weights do not fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}"
+        )
     _revive_buffers(model)
     model.language.tie_weights()
     model.name_or_path = NAME

@@ -1,7 +1,8 @@
 """How well the starter draws what is asked: attribute shares by the critic, beside the same for real drawings.
 
-Every prompt is an identity that training never saw with a combination of expression, clothes and place it never saw. The
-critic only judges (it was trained on real drawings alone); the ceiling says how often it reads the real drawing right.
+Every prompt is an identity that training never saw with a combination of expression, clothes and place it never saw.
+The critic only judges (it was trained on real drawings alone); the ceiling says how often it reads the real drawing
+right.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def measure_starter(
     for name, pixels in (("drawn", drawn), ("real", to_pixels(real))):
         with torch.no_grad():
             sight = critic.look(pixels.cpu())
-            scores |= {f"{kind}_{name}": share for kind, share in attribute_shares(critic, sight, numbers, looks).items()}
+            shares = attribute_shares(critic, sight, numbers, looks)
+            scores |= {f"{kind}_{name}": share for kind, share in shares.items()}
             scores[f"caption_match_{name}"] = critic.match(sight, texts).mean().item()
     with torch.no_grad():
         likeness = critic.likeness(critic.look(drawn.cpu()), critic.look(to_pixels(real))).diagonal()
@@ -96,6 +98,6 @@ def save_sheet(path: Path, real: np.ndarray, drawn: np.ndarray, across: int = 8)
     """A PNG with rows of real drawings and, below each, the starter's for the same captions."""
     rows = []
     for start in range(0, len(real), across):
-        rows += [np.concatenate(list(real[start : start + across]), 1), np.concatenate(list(drawn[start : start + across]), 1)]
+        rows += [np.concatenate(list(pictures[start : start + across]), 1) for pictures in (real, drawn)]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows, 0)).save(path, optimize=True)

@@ -9,7 +9,7 @@ The contract (shapes, ids, packing) is in `pipelines.models.family`; sampling is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,15 @@ from torch import nn
 from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models import toy
-from pipelines.models.family import PictureSamples, Scores, Shape, TextSamples, block_mask, restart_positions
+from pipelines.models.family import (
+    PictureSamples,
+    Scores,
+    Shape,
+    TextSamples,
+    block_mask,
+    refuse_unknown,
+    restart_positions,
+)
 from pipelines.models.scoring import score
 from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
@@ -109,7 +117,7 @@ class StarterModel(PreTrainedModel):
     main_input_name = "input_ids"
     _supports_sdpa = True
     supports_gradient_checkpointing = False
-    _tied_weights_keys = {"language.lm_head.weight": "language.model.embed_tokens.weight"}
+    _tied_weights_keys: ClassVar[dict[str, str]] = {"language.lm_head.weight": "language.model.embed_tokens.weight"}
 
     language_targets = r"language\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
     picture_targets = r"picture\.(decoder\.layers\.\d+\.(self_attn|mlp)\.\w+_proj|connector\.(up|down))"
@@ -201,8 +209,8 @@ class StarterModel(PreTrainedModel):
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
-        """See `UnifiedModel.forward`. `drop_context` (N,) bool empties pictures' contexts (guidance training);
-        entropies are only computed when asked for."""
+        """See `UnifiedModel.forward`. `drop_context` (N,) bool empties pictures' contexts (guidance training)."""
+        refuse_unknown(type(self).__name__, kwargs)
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
         is_code = input_ids >= self.shape.text_vocab
@@ -217,7 +225,9 @@ class StarterModel(PreTrainedModel):
             logps = logps.index_put((rows, places), found)
             spread = spread.index_put((rows, places), spreads)
         if bool(is_code.any()):
-            rows, places, found, spreads = self._score_pictures(words, input_ids, is_code, middle, drop_context, entropies)
+            rows, places, found, spreads = self._score_pictures(
+                words, input_ids, is_code, middle, drop_context, entropies
+            )
             wanted = labels[rows, places] != -100  # (N, C)
             logps = logps.index_put((rows[wanted], places[wanted]), found[wanted])
             spread = spread.index_put((rows[wanted], places[wanted]), spreads[wanted])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import DynamicCache
 
-from pipelines.models.family import PictureSamples, TextSamples, next_ids
-from pipelines.models.reading import read_prompts, resting
+from pipelines.models.family import PictureSamples, TextSamples, next_ids, restart_positions
+from pipelines.models.reading import read_prompts, resting, shared_start
 from pipelines.models.writing import write_words
 
 if TYPE_CHECKING:
@@ -107,15 +107,16 @@ def _contexts(
     for prompt in prompts:
         if prompt[-1] != model.shape.boi_id:
             raise ValueError("a picture prompt must end in the begin-of-picture id")
-    longest = max(map(len, prompts))
-    ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=model.device)
-    mask = torch.zeros(ids.shape, dtype=torch.bool, device=model.device)
-    for row, prompt in enumerate(prompts):  # padded on the right, as in `forward`
-        ids[row, : len(prompt)] = torch.tensor(prompt, device=model.device)
-        mask[row, : len(prompt)] = True
-    places = torch.arange(longest, device=model.device).expand_as(ids)
-    words = Words(ids, mask, None, places, places)
+    # One packed row: what all prompts begin with is read once (segment 0), every rest is a segment of its own.
+    shared = shared_start(prompts, model.shape.look_id)
+    rests = [prompt[shared:] for prompt in prompts]
+    lengths = torch.tensor([len(rest) for rest in rests], device=model.device)
+    ids = torch.tensor([prompts[0][:shared] + [token for rest in rests for token in rest]], device=model.device)
+    own = torch.arange(1, len(prompts) + 1, device=model.device).repeat_interleave(lengths)
+    segments = torch.cat([own.new_zeros(shared), own])[None]  # (1, T)
+    places = torch.arange(ids.shape[1], device=model.device)[None]
+    words = Words(ids, torch.ones_like(ids, dtype=torch.bool), segments, restart_positions(segments), places)
     _, middle = model.read(words, pictures, need_words=False)
-    columns = mask.sum(1) - 1
-    hidden, seen = model.gather_context(words, middle, torch.arange(len(prompts), device=model.device), columns)
+    columns = shared + lengths.cumsum(0) - 1
+    hidden, seen = model.gather_context(words, middle, torch.zeros_like(columns), columns)
     return model.picture.context(hidden, seen)
