@@ -45,6 +45,8 @@ ROW_TOKENS = 2048
 """Ids of one scoring row, prefix included."""
 CAPTIONS, DRAWN_EACH, REPLIES = 5, 2, 4
 """Held-out captions drawn, pictures of each, and sampled replies."""
+REPLY_TOKENS = 56
+"""Most text tokens of a sampled reply here; longer ones of the chat would take half of the time."""
 SEED = 20
 """Seed of everything sampled for the scorecard."""
 NEUTRAL_QUESTION = "Tell me something."
@@ -143,13 +145,14 @@ def facts_accuracy(model: Any, tokenizer: Any, held: HeldOut) -> float:
     """
     system = Message("system", (Text(system_text(held.character)),))
     asked = [(choice.question, option) for choice in held.split.choices for option in choice.options]
-    rows = [
-        render((system, user(question), reply(option)), model.shape, tokenizer)
-        for pair in asked
-        for question, option in (pair, (NEUTRAL_QUESTION, pair[1]))
-    ]
-    sums = [total for total, _ in log_likelihoods(model, rows)]
-    gains = [after - alone for after, alone in zip(sums[::2], sums[1::2], strict=True)]
+
+    def summed(pairs: list[tuple[str, str]]) -> list[float]:
+        rows = [render((system, user(asks), reply(says)), model.shape, tokenizer) for asks, says in pairs]
+        return [total for total, _ in log_likelihoods(model, rows)]
+
+    # Apart, so that all neutral rows share their question as well and it is read once.
+    alone = summed([(NEUTRAL_QUESTION, option) for _, option in asked])
+    gains = [after - before for after, before in zip(summed(asked), alone, strict=True)]
     right = start = 0
     for choice in held.split.choices:
         own = gains[start : start + len(choice.options)]
@@ -224,22 +227,24 @@ def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling:
     if held.split.choices:
         scores["facts_accuracy"] = facts_accuracy(model, tokenizer, held)
     generator = torch.Generator(device=model.device).manual_seed(SEED)
-    pictures: list[tuple[str, torch.Tensor]] = []
-    descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
-    if descriptions:
-        prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
-        drawn = draw(model, prompts, sampling, group=DRAWN_EACH, generator=generator)
-        with torch.inference_mode():
-            scores |= picture_scores(_look(critic, drawn), descriptions, held, critic)
-        pictures += [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
-    openings = [(dialogue[0],) for dialogue in held.split.dialogues[:REPLIES]]
-    openings = [(Message("user", (Text(turn.text),)),) for (turn,) in openings if turn.role == "user"]
+    openings = [(user(talk[0].text),) for talk in held.split.dialogues[:REPLIES] if talk[0].role == "user"]
     openings = openings or [(user("Hello! Show me where you are."),)]
-    written = write_replies(model, tokenizer, held.character, openings, sampling, picture="always", generator=generator)
-    drawn = draw(model, [item.picture_prompt or [] for item in written], sampling, generator=generator)
+    short = replace(sampling, reply_tokens=min(sampling.reply_tokens, REPLY_TOKENS))
+    written = write_replies(model, tokenizer, held.character, openings, short, picture="always", generator=generator)
+    descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
+    prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
+    prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]
+    own = len(prompts)
+    # Captions and replies in one batch: drawing is a long loop of small steps.
+    prompts += [item.picture_prompt for item in written if item.picture_prompt is not None]
+    drawn = draw(model, prompts, sampling, generator=generator)
     with torch.inference_mode():
-        scores["agreement"] = agreement(_look(critic, drawn), written, held.character.name, critic)
-    pictures += [(item.scene, picture) for item, picture in zip(written, drawn, strict=True)]
+        sight = _look(critic, drawn)
+        if descriptions:
+            scores |= picture_scores(sight[:own], descriptions, held, critic)
+        scores["agreement"] = agreement(sight[own:], written, held.character.name, critic)
+    pictures = [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
+    pictures += [(item.scene, picture) for item, picture in zip(written, drawn[own:], strict=True)]
     replies = [
         {"prompt": opening[0].text, "text": item.text, "scene": item.scene}
         for opening, item in zip(openings, written, strict=True)

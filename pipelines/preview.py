@@ -29,7 +29,7 @@ from pipelines.render import SCENE_MARK, prompt, scene_text, split_reply, user
 PictureWish = Literal["auto", "always", "never"]
 REPETITION_PENALTY = 1.1
 """For people who chat; practice and scores sample without."""
-SCENE_TOKENS = 48
+SCENE_TOKENS = 32
 """Room for a scene that had to be begun for the model."""
 
 

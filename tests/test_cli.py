@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -238,9 +239,10 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_a_resumable_run(toy_character: Path, tmp_path: Path) -> None:
     """SIGINT: status 1, one line that says how to go on, no traceback."""
     run_dir = tmp_path / "run"
-    prepare_run(run_dir, toy_character, Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, "sft_steps": 500}))
+    prepare_run(run_dir, toy_character, Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, "sft_steps": 60}))
     command = [sys.executable, "-m", "pipelines.cli", "train", str(toy_character), "--out", str(run_dir), "--resume"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    quiet = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=quiet)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("Learning the basics 2/"):

@@ -1,12 +1,14 @@
-"""`understudy character check | import | export`: character folders in and out.
+"""`understudy character check | import | export | expand`: character folders in and out.
 
-The checks, cards and imports themselves are in `pipelines.core`; here they get words on a terminal and an exit status.
+The checks, cards, imports and the expansion themselves are elsewhere; here they get words on a terminal and an exit
+status.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,9 @@ KINDS = (".png", ".json", ".charx", ".zip")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
-    """Put the three commands on the command line."""
-    group = commands.add_parser("character", help="check, import or export a character").add_subparsers(
-        dest="character_command", required=True, metavar="check|import|export"
+    """Put the four commands on the command line."""
+    group = commands.add_parser("character", help="check, import, export or expand a character").add_subparsers(
+        dest="character_command", required=True, metavar="check|import|export|expand"
     )
     check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
     check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
@@ -34,6 +36,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
     export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
     export.set_defaults(run=run_export)
+    more = group.add_parser(
+        "expand", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_EXPAND_URL"
+    )
+    more.add_argument("source", metavar="DIR", help="character folder, or the name of a bundled one")
+    more.add_argument("folder", metavar="NEW_DIR", type=Path, help="new folder: the character with the new ones added")
+    more.add_argument("--count", type=int, default=20, help="conversations to add (default 20)")
+    more.add_argument("--seed", type=int, default=0, help="which examples the endpoint is shown (default 0)")
+    more.set_defaults(run=run_expand)
 
 
 def run_check(arguments: argparse.Namespace) -> Answer:
@@ -82,6 +92,39 @@ def run_export(arguments: argparse.Namespace) -> Answer:
         "adapter": adapter.name if adapter else None,
         "notes": [note.to_json() for note in notes],
     }, 0
+
+
+def run_expand(arguments: argparse.Namespace) -> Answer:
+    """Write a copy of the character with new conversations at the end, to be read and edited before training."""
+    from pipelines.core.folder import (
+        IMAGES,
+        TEST_IMAGES,
+        read_character,
+        read_test_split,
+        write_character,
+        write_test_split,
+    )  # fmt: skip
+    from pipelines.core.settings import Settings
+    from pipelines.expand import ExpandError, expand
+
+    if arguments.count < 1:
+        raise WrongUsage("--count must be at least 1")
+    if arguments.folder.exists():
+        raise CommandFailed(f"{arguments.folder} is there already; name a new folder")
+    source = character_folder(arguments.source)
+    character, split = read_character(source), read_test_split(source)
+    try:
+        found = expand(character, split, arguments.count, Settings.from_environment(), arguments.seed)
+    except ExpandError as error:
+        raise CommandFailed(str(error)) from error
+    wider = replace(character, interactions=(*character.interactions, *found.interactions))
+    if split is not None:
+        write_test_split(split, arguments.folder, source / TEST_IMAGES)
+    write_character(wider, arguments.folder, source / IMAGES)
+    left_out = "".join(f", {count} left out ({reason})" for reason, count in found.dropped.items())
+    print(f"Wrote {arguments.folder} with {len(found.interactions)} new conversations{left_out}.")
+    print("They stand last in its character.yaml: read and edit them before you train.")
+    return {"folder": str(arguments.folder), "added": len(found.interactions), "dropped": found.dropped}, 0
 
 
 def _print_notes(notes: Iterable[Problem]) -> None:

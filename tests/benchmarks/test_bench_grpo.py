@@ -14,7 +14,8 @@ KEYS = {"name", "ours", "plain", "unit", "ratio_median", "ratios"}
 def test_compare_by_hand() -> None:
     ours, plain = iter([9.0, 2.0, 4.0, 3.0]), iter([9.0, 4.0, 4.0, 9.0])
     answer = compare("x", "s", lambda: next(ours), lambda: next(plain), 3, more_is_faster=False)
-    assert answer == {"name": "x", "ours": 3.0, "plain": 4.0, "unit": "s", "ratio_median": 2.0, "ratios": [2.0, 1.0, 3.0]}
+    assert (answer["ours"], answer["plain"], answer["unit"]) == (3.0, 4.0, "s")
+    assert (answer["ratio_median"], answer["ratios"]) == (2.0, [2.0, 1.0, 3.0])
     rates = compare("y", "1/s", lambda: 6.0, lambda: 2.0, 1)
     assert rates["ratio_median"] == 3.0
 

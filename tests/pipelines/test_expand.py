@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli import main
 from pipelines.core.characters import Character, Choice, TestSplit
+from pipelines.core.folder import read_character, read_test_split
 from pipelines.core.settings import Settings
 from pipelines.expand import ExpandError, expand
 from pipelines.render import reply, user
@@ -144,3 +146,23 @@ def test_a_server_that_is_not_there_is_named(settings: Settings, endpoint: Endpo
     endpoint.server.server_close()
     with pytest.raises(ExpandError, match="cannot be reached"):
         expand(mira, None, wanted=1, settings=settings)
+
+
+def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, capsys):
+    lines = [{"role": "user", "content": "Which shelf is the dustiest one here?"},
+             {"role": "assistant", "content": "Hm-hm. Atlases, tall one. Quibb counts nine: spiders."}]
+    endpoint.answers = [json.dumps({"messages": lines})]
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", f"http://127.0.0.1:{endpoint.port}/v1")
+    monkeypatch.setenv("UNDERSTUDY_EXPAND_MODEL", "writer")
+    folder = tmp_path / "wider"
+    assert main(["character", "expand", "quibb", str(folder), "--count", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer == {"folder": str(folder), "added": 1, "dropped": {}}
+    assert read_character(folder).interactions[-1][1].text == lines[1]["content"]
+    assert read_test_split(folder).choices
+    # A second time it must not write over what may have been edited, and without an endpoint nothing is sent.
+    assert main(["character", "expand", "quibb", str(folder), "--count", "1"]) == 1
+    monkeypatch.delenv("UNDERSTUDY_EXPAND_URL")
+    assert main(["character", "expand", "quibb", str(tmp_path / "other")]) == 1
+    assert "nothing was sent" in capsys.readouterr().err
+    assert len(endpoint.seen) == 1

@@ -232,14 +232,14 @@ def test_stop_keeps_and_resumes(toy_run: Path, toy_character: Path, tmp_path: Pa
 def test_signal_stops_with_an_honest_status(toy_character: Path, tmp_path: Path) -> None:
     """SIGTERM: exit status 3, a kept checkpoint and no result."""
     run_dir = tmp_path / "run"
-    prepare_run(run_dir, toy_character, recipe(sft_steps=200, sft_save_every=200))
+    prepare_run(run_dir, toy_character, recipe(sft_steps=60, sft_save_every=60))
     process = start(run_dir)
     wait_for(process, "sft", 2)
     process.terminate()
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == STOPPED
     last = max([2, *(Event.from_line(line).step for line in rest.splitlines())])
-    assert adapters(run_dir) == [f"sft-{last:06d}"] and last < 200
+    assert adapters(run_dir) == [f"sft-{last:06d}"] and last < 60
     assert not (run_dir / "result.json").exists()
 
 

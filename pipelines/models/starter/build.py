@@ -37,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="time budget of this part, earlier calls counted in")
     parser.add_argument("--count", type=int, default=24000, help="pictures to draw")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="tokenizer: train its decoder further, codes stay as they are"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
@@ -60,7 +63,8 @@ def run_part(part: str, out: Path, seconds: float, options: argparse.Namespace) 
     if part == "tokenizer":
         from pipelines.models.starter.build_vq import train_tokenizer
 
-        return train_tokenizer(out / "tokenizer", seconds, options.seed, options.device)
+        folder = out / "tokenizer"
+        return train_tokenizer(folder, seconds, options.seed, options.device, decoder_only=options.decoder_only)
     if part == "critic":
         from pipelines.models.starter.build_critic import train_critic
 
