@@ -26,7 +26,7 @@ class Recipe:
     """Rank of the LoRA matrices, on language and picture linears alike."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank."""
-    sft_steps: int = 36
+    sft_steps: int = 24
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
@@ -34,7 +34,7 @@ class Recipe:
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
     sft_step_pictures: int = 10
     """Most pictures in one packed row."""
-    sft_save_every: int = 36
+    sft_save_every: int = 24
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
@@ -85,7 +85,7 @@ class Recipe:
     def for_effort(cls, base: str, effort: Effort, **overrides: Any) -> Recipe:
         """The recipe of one dial position; `overrides` are field names of this class."""
         tables: dict[str, dict[str, int]] = {
-            "quick": {"sft_steps": 36, "sft_save_every": 36, "grpo_steps": 6, "grpo_save_every": 6},
+            "quick": {"sft_steps": 24, "sft_save_every": 24, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
                 "sft_steps": 120, "sft_save_every": 60, "grpo_steps": 30, "grpo_save_every": 15, "grpo_group": 8,
             },

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import safe_open
 
+from pipelines.core.settings import cache_dir
 from pipelines.models.starter import language
 from pipelines.models.starter.drawn import to_pixels
 from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
@@ -129,3 +131,25 @@ def test_pictures_of_a_read_only_map_become_pixels_without_a_warning(recwarn):
     assert pixels.shape == (1, 3, 1, 1)
     assert pixels.flatten().tolist() == pytest.approx([-1, 127 / 127.5 - 1, 1], abs=1e-6)
     assert not recwarn.list
+
+
+def test_the_picture_expert_reads_the_begin_of_picture_id_under_another_name():
+    model, tokenizer = toy_starter(seed=3)
+    picture = turn(model, tokenizer, "[scene] a wood", torch.arange(16))
+    before = model(picture, labels=picture).logps[:, -16:]
+    model.config.boi_reads_as = model.shape.end_id
+    assert not torch.allclose(model(picture, labels=picture).logps[:, -16:], before)
+    with torch.no_grad():  # what the id itself looks like no longer matters to the picture
+        renamed = model(picture, labels=picture).logps[:, -16:]
+        model.get_input_embeddings().weight[model.shape.boi_id] += 1
+        assert torch.allclose(model(picture, labels=picture).logps[:, -16:], renamed)
+
+
+def test_the_begin_of_picture_id_can_be_said_for_sure():
+    # SmolLM2 has fifty ids with one untrained embedding: as one of them, "draw now" would get a fiftieth of the chance.
+    config = json.loads((WEIGHTS / "config.json").read_text())
+    with safe_open(language.language_folder(cache_dir()) / "model.safetensors", "pt") as file:
+        table = torch.nn.functional.normalize(file.get_tensor("model.embed_tokens.weight"), dim=-1)
+    alike = table @ table[config["boi_id"]]
+    alike[config["boi_id"]] = -1
+    assert alike.max() < 0.8

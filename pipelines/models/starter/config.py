@@ -24,7 +24,8 @@ class StarterConfig(PretrainedConfig):
         eyes: dict[str, Any] | None = None,
         context_layer: int = 12,
         context_tokens: int = 64,
-        boi_id: int = 14,
+        boi_id: int = 6,
+        boi_reads_as: int = 14,
         look_id: int = 16,
         end_id: int = 2,
         pad_id: int = 0,
@@ -34,8 +35,10 @@ class StarterConfig(PretrainedConfig):
 
         context_layer: after how many layers of the language expert the picture expert reads its context (a third
         of the way is cheaper than the last layer, and less bent towards the next word). context_tokens: how many
-        text positions before the picture it sees. The four ids are SmolLM2's: 14 `<jupyter_output>` and
-        16 `<empty_output>` are reserved pieces that plain chat never uses.
+        text positions before the picture it sees. The ids are SmolLM2's reserved pieces, which plain chat never
+        uses: boi_id 6 `<filename>` is the one that has an embedding of its own and so can be said for sure (14, with
+        which the picture expert was trained, shares its untrained embedding with fifty others and could never get
+        more than their common share); where it is read, the embedding of `boi_reads_as` stands in.
         """
         self.language = language or {}
         self.picture = picture or {}
@@ -44,6 +47,7 @@ class StarterConfig(PretrainedConfig):
         self.context_layer = context_layer
         self.context_tokens = context_tokens
         self.boi_id = boi_id
+        self.boi_reads_as = boi_reads_as
         self.look_id = look_id
         self.end_id = end_id
         super().__init__(

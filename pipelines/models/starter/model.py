@@ -169,7 +169,8 @@ class StarterModel(PreTrainedModel):
 
     def embed_words(self, ids: torch.Tensor, pictures: torch.Tensor | None) -> torch.Tensor:
         """(B, W) ids to (B, W, E); look placeholders are filled from `pictures` in reading order."""
-        embeds = self.language.get_input_embeddings()(ids)
+        read_as = ids.where(ids != self.shape.boi_id, self.config.boi_reads_as)
+        embeds = self.language.get_input_embeddings()(read_as)
         places = ids == self.shape.look_id
         if pictures is None:
             if bool(places.any()):
@@ -331,6 +332,7 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
         context_layer=1,
         context_tokens=16,
         boi_id=toy.BOI_ID,
+        boi_reads_as=toy.BOI_ID,
         look_id=toy.LOOK_ID,
         end_id=toy.END_ID,
         pad_id=toy.PAD_ID,
