@@ -26,7 +26,7 @@ class Recipe:
     """Rank of the LoRA matrices, on language and picture linears alike."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank."""
-    sft_steps: int = 24
+    sft_steps: int = 28
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
@@ -34,18 +34,18 @@ class Recipe:
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
     sft_step_pictures: int = 10
     """Most pictures in one packed row."""
-    sft_save_every: int = 24
+    sft_save_every: int = 28
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.28, "reply_picture": 0.22, "caption_picture": 0.32, "fact": 0.13, "picture_question": 0.05,
+            "dialogue": 0.24, "reply_picture": 0.2, "caption_picture": 0.28, "fact": 0.23, "picture_question": 0.05,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
     picture takes 144 positions of about 190, so a row holds five or six pictures beside some 700 words."""
     grpo_steps: int = 6
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
-    grpo_learning_rate: float = 1e-4
+    grpo_learning_rate: float = 3e-4
     """Constant rate, AdamW."""
     grpo_prompts: int = 2
     """Different prompts in one step."""
@@ -85,7 +85,7 @@ class Recipe:
     def for_effort(cls, base: str, effort: Effort, **overrides: Any) -> Recipe:
         """The recipe of one dial position; `overrides` are field names of this class."""
         tables: dict[str, dict[str, int]] = {
-            "quick": {"sft_steps": 24, "sft_save_every": 24, "grpo_steps": 6, "grpo_save_every": 6},
+            "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
                 "sft_steps": 120, "sft_save_every": 60, "grpo_steps": 30, "grpo_save_every": 15, "grpo_group": 8,
             },
