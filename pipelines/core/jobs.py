@@ -45,7 +45,7 @@ class Recipe:
     picture takes 144 positions of about 190, so a row holds five or six pictures beside some 700 words."""
     grpo_steps: int = 6
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
-    grpo_learning_rate: float = 3e-4
+    grpo_learning_rate: float = 1e-4
     """Constant rate, AdamW."""
     grpo_prompts: int = 2
     """Different prompts in one step."""
