@@ -103,7 +103,7 @@ def run_expand(arguments: argparse.Namespace) -> Answer:
         read_test_split,
         write_character,
         write_test_split,
-    )  # fmt: skip
+    )
     from pipelines.core.settings import Settings
     from pipelines.expand import ExpandError, expand
 

@@ -96,8 +96,7 @@ def pack_all(out: Path, hardware: str = "two CPU cores, no GPU") -> dict[str, An
     model, tokenizer = fresh_starter(out)
     critic = Critic.from_pretrained(out / "critic" / "model").float().eval()
     sizes = pack(model, Critic.from_pretrained(out / "critic" / "model"))
-    folder = language_folder(cache_dir())
-    table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    table = model.get_input_embeddings().weight
     scores = measure_starter(model.eval(), tokenizer, critic.attach_words(tokenizer, table), WEIGHTS / "sheet.png")
     (out / "measured.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     (WEIGHTS / "CARD.md").write_text(card(out, sizes, hardware), encoding="utf-8")

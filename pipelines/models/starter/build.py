@@ -67,6 +67,7 @@ def run_part(part: str, out: Path, seconds: float, options: argparse.Namespace) 
         return train_tokenizer(folder, seconds, options.seed, options.device, decoder_only=options.decoder_only)
     if part == "critic":
         from pipelines.models.starter.build_critic import train_critic
+        from pipelines.models.starter.loading import language_words
 
         return train_critic(data, out / "critic", language_words(), seconds, options.seed, options.device)
     from pipelines.models.starter.assembly import fresh_starter, pack_all
@@ -78,19 +79,6 @@ def run_part(part: str, out: Path, seconds: float, options: argparse.Namespace) 
     model, tokenizer = fresh_starter(out, options.device)
     train = train_eyes if part == "eyes" else train_picture
     return train(model, tokenizer, data, out / part, seconds, options.seed)
-
-
-def language_words() -> tuple[Any, Any]:
-    """Tokenizer and embedding table of the language expert, for the critic."""
-    from safetensors import safe_open
-    from transformers import AutoTokenizer
-
-    from pipelines.core.settings import cache_dir
-    from pipelines.models.starter.language import language_folder
-
-    folder = language_folder(cache_dir())
-    with safe_open(folder / "model.safetensors", "pt") as file:
-        return AutoTokenizer.from_pretrained(folder), file.get_tensor("model.embed_tokens.weight")
 
 
 if __name__ == "__main__":

@@ -83,10 +83,14 @@ def load_critic(folder: Path = WEIGHTS / "critic") -> Critic:
     critic = Critic(CriticConfig.from_pretrained(folder))
     critic.load_state_dict({key: value.float() if value.is_floating_point() else value
                             for key, value in load_file(folder / "model.safetensors").items()})
+    return critic.eval().attach_words(*language_words())
+
+
+def language_words() -> tuple[PreTrainedTokenizerFast, torch.Tensor]:
+    """Tokenizer and embedding table (vocabulary, width) of the language expert, without its other weights."""
     language = language_folder(cache_dir())
     with safe_open(language / "model.safetensors", "pt") as file:
-        table = file.get_tensor("model.embed_tokens.weight")
-    return critic.eval().attach_words(AutoTokenizer.from_pretrained(language), table)
+        return AutoTokenizer.from_pretrained(language), file.get_tensor("model.embed_tokens.weight")
 
 
 def pack(model: StarterModel, critic: Critic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20) -> dict[str, int]:
