@@ -3,13 +3,16 @@
 Legend of suffixes: _P prompts of a step, _G samples of a prompt (the group), _N = P * G samples, prompt-major,
 _K reward parts, _T positions of a row, _C positions of the longest completion.
 
-Read it top to bottom: roll out (words, then a picture's codes, in one id space) -> `pipelines.rewards` -> `credit` ->
-`group_logps` (a prompt and its whole group in one packed row) -> the library's clipped loss, KL, optimiser and resume.
+Read it top to bottom: `pipelines.rollout` (words, then a picture's codes, in one id space) -> `pipelines.rewards` ->
+`credit` -> `group_logps` (a prompt and its whole group in one packed row) -> the library's clipped loss, KL, optimiser
+and resume -> `Anchor`, a little of stage 1 in every step.
 
 Departures from UniCharacter's stage 2 (arXiv 2605.08129): words are practised as well as pictures, as one sequence;
 plain GRPO (arXiv 2402.03300) on token log-probabilities, since codes are discrete; a LoRA; a KL term to the adapter
-that stage 1 left (the paper: none); no guidance while practising; each part of the reward is normalised inside its
-group before it is weighted (after GDPO, arXiv 2601.05242) and credits only ids that could still change it.
+that stage 1 left (the paper: none), and stage 1's own loss on half a row of its samples beside it (as InstructGPT's
+mixed-in pretraining, arXiv 2203.02155), so that practice does not unlearn the voice; no guidance while practising;
+each part of the reward is normalised inside its group before it is weighted (after GDPO, arXiv 2601.05242) and
+credits only ids that could still change it.
 `docs/rewards.md` has the departures of the rewards.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +37,12 @@ from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data import PracticePrompt, practice_prompts
-from pipelines.models.family import Scores, Shape, UnifiedModel
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.packing import open_picture
-from pipelines.render import render, split_reply
+from pipelines.models.family import Scores, Shape
+from pipelines.models.starter.critic import Critic
+from pipelines.packing import PackedRow, Pictures, collate, encode_images, open_picture
 from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
+from pipelines.rollout import roll_out
+from pipelines.sft import planned_rows, sft_loss
 
 
 @dataclass(frozen=True)
@@ -56,74 +60,6 @@ class GrpoResult:
     """Wall clock of this call's training."""
     rewards: tuple[float, ...]
     """Mean weighted reward of each step of this call."""
-
-
-@dataclass(frozen=True)
-class Replies:
-    """N sampled replies, prompt-major; each list has N entries."""
-
-    prompt_ids: list[list[int]]
-    completion_ids: list[list[int]]
-    """Words and their stop id; after `boi_id`, all codes of a picture as `text_vocab + code`."""
-    logprobs: list[list[float]]
-    """Of each completion id, under the untempered, unfiltered model."""
-    words: list[str]
-    scene: list[str]
-    sight: list[Sight | None]
-    """The critic's look (D,) at the picture drawn; None without one."""
-    finished: list[bool]
-    """Stopped by itself, not cut off."""
-    group: list[int]
-    """Which prompt of the step."""
-
-
-@torch.no_grad()
-def roll_out(
-    model: UnifiedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    critic: Critic,
-    prompts_P: list[PracticePrompt],
-    size: int,
-    recipe: Recipe,
-    generator: torch.Generator,
-) -> Replies:
-    """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
-
-    A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
-    """
-    shape = model.shape
-    ids_P = [render(prompt.messages, shape, tokenizer, add_reply=True).ids for prompt in prompts_P]
-    text = model.sample_text(
-        ids_P,
-        group=size,
-        max_new_tokens=recipe.reply_tokens,
-        temperature=recipe.temperature,
-        top_p=recipe.top_p,
-        stop_ids=(shape.end_id, shape.boi_id),
-        generator=generator,
-    )
-    ids_N = [ids for ids in ids_P for _ in range(size)]
-    completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
-    sight: list[Sight | None] = [None] * len(completions)
-    drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
-    if drawn:
-        made = model.sample_pictures([ids_N[n] + completions[n] for n in drawn], generator=generator)
-        seen = critic.look(model.decode_pictures(made.codes).float())
-        for m, n in enumerate(drawn):
-            completions[n] += (made.codes[m] + shape.text_vocab).tolist()
-            logps[n] += made.logps[m].tolist()
-            sight[n] = seen[m]
-    replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
-    return Replies(
-        prompt_ids=ids_N,
-        completion_ids=completions,
-        logprobs=logps,
-        words=[words for words, _ in replies],
-        scene=[scene for _, scene in replies],
-        sight=sight,
-        finished=[ids[-1] in (shape.end_id, shape.boi_id) for ids in text.ids],
-        group=[n // size for n in range(len(completions))],
-    )
 
 
 def credit(
@@ -196,6 +132,31 @@ def group_logps(
     return logps, scores.entropies.flatten()[place_NC] * mask_NC
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """Stage 1's rows that go with practice, one for each step and process."""
+
+    rows: list[PackedRow]
+    pictures: Pictures
+
+    @classmethod
+    def of(
+        cls, character: Character, recipe: Recipe, base: Any, tokenizer: Any, folder: Path, count: int
+    ) -> Anchor:
+        """Rows of half of stage 1's size in an order that stage 1 did not see; the pictures are in `folder`."""
+        pictures = encode_images(base, character, folder)
+        other = replace(recipe, seed=recipe.seed + 1)
+        rows = planned_rows(character, other, base.shape, tokenizer, pictures, count, recipe.sft_step_tokens // 2)
+        return cls(rows, pictures)
+
+    def loss(self, model: Any, number: int, shape: Shape, device: torch.device) -> torch.Tensor:
+        """Stage 1's loss on row `number`."""
+        batch = collate([self.rows[number]], shape, self.pictures.pixels)
+        batch = {key: value.to(device) for key, value in batch.items()}
+        weights = batch.pop("loss_weights", None)
+        return sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights).loss
+
+
 class CharacterTrainer(RunTrainer, GRPOTrainer):
     """`GRPOTrainer` with our rollout, log-probabilities and credit."""
 
@@ -203,10 +164,11 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
 
     def __init__(
         self, *, recipe: Recipe, prompts: list[PracticePrompt], critic: Critic, shape: Shape, words_only: torch.Tensor,
-        **kwargs: Any,
+        anchor: Anchor | None = None, **kwargs: Any,
     ) -> None:
-        """`words_only` (K,) bool: which reward parts never credit codes."""
+        """`words_only` (K,) bool: which reward parts never credit codes; `anchor`: see `Recipe.grpo_anchor_weight`."""
         super().__init__(rollout_func=self.practise, **kwargs)
+        self.anchor = anchor
         self.recipe, self.prompts, self.critic, self.shape, self.words_only = recipe, prompts, critic, shape, words_only
         self.rewards_NK = torch.zeros(0)
         self.rewards: list[float] = []
@@ -266,6 +228,16 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         is_code_NC = output["completion_ids"] >= self.shape.text_vocab
         output["advantages"] = torch.where(is_code_NC, codes[mine, None], words[mine, None])
         return output
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The library's loss and, with an anchor, stage 1's on one row of its samples."""
+        loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
+        if self.anchor is None:
+            return loss
+        number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
+        with self.accelerator.autocast():
+            kept = self.anchor.loss(model, number, self.shape, self.accelerator.device)
+        return loss + self.recipe.grpo_anchor_weight * kept
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One event a step: the reward and its parts as they were before normalisation, KL, entropy, seconds."""
@@ -373,10 +345,15 @@ def make_trainer(
     if not pixels:  # nobody has seen the character: only its words can be practised
         pixels = [torch.zeros(3, base.shape.picture_px, base.shape.picture_px)]
         weights = {name: weight for name, weight in weights.items() if name in WORDS_ONLY}
+    anchor = None
+    if recipe.grpo_anchor_weight and any(recipe.task_shares.values()):
+        count = recipe.grpo_steps * arguments.world_size
+        anchor = Anchor.of(character, recipe, base, tokenizer, run_dir / CHARACTER_FOLDER, count)
     judge = Judge.of(character, critic, torch.stack(pixels).to(critic.device))
     rewards, arguments.reward_weights = make_rewards(judge, weights)
     return kind(
         recipe=recipe,
+        anchor=anchor,
         prompts=prompts,
         critic=critic,
         shape=base.shape,

@@ -11,7 +11,7 @@ Letters: B rows of a batch, T positions, N pictures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class PackedRow:
     look_images: tuple[str, ...]
     drawn: int
     """Pictures drawn in this row."""
+    weights: tuple[float, ...] = ()
+    """What each id counts for among the learned words; empty: 1 each."""
 
 
 def open_picture(path: Path, px: int) -> torch.Tensor:
@@ -75,22 +77,19 @@ def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Pi
 
 
 def render_samples(
-    samples: Sequence[Sample], shape: Shape, tokenizer: PreTrainedTokenizerBase, pictures: Pictures, room: int
+    samples: Sequence[Sample], shape: Shape, tokenizer: PreTrainedTokenizerBase, pictures: Pictures, room: int,
+    fact_weight: float = 1.0,
 ) -> list[Rendered]:
     """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
 
     Raises ValueError, naming the turn, when a sample does not fit.
     """
-    return [
-        fitted(
-            sample.messages,
-            shape,
-            tokenizer,
-            room,
-            codes=pictures.codes if sample.task in ("reply_picture", "caption_picture") else None,
-        )
-        for sample in samples
-    ]
+    rendered = []
+    for sample in samples:
+        codes = pictures.codes if sample.task in ("reply_picture", "caption_picture") else None
+        item = fitted(sample.messages, shape, tokenizer, room, codes=codes)
+        rendered.append(replace(item, weight=fact_weight) if sample.task == "fact" else item)
+    return rendered
 
 
 def shared_prefix(rendered: Sequence[Rendered], shape: Shape) -> int:
@@ -154,17 +153,21 @@ def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
         labels += item.labels[prefix:]
         segments += [number] * (len(item.ids) - prefix)
     looked = tuple(name for item in items for name in item.look_images)
-    return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items))
+    weights: tuple[float, ...] = ()
+    if any(item.weight != 1.0 for item in items):
+        weights = (1.0,) * prefix + tuple(item.weight for item in items for _ in item.ids[prefix:])
+    return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items), weights)
 
 
 def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
 
-    Padding has a segment of its own, since segment 0 would count as prefix.
+    Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights`
+    (B, T), which the loss takes out again.
     """
     length = max(len(row.ids) for row in rows)
 
-    def padded(lists: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+    def padded(lists: Sequence[Sequence[float]], fill: int) -> torch.Tensor:
         return torch.tensor([[*values, *[fill] * (length - len(values))] for values in lists])  # (B, T)
 
     batch: dict[str, Any] = {
@@ -173,6 +176,8 @@ def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.
         "labels": padded([row.labels for row in rows], -100),
         "segment_ids": padded([row.segments for row in rows], 1 + max(max(row.segments) for row in rows)),
     }
+    if any(row.weights for row in rows):
+        batch["loss_weights"] = padded([row.weights or (1.0,) * len(row.ids) for row in rows], 0)
     looked = [pixels[name] for row in rows for name in row.look_images]
     if looked:
         batch["pictures"] = torch.stack(looked)  # (N, 3, px, px)

@@ -64,6 +64,8 @@ class Rendered:
     """Pictures that fill the look placeholders, in reading order."""
     drawn: int = 0
     """Pictures drawn at the end: 0 or 1."""
+    weight: float = 1.0
+    """What one learned word of it counts for in the loss."""
 
     @property
     def labels(self) -> list[int]:

@@ -5,7 +5,8 @@ Ours are the data (pipelines/data.py, pipelines/packing.py), the loss and the ch
 clipping, PEFT, accelerate and resuming are the library's.
 Departures from UniCharacter's stage 1: a LoRA of all linears instead of full fine-tuning; samples are mixed by share
 (the paper weighs picture and word groups 20000:1); whole conversations instead of single turns; codes and words both
-by cross-entropy, each averaged over its own positions, so that 144 codes a picture cannot drown ten words.
+by cross-entropy, each averaged over its own positions, so that 144 codes a picture cannot drown ten words; a word
+of a fact's answer counts several times, since answers are three words long and conversations thirty.
 The plan of rows depends on character and recipe alone, so a resumed run reads what an uninterrupted one would.
 """
 
@@ -59,21 +60,24 @@ class SftLoss:
     loss: torch.Tensor
     """Scalar with gradient."""
     words: float
-    """Mean of -log p over learned text ids, nats; 0 when there are none."""
+    """Weighted mean of -log p over learned text ids, nats; 0 when there are none."""
     codes: float
     """The same over picture codes."""
     tokens: int
     """Learned positions."""
 
 
-def sft_loss(logps: torch.Tensor, labels: torch.Tensor, text_vocab: int) -> SftLoss:
-    """Words' mean plus PICTURE_LOSS_WEIGHT times codes' mean cross-entropy.
+def sft_loss(
+    logps: torch.Tensor, labels: torch.Tensor, text_vocab: int, weights: torch.Tensor | None = None
+) -> SftLoss:
+    """Words' weighted mean plus PICTURE_LOSS_WEIGHT times codes' mean cross-entropy.
 
-    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes.
+    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes; weights (B, T) of words.
     """
     is_code = labels >= text_vocab
     is_word = (labels >= 0) & ~is_code
-    words = -(logps * is_word).sum() / is_word.sum().clamp(min=1)
+    counted = is_word.float() if weights is None else is_word * weights
+    words = -(logps * counted).sum() / counted.sum().clamp(min=1)
     codes = -(logps * is_code).sum() / is_code.sum().clamp(min=1)
     return SftLoss(words + PICTURE_LOSS_WEIGHT * codes, words.item(), codes.item(), int((labels >= 0).sum()))
 
@@ -95,14 +99,21 @@ def planned_rows(
     tokenizer: PreTrainedTokenizerBase,
     pictures: Pictures,
     rows: int,
+    row_tokens: int = 0,
 ) -> list[PackedRow]:
-    """The first `rows` rows of the stage, a function of these arguments alone."""
+    """The first `rows` rows of the stage, a function of these arguments alone.
+
+    row_tokens: positions of a row if not `sft_step_tokens`; a single longer sample is given the room it needs.
+    """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
     if not samples:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
-    rendered = render_samples(samples, shape, tokenizer, pictures, recipe.sft_step_tokens)
+    rendered = render_samples(
+        samples, shape, tokenizer, pictures, recipe.sft_step_tokens, recipe.fact_loss_weight
+    )
     order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
-    return pack_rows(rendered, order, shape, recipe.sft_step_tokens, recipe.sft_step_pictures, rows)
+    room = max(row_tokens or recipe.sft_step_tokens, *(len(item.ids) for item in rendered))
+    return pack_rows(rendered, order, shape, room, recipe.sft_step_pictures, rows)
 
 
 class PackedTrainer(RunTrainer, SFTTrainer):
@@ -123,8 +134,9 @@ class PackedTrainer(RunTrainer, SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Our forward and `sft_loss`; the parameters are the library's."""
+        weights = inputs.pop("loss_weights", None)
         scores = model(**inputs)
-        self.last = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab)
+        self.last = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
         return (self.last.loss, scores) if return_outputs else self.last.loss
 
     def after_step(self) -> None:

@@ -25,11 +25,12 @@ from pipelines.core.characters import Character
 from pipelines.core.folder import read_character
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER
-from pipelines.grpo import CharacterTrainer, make_trainer, roll_out
+from pipelines.grpo import CharacterTrainer, make_trainer
 from pipelines.models import critic_for, load
 from pipelines.models.family import TextSamples
 from pipelines.models.starter.critic import Critic
 from pipelines.rewards import Reward
+from pipelines.rollout import roll_out
 from pipelines.sft import lora_config
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
@@ -122,7 +123,7 @@ def one_by_one(reward: Reward, critic: Critic, references: torch.Tensor) -> Rewa
 
 def bench_grpo(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
     """Seconds of one step of the default recipe; the plain way last, as `compare` has it."""
-    recipe = Recipe(base=base, grpo_steps=1)
+    recipe = Recipe(base=base, grpo_steps=1, grpo_anchor_weight=0.0)  # stage 1's share has its own benchmark
     with tempfile.TemporaryDirectory() as scratch:
         run_dir = Path(scratch)
         character = bench_character(run_dir)

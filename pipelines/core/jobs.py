@@ -34,18 +34,20 @@ class Recipe:
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
     sft_step_pictures: int = 10
     """Most pictures in one packed row."""
+    fact_loss_weight: float = 4.0
+    """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
     sft_save_every: int = 28
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.24, "reply_picture": 0.2, "caption_picture": 0.28, "fact": 0.23, "picture_question": 0.05,
+            "dialogue": 0.28, "reply_picture": 0.2, "caption_picture": 0.28, "fact": 0.19, "picture_question": 0.05,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
     picture takes 144 positions of about 190, so a row holds five or six pictures beside some 700 words."""
     grpo_steps: int = 6
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
-    grpo_learning_rate: float = 1e-4
+    grpo_learning_rate: float = 3e-4
     """Constant rate, AdamW."""
     grpo_prompts: int = 2
     """Different prompts in one step."""
@@ -53,6 +55,8 @@ class Recipe:
     """Replies sampled for each prompt (the paper: 8)."""
     grpo_beta: float = 0.02
     """Weight of the KL term to the model before this stage."""
+    grpo_anchor_weight: float = 0.5
+    """Weight of stage 1's loss, on half a row of its samples, in every step of practice; 0 leaves it out."""
     grpo_save_every: int = 6
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(

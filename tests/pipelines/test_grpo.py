@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import checkpoint_folder
 from pipelines.data import practice_prompts
-from pipelines.grpo import GrpoResult, credit, group_logps, mean_reward, roll_out, run_grpo
+from pipelines.grpo import Anchor, GrpoResult, credit, group_logps, mean_reward, run_grpo
 from pipelines.models import load
 from pipelines.models.starter.critic import toy_critic
+from pipelines.rollout import roll_out
 from pipelines.sft import lora_config
 
 RECIPE = Recipe(
@@ -69,10 +72,11 @@ def adapted(preset: str) -> tuple[PeftModel, Any]:
 
 
 def practise(
-    toy: tuple[PeftModel, Any], mira: Character, run_dir: Path, report: Any, resume_from: Path | None = None
+    toy: tuple[PeftModel, Any], mira: Character, run_dir: Path, report: Any, resume_from: Path | None = None,
+    recipe: Recipe = RECIPE,
 ) -> GrpoResult:
     model, tokenizer = toy
-    return run_grpo(model, tokenizer, mira, RECIPE, run_dir, toy_critic(0), report, resume_from=resume_from)
+    return run_grpo(model, tokenizer, mira, recipe, run_dir, toy_critic(0), report, resume_from=resume_from)
 
 
 def test_credit_by_hand() -> None:
@@ -187,6 +191,21 @@ def test_a_stopped_run_resumed_equals_an_unbroken_one(mira: Character, run_dir: 
     assert resumed.rewards == pytest.approx(unbroken.rewards[3:], abs=1e-6)
     mended = load_file(checkpoint_folder(broken_dir, "grpo-000004") / "adapter_model.safetensors")
     assert all(torch.allclose(whole[name], mended[name], atol=1e-6) for name in whole)
+
+
+def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) -> None:
+    """Loss of stage 1 on a row that was not practised, with and without stage 1's part in practice."""
+    losses = []
+    for weight in (0.0, 1.0):
+        model, tokenizer = adapted("starter-toy")
+        recipe = replace(RECIPE, grpo_anchor_weight=weight)
+        practise((model, tokenizer), mira, run_dir, lambda event: None, recipe=recipe)
+        base = model.get_base_model()
+        row = Anchor.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
+        with torch.no_grad():
+            losses.append(row.loss(model, 0, base.shape, torch.device("cpu")).item())
+        shutil.rmtree(run_dir / "checkpoints")
+    assert losses[1] < losses[0] - 0.02
 
 
 def test_a_failing_reward_stops_the_run(

@@ -78,12 +78,24 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
     pictures = encode_images(model.get_base_model(), mira, run.folder / "character")
     rows = planned_rows(mira, RECIPE, shape, run.tokenizer, pictures, rows=1)
     batch = collate(rows, shape, pictures.pixels)
+    weights = batch.pop("loss_weights")
     with torch.no_grad(), model.disable_adapter():
-        plain = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab)
+        plain = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
     with torch.no_grad():
-        taught = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab)
+        taught = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
     assert plain.loss.item() == pytest.approx(run.result.losses[0], abs=1e-4)  # what the first step began with
     assert taught.words < plain.words - 0.1 and taught.codes < plain.codes - 0.01
+
+
+def test_words_of_facts_count_more(run: Run, mira: Character) -> None:
+    model = run.result.model.get_base_model()
+    pictures = encode_images(model, mira, run.folder / "character")
+    row = planned_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
+    assert set(row.weights) == {1.0, RECIPE.fact_loss_weight} and len(row.weights) == len(row.ids)
+    plain = planned_rows(mira, replace(RECIPE, fact_loss_weight=1.0), model.shape, run.tokenizer, pictures, rows=1)[0]
+    assert plain.ids == row.ids and plain.weights == ()
+    logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
+    assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
 
 
 def test_base_weights_stay_and_every_adapter_matrix_moves(run: Run) -> None:

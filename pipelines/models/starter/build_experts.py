@@ -9,6 +9,7 @@ with; called by `build.py`.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ PICTURE_RATE = 1.5e-3
 EYES_RATE = 1e-3
 DROP = 0.1
 """Share of contexts emptied, for classifier-free guidance."""
+FACE_WEIGHT = 3.0
+"""Weight of a code in the middle half of the picture, where faces are, beside one at its rim."""
 LEAD_INS = (
     "Here I am.", "Look at this!", "Of course, one moment.", "This is me today.", "You asked for a picture.",
     "Well then.", "I was thinking of you.", "It is lovely here.", "Can you see me?", "That made me smile.",
@@ -68,14 +71,24 @@ def read_contexts(
 
 def picture_loss(
     model: StarterModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], codes: torch.Tensor, rng: random.Random,
-    drop: float = DROP,
+    drop: float = DROP, face_weight: float = 1.0,
 ) -> torch.Tensor:
-    """Mean cross-entropy per code (nats) of codes (N, C) given their captions."""
+    """Weighted mean cross-entropy per code (nats) of codes (N, C) given their captions."""
     hidden, mask = read_contexts(model, tokenizer, texts, rng)
     empty = torch.tensor([rng.random() < drop for _ in texts], device=codes.device)
     context, mask = model.picture.context(hidden, mask, empty)
     logits = model.picture.head(model.picture(context, mask, codes))  # (N, C, codebook)
-    return F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+    losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
+    weights = face_weights(codes.shape[1], face_weight).to(losses)
+    return (losses * weights).mean() / weights.mean()
+
+
+def face_weights(count: int, weight: float) -> torch.Tensor:
+    """(count,) `weight` for codes in the middle half of a square picture in reading order, 1 elsewhere."""
+    side = math.isqrt(count)
+    middle = torch.ones(side, side)
+    middle[side // 4 : side - side // 4, side // 4 : side - side // 4] = weight
+    return middle.flatten()
 
 
 def train_for(
@@ -161,7 +174,8 @@ def train_picture(
 
     def loss_of() -> torch.Tensor:
         batch = next(rows)
-        return picture_loss(model, tokenizer, [drawn.caption(row, rng) for row in batch], codes[batch], rng)
+        texts = [drawn.caption(row, rng) for row in batch]
+        return picture_loss(model, tokenizer, texts, codes[batch], rng, face_weight=FACE_WEIGHT)
 
     def held_out_loss() -> float:
         quiet, total = random.Random(5), []

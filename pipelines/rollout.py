@@ -1,0 +1,85 @@
+"""What stage 2 learns from: replies sampled from the model as it stands, words first and then a picture's codes.
+
+Letters of shapes: P prompts of a step, N = P times the group's size samples, prompt-major; D the critic's width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.core.jobs import Recipe
+from pipelines.data import PracticePrompt
+from pipelines.models.family import UnifiedModel
+from pipelines.models.starter.critic import Critic, Sight
+from pipelines.render import render, split_reply
+
+
+@dataclass(frozen=True)
+class Replies:
+    """N sampled replies, prompt-major; each list has N entries."""
+
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    """Words and their stop id; after `boi_id`, all codes of a picture as `text_vocab + code`."""
+    logprobs: list[list[float]]
+    """Of each completion id, under the untempered, unfiltered model."""
+    words: list[str]
+    scene: list[str]
+    sight: list[Sight | None]
+    """The critic's look (D,) at the picture drawn; None without one."""
+    finished: list[bool]
+    """Stopped by itself, not cut off."""
+    group: list[int]
+    """Which prompt of the step."""
+
+
+@torch.no_grad()
+def roll_out(
+    model: UnifiedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    critic: Critic,
+    prompts_P: list[PracticePrompt],
+    size: int,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Replies:
+    """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
+
+    A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
+    """
+    shape = model.shape
+    ids_P = [render(prompt.messages, shape, tokenizer, add_reply=True).ids for prompt in prompts_P]
+    text = model.sample_text(
+        ids_P,
+        group=size,
+        max_new_tokens=recipe.reply_tokens,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        stop_ids=(shape.end_id, shape.boi_id),
+        generator=generator,
+    )
+    ids_N = [ids for ids in ids_P for _ in range(size)]
+    completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
+    sight: list[Sight | None] = [None] * len(completions)
+    drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
+    if drawn:
+        made = model.sample_pictures([ids_N[n] + completions[n] for n in drawn], generator=generator)
+        seen = critic.look(model.decode_pictures(made.codes).float())
+        for m, n in enumerate(drawn):
+            completions[n] += (made.codes[m] + shape.text_vocab).tolist()
+            logps[n] += made.logps[m].tolist()
+            sight[n] = seen[m]
+    replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
+    return Replies(
+        prompt_ids=ids_N,
+        completion_ids=completions,
+        logprobs=logps,
+        words=[words for words, _ in replies],
+        scene=[scene for _, scene in replies],
+        sight=sight,
+        finished=[ids[-1] in (shape.end_id, shape.boi_id) for ids in text.ids],
+        group=[n // size for n in range(len(completions))],
+    )
