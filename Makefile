@@ -20,13 +20,14 @@ INSTALLED := $(VENV)/.understudy-installed
 # mypy wants folders that have something in them.
 STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
 
-.PHONY: help setup language demo test check lint types build-starter clean
+.PHONY: help setup language demo test services check lint types build-starter clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup          virtual environment, packages, and the starter's language expert"
 	@echo "make demo           setup, teach one bundled character, show two replies with pictures"
 	@echo "make test           lint, types and all tests (sets up first when needed)"
+	@echo "make services       install the servers that tests start, where it may: Redis, PostgreSQL (make test calls it)"
 	@echo "make check          lint and types alone"
 	@echo "make build-starter  make the starter's own weights anew (hours on two cores)"
 	@echo "make clean          remove the virtual environment and caches; runs are kept"
@@ -67,8 +68,12 @@ demo: setup
 	@echo "Beside the base     $(BIN)/understudy chat $(RUN) --against $(RUN):base"
 
 # One thread: sums come out the same whatever else runs, which the resume tests compare to the sixth digit.
-test: check language
+test: check language services
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# As root on Debian and its kin it installs them; elsewhere it says what is missing, and those tests are left out.
+services: $(INSTALLED)
+	@$(BIN)/python -m tests.services
 
 check: lint types
 

@@ -1,16 +1,21 @@
 """Settings from the environment: the one place that reads it.
 
 Everything has a default that works on one machine with nothing set. `Settings.from_environment()` is read where a
-program starts and handed on; nothing is read at import time.
+program starts and handed on; nothing is read at import time. A variable that is set but empty counts as not set, as
+compose files write it. What contradicts itself raises ValueError with the names of the variables.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+HEARTBEATS_IN_A_LEASE = 3
+"""A worker may miss two heartbeats, to a slow disk or network, before its job is given to another."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,65 @@ class Settings:
     """UNDERSTUDY_EXPAND_MODEL: the endpoint's model name; needed when the URL is set."""
     expand_timeout_s: float = 60.0
     """UNDERSTUDY_EXPAND_TIMEOUT_S: seconds to wait for one answer of the endpoint."""
+    database_url: str = ""
+    """UNDERSTUDY_DATABASE_URL: where the records are, `sqlite:///FILE` or `postgresql://...`; the file `understudy.db`
+    in the home unless set."""
+    broker_url: str = ""
+    """UNDERSTUDY_BROKER_URL: what carries the nudges to workers, `redis://...` or `sqla+sqlite:///FILE`; the file
+    `broker.db` in the home unless set."""
+    objects: str = ""
+    """UNDERSTUDY_OBJECTS: folder of pictures, adapters, samples and exports, or the word `s3`; `objects` in the home
+    unless set."""
+    s3_endpoint_internal: str = ""
+    """UNDERSTUDY_S3_ENDPOINT_INTERNAL: the S3 server as these programs reach it, such as `http://minio:9000`."""
+    s3_endpoint_public: str = ""
+    """UNDERSTUDY_S3_ENDPOINT_PUBLIC: the same server as a browser reaches it; download links are signed for this
+    host, so it cannot be rewritten afterwards. The internal one unless set."""
+    s3_bucket: str = "understudy"
+    """UNDERSTUDY_S3_BUCKET: the private bucket; it must exist."""
+    s3_access_key: str = ""
+    """UNDERSTUDY_S3_ACCESS_KEY: who we are to the S3 server."""
+    s3_secret_key: str = ""
+    """UNDERSTUDY_S3_SECRET_KEY: the secret that belongs to it; never printed or stored."""
+    s3_region: str = "us-east-1"
+    """UNDERSTUDY_S3_REGION: part of every signature; set, so that signing asks nobody."""
+    lease_s: float = 60.0
+    """UNDERSTUDY_LEASE_S: seconds without a heartbeat after which a job is given to another worker."""
+    heartbeat_s: float = 10.0
+    """UNDERSTUDY_HEARTBEAT_S: seconds between a worker's heartbeats; at most a third of the lease."""
+    silence_s: float = 900.0
+    """UNDERSTUDY_SILENCE_S: seconds without an event after which a trainer counts as hung and is ended."""
+    stop_grace_s: float = 120.0
+    """UNDERSTUDY_STOP_GRACE_S: seconds a trainer has to save after it was asked to stop, before it is killed."""
+    studio_address: str = "127.0.0.1"
+    """UNDERSTUDY_STUDIO_ADDRESS: network address the web program listens on; only this machine unless set. `0.0.0.0`
+    is for a container, whose ports are published by hand."""
+    studio_port: int = 8501
+    """UNDERSTUDY_STUDIO_PORT: TCP port of the web program."""
+    owner: str = "local"
+    """UNDERSTUDY_OWNER: whose characters and jobs these are where nobody has logged in."""
 
     def __post_init__(self) -> None:
+        # Defaults that lie in the home can only be named once the home is known.
+        defaults = {
+            "database_url": f"sqlite:///{self.home / 'understudy.db'}",
+            "broker_url": f"sqla+sqlite:///{self.home / 'broker.db'}",
+            "objects": str(self.home / "objects"),
+            "s3_endpoint_public": self.s3_endpoint_internal,
+        }
+        given = vars(self)
+        for field, default in defaults.items():
+            if not given[field]:
+                object.__setattr__(self, field, default)  # frozen for everybody but its own making
+        self._check_expansion()
+        self._check_places()
+        self._check_times()
+        if not self.owner:
+            raise ValueError("UNDERSTUDY_OWNER is empty: name somebody, such as local")
+        if not 1 <= self.studio_port <= 65535:
+            raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {self.studio_port}: a port is between 1 and 65535")
+
+    def _check_expansion(self) -> None:
         if self.expand_url and urlsplit(self.expand_url).scheme not in ("http", "https"):
             raise ValueError("UNDERSTUDY_EXPAND_URL must begin with http:// or https://")
         if self.expand_url and not self.expand_model:
@@ -37,27 +99,105 @@ class Settings:
         if self.expand_timeout_s <= 0:
             raise ValueError("UNDERSTUDY_EXPAND_TIMEOUT_S must be above 0 seconds")
 
+    def _check_places(self) -> None:
+        # Passwords stand in these addresses, so an error never shows one.
+        if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")):
+            raise ValueError("UNDERSTUDY_DATABASE_URL must begin with sqlite:/// or postgresql://")
+        if self.database_url in ("sqlite:///", "sqlite:///:memory:"):
+            raise ValueError("UNDERSTUDY_DATABASE_URL must name a file: several processes share the records")
+        if not self.broker_url.startswith(("redis://", "rediss://", "sqla+sqlite:///")):
+            raise ValueError("UNDERSTUDY_BROKER_URL must begin with redis:// or rediss:// (Valkey too), or sqla+sqlite:///")
+        if not self.uses_s3:
+            if self.s3_endpoint_internal:
+                raise ValueError(
+                    "UNDERSTUDY_S3_ENDPOINT_INTERNAL is set but UNDERSTUDY_OBJECTS is a folder: "
+                    "set UNDERSTUDY_OBJECTS=s3, or take the endpoint away"
+                )
+            return
+        needed = {
+            "UNDERSTUDY_S3_ENDPOINT_INTERNAL": self.s3_endpoint_internal,
+            "UNDERSTUDY_S3_BUCKET": self.s3_bucket,
+            "UNDERSTUDY_S3_ACCESS_KEY": self.s3_access_key,
+            "UNDERSTUDY_S3_SECRET_KEY": self.s3_secret_key,
+            "UNDERSTUDY_S3_REGION": self.s3_region,
+        }
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ValueError(f"UNDERSTUDY_OBJECTS is s3 but {' and '.join(missing)} {_is_are(missing)} not set")
+        _check_endpoint("UNDERSTUDY_S3_ENDPOINT_INTERNAL", self.s3_endpoint_internal)
+        _check_endpoint("UNDERSTUDY_S3_ENDPOINT_PUBLIC", self.s3_endpoint_public)
+
+    def _check_times(self) -> None:
+        times = {
+            "UNDERSTUDY_LEASE_S": self.lease_s,
+            "UNDERSTUDY_HEARTBEAT_S": self.heartbeat_s,
+            "UNDERSTUDY_SILENCE_S": self.silence_s,
+            "UNDERSTUDY_STOP_GRACE_S": self.stop_grace_s,
+        }
+        for name, seconds in times.items():
+            if not seconds > 0:  # also refuses nan
+                raise ValueError(f"{name} is {seconds:g}: it must be above 0 seconds")
+        if self.heartbeat_s * HEARTBEATS_IN_A_LEASE > self.lease_s:
+            raise ValueError(
+                f"UNDERSTUDY_HEARTBEAT_S is {self.heartbeat_s:g} and UNDERSTUDY_LEASE_S is {self.lease_s:g}: "
+                "a heartbeat may be at most a third of the lease, or one slow moment loses the job"
+            )
+
     def __repr__(self) -> str:
-        # The key must not reach a log through an exception or a debugger print.
-        return f"Settings(home={str(self.home)!r}, expand_url={self.expand_url!r}, expand_model={self.expand_model!r})"
+        # No key or password may reach a log through an exception or a debugger print.
+        secret = {"expand_key", "s3_access_key", "s3_secret_key"}
+        shown = (
+            f"{field}={without_password(str(value))!r}" for field, value in vars(self).items() if field not in secret
+        )
+        return f"Settings({', '.join(shown)})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the variables; ValueError names the variable that is wrong."""
         values = os.environ if environment is None else environment
-        home = values.get("UNDERSTUDY_HOME", "").strip() or "~/.understudy"
-        timeout = values.get("UNDERSTUDY_EXPAND_TIMEOUT_S", "60")
-        try:
-            timeout_s = float(timeout)
-        except ValueError as error:
-            raise ValueError(f"UNDERSTUDY_EXPAND_TIMEOUT_S is {timeout!r}, not a number of seconds") from error
+
+        def text(name: str, default: str = "") -> str:
+            return values.get(f"UNDERSTUDY_{name}", "").strip() or default
+
+        def seconds(name: str, default: float) -> float:
+            given = text(name, str(default))
+            try:
+                return float(given)
+            except ValueError as error:
+                raise ValueError(f"UNDERSTUDY_{name} is {given!r}, not a number of seconds") from error
+
+        port = text("STUDIO_PORT", str(cls.studio_port))
+        if not port.isdecimal():
+            raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {port!r}, not a port number such as {cls.studio_port}")
+        objects = text("OBJECTS")
         return cls(
-            home=Path(home).expanduser().resolve(),
-            expand_url=values.get("UNDERSTUDY_EXPAND_URL", "").strip().rstrip("/"),
-            expand_key=values.get("UNDERSTUDY_EXPAND_KEY", "").strip(),
-            expand_model=values.get("UNDERSTUDY_EXPAND_MODEL", "").strip(),
-            expand_timeout_s=timeout_s,
+            home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
+            expand_url=text("EXPAND_URL").rstrip("/"),
+            expand_key=text("EXPAND_KEY"),
+            expand_model=text("EXPAND_MODEL"),
+            expand_timeout_s=seconds("EXPAND_TIMEOUT_S", cls.expand_timeout_s),
+            database_url=text("DATABASE_URL"),
+            broker_url=text("BROKER_URL"),
+            objects=objects if objects in ("", "s3") else str(Path(objects).expanduser().resolve()),
+            s3_endpoint_internal=text("S3_ENDPOINT_INTERNAL").rstrip("/"),
+            s3_endpoint_public=text("S3_ENDPOINT_PUBLIC").rstrip("/"),
+            s3_bucket=text("S3_BUCKET", cls.s3_bucket),
+            s3_access_key=text("S3_ACCESS_KEY"),
+            s3_secret_key=text("S3_SECRET_KEY"),
+            s3_region=text("S3_REGION", cls.s3_region),
+            lease_s=seconds("LEASE_S", cls.lease_s),
+            heartbeat_s=seconds("HEARTBEAT_S", cls.heartbeat_s),
+            silence_s=seconds("SILENCE_S", cls.silence_s),
+            stop_grace_s=seconds("STOP_GRACE_S", cls.stop_grace_s),
+            studio_address=text("STUDIO_ADDRESS", cls.studio_address),
+            studio_port=int(port),
+            owner=text("OWNER", cls.owner),
         )
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether bytes are kept on an S3 server rather than in a folder."""
+        return self.objects == "s3"
 
     @property
     def cache_folder(self) -> Path:
@@ -75,3 +215,25 @@ def cache_dir() -> Path:
     folder = Settings.from_environment().cache_folder
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def without_password(url: str) -> str:
+    """An address that may be shown: `redis://:secret@host/0` -> `redis://:***@host/0`; other text stays as it is."""
+    # By hand: the standard parser raises on some passwords. To the last @, so that none in a password ends it early.
+    match = re.fullmatch(r"([A-Za-z0-9+.-]+://)(.*)@([^@]*)", url, flags=re.DOTALL)
+    if match is None:
+        return url
+    scheme, credentials, rest = match.groups()
+    return f"{scheme}{credentials.partition(':')[0]}:***@{rest}"
+
+
+def _check_endpoint(name: str, endpoint: str) -> None:
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{name} must be like http://minio:9000 or https://objects.example.org")
+    if parts.path or parts.query or "@" in parts.netloc:
+        raise ValueError(f"{name} must be only http:// or https://, a host and a port: no path and no password")
+
+
+def _is_are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"

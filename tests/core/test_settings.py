@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.settings import Settings, cache_dir
+from pipelines.core.settings import Settings, cache_dir, without_password
+
+S3 = {
+    "UNDERSTUDY_OBJECTS": "s3",
+    "UNDERSTUDY_S3_ENDPOINT_INTERNAL": "http://minio:9000/",
+    "UNDERSTUDY_S3_ACCESS_KEY": "us",
+    "UNDERSTUDY_S3_SECRET_KEY": "sesame",
+}
 
 
 def test_defaults() -> None:
@@ -37,11 +44,54 @@ def test_variables_are_read_and_the_key_is_not_shown(tmp_path: Path) -> None:
         ({"UNDERSTUDY_EXPAND_URL": "http://a.example"}, "UNDERSTUDY_EXPAND_MODEL"),
         ({"UNDERSTUDY_EXPAND_TIMEOUT_S": "soon"}, "UNDERSTUDY_EXPAND_TIMEOUT_S"),
         ({"UNDERSTUDY_EXPAND_TIMEOUT_S": "0"}, "UNDERSTUDY_EXPAND_TIMEOUT_S"),
+        ({"UNDERSTUDY_DATABASE_URL": "mysql://u:sesame@h/x"}, "UNDERSTUDY_DATABASE_URL"),
+        ({"UNDERSTUDY_DATABASE_URL": "sqlite:///:memory:"}, "several processes"),
+        ({"UNDERSTUDY_BROKER_URL": "valkey://:sesame@h"}, "UNDERSTUDY_BROKER_URL.*Valkey"),
+        ({**S3, "UNDERSTUDY_S3_ACCESS_KEY": " "}, "UNDERSTUDY_S3_ACCESS_KEY is not set"),
+        ({"UNDERSTUDY_OBJECTS": "s3"}, "ENDPOINT_INTERNAL and UNDERSTUDY_S3_ACCESS_KEY and .* are not set"),
+        ({**S3, "UNDERSTUDY_OBJECTS": ""}, "UNDERSTUDY_OBJECTS=s3"),
+        ({**S3, "UNDERSTUDY_S3_ENDPOINT_INTERNAL": "minio:9000"}, "UNDERSTUDY_S3_ENDPOINT_INTERNAL"),
+        ({**S3, "UNDERSTUDY_S3_ENDPOINT_PUBLIC": "https://a.example/files"}, "UNDERSTUDY_S3_ENDPOINT_PUBLIC"),
+        ({**S3, "UNDERSTUDY_S3_ENDPOINT_PUBLIC": "https://u:sesame@a.example"}, "UNDERSTUDY_S3_ENDPOINT_PUBLIC"),
+        ({"UNDERSTUDY_LEASE_S": "20"}, "UNDERSTUDY_HEARTBEAT_S is 10 and UNDERSTUDY_LEASE_S is 20"),
+        ({"UNDERSTUDY_SILENCE_S": "nan"}, "UNDERSTUDY_SILENCE_S"),
+        ({"UNDERSTUDY_STOP_GRACE_S": "-1"}, "UNDERSTUDY_STOP_GRACE_S"),
+        ({"UNDERSTUDY_STUDIO_PORT": "http"}, "UNDERSTUDY_STUDIO_PORT"),
+        ({"UNDERSTUDY_STUDIO_PORT": "70000"}, "UNDERSTUDY_STUDIO_PORT"),
     ],
 )
 def test_wrong_values_are_named(environment: dict[str, str], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(ValueError, match=named) as caught:
         Settings.from_environment(environment)
+    assert "sesame" not in str(caught.value)
+
+
+def test_places_default_to_the_home_and_empty_counts_as_not_set(tmp_path: Path) -> None:
+    empty = {"UNDERSTUDY_OBJECTS": "", "UNDERSTUDY_LEASE_S": ""}
+    settings = Settings.from_environment({"UNDERSTUDY_HOME": str(tmp_path), **empty})
+    assert settings == Settings(tmp_path)
+    assert settings.database_url == f"sqlite:///{tmp_path}/understudy.db"
+    assert settings.broker_url == f"sqla+sqlite:///{tmp_path}/broker.db"
+    assert settings.objects == str(tmp_path / "objects") and not settings.uses_s3
+    assert (settings.lease_s, settings.heartbeat_s, settings.owner) == (60, 10, "local")
+
+
+def test_s3_and_its_two_endpoints() -> None:
+    settings = Settings.from_environment(S3)
+    assert settings.uses_s3 and settings.s3_endpoint_internal == settings.s3_endpoint_public == "http://minio:9000"
+    public = Settings.from_environment({**S3, "UNDERSTUDY_S3_ENDPOINT_PUBLIC": "https://files.a.example"})
+    assert public.s3_endpoint_public == "https://files.a.example"
+    assert public.s3_secret_key == "sesame" and "sesame" not in repr(public)
+
+
+def test_passwords_in_addresses_are_not_shown(tmp_path: Path) -> None:
+    settings = Settings(
+        tmp_path, database_url="postgresql+psycopg://u:ses[a@me@h/x", broker_url="rediss://:sesame@h:6379/0"
+    )
+    assert "ses[a" not in repr(settings) and "sesame" not in repr(settings)
+    assert "u:***@h/x" in repr(settings) and ":***@h:6379/0" in repr(settings)
+    assert without_password("sqlite:////a/b@c.db") == "sqlite:////a/b:***@c.db"  # rather too much than too little
+    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 def test_cache_dir_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
