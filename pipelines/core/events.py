@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Stage = Literal["prepare", "sft", "grpo", "evaluate", "save"]
+Stage = Literal["prepare", "sft", "grpo", "evaluate", "save", "reply"]
 STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
+"""The stages of a run; a reply job's events are of stage "reply" alone (`reply_events.py` says what they mean)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Workers: who is there, on which machine, with what, and what each works on; for the system page and the checks.
+
+Nothing is decided by these rows: whether a job is lost is told by its own lease.
+"""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+
+from sqlalchemy import delete, select, update
+
+from pipelines.core.queue import RecordMissing, Worker
+from pipelines.core.records.database import Database, later
+from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.tables import WORKERS
+
+_COLUMNS = columns_of(Worker, WORKERS)
+
+
+class Workers:
+    """The workers in the records."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, worker: Worker) -> Worker:
+        """Note that a worker has started, in place of one of the same id; returns it with its times."""
+        with self._database.write() as connection:
+            clock = self._database.clock(connection)
+            kept = replace(worker, seen=clock, started=worker.started or clock)
+            self._database.put(connection, WORKERS, to_row(kept, WORKERS), ["id"])
+            return kept
+
+    def seen(self, id: str, job: str = "") -> None:
+        """Note that a worker is alive and what it works on. RecordMissing when it was forgotten: it registers again."""
+        with self._database.write(durable=False) as connection:
+            clock = self._database.clock(connection)
+            changed = connection.execute(
+                update(WORKERS).where(WORKERS.c.id == id).values(seen=clock, job=job).returning(WORKERS.c.id)
+            ).one_or_none()
+        if changed is None:
+            raise RecordMissing(f"there is no worker {id}: register it again")
+
+    def list(self, alive_within_s: float | None = None) -> builtins.list[Worker]:
+        """All, or those seen in the last so many seconds; by host, then by start."""
+        query = select(*_COLUMNS).order_by(WORKERS.c.host, WORKERS.c.started, WORKERS.c.id)
+        with self._database.read() as connection:
+            if alive_within_s is not None:
+                query = query.where(WORKERS.c.seen >= later(self._database.clock(connection), -alive_within_s))
+            return [from_row(Worker, row) for row in connection.execute(query).mappings()]
+
+    def forget(self, id: str) -> None:
+        """Remove a worker that has gone; nothing happens when it is gone already."""
+        with self._database.write() as connection:
+            connection.execute(delete(WORKERS).where(WORKERS.c.id == id))
