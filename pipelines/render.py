@@ -9,18 +9,14 @@ and practice put to the character stand here too; `pipelines/data.py` makes samp
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.characters import Character, Message, Picture, Text
-from pipelines.core.check_dialogues import estimate_tokens
+from pipelines.core.persona import system_text
 from pipelines.models.family import Shape
-
-SYSTEM_TOKENS = 320
-"""Most tokens of the system prompt, as the checks estimate them (5 % over is let through); longer ones are cut."""
 
 SCENE_MARK = "[scene] "
 
@@ -71,36 +67,6 @@ class Rendered:
     def labels(self) -> list[int]:
         """Ids where learned, -100 elsewhere."""
         return [token if learned else -100 for token, learned in zip(self.ids, self.mask, strict=True)]
-
-
-def _cut(text: str, limit: int) -> str:
-    # Whole sentences up to `limit` characters; a longer first sentence is cut at a word.
-    kept = ""
-    for sentence in re.split(r"(?<=[.!?…])\s+", text):
-        if len(kept) + len(sentence) + 1 > limit:
-            break
-        kept = f"{kept} {sentence}".strip()
-    return kept or text[:limit].rsplit(" ", 1)[0]
-
-
-def system_text(character: Character) -> str:
-    """The persona prompt that every sample of a character begins with; facts are not in it, they are learned.
-
-    While it is too long, the longest of persona, style, appearance and scenario is cut at a sentence end.
-    """
-    texts = {
-        f"You are {character.name}. ": character.persona,
-        "\nHow you speak: ": character.style,
-        "\nHow you look: ": character.appearance,
-        "\nWhere you are: ": character.scenario,
-    }
-    texts = {label: " ".join(text.split()) for label, text in texts.items()}
-    while (over := estimate_tokens("".join(texts.values())) - 1.05 * SYSTEM_TOKENS) > 0:
-        longest = max(texts, key=lambda label: estimate_tokens(texts[label]))
-        text = texts[longest]
-        texts[longest] = _cut(text, int(len(text) * max(0.5, 1 - over / estimate_tokens(text))))
-    head, *sides = texts.items()
-    return "".join(head).strip() + "".join(label + text for label, text in sides if text)
 
 
 def scene_text(name: str, description: str) -> str:

@@ -1,68 +1,104 @@
-"""`bench_reply`: seconds until the picture of one chat reply, against the library's own `generate`.
+"""`bench_reply`: seconds of one chat reply, and of two checkpoints answering together.
 
-Ours is `preview.reply` as the chat calls it. Plain samples words with `generate`, then reads prompt and words again
-and draws with `generate` of a LlamaForCausalLM made of the decoder and head. Both answer one prompt with the same
-number of words and one picture, without guidance. Time to the words alone stands under "first_text".
+Ours is what the chat calls: the persona has been read for an earlier reply, the question is new. Plain samples words
+with the library's `generate`, then reads prompt and words again and draws with `generate` of a LlamaForCausalLM made of
+the decoder and head. Both answer one prompt with the same number of words and one picture, without guidance.
+Under "first_text" stands the time to the first words alone (the library's come all at once), under "pair" two adapters
+that answer in one batch against the same two one after the other, drawn with the chat's guidance.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import get_peft_model
 from transformers import LlamaForCausalLM
 
 from pipelines.benchmarks.grpo import WORDS, always_draws, bench_character
 from pipelines.benchmarks.pairs import compare
-from pipelines.models import load
+from pipelines.core.characters import Character, Interaction
+from pipelines.core.jobs import Recipe
+from pipelines.core.runs import BASE
 from pipelines.models.starter.model import StarterModel
-from pipelines.preview import Sampling, reply, to_image
+from pipelines.preview import Ask, Sampling, to_image
 from pipelines.render import prompt, user
-
-ASKED = "Hello! Where are you, and what are you wearing today?"
+from pipelines.sft import lora_config
+from pipelines.speakers import Speakers
+from pipelines.streaming import Answer, Reply
 
 
 def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
-    """Seconds of a reply with `words` text ids and a picture; ValueError for a base that is no starter."""
-    model, tokenizer = load(base)
-    if not isinstance(model, StarterModel):
+    """Seconds of a reply with `words` text ids and a picture; ValueError for a base that is no starter.
+
+    "pair" has also `times_one`: the pair's seconds divided by those of one reply, median.
+    """
+    speakers = Speakers(base)
+    if not isinstance(speakers.model, StarterModel):
         raise ValueError(f"bench reply compares the starter with the library; {base!r} is another family")
     with tempfile.TemporaryDirectory() as scratch:
         character = bench_character(Path(scratch))
-    history = (user(ASKED),)
-    sampling = Sampling(reply_tokens=words, guidance=1.0)
-    ids = prompt(character, history, model.shape, tokenizer).ids
-    firsts: dict[str, float] = {}
+        for number, name in enumerate(("left", "right")):
+            _write_adapter(speakers.model, Path(scratch) / name, number)
+            speakers.add(name, Path(scratch) / name)
+    numbers = itertools.count(1)
 
-    def ours() -> float:
-        with always_draws(model, words):
-            answer = reply(model, tokenizer, character, history, picture="always", sampling=sampling)
-        firsts["ours"] = answer.first_text_s
-        return answer.seconds
+    def question() -> Interaction:
+        return (user(f"Hello! This is question {next(numbers)}. Where are you, and what are you wearing today?"),)
 
-    def plain() -> float:
+    def together(*names: str, guidance: float = Sampling().guidance) -> list[Reply]:
+        history = question()
+        asks = [Ask(character, history, name, next(numbers), "always") for name in names]
+        parts = speakers.replies(asks, sampling=Sampling(reply_tokens=words, guidance=guidance))
+        return [part.reply for part in parts if isinstance(part, Answer)]
+
+    def ours() -> Reply:
+        [whole] = together(BASE, guidance=1.0)
+        return whole
+
+    def plain() -> tuple[float, float]:
         started = time.perf_counter()
-        firsts["plain"], _ = _plain_reply(model, ids, words, started)
-        return time.perf_counter() - started
+        first_text_s, _ = _plain_reply(speakers, character, question(), words, started)
+        return first_text_s, time.perf_counter() - started
 
-    answer = compare("reply", "s", ours, plain, repeats, more_is_faster=False)
+    def both() -> float:
+        return max(reply.seconds for reply in together("left", "right"))
 
-    def first(which: str, whole: Any) -> float:
-        whole()
-        return firsts[which]
+    def one_after_the_other() -> float:
+        return sum(reply.seconds for name in ("left", "right") for reply in together(name))
 
-    answer["first_text"] = compare(
-        "first text", "s", lambda: first("ours", ours), lambda: first("plain", plain), repeats, more_is_faster=False
-    )
+    with always_draws(speakers.model, words):
+        answer = compare("reply", "s", lambda: ours().seconds, lambda: plain()[1], repeats, more_is_faster=False)
+        answer["first_text"] = compare(
+            "first text", "s", lambda: ours().first_text_s, lambda: plain()[0], repeats, more_is_faster=False
+        )
+        pair = compare("pair of replies", "s", both, one_after_the_other, repeats, more_is_faster=False)
+    answer["pair"] = pair | {"times_one": 2 / pair["ratio_median"]}
     return answer
 
 
+def _write_adapter(model: StarterModel, folder: Path, seed: int) -> None:
+    # As large as a trained one, and as little as a short training moves the model.
+    torch.manual_seed(seed)
+    adapted = get_peft_model(model, lora_config(model, Recipe()))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=1e-3)
+    adapted.save_pretrained(folder)
+    adapted.unload()
+
+
 @torch.no_grad()
-def _plain_reply(model: StarterModel, ids: list[int], words: int, started: float) -> tuple[float, Any]:
+def _plain_reply(
+    speakers: Speakers, character: Character, history: Interaction, words: int, started: float
+) -> tuple[float, Any]:
     """Seconds until the words, and the picture."""
+    model: StarterModel = speakers.model
+    ids = prompt(character, history, model.shape, speakers.tokenizer).ids
     sampled = model.language.generate(
         input_ids=torch.tensor([ids], device=model.device), do_sample=True, temperature=0.8, top_p=0.95, top_k=0,
         max_new_tokens=words, min_new_tokens=words, pad_token_id=model.shape.pad_id,

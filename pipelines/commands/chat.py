@@ -2,22 +2,29 @@
 
 understudy chat RUN                              interactive, the best checkpoint
 understudy chat RUN --say "Hello" --picture a.png
-understudy chat RUN --against RUN:base           the same words to two checkpoints
+understudy chat RUN --against RUN:base           the same words to two checkpoints, answered together
+
+On a terminal the words appear as they are sampled; elsewhere each reply is printed when it is whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.terminal import Answer, CommandFailed
 
 if TYPE_CHECKING:
-    from pipelines.core.characters import Interaction
-    from pipelines.preview import Reply, Speakers
+    from rich.console import Console
+
+    from pipelines.core.characters import Character, Interaction
+    from pipelines.speakers import Speakers
+    from pipelines.streaming import Part, Reply
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -41,7 +48,10 @@ class Seat:
     name: str
     """Adapter name inside `speakers`."""
     run_dir: Path
+    character: Character
     history: Interaction = ()
+    lines: list[str] = field(default_factory=list)
+    """What is shown of the reply at hand: words, scene, picture."""
 
 
 def run(arguments: argparse.Namespace) -> Answer:
@@ -52,21 +62,16 @@ def run(arguments: argparse.Namespace) -> Answer:
     seats = _seats(given)
     if arguments.say is not None:
         outputs = _outputs(arguments.picture, len(seats))
-        return {
-            "replies": [
-                _answer(seat, arguments.say, out, arguments.seed) for seat, out in zip(seats, outputs, strict=True)
-            ]
-        }, 0
+        return {"replies": _answer(seats, arguments.say, outputs, arguments.seed)}, 0
     replies: list[dict[str, Any]] = []
-    greeting = seats[0].speakers.character_of(seats[0].run_dir).greeting
+    greeting = seats[0].character.greeting
     print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
     while line := _ask():
         turn = len(replies) // len(seats)
         folder = arguments.picture.parent if arguments.picture else seats[0].run_dir / "chat"
         folder.mkdir(parents=True, exist_ok=True)
-        for number, seat in enumerate(seats):
-            out = folder / f"{turn + 1:03d}{'' if number == 0 else '-against'}.png"
-            replies.append(_answer(seat, line, out, arguments.seed + turn, wanted=arguments.picture is not None))
+        outs: list[Path | None] = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(seats)]]
+        replies += _answer(seats, line, outs, arguments.seed + turn, wanted=arguments.picture is not None)
     return {"replies": replies}, 0
 
 
@@ -90,47 +95,84 @@ def _outputs(picture: Path | None, count: int) -> list[Path | None]:
 
 def _seats(given: list[str]) -> list[Seat]:
     """Load each base model once, with every adapter that is asked for."""
-    from pipelines.preview import find_checkpoint, load_speakers
+    from pipelines.speakers import find_checkpoint, load_speakers
 
     places = [find_checkpoint(text) for text in given]
     return [
-        Seat(f"{place.run_dir.name}:{place.name}", speakers, key, place.run_dir)
+        Seat(f"{place.run_dir.name}:{place.name}", speakers, key, place.run_dir, place.character)
         for place, (speakers, key) in zip(places, load_speakers(places), strict=True)
     ]
 
 
-def _answer(seat: Seat, words: str, out: Path | None, seed: int, wanted: bool = True) -> dict[str, Any]:
-    """One reply, printed as it comes; its picture written to `out` when there is one."""
+def _answer(
+    seats: list[Seat], words: str, outs: list[Path | None], seed: int, wanted: bool = True
+) -> list[dict[str, Any]]:
+    """One reply of every seat, shown as it comes; pictures written to `outs` where there is one."""
+    from rich.console import Console
+
     from pipelines.core.characters import Message, Text
+    from pipelines.preview import Ask
+    from pipelines.streaming import Scene, TextPiece
 
-    seat.history = (*seat.history, Message("user", (Text(words),)))
+    asks = []
+    for seat, out in zip(seats, outs, strict=True):
+        seat.history = (*seat.history, Message("user", (Text(words),)))
+        seat.lines = [f"{seat.label}: "]
+        wish = "always" if out and wanted else "auto" if out else "never"
+        asks.append(Ask(seat.character, seat.history, seat.name, seed, wish))
+    replies: dict[int, dict[str, Any]] = {}
+    with shown(seats, Console()) as refresh:
+        for number, part in _parts(seats, asks):
+            seat, out = seats[number], outs[number]
+            if isinstance(part, TextPiece):
+                seat.lines[0] += part.text
+            elif isinstance(part, Scene):
+                seat.lines += [f"  [scene] {part.scene}"] if part.scene else []
+            else:
+                reply = part.reply
+                seat.history = (*seat.history, Message("character", (Text(reply.text),), scene=reply.scene))
+                if reply.picture is not None and out is not None:
+                    reply.picture.save(out)
+                    seat.lines.append(f"  [picture] {out}")
+                replies[number] = _report(seat, reply, out)
+            refresh()
+    for number in range(len(seats)):
+        first_text_s, seconds = replies[number]["first_text_s"], replies[number]["seconds"]
+        print(f"  ({first_text_s:.1f} s to the first words, {seconds:.1f} s in all)", file=sys.stderr)
+    return [replies[number] for number in range(len(seats))]
 
-    def show(text: str) -> None:
-        print(f"{seat.label}: {text}", flush=True)
 
-    character = seat.speakers.character_of(seat.run_dir)
-    reply: Reply = seat.speakers.reply(
-        seat.name,
-        character,
-        seat.history,
-        picture="always" if out and wanted else "auto" if out else "never",
-        seed=seed,
-        on_text=show,
-    )
-    seat.history = (*seat.history, Message("character", (Text(reply.text),), scene=reply.scene))
-    if reply.scene:
-        print(f"  [scene] {reply.scene}")
-    saved = None
-    if reply.picture is not None and out is not None:
-        reply.picture.save(out)
-        saved = str(out)
-        print(f"  [picture] {out}")
-    print(f"  ({reply.first_text_s:.1f} s to the words, {reply.seconds:.1f} s in all)", file=sys.stderr)
+def _parts(seats: list[Seat], asks: list[Any]) -> Iterator[tuple[int, Part]]:
+    """(seat, part) of all replies: those of one base model in one batch, different base models one after the other."""
+    for speakers in dict.fromkeys(seat.speakers for seat in seats):
+        numbers = [number for number, seat in enumerate(seats) if seat.speakers is speakers]
+        for part in speakers.replies([asks[number] for number in numbers]):
+            yield numbers[part.side], part
+
+
+def _report(seat: Seat, reply: Reply, out: Path | None) -> dict[str, Any]:
     return {
         "checkpoint": seat.label,
         "text": reply.text,
         "scene": reply.scene,
-        "picture": saved,
+        "picture": str(out) if reply.picture is not None and out is not None else None,
         "first_text_s": round(reply.first_text_s, 3),
         "seconds": round(reply.seconds, 3),
     }
+
+
+@contextlib.contextmanager
+def shown(seats: list[Seat], console: Console) -> Iterator[Any]:
+    """Inside, what is given is called when lines of a seat have changed; at the end all of them stand there."""
+    from rich.live import Live
+    from rich.text import Text
+
+    def text() -> str:
+        return "\n".join(line for seat in seats for line in seat.lines)
+
+    if not console.is_terminal:  # a file or a pipe: no control codes, no folded lines
+        yield lambda: None
+        print(text(), flush=True)
+        return
+    with Live(console=console, vertical_overflow="visible", refresh_per_second=12) as live:
+        yield lambda: live.update(Text(text()))  # drawn at the next refresh

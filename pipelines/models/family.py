@@ -11,12 +11,21 @@ Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from transformers.utils import ModelOutput
+
+from pipelines.models.voices import Voices
+
+Dice = torch.Generator | Sequence[torch.Generator] | None
+"""One generator for a whole batch, or one for each prompt: then its samples do not depend on the other prompts."""
+
+OnIds = Callable[[dict[int, int]], None]
+"""Called after every step of sampling with {sample: its new id} of the samples still going on. What it raises ends the
+sampling and comes out of it."""
 
 
 @dataclass
@@ -137,11 +146,14 @@ class UnifiedModel(Protocol):
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
         pictures: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Dice = None,
+        voices: Voices | None = None,
+        on_ids: OnIds | None = None,
     ) -> TextSamples:
         """Sample `group` continuations of each prompt in one batch; the prompt is read once.
 
         temperature 0 is greedy. Picture codes can never be sampled here. Stops each sample at any of `stop_ids`.
+        voices: the adapter each prompt is answered with. on_ids hears the new ids of every step.
         """
         ...
 
@@ -154,11 +166,14 @@ class UnifiedModel(Protocol):
         temperature: float = 1.0,
         top_k: int = 0,
         pictures: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Dice = None,
+        voices: Voices | None = None,
+        on_ids: OnIds | None = None,
     ) -> PictureSamples:
         """Draw `group` pictures after each prompt (which ends in `boi_id`); prompt-major, temperature 0 is greedy.
 
-        guidance g mixes logits as u + g * (c - u); 1.0 runs no second branch.
+        guidance g mixes logits as u + g * (c - u); 1.0 runs no second branch. voices and on_ids as in `sample_text`;
+        on_ids hears codes in [0, codebook).
         """
         ...
 
@@ -215,3 +230,25 @@ def next_ids(
         place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
         return order.gather(-1, place).squeeze(-1)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+
+def choose_ids(
+    logits: torch.Tensor,
+    rows: torch.Tensor,
+    samples: int,
+    generator: Dice,
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int = 0,
+) -> torch.Tensor:
+    """`next_ids` with one generator, or with each prompt's own for the rows that are samples of it.
+
+    logits (R, V); rows (R,) which of the `samples` prompt-major samples each row is, ascending.
+    """
+    if generator is None or isinstance(generator, torch.Generator):
+        return next_ids(logits, temperature, top_p, top_k, generator)
+    # Apart, because the width of the draw depends on the rows that are drawn together (NUCLEUS).
+    prompts = (rows // (samples // len(generator))).tolist()
+    parts = logits.split([prompts.count(prompt) for prompt in range(len(generator))])
+    chosen = zip(parts, generator, strict=True)
+    return torch.cat([next_ids(part, temperature, top_p, top_k, dice) for part, dice in chosen if len(part)])

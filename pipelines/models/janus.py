@@ -12,6 +12,7 @@ library is closed here, use `sample_text`.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,17 +40,20 @@ from transformers import (
 
 from pipelines.models import toy
 from pipelines.models.family import (
+    Dice,
+    OnIds,
     PictureSamples,
     Scores,
     Shape,
     TextSamples,
     block_mask,
-    next_ids,
+    choose_ids,
     refuse_unknown,
     restart_positions,
 )
 from pipelines.models.reading import Reading, read_prompts, resting
 from pipelines.models.scoring import previous_places, score
+from pipelines.models.voices import Voices, speaking
 from pipelines.models.writing import write_words
 
 
@@ -200,16 +204,19 @@ class JanusModel(JanusForConditionalGeneration):
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
         pictures: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Dice = None,
+        voices: Voices | None = None,
+        on_ids: OnIds | None = None,
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
-        with resting(self):
-            reading = self._read(prompts, pictures)
+        with resting(self), speaking(self, voices):
+            reading = self._read(prompts, pictures, voices)
             reading.repeat(group)
             return write_words(
                 reading, self.lm_head, self.get_input_embeddings(), never=self.config.image_token_id,
                 max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
                 repetition_penalty=repetition_penalty, stop_ids=stop_ids, generator=generator,
+                on_ids=on_ids,
             )
 
     @torch.no_grad()
@@ -222,7 +229,9 @@ class JanusModel(JanusForConditionalGeneration):
         temperature: float = 1.0,
         top_k: int = 0,
         pictures: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Dice = None,
+        voices: Voices | None = None,
+        on_ids: OnIds | None = None,
     ) -> PictureSamples:
         """See `UnifiedModel.sample_pictures`. The unguided branch sees padding for all but bos and boi."""
         shape = self.shape
@@ -230,32 +239,45 @@ class JanusModel(JanusForConditionalGeneration):
             raise ValueError(f"a picture prompt must end in the id that begins an image ({shape.boi_id})")
         kept = (self.generation_config.bos_token_id, shape.boi_id)
         bare = [[token if token in kept else shape.pad_id for token in prompt] for prompt in prompts]
-        with resting(self):
-            reading = self._read(prompts if guidance == 1.0 else prompts + bare, pictures)
-            reading.repeat(group)
+        with resting(self), speaking(self, voices):
             count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
+            reading = self._read(prompts if branches == 1 else prompts + bare, pictures, voices, branches)
+            reading.repeat(group)
+            samples = torch.arange(count, device=self.device)
             codes = torch.zeros(count, shape.picture_tokens, dtype=torch.long, device=self.device)
             logps = torch.zeros(codes.shape, device=self.device)
             for place in range(shape.picture_tokens):
                 logits = self.model.generation_head(reading.hidden).float()  # (branches * count, codebook)
                 plain, without = logits[:count], logits[count:]
                 mixed = plain if branches == 1 else without + guidance * (plain - without)
-                new = next_ids(mixed, temperature, top_k=top_k, generator=generator)  # (count,)
+                new = choose_ids(mixed, samples, count, generator, temperature, top_k=top_k)  # (count,)
                 codes[:, place] = new
                 logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
+                if on_ids is not None:
+                    on_ids(dict(enumerate(new.tolist())))
                 if place + 1 < shape.picture_tokens:
                     reading.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
         return PictureSamples(codes, logps)
 
-    def _read(self, prompts: list[list[int]], pictures: torch.Tensor | None) -> Reading:
+    def _read(
+        self, prompts: list[list[int]], pictures: torch.Tensor | None, voices: Voices | None, branches: int = 1
+    ) -> Reading:
         """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
         look_id = self.config.image_token_id
 
         def embed(ids: torch.Tensor) -> torch.Tensor:
-            return self.embed(ids, pictures if bool((ids == look_id).any()) else None)
+            looks = (ids == look_id).sum(1)
+            if not bool(looks.any()):
+                return self.embed(ids)
+            # Pictures pass through the aligner as rows of their own.
+            counts = (looks // self.shape.look_tokens).tolist()
+            with contextlib.nullcontext() if voices is None else voices.aside(counts):
+                return self.embed(ids, pictures)
 
+        if voices is not None:
+            voices.start(branches)
         return read_prompts(
-            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=look_id
+            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=look_id, voices=voices
         )
 
 

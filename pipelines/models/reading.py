@@ -2,6 +2,8 @@
 
 For families whose words and codes pass through one decoder (`janus.py`). What all prompts have in common at their
 start (the character's system text) is read once for all of them; each prompt's cache is then repeated for its group.
+With `voices` (adapters by prompt) nothing is shared between prompts, but each goes on from what its own adapter has
+read before (`memory.py`).
 Letters: P prompts, N rows, T positions, H hidden size.
 """
 
@@ -14,6 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
+
+from pipelines.models.cache import roomy_cache
+from pipelines.models.memory import Layers
+from pipelines.models.voices import Voices
 
 SHARED_FROM = 16
 """Fewer common ids than this are not worth a pass of their own."""
@@ -31,6 +37,8 @@ class Reading:
     """(N, T) 0 where a cached position is padding; None when nothing is."""
     place: torch.Tensor
     """(N, 1) position id of the last position read."""
+    voices: Voices | None = None
+    """Told which rows go on; None when rows need not be told apart."""
 
     def repeat(self, group: int) -> None:
         """Every row `group` times, copies side by side."""
@@ -38,12 +46,16 @@ class Reading:
             self.cache.batch_repeat_interleave(group)
             self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
             self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
+            if self.voices is not None:
+                self.voices.repeat(group)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only; rows (M,) indices."""
         self.cache.batch_select_indices(rows)
         self.hidden, self.place = self.hidden[rows], self.place[rows]
         self.mask = None if self.mask is None else self.mask[rows]
+        if self.voices is not None:
+            self.voices.keep(rows.tolist())
 
     def step(self, embeds: torch.Tensor) -> None:
         """Read one more position in each row: embeds (N, 1, H)."""
@@ -69,8 +81,9 @@ def read_prompts(
     *,
     pad_id: int,
     alone_from: int,
+    voices: Voices | None = None,
 ) -> Reading:
-    """Read prompts of any lengths, padded on the left.
+    """Read prompts of any lengths, padded on the left; with `voices`, whose rows are the prompts, each with its own.
 
     `embed` makes (B, T) ids into (B, T, H); it is called with whole rows, so it can fill in looked-at pictures in
     reading order. `alone_from` is an id from whose first place on nothing is shared (the look placeholder).
@@ -78,9 +91,11 @@ def read_prompts(
     """
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
+    if voices is not None:
+        return _go_on(decoder, embed, prompts, pad_id, alone_from, voices)
     device = decoder.device
     shared = shared_start(prompts, alone_from)
-    cache = DynamicCache(config=decoder.config)
+    cache = roomy_cache(decoder.config)
     reading = Reading(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
     rest, mask = pad_left([prompt[shared:] for prompt in prompts], pad_id, device)
     if shared:
@@ -96,6 +111,60 @@ def read_prompts(
         reading._read(embeds, mask, places)
     reading.place = places[:, -1:]
     return reading
+
+
+def _go_on(
+    decoder: PreTrainedModel,
+    embed: Callable[[torch.Tensor], torch.Tensor],
+    prompts: list[list[int]],
+    pad_id: int,
+    alone_from: int,
+    voices: Voices,
+) -> Reading:
+    """Read what each row's own adapter does not remember, and remember the whole; K positions are known at most."""
+    device = decoder.device
+    pasts: list[tuple[int, Layers]] = [
+        (0, []) if voices.memory is None else voices.memory.recall(voices.of_row(row), prompt, alone_from)
+        for row, prompt in enumerate(prompts)
+    ]
+    known = torch.tensor([length for length, _ in pasts], device=device)[:, None]  # (N, 1)
+    longest = int(known.max())
+    rest, mask = pad_left([prompt[length:] for prompt, (length, _) in zip(prompts, pasts, strict=True)], pad_id, device)
+    cache = roomy_cache(decoder.config)
+    if longest:
+        _fill(cache, pasts, longest)
+    places = (known + mask.cumsum(1) - 1).clamp(min=0)  # (N, T)
+    before = (torch.arange(longest, device=device) >= longest - known).long()  # (N, K), flush right
+    reading = Reading(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], voices)
+    embeds = embed(rest)
+    if bool(mask.all()) and bool(before.all()):
+        reading._read(embeds, None, places)
+    else:
+        reading.mask = before
+        reading._read(embeds, mask, places)
+    if voices.memory is not None:
+        seen = torch.cat([before, mask], 1).bool()
+        for row, prompt in enumerate(prompts):
+            layers = [(layer.keys[row : row + 1, :, seen[row]], layer.values[row : row + 1, :, seen[row]])
+                      for layer in cache.layers]  # fmt: skip
+            voices.memory.remember(voices.of_row(row), prompt, layers)
+    return reading
+
+
+def _fill(cache: DynamicCache, pasts: list[tuple[int, Layers]], longest: int) -> None:
+    """Put remembered keys and values (1, heads, positions, width) into an empty cache, flush right in N rows."""
+    like = next(layers for _, layers in pasts if layers)
+
+    def rows(index: int, part: int) -> torch.Tensor:
+        blank = like[index][part]
+        return torch.cat([
+            torch.cat([blank.new_zeros(1, blank.shape[1], longest - length, blank.shape[3]),
+                       *([layers[index][part]] if layers else [])], 2)
+            for length, layers in pasts
+        ])  # fmt: skip
+
+    for index in range(len(like)):
+        cache.update(rows(index, 0), rows(index, 1), index)
 
 
 def shared_start(prompts: list[list[int]], alone_from: int) -> int:
@@ -115,6 +184,12 @@ def pad_left(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[
     ids = [[pad_id] * (longest - len(row)) + row for row in rows]
     mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def pad_right(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (P, T), int64, rows flush left."""
+    ids, mask = pad_left([row[::-1] for row in rows], pad_id, device)
+    return ids.flip(1), mask.flip(1)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.family import TextSamples, next_ids
+from pipelines.models.family import Dice, OnIds, TextSamples, choose_ids
 from pipelines.models.reading import Reading
 
 
@@ -24,7 +24,8 @@ def write_words(
     top_p: float,
     repetition_penalty: float,
     stop_ids: tuple[int, ...],
-    generator: torch.Generator | None,
+    generator: Dice,
+    on_ids: OnIds | None,
 ) -> TextSamples:
     """Go on from `reading` (N rows) until each sample's first stop id.
 
@@ -46,11 +47,13 @@ def write_words(
                 said = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
             less = torch.where(scores > 0, scores / repetition_penalty, scores * repetition_penalty)
             scores = torch.where(said[rows], less, scores)
-        new = next_ids(scores, temperature, top_p=top_p, generator=generator)  # (R,)
+        new = choose_ids(scores, rows, count, generator, temperature, top_p=top_p)  # (R,)
         ids[rows, step] = new
         logps[rows, step] = logits.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
         if said is not None:
             said[rows, new] = True
+        if on_ids is not None:
+            on_ids(dict(zip(rows.tolist(), new.tolist(), strict=True)))
         going = ~torch.isin(new, stops)
         if step + 1 == max_new_tokens or not bool(going.any()):
             break

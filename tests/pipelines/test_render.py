@@ -10,9 +10,10 @@ from transformers import PreTrainedTokenizerFast
 from pipelines.core.characters import Character, Message, Text
 from pipelines.core.check_dialogues import estimate_tokens
 from pipelines.core.checks import PREFIX_TOKENS
+from pipelines.core.persona import SYSTEM_TOKENS
 from pipelines.models.family import Shape
 from pipelines.models.toy import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.render import SYSTEM_TOKENS, fitted, prompt, render, reply, split_reply, system_text, user
+from pipelines.render import fitted, prompt, render, reply, split_reply, system_text, user
 
 SHAPE = Shape(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
 CODES = {"01.png": [7, 0, 31, 5]}

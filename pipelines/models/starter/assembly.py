@@ -7,6 +7,7 @@ trained here.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,11 @@ from pipelines.models.starter.critic import Critic
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.loading import WEIGHTS, pack, revision
 from pipelines.models.starter.model import StarterModel, own_settings
+from pipelines.models.starter.sizes import SIZES, Size, plan_of
+from pipelines.models.starter.training import read_state
 from pipelines.models.starter.vq import PictureTokenizer
 
-PICTURE_SIZES = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4}
-"""Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and at this
-budget pictures seen count for more (docs/log.md); eight layers of 384 are for a GPU."""
 CONTEXT_LAYER = 4
-EYES_SIZES = {"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "look_tokens": 12}
 LANGUAGE_FIELDS = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "max_position_embeddings", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "head_dim", "hidden_act",
@@ -34,13 +33,34 @@ LANGUAGE_FIELDS = (
 
 
 PART_TITLES = {
-    "tokenizer": "Picture tokenizer (held-out drawings)",
+    "tokenizer": "Picture tokenizer (held-out drawings, dB)",
     "critic": "Critic (held-out identities)",
+    "classifier": "Attribute classifier, for measuring only (held-out drawings)",
     "eyes": "Eyes (share of slots named right on held-out identities)",
     "picture": "Picture expert (loss in nats a code)",
-    "measured": "Drawing what is asked (unseen identities and combinations; "
-    "`real` is the critic's reading of real drawings)",
 }
+TRAINED = tuple(PART_TITLES)
+MEASURED_TITLES = {
+    "tokenizer": "Measured: what the picture tokenizer keeps",
+    "pictures": "Measured: drawing what is asked (unseen identities and combinations; `real` is the same reading of "
+    "real drawings)",
+    "guidance": "Measured: sweep of guidance (expression, clothes and match by the critic)",
+    "eyes": "Measured: what the eyes see (unseen identities)",
+    "critic": "Measured: what the critic can tell (unseen identities)",
+    "language": "Measured: language kept",
+}
+ART = {
+    "avataaars": "avataaars by Pablo Stanley (free for personal and commercial use)",
+    "toon-head": "toon-head by Johan Melin (CC BY 4.0)",
+    "critters": "critters by DiceBear (CC0 1.0)",
+    "adventurer": "adventurer by Lisa Wischofsky (CC BY 4.0)",
+    "micah": "micah by Micah Lanier (CC BY 4.0)",
+    "bottts": "bottts by Pablo Stanley (free for personal and commercial use)",
+    "sprouts": "sprouts by DiceBear (CC0 1.0)",
+    "moods": "moods by DiceBear (CC0 1.0)",
+    "animals": "animals of our own (CC0 1.0)",
+}
+DOCS_PICTURES = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 CARD_HEAD = """---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -52,18 +72,19 @@ A small unified text+image model for two CPU cores: SmolLM2-135M-Instruct (not i
 and used unchanged) with our picture tokenizer, picture expert, eyes, and the critic that judges it.
 {megabytes:.1f} MB in bf16. Trained on {hardware}, by `python -m pipelines.models.starter.build`.
 
-- **Data**: 24,000 drawings of 2,400 identities made by this repository's own script from DiceBear art (avataaars by
-  Pablo Stanley, free for personal and commercial use; toon-head by Johan Melin, CC BY 4.0; critters by DiceBear,
-  CC0 1.0) over our own scenes; captions and questions by script. No photographs, no scraped pictures. Every twentieth
-  identity and 2 % of the combinations of expression, clothes and place are held out.
+- **Data**: drawings ({drawn}) made by this repository's own script from {art},
+  over our own scenes; captions and questions by script. No photographs, no scraped pictures. Every twentieth identity
+  and 2 % of the combinations of expression, clothes and place are held out. LICENCES.md has the licences.
 - **Language**: the language expert's weights are frozen, so its language is SmolLM2's to the bit.
-- **Domain**: cartoon busts of people and small creatures at 96 px with eight expressions, eleven colours of clothes,
-  twelve places. Other pictures (photographs, other art) are redrawn in this manner at best.
+- **Domain**: cartoon busts at {px} px with eight expressions, eleven colours of clothes, {places} places. Other
+  pictures (photographs, other art) are redrawn in this manner at best.
 - **Sheet**: sheet.png has real drawings in odd rows and the starter's, for the same captions, below them.
 """
 
 
-def fresh_starter(out: Path, device: str = "cpu") -> tuple[StarterModel, PreTrainedTokenizerFast]:
+def fresh_starter(
+    out: Path, device: str = "cpu", size: Size = SIZES["cpu"]
+) -> tuple[StarterModel, PreTrainedTokenizerFast]:
     """A starter with the trained picture tokenizer, the language expert, and whatever parts `out` holds already."""
     folder = language_folder(cache_dir())
     language = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -71,9 +92,9 @@ def fresh_starter(out: Path, device: str = "cpu") -> tuple[StarterModel, PreTrai
     sizes = {"vocab_size": vq.config.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
     config = StarterConfig(
         language={name: language[name] for name in LANGUAGE_FIELDS if name in language},
-        picture=PICTURE_SIZES | sizes,
+        picture=size.picture | sizes,
         tokenizer=own_settings(vq.config),
-        eyes=EYES_SIZES,
+        eyes=size.eyes,
         context_layer=CONTEXT_LAYER,
     )
     torch.manual_seed(0)
@@ -82,35 +103,65 @@ def fresh_starter(out: Path, device: str = "cpu") -> tuple[StarterModel, PreTrai
     model.language.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     model.language.tie_weights()
     for part, module in (("picture", model.picture), ("eyes", model.eyes)):
-        state = out / part / f"{part}.pt"
-        if state.exists():
-            module.load_state_dict(torch.load(state, map_location="cpu")[part])
+        saved = read_state(out / part / f"{part}.pt").get(part, {})
+        if saved:
+            module.load_state_dict({key: value.float() for key, value in saved.items()})
     return model.to(device), AutoTokenizer.from_pretrained(folder)
 
 
-def pack_all(out: Path, hardware: str = "two CPU cores, no GPU") -> dict[str, Any]:
-    """Write weights/ with its card and sample sheet from the parts in `out`; returns sizes in bytes and the shares."""
-    # Imported here: measuring draws, which needs the build extra.
-    from pipelines.models.starter.measure import measure_starter
+def pack_all(out: Path, size: Size, hardware: str) -> dict[str, Any]:
+    """Write weights/ with its card and sample sheet from the parts in `out`; returns the files' sizes in bytes.
 
-    model, tokenizer = fresh_starter(out)
-    critic = Critic.from_pretrained(out / "critic" / "model").float().eval()
+    Parts that changed since they were measured are measured first, with the quick counts.
+    """
+    # Imported here: measuring draws, which needs the build extra.
+    from pipelines.models.starter.measure import measure_all
+
+    if not is_measured(out):
+        measure_all(out, size, quick=True)
+    model, _ = fresh_starter(out, size=size)
     sizes = pack(model, Critic.from_pretrained(out / "critic" / "model"))
-    table = model.get_input_embeddings().weight
-    scores = measure_starter(model.eval(), tokenizer, critic.attach_words(tokenizer, table), WEIGHTS / "sheet.png")
-    (out / "measured.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    for name, target in (("sheet.png", WEIGHTS), ("likeness.png", DOCS_PICTURES)):
+        if (out / name).exists() and target.is_dir():
+            shutil.copy(out / name, target / name)
     (WEIGHTS / "CARD.md").write_text(card(out, sizes, hardware), encoding="utf-8")
-    return {"sizes": sizes, "scores": scores}
+    return {"sizes": sizes}
+
+
+def is_measured(out: Path) -> bool:
+    """Whether `out`/measured.json has its sections and is younger than every part's state."""
+    file = out / "measured.json"
+    if not file.exists() or not isinstance(json.loads(file.read_text(encoding="utf-8")).get("pictures"), dict):
+        return False
+    states = [state for name in ("state.pt", "eyes.pt", "picture.pt") for state in out.glob(f"*/{name}")]
+    return all(state.stat().st_mtime <= file.stat().st_mtime for state in states)
 
 
 def card(out: Path, sizes: dict[str, int], hardware: str) -> str:
     """The model card: what the weights are, how they were made, and every number the build measured."""
-    lines = [CARD_HEAD.format(revision=revision(), hardware=hardware, megabytes=sum(sizes.values()) / 1e6)]
-    for part in ("tokenizer", "critic", "eyes", "picture", "measured"):
-        file = out / f"{part}.json"
-        if not file.exists():
-            continue
-        lines.append(f"\n## {PART_TITLES[part]}\n\n| figure | value |\n|---|---|")
-        for name, value in json.loads(file.read_text(encoding="utf-8")).items():
-            lines.append(f"| {name.replace('_', ' ')} | {value:.4g} |")
-    return "\n".join(lines) + "\n"
+    plan = plan_of(out)
+    domain, size = plan.domain, plan.sizes
+    lines = [CARD_HEAD.format(
+        revision=revision(), hardware=hardware, megabytes=sum(sizes.values()) / 1e6, px=size.px,
+        places=len(domain.places), art=", ".join(ART[style] for style in domain.styles),
+        drawn="drawn on demand and never stored" if plan.stream else "24,000 of 2,400 identities",
+    )]  # fmt: skip
+    for part in TRAINED:
+        lines += _table(PART_TITLES[part], out / f"{part}.json")
+    file = out / "measured.json"
+    measured = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name, title in MEASURED_TITLES.items():
+        if name in measured:
+            lines += _rows(title, measured[name])
+    notes = [f"- {note}" for note in measured.get("notes", [])]
+    return "\n".join([*lines, *(["\n## Notes on measuring\n", *notes] if notes else [])]) + "\n"
+
+
+def _table(title: str, file: Path) -> list[str]:
+    return _rows(title, json.loads(file.read_text(encoding="utf-8"))) if file.exists() else []
+
+
+def _rows(title: str, scores: dict[str, Any]) -> list[str]:
+    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+    rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in numbers.items()]
+    return [f"\n## {title}\n\n| figure | value |\n|---|---|", *rows]

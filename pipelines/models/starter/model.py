@@ -176,7 +176,7 @@ class StarterModel(PreTrainedModel):
             if bool(places.any()):
                 raise ValueError("the text has places for looked-at pictures, but no pictures were given")
             return embeds
-        seen = self.eyes(pictures.to(embeds.dtype)).reshape(-1, embeds.shape[-1])
+        seen = self.eyes(pictures.to(embeds.dtype)).reshape(-1, embeds.shape[-1]).to(embeds.dtype)  # autocast: bf16
         if len(seen) != int(places.sum()):
             raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
         return embeds.masked_scatter(places[..., None], seen)
@@ -215,7 +215,7 @@ class StarterModel(PreTrainedModel):
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
         is_code = input_ids >= self.shape.text_vocab
-        words = _words(input_ids, real.bool() & ~is_code, segment_ids)
+        words = words_of(input_ids, real.bool() & ~is_code, segment_ids)
         supervised_words = (labels != -100) & (labels < self.shape.text_vocab)
         need_words = bool(supervised_words.any())
         last, middle = self.read(words, pictures, need_words)
@@ -290,7 +290,7 @@ class StarterModel(PreTrainedModel):
         return sampling.sample_pictures(self, prompts, **settings)
 
 
-def _words(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> Words:
+def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> Words:
     """Take the text positions of each row, in order, padded on the right."""
     order = (~keep).int().argsort(dim=1, stable=True)  # kept columns first, order unchanged
     longest = int(keep.sum(1).max())
@@ -315,7 +315,7 @@ def _previous(words: Words) -> torch.Tensor:
 
 def own_settings(config: PictureTokenizerConfig) -> dict[str, Any]:
     """The picture tokenizer's sizes as a plain dict, for `StarterConfig.tokenizer`."""
-    names = ("px", "codebook_size", "latent_dim", "widths", "blocks")
+    names = ("px", "codebook_size", "latent_dim", "encoder_widths", "widths", "blocks")
     return {name: value for name, value in config.to_dict().items() if name in names}
 
 
@@ -327,7 +327,8 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
         language={**words, "vocab_size": toy.TOY_VOCAB, "num_key_value_heads": 2, "max_position_embeddings": 4096,
                   "tie_word_embeddings": True, "pad_token_id": toy.PAD_ID, "eos_token_id": toy.END_ID},
         picture={**words, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
-        tokenizer=own_settings(toy_tokenizer_config()),
+        # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
+        tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": PictureTokenizerConfig().encoder_widths},
         eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "look_tokens": 4},
         context_layer=1,
         context_tokens=16,

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import DynamicCache
 
-from pipelines.models.family import PictureSamples, TextSamples, next_ids, restart_positions
-from pipelines.models.reading import read_prompts, resting, shared_start
+from pipelines.models.cache import roomy_cache
+from pipelines.models.family import Dice, OnIds, PictureSamples, TextSamples, choose_ids, restart_positions
+from pipelines.models.reading import pad_right, read_prompts, resting, shared_start
+from pipelines.models.voices import Voices, speaking
 from pipelines.models.writing import write_words
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def sample_text(
     repetition_penalty: float = 1.0,
     stop_ids: tuple[int, ...] = (),
     pictures: torch.Tensor | None = None,
-    generator: torch.Generator | None = None,
+    generator: Dice = None,
+    voices: Voices | None = None,
+    on_ids: OnIds | None = None,
 ) -> TextSamples:
     """See `UnifiedModel.sample_text`."""
     look_id, language = model.shape.look_id, model.language
@@ -40,13 +43,17 @@ def sample_text(
         # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
         return model.embed_words(ids, pictures if bool((ids == look_id).any()) else None)
 
-    with resting(model):
-        reading = read_prompts(language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id)
+    with resting(model), speaking(model, voices):
+        if voices is not None:
+            voices.start()
+        reading = read_prompts(
+            language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id, voices=voices
+        )
         reading.repeat(group)
         return write_words(
             reading, language.lm_head, language.get_input_embeddings(), never=look_id, max_new_tokens=max_new_tokens,
             temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, stop_ids=stop_ids,
-            generator=generator,
+            generator=generator, on_ids=on_ids,
         )
 
 
@@ -60,13 +67,35 @@ def sample_pictures(
     temperature: float = 1.0,
     top_k: int = 0,
     pictures: torch.Tensor | None = None,
-    generator: torch.Generator | None = None,
+    generator: Dice = None,
+    voices: Voices | None = None,
+    on_ids: OnIds | None = None,
 ) -> PictureSamples:
     """See `UnifiedModel.sample_pictures`."""
-    expert = model.picture
-    context, mask = _contexts(model, prompts, pictures)
-    count = len(prompts) * group
-    context, mask = context.repeat_interleave(group, 0), mask.repeat_interleave(group, 0)
+    with speaking(model, voices):
+        if voices is not None:
+            voices.start()
+        context, mask = _contexts(model, prompts, pictures, voices)
+        context, mask = context.repeat_interleave(group, 0), mask.repeat_interleave(group, 0)
+        if voices is not None:
+            voices.repeat(group)
+            if guidance != 1.0:
+                voices.double()
+        return _draw(model, context, mask, guidance, temperature, top_k, generator, on_ids)
+
+
+def _draw(
+    model: StarterModel,
+    context: torch.Tensor,
+    mask: torch.Tensor,
+    guidance: float,
+    temperature: float,
+    top_k: int,
+    generator: Dice,
+    on_ids: OnIds | None,
+) -> PictureSamples:
+    """Codes behind contexts (N, K', D) with their mask."""
+    expert, count = model.picture, len(context)
     if guidance != 1.0:  # the empty branch stands behind the full one in one batch
         bare = torch.zeros_like(mask)
         bare[:, -1] = True
@@ -74,10 +103,11 @@ def sample_pictures(
         mask = torch.cat([mask, bare])
     rows, width = mask.shape
     first = model.config.context_tokens - width
-    cache = DynamicCache(config=expert.decoder.config)
+    cache = roomy_cache(expert.decoder.config)
     inputs, positions = context, torch.arange(first, model.config.context_tokens, device=model.device)[None]
     codes = torch.zeros(count, model.shape.picture_tokens, dtype=torch.long, device=model.device)
     logps = torch.zeros(codes.shape, device=model.device)
+    samples = torch.arange(count, device=model.device)
     for place in range(model.shape.picture_tokens):
         hidden = expert.decoder(
             inputs_embeds=inputs,
@@ -89,9 +119,11 @@ def sample_pictures(
         logits = expert.head(hidden).float()
         plain = logits[:count]
         mixed = plain if guidance == 1.0 else logits[count:] + guidance * (plain - logits[count:])
-        new = next_ids(mixed, temperature, top_k=top_k, generator=generator)
+        new = choose_ids(mixed, samples, count, generator, temperature, top_k=top_k)
         codes[:, place] = new
         logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
+        if on_ids is not None:
+            on_ids(dict(enumerate(new.tolist())))
         inputs = expert.embed(new.repeat(rows // count)[:, None], place)
         mask = torch.cat([mask, mask.new_ones(rows, 1)], 1)
         positions = positions[:, -1:] + 1
@@ -99,14 +131,22 @@ def sample_pictures(
 
 
 def _contexts(
-    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None
+    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None, voices: Voices | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decoder inputs (P, K', D) and mask for prompts that end in the begin-of-picture id."""
-    from pipelines.models.starter.model import Words
+    from pipelines.models.starter.model import Words, words_of
 
     for prompt in prompts:
         if prompt[-1] != model.shape.boi_id:
             raise ValueError("a picture prompt must end in the begin-of-picture id")
+    if voices is not None and not voices.alike:  # adapters are told apart by row, so each prompt gets its own
+        ids, real = pad_right(prompts, model.shape.pad_id, model.device)
+        words = words_of(ids, real.bool(), None)
+        _, middle = model.read(words, pictures, need_words=False)
+        hidden, seen = model.gather_context(
+            words, middle, torch.arange(len(prompts), device=model.device), real.sum(1) - 1
+        )
+        return model.picture.context(hidden, seen)
     # One packed row: what all prompts begin with is read once (segment 0), every rest is a segment of its own.
     shared = shared_start(prompts, model.shape.look_id)
     rests = [prompt[shared:] for prompt in prompts]
