@@ -59,7 +59,8 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart():
     from pipelines.models.starter.draw import draw
     from pipelines.models.starter.drawn import to_pixels
     from pipelines.models.starter.loading import load_critic
-    from pipelines.models.starter.looks import PLACES, identity_for, random_look
+    from pipelines.models.starter.looks import identity_for, random_look
+    from pipelines.models.starter.vocabulary import PLACES
 
     critic, rng = load_critic(), random.Random(0)
     looks = [(number, random_look(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from importlib.resources import files
 from itertools import combinations
 
 import numpy as np
@@ -12,13 +14,10 @@ import yaml
 from pipelines.models.starter.draw import draw, svg
 from pipelines.models.starter.draw_bundled import BUNDLED, draw_character
 from pipelines.models.starter.looks import (
-    COLOURS,
-    EXPRESSIONS,
-    KINDS,
-    PLACES,
-    POSES,
-    STYLES,
+    FIRST,
     TRAINING_NUMBERS,
+    WIDE,
+    Domain,
     Identity,
     Look,
     clothes_phrase,
@@ -29,10 +28,22 @@ from pipelines.models.starter.looks import (
     random_look,
 )
 from pipelines.models.starter.pictures import LOOKS_EACH, draw_pictures, look_of, read_pictures
-from pipelines.models.starter.wording import captions, questions
+from pipelines.models.starter.vocabulary import (
+    ALL_STYLES,
+    COLOURS,
+    EXPRESSIONS,
+    EXTRAS,
+    FIRST_STYLES,
+    KINDS,
+    PLACES,
+    POSES,
+    WIDE_PLACES,
+    WIDE_POSES,
+)
+from pipelines.models.starter.wording import CAPTION_SHARES, captions, questions
 
 
-@pytest.fixture(params=STYLES)
+@pytest.fixture(params=ALL_STYLES)
 def identity(request: pytest.FixtureRequest) -> Identity:
     """One figure of each style."""
     return random_identity(random.Random(3), request.param)
@@ -55,13 +66,14 @@ def test_picture_has_the_asked_size_and_is_the_same_every_time(identity: Identit
     assert picture.tobytes() == draw(identity, look, px).tobytes()
 
 
-@pytest.mark.parametrize("field", ["expression", "place", "pose", "colour", "kind"])
+@pytest.mark.parametrize("field", ["expression", "place", "pose", "extra", "colour", "kind"])
 def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, field: str) -> None:
     kinds = KINDS[identity.style]
     looks = {
         "expression": [Look(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
-        "place": [Look("happy", clothes_phrase("red", kinds[0]), word) for word in PLACES],
-        "pose": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in POSES],
+        "place": [Look("happy", clothes_phrase("red", kinds[0]), word) for word in WIDE_PLACES],
+        "pose": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in WIDE_POSES],
+        "extra": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", "", word) for word in ("", *EXTRAS)],
         "colour": [Look("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
         "kind": [Look("happy", clothes_phrase("red", word), "in a park") for word in kinds],
     }[field]
@@ -74,7 +86,7 @@ def test_identities_differ_and_stay_the_same_in_every_look() -> None:
     people = [identity_for(index) for index in range(200)]
     assert people == [identity_for(index) for index in range(200)]
     assert len(set(people)) > 195
-    assert {person.style for person in people} == set(STYLES)
+    assert {person.style for person in people} == set(FIRST_STYLES)
     look = Look("happy", "a red hoodie", "in a park")
     drawn = [_pixels(person, look, 32).tobytes() for person in people if person.style == "avataaars"][:20]
     assert len(set(drawn)) == 20
@@ -88,6 +100,7 @@ def test_identities_differ_and_stay_the_same_in_every_look() -> None:
         (Look("happy", "a red cape", "in a park"), "a red cape"),
         (Look("happy", "a red hoodie", "at home"), "at home"),
         (Look("happy", "a red hoodie", "in a park", "upside down"), "upside down"),
+        (Look("happy", "a red hoodie", "in a park", "", "holding a piano"), "holding a piano"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(look: Look, named: str) -> None:
@@ -126,12 +139,25 @@ def test_captions_name_the_look_in_varied_words(identity: Identity) -> None:
         assert written[0] == look.description
         assert written[1] == f"Tomo, {look.description}"
         assert len(set(written)) == len(written)
-        for words in written:
+        for words in written[:7]:
             assert look.place in words
             assert look.clothes in words
         assert all(look.expression in written[at] for at in (0, 1, 2, 5, 6))
         assert identity.words in written[2]
         assert identity.noun in written[4]
+
+
+def test_captions_of_the_figure_speaking_and_of_two_sentences_name_everything_too(identity: Identity) -> None:
+    rng = random.Random(1)
+    look = Look("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship", "", "holding a cup")
+    written = captions(identity, look, rng, name="Tomo")
+    assert len(written) == len(CAPTION_SHARES) - 1
+    bare = look.clothes.removeprefix("an ")
+    for words in (written[2], *written[8:]):
+        assert all(part in words for part in ("sad", bare, "on a ship", "holding a cup")), words
+    assert "holding a cup" in written[3] and len(written[7].split(", ")) == 2
+    assert "my " + bare in written[8] and "I have my " + bare in written[9]
+    assert look.description == f"sad, holding a cup, wearing {look.clothes}, on a ship"
 
 
 def test_questions_are_answered_from_the_drawing(identity: Identity) -> None:
@@ -171,6 +197,36 @@ def test_drawn_set_matches_its_attributes(tmp_path, held_out: bool) -> None:
         identity = identity_for(records[at]["identity"])
         assert records[at]["words"] == identity.words
         assert np.array_equal(pixels[at], np.asarray(draw(identity, look_of(records[at]), 32)))
+
+
+def test_wide_domain_keeps_identities_and_combinations_apart() -> None:
+    trained = {WIDE.identity(number) for number in range(4000) if not is_held_out_identity(number)}
+    kept = {WIDE.identity(number) for number in range(0, 4000, 20)}
+    assert not trained & kept
+    assert {identity.style for identity in trained} == {identity.style for identity in kept} == set(ALL_STYLES)
+    first = {identity_for(number) for number in range(TRAINING_NUMBERS) if not is_held_out_identity(number)}
+    assert not first & kept
+    rng = random.Random(0)
+    looks = [WIDE.look(rng, WIDE.identity(number)) for number in range(1, 1500)]
+    assert not any(map(is_held_out_look, looks))
+    assert {look.extra for look in looks} == {"", *EXTRAS} and {look.pose for look in looks} == set(WIDE_POSES)
+    assert is_held_out_look(WIDE.look(rng, WIDE.identity(20), held_out=True))
+
+
+def test_domains_have_names_and_refuse_unknown_styles() -> None:
+    assert (Domain.named("first"), Domain.named("wide")) == (FIRST, WIDE)
+    assert Domain.named("micah, animals").styles == ("micah", "animals")
+    assert FIRST.identity(7) == identity_for(7)
+    with pytest.raises(ValueError, match="oil painting: choose of avataaars"):
+        Domain.named("oil painting")
+
+
+def test_every_style_has_its_licence_written_down() -> None:
+    page = (files("pipelines.models.starter") / "LICENCES.md").read_text(encoding="utf-8")
+    for style in set(ALL_STYLES) - {"animals"}:
+        meta = json.loads((files("dicebear_styles") / f"{style}.json").read_text(encoding="utf-8"))["meta"]
+        line = next(line for line in page.splitlines() if f"`{style}`" in line)
+        assert meta["license"]["name"] in line and meta["creator"]["name"] in line
 
 
 def test_bundled_and_held_out_identities_are_no_training_identities(tmp_path) -> None:

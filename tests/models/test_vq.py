@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from pipelines.models.starter.build_vq import held_out_scores, sheet, train_tokenizer
-from pipelines.models.starter.pictures import draw_pictures, read_pictures
+from pipelines.models.starter.drawn import Drawn
+from pipelines.models.starter.pictures import draw_pictures
+from pipelines.models.starter.sizes import SIZES
+from pipelines.models.starter.training import Budget
 from pipelines.models.starter.vq import PictureTokenizer, toy_tokenizer_config
 
 
@@ -71,19 +73,22 @@ def test_saved_tokenizer_gives_the_same_codes(model: PictureTokenizer, tmp_path)
 
 
 def test_training_lowers_the_error_and_goes_on_after_a_stop(model: PictureTokenizer, pictures, tmp_path) -> None:
-    test_pixels, records = read_pictures(pictures / "held_out")
-    before = held_out_scores(model, test_pixels, records)
-    first = train_tokenizer(tmp_path, 3.0, pictures=pictures, config=toy_tokenizer_config(), batch=8, lr=5e-3)
-    again = train_tokenizer(tmp_path, 6.0, pictures=pictures, config=toy_tokenizer_config(), batch=8, lr=5e-3)
+    drawn, held_out = Drawn.load(pictures, "train"), Drawn.load(pictures, "held_out")
+    before = held_out_scores(model, held_out)
+
+    def train(seconds: float, decoder_only: bool = False) -> dict[str, float]:
+        budget = Budget(seconds)
+        return train_tokenizer(drawn, held_out, tmp_path, budget, SIZES["toy"], decoder_only=decoder_only)
+
+    first, again = train(3.0), train(6.0)
     assert again["steps"] > first["steps"] > 1
     assert again["psnr_people"] > before["psnr_people"]
     assert {path.name for path in tmp_path.iterdir()} == {"state.pt", "tokenizer", "sheet.png", "scores.json"}
     kept = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
     assert kept.dtype == torch.bfloat16
-    options = {"pictures": pictures, "config": toy_tokenizer_config(), "batch": 8}
-    train_tokenizer(tmp_path, 8.0, decoder_only=True, **options)
+    train(8.0, decoder_only=True)
     finer = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
     moved = {name.split(".")[0] for name, value in kept.state_dict().items() if not torch.equal(value, finer[name])}
     assert moved == {"decoder"}
-    size = sheet(kept.float(), np.asarray(test_pixels[:14]), columns=7).size
+    size = sheet(kept.float(), held_out.pixels[:14], columns=7).size
     assert size == (7 * 32, 4 * 32)

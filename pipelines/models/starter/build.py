@@ -1,84 +1,220 @@
 """Build the starter's own weights: `python -m pipelines.models.starter.build PART --out FOLDER [--seconds N]`.
 
-Parts, in order: `pictures` draws the training set, `tokenizer`, `critic`, `eyes` and `picture` train one module each,
-`pack` writes weights/ beside this file. Every training part keeps its state in FOLDER each minute or two and goes on
-from there when called again with a larger --seconds; `all` runs the lot. Inputs are drawn, not downloaded, so nothing
-has to travel to another machine but this repository; a GPU is used when --device cuda is given.
+Parts, in order: `pictures` draws what is held out (and the training set, unless it is streamed); `tokenizer`, `critic`,
+`classifier`, `eyes` and `picture` train one module each; `measure` writes measured.json; `pack` writes weights/ beside
+this file. Every training part keeps its state in FOLDER and goes on from there when called again with a larger
+--seconds. `all` runs the lot. Inputs are drawn, not downloaded; docs/starter.md tells the rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from pipelines.models.starter.sizes import SIZES, Plan, plan_of
+
+if TYPE_CHECKING:  # processes that draw import this file, and need no torch
+    from pipelines.models.starter.critic import Critic
+    from pipelines.models.starter.drawn import Drawn
+    from pipelines.models.starter.training import Budget
 
 PARTS = {
-    "pictures": (240, "draw 24,000 pictures on two cores; no training"),
-    "tokenizer": (1100, "picture tokenizer (VQ, 144 codes at 96 px); two cores: 18 minutes"),
-    "critic": (600, "the judge of rewards and scorecards; two cores: 10 minutes"),
-    "eyes": (400, "vision tower and aligner; two cores: 7 minutes"),
-    "picture": (3600, "picture expert; two cores: one hour"),
-    "pack": (0, "write weights/ from the parts"),
+    "pictures": (0, "draw the held-out pictures and, unless streamed, 24,000 others; two cores: 4 minutes, 16: 30 s"),
+    "tokenizer": (1100, "picture tokenizer (VQ); two cores: 18 minutes, GPU: 6"),
+    "critic": (900, "the judge of rewards and scorecards; two cores: 15 minutes, GPU: 3"),
+    "classifier": (300, "attribute classifier, for measuring only; two cores: 5 minutes, GPU: 1"),
+    "eyes": (900, "vision tower and aligner; two cores: 15 minutes, GPU: 4"),
+    "picture": (7200, "picture expert; two cores: two hours or more, GPU: 12 minutes"),
+    "measure": (0, "every number of the card; two cores: 3 minutes with --quick, 20 without, GPU: 3"),
+    "pack": (0, "write weights/, card and sheet from the parts; a minute"),
 }
+TRAINED = ("tokenizer", "critic", "classifier", "eyes", "picture")
+GPU_SECONDS = {"tokenizer": 330, "critic": 200, "classifier": 60, "eyes": 210, "picture": 700}
+"""Budgets with --size gpu: 25 minutes of training together."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    out: Path
+    plan: Plan
+    device: str
+    seed: int
+    count: int
+    processes: int
+    stop_after: float
+    decoder_only: bool
+    perceptual: float
+    quick: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m pipelines.models.starter.build", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name:10} {about}" for name, (_, about) in PARTS.items())
+        + f"\n\nbudgets: two cores {_budgets('cpu')} s; GPU {_budgets('gpu')} s",
+    )
+    made.add_argument("part", choices=[*PARTS, "all", "sheets"])
+    made.add_argument("--out", type=Path, required=True, help="folder for drawn pictures, states and parts")
+    made.add_argument("--seconds", type=float, help="time budget of this part, earlier calls counted in")
+    made.add_argument("--total", type=float, help="with `all`: seconds of training in all, shared out as the defaults")
+    made.add_argument("--stop-after", type=float, default=float("inf"),
+                      help="break off after so many seconds of this call; the budget stays the schedule")  # fmt: skip
+    made.add_argument("--size", choices=list(SIZES), help="sizes of everything (default: cpu); kept in FOLDER")
+    made.add_argument("--styles", help="`first`, `wide`, or styles with commas; kept in FOLDER (gpu: wide, else first)")
+    made.add_argument("--stream", action=argparse.BooleanOptionalAction,
+                      help="draw training pictures on demand, never stored (default with --size gpu)")  # fmt: skip
+    made.add_argument("--count", type=int, default=24000, help="pictures to store, and a twentieth of it held out")
+    made.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="that draw")
+    made.add_argument("--device", default="cpu", help="cpu or cuda")
+    made.add_argument("--decoder-only", action="store_true",
+                      help="tokenizer: train its decoder further, codes stay as they are")  # fmt: skip
+    made.add_argument("--perceptual", type=float, default=0.0,
+                      help="tokenizer: weight of what the critic (trained before) sees; 0 leaves it out")  # fmt: skip
+    made.add_argument("--quick", action="store_true", help="measure: a tenth of the pictures")
+    made.add_argument("--seed", type=int, default=0)
+    return made
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; prints one JSON object with the scores of the part."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.models.starter.build", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"{name:10} {about} (default budget {seconds} s)" for name, (seconds, about) in PARTS.items()),
-    )
-    parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--out", type=Path, required=True, help="folder for drawn pictures, states and parts")
-    parser.add_argument("--seconds", type=float, help="time budget of this part, earlier calls counted in")
-    parser.add_argument("--count", type=int, default=24000, help="pictures to draw")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument(
-        "--decoder-only", action="store_true", help="tokenizer: train its decoder further, codes stay as they are"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
+    """Entry point; prints one JSON object with the scores of each part."""
+    import torch
+
+    line = parser()
+    asked = line.parse_args(argv)
+    try:
+        plan = plan_of(asked.out, asked.size, asked.styles, asked.stream)
+    except ValueError as problem:
+        line.error(str(problem))
     torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
-    for part in PARTS if options.part == "all" else [options.part]:
-        seconds = PARTS[part][0] if options.seconds is None else options.seconds
-        scores = run_part(part, options.out, seconds, options)
-        (options.out / f"{part}.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    if asked.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # what autocast leaves in fp32, as the codebook, may use TF32
+    options = Options(
+        asked.out, plan, asked.device, asked.seed, asked.count, asked.processes,
+        asked.stop_after, asked.decoder_only, asked.perceptual, asked.quick,
+    )  # fmt: skip
+    budgets = _budgets(options.plan.size)
+    if asked.total is not None:
+        budgets = {name: asked.total * seconds / sum(budgets.values()) for name, seconds in budgets.items()}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for part in PARTS if asked.part == "all" else [asked.part]:
+        seconds = budgets.get(part, 0.0) if asked.seconds is None else asked.seconds
+        scores = run_part(part, seconds, options)
+        (asked.out / f"{part}.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
         print(json.dumps({part: scores}), flush=True)
     return 0
 
 
-def run_part(part: str, out: Path, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+def _budgets(size: str) -> dict[str, float]:
+    return {name: float(GPU_SECONDS[name] if size == "gpu" else PARTS[name][0]) for name in TRAINED}
+
+
+@contextmanager
+def training_pictures(part: str, options: Options) -> Iterator[Drawn]:
+    """The stored set, or a stream that goes on where the part's last call stopped."""
+    from pipelines.models.starter.drawn import Drawn
+
+    if not options.plan.stream:
+        yield Drawn.load(options.out / "pictures", "train")
+        return
+    from pipelines.models.starter.stream import Stream
+    from pipelines.models.starter.training import read_state
+
+    size = options.plan.sizes
+    first = read_state(state_file(part, options.out)).get("more", {}).get("place", 0)
+    stream = Stream(options.plan.domain, size.px, options.seed, size.window, first, options.processes)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def state_file(part: str, out: Path) -> Path:
+    """Where a part keeps its state."""
+    return out / part / (f"{part}.pt" if part in ("eyes", "picture") else "state.pt")
+
+
+def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
     """Run one part; returns its scores."""
-    # Imported here: drawing needs packages that training does not, and --help needs neither.
-    data = out / "pictures"
+    # Imported where needed: drawing needs packages that training does not, and --help needs neither.
+    out, size = options.out, options.plan.sizes
+    if part in TRAINED:
+        from pipelines.models.starter.drawn import Drawn
+        from pipelines.models.starter.training import Budget
+
+        held_out = Drawn.load(out / "pictures", "held_out")
+        with training_pictures(part, options) as drawn:
+            scores = train_part(part, drawn, held_out, Budget(seconds, options.stop_after), options)
+            return scores | ({"drawn": 10 * drawn.place} if options.plan.stream else {})
     if part == "pictures":
         from pipelines.models.starter.pictures import draw_pictures
 
-        draw_pictures(data / "held_out", options.count // 20, options.seed, held_out=True)
-        return draw_pictures(data, options.count, options.seed)
+        settings = {"seed": options.seed, "px": size.px, "processes": options.processes, "domain": options.plan.domain}
+        made = draw_pictures(out / "pictures" / "held_out", max(20, options.count // 20), held_out=True, **settings)
+        return made if options.plan.stream else draw_pictures(out / "pictures", options.count, **settings)
+    if part == "sheets":
+        from pipelines.models.starter.contact import style_sheets
+
+        return style_sheets(out / "sheets", options.plan.domain, options.seed)
+    if part == "measure":
+        from pipelines.models.starter.measure import measure_all
+
+        return measure_all(out, size, options.device, options.quick)
+    from pipelines.models.starter.assembly import pack_all
+
+    return pack_all(out, size, "two CPU cores, no GPU" if options.device == "cpu" else "a GPU")
+
+
+def train_part(part: str, drawn: Drawn, held_out: Drawn, budget: Budget, options: Options) -> dict[str, float]:
+    """Train one of `TRAINED`."""
+    out, size, seed, device = options.out / part, options.plan.sizes, options.seed, options.device
     if part == "tokenizer":
         from pipelines.models.starter.build_vq import train_tokenizer
 
-        folder = out / "tokenizer"
-        return train_tokenizer(folder, seconds, options.seed, options.device, decoder_only=options.decoder_only)
+        critic = trained_critic(options.out, device) if options.perceptual else None
+        return train_tokenizer(
+            drawn, held_out, out, budget, size, seed, device, options.decoder_only, critic, options.perceptual
+        )
     if part == "critic":
         from pipelines.models.starter.build_critic import train_critic
         from pipelines.models.starter.loading import language_words
 
-        return train_critic(data, out / "critic", language_words(), seconds, options.seed, options.device)
-    from pipelines.models.starter.assembly import fresh_starter, pack_all
+        return train_critic(drawn, held_out, out, language_words(), budget, size, seed, device)
+    if part == "classifier":
+        from pipelines.models.starter.classifier import train_classifier
 
-    if part == "pack":
-        return pack_all(out)
-    from pipelines.models.starter.build_experts import train_eyes, train_picture
+        return train_classifier(drawn, held_out, out, budget, size, seed, device)
+    from pipelines.models.starter.assembly import fresh_starter
 
-    model, tokenizer = fresh_starter(out, options.device)
-    train = train_eyes if part == "eyes" else train_picture
-    return train(model, tokenizer, data, out / part, seconds, options.seed)
+    model, tokenizer = fresh_starter(options.out, device, size)
+    if part == "eyes":
+        from pipelines.models.starter.build_eyes import train_eyes
+
+        return train_eyes(model, tokenizer, drawn, held_out, out, budget, size, seed)
+    from pipelines.models.starter.build_experts import train_picture
+
+    stored = not options.plan.stream
+    return train_picture(model, tokenizer, drawn, held_out, out, budget, size, seed, stored)
+
+
+def trained_critic(out: Path, device: str) -> Critic:
+    """The build's critic, frozen; raises FileNotFoundError when there is none yet."""
+    from pipelines.models.starter.critic import Critic
+
+    folder = out / "critic" / "model"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--perceptual needs a critic: run the part `critic` with --out {out} first")
+    critic: Critic = Critic.from_pretrained(folder).float().to(device).eval().requires_grad_(False)
+    return critic
 
 
 if __name__ == "__main__":

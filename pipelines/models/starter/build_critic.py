@@ -9,7 +9,6 @@ with; called by `build.py critic`.
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +18,52 @@ import torch.nn.functional as F
 
 from pipelines.models.starter.critic import Critic, CriticConfig, Sight
 from pipelines.models.starter.drawn import Drawn, to_pixels
+from pipelines.models.starter.sizes import Size
+from pipelines.models.starter.training import Budget, Part, Progress, linear, summary, train_for
 
-IDENTITIES, LOOKS = 16, 6
-"""A batch is 16 identities x 6 looks."""
-LEARNING_RATE = 2e-3
-KINDS = ("expression", "clothes", "place")
+KINDS = ("expression", "clothes", "place", "extra")
+"""Attributes whose phrases are classes of a batch; in the first domain nobody has an extra."""
 
 
 def train_critic(
-    data: Path, out: Path, words: tuple[Any, torch.Tensor], seconds: float, seed: int = 0, device: str = "cpu"
+    drawn: Drawn, held_out: Drawn, out: Path, words: tuple[Any, torch.Tensor], budget: Budget, size: Size,
+    seed: int = 0, device: str = "cpu",
 ) -> dict[str, float]:
-    """Train for `seconds` from `data` (drawn pictures), save to `out`; returns the held-out scores.
+    """Train on `drawn`, save to `out`/model; returns the held-out scores.
 
     words: (tokenizer, embedding table) of the language expert.
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    drawn, held_out = Drawn.load(data, "train"), Drawn.load(data, "held_out")
-    critic = Critic(CriticConfig()).to(device, memory_format=torch.channels_last).attach_words(*words)
-    optimiser = torch.optim.AdamW(critic.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02)
-    state, step, spent = out / "state.pt", 0, 0.0
-    out.mkdir(parents=True, exist_ok=True)
-    if state.exists():
-        saved = torch.load(state, map_location=device)
-        critic.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent = saved["step"], saved["spent"]
-    critic.train()
-    began = last_save = time.monotonic()
-    start = spent
-    while spent < seconds:
-        spent = start + time.monotonic() - began
-        # Warm up over 100 steps, then fall along the time budget, so that any budget ends with a small rate.
-        rate = LEARNING_RATE * min(1.0, (step + 1) / 100) * max(0.02, 1 - spent / seconds)
-        for part in optimiser.param_groups:
-            part["lr"] = rate
-        rows = drawn.rows_by_identity(rng, IDENTITIES, LOOKS)
-        loss, metrics = batch_loss(critic, drawn, rows, rng, device)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        if step % 25 == 0:
-            print(f"critic step {step} seconds {spent:.0f} loss {loss.item():.3f} "
-                  + " ".join(f"{name} {value:.3f}" for name, value in metrics.items()), flush=True)
-        if time.monotonic() - last_save > 60:
-            torch.save({"model": critic.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
-                        "spent": spent}, state)
-            last_save = time.monotonic()
+    critic = Critic(CriticConfig(words_width=words[1].shape[1], **size.critic))
+    critic = critic.to(device, memory_format=torch.channels_last)
+    critic.attach_words(words[0], words[1].to(device)).train()
+
+    def loss_of(progress: Progress) -> torch.Tensor:
+        drawn.refresh()
+        rows = drawn.rows_by_identity(rng, size.batches["identities"], size.batches["looks"])
+        progress.more["place"] = drawn.place
+        return batch_loss(critic, drawn, rows, rng, device)[0]
+
+    state = out / "state.pt"
+    part = Part("critic", {"model": critic}, loss_of, state, size.rates["critic"], linear, (0.9, 0.98), 0.02)
+    progress = train_for(part, budget)
     critic.eval()
     calibrate(critic, held_out, device)
-    scores = held_out_scores(critic, held_out, device) | {"steps": step, "seconds": spent}
+    scores = held_out_scores(critic, held_out, device) | summary(progress)
     critic.to(torch.bfloat16).save_pretrained(out / "model")
     return scores
 
 
 def batch_loss(
     critic: Critic, drawn: Drawn, rows: np.ndarray, rng: random.Random, device: str
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The three losses of one batch of rows; metrics are plain numbers."""
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The three losses of one batch of rows, and what they are made of (scalars, still on the device)."""
     pixels = to_pixels(drawn.pixels[rows], device)
     if rng.random() < 0.5:  # mild changes that leave every attribute as it is
         pixels = (pixels * rng.uniform(0.9, 1.1) + rng.uniform(-0.08, 0.08)).clamp(-1, 1)
+    if rng.random() < 0.4:  # what it will judge is a little blurred by the picture tokenizer
+        pixels = F.avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
     pixels = torch.roll(pixels, (rng.randint(-3, 3), rng.randint(-3, 3)), (2, 3))
     sight = critic.look(pixels.to(memory_format=torch.channels_last))
     scale = critic.scale.exp().clamp(max=50)
@@ -89,21 +71,23 @@ def batch_loss(
     target = torch.arange(len(rows), device=device)
     caption = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     attribute = torch.zeros((), device=device)
-    metrics = {"caption": caption.item()}
+    metrics = {"caption": caption.detach()}
     for kind in KINDS:
         words = [drawn.phrase(row, kind) for row in rows]
         options = sorted(set(words) - {""})
+        if not options:
+            continue
         known = torch.tensor([word != "" for word in words], device=device)
         answers = torch.tensor([options.index(word) for word in words if word], device=device)
         found = (scale * sight.caption @ critic.read(options).T)[known]
         attribute = attribute + F.cross_entropy(found, answers)
-        metrics[kind] = (found.argmax(1) == answers).float().mean().item()
+        metrics[kind] = (found.argmax(1) == answers).float().mean()
     who = torch.tensor(drawn.identity[rows], device=device)
     itself = torch.eye(len(rows), dtype=torch.bool, device=device)
     same = (who[:, None] == who[None]) & ~itself
     near = (sight.identity @ sight.identity.T / 0.1).masked_fill(itself, -1e9)
     identity = -(near.log_softmax(1) * same).sum(1).div(same.sum(1)).mean()
-    metrics["identity"] = identity.item()
+    metrics["identity"] = identity.detach()
     return caption + attribute + identity, metrics
 
 
@@ -117,8 +101,8 @@ def see_all(critic: Critic, drawn: Drawn, device: str) -> Sight:
 def equal_error(right: torch.Tensor, wrong: torch.Tensor) -> tuple[float, float]:
     """(slope, threshold): threshold where both errors are equal; slope so that the two medians read as 0.1 and 0.9."""
     steps = torch.linspace(-1, 1, 401)
-    missed = (right[:, None] < steps).float().mean(0)
-    passed = (wrong[:, None] >= steps).float().mean(0)
+    missed = torch.stack([(right < step).float().mean() for step in steps])
+    passed = torch.stack([(wrong >= step).float().mean() for step in steps])
     threshold = steps[(missed - passed).abs().argmin()].item()
     gap = (right.median() - wrong.median()).clamp(min=0.05).item()
     return 2 * 2.2 / gap, threshold
@@ -149,6 +133,8 @@ def held_out_scores(critic: Critic, held_out: Drawn, device: str) -> dict[str, f
     for kind in KINDS:
         words = [held_out.phrase(row, kind) for row in range(len(held_out.identity))]
         options = sorted(set(words) - {""})
+        if not options:
+            continue
         best = critic.choose(sight, options).argmax(1).tolist()
         known = [row for row, word in enumerate(words) if word]
         scores[f"{kind}_accuracy"] = sum(options[best[row]] == words[row] for row in known) / len(known)
@@ -168,6 +154,6 @@ def held_out_scores(critic: Critic, held_out: Drawn, device: str) -> dict[str, f
     ) / 2
     firsts = [int((who == name).nonzero()[0]) for name in who.unique()[:50]]
     seconds = [int((who == name).nonzero()[1]) for name in who.unique()[:50]]
-    nearest = cosine[seconds][:, firsts].argmax(1)
+    nearest = cosine[seconds][:, firsts].argmax(1).cpu()
     scores["identity_among_50"] = (nearest == torch.arange(len(firsts))).float().mean().item()
     return scores

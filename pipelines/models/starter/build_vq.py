@@ -1,130 +1,98 @@
-"""The part of the build that trains the picture tokenizer, on the drawings of the part `pictures`.
+"""The part of the build that trains the picture tokenizer.
 
 The time budget is the schedule: the learning rate follows a cosine over it. The first twentieth paints from unrounded
 latents; then the codebook is set by k-means and follows the latents as running averages, unused codes being moved to
-where latents are. The state is kept every minute, so a stopped run goes on where it was.
+where latents are. Faces and fine detail weigh more than the rest of a picture; what a critic sees may weigh too.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from pipelines.models.starter.pictures import read_pictures
+from pipelines.models.starter.critic import Block, Critic
+from pipelines.models.starter.drawn import Drawn, to_pixels
+from pipelines.models.starter.sizes import Size
+from pipelines.models.starter.training import Budget, Part, Progress, cosine, keep_scores, summary, train_for
 from pipelines.models.starter.vq import PictureTokenizer, PictureTokenizerConfig
 
 WARM_SHARE = 0.05
 """Share of the budget before rounding to codes starts."""
 DECAY = 0.98
 """Of the running averages that move the codes."""
-SAVE_EVERY = 60.0
-"""Seconds between two saved states."""
-
-
-@dataclass
-class _State:
-    """Everything that goes on after a stop, beside the model and the optimizer."""
-
-    step: int = 0
-    elapsed: float = 0.0
-    """Seconds trained, stops left out."""
-    rounding: bool = False
-    counts: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
-    """Running number of latents of each code, (codebook,)."""
-    sums: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
-    """Running sum of the latents of each code, (codebook, latent)."""
 
 
 def train_tokenizer(
-    out: Path,
-    seconds: float,
-    seed: int = 0,
-    device: str = "cpu",
-    pictures: Path | None = None,
-    config: PictureTokenizerConfig | None = None,
-    batch: int = 16,
-    lr: float = 2e-3,
-    decoder_only: bool = False,
+    drawn: Drawn, held_out: Drawn, out: Path, budget: Budget, size: Size, seed: int = 0, device: str = "cpu",
+    decoder_only: bool = False, critic: Critic | None = None, perceptual: float = 0.0,
 ) -> dict[str, float]:
-    """Train for `seconds` in all, resuming from `out`, and save the tokenizer in bf16 to `out/tokenizer`.
+    """Train on `drawn`, resuming from `out`, and save the tokenizer in bf16 to `out`/tokenizer.
 
-    `pictures` is the folder of the part `pictures` (beside `out` when not given) with its `held_out` inside. Returns
-    `held_out_scores` with steps and seconds. With `decoder_only`, a run that already rounds to codes goes on without
-    moving encoder and codebook: the codes of every picture stay, so what was trained on them stays valid.
+    perceptual: weight of the distance between what `critic` sees in the original and in what is painted (0: none).
+    Returns `held_out_scores` with steps and seconds. With `decoder_only`, a run that already rounds to codes goes on
+    without moving encoder and codebook: the codes of every picture stay, so what was trained on them stays valid.
     """
-    torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
     torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    folder = pictures or out.parent / "pictures"
-    pixels, _ = read_pictures(folder)
-    test_pixels, test_records = read_pictures(folder / "held_out")
-    model = PictureTokenizer(config or PictureTokenizerConfig()).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)
-    state = _restore(out / "state.pt", model, optimizer, device)
+    model = PictureTokenizer(PictureTokenizerConfig(px=size.px, **size.tokenizer))
+    model = model.to(device, memory_format=torch.channels_last)
     model.encoder.requires_grad_(not decoder_only)
-    rng = np.random.default_rng([seed, state.step])
-    weight = _weights(model.config.px).to(device)
-    saved = logged = time.monotonic()
-    began = saved - state.elapsed
-    while state.elapsed < seconds:
-        share = state.elapsed / seconds
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (state.step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
-        x = _batch(pixels, rng.integers(0, len(pixels), batch), device)
-        if share >= WARM_SHARE and not state.rounding:
-            _start_codebook(model, state, pixels, rng, device)
-        loss, psnr = _step(model, state, x, weight, optimizer)
-        now = time.monotonic()
-        state.step += 1
-        state.elapsed = now - began
-        if now - logged > 15 or state.step == 1:
-            used = int((state.counts > 0.05).sum()) if state.rounding else 0
-            print(f"step {state.step} {state.elapsed:.0f} s loss {loss:.4f} psnr {psnr:.2f} codes {used}", flush=True)
-            logged = now
-        if now - saved > SAVE_EVERY:
-            _keep(out, model, optimizer, state)
-            print(json.dumps(held_out_scores(model, test_pixels[::8], test_records[::8])), flush=True)
-            sheet(model, test_pixels[::25][:48]).save(out / "sheet.png")
-            saved = time.monotonic()
-            began += saved - now  # scores and saving do not count as training
-    _keep(out, model, optimizer, state)
+    weight = _weights(size.px).to(device)
+    rows = drawn.batches(size.batches["tokenizer"], seed)
+
+    def loss_of(progress: Progress) -> torch.Tensor:
+        drawn.refresh()
+        progress.more["place"] = drawn.place
+        if progress.share >= WARM_SHARE and not progress.more.get("rounding"):
+            progress.more |= _start_codebook(model, drawn, seed, device)
+        x = to_pixels(drawn.pixels[np.sort(next(rows))], device)
+        loss, painted = _loss(model, progress, x, weight)
+        return loss if critic is None or not perceptual else loss + perceptual * seen_apart(critic, painted, x)
+
+    def after(progress: Progress) -> None:
+        if progress.more.get("rounding") and not decoder_only:
+            _move_codes(model, progress)
+        progress.more.pop("latents", None)
+
+    def check() -> str:
+        sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
+        return str(held_out_scores(model, held_out, step=8))
+
+    progress = train_for(
+        Part("tokenizer", {"model": model}, loss_of, out / "state.pt", size.rates["tokenizer"], cosine,
+             weight_decay=0.01, after=after, check=check),
+        budget,
+    )  # fmt: skip
     model.to(torch.bfloat16).save_pretrained(out / "tokenizer")
     model.to(torch.float32)
-    sheet(model, test_pixels[::25][:48]).save(out / "sheet.png")
-    scores = held_out_scores(model, test_pixels, test_records) | {"steps": state.step, "seconds": state.elapsed}
-    (out / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    return scores
+    sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
+    return keep_scores(out / "scores.json", held_out_scores(model, held_out) | summary(progress))
 
 
-def held_out_scores(model: PictureTokenizer, pixels: np.ndarray, records: list[dict[str, object]]) -> dict[str, float]:
-    """PSNR in dB of people and of creatures (mean over pictures) after codes, share of the codebook used."""
-    device = str(model.device)
-    found, used = [], set()
-    for start in range(0, len(pixels), 50):
-        x = _batch(pixels, np.arange(start, min(start + 50, len(pixels))), device)
+def held_out_scores(model: PictureTokenizer, held_out: Drawn, step: int = 1) -> dict[str, float]:
+    """PSNR in dB by family (mean over pictures) after codes, and the share of the codebook used; every `step`th row."""
+    found: dict[str, list[float]] = {}
+    used: set[int] = set()
+    chosen = list(range(0, len(held_out), step))
+    for start in range(0, len(chosen), 50):
+        rows = chosen[start : start + 50]
+        x = to_pixels(held_out.pixels[rows], model.device)
         codes = model.encode(x)
         used.update(codes.unique().tolist())
-        found += _psnr(model.decode(codes), x)
-    creature = np.array([record["style"] == "critters" for record in records])
-    values = np.array(found)
-    return {
-        "psnr_people": round(float(values[~creature].mean()), 3),
-        "psnr_creatures": round(float(values[creature].mean()), 3),
-        "codebook_used": round(len(used) / model.config.codebook_size, 4),
-    }
+        for row, value in zip(rows, _psnr(model.decode(codes), x), strict=True):
+            family = held_out.figure(row).family
+            found.setdefault({"person": "people"}.get(family, f"{family}s"), []).append(value)
+    scores = {f"psnr_{family}": round(float(np.mean(values)), 3) for family, values in sorted(found.items())}
+    return scores | {"codebook_used": round(len(used) / model.config.codebook_size, 4)}
 
 
 def sheet(model: PictureTokenizer, pixels: np.ndarray, columns: int = 12) -> Image.Image:
     """Originals above their reconstructions, in rows of `columns`."""
-    x = _batch(pixels, np.arange(len(pixels)), str(model.device))
+    x = to_pixels(pixels, model.device)
     both = torch.stack([x, model.decode(model.encode(x))])  # 2, N, 3, px, px
     image = ((both.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 1, 3, 4, 2).cpu().numpy()
     rows = [
@@ -132,12 +100,6 @@ def sheet(model: PictureTokenizer, pixels: np.ndarray, columns: int = 12) -> Ima
         for start in range(0, len(pixels), columns)
     ]
     return Image.fromarray(np.concatenate(rows))
-
-
-def _batch(pixels: np.ndarray, indices: np.ndarray, device: str) -> torch.Tensor:
-    """(N, 3, px, px) floats in -1..1, channels last in memory."""
-    chosen = torch.from_numpy(np.ascontiguousarray(pixels[np.sort(indices)]))
-    return chosen.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _psnr(painted: torch.Tensor, x: torch.Tensor) -> list[float]:
@@ -172,51 +134,58 @@ def _picture_loss(painted: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) 
     return loss
 
 
-def _step(
-    model: PictureTokenizer, state: _State, x: torch.Tensor, weight: torch.Tensor, optimizer: torch.optim.Optimizer
-) -> tuple[float, float]:
-    """One update; returns the loss and the batch's PSNR in dB."""
-    if state.rounding:
-        painted, latents, codes = model(x)
-        commitment = (latents - model.code_vectors[codes]).square().sum(-1).mean()
-    else:
+def seen_apart(critic: Critic, painted: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Mean relative distance of the critic's maps of two batches of pixels, over the stages of its picture tower."""
+    size = (critic.config.px, critic.config.px)
+    first, second = (F.interpolate(item, size=size, mode="bilinear", antialias=True) for item in (painted, x))
+    apart, stages = torch.zeros((), device=x.device), 0
+    for layer in critic.eye:
+        first = layer(first)
+        with torch.no_grad():
+            second = layer(second)
+        if isinstance(layer, Block):
+            apart, stages = apart + (first - second).abs().mean() / second.abs().mean().clamp_min(1e-6), stages + 1
+    return apart / stages
+
+
+def _loss(
+    model: PictureTokenizer, progress: Progress, x: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss, what was painted) of pixels (N, 3, px, px); while rounding, latents and codes are left in `progress`."""
+    if not progress.more.get("rounding"):
         latents = model.latents(x)
         noise = torch.randn_like(latents) * 0.1  # so that the decoder bears the coming rounding
-        painted, codes, commitment = model.paint(latents + noise), None, torch.zeros((), device=x.device)
-    loss = _picture_loss(painted, x, weight) + 0.25 * commitment
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    if codes is not None and latents.requires_grad:
-        _move_codes(model, state, latents.detach().flatten(0, 2), codes.flatten())
-    return float(loss.detach()), float(np.mean(_psnr(painted, x)))
+        painted = model.paint(latents + noise).float()
+        return _picture_loss(painted, x, weight), painted
+    painted, latents, codes = model(x)
+    progress.more["latents"] = (latents.detach().flatten(0, 2), codes.flatten())
+    commitment = (latents - model.code_vectors[codes]).square().sum(-1).mean()
+    painted = painted.float()
+    return _picture_loss(painted, x, weight) + 0.25 * commitment, painted
 
 
 @torch.no_grad()
-def _move_codes(model: PictureTokenizer, state: _State, latents: torch.Tensor, codes: torch.Tensor) -> None:
+def _move_codes(model: PictureTokenizer, progress: Progress) -> None:
     """Running averages; every 25 steps, codes that nobody uses jump onto latents of this batch."""
-    size = model.config.codebook_size
-    state.counts.mul_(DECAY).add_(torch.bincount(codes, minlength=size).float(), alpha=1 - DECAY)
-    state.sums.mul_(DECAY).add_(torch.zeros_like(state.sums).index_add_(0, codes, latents), alpha=1 - DECAY)
-    if state.step % 25 == 0:
-        dead = (state.counts < 0.02).nonzero().flatten()
+    (latents, codes), counts, sums = (progress.more[name] for name in ("latents", "counts", "sums"))
+    counts.mul_(DECAY).add_(torch.bincount(codes, minlength=len(counts)).float(), alpha=1 - DECAY)
+    sums.mul_(DECAY).add_(torch.zeros_like(sums).index_add_(0, codes, latents), alpha=1 - DECAY)
+    if progress.step % 25 == 0:
+        dead = (counts < 0.02).nonzero().flatten()
         chosen = latents[torch.randint(len(latents), (len(dead),), device=latents.device)]
-        state.sums[dead] = chosen * 0.2
-        state.counts[dead] = 0.2
-    model.code_vectors.copy_(F.normalize(state.sums, dim=-1))
+        sums[dead] = chosen * 0.2
+        counts[dead] = 0.2
+    model.code_vectors.copy_(F.normalize(sums, dim=-1))
 
 
 @torch.no_grad()
-def _start_codebook(
-    model: PictureTokenizer, state: _State, pixels: np.ndarray, rng: np.random.Generator, device: str
-) -> None:
-    """Spherical k-means over the latents of some pictures."""
+def _start_codebook(model: PictureTokenizer, drawn: Drawn, seed: int, device: str) -> dict[str, Any]:
+    """Spherical k-means over the latents of some pictures; returns what is remembered from then on."""
     model.eval()
-    size = model.config.codebook_size
-    count = min(len(pixels), max(32, size * 20 // model.config.side**2))
-    indices = rng.choice(len(pixels), count, replace=False)
-    parts = [model.latents(_batch(pixels, indices[at : at + 32], device)) for at in range(0, count, 32)]
+    rng, size = np.random.default_rng(seed), model.config.codebook_size
+    count = min(len(drawn), max(32, size * 20 // model.config.side**2))
+    indices = np.sort(rng.choice(len(drawn), count, replace=False))
+    parts = [model.latents(to_pixels(drawn.pixels[indices[at : at + 32]], device)) for at in range(0, count, 32)]
     latents = torch.cat(parts).flatten(0, 2)
     chosen = torch.from_numpy(rng.choice(len(latents), size, replace=len(latents) < size)).to(device)
     model.code_vectors.copy_(latents[chosen])
@@ -225,24 +194,5 @@ def _start_codebook(
         sums = torch.zeros_like(model.code_vectors).index_add_(0, codes, latents)
         kept = torch.bincount(codes, minlength=size) > 0
         model.code_vectors[kept] = F.normalize(sums[kept], dim=-1)
-    state.counts = torch.ones(size, device=device)
-    state.sums = model.code_vectors.clone()
-    state.rounding = True
     model.train()
-
-
-def _keep(out: Path, model: PictureTokenizer, optimizer: torch.optim.Optimizer, state: _State) -> None:
-    """Write the state; the old one stays until the new one is whole."""
-    part = out / "state.part.pt"
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, part)
-    part.replace(out / "state.pt")
-
-
-def _restore(path: Path, model: PictureTokenizer, optimizer: torch.optim.Optimizer, device: str) -> _State:
-    """The kept state, loaded into model and optimizer, or a fresh one."""
-    if not path.exists():
-        return _State()
-    kept = torch.load(path, map_location=device, weights_only=True)
-    model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
-    return _State(**kept["state"])
+    return {"rounding": True, "counts": torch.ones(size, device=device), "sums": model.code_vectors.clone()}

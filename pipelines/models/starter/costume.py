@@ -13,18 +13,26 @@ EDGES = {
 }  # fmt: skip
 """Left and right edge of each creature at the height of its neck, and the offset of what stands on its head."""
 _INK = "#1e293b"
-_MARKS = {"avataaars": (196, 62, 2.6), "toon-head": (566, 205, 7.2), "critters": (80, 25, 1.0)}
+_MARKS = {
+    "avataaars": (196, 62, 2.6), "toon-head": (566, 205, 7.2), "critters": (80, 25, 1.0), "adventurer": (86, 22, 1.0),
+    "micah": (84, 22, 1.0), "bottts": (86, 22, 1.0), "sprouts": (86, 40, 1.0), "moods": (89, 20, 1.0),
+    "animals": (90, 22, 1.0),
+}  # fmt: skip
 """Where a mark stands beside the head, and its size."""
-_TEARS = {"avataaars": None, "toon-head": (296, 455, 7.0), "critters": (33, 61, 1.0)}
+_TEARS = {
+    "avataaars": None, "toon-head": (296, 455, 7.0), "critters": (33, 61, 1.0), "adventurer": (33, 56, 1.0),
+    "micah": (42, 47, 0.9), "bottts": (31, 60, 0.9), "sprouts": (34, 66, 0.8), "moods": (31, 62, 1.0),
+    "animals": (36, 58, 0.9),
+}  # fmt: skip
 
 
 def _shade(data: str) -> str:
     return f'<path d="{data}" fill="#000" fill-opacity=".18"/>'
 
 
-def creature_clothes(kind: str, colour: str, body: str) -> tuple[str, str]:
-    """What lies behind the body and what lies before it; `colour` as #rrggbb."""
-    left, right, rise = EDGES[body]
+def creature_clothes(kind: str, colour: str, edges: tuple[float, float, float]) -> tuple[str, str]:
+    """What lies behind the body and what lies before it; `colour` as #rrggbb, `edges` as in `EDGES`."""
+    left, right, rise = edges
     outline = f'stroke="{_INK}" stroke-opacity=".35" stroke-width="1"'
     if kind == "scarf":
         band = f"M{left - 2} 79Q50 88 {right + 2} 79V89Q50 98 {left - 2} 89Z"

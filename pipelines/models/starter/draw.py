@@ -7,16 +7,14 @@ of ours. The same identity and look always give the same pixels. Licences of the
 from __future__ import annotations
 
 import io
-import json
-import re
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
 
 import resvg_py
-from dicebear import Avatar, Style
 from PIL import Image
 
+from pipelines.models.starter.avatar import avatar
 from pipelines.models.starter.costume import (
+    EDGES,
     creature_cheeks,
     creature_clothes,
     creature_pattern,
@@ -24,17 +22,20 @@ from pipelines.models.starter.costume import (
     toon_extras,
     toon_mouth,
 )
-from pipelines.models.starter.looks import (
+from pipelines.models.starter.draw_wide import figure as wide_figure
+from pipelines.models.starter.draw_wide import hand_colour
+from pipelines.models.starter.looks import Identity, Look
+from pipelines.models.starter.scenes import SCENES
+from pipelines.models.starter.torso import held
+from pipelines.models.starter.vocabulary import (
     COLOURS,
     CRITTER_COLOURS,
+    FIRST_STYLES,
     HAIR_COLOURS,
     HEADGEAR,
     RARE_HAIR_COLOURS,
     SKINS,
-    Identity,
-    Look,
 )
-from pipelines.models.starter.scenes import SCENES
 
 _AVATAAARS_FACES = {  # eyes, eyebrows, mouth
     "happy": ("default", "defaultNatural", "twinkle"),
@@ -80,12 +81,10 @@ _FRAMES = {  # middle x, middle y and width of what is shown, in the figure's ow
                   "tilted": (400, 420, 740, 14)},
     "critters": {"": (50, 51, 110, 0), "close-up": (50, 56, 88, 0), "from afar": (50, 32, 148, 0),
                  "tilted": (54, 44, 108, 14)},
+    "wide": {"": (50, 50, 100, 0), "close-up": (50, 45, 80, 0), "from afar": (50, 30, 140, 0),
+             "tilted": (54, 45, 104, 14)},
 }  # fmt: skip
-_MIDDLES = {  # middle of each component in its own units, half of the size given in the style's definition
-    ("avataaars", "eyes"): (42, 18), ("avataaars", "mouth"): (46, 19), ("avataaars", "eyebrows"): (48, 12),
-    ("toon-head", "mouth"): (58, 26), ("critters", "eyes"): (23, 12), ("critters", "mouth"): (14, 8),
-}  # fmt: skip
-_NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80)}
+_NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80), "wide": (50, 80)}
 
 
 def draw(identity: Identity, look: Look, px: int = 96) -> Image.Image:
@@ -94,22 +93,36 @@ def draw(identity: Identity, look: Look, px: int = 96) -> Image.Image:
     Raises ValueError when the look names an expression, clothes, place or pose that the style cannot draw.
     """
     scene = _scene(look.place, px)
-    figure = _raster(_framed(_figure(identity, look), identity.style, look.pose), px)
+    figure = _raster(_framed(identity, look), px)
     return Image.alpha_composite(scene, figure).convert("RGB")
 
 
 def svg(identity: Identity, look: Look) -> str:
     """The whole picture as SVG text; raises ValueError as `draw` does."""
-    return _document(_place(look.place) + _framed(_figure(identity, look), identity.style, look.pose))
+    return _document(_place(look.place) + _framed(identity, look))
 
 
-def _framed(figure: str, style: str, pose: str) -> str:
-    """The figure moved, scaled and turned into the square of 100 by 100 units."""
-    frames = _FRAMES[style]
-    if pose not in frames:
-        raise ValueError(f"pose {pose!r} is not one of: {', '.join(repr(known) for known in frames)}")
-    x, y, width, turn = frames[pose]
-    neck = " ".join(str(value) for value in _NECKS[style])
+def _framed(identity: Identity, look: Look) -> str:
+    """The figure with what it holds, moved, scaled and turned into the square of 100 by 100 units."""
+    kind = identity.style if identity.style in FIRST_STYLES else "wide"
+    frames = _FRAMES[kind]
+    x, y, width, turn = frames[""]
+    sides = {"on the left": 1, "on the right": -1}
+    if look.pose in sides:  # a little smaller, the lower edge where it was
+        framed = (x + sides[look.pose] * 0.2 * width, y - 0.06 * width, 1.12 * width, 0)
+    elif look.pose in frames:
+        framed = frames[look.pose]
+    else:
+        poses = ", ".join(repr(known) for known in (*frames, *sides))
+        raise ValueError(f"pose {look.pose!r} is not one of: {poses}")
+    figure = _figure(identity, look)
+    if look.extra:  # drawn in the square that the figure shows without a pose
+        behind, before = held(look.extra, hand_colour(identity))
+        side = -1 if look.pose == "on the right" else 1  # always towards the middle of the picture
+        square = f"translate({x - side * width / 2} {y - width / 2}) scale({side * width / 100} {width / 100})"
+        figure = f'<g transform="{square}">{behind}</g>{figure}<g transform="{square}">{before}</g>'
+    x, y, width, turn = framed
+    neck = " ".join(str(value) for value in _NECKS[kind])
     move = f"translate(50 50) scale({100 / width:.5f}) translate({-x} {-y}) rotate({turn} {neck})"
     return f'<g transform="{move}">{figure}</g>'
 
@@ -140,15 +153,15 @@ def _figure(identity: Identity, look: Look) -> str:
     """The figure with its extras, in the units of its style."""
     if look.colour and look.colour not in COLOURS:
         raise ValueError(f"clothes {look.clothes!r}: the colour is not one of: {', '.join(COLOURS)}")
-    parts = {"avataaars": _avataaars, "toon-head": _toon, "critters": _critter}[identity.style]
-    return parts(identity, look) + marks(identity.style, look.expression)
+    first = {"avataaars": _avataaars, "toon-head": _toon, "critters": _critter}
+    return first.get(identity.style, wide_figure)(identity, look) + marks(identity.style, look.expression)
 
 
 def _avataaars(identity: Identity, look: Look) -> str:
     eyes, brows, mouth = _face(_AVATAAARS_FACES, look)
     hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
     beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
-    return _avatar("avataaars", {
+    return avatar("avataaars", {
         "skinColor": [SKINS[identity.colour]], "topVariant": identity.top, "hairColor": [hair], "hatColor": [hair],
         "facialHairProbability": 100 if identity.beard else 0, "facialHairColor": [beard],
         "facialHairVariant": identity.beard or "beardLight",
@@ -162,7 +175,7 @@ def _avataaars(identity: Identity, look: Look) -> str:
 def _toon(identity: Identity, look: Look) -> str:
     eyes, brows, mouth = _face(_TOON_FACES, look)
     front, _, rear = identity.top.partition(" ")
-    figure = _avatar("toon-head", {
+    figure = avatar("toon-head", {
         "skinColor": [SKINS[identity.colour]], "hairColor": [(HAIR_COLOURS | RARE_HAIR_COLOURS)[identity.top_colour]],
         "hairVariant": front, "rearHairProbability": 100 if rear else 0, "rearHairVariant": rear or "longWavy",
         "beardProbability": 100 if identity.beard else 0, "beardVariant": identity.beard or "fullBeard",
@@ -177,14 +190,14 @@ def _critter(identity: Identity, look: Look) -> str:
     if look.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
         worn = "a scarf, a bow tie, a party hat, a cape or nothing"
         raise ValueError(f"clothes {look.clothes!r}: a creature wears {worn}")
-    figure = _avatar("critters", {
+    figure = avatar("critters", {
         "bodyVariant": identity.body, "bodyColor": [CRITTER_COLOURS[identity.colour]],
         "accentColor": [CRITTER_COLOURS[identity.top_colour]], "topProbability": 100 if identity.top else 0,
         "topVariant": identity.top or "horns", "patternProbability": 0, "cheeksProbability": 0,
         "eyesVariant": eyes or identity.eyes, "mouthVariant": mouth, "animationVariant": "none",
     }, {"mouth": 1.5 if look.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1})  # fmt: skip
     colour = COLOURS.get(look.colour, "")
-    behind, before = creature_clothes(look.kind, colour, identity.body)
+    behind, before = creature_clothes(look.kind, colour, EDGES[identity.body])
     pattern = creature_pattern(identity.pattern, CRITTER_COLOURS[identity.top_colour], identity.body)
     return behind + figure + creature_cheeks(identity.cheeks, identity.body) + pattern + before
 
@@ -199,24 +212,3 @@ def _clothes(kinds: dict[str, str], look: Look) -> str:
     if look.kind not in kinds:
         raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {', '.join(kinds)}")
     return kinds[look.kind]
-
-
-@cache
-def _style(name: str) -> Style:
-    return Style(json.loads(files("dicebear_styles").joinpath(f"{name}.json").read_text(encoding="utf-8")))
-
-
-def _avatar(style: str, options: dict[str, object], scales: dict[str, float]) -> str:
-    """The avatar's SVG elements, without its frame, its background and its licence text (see LICENCES.md).
-
-    `scales` enlarges a component about its middle, so that it can be read at 96 pixels; 0 leaves it out.
-    """
-    text = str(Avatar(_style(style), {"seed": "understudy", **options}))
-    inner = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
-    inner = re.sub(r'<g clip-path="url\(#clip-\w+\)">', "<g>", inner, count=1)
-    inner = re.sub(r'<rect width="100" height="100" fill="#\w+"/>', "", inner, count=1)
-    for name, scale in scales.items():
-        x, y = _MIDDLES[style, name]
-        larger = rf"\1 translate({x} {y}) scale({scale}) translate({-x} {-y})\2" if scale else ""
-        inner = re.sub(rf'(<use transform="translate\([^)]*\))("[^>]*#{name}-[^>]*>)', larger, inner, count=1)
-    return inner

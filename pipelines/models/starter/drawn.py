@@ -1,27 +1,24 @@
 """The drawn pictures as training data: pixels, identities and looks, with captions made when they are asked for.
 
-`pictures.py` writes them: a folder with the training pictures, and `held_out/` inside it with pictures of identities
-(and, a fifth of them, looks) that training never sees.
+`Drawn` is a stored set as `pictures.py` writes it: a folder with the training pictures, and `held_out/` inside it with
+pictures of identities (and, a fifth of them, looks) that training never sees. `stream.py` has the same for pictures
+drawn on demand.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pipelines.models.starter.looks import Look, identity_for
-from pipelines.models.starter.pictures import look_of, read_pictures
-from pipelines.models.starter.wording import captions, made_up_name
-
-WORDING_SHARES = (30, 4, 12, 22, 14, 10, 4, 4)
-"""Of name + figure + look, then of the seven wordings of `captions`.
-
-Most name the figure, so that words can choose it.
-"""
+from pipelines.models.starter.looks import FIRST, Domain, Identity, Look
+from pipelines.models.starter.pictures import look_of, read_domain, read_pictures
+from pipelines.models.starter.training import epochs
+from pipelines.models.starter.wording import CAPTION_SHARES, captions, made_up_name
 
 
 @dataclass
@@ -29,10 +26,11 @@ class Drawn:
     """N drawn pictures of one split."""
 
     pixels: np.ndarray
-    """(N, px, px, 3) uint8, memory-mapped."""
+    """(N, px, px, 3) uint8, memory-mapped or in memory."""
     identity: np.ndarray
     """(N,) number of the identity."""
     looks: list[Look]
+    domain: Domain = FIRST
     by_identity: dict[int, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,22 +40,44 @@ class Drawn:
     @classmethod
     def load(cls, folder: Path, split: str) -> Drawn:
         """Read one split, `train` or `held_out`."""
-        pixels, records = read_pictures(folder / "held_out" if split == "held_out" else folder)
+        folder = folder / "held_out" if split == "held_out" else folder
+        pixels, records = read_pictures(folder)
         identity = np.array([record["identity"] for record in records])
-        return cls(pixels, identity, [look_of(record) for record in records])
+        return cls(pixels, identity, [look_of(record) for record in records], read_domain(folder))
+
+    def __len__(self) -> int:
+        return len(self.looks)
+
+    def refresh(self) -> np.ndarray:
+        """Rows that show another picture than before: none here, some in a stream."""
+        return np.zeros(0, dtype=np.int64)
+
+    @property
+    def place(self) -> int:
+        """Where a stream stands; a stored set always stands at 0."""
+        return 0
+
+    def batches(self, size: int, seed: int) -> Iterator[np.ndarray]:
+        """Batches of rows for ever, every row once before any twice."""
+        for rows in epochs(len(self), size, seed):
+            yield rows.numpy()
+
+    def figure(self, row: int) -> Identity:
+        """Who picture `row` shows."""
+        return self.domain.identity(int(self.identity[row]))
 
     def caption(self, row: int, rng: random.Random) -> str:
         """One of many wordings for picture `row`."""
-        identity, look, name = identity_for(int(self.identity[row])), self.looks[row], made_up_name(rng)
+        identity, look, name = self.figure(row), self.looks[row], made_up_name(rng)
         whole = f"{name}, {identity.words}, {look.description}"  # as a scene line with the appearance in it
-        return rng.choices([whole, *captions(identity, look, rng, name)], WORDING_SHARES)[0]
+        return rng.choices([whole, *captions(identity, look, rng, name)], CAPTION_SHARES)[0]
 
     def phrase(self, row: int, kind: str) -> str:
-        """The words for one attribute: expression, clothes or place."""
+        """The words for one attribute: expression, clothes, place or extra; "" when there is none."""
         look = self.looks[row]
         if kind == "clothes":
             return f"wearing {look.clothes}" if look.clothes else ""
-        return {"expression": look.expression, "place": look.place}[kind]
+        return {"expression": look.expression, "place": look.place, "extra": look.extra}[kind]
 
     def rows_by_identity(self, rng: random.Random, identities: int, looks: int) -> np.ndarray:
         """Rows of several looks of each of several identities."""

@@ -1,7 +1,8 @@
 """What a drawing shows, in words: who it is (`Identity`, never changes) and how they look today (`Look`).
 
-The vocabulary is fixed and small, so that two processor cores can teach it. Whole identities and whole combinations of
-expression, clothes and place are held out of every training; `is_held_out_identity` and `is_held_out_look` say which.
+A `Domain` says which of the vocabulary may be drawn: `FIRST` is what the first weights were trained on, and stays as it
+was to the pixel; `WIDE` has all styles. Whole identities and whole combinations of expression, clothes and place are
+held out of every training; `is_held_out_identity` and `is_held_out_look` say which.
 """
 
 from __future__ import annotations
@@ -9,79 +10,39 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-EXPRESSIONS = ("happy", "laughing", "sad", "angry", "surprised", "sleepy", "winking", "worried")
-PLACES = (
-    "in a park", "on a beach", "in a kitchen", "in a library", "in a city at night", "in the snow",
-    "in a forest", "in a desert", "on a stage", "in space", "on a ship", "in a field of flowers",
-)  # fmt: skip
-POSES = ("", "close-up", "from afar", "tilted")
-COLOURS = {
-    "red": "#e0282f", "orange": "#f5851f", "yellow": "#f8d433", "green": "#2b9a4a", "blue": "#2c6be0",
-    "purple": "#8636cf", "pink": "#f77fb6", "white": "#f6f6f4", "grey": "#8b9198", "black": "#25262b",
-    "brown": "#7b4a2a",
-}  # fmt: skip
-STYLES = ("avataaars", "toon-head", "critters")
-KINDS = {
-    "avataaars": ("hoodie", "sweater", "blazer", "overalls", "t-shirt"),
-    "toon-head": ("shirt", "turtleneck", "jacket", "dress", "t-shirt"),
-    "critters": ("scarf", "bow tie", "party hat", "cape", ""),
-}
-"""Kinds of clothes of each style; a critter may wear nothing (the empty string)."""
+from pipelines.models.starter.vocabulary import (
+    ALL_STYLES,
+    BEARDS,
+    BODIES,
+    COLOURS,
+    CRITTER_COLOURS,
+    CRITTER_EYES,
+    CRITTER_TOPS,
+    EXPRESSIONS,
+    EXTRAS,
+    FIGURES,
+    FIRST_STYLES,
+    GLASSES,
+    HAIR_COLOURS,
+    HEADGEAR,
+    KINDS,
+    PATTERNS,
+    PLACES,
+    POSE_WEIGHTS,
+    POSES,
+    RARE_TRAITS,
+    SKINS,
+    TOON_BEARDS,
+    TOON_HAIRS,
+    TOPS,
+    WIDE_PLACES,
+    WIDE_POSES,
+)
 
-SKINS = {"fair-skinned": "#ffdcb8", "tanned": "#e3a673", "brown-skinned": "#ae6a38", "dark-skinned": "#7b5340"}
-HAIR_COLOURS = {
-    "black": "#221d1f", "brown": "#6f432f", "blond": "#e6c05c", "red": "#c4481c", "grey": "#a9a6a3",
-    "white": "#f0eeea", "pink": "#f47fb4", "blue": "#4677dd",
-}  # fmt: skip
-TOPS = {
-    "bigHair": "big wavy {} hair", "bob": "a {} bob", "bun": "{} hair in a bun", "curly": "big curly {} hair",
-    "curvy": "long wavy {} hair", "dreads": "long {} dreadlocks", "dreads02": "frizzy {} hair",
-    "frizzle": "a {} quiff", "fro": "a big {} afro", "longButNotTooLong": "shoulder-length {} hair",
-    "miaWallace": "a {} bob with a fringe", "shaggy": "shaggy {} hair",
-    "shavedSides": "long {} hair shaved at the sides",
-    "shortCurly": "short curly {} hair", "shortFlat": "short {} hair", "shortWaved": "short wavy {} hair",
-    "sides": "a bald head with {} hair at the sides", "straight02": "long straight {} hair",
-    "straightAndStrand": "long {} hair with a fringe", "theCaesar": "very short {} hair",
-    "hat": "a wide {} hat", "hijab": "a {} headscarf", "turban": "a {} turban", "winterHat02": "a {} woolly hat",
-    "winterHat04": "a {} hat with cat ears",
-}  # fmt: skip
-"""Hair and headgear of avataaars, `{}` being the colour."""
-HEADGEAR = ("hat", "hijab", "turban", "winterHat02", "winterHat04")
-BEARDS = {"beardLight": "a stubbly beard", "beardMajestic": "a big beard", "moustacheMagnum": "a moustache"}
-GLASSES = {"round": "round glasses", "prescription02": "square glasses"}
-TOON_HAIRS = {
-    "sideComed": "side-parted {} hair", "spiky": "spiky {} hair", "undercut": "a {} undercut",
-    "bun": "{} hair in a bun",
-    "sideComed longStraight": "long straight {} hair", "sideComed longWavy": "long wavy {} hair",
-    "sideComed neckHigh": "neck-length {} hair", "spiky longWavy": "long wavy {} hair, spiky on top",
-    "bun longStraight": "long {} hair with a bun", "spiky shoulderHigh": "shoulder-length {} hair, spiky on top",
-}  # fmt: skip
-"""Front hair and rear hair of toon-head, `{}` being the colour."""
-TOON_BEARDS = {"fullBeard": "a full beard", "longBeard": "a long beard", "moustacheTwirl": "a curled moustache"}
-BODIES = {
-    "dome": "dome-shaped", "block": "square", "tower": "tall", "squat": "wide", "blob": "lumpy", "round": "round",
-    "tilt": "lopsided", "peak": "pointy-headed", "bell": "bell-shaped", "wedge": "narrow-headed",
-    "wedgeInv": "broad-headed", "steps": "stepped",
-}  # fmt: skip
-CRITTER_TOPS = {
-    "horns": "{} horns", "antennae": "two {} antennae", "antenna": "one {} antenna", "earsRound": "round {} ears",
-    "earsPointy": "pointed {} ears", "earsDroop": "{} rabbit ears", "spikes": "{} spikes", "fin": "a {} fin",
-    "sprout": "{} leaves on top", "bobble": "a {} pompom", "": "",
-}  # fmt: skip
-CRITTER_COLOURS = {
-    "red": "#f0625d", "orange": "#fb9a4b", "yellow": "#fbd443", "green": "#6fd08c", "blue": "#62b5f6",
-    "purple": "#b48cf2", "pink": "#f9a3cd", "white": "#eef1f4", "grey": "#a9b2bd", "brown": "#b98558",
-}  # fmt: skip
-PATTERNS = {"": "", "dots": "{} dots", "stripes": "{} stripes", "belly": "a {} belly"}
-RARE_HAIR_COLOURS = {"chestnut": "#a55728"}
-RARE_TOPS = {"hornsIn": "upright {} horns"}
-RARE_PATTERNS = {"pale belly": "a pale belly"}
-"""For hand-chosen figures only: no random identity has them, so training never shows them."""
 TRAINING_NUMBERS = 12_000
-"""Numbers of identities that a training may use; beyond it held-out identities could turn up."""
-CRITTER_EYES = ("round", "bigPupils")
+"""Numbers of identities that a training on the first domain may use; beyond it held-out ones could turn up."""
 
 
 @dataclass(frozen=True)
@@ -90,35 +51,53 @@ class Identity:
 
     style: str
     colour: str
-    """Skin of a person (a key of `SKINS`), body of a creature (a key of `CRITTER_COLOURS`)."""
+    """Skin of a person (a key of `SKINS`), body of the others (a key of `CRITTER_COLOURS`)."""
     top: str
-    """Hair or headgear of a person, what grows on a creature's head."""
+    """Hair or headgear of a person, what grows or stands on another's head."""
     top_colour: str
     beard: str = ""
     glasses: str = ""
     """For toon-head also "earrings"."""
     body: str = ""
+    """Shape of a creature, kind of an animal."""
     pattern: str = ""
     eyes: str = ""
     cheeks: str = ""
-    """ "pink cheeks" or nothing; only hand-chosen creatures have them."""
+    """In words ("pink cheeks") or nothing; among the first styles only hand-chosen creatures have them."""
 
     @property
     def traits(self) -> tuple[str, ...]:
         """What is visible beside the skin or body, most telling first: ("long red hair", "round glasses")."""
-        if self.style == "critters":
-            parts = ((CRITTER_TOPS | RARE_TOPS)[self.top], (PATTERNS | RARE_PATTERNS)[self.pattern], self.cheeks)
-            return tuple(part.format(self.top_colour) for part in parts if part)
-        hairs, beards = (TOPS, BEARDS) if self.style == "avataaars" else (TOON_HAIRS, TOON_BEARDS)
-        parts = (hairs[self.top].format(self.top_colour), beards.get(self.beard, ""))
-        return tuple(part for part in (*parts, GLASSES.get(self.glasses, self.glasses)) if part)
+        figures = FIGURES[self.style]
+        parts = (
+            (figures.tops | RARE_TRAITS)[self.top],
+            (figures.patterns | RARE_TRAITS)[self.pattern],
+            figures.beards.get(self.beard, ""),
+            GLASSES.get(self.glasses, self.glasses),
+            self.cheeks,
+        )
+        words = article(self.top_colour)
+        return tuple(part.format(self.top_colour, article=words) for part in parts if part)
+
+    @property
+    def family(self) -> str:
+        """person, creature, robot, plant, smiley or animal."""
+        return FIGURES[self.style].family
+
+    @property
+    def hair_colour(self) -> str:
+        """The colour of a person's hair, "" under headgear, for the bald, and for those who are no persons."""
+        coloured = "{}" in FIGURES[self.style].tops.get(self.top, "")
+        return self.top_colour if self.family == "person" and coloured and self.top not in HEADGEAR else ""
 
     @property
     def noun(self) -> str:
         """The bare figure: "a brown-skinned person", "a green round creature"."""
-        if self.style == "critters":
-            return f"{article(self.colour)} {self.colour} {BODIES[self.body]} creature"
-        return f"a {self.colour} person"
+        figures = FIGURES[self.style]
+        words = figures.noun.format(
+            colour=self.colour, body=figures.bodies.get(self.body, ""), article=article(self.colour)
+        )
+        return f"{article(words)} {words}"
 
     @property
     def words(self) -> str:
@@ -132,9 +111,11 @@ class Look:
 
     expression: str
     clothes: str
-    """A phrase as `clothes_phrase` makes it; "" for a creature that wears nothing."""
+    """A phrase as `clothes_phrase` makes it; "" for one that wears nothing."""
     place: str
     pose: str = ""
+    extra: str = ""
+    """One of `EXTRAS`, or nothing."""
 
     @property
     def colour(self) -> str:
@@ -147,15 +128,67 @@ class Look:
         return self._colour_and_kind()[1]
 
     @property
+    def full_pose(self) -> str:
+        """Framing and what is held, as the pose of a character's picture: "close-up, holding a cup"."""
+        return ", ".join(item for item in (self.pose, self.extra) if item)
+
+    @property
     def description(self) -> str:
         """The plain caption, worded as `CharacterImage.description`."""
         worn = f"wearing {self.clothes}" if self.clothes else ""
-        return ", ".join(item for item in (self.expression, self.pose, worn, self.place) if item)
+        return ", ".join(item for item in (self.expression, self.full_pose, worn, self.place) if item)
 
     def _colour_and_kind(self) -> tuple[str, str]:
         words = self.clothes.removeprefix("an ").removeprefix("a ")
         colour, _, kind = words.partition(" ")
         return colour, kind
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Which figures and looks may be drawn."""
+
+    styles: tuple[str, ...] = FIRST_STYLES
+    extras: float = 0.0
+    """Share of looks that hold or show something besides clothes."""
+    places: tuple[str, ...] = PLACES
+    poses: tuple[str, ...] = POSES
+
+    def __post_init__(self) -> None:
+        unknown = [style for style in self.styles if style not in ALL_STYLES]
+        if unknown or not self.styles:
+            raise ValueError(f"style {', '.join(unknown) or 'list is empty'}: choose of {', '.join(ALL_STYLES)}")
+
+    @classmethod
+    def named(cls, words: str) -> Domain:
+        """`first`, `wide`, or styles with commas between them (with the wide places, poses and held objects)."""
+        if words in ("first", "wide"):
+            return FIRST if words == "first" else WIDE
+        return cls(tuple(word.strip() for word in words.split(",")), WIDE.extras, WIDE.places, WIDE.poses)
+
+    def identity(self, index: int) -> Identity:
+        """The identity with this number, the same on every machine; every twentieth is a held-out one.
+
+        In any domain but the first, whether an identity is held out follows from its traits, so that a training
+        of any length never meets one under another number.
+        """
+        return identity_for(index) if self == FIRST else _wide_identity_for(self.styles, index)
+
+    def look(self, rng: random.Random, identity: Identity, held_out: bool = False) -> Look:
+        """Draw a look for training, or with `held_out` one of the combinations that training never sees."""
+        while True:
+            kind = rng.choice(KINDS[identity.style])
+            clothes = clothes_phrase(rng.choice(list(COLOURS)), kind)
+            pose = rng.choices(self.poses, POSE_WEIGHTS[: len(self.poses)])[0]
+            expression, place = rng.choice(EXPRESSIONS), rng.choice(self.places)
+            extra = rng.choice(EXTRAS) if self.extras and rng.random() < self.extras else ""
+            look = Look(expression, clothes, place, pose, extra)
+            if is_held_out_look(look) == held_out:
+                return look
+
+
+FIRST = Domain()
+WIDE = Domain(ALL_STYLES, 0.3, WIDE_PLACES, WIDE_POSES)
 
 
 def article(word: str) -> str:
@@ -176,8 +209,8 @@ def clothes_phrase(colour: str, kind: str) -> str:
 
 
 def random_identity(rng: random.Random, style: str = "") -> Identity:
-    """Draw an identity; without `style` 45 % avataaars, 25 % toon-head, 30 % critters."""
-    style = style or rng.choices(STYLES, (45, 25, 30))[0]
+    """Draw an identity of one of the first styles; without `style` 45 % avataaars, 25 % toon-head, 30 % critters."""
+    style = style or rng.choices(FIRST_STYLES, (45, 25, 30))[0]
     if style == "critters":
         colour = rng.choice(list(CRITTER_COLOURS))
         accent = rng.choice([name for name in CRITTER_COLOURS if name != colour])
@@ -185,6 +218,8 @@ def random_identity(rng: random.Random, style: str = "") -> Identity:
         return Identity(
             style, colour, top, accent, body=rng.choice(list(BODIES)), pattern=pattern, eyes=rng.choice(CRITTER_EYES)
         )
+    if style not in FIRST_STYLES:
+        return _wide_identity(rng, style)
     skin = rng.choice(list(SKINS))
     hair_colour = rng.choices(list(HAIR_COLOURS), (22, 22, 16, 12, 8, 7, 7, 6))[0]
     if style == "toon-head":
@@ -198,19 +233,27 @@ def random_identity(rng: random.Random, style: str = "") -> Identity:
     return Identity(style, skin, top, hair_colour, beard, rng.choice(("", "", "", *GLASSES)))
 
 
+def _wide_identity(rng: random.Random, style: str) -> Identity:
+    # One of the later styles: every trait drawn evenly, a beard in three of ten.
+    figures = FIGURES[style]
+    colour = rng.choice(figures.colours)
+    beards = [beard for beard in figures.beards if beard]
+    return Identity(
+        style, colour, rng.choice(list(figures.tops)),
+        rng.choice([name for name in figures.top_colours if name != colour]),
+        beard=rng.choice(beards) if beards and rng.random() < 0.3 else "",
+        glasses=rng.choice(figures.glasses), body=rng.choice(list(figures.bodies)),
+        pattern=rng.choice(list(figures.patterns)), cheeks=rng.choice(figures.cheeks),
+    )  # fmt: skip
+
+
 def random_look(rng: random.Random, identity: Identity, held_out: bool = False) -> Look:
-    """Draw a look for training, or with `held_out` one of the combinations that training never sees."""
-    while True:
-        kind = rng.choice(KINDS[identity.style])
-        clothes = clothes_phrase(rng.choice(list(COLOURS)), kind)
-        pose = rng.choices(POSES, (55, 18, 15, 12))[0]
-        look = Look(rng.choice(EXPRESSIONS), clothes, rng.choice(PLACES), pose)
-        if is_held_out_look(look) == held_out:
-            return look
+    """A look of the first domain, see `Domain.look`."""
+    return FIRST.look(rng, identity, held_out)
 
 
 def identity_for(index: int) -> Identity:
-    """The identity with this number, the same on every machine.
+    """The identity of the first domain with this number, the same on every machine.
 
     A held-out number never gives an identity that a training number below `TRAINING_NUMBERS` gives too.
     """
@@ -219,6 +262,15 @@ def identity_for(index: int) -> Identity:
     while is_held_out_identity(index) and identity in _training_identities():
         identity = random_identity(rng)
     return identity
+
+
+@functools.lru_cache(maxsize=100_000)
+def _wide_identity_for(styles: tuple[str, ...], index: int) -> Identity:
+    rng, held_out = random.Random(f"identity {index} of {' '.join(styles)}"), is_held_out_identity(index)
+    while True:
+        identity = random_identity(rng, rng.choice(styles))
+        if is_held_out_figure(identity) == held_out:
+            return identity
 
 
 @functools.cache
@@ -230,6 +282,12 @@ def _training_identities() -> frozenset[Identity]:
 def is_held_out_identity(index: int) -> bool:
     """Whether the identity with this number is kept for testing (every twentieth is)."""
     return index % 20 == 0
+
+
+def is_held_out_figure(identity: Identity) -> bool:
+    """Whether domains other than the first keep this identity for testing (one in twenty, none of the first's)."""
+    digest = hashlib.sha256("|".join(astuple(identity)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 20 == 0 and identity not in _training_identities()
 
 
 def is_held_out_look(look: Look) -> bool:

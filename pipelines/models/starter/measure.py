@@ -1,103 +1,123 @@
-"""How well the starter draws what is asked: attribute shares by the critic, beside the same for real drawings.
+"""The part `measure` of the build: every number of the card, into measured.json, section by section.
 
-Every prompt is an identity that training never saw with a combination of expression, clothes and place it never saw.
-The critic only judges (it was trained on real drawings alone); the ceiling says how often it reads the real drawing
-right.
+Sections: `tokenizer`, `pictures`, `guidance`, `eyes`, `critic`, `language`; each is written as soon as it is done. The
+parts in the build folder are measured as they will be shipped (rounded to bf16); a folder without them measures the
+weights of this installation. What could not be measured is said in `notes`. Nothing is trained here.
 """
 
 from __future__ import annotations
 
-import random
-import time
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.models.starter.build_experts import context_ids
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.models.starter.draw import draw
-from pipelines.models.starter.drawn import to_pixels
-from pipelines.models.starter.looks import COLOURS, EXPRESSIONS, KINDS, PLACES, Look, identity_for, random_look
+from pipelines.models.starter.assembly import fresh_starter
+from pipelines.models.starter.classifier import AttributeReader
+from pipelines.models.starter.critic import Critic
+from pipelines.models.starter.drawn import Drawn
+from pipelines.models.starter.loading import load_critic, load_starter
 from pipelines.models.starter.model import StarterModel
-from pipelines.models.starter.wording import made_up_name
-
-BATCH = 16
-SHEET_PICTURES = 32
+from pipelines.models.starter.pictures import draw_pictures
+from pipelines.models.starter.sizes import Size, plan_of
 
 
-def to_images(pixels: torch.Tensor) -> np.ndarray:
-    """(N, 3, h, w) in [-1, 1] to (N, h, w, 3) uint8."""
-    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+@dataclass(frozen=True)
+class Counts:
+    """How much is measured."""
+
+    combinations: int = 500
+    """Pictures drawn of unseen identities in unseen combinations."""
+    sweep: int = 120
+    """Pictures for each strength of guidance."""
+    rebuilt: int = 600
+    """Held-out pictures sent through the tokenizer."""
+    asked: int = 200
+    """Held-out pictures that the eyes are asked about."""
+    guidance: float = 2.0
+    sweep_over: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
-def measure_starter(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, critic: Critic, sheet: Path | None = None, count: int = 96,
-    guidance: float = 2.0, seed: int = 0,
-) -> dict[str, float]:
-    """Shares right on `count` unseen combinations, drawn and real, and pictures a second; `sheet` gets a sample sheet.
-
-    The sheet has real drawings in odd rows and the starter's for the same captions below them.
-    """
-    rng = random.Random(seed)
-    numbers = [20 * (1 + place) for place in range(count)]  # every twentieth identity is held out
-    looks = [random_look(rng, identity_for(number), held_out=True) for number in numbers]
-    texts = [f"{made_up_name(rng)}, {identity_for(number).words}, {look.description}"
-             for number, look in zip(numbers, looks, strict=True)]
-    real = np.stack([np.asarray(draw(identity_for(n), look, model.shape.picture_px))
-                     for n, look in zip(numbers, looks, strict=True)])
-    generator = torch.Generator(model.device).manual_seed(seed)
-    parts, began = [], time.perf_counter()
-    for start in range(0, count, BATCH):
-        prompts = [context_ids(tokenizer, text, model.shape.boi_id, rng) for text in texts[start : start + BATCH]]
-        codes = model.sample_pictures(prompts, guidance=guidance, generator=generator).codes
-        parts.append(model.decode_pictures(codes))
-    seconds = time.perf_counter() - began
-    drawn = torch.cat(parts)
-    scores = {"pictures": float(count), "guidance": guidance, "pictures_per_second": count / seconds}
-    for name, pixels in (("drawn", drawn), ("real", to_pixels(real))):
-        with torch.no_grad():
-            sight = critic.look(pixels.cpu())
-            shares = attribute_shares(critic, sight, numbers, looks)
-            scores |= {f"{kind}_{name}": share for kind, share in shares.items()}
-            scores[f"caption_match_{name}"] = critic.match(sight, texts).mean().item()
-    with torch.no_grad():
-        likeness = critic.likeness(critic.look(drawn.cpu()), critic.look(to_pixels(real))).diagonal()
-    scores["likeness_to_real"] = likeness.mean().item()
-    if sheet is not None:
-        save_sheet(sheet, real[:SHEET_PICTURES], to_images(drawn)[:SHEET_PICTURES])
-    return {name: round(value, 4) for name, value in scores.items()}
+QUICK = Counts(48, 16, 60, 16)
 
 
-def attribute_shares(critic: Critic, sight: Sight, numbers: list[int], looks: list[Look]) -> dict[str, float]:
-    """Share of pictures whose expression, clothes, colour of clothes and place the critic reads as asked."""
-    shares: dict[str, float] = {}
-    for kind, options, words in (
-        ("expression", list(EXPRESSIONS), [look.expression for look in looks]),
-        ("place", list(PLACES), [look.place for look in looks]),
-    ):
-        found = critic.choose(sight, options).argmax(1).tolist()
-        shares[kind] = sum(options[best] == word for best, word in zip(found, words, strict=True)) / len(words)
-    colours, kinds, dressed = 0, 0, 0
-    for row, (number, look) in enumerate(zip(numbers, looks, strict=True)):
-        if not look.clothes:
-            continue
-        dressed += 1
-        same_kind = [f"wearing {look.clothes.replace(look.colour, colour)}" for colour in COLOURS]
-        best = int(critic.choose(sight[row : row + 1], same_kind).argmax())
-        colours += list(COLOURS)[best] == look.colour
-        others = [kind for kind in KINDS[identity_for(number).style] if kind]
-        same_colour = [f"wearing {look.clothes.replace(look.kind, kind)}" for kind in others]
-        kinds += others[int(critic.choose(sight[row : row + 1], same_colour).argmax())] == look.kind
-    return shares | {"clothes_colour": colours / dressed, "clothes_kind": kinds / dressed}
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, on one device."""
+
+    model: StarterModel
+    tokenizer: PreTrainedTokenizerFast
+    critic: Critic
+    reader: AttributeReader | None
+    """The attribute classifier, if the build has trained one."""
+    held_out: Drawn
 
 
-def save_sheet(path: Path, real: np.ndarray, drawn: np.ndarray, across: int = 8) -> None:
-    """A PNG with rows of real drawings and, below each, the starter's for the same captions."""
-    rows = []
-    for start in range(0, len(real), across):
-        rows += [np.concatenate(list(pictures[start : start + across]), 1) for pictures in (real, drawn)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows, 0)).save(path, optimize=True)
+def measure_all(
+    out: Path, size: Size, device: str = "cpu", quick: bool = False, counts: Counts | None = None
+) -> dict[str, Any]:
+    """Measure everything, write `out`/measured.json, sheet.png and likeness.png; returns the sections."""
+    # Imported here so that each section's file stays apart; all of them need torch anyway.
+    from pipelines.models.starter.measure_critic import measure_critic
+    from pipelines.models.starter.measure_eyes import measure_eyes, measure_language
+    from pipelines.models.starter.measure_pictures import measure_pictures, sweep_guidance
+    from pipelines.models.starter.measure_tokenizer import measure_tokenizer
+
+    counts = counts or (QUICK if quick else Counts())
+    notes: list[str] = ["counts: " + ", ".join(f"{name} {value}" for name, value in vars(counts).items())]
+    what = open_parts(out, size, device, notes)
+    done: dict[str, Any] = {}
+    sections = {
+        "tokenizer": lambda: measure_tokenizer(what, counts.rebuilt, notes),
+        "pictures": lambda: measure_pictures(what, counts.combinations, counts.guidance, out / "sheet.png"),
+        "guidance": lambda: sweep_guidance(what, counts.sweep, counts.sweep_over),
+        "eyes": lambda: measure_eyes(what, counts.asked),
+        "critic": lambda: measure_critic(what, out / "likeness.png"),
+        "language": lambda: measure_language(what),
+    }
+    for name, measured in sections.items():
+        done[name] = {key: round(float(value), 4) for key, value in measured().items()}
+        print(json.dumps({name: done[name]}), flush=True)
+        kept = json.dumps(done | {"notes": notes}, indent=1)
+        (out / "measured.json").write_text(kept + "\n", encoding="utf-8")
+    return done | {"notes": notes}
+
+
+def open_models(out: Path, size: Size, device: str = "cpu") -> tuple[StarterModel, PreTrainedTokenizerFast, Critic]:
+    """The build's starter and critic as they are shipped, or those of this installation where `out` has no build."""
+    if is_build(out):
+        model, tokenizer = fresh_starter(out, device, size)
+        critic = Critic.from_pretrained(out / "critic" / "model").float()
+    else:
+        model, tokenizer = load_starter()
+        critic = load_critic()
+    for module in (model.picture, model.eyes, model.vq):
+        for value in module.parameters():
+            value.data = value.data.bfloat16().float()  # as they are shipped
+    model = model.requires_grad_(False).to(device).eval()
+    critic.attach_words(tokenizer, model.get_input_embeddings().weight)
+    return model, tokenizer, critic.to(device).eval()
+
+
+def is_build(out: Path) -> bool:
+    """Whether the folder holds a build's parts."""
+    return (out / "tokenizer" / "tokenizer").is_dir()
+
+
+def open_parts(out: Path, size: Size, device: str, notes: list[str]) -> Measured:
+    """All that is measured; adds to `notes` what is missing and draws held-out pictures where there are none."""
+    model, tokenizer, critic = open_models(out, size, device)
+    if not is_build(out):
+        notes.append("measured are the weights of this installation, not a build")
+    reader = None
+    if (out / "classifier" / "model").is_dir():
+        reader = AttributeReader.from_pretrained(out / "classifier" / "model").float().to(device).eval()
+    else:
+        notes.append("attribute classifier: none in this build (run its part `classifier`); the critic alone was asked")
+    folder = out / "pictures" / "held_out"
+    if not (folder / "pictures.npy").exists():
+        px = model.shape.picture_px
+        draw_pictures(folder, 200, px=px, held_out=True, processes=1, domain=plan_of(out).domain)
+    return Measured(model, tokenizer, critic, reader, Drawn.load(out / "pictures", "held_out"))

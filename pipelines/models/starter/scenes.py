@@ -173,6 +173,64 @@ def _flowers() -> str:
     return _sky("#8fd3ff") + cloud + _rect(0, 52, 100, 48, "#58b84a") + flowers
 
 
+def _bedroom() -> str:
+    wall = _sky("#cdb8e8") + _circles("10,50 30,46 50,50 70,46 90,50 20,8 80,8", 1.6, "#b79fdc")
+    window = _rect(64, 6, 28, 26, "#8fd3ff", 1) + _line("M78 6V32M64 19H92", "#ffffff", 2.4)
+    lamp = _path("M4 34H20L16 22H8Z", "#ffd75e") + _rect(11, 34, 2, 20, "#7a5230") + _rect(0, 54, 24, 4, "#9a6a3c")
+    bed = _rect(0, 70, 100, 30, "#4aa3a1") + _rect(70, 54, 32, 20, "#ffffff", 6) + _line("M0 80H100", "#368583", 3)
+    return wall + window + lamp + bed
+
+
+def _rain() -> str:
+    clouds = _circles("8,8 22,4 38,10 56,5 74,9 92,5", 12, "#5d6b7a")
+    drops = "".join(
+        _line(f"M{x} {y}L{x - 3} {y + 9}", "#bfe3ff", 1.8)
+        for x, y in ((8, 26), (20, 40), (12, 58), (30, 28), (72, 30), (84, 44), (94, 28), (78, 60), (92, 66), (26, 72))
+    )
+    ground = _rect(0, 82, 100, 18, "#56626e") + _line("M4 90Q12 86 20 90M76 92Q86 88 96 92", "#9fc4de", 2)
+    return _sky("#8796a5") + clouds + ground + drops
+
+
+def _under_water() -> str:
+    light = _path("M20 0H34L26 70H6ZM70 0H80L98 60H84Z", "#7fdcf0")
+    weed = _line("M8 100Q2 84 8 70T8 48M18 100Q22 88 17 76M92 100Q98 86 92 72T92 52", "#1f8a5b", 3.6)
+    fish = _path("M72 24Q80 16 88 24Q80 32 72 24ZM73 24L66 18V30Z", "#ff9a3d") + _circles("84,23", 1.3, "#222")
+    bubbles = "".join(
+        f'<circle cx="{x}" cy="{y}" r="{r}" stroke="#e4fbff" stroke-width="1.2" fill="none"/>'
+        for x, y, r in ((14, 30, 4), (24, 14, 2.6), (88, 44, 3.4), (8, 12, 2.4))
+    )
+    sand = _path("M0 90Q50 80 100 90V100H0Z", "#e8cf8e") + _circles("24,94 80,93", 3, "#ff7fa8")
+    return _sky("#1787b8") + f'<g opacity=".35">{light}</g>' + sand + weed + fish + bubbles
+
+
+def _mountain() -> str:
+    far = _path("M0 70L22 34L44 70Z", "#8ea0b8") + _path("M22 34L30 47L23 45L16 49L14 47Z", "#ffffff")
+    near = _path("M48 74L82 14L116 74Z", "#6b7c95") + _path("M82 14L95 37L86 33L80 40L74 34L69 37Z", "#ffffff")
+    meadow = _path("M0 70Q50 60 100 72V100H0Z", "#7fb35c")
+    eagle = _line("M10 18Q15 12 20 18Q25 12 30 18", "#33404f", 1.8)
+    return _sky("#bfe6f5") + far + near + meadow + eagle
+
+
+def _castle() -> str:
+    lines = "M0 14H100M0 30H100M0 46H100M0 62H100M0 78H100M16 0V14M50 0V14M84 0V14M32 14V30M66 14V30M16 30V46M84 30V46"
+    wall = _sky("#9aa1ab") + _line(lines + "M32 46V62M66 46V62M16 62V78M84 62V78", "#7d848f", 1.2)
+    window = _path("M6 52V30Q14 18 22 30V52Z", "#8fd3ff") + _line("M14 24V52M6 38H22", "#4b5560", 1.8)
+    banner = _path("M76 6H94V44L85 36L76 44Z", "#b23a48") + _path("M85 14L89 22L85 30L81 22Z", "#f8d433")
+    torch = _rect(66, 34, 3.4, 16, "#5b3a22") + _path("M67.6 20Q74 28 70 34H65Q61 28 67.6 20Z", "#ff9a3d")
+    return wall + window + banner + torch + _rect(0, 84, 100, 16, "#a83240") + _line("M0 86H100", "#f8d433", 2)
+
+
+def _market() -> str:
+    awning = "".join(
+        _path(f"M{x} 0H{x + 12.5}V18Q{x + 6.25} 26 {x} 18Z", "#e0282f" if index % 2 else "#ffffff")
+        for index, x in enumerate((0, 12.5, 25, 37.5, 50, 62.5, 75, 87.5))
+    )
+    crates = _rect(0, 62, 28, 14, "#a5652f") + _rect(74, 62, 28, 14, "#a5652f") + _rect(0, 76, 100, 24, "#c98d4f")
+    fruit = _circles("5,60 13,58 21,60", 5, "#f5851f") + _circles("79,60 87,58 95,60", 5, "#2b9a4a")
+    more = _circles("9,52 17,52", 5, "#f5851f") + _circles("83,52 91,52", 5, "#2b9a4a")
+    return _sky("#f6dfb4") + awning + _line("M4 22V62M96 22V62", "#7a4b25", 3) + crates + more + fruit
+
+
 SCENES = {
     "in a park": _park(),
     "on a beach": _beach(),
@@ -186,5 +244,11 @@ SCENES = {
     "in space": _space(),
     "on a ship": _ship(),
     "in a field of flowers": _flowers(),
+    "in a bedroom": _bedroom(),
+    "in the rain": _rain(),
+    "under water": _under_water(),
+    "on a mountain": _mountain(),
+    "in a castle": _castle(),
+    "at a market": _market(),
 }
 """SVG elements of each place, in a square of 100 by 100 units."""

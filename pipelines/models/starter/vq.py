@@ -146,7 +146,8 @@ class PictureTokenizer(PreTrainedModel):
 
     def nearest(self, latents: torch.Tensor) -> torch.Tensor:
         """The code (int64, shape without the last axis) nearest to each unit vector."""
-        return (latents @ self.code_vectors.float().T).argmax(-1)
+        with torch.autocast(latents.device.type, enabled=False):  # half precision would confuse near codes
+            return (latents.float() @ self.code_vectors.float().T).argmax(-1)
 
     def paint(self, latents: torch.Tensor) -> torch.Tensor:
         """Unit vectors (N, side, side, latent) to pixels (N, 3, px, px), about -1..1 and not clipped."""

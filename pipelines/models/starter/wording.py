@@ -8,16 +8,8 @@ from __future__ import annotations
 
 import random
 
-from pipelines.models.starter.looks import (
-    COLOURS,
-    EXPRESSIONS,
-    HEADGEAR,
-    KINDS,
-    PLACES,
-    Identity,
-    Look,
-    clothes_phrase,
-)
+from pipelines.models.starter.looks import Identity, Look, article, clothes_phrase
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, GLASSES, HEADGEAR, KINDS, PLACES
 
 _STARTS = ("Ar", "Be", "Cor", "Da", "El", "Fen", "Gil", "Ha", "Iv", "Jo", "Ka", "Li", "Mo", "Ne", "Os", "Pi", "Ro",
            "Sa", "To", "Ul", "Vi", "Wen", "Ya", "Zu")  # fmt: skip
@@ -27,6 +19,8 @@ _POSES = {
     "close-up": ("a close-up of", "a close view of"),
     "from afar": ("from afar,", "seen from afar,"),
     "tilted": ("head tilted,", "a tilted picture of"),
+    "on the left": ("on the left,", "on the left of the picture,"),
+    "on the right": ("on the right,", "on the right of the picture,"),
 }
 _FEELINGS = {
     "happy": ("smiling", "with a smile", "looking happy"),
@@ -45,15 +39,26 @@ def made_up_name(rng: random.Random) -> str:
     return rng.choice(_STARTS) + rng.choice(_ENDS)
 
 
+CAPTION_SHARES = (26, 4, 10, 18, 12, 8, 4, 4, 3, 3, 2, 3, 3)
+"""How often training uses name + figure + look, then each wording of `captions`.
+
+Most name the figure, so that words can choose it.
+"""
+
+
 def captions(identity: Identity, look: Look, rng: random.Random, name: str = "") -> list[str]:
-    """Seven captions of one drawing, from plain tags to sentences; each names expression, clothes and place.
+    """Twelve captions of one drawing, from plain tags to sentences.
 
     1. the plain description, 2. the same behind a name, 3. tags with the figure in words, 4. a sentence with all
-    traits, 5. a sentence with the name, 6. tags in another order, 7. the figure speaking.
+    traits, 5. a sentence with the name, 6. tags in another order, 7. the figure speaking; these name all that varies.
+    8. a few tags alone, 9. and 10. the figure speaking at more length, 11. two sentences about the one with the name,
+    12. figure and mood in one phrase.
     """
     name = name or made_up_name(rng)
     worn = f"wearing {look.clothes}" if look.clothes else rng.choice(("wearing nothing", "without clothes"))
     dressed = rng.choice((f"in {look.clothes}", worn, f"dressed in {look.clothes}")) if look.clothes else worn
+    if look.extra:
+        worn, dressed = (f"{look.extra}, {worn}", rng.choice((f"{dressed}, {look.extra}", f"{look.extra}, {dressed}")))
     feeling = rng.choice(_FEELINGS[look.expression])
     start = rng.choice(_POSES[look.pose])
     pose = [look.pose] if look.pose else []
@@ -61,6 +66,7 @@ def captions(identity: Identity, look: Look, rng: random.Random, name: str = "")
     rng.shuffle(loose)
     if loose[0] == look.expression:
         loose.reverse()  # never the order of the plain description
+    some = [look.expression, look.place, *([look.clothes] if look.clothes else [])]
     much = "" if look.expression in ("winking", "laughing") else rng.choice(("", "so ", "very "))
     mine = f"I am {much}{look.expression}"
     return [
@@ -71,33 +77,70 @@ def captions(identity: Identity, look: Look, rng: random.Random, name: str = "")
         _sentence(f"{start} {name}, {rng.choice((identity.noun, identity.words))}, {feeling}, {look.place}, {dressed}"),
         ", ".join(loose),
         _sentence(f"{mine}, {worn}, {look.place}"),
+        ", ".join(rng.sample(some, len(some) - 1)),
+        *_spoken(look, rng, mine),
+        _sentence(f"{name} is {look.place} and is {look.expression}") + " " + _sentence(f"{name} is {dressed}"),
+        _sentence(f"{_with_mood(identity, look.expression)} {dressed}, {look.place}"),
     ]
+
+
+def _spoken(look: Look, rng: random.Random, mine: str) -> tuple[str, str]:
+    """Two ways for the figure to speak of its picture."""
+    bare = look.clothes.removeprefix("an ").removeprefix("a ")
+    mine_on = f"with my {bare} on" if bare else rng.choice(("with nothing on", "as I am, without clothes"))
+    have = f"I have my {bare} on" if bare else "I wear nothing at all"
+    too = f", {look.extra}" if look.extra else ""
+    here = rng.choice(("Here I am", "This is me", "Look, it is me", "A picture of me"))
+    seen = rng.choice(("You see me", "Here you see me", "I show myself"))
+    return (
+        f"{here} {look.place}, {look.expression}, {mine_on}{too}.",
+        f"{seen} {look.place}{too}. {mine}. {have}.",
+    )
+
+
+def _with_mood(identity: Identity, expression: str) -> str:
+    """ "a happy tanned person with a red quiff"."""
+    figure = identity.words.removeprefix("an ").removeprefix("a ")
+    return f"{article(expression)} {expression} {figure}"
 
 
 def questions(identity: Identity, look: Look, rng: random.Random) -> list[tuple[str, str]]:
     """Questions about the drawing with short answers: look, traits, and yes or no to true and false statements."""
     place = look.place
+    a_family = f"{article(identity.family)} {identity.family}"
+    kind = f"{article(identity.body)} {identity.body}" if identity.family == "animal" else a_family
     pairs = [
         (rng.choice(("How do they look?", "What is the expression?", "What mood is this?")), look.expression),
         (rng.choice(("Where is this?", "Where are they?", "What place is this?")), place),
         (rng.choice(("What are they wearing?", "What clothes are these?")), look.clothes or "nothing"),
-        ("Is this a person or a creature?", "a creature" if identity.style == "critters" else "a person"),
+        (rng.choice(("Is this a person or a creature?", "What kind of figure is this?")), kind),
     ]
     if look.clothes:
         pairs.append((f"What colour is the {look.kind}?" if look.kind != "overalls" else
                       "What colour are the overalls?", look.colour))  # fmt: skip
-    if identity.style == "critters":
-        pairs.append(("What colour is the creature?", identity.colour))
+    if identity.family != "person":
+        pairs.append((f"What colour is the {_thing(identity)}?", identity.colour))
     elif identity.top in HEADGEAR:
         pairs.append(("What is on the head?", identity.traits[0]))
     else:
-        pairs += [("What is the hair like?", identity.traits[0]), ("What colour is the hair?", identity.top_colour)]
-    if identity.style != "critters":
-        pairs.append(("Do they wear glasses?", "yes" if identity.glasses in ("round", "prescription02") else "no"))
+        pairs.append(("What is the hair like?", identity.traits[0]))
+        if identity.hair_colour:
+            pairs.append(("What colour is the hair?", identity.hair_colour))
+    if identity.family == "person":
+        pairs.append(("Do they wear glasses?", "yes" if identity.glasses in GLASSES else "no"))
         pairs.append(("Is there a beard or a moustache?", "yes" if identity.beard else "no"))
+    if look.extra:
+        held = look.extra.removeprefix("holding ").removeprefix("with ")
+        asked = "What do they wear besides?" if held == "a gold medal" else "What are they holding?"
+        pairs.append((asked, held))
     pairs += [_yes_or_no(identity, look, rng, truth) for truth in (True, False)]
     rng.shuffle(pairs)
     return pairs
+
+
+def _thing(identity: Identity) -> str:
+    """The bare word for a figure that is no person: "creature", "cat", "pot" of a plant."""
+    return {"animal": identity.body, "plant": "pot"}.get(identity.family, identity.family)
 
 
 def _yes_or_no(identity: Identity, look: Look, rng: random.Random, truth: bool) -> tuple[str, str]:

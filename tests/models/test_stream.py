@@ -1,0 +1,108 @@
+"""Pictures drawn on demand: the same as stored ones, changing under training, never a held-out one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.models.starter.build_experts import encode, train_picture
+from pipelines.models.starter.build_eyes import train_eyes
+from pipelines.models.starter.drawn import Drawn
+from pipelines.models.starter.looks import FIRST, WIDE, is_held_out_identity, is_held_out_look
+from pipelines.models.starter.model import toy_starter
+from pipelines.models.starter.pictures import LOOKS_EACH, draw_identity, draw_pictures, training_job
+from pipelines.models.starter.sizes import SIZES
+from pipelines.models.starter.stream import Stream
+from pipelines.models.starter.training import Budget, read_state
+
+
+@pytest.fixture(scope="module")
+def stream() -> Iterator[Stream]:
+    """A window of four identities of the wide domain, one process drawing."""
+    made = Stream(WIDE, px=32, seed=3, window=40, processes=1)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    """20 pictures of two held-out identities of the wide domain."""
+    folder = tmp_path_factory.mktemp("wide")
+    draw_pictures(folder / "held_out", 20, px=32, held_out=True, processes=1, domain=WIDE)
+    return Drawn.load(folder, "held_out")
+
+
+def wait(stream: Stream) -> np.ndarray:
+    """Rows of the next refresh that changes any."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        rows = stream.refresh()
+        if len(rows):
+            return rows
+        time.sleep(0.05)
+    raise AssertionError("no picture came in two minutes")
+
+
+def test_the_row_of_identities_is_the_stored_set_without_end(tmp_path) -> None:
+    draw_pictures(tmp_path, 20, seed=5, px=16, processes=1)
+    stored = Drawn.load(tmp_path, "train")
+    for place in (0, 1):
+        number, looks, pixels = draw_identity(training_job(FIRST, place, 5, 16))
+        rows = slice(place * LOOKS_EACH, (place + 1) * LOOKS_EACH)
+        assert (stored.identity[rows] == number).all() and stored.looks[rows] == looks
+        assert np.array_equal(stored.pixels[rows], pixels)
+    numbers = [training_job(WIDE, place, 0, 16)[1] for place in range(40)]
+    assert numbers[:3] == [1, 2, 3] and numbers[18:21] == [19, 21, 22] and len(set(numbers)) == 40
+    later = training_job(FIRST, 11_400, 0, 16)  # after every training number below 12,000
+    assert (later[1], later[2]) == (1, 1)
+
+
+def test_a_window_moves_on_and_stays_in_order(stream: Stream) -> None:
+    before, identities = stream.pixels.copy(), stream.identity.copy()
+    assert len(stream) == 40 and len(stream.by_identity) == 4
+    place = stream.place
+    rows = wait(stream)
+    assert stream.place == place + len(rows) // LOOKS_EACH
+    assert not np.array_equal(stream.pixels[rows], before[rows])
+    rest = np.setdiff1d(np.arange(40), rows)
+    assert np.array_equal(stream.pixels[rest], before[rest]) and np.array_equal(stream.identity[rest], identities[rest])
+    assert {number: stream.identity[of].tolist() for number, of in stream.by_identity.items()} == {
+        number: [number] * LOOKS_EACH for number in stream.by_identity
+    }
+    assert not any(is_held_out_identity(number) for number in stream.by_identity)
+    assert not any(is_held_out_look(look) for look in stream.looks)
+
+
+def test_a_window_gives_what_a_stored_set_gives(stream: Stream) -> None:
+    rng = random.Random(0)
+    rows = stream.rows_by_identity(rng, identities=3, looks=2)
+    assert len(set(stream.identity[rows].tolist())) == 3
+    assert stream.other_look(int(rows[0]), rng) != rows[0]
+    assert stream.caption(0, rng) and stream.phrase(0, "expression") == stream.looks[0].expression
+    assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
+
+
+def test_picture_expert_and_eyes_learn_from_a_stream(stream: Stream, held_out: Drawn, tmp_path) -> None:
+    model, tokenizer = toy_starter(seed=0)
+    place = stream.place
+    scores = train_picture(
+        model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False
+    )
+    assert scores["held_out_loss"] > 0 and scores["steps"] > 2
+    assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
+    assert read_state(tmp_path / "picture.pt")["more"]["place"] >= place
+    seen = train_eyes(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
+    assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
+
+
+def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: Stream) -> None:
+    model, _ = toy_starter(seed=0)
+    codes = encode(model, stream, np.arange(40))
+    rows = wait(stream)
+    codes[torch.from_numpy(rows)] = encode(model, stream, rows)
+    assert torch.equal(codes, encode(model, stream, np.arange(40)))
