@@ -13,9 +13,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import characters, chat, doctor, measure, training, up
+from pipelines.commands import characters, chat, doctor, environment, keeping, measure, queued, training, up
 from pipelines.commands.terminal import CommandFailed, WrongUsage, reason_of
 from pipelines.core.problems import CharacterProblems
+from pipelines.core.queue import RecordsUnusable
 from pipelines.core.runs import RunError
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -30,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
     shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (training.add, chat.add, measure.add, characters.add, doctor.add, up.add):
-        add(commands, shared)
+    for group in (training, chat, measure, characters, doctor, up, queued, environment, keeping):
+        group.add(commands, shared)
     return root
 
 
@@ -51,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("understudy: interrupted", file=sys.stderr)
         return FAILED
-    except (CommandFailed, CharacterProblems, RunError, OSError, ValueError, RuntimeError, ImportError) as error:
+    except (
+        CommandFailed, CharacterProblems, RunError, RecordsUnusable, OSError, ValueError, RuntimeError, ImportError,
+    ) as error:  # fmt: skip
         if arguments.debug:
             raise
         print(f"understudy: {reason_of(error)}", file=sys.stderr)

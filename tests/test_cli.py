@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from pipelines.cli import main
+from pipelines.commands.chat import Seat, shown
 from pipelines.commands.terminal import bundled_slugs, scorecard
 from pipelines.commands.training import recipe_overrides
+from pipelines.core.characters import Character
 from pipelines.core.jobs import Recipe
 from pipelines.train import prepare_run
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
@@ -141,7 +146,8 @@ def test_chat_says_and_draws(toy_run: Path, tmp_path: Path, cli: Any) -> None:
     for item in (ours, base):
         with Image.open(item["picture"]) as image:
             image.load()
-        assert 0 < item["first_text_s"] <= item["seconds"] and item["scene"].startswith("Ada")
+        assert 0 < item["first_text_s"] <= item["seconds"]
+        assert item["scene"].startswith("Ada") or not item["scene"]  # a trained toy may draw without saying what
     assert base["checkpoint"].endswith(":base") and not ours["checkpoint"].endswith(":base")
     words = cli("chat", toy_run, "--say", "Aye?", "--json")
     assert words.answer["replies"][0]["picture"] is None
@@ -154,6 +160,21 @@ def test_chat_is_interactive(toy_run: Path, tmp_path: Path, cli: Any, monkeypatc
     assert ran.status == 0, ran.err
     assert ran.out.count("sft-000002: ") == 2
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"001.png", "002.png"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_chat_shows_words_as_they_come(terminal: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    screen = io.StringIO()
+    seats = [Seat(label, None, "", Path(), Character("Ada", "")) for label in ("one", "two")]
+    with shown(seats, Console(file=screen, force_terminal=terminal, width=40)) as refresh:
+        for word in ("[scene] and [b]marks[/b] " * 3, "last"):
+            seats[0].lines, seats[1].lines = [f"one: {word}"], ["two: "]
+            refresh()
+            deadline = time.monotonic() + 20
+            while terminal and word.split()[-1] not in screen.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert terminal == (word.split()[-1] in screen.getvalue())
+    assert capsys.readouterr().out == ("" if terminal else "one: last\ntwo: \n")
 
 
 def test_chat_failures(toy_run: Path, tmp_path: Path, cli: Any) -> None:
@@ -224,11 +245,6 @@ def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pyt
     monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", "localhost")
     wrong = cli("doctor")
     assert wrong.status == 1 and "UNDERSTUDY_EXPAND_URL" in wrong.err
-
-
-def test_up_is_not_there_yet(cli: Any) -> None:
-    ran = cli("up", "--json")
-    assert ran.status == 1 and "not yet in this version" in ran.err and len(ran.err.strip().splitlines()) == 1
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ STAGE_WORDS = {
     "grpo": "Practising with feedback",
     "evaluate": "Checking",
     "save": "Saving",
+    "reply": "Answering",
 }
 """What a creator reads for each stage."""
 

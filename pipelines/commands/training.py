@@ -1,6 +1,7 @@
 """`understudy train`: one character folder in, one run folder out, with live progress.
 
-Ctrl-C once stops after the step at hand and keeps a run that `--resume` goes on with; twice kills it.
+Ctrl-C once stops after the step at hand and keeps a run that `--resume` goes on with; twice kills it. With `--queue` a
+worker trains instead, wherever it is, and there is no run folder here: see `queued.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     """Put the command on the command line."""
     command = commands.add_parser("train", parents=[shared], help="teach one character to the model")
     command.add_argument("character", metavar="CHARACTER_DIR", help="character folder, or the name of a bundled one")
-    command.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder, made if missing")
+    command.add_argument("--out", metavar="RUN", type=Path, help="run folder, made if missing")
+    command.add_argument("--queue", action="store_true", help="have a worker do it, without --out (understudy up)")
     command.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
     command.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
     command.add_argument("--resume", action="store_true", help="go on with RUN where it was stopped or killed")
@@ -71,8 +73,16 @@ def recipe_overrides(pairs: list[str]) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Prepare the run folder unless it is resumed, train, and print the scorecard."""
-    run_dir: Path = arguments.out
     overrides = recipe_overrides(arguments.overrides)
+    if arguments.queue == (arguments.out is not None) or (arguments.queue and arguments.resume):
+        raise WrongUsage("train takes either --out RUN, or --queue alone (resume with: understudy jobs resume ID)")
+    if arguments.queue:
+        from pipelines.commands.queued import send_and_follow
+
+        folder = character_folder(arguments.character)
+        check(folder)
+        return send_and_follow(folder, Recipe.for_effort(arguments.base, arguments.effort, **overrides))
+    run_dir: Path = arguments.out
     recorded = (run_dir / "run.json").is_file()
     if recorded and not arguments.resume:
         raise CommandFailed(f"{run_dir} already holds a run; add --resume to go on with it, or name another folder")
@@ -107,10 +117,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     return {key: result[key] for key in keys}, 0
 
 
-def _start(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
-    """Check the character as a creator would want it, then make the run folder."""
+def check(character_dir: Path) -> None:
+    """Check the character as a creator would want it; CommandFailed with the first problem."""
     from pipelines.core.checks import check_report
-    from pipelines.train import prepare_run
 
     report = check_report(character_dir)
     if not report["ok"]:
@@ -118,6 +127,13 @@ def _start(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
         first, more = problems[0], len(problems) - 1
         also = f" ({more} more: understudy character check {character_dir})" if more else ""
         raise CommandFailed(f"{first['field']}: {first['message']} {first['mend']}{also}")
+
+
+def _start(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
+    """Check the character, then make the run folder."""
+    from pipelines.train import prepare_run
+
+    check(character_dir)
     made = not run_dir.exists()
     try:
         prepare_run(run_dir, character_dir, recipe)

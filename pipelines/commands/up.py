@@ -1,21 +1,128 @@
-"""`understudy up`: studio and worker in one terminal.
+"""`understudy up`: the studio, a training worker, a reply worker and the sweeper, in one terminal.
 
-Neither is in this version: the command says so and names what does the same work without them.
+    understudy up                            all of them, on the embedded default; Ctrl-C stops all
+    understudy up --only train-worker        one in the foreground, as containers do
+
+What dies is started again. A training that is under way when you stop is saved and goes on at the next start. The
+programs are started as processes: nothing of studio or worker is imported here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+from pipelines.commands.processes import Programs
 from pipelines.commands.terminal import Answer, CommandFailed
+from pipelines.core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIO = ROOT / "studio" / "app.py"
+NAMES = ("studio", "train-worker", "reply-worker", "sweeper")
+MORE_GRACE_S = 30.0
+"""Beside UNDERSTUDY_STOP_GRACE_S, which is the trainer's, the worker has this for uploads."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     """Put the command on the command line."""
-    command = commands.add_parser("up", parents=[shared], help="start studio and worker")
+    command = commands.add_parser("up", parents=[shared], help="start studio and workers")
+    command.add_argument("--only", choices=NAMES, help="start one of them, in the foreground")
+    command.add_argument("--port", type=int, help="TCP port of the studio (default: UNDERSTUDY_STUDIO_PORT, 8501)")
     command.set_defaults(run=run)
 
 
+def command_of(name: str, settings: Settings) -> list[str]:
+    """The command line of one of NAMES."""
+    if name == "studio":
+        options = {
+            "server.address": settings.studio_address, "server.port": str(settings.studio_port),
+            "server.headless": "true", "browser.gatherUsageStats": "false",
+        }  # fmt: skip
+        words = [word for option, value in options.items() for word in (f"--{option}", value)]
+        return [sys.executable, "-m", "streamlit", "run", str(STUDIO), *words]
+    if name == "sweeper":
+        return [sys.executable, "-m", "worker.sweeper"]
+    queue = name.removesuffix("-worker")
+    return [
+        sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-Q", queue, "-c", "1", "--pool", "solo",
+        "-n", f"{queue}-{os.getpid()}@%h", "--without-gossip", "--without-mingle", "--without-heartbeat",
+        "--loglevel", "INFO",
+    ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the packages beside this one to be found from any folder."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
 def run(arguments: argparse.Namespace) -> Answer:
-    """Say that there is nothing to start yet; exit status 1."""
-    raise CommandFailed("studio and worker are not yet in this version; use `understudy train` and `understudy chat`")
+    """Start what is asked for and look after it until Ctrl-C or SIGTERM; the JSON object names what was started."""
+    if arguments.port is not None:
+        os.environ["UNDERSTUDY_STUDIO_PORT"] = str(arguments.port)
+    settings = Settings.from_environment()
+    if arguments.only:
+        return _only(arguments.only, settings)
+    names = [name for name in NAMES if name != "studio" or STUDIO.is_file()]
+    with alone(settings.home), _signals() as over:
+        programs = Programs(
+            {name: command_of(name, settings) for name in names}, environment(), settings.stop_grace_s + MORE_GRACE_S
+        )
+        if "studio" in names:
+            programs.say("studio", f"will be at http://localhost:{settings.studio_port}")
+        programs.run(over)
+    return {"started": names}, 0
+
+
+def _only(name: str, settings: Settings) -> Answer:
+    """Become that program: signals go straight to it, and its exit status is ours."""
+    if name == "studio" and not STUDIO.is_file():
+        raise CommandFailed(f"{STUDIO} is not in this installation; install Understudy again")
+    command = command_of(name, settings)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, environment())
+
+
+@contextlib.contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Only one `understudy up` works on a home at a time; CommandFailed for the second."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            who = file.read().strip()
+            raise CommandFailed(
+                f"understudy up is already running on {home} (process {who}); stop that one, or set UNDERSTUDY_HOME to "
+                "another folder"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets; a second signal kills as usual."""
+    over = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        over.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield over
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

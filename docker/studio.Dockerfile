@@ -1,0 +1,26 @@
+# The light image, without torch: the studio and the sweeper. From the root of the repository:
+#
+#   docker build --file docker/studio.Dockerfile --tag understudy-studio:0.1.0 .
+
+FROM python:3.11.15-slim-bookworm AS build
+RUN python -m venv /opt/understudy
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY pipelines pipelines
+COPY studio studio
+COPY worker worker
+RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install ".[studio,postgres]"
+
+FROM python:3.11.15-slim-bookworm
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy
+COPY --from=build /opt/understudy /opt/understudy
+ENV PATH=/opt/understudy/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    UNDERSTUDY_HOME=/var/lib/understudy \
+    STREAMLIT_SERVER_HEADLESS=true \
+    STREAMLIT_BROWSER_GATHER_USAGE_STATS=false
+USER 10001:10001
+WORKDIR /var/lib/understudy
+EXPOSE 8501
+ENTRYPOINT ["understudy"]
+CMD ["up", "--only", "studio"]

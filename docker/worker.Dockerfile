@@ -1,0 +1,33 @@
+# The image that trains and replies. torch's own wheel brings CUDA, the host only its driver and the NVIDIA Container
+# Toolkit. From the root of the repository:
+#
+#   docker build --file docker/worker.Dockerfile --tag understudy-worker:0.1.0 .
+
+FROM python:3.11.15-slim-bookworm AS build
+# The Makefile's TORCH; first, so that a change of ours does not fetch gigabytes again.
+ARG TORCH=torch==2.13.0
+RUN python -m venv /opt/understudy
+RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install "$TORCH"
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY pipelines pipelines
+COPY studio studio
+COPY worker worker
+RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install ".[train,postgres]"
+
+FROM python:3.11.15-slim-bookworm
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy
+COPY --from=build /opt/understudy /opt/understudy
+ENV PATH=/opt/understudy/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    UNDERSTUDY_HOME=/var/lib/understudy \
+    HF_HOME=/var/lib/understudy/cache/huggingface \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+WORKDIR /var/lib/understudy
+# The starter's language expert, so that a new volume begins with it and the first job needs no network.
+RUN python -c "from pipelines.core.settings import cache_dir; \
+from pipelines.models.starter.language import language_folder; language_folder(cache_dir())"
+ENTRYPOINT ["understudy"]
+CMD ["up", "--only", "train-worker"]

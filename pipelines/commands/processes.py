@@ -1,0 +1,124 @@
+"""Several programs in one terminal: started, their lines prefixed, restarted when they die, stopped together.
+
+What `understudy up` is made of. Every program has a process group of its own, so that Ctrl-C reaches only us and each
+is asked once; one that will not go is killed with all its children after the grace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from pipelines.core.tether import tethered
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Seconds before a program that died is started again, doubled each time."""
+STEADY_S = 60.0
+"""A program that ran for so long begins again with the short wait."""
+COLOURS = (36, 33, 35, 32)
+"""Of the prefixes in a terminal: cyan, yellow, magenta, green."""
+_PRINTING = threading.Lock()
+
+
+@dataclass
+class Program:
+    """One program and how it is doing."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    """On the monotonic clock, like `again`."""
+    again: float = 0.0
+    """When to start it next."""
+    wait_s: float = FIRST_WAIT_S
+    starts: int = 0
+    readers: list[threading.Thread] = field(default_factory=list)
+
+
+class Programs:
+    """Keeps programs running until it is told to stop."""
+
+    def __init__(self, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], grace_s: float) -> None:
+        self.programs = [Program(name, command) for name, command in commands.items()]
+        self._environment, self._grace_s = environment, grace_s
+        self._width = max(len(program.name) for program in self.programs)
+
+    def run(self, over: threading.Event) -> None:
+        """Start all, look after them until `over`, then stop all."""
+        try:
+            while not over.is_set():
+                for program in self.programs:
+                    self._look_after(program)
+                over.wait(0.2)
+        finally:
+            self.stop()
+
+    def _look_after(self, program: Program) -> None:
+        now = time.monotonic()
+        if program.process is None:
+            if now >= program.again:
+                self._start(program)
+            return
+        status = program.process.poll()
+        if status is None:
+            return
+        if now - program.started > STEADY_S:
+            program.wait_s = FIRST_WAIT_S
+        self.say(program.name, f"ended with status {status}; starting again in {program.wait_s:.0f} s")
+        program.process, program.again = None, now + program.wait_s
+        program.wait_s = min(2 * program.wait_s, LONGEST_WAIT_S)
+
+    def _start(self, program: Program) -> None:
+        program.process = subprocess.Popen(
+            tethered(program.command, signal.SIGTERM), env=dict(self._environment), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        program.started = time.monotonic()
+        program.starts += 1
+        self.say(program.name, f"started (process {program.process.pid})")
+        assert program.process.stdout is not None
+        reader = threading.Thread(target=self._relay, args=(program.name, program.process.stdout), daemon=True)
+        reader.start()
+        program.readers.append(reader)
+
+    def _relay(self, name: str, lines: IO[bytes]) -> None:
+        for line in lines:
+            self.say(name, line.decode("utf-8", "replace").rstrip())
+
+    def say(self, name: str, text: str) -> None:
+        """One line with its program's name before it, on standard error."""
+        prefix = f"{name:<{self._width}} |"
+        if sys.stderr.isatty():
+            number = next((i for i, program in enumerate(self.programs) if program.name == name), 0)
+            prefix = f"\033[{COLOURS[number % len(COLOURS)]}m{prefix}\033[0m"
+        with _PRINTING, contextlib.suppress(OSError):  # the terminal was closed; the programs go on
+            print(prefix, text, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """SIGTERM to each, then wait; killed after the grace."""
+        running = [(program, program.process) for program in self.programs if program.process is not None]
+        for program, process in running:
+            if process.poll() is None:
+                self.say(program.name, "stopping")
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+        until = time.monotonic() + self._grace_s
+        for program, process in running:
+            try:
+                process.wait(timeout=max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self.say(program.name, f"did not stop within {self._grace_s:.0f} s and is killed")
+                os.killpg(process.pid, signal.SIGKILL)  # not waited for yet, so nobody else has its number
+                process.wait()
+            program.process = None
+            for reader in program.readers:
+                reader.join(timeout=2)

@@ -1,0 +1,201 @@
+"""Random kills: SIGKILL to trainer, worker, Redis and object store in turn while toy trainings go through the queue.
+
+    python -m tests.benchmarks.kills [--kills 200] [--workers 2] [--seed 0]
+
+Real workers, real toy trainings, real redis-server and SeaweedFS; records in SQLite. At the end every job must have
+succeeded or failed with a reason, no job may have run twice at once, none may be lost, and no checkpoint row may name
+bytes that are not there. Prints one JSON object; exit status 1 when something does not hold. Not part of `make test`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipelines.core.queue import ENDED, Job
+from pipelines.core.store import StoreError, read
+from tests.services import RedisServer, S3Server, running
+from tests.toys import write_toy
+from tests.worker.conftest import QUICK, Place, open_place
+from tests.worker.processes import Process
+
+VICTIMS = ("trainer", "worker", "redis", "store")
+AHEAD = 2
+"""Jobs that wait behind those that run."""
+
+
+def trainers(place: Place) -> dict[str, list[psutil.Process]]:
+    """Job -> its trainers that are alive now."""
+    found: dict[str, list[psutil.Process]] = defaultdict(list)
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if "pipelines.train" in words and process.status() != psutil.STATUS_ZOMBIE:
+                run = Path(words[words.index("pipelines.train") + 1])
+                if run.parent == place.settings.runs_folder:
+                    found[run.name].append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+class Watcher(threading.Thread):
+    """Looks ten times a second whether any job has two trainers."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(daemon=True)
+        self.place, self.over, self.looks = place, threading.Event(), 0
+        self.twice: set[str] = set()
+
+    def run(self) -> None:
+        """Until `over`."""
+        while not self.over.wait(0.1):
+            self.looks += 1
+            self.twice |= {job for job, processes in trainers(self.place).items() if len(processes) > 1}
+
+
+class Crowd:
+    """Workers and a sweeper; a killed worker is started again, as `understudy up` does."""
+
+    def __init__(self, place: Place, count: int) -> None:
+        self.place, self.numbers = place, itertools.count()
+        self.workers = [self._worker() for _ in range(count)]
+        log = place.settings.home.parent / "sweeper.log"
+        self.sweeper = Process([sys.executable, "-m", "worker.sweeper"], place, log)
+
+    def _worker(self) -> Process:
+        number = next(self.numbers)
+        command = [
+            sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-Q", "train", "-c", "1", "--pool", "solo",
+            "-n", f"{number}@kills", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
+        ]  # fmt: skip
+        return Process(command, self.place, self.place.settings.home.parent / f"worker-{number}.log")
+
+    def kill_one(self, chosen: random.Random) -> None:
+        """Kill a worker and start another."""
+        place = chosen.randrange(len(self.workers))
+        self.workers[place].kill()
+        self.workers[place] = self._worker()
+
+    def stop(self) -> None:
+        """All of them, in an orderly way."""
+        for process in (*self.workers, self.sweeper):
+            process.stop()
+
+
+def kill(victim: str, place: Place, crowd: Crowd, servers: dict[str, Any], chosen: random.Random) -> bool:
+    """One kill; False when there was nobody to kill."""
+    if victim == "worker":
+        crowd.kill_one(chosen)
+        return True
+    if victim == "trainer":
+        alive = [process for processes in trainers(place).values() for process in processes]
+        for process in chosen.sample(alive, min(1, len(alive))):
+            process.kill()
+        return bool(alive)
+    servers[victim].kill()
+    time.sleep(chosen.uniform(0.0, 2.0))
+    servers[victim].start()
+    return True
+
+
+def holds(place: Place, jobs: list[Job], watcher: Watcher) -> dict[str, Any]:
+    """What is true at the end."""
+    now = [place.records.jobs.get(job.id) for job in jobs]
+    rows = [row for job in jobs for row in place.records.checkpoints.of_job(job.id)]
+    without_bytes = 0
+    for key in sorted({key for row in rows for key in row.files.values()}):
+        try:
+            read(place.store, key)  # checks the SHA-256 as well
+        except StoreError:
+            without_bytes += 1
+    gaps = 0
+    for job in now:
+        events = place.records.events.after(job.id, limit=100_000)
+        gaps += [event.sequence for event in events] != list(range(len(events)))
+    return {
+        "jobs": len(now),
+        "statuses": dict(Counter(job.status for job in now)),
+        "failed_without_reason": sum(job.status == "failed" and not job.error for job in now),
+        "not_ended": sum(job.status not in ENDED for job in now),
+        "ran_twice_at_once": len(watcher.twice),
+        "checkpoint_rows": len(rows),
+        "objects_missing_or_damaged": without_bytes,
+        "event_logs_with_gaps": gaps,
+        "attempts": dict(sorted(Counter(job.attempt for job in now).items())),
+        "reasons": dict(Counter(job.error[:60] for job in now if job.error)),
+        "looks": watcher.looks,
+    }
+
+
+def run(kills: int, workers: int, seed: int, home: Path) -> dict[str, Any]:
+    """The whole benchmark in a folder."""
+    chosen = random.Random(seed)
+    with ExitStack() as stack:
+        servers = {"redis": stack.enter_context(running(RedisServer)), "store": stack.enter_context(running(S3Server))}
+        settings = replace(
+            servers["store"].settings(home, "kills"), broker_url=servers["redis"].url, **QUICK
+        )  # fmt: skip
+        servers["store"].make_bucket(settings)
+        place = open_place(settings, write_toy(home.parent / "ada"))
+        version, crowd, watcher = place.version(), Crowd(place, workers), Watcher(place)
+        watcher.start()
+        jobs: list[Job] = []
+        done: Counter[str] = Counter()
+        began = time.monotonic()
+        try:
+            while sum(done.values()) < kills:
+                waiting = [job for job in jobs[-3 * (workers + AHEAD) :] if _is_open(place, job)]
+                for _ in range(workers + AHEAD - len(waiting)):
+                    jobs.append(place.training_of(version))
+                time.sleep(chosen.uniform(0.5, 3.0))
+                victim = VICTIMS[sum(done.values()) % len(VICTIMS)]
+                if kill(victim, place, crowd, servers, chosen):
+                    done[victim] += 1
+                    print(f"{sum(done.values())} kills, {len(jobs)} jobs", file=sys.stderr, flush=True)
+            killing_s = time.monotonic() - began
+            until = time.monotonic() + 600
+            while any(_is_open(place, job) for job in jobs) and time.monotonic() < until:
+                time.sleep(1)
+        finally:
+            crowd.stop()
+            watcher.over.set()
+        found = holds(place, jobs, watcher)
+        seconds = {"killing_s": round(killing_s, 1), "draining_s": round(time.monotonic() - began - killing_s, 1)}
+        return {"kills": dict(done), **found, **seconds}
+
+
+def _is_open(place: Place, job: Job) -> bool:
+    return place.records.jobs.get(job.id).status not in ENDED
+
+
+def main() -> int:
+    """Run it; exit status 0 when everything holds."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.kills")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="understudy-kills-") as folder:
+        found = run(arguments.kills, arguments.workers, arguments.seed, Path(folder) / "home")
+    print(json.dumps(found))
+    broken = ("failed_without_reason", "not_ended", "ran_twice_at_once", "objects_missing_or_damaged",
+              "event_logs_with_gaps")  # fmt: skip
+    return int(any(found[name] for name in broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

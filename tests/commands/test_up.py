@@ -1,0 +1,116 @@
+"""`understudy up`: everything starts, what dies is started again, Ctrl-C ends all, and there is no second copy."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.commands.processes import Programs
+from pipelines.commands.up import NAMES, alone, command_of
+from pipelines.core.settings import Settings
+from tests.services import free_ports
+from tests.worker.conftest import Place
+from tests.worker.processes import Process, wait_for
+
+pytest_plugins = ["tests.worker.conftest"]
+
+
+def up(place: Place, *words: str, name: str = "up") -> Process:
+    """The command as a process."""
+    command = [sys.executable, "-m", "pipelines.cli", "up", *words]
+    return Process(command, place, place.settings.home.parent / f"{name}.log")
+
+
+def started(process: Process, name: str) -> list[int]:
+    """Process ids under which a program was started, in order."""
+    return [int(pid) for pid in re.findall(rf"^{name} *\| started \(process (\d+)\)", process.said, re.MULTILINE)]
+
+
+def test_up_from_start_to_ctrl_c(embedded: Place) -> None:
+    [port] = free_ports(1)
+    process = up(embedded, "--port", str(port))
+    try:
+        wait_for(lambda: len(embedded.records.workers.list()) == 2, what=lambda: process.said)
+        queues = {queue for worker in embedded.records.workers.list() for queue in worker.queues}
+        assert queues == {"train", "reply"}
+        assert f"http://localhost:{port}" in process.said
+        second = up(embedded, name="second")
+        assert second.process.wait(60) == 1
+        assert f"already running on {embedded.settings.home} (process {process.process.pid})" in second.said
+        [first] = started(process, "sweeper")
+        psutil.Process(first).kill()
+        wait_for(lambda: len(started(process, "sweeper")) == 2, what=lambda: process.said)
+        assert "ended with status -9; starting again in 1 s" in process.said
+        job = embedded.training()
+        wait_for(lambda: embedded.records.jobs.get(job.id).status == "succeeded", 240, lambda: process.said[-3000:])
+    finally:
+        os.killpg(process.process.pid, signal.SIGINT)
+        status = process.process.wait(60)
+    assert status == 0, process.said[-3000:]
+    pids = [pid for name in NAMES for pid in started(process, name)]
+    assert len(pids) == 5 and not any(psutil.pid_exists(pid) for pid in pids)
+    assert embedded.records.workers.list() == []  # each has taken its leave
+
+
+def test_a_killed_up_leaves_nothing_behind(embedded: Place) -> None:
+    [port] = free_ports(1)
+    process = up(embedded, "--port", str(port))
+    wait_for(lambda: len(embedded.records.workers.list()) == 2, what=lambda: process.said)
+    pids = [pid for name in NAMES for pid in started(process, name)]
+    process.kill()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), 60)
+
+
+def test_only_one_becomes_that_program(embedded: Place) -> None:
+    process = up(embedded, "--only", "sweeper")
+    wait_for(lambda: "looking every" in process.said, what=lambda: process.said)
+    assert process.stop() == 0
+
+
+def test_what_dies_is_started_again_later_each_time(tmp_path: Path) -> None:
+    programs = Programs({"dies": [sys.executable, "-S", "-c", ""]}, dict(os.environ), 5.0)
+    over = threading.Event()
+    thread = threading.Thread(target=programs.run, args=(over,))
+    thread.start()
+    time.sleep(5)
+    over.set()
+    thread.join(10)
+    assert 2 <= programs.programs[0].starts <= 3 and programs.programs[0].wait_s >= 4
+
+
+def test_what_will_not_stop_is_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    script = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    programs = Programs({"deaf": [sys.executable, "-u", "-c", script]}, dict(os.environ), 1.0)
+    over = threading.Event()
+    thread = threading.Thread(target=programs.run, args=(over,))
+    thread.start()
+    said = ""
+    until = time.monotonic() + 30
+    while "| deaf" not in said and time.monotonic() < until:
+        time.sleep(0.1)
+        said += capfd.readouterr().err
+    over.set()
+    thread.join(20)
+    assert "did not stop within 1 s and is killed" in capfd.readouterr().err and not thread.is_alive()
+
+
+def test_the_lock_is_of_one_home(tmp_path: Path) -> None:
+    with alone(tmp_path / "a"), alone(tmp_path / "b"):
+        pass
+    with alone(tmp_path / "a"):  # free again
+        pass
+
+
+def test_every_name_has_a_command(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, studio_port=8600)
+    commands = {name: " ".join(command_of(name, settings)) for name in NAMES}
+    assert "--server.port 8600" in commands["studio"]
+    assert "-Q train -c 1 --pool solo" in commands["train-worker"] and "-Q reply" in commands["reply-worker"]

@@ -1,0 +1,109 @@
+"""A whole place to work in: records, objects and broker, embedded or on real Redis and SeaweedFS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from pipelines.core.broker import make_app
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import CharacterVersion, Job, new_id
+from pipelines.core.records import Records, open_records
+from pipelines.core.sending import publish_folder, send_training
+from pipelines.core.settings import Settings
+from pipelines.core.store import Store, open_store
+from tests.toys import TOY_BASE, TOY_STEPS
+from worker.station import Station
+
+QUICK: dict[str, Any] = {"lease_s": 6.0, "heartbeat_s": 0.5, "silence_s": 240.0, "stop_grace_s": 60.0}
+"""Times of the tests: a lost worker is noticed in seconds."""
+
+
+@dataclass
+class Place:
+    """What a test works with."""
+
+    settings: Settings
+    records: Records
+    store: Store
+    app: Celery
+    character: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings for a program of ours."""
+        names = {
+            "home": "HOME", "database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "objects": "OBJECTS",
+            "s3_endpoint_internal": "S3_ENDPOINT_INTERNAL", "s3_bucket": "S3_BUCKET", "s3_access_key": "S3_ACCESS_KEY",
+            "s3_secret_key": "S3_SECRET_KEY", "lease_s": "LEASE_S", "heartbeat_s": "HEARTBEAT_S",
+            "silence_s": "SILENCE_S", "stop_grace_s": "STOP_GRACE_S",
+        }  # fmt: skip
+        return {f"UNDERSTUDY_{name}": str(vars(self.settings)[field]) for field, name in names.items()}
+
+    def version(self) -> CharacterVersion:
+        """The toy character, published."""
+        return publish_folder(self.records, self.store, "local", self.character)
+
+    def training(self, **overrides: Any) -> Job:
+        """A toy training, queued and nudged."""
+        return self.training_of(self.version(), **overrides)
+
+    def training_of(self, version: CharacterVersion, **overrides: Any) -> Job:
+        """The same of a version that is known."""
+        return send_training(self.records, self.app, "local", version, self.recipe(**overrides))
+
+    def training_without_message(self) -> Job:
+        """A toy training whose nudge was lost."""
+        version, recipe = self.version(), self.recipe().to_json()
+        return self.records.jobs.add(Job(new_id(), "train", "local", version.character, version.version, recipe))
+
+    def recipe(self, **overrides: Any) -> Recipe:
+        """The toy recipe."""
+        return Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **overrides})
+
+    def station(self, *queues: str) -> Station:
+        """A worker in this process; close it."""
+        return Station(self.settings, queues or ("train",))
+
+
+def open_place(settings: Settings, character: Path) -> Place:
+    """Open all that the settings name."""
+    return Place(
+        settings, open_records(settings.database_url), open_store(settings), make_app(settings), character
+    )  # fmt: skip
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, toy_character: Path) -> Iterator[Place]:
+    """On files in a folder, as on a laptop."""
+    place = open_place(Settings(home=tmp_path / "home", **QUICK), toy_character)
+    yield place
+    place.records.close()
+
+
+@pytest.fixture
+def served(s3_settings: Settings, redis_url: str, toy_character: Path) -> Iterator[Place]:
+    """On Redis and SeaweedFS, as in production; records in a file."""
+    place = open_place(replace(s3_settings, broker_url=redis_url, **QUICK), toy_character)
+    yield place
+    place.records.close()
+
+
+@pytest.fixture(params=["embedded", "served"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Both of them, one after the other."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def station(embedded: Place) -> Iterator[Station]:
+    """A worker in this process on the embedded place."""
+    station = embedded.station("train", "reply")
+    yield station
+    station.close()

@@ -1,0 +1,80 @@
+"""Our programs as real processes: a Celery worker on a queue, the sweeper, the command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.worker.conftest import Place
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Process:
+    """One of our programs, its output in a file."""
+
+    def __init__(self, command: Sequence[str], place: Place, log: Path, **extra: str) -> None:
+        self.log = log
+        environment = {**os.environ, **place.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **extra}
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                command, cwd=place.settings.home.parent, env=environment, stdout=file, stderr=file,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """SIGKILL to the process alone, as the kernel does."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 60) -> int:
+        """SIGTERM, and its exit status; killed when it does not go."""
+        self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    @property
+    def said(self) -> str:
+        """Its output so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def worker(place: Place, queue: str = "train", name: str = "worker", app: str = "worker.tasks") -> Iterator[Process]:
+    """A Celery worker as `understudy up` starts it."""
+    command = [
+        sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queue, "-c", "1", "--pool", "solo",
+        "-n", f"{name}@test", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO",
+    ]  # fmt: skip
+    process = Process(command, place, place.settings.home.parent / f"{name}.log")
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextmanager
+def sweeper(place: Place) -> Iterator[Process]:
+    """The sweeper."""
+    process = Process([sys.executable, "-m", "worker.sweeper"], place, place.settings.home.parent / "sweeper.log")
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def wait_for(told: Callable[[], bool], seconds: float = 90, what: Callable[[], str] = str) -> None:
+    """Until it is so; `what` says more when it never is."""
+    until = time.monotonic() + seconds
+    while not told():
+        assert time.monotonic() < until, f"it never came to be: {what()}"
+        time.sleep(0.1)

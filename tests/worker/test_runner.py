@@ -1,0 +1,204 @@
+"""A training from claim to end: real toy runs, and every bad ending as a real subprocess."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.events import STAGES
+from pipelines.core.queue import Job, RecordsUnusable
+from pipelines.core.runs import adapters, checkpoint_folder
+from pipelines.core.sending import result_of, resume, stop
+from pipelines.core.store import read
+from tests.worker.conftest import Place
+from worker.capacity import Device, why_not
+from worker.run_folders import RunFolder
+from worker.runner import Command, run_training
+from worker.station import Station
+from worker.work import do_job, work_off
+
+FAKE = Path(__file__).with_name("fake_trainer.py")
+
+
+def fake(how: str) -> Command:
+    """The command of a trainer that ends like that."""
+    return lambda run_dir, gpus: [sys.executable, str(FAKE), str(run_dir), how]
+
+
+def work(station: Station, how: str) -> int:
+    """Work off the queue with a fake trainer."""
+    return work_off(
+        station, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))}
+    )  # fmt: skip
+
+
+def wait_for(told: Callable[[], bool], seconds: float = 60) -> None:
+    """Until it is so."""
+    until = time.monotonic() + seconds
+    while not told():
+        assert time.monotonic() < until, "it never came to be"
+        time.sleep(0.05)
+
+
+def same_bytes(place: Place, job: Job, run_dir: Path, names: list[str]) -> None:
+    """Every file of these checkpoints is in the store as it is in the run folder."""
+    for name in names:
+        row = place.records.checkpoints.get(job.id, name)
+        folder = checkpoint_folder(run_dir, name)
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        assert set(row.files) == set(files)
+        for path, key in row.files.items():
+            assert read(place.store, key) == files[path].read_bytes()
+
+
+def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
+    job = place.training()
+    station = place.station()
+    try:
+        assert work_off(station, ("train",)) == 1
+    finally:
+        station.close()
+    ended = place.records.jobs.get(job.id)
+    assert (ended.status, ended.error, ended.attempt) == ("succeeded", "", 1)
+    run_dir = place.settings.runs_folder / job.id
+    names = adapters(run_dir)
+    assert names == ["sft-000002", "sft-000004", "grpo-000001", "grpo-000002"]
+    same_bytes(place, job, run_dir, ["base", *names])
+    rows = place.records.checkpoints.of_job(job.id)
+    assert [row.name for row in rows] == ["base", *names]
+    assert all(row.scores and row.samples for row in rows)
+    events = place.records.events.after(job.id)
+    assert [event.sequence for event in events] == list(range(len(events)))
+    assert list(STAGES) == list(dict.fromkeys(event.stage for event in events))
+    result = result_of(place.records, place.store, job.id)
+    assert result is not None and result["best"] in names
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("memory", "ran out of memory"),
+        ("killed", "killed from outside (signal 9)"),
+        ("segfault", "SIGSEGV"),
+        ("disk", "The disk is full"),
+        ("missing", "The base model is not there. Weights are missing; install again."),
+        ("error", "exit status 1: ValueError: a sample does not fit"),
+        ("own", "RUN/run.json cannot be read; restore it"),
+        ("lies", "ended without leaving a result"),
+    ],
+)
+def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, station: Station) -> None:
+    job = embedded.training()
+    assert work(station, how) == 1
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed" and words in ended.error, ended.error
+    assert "half a line of a library" in ended.log_tail
+    assert [event.stage for event in embedded.records.events.after(job.id)] == ["prepare", "prepare"]
+
+
+def test_a_silent_trainer_is_ended(embedded: Place, station: Station) -> None:
+    object.__setattr__(station.settings, "silence_s", 1.0)
+    job = embedded.training()
+    work(station, "hangs")
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed" and "said nothing for 1 seconds" in ended.error
+    assert 'File "' in ended.log_tail and "fake_trainer.py" in ended.log_tail  # where it hung
+
+
+def busy(embedded: Place, station: Station, how: str) -> tuple[Job, threading.Thread]:
+    """A fake training that goes on in a thread."""
+    job = embedded.training()
+    thread = threading.Thread(target=work, args=(station, how))
+    thread.start()
+    wait_for(lambda: embedded.records.events.count(job.id) >= 2)
+    return job, thread
+
+
+def test_stop_and_keep_then_resume(embedded: Place, station: Station) -> None:
+    job, thread = busy(embedded, station, "polite")
+    assert stop(embedded.records, job.id, "keep").status == "stopping"
+    thread.join(30)
+    ended = embedded.records.jobs.get(job.id)
+    assert (ended.status, ended.error) == ("stopped", "")
+    assert RunFolder(embedded.settings.runs_folder, job.id).path.is_dir()
+    resume(embedded.records, embedded.app, job.id)
+    assert work(station, "lies") == 1
+    assert embedded.records.jobs.get(job.id).attempt == 2
+
+
+def test_discard_deletes_what_was_made(embedded: Place, station: Station) -> None:
+    job, thread = busy(embedded, station, "polite")
+    stop(embedded.records, job.id, "discard")
+    thread.join(30)
+    assert embedded.records.jobs.get(job.id).status == "stopped"
+    assert not (embedded.settings.runs_folder / job.id).exists()
+    assert embedded.records.checkpoints.of_job(job.id) == []
+
+
+def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, station: Station) -> None:
+    object.__setattr__(station.settings, "stop_grace_s", 1.0)
+    job, thread = busy(embedded, station, "deaf")
+    stop(embedded.records, job.id, "keep")
+    thread.join(30)
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "stopped" and "could not save what it had learnt since its last checkpoint" in ended.error
+
+
+def test_shutting_down_gives_the_job_back(embedded: Place, station: Station) -> None:
+    job, thread = busy(embedded, station, "polite")
+    station.stopping.set()
+    thread.join(30)
+    assert embedded.records.jobs.get(job.id).status == "queued"
+
+
+def test_a_deleted_character_ends_its_training(embedded: Place, station: Station) -> None:
+    job, thread = busy(embedded, station, "polite")
+    embedded.records.characters.delete(job.character)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not (embedded.settings.runs_folder / job.id).exists()
+
+
+def test_records_that_do_not_answer_hold_the_trainer_still(
+    embedded: Place, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may have the job by then; afterwards it goes on as if nothing had been."""
+    def away(*_: object, **__: object) -> None:
+        raise RecordsUnusable("away")
+
+    job, thread = busy(embedded, station, "polite")
+    beat = embedded.settings.runs_folder / job.id / "beat"
+    wait_for(beat.exists)
+    with monkeypatch.context() as patch:
+        patch.setattr(station.records.jobs, "heartbeat", away)
+        patch.setattr(station.records.events, "append", away)
+        time.sleep(0.85 * station.settings.lease_s)
+        first = beat.read_text(encoding="utf-8")
+        time.sleep(0.5)
+        assert beat.read_text(encoding="utf-8") == first
+    wait_for(lambda: beat.read_text(encoding="utf-8") != first)
+    events = embedded.records.events.count(job.id)
+    wait_for(lambda: embedded.records.events.count(job.id) > events)
+    stop(embedded.records, job.id, "keep")
+    thread.join(30)
+    steps = [event.step for event in embedded.records.events.after(job.id) if event.stage == "sft"]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, station: Station) -> None:
+    job = embedded.training()
+    big = {**(job.recipe or {}), "base": "janus-pro-7b"}
+    claimed = embedded.records.jobs.claim(job.id, station.id, 60)
+    assert claimed is not None
+    small = Device("", 0, 8.0, 6.0)
+    assert "needs about 24 GB" in why_not("janus-pro-7b", False, embedded.settings.home, small)
+    do_job(station, replace(claimed, recipe=big), run_training)
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed" and "GB of memory" in ended.error
+    assert embedded.records.events.count(job.id) == 0

@@ -1,0 +1,99 @@
+"""The sweeper's rounds: discarded jobs, idle workers alone are nudged, the forgotten, and the daily cleaning."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pipelines.core.broker import purge
+from pipelines.core.queue import Checkpoint, Worker, new_id
+from pipelines.core.sending import stop
+from pipelines.core.store import exists, put_content
+from tests.worker.conftest import Place
+from worker.run_folders import KEPT_S, RunFolder
+from worker.sweeper import DAY_S, GARBAGE_AGE_S, Sweeper
+
+
+def sweeping(place: Place) -> Sweeper:
+    """A sweeper on this place that thinks every nudge old."""
+    sweeper = Sweeper(place.settings, place.records, place.store)
+    sweeper.every_s = 0.0
+    return sweeper
+
+
+def test_only_idle_workers_are_nudged(place: Place) -> None:
+    sweeper = sweeping(place)
+    for _ in range(3):
+        place.training_without_message()
+    sweeper.round()
+    assert purge(place.app) == 0  # nobody is there to hear it
+    busy = place.records.workers.register(Worker(new_id(), "host", ("train",)))
+    place.records.workers.seen(busy.id, "some job")
+    place.records.workers.register(Worker(new_id(), "host", ("train",)))
+    place.records.workers.register(Worker(new_id(), "host", ("reply",)))
+    sweeper.round()
+    assert purge(place.app) == 1
+
+
+def test_a_discarded_job_whose_worker_was_lost_keeps_no_checkpoints(embedded: Place) -> None:
+    job = embedded.training_without_message()
+    claimed = embedded.records.jobs.claim(job.id, "ghost", 0.01)
+    assert claimed is not None
+    embedded.records.checkpoints.put(Checkpoint(job.id, "sft-000002", "sft", 2, "starter-toy"))
+    stop(embedded.records, job.id, "discard")
+    time.sleep(0.05)
+    sweeping(embedded).round()
+    assert embedded.records.jobs.get(job.id).status == "stopped"
+    assert embedded.records.checkpoints.of_job(job.id) == []
+
+
+def test_a_worker_of_long_ago_is_forgotten(embedded: Place) -> None:
+    from sqlalchemy import create_engine, text
+
+    old = embedded.records.workers.register(Worker(new_id(), "host", ("train",)))
+    new = embedded.records.workers.register(Worker(new_id(), "host", ("train",)))
+    with create_engine(embedded.settings.database_url).begin() as connection:
+        long_ago = {"seen": "2026-01-01T00:00:00.000000+00:00", "id": old.id}
+        connection.execute(text("UPDATE workers SET seen = :seen WHERE id = :id"), long_ago)
+    sweeping(embedded).round()
+    assert [worker.id for worker in embedded.records.workers.list()] == [new.id]
+
+
+def test_the_daily_cleaning(embedded: Place) -> None:
+    """Old objects that nothing refers to go, and run folders of jobs that ended long ago; once a day."""
+    version = embedded.version()
+    used = next(iter(version.images.values()))
+    unused = put_content(embedded.store, b"nobody wants this", "pictures", ".png")
+    for key in (used, unused):
+        os.utime(embedded.store.root / key, (0, time.time() - GARBAGE_AGE_S - 60))  # type: ignore[attr-defined]
+    ended, waiting = embedded.training_without_message(), embedded.training_without_message()
+    embedded.records.jobs.request_stop(ended.id, "keep")
+    folders = {job.id: RunFolder(embedded.settings.runs_folder, job.id) for job in (ended, waiting)}
+    for folder in folders.values():
+        folder.path.mkdir(parents=True)
+        folder.note(1)
+        os.utime(folder.note_path, (0, time.time() - KEPT_S - 60))
+    sweeper = sweeping(embedded)
+    sweeper.round()
+    assert exists(embedded.store, unused)  # not on the first day
+    marker = embedded.settings.home / "cleaned"
+    os.utime(marker, (0, time.time() - DAY_S - 60))
+    sweeper.round()
+    assert not exists(embedded.store, unused) and exists(embedded.store, used)
+    assert not folders[ended.id].path.exists() and folders[waiting.id].path.exists()
+    assert time.time() - marker.stat().st_mtime < 60
+
+
+def test_rounds_survive_records_that_do_not_answer(embedded: Place) -> None:
+    sweeper = Sweeper(embedded.settings, embedded.records, embedded.store)
+    path = embedded.settings.home / "understudy.db"
+    embedded.records.close()
+    away = path.with_suffix(".away")
+    path.rename(away)
+    path.mkdir()
+    try:
+        sweeper.round()
+    finally:
+        path.rmdir()
+        away.rename(path)
+    assert embedded.records.jobs.list() == []

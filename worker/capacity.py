@@ -1,0 +1,135 @@
+"""Whether a job fits this machine, looked at before it is started: memory of the device, memory of the machine, disk.
+
+A job that cannot fit is told so at once, in plain words, instead of failing after minutes. The needs are what was
+measured or what the presets are documented with; they are rough on the safe side.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+GB = 1e9
+LEAST_DISK_GB = 1.0
+"""A run folder of the starter takes a few hundred megabytes."""
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory that a base model takes, in units of 10^9 bytes."""
+
+    train_gb: float
+    reply_gb: float
+
+
+NEEDS: dict[str, Need] = {
+    "starter": Need(train_gb=4.0, reply_gb=1.5),
+    "starter-toy": Need(train_gb=0.7, reply_gb=0.5),
+    "janus-toy": Need(train_gb=0.7, reply_gb=0.5),
+    "janus-pro-1b": Need(train_gb=12.0, reply_gb=6.0),
+    "janus-pro-7b": Need(train_gb=24.0, reply_gb=17.0),
+}
+"""Preset -> need. A preset that is not listed is not judged."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What this process computes on."""
+
+    gpu: str
+    """Names of the visible GPUs, "" without one."""
+    gpus: int
+    total_gb: float
+    """Memory of the largest GPU, or of the machine (or of its container) without one."""
+    free_gb: float
+
+
+def device() -> Device:
+    """Look at the GPUs this process may use, else at the machine's memory."""
+    found = _visible(_gpus())
+    if found:
+        names = ", ".join(name for _, name, _, _ in found)
+        _, _, total_gb, free_gb = max(found, key=lambda gpu: gpu[3])
+        return Device(names, len(found), total_gb, free_gb)
+    memory = psutil.virtual_memory()
+    total, free = float(memory.total), float(memory.available)
+    limit, used = _container_limit()
+    if limit < total:
+        total, free = limit, min(free, limit - used)
+    return Device("", 0, total / GB, free / GB)
+
+
+def _gpus() -> list[tuple[str, str, float, float]]:
+    """(uuid, name, total, free) of every NVIDIA GPU in units of 10^9 bytes; empty without the driver's program."""
+    try:
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    rows = [line.split(", ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    mib = 2**20 / GB
+    return [(row[0], row[1], float(row[2]) * mib, float(row[3]) * mib) for row in rows if _are_numbers(row)]
+
+
+def _are_numbers(row: list[str]) -> bool:
+    return len(row) == 4 and all(cell.strip().replace(".", "", 1).isdigit() for cell in row[2:])
+
+
+def _visible(found: list[tuple[str, str, float, float]]) -> list[tuple[str, str, float, float]]:
+    """Those that CUDA_VISIBLE_DEVICES leaves, by number or by the start of their uuid."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return found
+    kept = []
+    for word in (part.strip() for part in named.split(",")):
+        if word.isdigit() and int(word) < len(found):
+            kept.append(found[int(word)])
+        else:
+            kept += [gpu for gpu in found if word and gpu[0].startswith(word)]
+    return kept
+
+
+def _container_limit() -> tuple[float, float]:
+    """Bytes that a container of Linux may use and uses; no limit elsewhere."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = (folder / "memory.current").read_text(encoding="ascii").strip()
+    except OSError:
+        return float("inf"), 0.0
+    return (float(limit), float(used)) if limit.isdigit() and used.isdigit() else (float("inf"), 0.0)
+
+
+def why_not(base: str, replying: bool, folder: Path, here: Device | None = None) -> str:
+    """Why a job on this base model cannot start here, with the mend; "" when it can.
+
+    `folder` is where it would write; it need not exist yet.
+    """
+    here = here or device()
+    known = NEEDS.get(base)
+    need = 0.0 if known is None else known.reply_gb if replying else known.train_gb
+    what = "Answering with" if replying else "Training"
+    where = f"the GPU ({here.gpu})" if here.gpu else "this machine"
+    if need > here.total_gb:
+        return (
+            f"{what} {base} needs about {need:.0f} GB of memory and {where} has {here.total_gb:.1f} GB in all. Choose "
+            "a smaller base model, or add a worker on a larger machine."
+        )
+    if need > here.free_gb:
+        return (
+            f"{what} {base} needs about {need:.1f} GB of memory and only {here.free_gb:.1f} of {here.total_gb:.1f} GB "
+            f"are free on {where}. Close other programs there, or wait until they are done, and resume the job."
+        )
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free_disk_gb = shutil.disk_usage(place).free / GB
+    if not replying and free_disk_gb < LEAST_DISK_GB:
+        return (
+            f"The disk is full: {free_disk_gb:.1f} GB are free for {folder}, and a run takes up to "
+            f"{LEAST_DISK_GB:.0f} GB. Free some space, or point UNDERSTUDY_HOME at another disk, and resume the job."
+        )
+    return ""

@@ -1,0 +1,119 @@
+"""Measuring checkpoints of a finished training again: an evaluation job, and the subprocess that does it.
+
+    python -m worker.measuring RUN [NAME ...] --events      the scorecard of these checkpoints, events as JSON lines
+
+The checkpoints are fetched into a run folder of the job's own, so a training that goes on beside it is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.core.events import Event, Stopped
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import Job
+from pipelines.core.runs import RunError
+from worker.capacity import why_not
+from worker.endings import COMPLETE, FAILED, STOPPED, Ending, explained, hung, kernel_kills
+from worker.lease import Lease
+from worker.relay import Relay
+from worker.run_folders import RunFolder, make, restore
+from worker.runner import POLL_S, Watch
+from worker.station import Station
+from worker.trainer import Trainer, write_pid
+from worker.uploads import put_checkpoint
+
+
+def measuring_command(run_dir: Path, names: Sequence[str]) -> list[str]:
+    """The command line of an evaluation."""
+    return [sys.executable, "-m", "worker.measuring", str(run_dir), *names, "--events"]
+
+
+def run_evaluation(station: Station, job: Job, lease: Lease) -> Ending | None:
+    """Measure what `request` names (`{"job": ID, "checkpoints": [NAME, ...]}`) and keep scores and samples.
+
+    None: the job is not ours any more, or goes back to the queue.
+    """
+    trained = station.records.jobs.get(str(job.request.get("job", "")))
+    names = [str(name) for name in job.request.get("checkpoints", [])]
+    if trained.recipe is None:
+        raise RunError(f"job {trained.id} is no training: there is nothing to measure")
+    recipe = Recipe.from_json(trained.recipe)
+    folder = RunFolder(station.settings.runs_folder, job.id)
+    refusal = why_not(recipe.base, False, folder.path)
+    if refusal:
+        return Ending("failed", refusal)
+    relay = Relay(station.records, job.id, job.attempt)
+    with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
+        make(folder.path, trained.character, trained.version, recipe, station.records, station.store)
+        restore(folder.path, trained.id, station.records, station.store)
+        kills = kernel_kills()
+        measured: set[str] = set()
+        with Trainer(measuring_command(folder.path, names), lock) as trainer:
+            write_pid(folder.pid_path, trainer.pid)
+            watch = Watch(station, lease, trainer)
+            while trainer.ended() is None:
+                events = trainer.events(POLL_S)
+                relay.send(events)
+                measured |= {event.note for event in events if event.stage == "evaluate"}
+                watch.look(relay.lost)
+            events = trainer.events(0)
+            relay.send(events)
+            measured |= {event.note for event in events if event.stage == "evaluate"}
+            status, tail = trainer.ended() or 0, trainer.tail
+        if watch.why == "lost":
+            return None
+        if watch.why != "discard":
+            for name in sorted(measured):
+                put_checkpoint(station.records, station.store, trained.id, folder.path, name)
+        relay.finish(lambda: not lease.lost)
+        folder.remove()
+    if watch.why == "hung":
+        return hung(station.settings.silence_s, tail)
+    if status == COMPLETE:
+        return Ending("succeeded")
+    if watch.why:
+        return None if watch.why == "shutdown" else Ending("stopped")
+    return explained(status, tail, kernel_kills() > kills, float("inf"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure in a run folder; returns an exit status as `pipelines.train` does."""
+    parser = argparse.ArgumentParser(prog="python -m worker.measuring", description="Measure checkpoints of a run.")
+    parser.add_argument("run_dir", metavar="RUN", type=Path)
+    parser.add_argument("names", metavar="NAME", nargs="*")
+    parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
+    arguments = parser.parse_args(argv)
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if arguments.events else None
+    from pipelines.evaluate import evaluate_run
+    from pipelines.train import recorder, stop_on_signals
+
+    with contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(), stop_on_signals() as asked:
+
+        def report(event: Event) -> None:
+            if lines:
+                lines.write(event.to_line())
+                lines.flush()
+            if asked():
+                raise Stopped
+
+        try:
+            record = recorder(arguments.run_dir, report)
+            record(Event("prepare", note="reading the checkpoints and the model"))
+            evaluate_run(arguments.run_dir, tuple(arguments.names), record, again=True)
+        except Stopped:
+            print(f"stopped; kept in {arguments.run_dir}", file=sys.stderr)
+            return STOPPED
+        except RunError as error:
+            print(f"pipelines.train: {error}", file=sys.stderr)
+            return FAILED
+    return COMPLETE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Suggestions for a character that is being made: what is seen in pictures, and more conversations.
+
+`{"task": "captions", "pictures": [KEY, ...]}` has the starter's critic look at pictures; `{"task": "expand", "entries":
+..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_EXPAND_URL. Both are jobs of the queue `reply`, since
+somebody sits and waits.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.core.mapping import character_from_entries, split_from_entries
+from pipelines.core.problems import Problem
+from pipelines.core.queue import Job
+from pipelines.core.reply_events import CaptionSuggestion, caption_event, conversations_event
+from pipelines.core.store import fetch_files
+from worker.endings import Ending
+from worker.lease import Lease
+from worker.relay import Relay
+from worker.station import Station
+
+
+def cached_picture(station: Station, key: str) -> Path:
+    """A picture of the object store as a file in the cache."""
+    path = station.settings.cache_folder / key
+    if not path.is_file():
+        fetch_files(station.store, {path.name: key}, path.parent)
+    return path
+
+
+def run_captions(station: Station, job: Job, lease: Lease, relay: Relay) -> Ending | None:
+    """Describe pictures, one event each. None: not ours any more, or back to the queue."""
+    from pipelines.captions import suggest
+
+    keys = [str(key) for key in job.request.get("pictures", [])]
+    began = time.monotonic()
+    paths = [cached_picture(station, key) for key in keys]
+    found = suggest(str(job.request.get("base", "starter")), paths)
+    for number, (key, seen) in enumerate(zip(keys, found, strict=True)):
+        suggestion = CaptionSuggestion(key, seen.fields, seen.description)
+        relay.send([replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)])
+        if lease.lost or relay.lost:
+            return None
+        if lease.cancel:
+            return Ending("stopped")
+        if station.stopping.is_set():
+            return None
+    relay.finish(lambda: not lease.lost)
+    return Ending("succeeded")
+
+
+def run_expansion(station: Station, job: Job, lease: Lease, relay: Relay) -> Ending | None:
+    """Ask the endpoint for more conversations like those of the draft; fails with its reason when it refuses."""
+    from pipelines.expand import ExpandError, expand
+
+    problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
+    character = character_from_entries(job.request.get("entries", {}), problems)
+    test = job.request.get("test")
+    split = split_from_entries(test, problems) if test else None
+    began = time.monotonic()
+    try:
+        found = expand(character, split, int(job.request.get("wanted", 10)), station.settings)
+    except ExpandError as error:
+        return Ending("failed", str(error))
+    relay.send([conversations_event(found.interactions, time.monotonic() - began)])
+    return Ending("succeeded") if relay.finish(lambda: not lease.lost) else None

@@ -1,0 +1,114 @@
+"""The sweeper: puts right what crashes leave behind. `python -m worker.sweeper`, one or more of them.
+
+Every few seconds: jobs whose worker is gone are queued again (failed after the third), queued jobs whose nudge may be
+lost get another one while a worker is idle, workers that went without a word are taken off the list. Once a day:
+objects that nothing refers to are deleted, and run folders of jobs that ended a week ago.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pipelines.core.broker import QUEUES, make_app, nudge
+from pipelines.core.garbage import collect_garbage
+from pipelines.core.queue import Job, RecordsUnusable
+from pipelines.core.records import Records, open_records
+from pipelines.core.settings import Settings
+from pipelines.core.store import Store, StoreError, open_store
+from worker.run_folders import tidy
+
+MAX_ATTEMPTS = 3
+"""Workers that may be lost on a job before it is given up."""
+DAY_S = 24 * 3600.0
+GARBAGE_AGE_S = 2 * DAY_S
+"""Objects younger than this are never collected."""
+FORGET_S = 3600.0
+"""A worker that was not heard of for so long is taken off the list."""
+
+logger = logging.getLogger("understudy.sweeper")
+
+
+class Sweeper:
+    """Does its rounds on what it was given."""
+
+    def __init__(self, settings: Settings, records: Records, store: Store) -> None:
+        self._settings, self._records, self._store = settings, records, store
+        self._app = make_app(settings)
+        self._cleaned = settings.home / "cleaned"
+        """A file as old as the last cleaning, so that a restart neither repeats nor postpones it."""
+        self.every_s = min(15.0, settings.lease_s / 4)
+        """Seconds between rounds."""
+
+    def round(self) -> None:
+        """One look at everything; what does not answer is tried again in the next."""
+        for step in (self._release, self._nudge, self._forget, self._clean):
+            self._tried(step)
+
+    def _tried(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (RecordsUnusable, StoreError, OSError) as error:
+            logger.warning("%s: %s", step.__name__.strip("_"), error)
+
+    def _release(self) -> None:
+        for job in self._records.jobs.release_lost(MAX_ATTEMPTS):
+            logger.info("job %s lost its worker %s and is %s", job.id, job.worker or "(gone)", job.status)
+            if job.cancel == "discard":
+                self._records.checkpoints.remove_all(job.id)
+
+    def _nudge(self) -> None:
+        """As many nudges as there are idle workers; a busy one looks for the next job by itself."""
+        waiting = self._records.jobs.waiting(self.every_s)
+        if not waiting:
+            return
+        alive = self._records.workers.list(alive_within_s=3 * self._settings.heartbeat_s)
+        idle = Counter(queue for worker in alive if not worker.job for queue in worker.queues)
+        sent: list[Job] = []
+        for job in waiting:
+            queue = QUEUES[job.kind]
+            if idle[queue] > 0 and nudge(self._app, job):
+                idle[queue] -= 1
+                sent.append(job)
+        self._records.jobs.touch_nudged([job.id for job in sent])
+
+    def _forget(self) -> None:
+        now = datetime.now(UTC)
+        for worker in self._records.workers.list():
+            if (now - datetime.fromisoformat(worker.seen)).total_seconds() > FORGET_S:
+                self._records.workers.forget(worker.id)
+
+    def _clean(self) -> None:
+        if not self._cleaned.exists():  # a day from now, when whoever just began has found their way
+            self._cleaned.parent.mkdir(parents=True, exist_ok=True)
+            self._cleaned.touch()
+        if time.time() - self._cleaned.stat().st_mtime < DAY_S:
+            return
+        self._cleaned.touch()
+        gone = collect_garbage(self._store, self._records.keys(), GARBAGE_AGE_S, dry_run=False)
+        if gone:
+            logger.info("%d objects (%d bytes) that nothing refers to are deleted", len(gone), sum(n for _, n in gone))
+        tidy(self._settings.runs_folder, self._records)
+
+
+def main() -> None:
+    """Rounds until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_environment()
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    sweeper = Sweeper(settings, open_records(settings.database_url), open_store(settings))
+    logger.info("looking every %.0f s", sweeper.every_s)
+    while not over.is_set():
+        sweeper.round()
+        over.wait(sweeper.every_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What Celery calls: `python -m celery -A worker.tasks worker -Q train -c 1 --pool solo`.
+
+A task is like a view: it takes the nudge, lets `work.py` claim what is next in the records, and returns. The pool is
+solo: the work is in a subprocess or on one GPU, and no fork may inherit connections or CUDA.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import signals
+from kombu import Queue
+
+from pipelines.core.broker import QUEUES, make_app, nudge, task_name
+from pipelines.core.settings import Settings
+from worker.station import Station
+from worker.work import KINDS, work_off
+
+settings = Settings.from_environment()
+app = make_app(settings)
+logger = logging.getLogger("understudy.worker")
+_stations: list[Station] = []
+"""The one of this process, from the start of the worker to its end."""
+
+
+def station() -> Station:
+    """This process's station; made when the first task or signal needs it."""
+    if not _stations:
+        _stations.append(Station(settings, tuple(app.amqp.queues.consume_from)))
+    return _stations[0]
+
+
+@app.task(name=task_name("train"))  # type: ignore[untyped-decorator]
+def train(id: str) -> int:
+    """A training may be waiting; `id` is only for the log."""
+    return work_off(station(), KINDS["train"])
+
+
+@app.task(name=task_name("evaluate"))  # type: ignore[untyped-decorator]
+def evaluate(id: str) -> int:
+    """An evaluation may be waiting."""
+    return work_off(station(), KINDS["train"])
+
+
+@app.task(name=task_name("reply"))  # type: ignore[untyped-decorator]
+def reply(id: str) -> int:
+    """Somebody may be waiting for an answer."""
+    return work_off(station(), KINDS["reply"])
+
+
+@signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+def begin(**_: Any) -> None:
+    """Register, and send ourselves a nudge for what was queued while no worker was there."""
+    here = station()
+    kinds = {kind for name in app.amqp.queues.consume_from for kind in KINDS[name]}
+    queued = [job for job in here.records.jobs.waiting(0.0) if job.kind in kinds]
+    for queue in {QUEUES[job.kind] for job in queued}:
+        nudge(app, next(job for job in queued if QUEUES[job.kind] == queue))
+
+
+@signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+def stop(**_: Any) -> None:
+    """SIGTERM or Ctrl-C: the work at hand is saved and given back."""
+    for here in _stations:
+        here.stopping.set()
+
+
+@signals.worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
+def end(**_: Any) -> None:
+    """Leave the list of workers."""
+    while _stations:
+        _stations.pop().close()
+
+
+assert all(isinstance(queue, Queue) and queue.name in KINDS for queue in app.conf.task_queues)

@@ -1,0 +1,129 @@
+"""Checkpoints on their way to the object store while training goes on: bytes, then the marker, then the row.
+
+A thread of its own takes one checkpoint after another. Where the store or the records do not answer it tries again for
+as long as the job lasts; a checkpoint whose row exists is there whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import Checkpoint, RecordMissing, RecordsUnusable
+from pipelines.core.records import Records
+from pipelines.core.runs import BASE, RunError, adapters, checkpoint_folder, read_json, stage_and_step
+from pipelines.core.store import Store, StoreError, put_tree
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+"""Seconds between tries: doubled each time."""
+
+logger = logging.getLogger("understudy.worker")
+
+
+def put_checkpoint(records: Records, store: Store, job: str, run_dir: Path, name: str) -> Checkpoint:
+    """Keep one checkpoint of a run folder as it is now; files that are kept already are not sent again."""
+    folder = checkpoint_folder(run_dir, name)
+    recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
+    stage, step = stage_and_step(name)
+    files = put_tree(store, folder, f"adapters/{job}/{name}")
+    scores = read_json(folder / "scores.json")["scores"] if "scores.json" in files else {}
+    config = {} if name == BASE else read_json(folder / "adapter_config.json")
+    samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
+    return records.checkpoints.put(
+        Checkpoint(
+            job, name, stage, step, recipe.base, revision=config.get("revision") or "",
+            adapter_key="" if name == BASE else f"adapters/{job}/{name}", scores=scores, samples=samples, files=files,
+        )
+    )  # fmt: skip
+
+
+class Uploads:
+    """The uploads of one job. `close` it at the end; what is not sent by then is left to the next attempt."""
+
+    def __init__(self, records: Records, store: Store, job: str, run_dir: Path, may_write: Callable[[], bool]) -> None:
+        """`may_write` says whether the job is still ours; nothing is written when it is not."""
+        self._records, self._store, self._job, self._run_dir = records, store, job, run_dir
+        self._may_write = may_write
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._change = threading.Condition()
+        self._busy = self._over = False
+        self.trouble = ""
+        """Why the last try failed; "" when it did not."""
+        self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
+        self._thread.start()
+
+    def add(self, name: str) -> None:
+        """A checkpoint is whole, or has changed since (it was scored)."""
+        with self._change:
+            self._waiting[name] = None
+            self._change.notify_all()
+
+    def add_missing(self) -> None:
+        """Queue every checkpoint of the folder whose row is not there, or was written before it was scored."""
+        there = {checkpoint.name: checkpoint for checkpoint in self._records.checkpoints.of_job(self._job)}
+        for name in [BASE, *adapters(self._run_dir)]:
+            scored = (checkpoint_folder(self._run_dir, name) / "scores.json").is_file()
+            whole = name != BASE or scored
+            if (name not in there and whole) or (name in there and scored and not there[name].scores):
+                self.add(name)
+
+    def finish(self, go_on: Callable[[], bool]) -> bool:
+        """Wait until all is kept; False when `go_on` said no before."""
+        with self._change:
+            while (self._waiting or self._busy) and go_on():
+                self._change.wait(timeout=0.2)
+            return not self._waiting and not self._busy
+
+    def close(self) -> None:
+        """Stop after the file at hand."""
+        with self._change:
+            self._over = True
+            self._change.notify_all()
+        self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while (name := self._next()) is not None:
+            self.trouble = self._try(name)
+            with self._change:
+                self._busy = False
+                if self.trouble:
+                    logger.warning("checkpoint %s of job %s is not kept yet: %s", name, self._job, self.trouble)
+                    self._waiting.setdefault(name)
+                self._change.notify_all()
+            if self.trouble:
+                self._pause(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S) if self.trouble else FIRST_WAIT_S
+
+    def _next(self) -> str | None:
+        with self._change:
+            while not self._waiting and not self._over:
+                self._change.wait()
+            if self._over:
+                return None
+            name, _ = self._waiting.popitem(last=False)
+            self._busy = True
+            return name
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._change:
+            while not self._over and time.monotonic() < until:
+                self._change.wait(timeout=0.2)
+
+    def _try(self, name: str) -> str:
+        """Keep one; returns what went wrong."""
+        if not self._may_write():
+            return ""
+        try:
+            put_checkpoint(self._records, self._store, self._job, self._run_dir, name)
+        except RecordMissing as error:  # the job was deleted; its worker will learn it from the heartbeat
+            logger.warning("%s", error)
+        except (StoreError, RecordsUnusable, OSError, RunError) as error:
+            return str(error)
+        return ""
