@@ -1,0 +1,344 @@
+"""The gallery: which characters there are, how to begin one, their versions, and deleting all of one.
+
+A character begins empty, as a copy of a bundled one, or from a file of another program (Character Card, CHARX, zip of
+a character folder). Files are untrusted: they are read by `imports.py` with its guards, into a folder that is gone
+afterwards, and nothing is kept unless all of it could be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from pipelines.core.characters import CharacterImage
+from pipelines.core.folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.imports import import_file
+from pipelines.core.mapping import character_to_entries, split_to_entries
+from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.queue import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
+from pipelines.core.runs import BASE
+from pipelines.core.store import StoreError, put_content
+from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
+from studio.actions.pictures import judge, keep, plain_name
+from studio.actions.scores import overall
+from studio.desk import Desk
+from studio.words import counted
+
+MAX_IMPORT_BYTES = 96 * 2**20
+"""Larger files are refused before they are opened; a card with fifteen large pictures stays below."""
+MOST_JOBS = 500
+"""Latest trainings that the gallery looks at for the state of its characters."""
+SPARE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One character in the gallery."""
+
+    id: str
+    name: str
+    portrait: bytes | None
+    about: str
+    """The beginning of the persona."""
+    version: int
+    is_changed: bool
+    """The draft has moved on since the version was made."""
+    changed: str
+    """When it was last edited."""
+    job: Job | None
+    """Its latest training."""
+    score: float | None
+    """All plain scores together, 0 to 1, of the latest training's last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A character that comes with the project."""
+
+    slug: str
+    name: str
+    about: str
+    portrait: bytes
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of a file."""
+
+    id: str
+    name: str
+    notes: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """One published version."""
+
+    number: int
+    created: str
+    contents: str
+    """ "10 pictures, 43 conversations, 40 facts"."""
+    jobs: tuple[Job, ...]
+    """Trainings on it, newest first."""
+
+
+def gallery(desk: Desk, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
+    """Some of the owner's characters, the one edited last first, and how many match the search in all."""
+    wanted = search.strip().casefold()
+    rows = [row for row in desk.records.characters.list(desk.owner) if wanted in row.name.casefold()]
+    latest: dict[str, Job] = {}
+    for job in desk.records.jobs.list(owner=desk.owner, kind="train", limit=MOST_JOBS):
+        latest.setdefault(job.character, job)
+    return [_tile(desk, row, latest.get(row.id)) for row in rows[start : start + count]], len(rows)
+
+
+def _tile(desk: Desk, row: CharacterRow, job: Job | None) -> Tile:
+    persona = str(row.draft.get("persona", ""))
+    return Tile(
+        row.id, row.name or "A character without a name", portrait(desk, row.draft), _beginning(persona), row.version,
+        bool(row.version) and row.changed > row.published, row.changed, job, latest_score(desk, job) if job else None,
+    )  # fmt: skip
+
+
+def portrait(desk: Desk, draft: Draft) -> bytes | None:
+    """The small first picture of a draft; None when there is none, or its bytes are gone."""
+    entries = draft.get("pictures") or []
+    key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
+    if not key:
+        return None
+    try:
+        return desk.picture(key)
+    except StoreError:
+        return None
+
+
+def latest_score(desk: Desk, job: Job) -> float | None:
+    """What the last measured checkpoint of a training scored, all plain scores together, 0 to 1."""
+    measured: list[Checkpoint] = [one for one in desk.records.checkpoints.of_job(job.id) if one.scores]
+    base = next((one.scores for one in measured if one.name == BASE), None)
+    trained = [one for one in measured if one.name != BASE]
+    return overall(trained[-1].scores, base) if trained else None
+
+
+def _beginning(text: str, most: int = 140) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
+
+
+# ---------------------------------------------------------------- beginnings
+
+
+@lru_cache(maxsize=1)
+def bundled() -> tuple[Bundled, ...]:
+    """The characters that come with the project, ready to try; read once, since reading takes a moment."""
+    found = []
+    with resources.as_file(resources.files("pipelines.core") / "bundled") as root:
+        for folder in sorted(path for path in root.iterdir() if (path / "character.yaml").is_file()):
+            character = read_character(folder)
+            image = image_path(folder, character.images[0].file)
+            found.append(
+                Bundled(folder.name, character.name, _beginning(character.persona, 180), image.read_bytes())
+            )  # fmt: skip
+    return tuple(found)
+
+
+def try_bundled(desk: Desk, slug: str) -> str:
+    """The owner's copy of a bundled character, made when there is none yet; returns its id."""
+    for row in desk.records.characters.list(desk.owner):
+        if row.draft.get("origin") == f"bundled:{slug}":
+            return row.id
+    with resources.as_file(resources.files("pipelines.core") / "bundled") as root:
+        # A slug comes from an address or a button; it must be one of ours.
+        if slug not in {path.name for path in root.iterdir()}:
+            raise RecordMissing(f"no character called {slug} comes with the project")
+        draft = draft_of_folder(desk, root / slug)
+    return desk.records.characters.create(desk.owner, {**draft, "origin": f"bundled:{slug}"}).id
+
+
+def import_upload(desk: Desk, name: str, source: BinaryIO) -> Imported:
+    """A new character from an uploaded file; CharacterProblems says why a file cannot be used."""
+    name = plain_name(name)
+    with tempfile.TemporaryDirectory(prefix="understudy-import-") as folder:
+        # The name's ending matters to the reader; the name itself never becomes a path.
+        path = Path(folder) / f"upload{_plain_suffix(name)}"
+        with path.open("wb") as file:
+            size = 0
+            while piece := source.read(SPARE_BYTES):
+                size += len(piece)
+                if size > MAX_IMPORT_BYTES:
+                    problem = Problem(name, f"{name} is larger than {MAX_IMPORT_BYTES >> 20} MB.",
+                                      "Leave out pictures that are not needed.")  # fmt: skip
+                    raise CharacterProblems([problem])
+                file.write(piece)
+        target = Path(folder) / "character"
+        with _called(path.name, name):
+            notes = import_file(path, target)
+            draft = draft_of_folder(desk, target, name)
+    told = [Problem(item.field.replace(path.name, name), item.message, item.mend, item.severity) for item in notes]
+    row = desk.records.characters.create(desk.owner, {**draft, "origin": name})
+    return Imported(row.id, row.name, tuple(told))
+
+
+@contextlib.contextmanager
+def _called(inner: str, name: str) -> Iterator[None]:
+    """Problems speak of the file by the name that its owner gave it."""
+    def own(text: str) -> str:
+        # Whoever sends a card knows nothing of the folder that it becomes on the way.
+        text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
+        return text.replace(inner, name)
+
+    try:
+        yield
+    except CharacterProblems as error:
+        raise CharacterProblems(
+            Problem(own(item.field), own(item.message), own(item.mend), item.severity) for item in error.problems
+        ) from error
+
+
+def _plain_suffix(name: str) -> str:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
+
+
+def draft_of_folder(desk: Desk, folder: Path, name: str = "the folder") -> Draft:
+    """The draft of a character folder, its pictures put into the object store; CharacterProblems as when reading it."""
+    character, split = read_character(folder), read_test_split(folder)
+    entries = json.loads(json.dumps(character_to_entries(character)))
+    refuse_oversized(entries, name)
+    if len(character.images) > MOST_PICTURES:
+        raise CharacterProblems([Problem(name, f"{name} holds too many pictures.", f"{MOST_PICTURES} are the most.")])
+    draft: Draft = {**entries, "pictures": keep(desk, _bytes_of(folder, character.images))}
+    if split is not None:
+        draft["test"] = json.loads(json.dumps(split_to_entries(split)))
+        draft["test_pictures"] = {
+            image.file: put_content(desk.store, test_image_path(folder, image.file), "pictures",
+                                    PurePosixPath(image.file).suffix.lower())
+            for image in split.images
+        }  # fmt: skip
+    judge(desk, draft)
+    return draft
+
+
+def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, bytes]:
+    return {image.file: image_path(folder, image.file).read_bytes() for image in images}
+
+
+# ---------------------------------------------------------------- versions
+
+
+def versions(desk: Desk, id: str) -> list[VersionView]:
+    """The published versions of a character, newest first."""
+    row = own_character(desk, id)
+    jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
+    shown = []
+    for number in range(row.version, 0, -1):
+        version = desk.records.characters.version(id, number)
+        entries: dict[str, Any] = version.entries
+        contents = ", ".join(
+            (counted(len(version.images), "picture"), counted(len(entries.get("interactions", ())), "conversation"),
+             counted(len(entries.get("facts", ())), "fact"))
+        )  # fmt: skip
+        trained = tuple(job for job in jobs if job.version == number)
+        shown.append(VersionView(number, version.created, contents, trained))
+    return shown
+
+
+def bring_back(desk: Desk, id: str, number: int) -> None:
+    """Make a published version the draft again; the versions themselves stay as they are."""
+    own_character(desk, id)
+    version = desk.records.characters.version(id, number)
+    images = {file: desk.picture(key) for file, key in version.images.items()}
+
+    def edit(draft: Draft) -> None:
+        kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
+        draft.clear()
+        draft.update({**version.entries, **kept, "pictures": keep(desk, images)})
+        if version.test_entries is not None:
+            draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
+        judge(desk, draft)
+
+    change(desk, id, edit)
+
+
+# ---------------------------------------------------------------- the end
+
+
+@dataclass(frozen=True)
+class WhatGoes:
+    """What deleting a character takes away."""
+
+    name: str
+    lines: tuple[str, ...]
+    is_training: bool
+    """A worker is at it just now; it stops."""
+
+
+def what_goes(desk: Desk, id: str) -> WhatGoes:
+    """Everything that hangs on a character, counted, for the question before it is deleted."""
+    row = own_character(desk, id)
+    jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
+    adapters = sum(len([one for one in desk.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
+    chats = desk.records.chats.conversations(desk.owner, id, limit=MOST_JOBS)
+    lines = (
+        counted(len(row.draft.get("pictures", ())), "picture"),
+        counted(len(row.draft.get("interactions", ())), "example conversation"),
+        counted(row.version, "published version"), counted(len(jobs), "training"),
+        counted(adapters, "trained adapter"), counted(len(chats), "chat") + " with their votes",
+    )  # fmt: skip
+    return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
+
+
+def delete(desk: Desk, id: str) -> int:
+    """Delete a character and all that hangs on it, bytes too; returns how many objects went.
+
+    Bytes that something else still refers to stay. What a worker puts meanwhile goes with the next garbage collection.
+    """
+    own_character(desk, id)
+    with desk.editing:
+        keys = _keys_of(desk, id)
+        desk.records.characters.delete(id)
+        lonely = keys - set(desk.records.keys())
+        for key in sorted(lonely):
+            desk.store.delete(key)
+    desk.forget_pictures(lonely)
+    return len(lonely)
+
+
+def _keys_of(desk: Desk, id: str) -> set[str]:
+    row = own_character(desk, id)
+    keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
+    keys |= set(row.draft.get("image_keys", {}).values()) | set(row.draft.get("test_pictures", {}).values())
+    for number in range(1, row.version + 1):
+        version = desk.records.characters.version(id, number)
+        keys |= set(version.images.values()) | set(version.test_images.values())
+    for job in desk.records.jobs.list(owner=desk.owner, character=id, limit=10 * MOST_JOBS):
+        for checkpoint in desk.records.checkpoints.of_job(job.id):
+            keys |= set(checkpoint.files.values()) | set(checkpoint.samples)
+            if checkpoint.adapter_key:
+                keys.add(f"{checkpoint.adapter_key.rstrip('/')}/COMPLETE")
+    for chat in desk.records.chats.conversations(desk.owner, id, limit=10 * MOST_JOBS):
+        keys |= {line.picture_key for line in desk.records.chats.messages(chat.id) if line.picture_key}
+    return {key for key in keys if key}
+
+
+def open_draft(desk: Desk, id: str) -> Draft:
+    """The draft for the wizard. A character that the command line published gets the thumbnails it lacks."""
+    draft = own_character(desk, id).draft
+    named: dict[str, str] = draft.get("image_keys", {})
+    if not named:
+        return draft
+    images = {file: desk.picture(key) for file, key in named.items()}
+
+    def edit(draft: Draft) -> None:
+        if draft.pop("image_keys", None) is not None and not draft.get("pictures"):
+            draft["pictures"] = keep(desk, images)
+            judge(desk, draft)
+
+    return change(desk, id, edit)

@@ -1,0 +1,309 @@
+"""What the compare page does: choose two checkpoints, talk with both at once, and have an answer given again.
+
+In a conversation the sides `left` and `right` always mean the same checkpoints; which of them stands left on the page
+is said by `is_swapped`, turn by turn, when the comparison is blind. Replies come from one reply job for both sides, so
+they are made together; what the job has told so far is read from its events. Votes and corrections are in `judging.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from pipelines.core import sending
+from pipelines.core.photos import clean_photo
+from pipelines.core.queue import (
+    ENDED,
+    ChatMessage,
+    Checkpoint,
+    Conversation,
+    Job,
+    RecordMissing,
+    Vote,
+    new_id,
+)
+from pipelines.core.reply_events import ReplyRequest, SideReply, replies_in
+from pipelines.core.runs import BASE
+from pipelines.core.store import put_content
+from studio.actions.scores import best_named, checkpoint_title
+from studio.actions.training import own_job
+from studio.desk import Desk
+from studio.words import EFFORTS
+
+PictureWish = Literal["auto", "always", "never"]
+ShownSide = Literal["left", "right"]
+SIDES: tuple[ShownSide, ShownSide] = ("left", "right")
+MAX_WORDS = 2000
+"""Characters of one message; longer ones push the persona out of what the model reads."""
+MAX_ATTACHED_BYTES = 12 * 1024 * 1024
+SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint that can be talked with."""
+
+    ref: str
+    """`JOB:NAME`."""
+    label: str
+    base: str
+    """Preset of its base model; only checkpoints of one base model can be compared."""
+    is_best: bool = False
+    """The best of its training by the scorecard."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One side's reply as it is shown."""
+
+    side: ShownSide
+    """The side in the records, whatever the place on the page."""
+    ref: str
+    text: str = ""
+    scene: str = ""
+    picture_key: str = ""
+    seed: int = 0
+    done: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message and what was answered, in the order of the page."""
+
+    number: int
+    """Of the replies in the conversation."""
+    question: ChatMessage
+    answers: tuple[Answer, ...]
+    """The first one stands left on the page."""
+    state: Literal["waiting", "running", "done", "failed"]
+    error: str = ""
+    vote: Vote | None = None
+
+
+class NotNow(ValueError):
+    """What was asked for is not possible at the moment; the text says why, in words for people."""
+
+
+# ---------------------------------------------------------------- who can talk
+
+
+def candidates(desk: Desk, character: str) -> list[Candidate]:
+    """The character's checkpoints, newest training first and latest state first; each base model once, at the end."""
+    own_character(desk, character)
+    found: list[Candidate] = []
+    bases: dict[str, Candidate] = {}
+    for job in desk.records.jobs.list(owner=desk.owner, kind="train", character=character, limit=30):
+        checkpoints = desk.records.checkpoints.of_job(job.id)
+        best = best_of(desk, job.id)
+        for one in reversed(checkpoints):
+            ref = f"{job.id}:{one.name}"
+            if one.name == BASE:
+                bases.setdefault(one.base, Candidate(ref, f"{checkpoint_title(BASE)} ({one.base})", one.base))
+            elif one.adapter_key:
+                found.append(Candidate(ref, _label(job, one, one.name == best), one.base, one.name == best))
+    return [*found, *bases.values()]
+
+
+def best_of(desk: Desk, job: str) -> str:
+    """The name of the checkpoint that the run chose by its scorecard; "" before its end."""
+    saved = desk.records.events.latest(job, "save")
+    return best_named(saved.note) if saved else ""
+
+
+def _label(job: Job, one: Checkpoint, is_best: bool) -> str:
+    effort = EFFORTS.get(str((job.recipe or {}).get("effort", "")), "")
+    when = datetime.fromisoformat(job.created).strftime("%d %b %H:%M").lstrip("0")
+    best = " (best)" if is_best else ""
+    return f"{checkpoint_title(one.name)}{best} · " + ", ".join(filter(None, [effort.lower(), when]))
+
+
+def label_of(desk: Desk, ref: str) -> str:
+    """What a checkpoint is called; "a deleted checkpoint" when it is gone."""
+    try:
+        job, one = checkpoint_of(desk, ref)
+    except RecordMissing:
+        return "a deleted checkpoint"
+    return f"{checkpoint_title(BASE)} ({one.base})" if one.name == BASE else _label(job, one, False)
+
+
+def checkpoint_of(desk: Desk, ref: str) -> tuple[Job, Checkpoint]:
+    """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's."""
+    job, _, name = ref.rpartition(":")
+    return own_job(desk, job), desk.records.checkpoints.get(job, name)
+
+
+# ---------------------------------------------------------------- conversations
+
+
+def own_character(desk: Desk, id: str) -> None:
+    """RecordMissing when the character is not this desk's owner's."""
+    if desk.records.characters.get(id).owner != desk.owner:
+        raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
+
+
+def own_conversation(desk: Desk, id: str) -> Conversation:
+    """A conversation of this desk's owner; RecordMissing for any other."""
+    found = desk.records.chats.conversation(id)
+    if found.owner != desk.owner:
+        raise RecordMissing(f"there is no conversation {id}: it was deleted, or the id is wrong")
+    return found
+
+
+def begin(desk: Desk, character: str, left: str, right: str, blind: bool) -> Conversation:
+    """A new conversation with two checkpoints. ValueError, in words for people, when they cannot be compared."""
+    own_character(desk, character)
+    if left == right:
+        raise NotNow("Choose two different ones: the same twice only shows chance.")
+    (_, one), (_, other) = checkpoint_of(desk, left), checkpoint_of(desk, right)
+    if one.base != other.base:
+        raise NotNow("These two were learnt on different base models, which cannot answer side by side. Choose others.")
+    title = f"{checkpoint_title(one.name)} / {checkpoint_title(other.name)}"
+    talk = Conversation(new_id(), desk.owner, character, left, right, blind, title)
+    kept = desk.records.chats.add_conversation(talk)
+    # The model and both adapters are read while the first message is being typed.
+    request = {"task": "warm", "checkpoints": [left, right]}
+    sending.send(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
+    return kept
+
+
+def is_swapped(conversation: Conversation, number: int) -> bool:
+    """Whether the replies of that number stand the other way round on the page: a coin for each turn of a blind test.
+
+    The coin depends on the conversation and the turn only, so a page that is loaded again shows the same.
+    """
+    if not conversation.blind:
+        return False
+    return bool(hashlib.sha256(f"{conversation.id} {number}".encode()).digest()[0] & 1)
+
+
+def turns(desk: Desk, conversation: Conversation) -> list[Turn]:
+    """The conversation so far. A turn whose job goes on shows what its events have told up to now."""
+    messages = desk.records.chats.messages(conversation.id)
+    votes = {vote.message: vote for vote in desk.records.chats.votes(conversation=conversation.id)}
+    kept = {(message.number, message.side): message for message in messages if message.role != "user"}
+    found = []
+    for question in (message for message in messages if message.role == "user"):
+        number = question.number + 1
+        replies = [kept.get((number, side)) for side in ("left", "right")]
+        found.append(_turn(desk, conversation, question, number, replies, votes.get(number)))
+    return found
+
+
+def _turn(
+    desk: Desk, conversation: Conversation, question: ChatMessage, number: int,
+    replies: Sequence[ChatMessage | None], vote: Vote | None,
+) -> Turn:  # fmt: skip
+    refs = (conversation.left, conversation.right)
+    state: Literal["waiting", "running", "done", "failed"] = "done"
+    error = ""
+    if all(reply is not None and reply.job == question.job for reply in replies):
+        answers = [
+            Answer(side, ref, reply.text, reply.scene, reply.picture_key, reply.seed, True)
+            for side, ref, reply in zip(SIDES, refs, replies, strict=True)
+            if reply is not None
+        ]
+    else:
+        job, told = _told(desk, question)
+        told = [*told, *[SideReply()] * 2][:2]
+        answers = [
+            Answer(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
+            for side, ref, one in zip(SIDES, refs, told, strict=True)
+        ]
+        state, error = _state(job, told)
+    if vote is not None and any(reply is not None and reply.created > vote.created for reply in replies):
+        vote = None  # it was about replies that were made anew since
+    ordered = answers[::-1] if is_swapped(conversation, number) else answers
+    return Turn(number, question, tuple(ordered), state, error, vote)
+
+
+def _told(desk: Desk, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
+    """The turn's job and what its events have told so far."""
+    if not question.job:
+        return None, []
+    try:
+        job = desk.records.jobs.get(question.job)
+    except RecordMissing:
+        return None, []
+    return job, replies_in(desk.records.events.after(job.id, limit=5000))
+
+
+def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting", "running", "done", "failed"], str]:
+    if job is None:
+        return "failed", "This message was not sent. Try again."
+    if job.status == "succeeded" and all(one.done for one in told):
+        return "done", ""
+    if job.status in ENDED:
+        return "failed", job.error or "The answer was broken off. Try again."
+    begun = any(one.text or one.scene or one.picture_key for one in told)
+    return ("running" if begun or job.status == "running" else "waiting"), ""
+
+
+def ask(
+    desk: Desk, conversation: str, words: str, picture: bytes | None = None, wish: PictureWish = "auto",
+    seed: int | None = None,
+) -> ChatMessage:  # fmt: skip
+    """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
+    talk = own_conversation(desk, conversation)
+    words = words.strip()
+    if not words and picture is None:
+        raise NotNow("Write something first.")
+    if len(words) > MAX_WORDS:
+        raise NotNow(f"That is {len(words)} characters; at most {MAX_WORDS} can be read at once.")
+    before = turns(desk, talk)
+    if before and before[-1].state in ("waiting", "running"):
+        raise NotNow("The last answers are still being written.")
+    key = ""
+    if picture is not None:
+        if len(picture) > MAX_ATTACHED_BYTES:
+            raise NotNow(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
+        clean = clean_photo(picture)
+        key = put_content(desk.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
+    chosen = secrets.randbelow(SEEDS) if seed is None else seed
+    kept = desk.records.chats.add_message(
+        ChatMessage(new_id(), talk.id, role="user", text=words, picture_key=key, seed=chosen)
+    )
+    return _send(desk, talk, kept, before, wish)
+
+
+def answer_again(desk: Desk, conversation: str, seed: int | None = None, wish: PictureWish = "auto") -> ChatMessage:
+    """Have the last message answered anew, with another seed unless one is given; the old replies are replaced."""
+    talk = own_conversation(desk, conversation)
+    before = turns(desk, talk)
+    if not before:
+        raise NotNow("There is nothing to answer yet.")
+    last = before[-1]
+    if last.state in ("waiting", "running"):
+        raise NotNow("The answers are still being written.")
+    chosen = secrets.randbelow(SEEDS) if seed is None else seed
+    return _send(desk, talk, replace(last.question, seed=chosen), before[:-1], wish)
+
+
+def _send(
+    desk: Desk, talk: Conversation, question: ChatMessage, before: Sequence[Turn], wish: PictureWish
+) -> ChatMessage:  # fmt: skip
+    """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
+    lines = [line for turn in before for line in _lines(turn)]
+    request = ReplyRequest(
+        (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
+    )  # fmt: skip
+    job = sending.send_reply(desk.records, desk.queue, desk.owner, request, talk.character)
+    # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
+    return desk.records.chats.add_message(replace(question, id=new_id(), job=job.id))
+
+
+def _said(question: ChatMessage) -> dict[str, Any]:
+    line = {"role": "user", "text": question.text}
+    return line | ({"picture": question.picture_key} if question.picture_key else {})
+
+
+def _lines(turn: Turn) -> list[dict[str, Any]]:
+    """A turn as the model reads it: each side hears only what it said itself. An unanswered one is left out."""
+    if turn.state != "done":
+        return []
+    said: dict[str, Any] = {answer.side: {"text": answer.text, "scene": answer.scene} for answer in turn.answers}
+    return [_said(turn.question), {"role": "character", **said}]

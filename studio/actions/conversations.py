@@ -1,0 +1,345 @@
+"""Step 3, how they talk: example conversations turn by turn, read in from pasted text or data files, and judged.
+
+A conversation is a list of turns as `character.yaml` has them: `{"user": words}` or `{"character": words, "scene": ...,
+"image": file}`. Conversations and turns are named by their place, counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.core.characters import Character, Interaction, Role
+from pipelines.core.check_dialogues import check_interactions, estimate_tokens
+from pipelines.core.checks import FEW_INTERACTIONS
+from pipelines.core.conversations import interactions_from_sharegpt, interactions_from_start_blocks
+from pipelines.core.mapping import ROLES, character_to_entries
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.split import EVERY, held_out
+from studio.actions.drafts import (
+    MOST_CONVERSATIONS,
+    MOST_TURN_CHARS,
+    Draft,
+    change,
+    character_of,
+    gone,
+    picture_entry,
+    refuse_long,
+)
+from studio.actions.pictures import plain_name
+from studio.desk import Desk
+from studio.words import counted
+
+MAX_DATA_BYTES = 8 * 2**20
+"""Largest file of conversations that is taken; a thousand conversations are about 1 MB."""
+Speaker = Literal["user", "character"]
+Turns = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One turn as the editor shows it."""
+
+    speaker: Speaker
+    words: str
+    scene: str
+    image: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class TalkView:
+    """One conversation as the editor shows it."""
+
+    number: int
+    opening: str
+    """Its first words, for the list."""
+    turns: tuple[TurnView, ...]
+    problems: tuple[Problem, ...]
+    """Of the conversation as a whole."""
+
+    @property
+    def worst(self) -> str:
+        """ "error", "warning" or "" over the conversation and its turns."""
+        found = [*self.problems, *(problem for turn in self.turns for problem in turn.problems)]
+        return "error" if errors(found) else "warning" if found else ""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What of the character goes where, in numbers."""
+
+    replies: int
+    """Replies whose every word is learned."""
+    reply_tokens: int
+    """About how many tokens these are."""
+    facts: int
+    pictures: int
+    kept_for_test: int
+    """Conversations that training never sees; the scorecard is measured on them."""
+    told_tokens: int
+    """About how many tokens stand before every conversation and are told, not learned."""
+
+
+def talks(draft: Draft) -> list[TalkView]:
+    """All conversations with what is wrong in them, in their order."""
+    listed: list[Turns] = draft.get("interactions", [])
+    found = lint(draft)
+    shown = []
+    for number, turns in enumerate(listed):
+        views = tuple(_view(turn, found.get(f"interactions[{number}][{place}]", ())) for place, turn in
+                      enumerate(turns))  # fmt: skip
+        opening = next((view.words for view in views if view.words), "") or "An empty conversation"
+        shown.append(TalkView(number, " ".join(opening.split())[:80], views,
+                              tuple(found.get(f"interactions[{number}]", ()))))  # fmt: skip
+    return shown
+
+
+def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
+    """Place (`interactions[2]`, `interactions[2][1]`) -> what is wrong there."""
+    character, unread = character_of(draft)
+    files = [image.file for image in character.images]
+    described = {image.file: image.description for image in character.images}
+    places: dict[str, tuple[Problem, ...]] = {}
+    unread = [problem for problem in unread if problem.field.startswith("interactions")]
+    for problem in [*unread, *check_interactions(character.interactions, files, described)]:
+        place = problem.field
+        while place and not place.endswith("]"):  # interactions[2][1].scene belongs to its turn
+            place = place.rpartition(".")[0]
+        places[place] = (*places.get(place, ()), problem)
+    return places
+
+
+def learned(draft: Draft) -> Learned:
+    """What is learned, what is only told, and what is kept for the test."""
+    character, _ = character_of(draft)
+    training = character if draft.get("test") else held_out(character)[0]
+    kept = len(character.interactions) - len(training.interactions)
+    if draft.get("test"):
+        kept = len(draft["test"].get("dialogues", ()))
+    replies = [turn for talk in training.interactions for turn in talk if turn.role == "character"]
+    told = (character.persona, character.style, character.appearance, character.scenario)
+    return Learned(
+        len(replies), sum(estimate_tokens(turn.text) for turn in replies), len(character.facts),
+        len(training.images), kept, sum(estimate_tokens(text) for text in told),
+    )  # fmt: skip
+
+
+def few_left(draft: Draft) -> str:
+    """What more conversations would bring, in a sentence; "" when there are enough."""
+    count = len(draft.get("interactions", ()))
+    if count >= 40:
+        return ""
+    if count < FEW_INTERACTIONS:
+        return f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on one can be kept for the test; " \
+               "about 40 are good, short ones count too."  # fmt: skip
+    return f"{counted(count, 'conversation')} so far, one in {EVERY} is kept for the test. About 40 are good."
+
+
+# ---------------------------------------------------------------- changes
+
+
+def add_conversation(desk: Desk, id: str, turns: Sequence[dict[str, Any]]) -> int:
+    """Put a conversation behind the others; returns its place. CharacterProblems when a turn is too long."""
+    whole = [_turn(turn) for turn in turns]
+
+    def edit(draft: Draft) -> None:
+        if len(draft.setdefault("interactions", [])) >= MOST_CONVERSATIONS:
+            message = f"There are {MOST_CONVERSATIONS} conversations already."
+            raise CharacterProblems([Problem("interactions", message, "Take some out first.")])
+        draft["interactions"].append(whole)
+
+    return len(change(desk, id, edit)["interactions"]) - 1
+
+
+def remove_conversation(desk: Desk, id: str, number: int) -> None:
+    """Take a conversation out."""
+
+    def edit(draft: Draft) -> None:
+        _talk(draft, number)
+        del draft["interactions"][number]
+
+    change(desk, id, edit)
+
+
+def move_conversation(desk: Desk, id: str, number: int, by: int) -> int:
+    """Move a conversation up (-1) or down (1) in the list; returns its new place."""
+    place = number
+
+    def edit(draft: Draft) -> None:
+        nonlocal place
+        place = _moved(draft["interactions"], number, by) if _talk(draft, number) is not None else number
+
+    change(desk, id, edit)
+    return place
+
+
+def add_turn(desk: Desk, id: str, number: int, speaker: Speaker, words: str = "") -> None:
+    """Put a turn at the end of a conversation."""
+    turn = _turn({speaker: words})
+    change(desk, id, lambda draft: _talk(draft, number).append(turn))
+
+
+def set_words(desk: Desk, id: str, number: int, place: int, words: str) -> None:
+    """Change what is said in a turn."""
+    refuse_long(words, MOST_TURN_CHARS, "turn")
+
+    def edit(draft: Draft) -> None:
+        turn = _place(draft, number, place)
+        turn[_speaker(turn)] = words
+
+    change(desk, id, edit)
+
+
+def set_picture(desk: Desk, id: str, number: int, place: int, image: str, scene: str) -> None:
+    """Let a reply show one of the pictures ("" for none), with the line that says what is seen in it."""
+    refuse_long(scene, MOST_TURN_CHARS, "scene")
+
+    def edit(draft: Draft) -> None:
+        turn = _place(draft, number, place)
+        if image:
+            picture_entry(draft, image)
+        for key, value in (("image", image), ("scene", scene.strip())):
+            if value:
+                turn[key] = value
+            else:
+                turn.pop(key, None)
+
+    change(desk, id, edit)
+
+
+def scene_for(draft: Draft, image: str) -> str:
+    """The scene line that fits a picture: the name, then what its caption says."""
+    character, _ = character_of(draft)
+    words = next((item.description for item in character.images if item.file == image), "")
+    return f"{character.name}, {words}" if words else character.name
+
+
+def switch_speaker(desk: Desk, id: str, number: int, place: int) -> None:
+    """Give a turn to the other speaker; a user's turn keeps no scene."""
+
+    def edit(draft: Draft) -> None:
+        turn = _place(draft, number, place)
+        speaker = _speaker(turn)
+        other = "user" if speaker == "character" else "character"
+        kept = {key: value for key, value in turn.items() if key not in (speaker, "scene")}
+        words = turn[speaker]
+        turn.clear()
+        turn.update({other: words, **kept})
+
+    change(desk, id, edit)
+
+
+def remove_turn(desk: Desk, id: str, number: int, place: int) -> None:
+    """Take a turn out; the conversation goes with its last one."""
+
+    def edit(draft: Draft) -> None:
+        _place(draft, number, place)
+        talk = _talk(draft, number)
+        del talk[place]
+        if not talk:
+            del draft["interactions"][number]
+
+    change(desk, id, edit)
+
+
+def move_turn(desk: Desk, id: str, number: int, place: int, by: int) -> None:
+    """Move a turn up (-1) or down (1)."""
+
+    def edit(draft: Draft) -> None:
+        _place(draft, number, place)
+        _moved(_talk(draft, number), place, by)
+
+    change(desk, id, edit)
+
+
+# ---------------------------------------------------------------- many at once
+
+
+def paste(desk: Desk, id: str, text: str) -> tuple[int, list[Problem]]:
+    """Add the conversations of pasted `<START>` blocks; returns how many, and notes. CharacterProblems for none."""
+    refuse_long(text, MAX_DATA_BYTES, "pasted text")
+    character, _ = character_of(change(desk, id, lambda draft: None))
+    found, notes = interactions_from_start_blocks(text, character.name or "the character", file="The pasted text")
+    return _add_all(desk, id, found), notes
+
+
+def upload(desk: Desk, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
+    """Add the conversations of a ShareGPT or messages file (JSON or JSON lines); returns how many, and notes."""
+    name = plain_name(name)
+    if len(data) > MAX_DATA_BYTES:
+        message = f"{name} is larger than {MAX_DATA_BYTES >> 20} MB."
+        raise CharacterProblems([Problem(name, message, "Split it, and send the best part.")])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{name} is no text: this is not a file of conversations."
+        raise CharacterProblems([Problem(name, message, "Send JSON or JSON lines, saved as UTF-8.")]) from error
+    found, notes = interactions_from_sharegpt(text, name)
+    return _add_all(desk, id, found), notes
+
+
+def _add_all(desk: Desk, id: str, found: Sequence[Interaction]) -> int:
+    """Add those that are not there yet; returns how many were added."""
+    entries: list[Turns] = character_to_entries(Character("", "", interactions=tuple(found)))["interactions"]
+    for talk in entries:
+        for turn in talk:
+            refuse_long(str(turn.get(_speaker(turn), "")), MOST_TURN_CHARS, "longest turn")
+    added = 0
+
+    def edit(draft: Draft) -> None:
+        nonlocal added
+        there = draft.setdefault("interactions", [])
+        fresh = [talk for talk in entries if talk not in there]
+        if len(there) + len(fresh) > MOST_CONVERSATIONS:
+            message = f"That would be {len(there) + len(fresh):,} conversations; {MOST_CONVERSATIONS:,} are the most."
+            raise CharacterProblems([Problem("interactions", message, "Send the best of them.")])
+        there.extend(fresh)
+        added = len(fresh)
+
+    change(desk, id, edit)
+    return added
+
+
+# ---------------------------------------------------------------- places
+
+
+def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
+    role = _speaker(turn)
+    # Instructions (system) are shown as the user's; the checks ask to take them out.
+    speaker: Speaker = "character" if role == "character" else "user"
+    image = turn.get("image", "")
+    return TurnView(speaker, str(turn[role] or ""), str(turn.get("scene", "")),
+                    image if isinstance(image, str) else next(iter(image), ""), tuple(found))  # fmt: skip
+
+
+def _speaker(turn: dict[str, Any]) -> Role:
+    return next((role for role in ROLES if role in turn), "user")
+
+
+def _turn(turn: dict[str, Any]) -> dict[str, Any]:
+    speaker = _speaker(turn)
+    refuse_long(str(turn.get(speaker, "")), MOST_TURN_CHARS, "turn")
+    kept = {key: str(turn[key]) for key in ("scene", "image") if turn.get(key)}
+    return {speaker: str(turn.get(speaker, "")), **kept}
+
+
+def _talk(draft: Draft, number: int) -> Turns:
+    listed: list[Turns] = draft.get("interactions", [])
+    if not 0 <= number < len(listed):
+        raise gone(f"Conversation {number + 1}")
+    return listed[number]
+
+
+def _place(draft: Draft, number: int, place: int) -> dict[str, Any]:
+    talk = _talk(draft, number)
+    if not 0 <= place < len(talk):
+        raise gone(f"Turn {place + 1} of conversation {number + 1}")
+    return talk[place]
+
+
+def _moved(items: list[Any], place: int, by: int) -> int:
+    target = min(max(place + by, 0), len(items) - 1)
+    items.insert(target, items.pop(place))
+    return target

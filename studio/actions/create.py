@@ -1,0 +1,274 @@
+"""Step 4, check and train: what is still wrong, how long it will take, who may use the pictures, and the start.
+
+What a creator states about rights is stored with the SHA-256 of every picture it covers; a picture that is added or
+changed afterwards is not covered, and the statement is asked for again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pipelines.core import sending
+from pipelines.core.checks import check_content
+from pipelines.core.jobs import Effort, Recipe
+from pipelines.core.mapping import split_from_entries
+from pipelines.core.photo_set import MAX_PHOTOS, MIN_PHOTOS
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.queue import Job, Worker, now
+from pipelines.core.yaml_text import write_yaml
+from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
+from studio.actions.pictures import what_the_set_needs
+from studio.desk import Desk
+from studio.words import counted, time_range
+
+ALIVE_S = 60.0
+"""A worker that was seen in the last so many seconds is there."""
+PAST_RUNS = 20
+STEPS = ("Pictures", "Who they are", "How they talk", "Check and train")
+STATEMENTS = {
+    "drawn": "The character is invented, and I made these pictures or may use them for this.",
+    "person": "The pictures show a real person, who knows of this and agreed to it.",
+    "licensed": "The pictures come from somebody else, under a licence that allows this.",
+}
+"""What a creator may state; the words are stored as they stand here."""
+_STEP_OF = {"images": 1, "interactions": 3, "consent": 4, "licence": 4}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model that the studio offers."""
+
+    preset: str
+    title: str
+    about: str
+    memory_gb: float
+    """Least memory of a GPU, in units of 10^9 bytes; 0 where none is needed."""
+
+
+BASES = (
+    Base("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", 0),
+    Base("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too. Needs a graphics card of 12 GB.", 12),
+    Base("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures. Needs a graphics card of 24 GB.", 24),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BaseChoice:
+    """A base model, and whether a worker that is there could train it."""
+
+    base: Base
+    reason: str
+    """Why not now; "" when it can."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a training may take on this system."""
+
+    words: str
+    """A range, or that nobody knows yet."""
+    low_s: float = 0.0
+    high_s: float = 0.0
+    runs: int = 0
+    """Finished runs that it is taken from; 0 for no estimate."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The character at a glance, and what stands in the way."""
+
+    lines: tuple[str, ...]
+    problems: Mapping[int, tuple[Problem, ...]]
+    """Step (1 to 4) -> what is wrong there."""
+
+    @property
+    def can_train(self) -> bool:
+        """Whether no error is left."""
+        return not any(errors(found) for found in self.problems.values())
+
+
+def summary(draft: Draft) -> Summary:
+    """Everything that the checks of `understudy character check` find in a draft, by the step that mends it."""
+    found = all_problems(draft)
+    by_step = {step: tuple(item for item in found if step_of(item) == step) for step in range(1, len(STEPS) + 1)}
+    lines = (
+        counted(len(draft.get("pictures", ())), "picture"), counted(len(draft.get("facts", ())), "fact"),
+        counted(len(draft.get("interactions", ())), "conversation"),
+    )  # fmt: skip
+    return Summary(lines, by_step)
+
+
+def all_problems(draft: Draft) -> list[Problem]:
+    """Problems of the whole draft: texts, facts, conversations, pictures one by one and together, and the consent."""
+    character, unread = character_of(draft)
+    unreadable: list[Problem] = []
+    split = split_from_entries(draft["test"], unreadable) if draft.get("test") else None
+    content = [item for item in check_content(character, split) if not item.field.startswith("images")]
+    if not character.name.strip():
+        unread = [item for item in unread if item.field != "name"]
+        content.insert(0, Problem("name", "The character has no name.", "Give them one."))
+    pictures = [Problem("images", item["message"].replace("This picture", f"Picture {entry['file'].partition('.')[0]}"),
+                        item["mend"], item["severity"])
+                for entry in draft.get("pictures", []) for item in entry["problems"]]  # fmt: skip
+    found = [*unread, *content, *what_the_set_needs(draft), *pictures, *_consent_problems(draft)]
+    # Problems of the held-out split came with the file; a creator cannot mend them in the forms.
+    return [_for_forms(item) for item in dict.fromkeys(found) if not item.field.startswith("test.yaml")]
+
+
+def _for_forms(problem: Problem) -> Problem:
+    # The checks tell people who write character.yaml by hand which line to add; here it is a field on the page.
+    return replace(problem, mend=re.sub(r"Add `\w+:`", "Fill it in", problem.mend))
+
+
+def step_of(problem: Problem) -> int:
+    """The step of the wizard where a problem is mended."""
+    return _STEP_OF.get(problem.field.split("[")[0].split(".")[0], 2)
+
+
+def states(draft: Draft) -> dict[int, str]:
+    """Step -> "error", "warning" or "" for the marks on the wizard's steps."""
+    found = summary(draft).problems
+    return {step: "error" if errors(items) else "warning" if items else "" for step, items in found.items()}
+
+
+# ---------------------------------------------------------------- consent
+
+
+def give_consent(desk: Desk, id: str, kind: str, given_by: str) -> None:
+    """Keep the statement with who makes it, when, and the hashes of the pictures as they are now."""
+    if kind not in STATEMENTS:
+        raise ValueError(f"{kind!r} is none of {', '.join(STATEMENTS)}")
+    if not given_by.strip():
+        raise CharacterProblems([Problem("consent", "Nobody is named.", "Write your name, or that of your studio.")])
+
+    def edit(draft: Draft) -> None:
+        draft["consent"] = {
+            "statement": STATEMENTS[kind], "given_by": given_by.strip()[:200], "given_at": now(),
+            "image_sha256": sorted(entry["sha256"] for entry in draft.get("pictures", [])),
+        }  # fmt: skip
+
+    change(desk, id, edit)
+
+
+def withdraw_consent(desk: Desk, id: str) -> None:
+    """Take the statement back; nothing can be trained until it is made again."""
+    change(desk, id, lambda draft: draft.pop("consent", None))
+
+
+def consent_covers(draft: Draft) -> bool:
+    """Whether a statement stands that covers every picture of the draft."""
+    consent = draft.get("consent") or {}
+    covered = set(consent.get("image_sha256", ()))
+    pictures = {entry["sha256"] for entry in draft.get("pictures", [])}
+    return bool(consent.get("statement")) and pictures <= covered
+
+
+def _consent_problems(draft: Draft) -> list[Problem]:
+    if consent_covers(draft):
+        return []
+    if (draft.get("consent") or {}).get("statement"):
+        return [Problem("consent", "Pictures were added or changed after the statement about rights.",
+                        "State again that you may use them.")]  # fmt: skip
+    return [Problem("consent", "Nobody has stated that these pictures may be used.", "Choose what is true, below.")]
+
+
+# ---------------------------------------------------------------- time and machines
+
+
+def base_choices(desk: Desk) -> list[BaseChoice]:
+    """The base models, those that no worker could train with their reason."""
+    workers = [one for one in desk.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
+    return [BaseChoice(base, _why_not(base, workers)) for base in BASES]
+
+
+def _why_not(base: Base, workers: list[Worker]) -> str:
+    if not base.memory_gb:
+        return ""  # anything can train it; without a worker the job waits, which the page says
+    if not workers:
+        return "No worker is running, so nobody knows whether its machine is large enough."
+    cards = [worker.memory_gb for worker in workers if worker.gpu]
+    # A card sold as 12 GB reports a little less.
+    if any(memory >= 0.93 * base.memory_gb for memory in cards):
+        return ""
+    have = f"the largest here has {max(cards):.0f} GB" if cards else "no worker here has one"
+    return f"It needs a graphics card of {base.memory_gb:.0f} GB; {have}."
+
+
+def someone_works(desk: Desk) -> bool:
+    """Whether a worker that trains is there."""
+    return any("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
+
+
+def estimate(desk: Desk, base: str, effort: Effort) -> Estimate:
+    """How long such a training took here before: a range over finished runs, or honestly nothing.
+
+    Runs of another effort on the same base model are scaled by their steps, and then the range is widened by half.
+    """
+    wanted = Recipe.for_effort(base, effort)
+    same, scaled = [], []
+    for job in desk.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * PAST_RUNS):
+        recipe = job.recipe or {}
+        # A run that was taken up again lost its first start, so its time is not known.
+        if recipe.get("base") != base or job.attempt != 1 or not job.started or not job.ended:
+            continue
+        seconds = (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
+        if recipe.get("effort") == effort and recipe.get("sft_steps") == wanted.sft_steps:
+            same.append(seconds)
+        elif _work(recipe):
+            scaled.append(seconds * _work(wanted.to_json()) / _work(recipe))
+    runs = same[:PAST_RUNS]
+    if runs:
+        low, high = min(runs), max(runs)
+        if len(runs) < 3:
+            low, high = 0.8 * low, 1.25 * high
+        told = f"{time_range(low, high)}, as {counted(len(runs), 'such training')} took here"
+        return Estimate(told, low, high, len(runs))
+    if scaled:
+        low, high = 0.67 * min(scaled), 1.5 * max(scaled)
+        told = f"roughly {time_range(low, high)}, reckoned from {counted(len(scaled), 'training')} of another length"
+        return Estimate(told, low, high, len(scaled))
+    return Estimate("nobody knows yet: this will be the first training with this base model here")
+
+
+def _work(recipe: Mapping[str, Any]) -> float:
+    """Steps of both stages in one number; a practice step samples replies and takes about three times as long."""
+    return float(recipe.get("sft_steps", 0)) + 3.0 * float(recipe.get("grpo_steps", 0))
+
+
+# ---------------------------------------------------------------- start
+
+
+def set_dial(desk: Desk, id: str, effort: Effort, base: str) -> None:
+    """Remember where the dial and the choice of base model stand."""
+    change(desk, id, lambda draft: draft.update(effort=effort, base=base))
+
+
+def start(desk: Desk, id: str, effort: Effort, base: str) -> Job:
+    """Publish the draft as a version, queue a training on it, and tell a worker.
+
+    Raises CharacterProblems with everything that keeps the character from being trained.
+    """
+    with desk.editing:
+        draft = own_character(desk, id).draft
+        wrong = errors(all_problems(draft))
+        if wrong:
+            raise CharacterProblems(wrong)
+        entries = entries_of(draft)
+        write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker
+        images = {entry["file"]: entry["key"] for entry in draft["pictures"]}
+        version = desk.records.characters.publish(
+            id, entries, draft.get("test"), images, draft.get("test_pictures") or None
+        )
+    return sending.send_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
+
+
+def picture_count_words(draft: Draft) -> str:
+    """How many pictures there are against how many are wanted."""
+    count = len(draft.get("pictures", ()))
+    return f"{count} of about 10 pictures ({MIN_PHOTOS} to {MAX_PHOTOS} can be used)"
+
+

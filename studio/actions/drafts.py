@@ -1,0 +1,147 @@
+"""The draft of a character: what the wizard's forms hold, complete or not, saved in the records at every change.
+
+A draft is the entries of `character.yaml` (`mapping.character_to_entries`), and beside them
+
+    pictures       [{"file", "original", "key", "thumb_key", "sha256", "width", "height", "problems", "fixes",
+                   "copy_of"}]
+    test           entries of `test.yaml`, when the character came with a held-out split
+    test_pictures  file name -> object key of the pictures of that split
+    effort, base   where the dial of the last step stands
+
+`images` says what varies in a picture (the captions), `pictures` where its bytes are; both have it in the same order.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines.core.characters import Character
+from pipelines.core.mapping import CHARACTER_KEYS, character_from_entries
+from pipelines.core.photo_set import MAX_PHOTOS
+from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.queue import CharacterRow, RecordMissing
+from studio.desk import Desk
+
+Draft = dict[str, Any]
+
+MOST_CHARS = {
+    "name": 80, "persona": 8000, "style": 4000, "appearance": 4000, "greeting": 4000, "scenario": 4000, "licence": 400,
+}  # fmt: skip
+"""Most characters of a text field; the budget of what the model is told is far below."""
+MOST_TURN_CHARS = 8000
+MOST_PICTURES = 4 * MAX_PHOTOS
+"""Pictures that a draft holds while somebody chooses among them."""
+MOST_CONVERSATIONS = 2000
+MOST_FACTS = 1000
+
+
+def own_character(desk: Desk, id: str) -> CharacterRow:
+    """A character of this desk's owner; RecordMissing for anybody else's."""
+    row = desk.records.characters.get(id)
+    if row.owner != desk.owner:
+        raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
+    return row
+
+
+def create(desk: Desk) -> str:
+    """A new, empty character; returns its id."""
+    return desk.records.characters.create(desk.owner, {"name": "", "persona": ""}).id
+
+
+def change(desk: Desk, id: str, edit: Callable[[Draft], None]) -> Draft:
+    """Read the draft, let `edit` change it, and save it, with no other change in between; returns it as saved."""
+    with desk.editing:
+        row = own_character(desk, id)
+        draft = copy.deepcopy(row.draft)
+        edit(draft)
+        if draft != row.draft:
+            desk.records.characters.save_draft(id, draft)
+        return draft
+
+
+def set_text(desk: Desk, id: str, field: str, text: str) -> None:
+    """Keep one of the text fields. CharacterProblems when it is longer than the form allows."""
+    if field not in MOST_CHARS:
+        raise ValueError(f"{field!r} is no text field of a character: {', '.join(MOST_CHARS)}")
+    refuse_long(text, MOST_CHARS[field], field)
+
+    def edit(draft: Draft) -> None:
+        draft[field] = text
+
+    change(desk, id, edit)
+
+
+def set_facts(desk: Desk, id: str, facts: list[tuple[str, str]]) -> None:
+    """Keep the facts, (question, answer) each; rows that are empty on both sides are left out."""
+    filled = [(question.strip(), answer.strip()) for question, answer in facts if question.strip() or answer.strip()]
+    if len(filled) > MOST_FACTS:
+        raise CharacterProblems([Problem("facts", f"These are {len(filled)} facts.", f"{MOST_FACTS} are the most.")])
+    for question, answer in filled:
+        refuse_long(question, MOST_TURN_CHARS, "question")
+        refuse_long(answer, MOST_TURN_CHARS, "answer")
+
+    def edit(draft: Draft) -> None:
+        draft["facts"] = [{"question": question, "answer": answer} for question, answer in filled]
+
+    change(desk, id, edit)
+
+
+def refuse_long(text: str, most: int, what: str) -> None:
+    """CharacterProblems when a text has more characters than `most`."""
+    if len(text) > most:
+        message = f"The {what} is {len(text):,} characters long; {most:,} are the most."
+        raise CharacterProblems([Problem(what, message, "Keep the essence; details belong into facts and talks.")])
+
+
+def refuse_oversized(entries: Mapping[str, Any], file: str) -> None:
+    """CharacterProblems when an imported character is larger than the forms can show."""
+    for field, most in MOST_CHARS.items():
+        refuse_long(str(entries.get(field, "")), most, f"{field} in {file}")
+    for key, most in (("interactions", MOST_CONVERSATIONS), ("facts", MOST_FACTS), ("images", MOST_PICTURES)):
+        count = len(entries.get(key, ()))
+        if count > most:
+            noun = {"interactions": "conversations", "facts": "facts", "images": "pictures"}[key]
+            problem = Problem(file, f"{file} holds {count:,} {noun}; {most:,} are the most.", "Take some of them out.")
+            raise CharacterProblems([problem])
+    for talk in entries.get("interactions", ()):
+        for turn in talk:
+            for words in turn.values():
+                refuse_long(str(words), MOST_TURN_CHARS, f"longest turn in {file}")
+
+
+def entries_of(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a draft that is a character's."""
+    return {key: draft[key] for key in CHARACTER_KEYS if draft.get(key)}
+
+
+def character_of(draft: Mapping[str, Any]) -> tuple[Character, list[Problem]]:
+    """The character as far as the draft has come, and what in it could not be read."""
+    problems: list[Problem] = []
+    return character_from_entries(entries_of(draft), problems), problems
+
+
+def picture_entry(draft: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """The entry of one picture in `pictures`; CharacterProblems when it was taken out meanwhile."""
+    for entry in draft.get("pictures", []):
+        if entry["file"] == file:
+            found: dict[str, Any] = entry
+            return found
+    raise gone(f"The picture {file}")
+
+
+def caption_entry(draft: Draft, file: str) -> dict[str, Any]:
+    """The entry of one picture in `images`; made when it is missing."""
+    for entry in draft.setdefault("images", []):
+        if entry["file"] == file:
+            found: dict[str, Any] = entry
+            return found
+    draft["images"].append({"file": file})
+    made: dict[str, Any] = draft["images"][-1]
+    return made
+
+
+def gone(what: str) -> CharacterProblems:
+    """What is raised when another tab has taken something out."""
+    return CharacterProblems([Problem("draft", f"{what} is no longer there.", "Another tab took it out; look again.")])

@@ -1,0 +1,241 @@
+"""Suggestions: facts and looks found in the persona's own sentences, captions and conversations from background jobs.
+
+Nothing here changes a draft by itself: a suggestion is shown, edited if need be, and taken by a click. Facts come from
+patterns of everyday English, so they are few and plain; captions come from a worker that looks at the pictures;
+conversations from the endpoint in UNDERSTUDY_EXPAND_URL, and only when one is set.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.core import sending
+from pipelines.core.check_dialogues import same_words
+from pipelines.core.queue import ENDED, Job, RecordMissing, new_id
+from pipelines.core.reply_events import captions_in
+from studio.actions.conversations import Turns, add_conversation
+from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
+from studio.actions.pictures import CAPTION_FIELDS, MOST_CAPTION_CHARS
+from studio.desk import Desk
+
+MOST_FACTS_SHOWN = 8
+EXPANDED = "conversations_s"
+"""Metric of an event that brings new conversations; its note is a JSON list of conversations."""
+
+# Sentence pattern -> question. {name} is the character; the first group is the answer.
+_FACTS: tuple[tuple[str, str], ...] = (
+    (r"\b(?:lives?|living|dwells?|resides?) ((?:in|on|at|under|behind|near|above|beside|with) [^,.;:!?]+)",
+     "Where does {name} live?"),
+    (r"\b(?:was born|hatched|grew up|comes?) ((?:in|on|at|from|under|near) [^,.;:!?]+)",
+     "Where does {name} come from?"),
+    (r"\b(?:is|was) (?:a |an )?(\d+|[a-z]+)[- ]years?[- ]old", "How old is {name}?"),
+    (r"\bworks? (as [^,.;:!?]+)", "What is {name}'s work?"),
+    (r"\b(?:fears?|is afraid of|dreads?) ([^.;:!?]+)", "What is {name} afraid of?"),
+    (r"\b(?:loves?|adores?|is fond of) ([^.;:!?]+)", "What does {name} love?"),
+    (r"\b(?:hates?|detests?|cannot stand|can't stand) ([^.;:!?]+)", "What does {name} hate?"),
+    (r"\b(?:hopes?|dreams?|wants?|wishes) (to [^.;:!?]+|of [^.;:!?]+)", "What does {name} hope for?"),
+    (r"\bbelieves? (?:that )?([^.;!?]+)", "What does {name} believe?"),
+    (r"\b(?:keeps?|owns?|carries|collects?) ((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
+     "What does {name} keep?"),
+    (r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? (?:is )?(?:called|named) "
+     r"([A-Z][\w' -]+)", "Who is close to {name}?"),
+)  # fmt: skip
+_LOOKS = re.compile(
+    r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
+)
+_TALK = re.compile(
+    r"\b(?:speaks?|talks?|says?|voice|swears?|accent|whispers?|jokes?|sentences|calls? (?:you|everyone))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class FactSuggestion:
+    """A fact that the persona tells already."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A sentence of the persona that would do more in another field."""
+
+    sentence: str
+    field: str
+    """ "appearance" or "style"."""
+
+
+@dataclass(frozen=True)
+class CaptionNews:
+    """How far the suggestions for captions are."""
+
+    job: Job | None
+    ready: dict[str, dict[str, str]]
+    """File -> the fields that could be told, for pictures where nothing is written yet."""
+    is_working: bool
+    error: str = ""
+
+
+def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
+    """Facts that the persona states, as question and answer; those that are there already are left out."""
+    character, _ = character_of(draft)
+    asked = {same_words(fact.question) for fact in character.facts}
+    found: dict[str, FactSuggestion] = {}
+    name = character.name.split()[0] if character.name.split() else "the character"
+    for sentence in _sentences(character.persona):
+        for pattern, question in _FACTS:
+            match = re.search(pattern, sentence)
+            answer = match[1].strip(" \"'") if match else ""
+            question = question.format(name=name)
+            if answer and len(answer.split()) <= 18 and same_words(question) not in asked | found.keys():
+                found[same_words(question)] = FactSuggestion(question, answer[:1].upper() + answer[1:])
+    return list(found.values())[:MOST_FACTS_SHOWN]
+
+
+def better_elsewhere(draft: Draft) -> list[Elsewhere]:
+    """Sentences of the persona about looks or talk, where that field is still empty."""
+    character, _ = character_of(draft)
+    found = []
+    for sentence in _sentences(character.persona):
+        if not character.appearance.strip() and _LOOKS.search(sentence):
+            found.append(Elsewhere(sentence, "appearance"))
+        elif not character.style.strip() and _TALK.search(sentence):
+            found.append(Elsewhere(sentence, "style"))
+    return found[:4]
+
+
+def take_fact(desk: Desk, id: str, fact: FactSuggestion) -> None:
+    """Put a suggested fact behind the others."""
+
+    def edit(draft: Draft) -> None:
+        draft.setdefault("facts", []).append({"question": fact.question, "answer": fact.answer})
+
+    change(desk, id, edit)
+
+
+def move_sentences(desk: Desk, id: str, field: str) -> None:
+    """Move the sentences that `better_elsewhere` found for a field out of the persona into it."""
+
+    def edit(draft: Draft) -> None:
+        moved = [one.sentence for one in better_elsewhere(draft) if one.field == field]
+        for sentence in moved:
+            draft["persona"] = " ".join(draft["persona"].replace(sentence, "", 1).split())
+        if moved:
+            draft[field] = " ".join(filter(None, [str(draft.get(field, "")).strip(), *moved]))
+
+    change(desk, id, edit)
+
+
+def _sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.!?])\s+", " ".join(text.split())) if part]
+
+
+# ---------------------------------------------------------------- captions
+
+
+def ask_for_captions(desk: Desk, id: str) -> Job:
+    """Queue a job that looks at the pictures without a caption; the draft remembers it."""
+    draft = own_character(desk, id).draft
+    bare = set(without_caption(draft))
+    keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
+    job = sending.send_captions(desk.records, desk.queue, desk.owner, keys, id)
+    change(desk, id, lambda draft: draft.update(captions_job=job.id))
+    return job
+
+
+def caption_news(desk: Desk, draft: Draft) -> CaptionNews:
+    """What the latest caption job has found so far."""
+    job = _job(desk, draft.get("captions_job", ""))
+    if job is None:
+        return CaptionNews(None, {}, False)
+    files = {entry["key"]: entry["file"] for entry in draft.get("pictures", [])}
+    bare = set(without_caption(draft))
+    ready = {}
+    for suggestion in captions_in(desk.records.events.after(job.id, limit=5000)):
+        file = files.get(suggestion.picture, "")
+        told = {key: suggestion.fields.get(key, "")[:MOST_CAPTION_CHARS] for key in CAPTION_FIELDS}
+        fields = {key: words for key, words in told.items() if words}
+        if file in bare and fields:
+            ready[file] = fields
+    return CaptionNews(job, ready, job.status not in ENDED, job.error)
+
+
+def take_captions(desk: Desk, id: str) -> int:
+    """Fill in what was suggested for pictures where nothing is written yet; returns for how many."""
+    taken = 0
+
+    def edit(draft: Draft) -> None:
+        nonlocal taken
+        ready = caption_news(desk, draft).ready
+        for entry in draft.get("images", []):
+            entry.update(ready.get(entry["file"], {}))
+        taken = len(ready)
+        draft.pop("captions_job", None)
+
+    change(desk, id, edit)
+    return taken
+
+
+def without_caption(draft: Draft) -> list[str]:
+    """Files of the pictures where nothing is written yet."""
+    captions = {entry["file"]: entry for entry in draft.get("images", [])}
+    keys = (*CAPTION_FIELDS, "caption")
+    return [
+        entry["file"] for entry in draft.get("pictures", [])
+        if not any(captions.get(entry["file"], {}).get(key) for key in keys)
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------- conversations
+
+
+def can_expand(desk: Desk) -> bool:
+    """Whether an endpoint is set that may write conversations."""
+    return bool(desk.settings.expand_url)
+
+
+def ask_for_conversations(desk: Desk, id: str, wanted: int) -> Job:
+    """Queue a job that asks the endpoint for more conversations; the draft remembers it. Pictures are never sent."""
+    draft = own_character(desk, id).draft
+    entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
+    request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}
+    job = sending.send(
+        desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request)
+    )  # fmt: skip
+    change(desk, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))
+    return job
+
+
+def conversation_news(desk: Desk, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
+    """The latest job of this kind and what it wrote that is neither taken nor left out yet, numbered."""
+    job = _job(desk, draft.get("expand_job", ""))
+    if job is None:
+        return None, []
+    written: list[Turns] = []
+    for event in desk.records.events.after(job.id, limit=5000):
+        if event.stage == "reply" and EXPANDED in event.metrics:
+            written += json.loads(event.note)
+    done = set(draft.get("expand_done", ()))
+    return job, [(number, turns) for number, turns in enumerate(written) if number not in done]
+
+
+def take_conversation(desk: Desk, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
+    """Add a suggested conversation as it was edited, or leave it out (None); it is not shown again."""
+    if turns is not None:
+        add_conversation(desk, id, turns)
+
+    def edit(draft: Draft) -> None:
+        draft["expand_done"] = sorted({*draft.get("expand_done", ()), number})
+
+    change(desk, id, edit)
+
+
+def _job(desk: Desk, id: str) -> Job | None:
+    try:
+        return desk.records.jobs.get(id) if id else None
+    except RecordMissing:
+        return None

@@ -1,0 +1,185 @@
+"""What the system page shows: workers, queues, health, disk use, what could be cleaned away, versions and settings.
+
+Everything is looked up when it is asked for; nothing here changes anything. Secrets never leave the settings: an
+address is shown without its password, a key only as set or not set.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipelines.core.garbage import SAFE_S, collect_garbage
+from pipelines.core.queue import Job, JobKind, RecordMissing, RecordsUnusable, Worker
+from pipelines.core.settings import Settings, without_password
+from pipelines.core.store import StoreError
+from studio.desk import Desk
+
+ALIVE_S = 60.0
+"""A worker that was seen in the last so many seconds is there."""
+MOST_COUNTED = 1000
+"""Waiting jobs that are counted; beyond it the page says "more than"."""
+SECRETS = ("expand_key", "s3_access_key", "s3_secret_key")
+LIBRARIES = (
+    "understudy", "streamlit", "celery", "sqlalchemy", "alembic", "minio", "pillow",
+    "torch", "transformers", "trl", "peft", "accelerate",
+)  # fmt: skip
+KIND_WORDS = {
+    "pictures": "Pictures",
+    "adapters": "Trained adapters",
+    "samples": "Sample pictures",
+    "exports": "Files made for download",
+    "runs": "Run logs and results",
+    "parts": "Broken-off uploads",
+}
+"""First segment of a key -> what a person reads."""
+
+
+@dataclass(frozen=True)
+class WorkerLine:
+    """One worker, and what it does."""
+
+    worker: Worker
+    is_alive: bool
+    doing: str
+    """What it works on, in words; "" for nothing."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether one of the things that everything stands on answers."""
+
+    name: str
+    is_well: bool
+    place: str
+    """Its address without password."""
+    answer: str
+    """What is wrong; "" when nothing is."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """Objects of one kind."""
+
+    kind: str
+    count: int
+    size: int
+    """Bytes."""
+
+
+def workers(desk: Desk) -> list[WorkerLine]:
+    """All workers that are known, those that are there first."""
+    alive = {worker.id for worker in desk.records.workers.list(alive_within_s=ALIVE_S)}
+    lines = [
+        WorkerLine(worker, worker.id in alive, _doing(desk, worker)) for worker in desk.records.workers.list()
+    ]  # fmt: skip
+    return sorted(lines, key=lambda line: not line.is_alive)
+
+
+def _doing(desk: Desk, worker: Worker) -> str:
+    if not worker.job:
+        return ""
+    try:
+        job = desk.records.jobs.get(worker.job)
+    except RecordMissing:
+        return ""
+    return _job_words(desk, job)
+
+
+def _job_words(desk: Desk, job: Job) -> str:
+    verbs = {"train": "Trains", "reply": "Answers as", "evaluate": "Measures"}
+    # Another owner's character is nobody's business here.
+    if job.owner != desk.owner or not job.character:
+        return f"{verbs[job.kind]} a character"
+    return f"{verbs[job.kind]} {desk.records.characters.get(job.character).name or 'a character'}"
+
+
+def queue_depths(desk: Desk) -> dict[str, int]:
+    """How many jobs wait, of all owners: for training and measuring, and for answers."""
+    kinds: dict[str, tuple[JobKind, ...]] = {"Training and measuring": ("train", "evaluate"), "Answers": ("reply",)}
+
+    def waiting(kind: JobKind) -> int:
+        return len(desk.records.jobs.list(kind=kind, statuses=["queued"], limit=MOST_COUNTED))
+
+    return {words: sum(waiting(kind) for kind in own) for words, own in kinds.items()}
+
+
+def health(desk: Desk) -> list[Health]:
+    """Records, object store and queue, each asked one small thing."""
+    settings = desk.settings
+    objects = settings.s3_endpoint_internal if settings.uses_s3 else settings.objects
+    return [
+        _asked("Records", settings.database_url, lambda: desk.records.characters.list(desk.owner)),
+        _asked("Pictures and adapters", objects, lambda: next(desk.store.keys("pictures/"), None)),
+        _asked("Queue", settings.broker_url, lambda: _reach(desk)),
+    ]
+
+
+def _reach(desk: Desk) -> None:
+    with desk.queue.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=3)
+
+
+def _asked(name: str, address: str, question: Callable[[], Any]) -> Health:
+    began = time.monotonic()
+    try:
+        question()
+    except (RecordsUnusable, StoreError, OperationalError, SQLAlchemyError, OSError) as error:
+        wrong = without_password(str(error).strip().split("\n")[0]) or type(error).__name__
+        return Health(name, False, without_password(address), wrong, time.monotonic() - began)
+    return Health(name, True, without_password(address), "", time.monotonic() - began)
+
+
+def disk_use(desk: Desk) -> list[DiskUse]:
+    """Bytes and count of the objects of each kind, the largest first; reads the whole listing."""
+    counts: dict[str, tuple[int, int]] = {}
+    for item in desk.store.keys(""):
+        kind = item.key.partition("/")[0]
+        count, size = counts.get(kind, (0, 0))
+        counts[kind] = count + 1, size + item.size
+    found = [DiskUse(KIND_WORDS.get(kind, kind), *numbers) for kind, numbers in counts.items()]
+    return sorted(found, key=lambda one: -one.size)
+
+
+def garbage(desk: Desk) -> Sequence[tuple[str, int]]:
+    """(key, bytes) of what cleaning would remove; removes nothing. StoreError when the records look wrong for it."""
+    return collect_garbage(desk.store, desk.records.keys(), older_than_s=SAFE_S, dry_run=True)
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of what this machine has installed; what is not here is left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def settings_in_force(settings: Settings) -> dict[str, str]:
+    """Variable -> value of every setting; secrets are only said to be set or not."""
+    shown_values = {}
+    for field in fields(Settings):
+        value = vars(settings)[field.name]
+        shown = ("set" if value else "not set") if field.name in SECRETS else without_password(str(value))
+        shown_values[f"UNDERSTUDY_{field.name.upper()}"] = shown or "not set"
+    return shown_values
+
+
+def size_words(size: int) -> str:
+    """Bytes as people say them: 512 B, 3.4 MB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{size} B"

@@ -1,0 +1,130 @@
+"""Signs that a training goes wrong, told while something can still be done: what was seen, and what to do about it.
+
+Each sign is a plain rule over the numbers that the run reported. Rewards of single steps are noisy, so halves are
+compared, and a difference counts only when it is larger than the spread of the steps makes likely.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.core.runs import BASE, stage_and_step
+from studio.actions.scores import COPYING_LIMIT, GENERAL_LIMIT, checkpoint_title
+
+Series = Sequence[tuple[int, float]]
+LEAST_STEPS = 6
+"""Steps of practice before halves are compared."""
+FALL = 0.05
+"""A score that falls by less is not spoken of."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One thing that looks wrong."""
+
+    kind: str
+    """Short name, for tests and for the order on the page."""
+    text: str
+    """What was seen."""
+    mend: str
+    """What to do about it."""
+
+
+def signs(loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]) -> tuple[Sign, ...]:
+    """All signs in a run's numbers so far, the most serious first."""
+    found = [
+        _not_a_number(loss),
+        _copying(scores),
+        _reward_without_likeness(rewards, scores),
+        _forgets(scores),
+        _does_not_learn(loss),
+    ]
+    return tuple(sign for sign in found if sign is not None)
+
+
+def _not_a_number(loss: Series) -> Sign | None:
+    bad = [step for step, value in loss if not math.isfinite(value)]
+    if not bad:
+        return None
+    return Sign(
+        "not_a_number",
+        f"From step {bad[0]} on the error is not a number any more: what is learnt after it is worth nothing.",
+        "Stop, and use a state saved before that step, or train again with another seed.",
+    )
+
+
+def _copying(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
+    copying = {name: value for name, one in scores.items() if (value := one.get("copying", 0.0)) > COPYING_LIMIT}
+    if not copying:
+        return None
+    name = max(copying, key=lambda one: copying[one])
+    return Sign(
+        "copying",
+        f"“{checkpoint_title(name)}” draws its training pictures again instead of new ones "
+        f"(copying {copying[name]:.2f}; above {COPYING_LIMIT:g} it is only repeating).",
+        "Use an earlier state, add pictures that differ more from each other, or train for a shorter time.",
+    )
+
+
+def _reward_without_likeness(
+    rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
+) -> Sign | None:
+    reward, likeness = rewards.get("reward", ()), rewards.get("likeness", ())
+    falling = _change(reward) > 0 and _change(likeness) < -FALL
+    measured = sorted((stage_and_step(name), one) for name, one in scores.items() if name.startswith(("sft-", "grpo-")))
+    basics = [one for (stage, _), one in measured if stage == "sft" and "likeness" in one]
+    practised = [one for (stage, _), one in measured if stage == "grpo" and "likeness" in one]
+    if not falling and basics and practised and len(reward) > 1:
+        falling = practised[-1]["likeness"] < basics[-1]["likeness"] - FALL and reward[-1][1] > reward[0][1]
+    if not falling:
+        return None
+    return Sign(
+        "reward_without_likeness",
+        "The marks in practice rise while the pictures look less like the character: it has found a way to please the "
+        "marking instead of learning.",
+        "Use the last state of “Learning the basics”, or the earliest state of practice that still looks right.",
+    )
+
+
+def _forgets(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
+    before = scores.get(BASE, {}).get("general_perplexity")
+    if not before:
+        return None
+    worst = {name: one.get("general_perplexity", 0.0) / before for name, one in scores.items() if name != BASE}
+    far = [name for name, ratio in worst.items() if ratio > GENERAL_LIMIT]
+    if not far or len(far) < len(worst):
+        return None  # some state is fine, and that one is preferred by itself
+    return Sign(
+        "forgets",
+        "Every saved state has become worse at plain conversation than the model was before training.",
+        "Train for a shorter time, or give it more and more varied example conversations.",
+    )
+
+
+def _does_not_learn(loss: Series) -> Sign | None:
+    values = [value for _, value in loss if math.isfinite(value)]
+    if len(values) < 4 * LEAST_STEPS:
+        return None
+    quarter = len(values) // 4
+    if statistics.fmean(values[-quarter:]) < statistics.fmean(values[:quarter]):
+        return None
+    return Sign(
+        "does_not_learn",
+        "The error is not smaller than at the beginning: nothing is being learnt.",
+        "Stop it, look at the example conversations and captions for mistakes, and train again.",
+    )
+
+
+def _change(series: Series) -> float:
+    """Later half minus earlier half; 0 when there are too few steps or the steps scatter more than that."""
+    values = [value for _, value in series]
+    if len(values) < LEAST_STEPS:
+        return 0.0
+    half = len(values) // 2
+    earlier, later = values[:half], values[-half:]
+    change = statistics.fmean(later) - statistics.fmean(earlier)
+    spread = math.sqrt((statistics.variance(earlier) + statistics.variance(later)) / half)
+    return change if abs(change) > 2 * spread else 0.0

@@ -1,0 +1,1 @@
+"""The pages: widgets only, no SQL and no keys of the object store."""

@@ -1,0 +1,260 @@
+"""The gallery: all characters, the three that come with the project, and files of other programs to begin with.
+
+`?character=ID` shows one of them: its state, its versions, and the way to delete everything of it.
+"""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from pipelines.core.queue import ENDED
+from studio import widgets
+from studio.actions import characters, drafts
+from studio.actions.characters import Tile
+from studio.desk import Desk
+from studio.words import ago, counted
+
+PER_PAGE = 24
+
+
+def page() -> None:
+    """The gallery, or one character."""
+    desk = widgets.desk()
+    widgets.told()
+    id = widgets.param("character")
+    if id:
+        one(desk, id)
+    else:
+        all_of_them(desk)
+
+
+# ---------------------------------------------------------------- the gallery
+
+
+def all_of_them(desk: Desk) -> None:
+    """Tiles of the owner's characters, then ways to begin."""
+    number = widgets.number_param("page", 1, 10_000)
+    search = widgets.param("find")
+    tiles, count = characters.gallery(desk, search, (number - 1) * PER_PAGE, PER_PAGE)
+    if not count and not search:
+        widgets.title("Understudy", "Teach a model to play a character: how they talk, what they look like.")
+        first_steps()
+        examples(desk)
+        begin(desk)
+        return
+    widgets.title("Characters", "Everybody you are working on. Open one to edit, train or talk with it.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if st.button("New character", type="primary", icon=":material/add:"):
+            widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
+        if count > 8 or search:
+            st.text_input("Find", value=search, key="find", on_change=find, placeholder="Find by name",
+                          label_visibility="collapsed", icon=":material/search:", width=240)  # fmt: skip
+    if not tiles:
+        st.info("No character has that in its name.", icon=":material/search_off:")
+    with st.container(key="grid-gallery"):
+        for tile in tiles:
+            draw_tile(tile)
+    pager(number, count)
+    st.space("small")
+    with st.expander("Begin with a file, or try an example", icon=":material/upload_file:"):
+        begin(desk)
+        examples(desk)
+
+
+def find() -> None:
+    """Put the search into the address."""
+    st.query_params.pop("page", None)
+    if st.session_state.find:
+        st.query_params["find"] = st.session_state.find
+    else:
+        st.query_params.pop("find", None)
+
+
+def first_steps() -> None:
+    """What happens here, in three short lines."""
+    steps = (
+        ("1", "Show", "About ten pictures of one character."),
+        ("2", "Tell", "Who they are, and a few conversations in their voice."),
+        ("3", "Train and talk", "Minutes later they answer, and draw themselves."),
+    )
+    tiles = "".join(
+        f"<li><b>{number}</b><div><strong>{head}</strong><br>{text}</div></li>" for number, head, text in steps
+    )
+    st.html(f'<ol class="u-steps">{tiles}</ol>')
+
+
+def draw_tile(tile: Tile) -> None:
+    """One character: portrait, name, state, score, and the way in."""
+    with st.container(border=True, key=f"tile-{tile.id}", gap="small"):
+        widgets.picture(tile.portrait, f"Portrait of {tile.name}")
+        st.html(f'<p class="u-name">{html.escape(tile.name)}</p>')
+        state(tile)
+        label = f"Open {widgets.escaped(tile.name)}"
+        if st.button("Open", key=f"open-{tile.id}", help=label, width="stretch"):
+            widgets.go(widgets.CHARACTERS, character=tile.id)
+
+
+def state(tile: Tile) -> None:
+    """Where a character stands, as a badge, and its latest score."""
+    with st.container(horizontal=True, gap="xsmall"):
+        if tile.job is None:
+            st.badge("Draft" if not tile.version else "Ready", icon=":material/edit:", color="gray")
+        else:
+            widgets.status_badge(tile.job)
+        if tile.score is not None:
+            st.badge(f"{100 * tile.score:.0f} of 100", icon=":material/star:", color="violet",
+                     help="All plain scores of the latest training together")  # fmt: skip
+
+
+def pager(number: int, count: int) -> None:
+    """Ways to the other pages of the gallery."""
+    pages = -(-count // PER_PAGE)
+    if pages < 2:
+        return
+    with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):
+        if st.button("Back", icon=":material/chevron_left:", disabled=number <= 1):
+            st.query_params["page"] = str(number - 1)
+            st.rerun()
+        widgets.quiet(f"Page {number} of {pages}, {counted(count, 'character')}")
+        if st.button("More", icon=":material/chevron_right:", disabled=number >= pages):
+            st.query_params["page"] = str(number + 1)
+            st.rerun()
+
+
+def examples(desk: Desk) -> None:
+    """The characters that come with the project."""
+    st.subheader("Try one of these", anchor=False)
+    widgets.quiet("Pictures, facts and conversations are there already; you only press Train.")
+    with st.container(key="grid-examples"):
+        for example in characters.bundled():
+            with st.container(border=True, key=f"tile-{example.slug}", gap="small"):
+                widgets.picture(example.portrait, f"Portrait of {example.name}")
+                st.html(f'<p class="u-name">{html.escape(example.name)}</p>')
+                widgets.quiet(example.about)
+                if st.button(f"Try {example.name}", key=f"try-{example.slug}", width="stretch"):
+                    widgets.go(widgets.CREATE, character=characters.try_bundled(desk, example.slug), step=4)
+
+
+def begin(desk: Desk) -> None:
+    """A new character, empty or from a file."""
+    st.subheader("Begin your own", anchor=False)
+    left, right = st.columns([1, 2], gap="medium")
+    with left.container(border=True, height="stretch"):
+        st.markdown("**From pictures**")
+        widgets.quiet("The usual way: drop in your pictures, then tell who it is.")
+        if st.button("Start with pictures", icon=":material/add_photo_alternate:", key="start-pictures"):
+            widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
+    with right.container(border=True, height="stretch"):
+        st.markdown("**From a file**")
+        widgets.quiet("A Character Card (PNG, JSON or CHARX), or the zip of a character folder.")
+        round = st.session_state.setdefault("import-round", 0)
+        upload = st.file_uploader(
+            "Character Card or zip", type=["png", "json", "charx", "zip"], key=f"import-{round}",
+            max_upload_size=characters.MAX_IMPORT_BYTES >> 20, label_visibility="collapsed",
+        )  # fmt: skip
+        if upload is not None:
+            st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
+            with st.spinner("Reading the file"):
+                found = widgets.attempt(characters.import_upload, desk, upload.name, upload)
+            if isinstance(found, characters.Imported):
+                widgets.remember(found.notes)
+                widgets.go(widgets.CREATE, character=found.id, step=1)
+            st.rerun()
+
+
+# ---------------------------------------------------------------- one character
+
+
+def one(desk: Desk, id: str) -> None:
+    """A character's own page."""
+    row = drafts.own_character(desk, id)
+    if st.button("All characters", icon=":material/arrow_back:", type="tertiary"):
+        widgets.go(widgets.CHARACTERS)
+    left, right = st.columns([1, 2.2], gap="large")
+    with left.container(key="tile-portrait"):
+        widgets.picture(characters.portrait(desk, row.draft), f"Portrait of {row.name}")
+    versions = characters.versions(desk, id)
+    latest = next((job for version in versions for job in version.jobs), None)
+    with right:
+        st.html(f'<h1 class="u-h1">{html.escape(row.name or "A character without a name")}</h1>')
+        st.html(f'<p class="u-about">{html.escape(str(row.draft.get("persona", ""))[:600])}</p>')
+        widgets.chips([
+            counted(len(row.draft.get("pictures", ())), "picture"),
+            counted(len(row.draft.get("facts", ())), "fact"),
+            counted(len(row.draft.get("interactions", ())), "conversation"),
+            f"edited {ago(row.changed)}",
+        ])  # fmt: skip
+        st.space("small")
+        with st.container(horizontal=True):
+            if st.button("Edit", icon=":material/edit:", type="secondary" if latest else "primary"):
+                widgets.go(widgets.CREATE, character=id, step=1)
+            if latest and st.button("See its training", icon=":material/school:"):
+                widgets.go(widgets.TRAINING, job=latest.id)
+            is_over = latest is not None and latest.status in ENDED
+            if is_over and st.button("Talk and compare", icon=":material/forum:", type="primary"):
+                widgets.go(widgets.COMPARE, character=id)
+            if st.button("Train", icon=":material/model_training:"):
+                widgets.go(widgets.CREATE, character=id, step=4)
+            if st.button("Delete", icon=":material/delete:", type="tertiary"):
+                ask_before_deleting(desk, id)
+    history(desk, id, versions)
+
+
+def history(desk: Desk, id: str, versions: list[characters.VersionView]) -> None:
+    """The published versions and what was trained on them."""
+    st.subheader("Versions", anchor=False)
+    if not versions:
+        widgets.quiet("None yet. A version is made when you train, so that later edits do not reach into a run.")
+        return
+    for version in versions:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**Version {version.number}**", width=110)
+            widgets.quiet(f"{version.contents} · {ago(version.created)}")
+            for job in version.jobs[:3]:
+                widgets.status_badge(job)
+                if st.button("Training", key=f"job-{job.id}", icon=":material/school:", type="tertiary"):
+                    widgets.go(widgets.TRAINING, job=job.id)
+            if st.button("Edit from here", key=f"back-{version.number}", icon=":material/history:", type="tertiary"):
+                ask_before_going_back(desk, id, version.number)
+
+
+@st.dialog("Go back to this version?")
+def ask_before_going_back(desk: Desk, id: str, number: int) -> None:
+    """The question before a draft is replaced."""
+    st.write(f"Your draft becomes version {number} again. What you changed since the last training is lost.")
+    with st.container(horizontal=True):
+        if st.button("Go back to it", type="primary", on_click=widgets.act,
+                     args=(characters.bring_back, desk, id, number)):  # fmt: skip
+            widgets.go(widgets.CREATE, character=id, step=1)
+        if st.button("Keep my draft"):
+            st.rerun()
+
+
+@st.dialog("Delete everything?")
+def ask_before_deleting(desk: Desk, id: str) -> None:
+    """The question before a character and all of it is deleted."""
+    if widgets.param("character") != id:
+        st.rerun()  # it was deleted just now
+    goes = characters.what_goes(desk, id)
+    st.write(f"This deletes **{widgets.escaped(goes.name or 'this character')}** for good:")
+    st.markdown("\n".join(f"- {line}" for line in goes.lines if not line.startswith("no ")))
+    if goes.is_training:
+        st.warning("It is being trained just now; that stops too.", icon=":material/warning:")
+    st.write("There is no way back. Export it first if you may want it again.")
+    with st.container(horizontal=True):
+        st.button("Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete,
+                  args=(desk, id))  # fmt: skip
+        if st.button("Keep it"):
+            st.rerun()
+
+
+def delete(desk: Desk, id: str) -> None:
+    """Delete it, and leave for the gallery."""
+    widgets.attempt(characters.delete, desk, id)
+    st.query_params.pop("character", None)
+
+
+if __name__ == "__main__":
+    page()

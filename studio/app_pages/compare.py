@@ -1,0 +1,119 @@
+"""The compare page: two checkpoints of a character side by side (`?character=ID` or `?conversation=ID`).
+
+Four views: talk, scorecards, votes, download. The conversation is kept in the records with the job of each answer, so
+a page that is loaded again in the middle of an answer goes on showing it.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pipelines.core.queue import CharacterRow, RecordMissing
+from studio import widgets
+from studio.actions import compare
+from studio.actions.compare import Candidate, NotNow
+from studio.compare_views import download_view, scores_view, votes_view
+from studio.desk import Desk
+from studio.talk import talk_view
+from studio.words import ago
+
+TALK, SCORES, VOTES, DOWNLOAD = "Talk", "Scorecards", "Votes", "Download"
+VIEWS = {TALK: ":material/forum:", SCORES: ":material/radar:", VOTES: ":material/how_to_vote:",
+         DOWNLOAD: ":material/download:"}  # fmt: skip
+KEPT_TALKS = 10
+
+
+def page() -> None:
+    """The view that the address names, of the character or conversation that it names."""
+    desk = widgets.desk()
+    conversation = widgets.param("conversation")
+    talk = compare.own_conversation(desk, conversation) if conversation else None
+    widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
+    row = _character(desk, talk.character if talk else widgets.param("character"))
+    if row is None:
+        return
+    choices = compare.candidates(desk, row.id)
+    if not choices:
+        widgets.nothing_here(f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
+                             widgets.TRAINING, "To the trainings")  # fmt: skip
+        return
+    view = _view()
+    if view == TALK:
+        if talk is None:
+            _begin(desk, row, choices)
+        else:
+            talk_view(desk, talk, row)
+    elif view == SCORES:
+        scores_view(desk, choices, (talk.left, talk.right) if talk else None)
+    elif view == VOTES:
+        votes_view(desk, row.id)
+    else:
+        download_view(desk, choices)
+
+
+def _view() -> str:
+    names = list(VIEWS)
+    at = widgets.param("view")
+    chosen = st.segmented_control(
+        "View", names, default=at if at in names else TALK, format_func=lambda name: f"{VIEWS[name]} {name}",
+        label_visibility="collapsed", key="view", required=True,
+    )  # fmt: skip
+    view = str(chosen or TALK)
+    if view != (at or TALK):
+        st.query_params["view"] = view
+    return view
+
+
+def _character(desk: Desk, id: str) -> CharacterRow | None:
+    """The character that is talked about, chosen from those there are."""
+    rows = {row.id: row for row in desk.records.characters.list(desk.owner) if row.version}
+    if id and id not in rows:
+        raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
+    if not rows:
+        widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
+        return None
+    ids = list(rows)
+    chosen = st.selectbox(
+        "Character", ids, index=ids.index(id) if id else 0, format_func=lambda one: rows[one].name or "A character",
+        width=360,
+    )  # fmt: skip
+    if id and chosen != id:
+        st.query_params.from_dict({"character": chosen})
+        st.rerun()
+    return rows[chosen]
+
+
+def _begin(desk: Desk, row: CharacterRow, choices: list[Candidate]) -> None:
+    """Choose two and begin, or go on with an earlier conversation."""
+    refs = {one.ref: one for one in choices}
+    names = list(refs)
+    best = next((one.ref for one in choices if one.is_best), names[0])
+    with st.container(border=True, key="begin"):
+        one, other = st.columns(2)
+        with one:
+            left = st.selectbox("One", names, index=names.index(best), format_func=lambda ref: refs[ref].label)
+        with other:
+            right = st.selectbox("The other", names, index=len(names) - 1, format_func=lambda ref: refs[ref].label)
+        blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
+        if st.button("Start talking", type="primary", icon=":material/forum:"):
+            try:
+                talk = compare.begin(desk, row.id, left, right, blind)
+            except NotNow as error:
+                st.error(widgets.escaped(str(error)), icon=":material/error:")
+            else:
+                widgets.go(widgets.COMPARE, conversation=talk.id)
+    earlier = desk.records.chats.conversations(desk.owner, character=row.id, limit=KEPT_TALKS)
+    if earlier:
+        st.subheader("Earlier conversations", anchor=False)
+    for talk in earlier:
+        words, way = st.columns([5, 1], vertical_alignment="center")
+        with words:
+            hidden = "Blind comparison" if talk.blind else talk.title
+            widgets.quiet(f"{hidden} · {ago(talk.created)}")
+        with way:
+            if st.button("Go on", key=f"talk-{talk.id}", width="stretch"):
+                widgets.go(widgets.COMPARE, conversation=talk.id)
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,103 @@
+"""The wizard: four steps from pictures to a training, `?character=ID&step=1..4`.
+
+Everything is saved when a field is left or a button is pressed, so a refresh, a closed tab or a restarted studio lose
+nothing. The steps themselves are drawn in `create_pictures.py`, `create_who.py`, `create_talk.py`, `create_train.py`.
+"""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from studio import widgets
+from studio.actions import characters, create, drafts
+from studio.app_pages import create_pictures, create_talk, create_train, create_who
+from studio.desk import Desk
+from studio.words import ago
+
+# State of a step -> the sign on it.
+MARKS = {"error": ":material/radio_button_unchecked:", "warning": ":material/lightbulb:", "": ":material/check_circle:"}
+ABOUT = (
+    "About ten pictures of the same character, each with another face, other clothes or another place.",
+    "What the model is told before every conversation, and the facts it learns by heart.",
+    "Conversations in their voice. The answers are what is learned, word for word.",
+    "A last look, then one button.",
+)
+
+
+def page() -> None:
+    """The step that the address names, or a choice of characters when it names none."""
+    desk = widgets.desk()
+    id = widgets.param("character")
+    if not id:
+        choose(desk)
+        return
+    draft = characters.open_draft(desk, id)
+    step = widgets.number_param("step", 1, 4)
+    row = drafts.own_character(desk, id)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.html(f'<h1 class="u-h1">{html.escape(row.name or "New character")}</h1>', width="content")
+        st.html(f'<p class="u-quiet" role="status">Saved {html.escape(ago(row.changed))}</p>', width="content")
+    show_steps(draft, step)
+    widgets.quiet(ABOUT[step - 1])
+    widgets.told()
+    st.space("small")
+    (create_pictures.draw, create_who.draw, create_talk.draw, create_train.draw)[step - 1](desk, id, draft)
+    onward(step)
+
+
+def choose(desk: Desk) -> None:
+    """What stands here without a character: a new one, or one of those begun."""
+    widgets.title("Create", "Begin a new character, or go on with one.")
+    if st.button("New character", type="primary", icon=":material/add:"):
+        widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
+    tiles, _ = characters.gallery(desk, count=8)
+    if tiles:
+        st.subheader("Go on with", anchor=False)
+    with st.container(key="grid-gallery"):
+        for tile in tiles:
+            with st.container(border=True, key=f"tile-{tile.id}", gap="small"):
+                widgets.picture(tile.portrait, f"Portrait of {tile.name}")
+                st.html(f'<p class="u-name">{html.escape(tile.name)}</p>')
+                if st.button("Go on", key=f"go-{tile.id}", width="stretch", help=f"Edit {widgets.escaped(tile.name)}"):
+                    widgets.go(widgets.CREATE, character=tile.id, step=1)
+    widgets.quiet("Files of other programs and ready examples are on the first page.")
+    st.page_link(widgets.CHARACTERS, label="Characters", icon=":material/groups:")
+
+
+def show_steps(draft: drafts.Draft, step: int) -> None:
+    """The four steps with their marks; any of them may be gone to at any time."""
+    states = create.states(draft)
+    st.session_state["step"] = step
+    st.segmented_control(
+        "Step", [1, 2, 3, 4], key="step", required=True, on_change=to_chosen_step, label_visibility="collapsed",
+        format_func=lambda number: f"{MARKS[states[number]]} {number}. {create.STEPS[number - 1]}", width="stretch",
+    )  # fmt: skip
+
+
+def to_chosen_step() -> None:
+    """Put the chosen step into the address."""
+    to_step(st.session_state.step)
+
+
+def to_step(step: int) -> None:
+    """Put a step into the address."""
+    st.query_params["step"] = str(step)
+    st.query_params.pop("talk", None)
+
+
+def onward(step: int) -> None:
+    """Back and next."""
+    st.space("medium")
+    with st.container(horizontal=True, horizontal_alignment="distribute" if step > 1 else "right"):
+        if step > 1:
+            st.button(create.STEPS[step - 2], icon=":material/arrow_back:", on_click=to_step, args=(step - 1,),
+                      key="step-back")  # fmt: skip
+        if step < len(create.STEPS):
+            st.button(create.STEPS[step], icon=":material/arrow_forward:", icon_position="right", type="primary",
+                      on_click=to_step, args=(step + 1,), key="step-next")  # fmt: skip
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,168 @@
+"""Step 4 of the wizard, check and train: what is left to mend, the dial, the rights, and the button.
+
+Drawn by `create.py`; decided by `actions/create.py`.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import get_args
+
+import streamlit as st
+
+from pipelines.core.jobs import Effort
+from pipelines.core.queue import Job
+from studio import widgets
+from studio.actions import characters, create, drafts
+from studio.actions.create import Summary
+from studio.actions.drafts import Draft
+from studio.desk import Desk
+from studio.words import EFFORTS, ago
+
+ABOUT = {
+    "quick": "A first impression. Good for finding out what is still missing.",
+    "standard": "What most characters need.",
+    "thorough": "When the rest is right and the last bit counts.",
+}
+
+
+def draw(desk: Desk, id: str, draft: Draft) -> None:
+    """The step as a whole."""
+    found = create.summary(draft)
+    left, right = st.columns([1.25, 1], gap="large")
+    with left:
+        glance(desk, draft, found)
+        left_to_mend(found)
+        licence(desk, id, draft)
+        rights(desk, id, draft)
+    with right:
+        effort, base = dial(desk, id, draft)
+        go(desk, id, found, effort, base)
+
+
+def glance(desk: Desk, draft: Draft, found: Summary) -> None:
+    """The character in a few words."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        with st.container(width=96, key="tile-glance"):
+            widgets.picture(characters.portrait(desk, draft), "Portrait")
+        with st.container(width="stretch"):
+            st.html(f'<p class="u-name">{html.escape(str(draft.get("name") or "No name yet"))}</p>')
+            widgets.chips(list(found.lines))
+
+
+def left_to_mend(found: Summary) -> None:
+    """Problems by the step that mends them, each with the way there."""
+    if not any(found.problems.values()):
+        st.success("Nothing is left to mend.", icon=":material/check_circle:")
+    for step, items in found.problems.items():
+        wrong = [item for item in items if item.severity == "error"]
+        hints = [item for item in items if item.severity == "warning"]
+        if step == len(create.STEPS):
+            widgets.problems(item for item in hints if item.field != "licence")
+            continue
+        if wrong:
+            with st.container(border=True, gap="small"):
+                widgets.problems(wrong[: widgets.MOST_TOLD])
+                back(step, "error")
+        if hints:
+            label = f"{create.STEPS[step - 1]}: {len(hints)} that could be better"
+            with st.expander(label, icon=":material/lightbulb:"):
+                for item in hints[:30]:
+                    st.markdown(f"- {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
+                back(step, "hint")
+
+
+def back(step: int, why: str) -> None:
+    """The way to a step."""
+    st.button(f"To “{create.STEPS[step - 1]}”", key=f"to-{step}-{why}", icon=":material/arrow_back:", type="tertiary",
+              on_click=to_step, args=(step,))  # fmt: skip
+
+
+def to_step(step: int) -> None:
+    """Put a step into the address."""
+    st.query_params["step"] = str(step)
+
+
+# ---------------------------------------------------------------- rights
+
+
+def licence(desk: Desk, id: str, draft: Draft) -> None:
+    """What others may do with texts and pictures."""
+    key = f"text-{id}-licence"
+    st.text_input(
+        "What may others do with it?", value=draft.get("licence", ""), key=key, max_chars=drafts.MOST_CHARS["licence"],
+        placeholder="all rights reserved, CC-BY-4.0 …", on_change=save_licence, args=(desk, id, key),
+        help="Travels with the character, in its card and its model card",
+    )  # fmt: skip
+
+
+def save_licence(desk: Desk, id: str, key: str) -> None:
+    """Keep the licence."""
+    widgets.attempt(drafts.set_text, desk, id, "licence", st.session_state[key])
+
+
+def rights(desk: Desk, id: str, draft: Draft) -> None:
+    """The statement about rights and likeness, or its state."""
+    with st.container(border=True):
+        st.markdown("**Rights and likeness**")
+        consent = draft.get("consent") or {}
+        if create.consent_covers(draft):
+            st.markdown(f":green[:material/verified:] {widgets.escaped(consent['statement'])}")
+            widgets.quiet(f"Stated by {consent.get('given_by') or 'the creator'} {ago(consent.get('given_at', ''))}, "
+                          f"for {len(draft.get('pictures', ()))} pictures by their content.")  # fmt: skip
+            st.button("Take it back", type="tertiary", on_click=widgets.act,
+                      args=(create.withdraw_consent, desk, id))  # fmt: skip
+            return
+        if consent.get("statement"):
+            st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
+        kind = st.radio("What is true?", list(create.STATEMENTS), index=None, key=f"rights-{id}",
+                        format_func=lambda key: create.STATEMENTS[key])  # fmt: skip
+        name = st.text_input("Who states this?", value=consent.get("given_by", ""), key=f"stated-by-{id}",
+                             max_chars=200, placeholder="Your name or studio")  # fmt: skip
+        st.button("I state this", icon=":material/verified:", disabled=not kind, on_click=widgets.act,
+                  args=(create.give_consent, desk, id, kind, name))  # fmt: skip
+        widgets.quiet("Kept with a fingerprint of every picture, so it covers these pictures and no others.")
+
+
+# ---------------------------------------------------------------- the dial and the button
+
+
+def dial(desk: Desk, id: str, draft: Draft) -> tuple[Effort, str]:
+    """How much effort, and on which base model."""
+    efforts = get_args(Effort)
+    effort: Effort = st.segmented_control(
+        "How thorough?", efforts, default=draft.get("effort", efforts[0]), required=True, key=f"effort-{id}",
+        format_func=lambda name: EFFORTS[name], width="stretch",
+    ) or efforts[0]  # fmt: skip
+    widgets.quiet(ABOUT[effort])
+    choices = create.base_choices(desk)
+    presets = [choice.base.preset for choice in choices]
+    chosen = draft.get("base", presets[0])
+    base = st.radio(
+        "Which base model?", presets, index=presets.index(chosen) if chosen in presets else 0, key=f"base-{id}",
+        format_func=lambda preset: next(choice.base.title for choice in choices if choice.base.preset == preset),
+        captions=[f"{choice.base.about} {choice.reason}".strip() for choice in choices],
+    )  # fmt: skip
+    if (effort, base) != (draft.get("effort", efforts[0]), draft.get("base", presets[0])):
+        widgets.attempt(create.set_dial, desk, id, effort, base)
+    return effort, base
+
+
+def go(desk: Desk, id: str, found: Summary, effort: Effort, base: str) -> None:
+    """How long it may take, and the button."""
+    told = create.estimate(desk, base, effort)
+    with st.container(border=True):
+        st.markdown(f":material/schedule: **How long:** {widgets.escaped(told.words)}.")
+        reason = next(choice.reason for choice in create.base_choices(desk) if choice.base.preset == base)
+        if reason:
+            st.warning(widgets.escaped(reason), icon=":material/memory:")
+        elif not create.someone_works(desk):
+            widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
+        if st.button("Train", type="primary", icon=":material/school:", width="stretch", key="train",
+                     disabled=not found.can_train or bool(reason)):  # fmt: skip
+            job = widgets.attempt(create.start, desk, id, effort, base)
+            if isinstance(job, Job):
+                widgets.go(widgets.TRAINING, job=job.id)
+            st.rerun()
+        if not found.can_train:
+            widgets.quiet("What is marked red has to be mended first.")

@@ -1,0 +1,118 @@
+"""The system page: who works, what waits, whether everything answers, what lies on the disk, and what is set.
+
+Nothing here changes anything: what a cleaning of the object store would remove is only listed.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pipelines.core.store import StoreError
+from studio import widgets
+from studio.actions import system
+from studio.actions.system import WorkerLine
+from studio.desk import Desk
+from studio.words import ago, counted
+
+POLL_S = 5.0
+
+
+def page() -> None:
+    """Everything, one below the other."""
+    desk = widgets.desk()
+    widgets.title("System", "What works for you in the background, and whether it is well.")
+    st.fragment(_work, run_every=POLL_S)(desk)
+    _health(desk)
+    _disk(desk)
+    _engineers(desk)
+
+
+def _work(desk: Desk) -> None:
+    st.subheader("Workers", anchor=False)
+    lines = system.workers(desk)
+    if not any(line.is_alive for line in lines):
+        st.warning(
+            "No worker is running, so nothing is trained and nobody answers. Start one with `understudy up`.",
+            icon=":material/power_off:",
+        )
+    for line in lines:
+        with st.container(border=True, key=f"worker-{line.worker.id}"):
+            _worker(line)
+    st.subheader("Waiting", anchor=False)
+    with st.container(horizontal=True, key="queues"):
+        for words, count in system.queue_depths(desk).items():
+            most = system.MOST_COUNTED
+            st.metric(words, f"more than {most}" if count >= most else count, border=True, width=240)
+
+
+def _worker(line: WorkerLine) -> None:
+    worker = line.worker
+    who, does = st.columns([3, 2], vertical_alignment="center")
+    with who:
+        st.markdown(f"**{widgets.escaped(worker.host)}**")
+        device = worker.gpu or "no GPU"
+        takes = " and ".join({"train": "training", "reply": "answers"}.get(one, one) for one in worker.queues)
+        widgets.quiet(f"{device} · {worker.memory_gb:.0f} GB · takes {takes}")
+    with does:
+        if not line.is_alive:
+            st.badge("Gone", icon=":material/power_off:", color="gray")
+        elif line.doing:
+            st.badge(widgets.escaped(line.doing), icon=":material/bolt:", color="blue")
+        else:
+            st.badge("Free", icon=":material/check_circle:", color="green")
+        widgets.quiet(f"last seen {ago(worker.seen)}, started {ago(worker.started)}")
+    with st.expander("Versions"):
+        widgets.quiet(", ".join(f"{name} {number}" for name, number in worker.versions.items()) or "not told")
+
+
+def _health(desk: Desk) -> None:
+    st.subheader("Health", anchor=False)
+    for one in system.health(desk):
+        name, answer = st.columns([1, 3], vertical_alignment="center")
+        with name:
+            icon, colour = (":material/check_circle:", "green") if one.is_well else (":material/error:", "red")
+            st.badge(one.name, icon=icon, color=colour)  # type: ignore[arg-type]  # one of the two above
+        with answer:
+            told = f"answers in {one.seconds * 1000:.0f} ms" if one.is_well else one.answer
+            widgets.quiet(f"{told} · {one.place}")
+
+
+def _disk(desk: Desk) -> None:
+    st.subheader("Disk", anchor=False)
+    if not st.toggle("Count what is kept (reads the whole list)", key="count"):
+        return
+    try:
+        used = system.disk_use(desk)
+        garbage = system.garbage(desk)
+    except StoreError as error:
+        st.error(widgets.escaped(str(error)), icon=":material/error:")
+        return
+    with st.container(horizontal=True, key="disk"):
+        for one in used:
+            st.metric(one.kind, system.size_words(one.size), counted(one.count, "file"), delta_color="off",
+                      delta_arrow="off", border=True, width=200)  # fmt: skip
+    if not used:
+        widgets.quiet("Nothing is kept yet.")
+    size = system.size_words(sum(size for _, size in garbage))
+    if garbage:
+        widgets.quiet(f"{counted(len(garbage), 'file')} ({size}) are no longer used by anything.")
+        with st.expander("What cleaning would remove"):
+            st.code("\n".join(key for key, _ in garbage[:200]), language=None, height=200)
+    else:
+        widgets.quiet("Nothing would be removed by cleaning: everything old enough is still used.")
+
+
+def _engineers(desk: Desk) -> None:
+    with st.expander("Versions on this machine", icon=":material/inventory:"):
+        _table("Package", "Version", system.versions())
+    with st.expander("Settings in force (secrets are not shown)", icon=":material/settings:"):
+        _table("Variable", "Value", system.settings_in_force(desk.settings))
+
+
+def _table(first: str, second: str, rows: dict[str, str]) -> None:
+    lines = [f"| {widgets.escaped(name)} | {widgets.escaped(value)} |" for name, value in rows.items()]
+    st.markdown("\n".join([f"| {first} | {second} |", "|---|---|", *lines]))
+
+
+if __name__ == "__main__":
+    page()

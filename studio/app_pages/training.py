@@ -1,0 +1,366 @@
+"""The training page: all trainings in one list, or one of them live (`?job=ID`).
+
+What is shown of a job comes from its row, its events and its checkpoints alone, so any tab shows the same at any time.
+Fragments ask again while the job goes on, for progress every two seconds and for charts every ten; the page as a whole
+is drawn anew when the job's status changes or a new state was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import ENDED, Checkpoint, Job, now
+from pipelines.core.runs import BASE
+from pipelines.core.store import StoreError
+from studio import charts, widgets
+from studio.actions import training
+from studio.actions.scores import REWARD_NAMES, checkpoint_title, scorecard
+from studio.actions.story import StageStory, Story
+from studio.actions.training import JobLine, RunLog, StripRow, Watched
+from studio.desk import Desk
+from studio.words import EFFORTS, ago, minutes
+
+POLL_S, CHARTS_S = 2.0, 10.0
+"""Seconds between two looks at the numbers, and at the charts."""
+LISTED = 20
+FRAME_PX = 104
+STATE_WORDS = {
+    "waiting": "waits",
+    "running": "at work",
+    "done": "done",
+    "left_out": "left out",
+    "stopped": "stopped",
+}
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _log(job: str) -> RunLog:
+    """A log only ever grows, so all tabs share what was read of it."""
+    return RunLog(job)
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=100)
+def _pace(_desk: Desk, recipe: dict[str, Any]) -> dict[str, float]:
+    return training.past_pace(_desk, Recipe.from_json(recipe))
+
+
+def page() -> None:
+    """The list, or the job that the address names."""
+    desk = widgets.desk()
+    id = widgets.param("job")
+    if id:
+        _one(desk, id)
+    else:
+        _all(desk)
+
+
+# ---------------------------------------------------------------- all jobs
+
+
+def _all(desk: Desk) -> None:
+    widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
+    lines = training.jobs(desk, LISTED, widgets.param("before") or None)
+    if not lines:
+        widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
+        return
+    active = any(line.job.status not in ENDED for line in lines)
+    st.fragment(_list, run_every=POLL_S if active else None)(desk, widgets.param("before") or None)
+    if len(lines) == LISTED and st.button("Earlier trainings", icon=":material/history:"):
+        st.query_params["before"] = lines[-1].job.id
+        st.rerun()
+
+
+def _list(desk: Desk, before: str | None) -> None:
+    for line in training.jobs(desk, LISTED, before):
+        with st.container(border=True, key=f"line-{line.job.id}"):
+            _line(line)
+
+
+def _line(line: JobLine) -> None:
+    job = line.job
+    words, state, way = st.columns([3, 3, 1.4], vertical_alignment="center")
+    with words:
+        st.markdown(f"**{widgets.escaped(line.name or 'A character')}**")
+        widgets.quiet(f"{_recipe_words(job)} · {ago(job.created)}")
+    with state:
+        widgets.status_badge(job)
+        if line.stage:
+            st.progress(min(1.0, line.fraction), text=line.stage)
+        elif job.error:
+            widgets.quiet(job.error.split("\n")[0][:160])
+    with way:
+        if st.button("Open", key=f"open-{job.id}", width="stretch"):
+            widgets.go(widgets.TRAINING, job=job.id)
+
+
+def _recipe_words(job: Job) -> str:
+    recipe = job.recipe or {}
+    effort = EFFORTS.get(str(recipe.get("effort", "")), "")
+    return " · ".join(filter(None, [effort, str(recipe.get("base", ""))]))
+
+
+# ---------------------------------------------------------------- one job
+
+
+def _one(desk: Desk, id: str) -> None:
+    watched = _watch(desk, id)
+    rows = training.film_strip(desk, watched.job)
+    measured = sum(bool(row.frames) for row in rows)
+    st.session_state[f"seen-{id}"] = (watched.job.status, measured)
+    if st.button("All trainings", icon=":material/arrow_back:", type="tertiary"):
+        st.query_params.clear()
+        st.rerun()
+    widgets.title(watched.name or "Training", f"{_recipe_words(watched.job)} · begun {ago(watched.job.created)}")
+    widgets.told()
+    if watched.job.parent:
+        widgets.quiet(f"Follows an earlier training ({watched.job.parent[:8]}).")
+    _buttons(desk, watched, [row.checkpoint for row in rows])
+    again = None if watched.is_over else POLL_S
+    st.fragment(_progress, run_every=again)(desk, id)
+    st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(desk, id)
+    _strip(desk, rows, watched.story.best)
+    st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(desk, id)
+
+
+def _watch(desk: Desk, id: str) -> Watched:
+    job = training.own_job(desk, id)
+    pace = _pace(desk, job.recipe) if job.recipe and job.status not in ENDED else {}
+    return training.watch(desk, id, _log(id), pace, now())
+
+
+def _progress(desk: Desk, id: str) -> None:
+    """Where it is and how long it will take; draws the whole page anew when something it shows elsewhere changed."""
+    watched = _watch(desk, id)
+    job, story = watched.job, watched.story
+    checkpoints = desk.records.checkpoints.of_job(id)
+    seen = (job.status, sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints))
+    if st.session_state.get(f"seen-{id}", seen) != seen:
+        st.rerun()
+    with st.container(border=True, key="now"):
+        st.subheader(story.headline, anchor=False)
+        if story.detail:
+            widgets.quiet(story.detail)
+        _stages(story)
+        notes = [story.time_left, f"taken up again {story.breaks} times" if story.breaks > 1 else ""]
+        notes.append("taken up again once" if story.breaks == 1 else "")
+        if any(notes):
+            widgets.quiet(" · ".join(filter(None, notes)))
+    for sign in story.signs:
+        st.warning(f"**{widgets.escaped(sign.text)}** {widgets.escaped(sign.mend)}", icon=":material/warning:")
+
+
+def _stages(story: Story) -> None:
+    for column, stage in zip(st.columns(len(story.stages)), story.stages, strict=True):
+        with column:
+            st.markdown(f"**{stage.title}**")
+            st.progress(stage.fraction, text=_stage_words(stage))
+            widgets.quiet(stage.about)
+
+
+def _stage_words(stage: StageStory) -> str:
+    words = STATE_WORDS[stage.state]
+    if stage.state == "running":
+        left = f", about {minutes(stage.seconds_left)} left" if stage.seconds_left else ""
+        return f"{stage.step} of {stage.total}{left}"
+    if stage.state == "stopped":
+        return f"stopped after {stage.step} of {stage.total}"
+    return words
+
+
+def _numbers(desk: Desk, id: str) -> None:
+    """The charts, as far as there is something to draw."""
+    story = _watch(desk, id).story
+    if not story.loss and not story.rewards:
+        return
+    basics, practice = st.columns(2)
+    with basics:
+        st.subheader("Learning the basics", anchor=False)
+        if story.loss:
+            charts.draw(charts.loss_chart(story.loss), charts.trend("Error", story.loss), f"loss-{id}")
+    with practice:
+        st.subheader("Practising with feedback", anchor=False)
+        if story.rewards:
+            said = "; ".join(charts.trend(REWARD_NAMES[name], series) for name, series in story.rewards.items())
+            charts.draw(charts.reward_chart(story.rewards), said, f"rewards-{id}")
+        else:
+            widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
+
+
+def _strip(desk: Desk, rows: list[StripRow], best: str) -> None:
+    """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training."""
+    rows = [row for row in rows if row.frames]
+    st.subheader("The same prompts, at every saved state", anchor=False)
+    if not rows:
+        widgets.quiet("Pictures appear here when the first saved state has been measured, at the end of the training.")
+        return
+    labels = [frame.label for frame in rows[0].frames]
+    everything = "All prompts"
+    choice = st.selectbox("Prompt", [everything, *dict.fromkeys(labels)], key="strip-prompt")
+    for row in rows:
+        name = f"{row.title} (best)" if row.checkpoint.name == best else row.title
+        if choice == everything:
+            st.markdown(f"**{name}**")
+            widgets.quiet(_scores_in_words(row, rows))
+            with st.container(horizontal=True, gap="xsmall", key=f"strip-{row.checkpoint.name}"):
+                for frame in row.frames:
+                    _frame(desk, frame.key, f"{name}: {frame.label}")
+            continue
+        for frame in (frame for frame in row.frames if frame.label == choice):
+            picture, words = st.columns([1, 3], vertical_alignment="center")
+            with picture:
+                _frame(desk, frame.key, f"{name}: {frame.label}", 2 * FRAME_PX)
+            with words:
+                st.markdown(f"**{name}**")
+                widgets.quiet(frame.answer)
+
+
+def _scores_in_words(row: StripRow, rows: list[StripRow]) -> str:
+    """The plain scores of a row in one line."""
+    base = next((dict(one.checkpoint.scores) for one in rows if one.checkpoint.name == BASE), None)
+    card = scorecard(row.checkpoint.scores, base)
+    return " · ".join(f"{one.name.lower()} {one.value:.2f}" for one in card if one.value is not None)
+
+
+def _frame(desk: Desk, key: str, alt: str, width: int = FRAME_PX) -> None:
+    try:
+        widgets.picture(desk.picture(key), alt, width)
+    except StoreError:
+        widgets.quiet("(this picture is gone)")
+
+
+def _engine_room(desk: Desk, id: str) -> None:
+    """Log, events and recipe, for whoever wants to know exactly."""
+    with st.expander("For engineers: log, events, recipe", icon=":material/terminal:"):
+        watched = _watch(desk, id)
+        job = watched.job
+        widgets.quiet(f"Job {job.id} · attempt {job.attempt} · worker {job.worker or 'none yet'}")
+        lines = [
+            f"{event.time[:19]} {event.stage:8} {event.step:>4}/{event.total:<4} {event.note} "
+            + " ".join(f"{name}={value:.4g}" for name, value in event.metrics.items())
+            for event in watched.events[-60:]
+        ]
+        st.code("\n".join(lines) or "no events yet", language=None, height=260)
+        if job.log_tail:
+            st.code(job.log_tail, language=None, height=260)
+        st.code(json.dumps(job.recipe, indent=1), language="json", height=200)
+
+
+# ---------------------------------------------------------------- what a person can do
+
+
+def _buttons(desk: Desk, watched: Watched, checkpoints: list[Checkpoint]) -> None:
+    job = watched.job
+    learnt = [one for one in checkpoints if one.adapter_key]
+    with st.container(horizontal=True, key="buttons"):
+        if job.status in ("queued", "running"):
+            _opens("Stop", ":material/stop_circle:", lambda: _stop(desk, job))
+        if job.status in ("stopped", "failed"):
+            st.button("Resume", icon=":material/play_arrow:", type="primary", on_click=widgets.act,
+                      args=(training.resume, desk, job.id))  # fmt: skip
+        if learnt and st.button("Talk and compare", icon=":material/forum:",
+                                type="primary" if job.status == "succeeded" else "secondary"):  # fmt: skip
+            widgets.go(widgets.COMPARE, character=job.character)
+        if job.status in ENDED:
+            if learnt:
+                _opens("Train further", ":material/trending_up:", lambda: _further(desk, job, learnt))
+            _opens("Clone with changes", ":material/content_copy:", lambda: _clone(desk, job))
+        if learnt and job.status in ("stopped", "failed"):
+            _opens("Discard", ":material/delete:", lambda: _discard(desk, job))
+
+
+def _opens(label: str, icon: str, dialog: Callable[[], None]) -> None:
+    if st.button(label, icon=icon):
+        dialog()
+
+
+def _choice(label: str, action: Callable[..., object] | None = None, *args: object, main: bool = False) -> None:
+    """A button of a dialog: it acts, and the dialog closes."""
+    kind: Any = "primary" if main else "secondary" if action else "tertiary"
+    if st.button(label, type=kind, width="stretch", on_click=widgets.act if action else None, args=(action, *args)):
+        st.rerun()
+
+
+@st.dialog("Stop this training?")
+def _stop(desk: Desk, job: Job) -> None:
+    st.write("The step at hand is finished first. What is kept can be used, and training can go on from there later.")
+    _choice("Stop and keep what is learnt", training.stop, desk, job.id, "keep", main=True)
+    _choice("Stop and throw it away", training.stop, desk, job.id, "discard")
+    _choice("Let it go on")
+
+
+@st.dialog("Throw away what this training learnt?")
+def _discard(desk: Desk, job: Job) -> None:
+    st.write("All its saved states go. The character itself stays as it is.")
+    _choice("Throw it away", training.stop, desk, job.id, "discard", main=True)
+    _choice("Keep it")
+
+
+@st.dialog("Train further")
+def _further(desk: Desk, job: Job, learnt: list[Checkpoint]) -> None:
+    st.write("A new training goes on from a saved state of this one. This one stays as it is.")
+    recipe = Recipe.from_json(job.recipe or {})
+    names = [one.name for one in reversed(learnt)]
+    with st.form("further", border=False):
+        st.selectbox("Go on from", names, format_func=checkpoint_title, key="further-start")
+        st.number_input("More steps of learning the basics", 0, 5000, 0, key="further-sft",
+                        help="Only from a state that has not practised yet.")  # fmt: skip
+        st.number_input("More steps of practising with feedback", 0, 2000, recipe.grpo_steps, key="further-grpo")
+        _newer(desk, job, "further-latest")
+        if st.form_submit_button("Start", type="primary", on_click=_go_further, args=(desk, job)):
+            st.rerun()
+
+
+def _go_further(desk: Desk, job: Job) -> None:
+    given = st.session_state
+    _lead_to(widgets.attempt(
+        training.train_further, desk, job.id, given["further-start"], given["further-sft"], given["further-grpo"],
+        given.get("further-latest", False),
+    ))  # fmt: skip
+
+
+@st.dialog("Clone with changes")
+def _clone(desk: Desk, job: Job) -> None:
+    st.write("A new training like this one, from the beginning.")
+    old = Recipe.from_json(job.recipe or {})
+    with st.form("clone", border=False):
+        _newer(desk, job, "clone-latest")
+        st.segmented_control("Effort", list(EFFORTS), default=old.effort, format_func=lambda one: EFFORTS[one],
+                             key="clone-effort", required=True)  # fmt: skip
+        st.number_input("Seed", 0, 2**31 - 1, old.seed, key="clone-seed",
+                        help="Another number gives another attempt at the same.")  # fmt: skip
+        with st.expander("For engineers: any setting of the recipe"):
+            st.text_area(
+                "Settings as JSON", "", key="clone-json", placeholder='{"sft_steps": 60, "lora_rank": 32}',
+                help="Names as in docs/training.md; what stands here counts more than the effort.",
+            )  # fmt: skip
+        if st.form_submit_button("Start", type="primary", on_click=_go_clone, args=(desk, job)):
+            st.rerun()
+
+
+def _go_clone(desk: Desk, job: Job) -> None:
+    given = st.session_state
+    changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
+    _lead_to(widgets.attempt(
+        training.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
+    ))  # fmt: skip
+
+
+def _newer(desk: Desk, job: Job, key: str) -> None:
+    """Whether to take the character as it was last published; only asked when that is another version."""
+    newest = desk.records.characters.get(job.character).version
+    if newest > job.version:
+        st.checkbox(f"Use the character as it is now (version {newest} instead of {job.version})", True, key=key)
+
+
+def _lead_to(job: object) -> None:
+    if isinstance(job, Job):
+        st.query_params["job"] = job.id
+
+
+if __name__ == "__main__":
+    page()

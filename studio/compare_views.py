@@ -1,0 +1,164 @@
+"""Scorecards, votes and downloads: the views of the compare page beside the talk itself.
+
+Each draws what `studio.actions` found; nothing is remembered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.queue import Checkpoint
+from pipelines.core.runs import BASE
+from pipelines.core.store import StoreError
+from studio import charts, widgets
+from studio.actions import compare, downloads, votes
+from studio.actions.compare import Candidate, NotNow
+from studio.actions.scores import Spoke, scorecard
+from studio.actions.votes import Tally
+from studio.desk import Desk
+from studio.words import counted
+
+SNIPPET = """from peft import PeftModel
+from pipelines.models import load
+
+model, tokenizer = load("{base}")
+model = PeftModel.from_pretrained(model, "adapter")   # the folder in the zip"""
+
+
+def scores_view(desk: Desk, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
+    """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
+    refs = {one.ref: one for one in choices}
+    names = list(refs)
+    best = next((one.ref for one in choices if one.is_best), names[0])
+    first, second = pair if pair and set(pair) <= set(refs) else (best, names[-1])
+    left, right = st.columns(2)
+    with left:
+        one = st.selectbox("One", names, index=names.index(first), format_func=lambda ref: refs[ref].label)
+    with right:
+        other = st.selectbox("The other", names, index=names.index(second), format_func=lambda ref: refs[ref].label)
+    shown = dict.fromkeys((one, other))
+    found = {ref: _scored(desk, ref) for ref in shown}
+    cards = {refs[ref].label: card for ref, (_, card) in found.items()}
+    if all(spoke.value is None for card in cards.values() for spoke in card):
+        widgets.quiet("Neither has been measured yet: that happens at the end of a training.")
+    else:
+        radar, table = st.columns([3, 2], vertical_alignment="center")
+        with radar:
+            charts.draw(charts.radar_chart(cards), _in_words(cards), "radar")
+        with table:
+            _table(cards)
+    for column, (ref, (checkpoint, _)) in zip(st.columns(2), found.items(), strict=False):
+        with column:
+            st.markdown(f"**{widgets.escaped(refs[ref].label)}**")
+            _sheet(desk, checkpoint)
+
+
+def _scored(desk: Desk, ref: str) -> tuple[Checkpoint, tuple[Spoke, ...]]:
+    job, checkpoint = compare.checkpoint_of(desk, ref)
+    base = next((dict(one.scores) for one in desk.records.checkpoints.of_job(job.id) if one.name == BASE), None)
+    return checkpoint, scorecard(checkpoint.scores, base)
+
+
+def _in_words(cards: dict[str, tuple[Spoke, ...]]) -> str:
+    return "; ".join(
+        f"{label}: " + ", ".join(f"{one.name} {one.value:.2f}" for one in card if one.value is not None)
+        for label, card in cards.items()
+    )
+
+
+def _table(cards: dict[str, tuple[Spoke, ...]]) -> None:
+    for spokes in zip(*cards.values(), strict=True):
+        values = " against ".join("not measured" if one.value is None else f"{one.value:.2f}" for one in spokes)
+        st.markdown(f"**{spokes[0].name}**: {values}", help=spokes[0].help)
+
+
+def _sheet(desk: Desk, checkpoint: Checkpoint) -> None:
+    key = checkpoint.files.get("samples/sheet.png")
+    if key is None:
+        widgets.quiet("No sample sheet yet.")
+        return
+    try:
+        widgets.picture(desk.picture(key), "Sample sheet: the fixed prompts as this checkpoint draws them")
+    except StoreError:
+        widgets.quiet("(the sample sheet is gone)")
+
+
+def votes_view(desk: Desk, character: str) -> None:
+    """Win rates of every pair, and the votes as pairs for a next training."""
+    given = votes.votes_of(desk, character)
+    if not given:
+        widgets.quiet("No votes yet. Every answer in a talk can be voted on.")
+        return
+    blind_only = st.toggle("Count only blind votes", value=False)
+    for tally in votes.tallies(given, blind_only):
+        with st.container(border=True):
+            _tally(desk, tally)
+    st.download_button(
+        "Votes as chosen and rejected answers (JSON lines)", lambda: votes.pairs_as_lines(desk, character),
+        "votes.jsonl", "application/jsonl", icon=":material/download:",
+    )  # fmt: skip
+
+
+def _tally(desk: Desk, tally: Tally) -> None:
+    first, second = compare.label_of(desk, tally.first), compare.label_of(desk, tally.second)
+    st.markdown(f"**{widgets.escaped(first)}** against **{widgets.escaped(second)}**")
+    if tally.share is None:
+        widgets.quiet("No vote has chosen one of the two yet.")
+    else:
+        decided = counted(tally.decided, "choice")
+        st.progress(tally.share, text=f"The first is preferred in {tally.share:.0%} of {decided}")
+        sure = "That is clear." if tally.is_clear else "That could still be chance: more votes would tell."
+        widgets.quiet(f"With 95 % certainty the true share is between {tally.low:.0%} and {tally.high:.0%}. {sure}")
+    widgets.quiet(
+        f"{tally.wins} to {tally.losses}, {counted(tally.ties, 'tie')}, {tally.both_bad} times both bad; "
+        f"{tally.blind} of these blind."
+    )
+
+
+def download_view(desk: Desk, choices: Sequence[Candidate]) -> None:
+    """Choose a trained state and take it home."""
+    trained = {one.ref: one for one in choices if not one.ref.endswith(f":{BASE}")}
+    if not trained:
+        widgets.quiet("There is no trained state to download yet.")
+        return
+    names = list(trained)
+    best = next((one.ref for one in choices if one.is_best), names[0])
+    ref = st.selectbox("Which state", names, index=names.index(best), format_func=lambda one: trained[one].label)
+    kinds = {
+        "zip": ("Everything as one zip", "Adapter with its card and scores, character card, sample sheet, report."),
+        "charx": ("Character card with the adapter inside (CHARX)", "For role-play programs that read CHARX."),
+    }
+    for kind, (label, about) in kinds.items():
+        with st.container(border=True):
+            st.markdown(f"**{label}**")
+            widgets.quiet(about)
+            _ready(desk, ref, kind)
+    with st.expander("Use it from Python", icon=":material/code:"):
+        st.code(SNIPPET.format(base=trained[ref].base), language="python")
+
+
+def _ready(desk: Desk, ref: str, kind: str) -> None:
+    """First made, then handed out: a link to the object store, or the file itself."""
+    key = f"{kind}-{ref}"
+    if st.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:"):
+        try:
+            with st.spinner("Packing…"):
+                made = downloads.adapter_zip(desk, ref) if kind == "zip" else downloads.charx(desk, ref)
+        except (NotNow, CharacterProblems, StoreError) as error:
+            st.error(widgets.escaped(str(error)), icon=":material/error:")
+            return
+        st.session_state[f"ready-{key}"] = made
+    ready: downloads.Download | None = st.session_state.get(f"ready-{key}")
+    if ready is None:
+        return
+    label = f"Download {ready.filename}"
+    place = ready.place
+    if isinstance(place, Path):
+        st.download_button(label, lambda: place.open("rb"), ready.filename, key=f"take-{key}", type="primary",
+                           icon=":material/download:", on_click="ignore")  # fmt: skip
+    else:
+        st.link_button(label, place, type="primary", icon=":material/download:")

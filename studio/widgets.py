@@ -1,0 +1,163 @@
+"""Pieces that several pages draw: the desk, ways between pages, texts of strangers shown safely, and small pictures.
+
+Whatever a person or a card wrote goes through `escaped` (for Markdown) or `html.escape` (inside `st.html`) before it
+is drawn, so that a name like `<script>` or `# Title` is seen as it was written and does nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import streamlit as st
+
+from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.queue import Job, JobStatus, RecordMissing, RecordsUnusable
+from pipelines.core.settings import Settings
+from pipelines.core.store import StoreError
+from studio.desk import Desk, open_desk
+from studio.words import STATUS
+
+CHARACTERS = "app_pages/characters.py"
+CREATE = "app_pages/create.py"
+TRAINING = "app_pages/training.py"
+COMPARE = "app_pages/compare.py"
+SYSTEM = "app_pages/system.py"
+
+MOST_TOLD = 8
+"""Problems of one click that are shown; the rest is counted."""
+_STYLE = Path(__file__).with_name("style.css")
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
+_STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
+    "queued": (":material/hourglass_empty:", "gray"),
+    "running": (":material/school:", "blue"),
+    "stopping": (":material/pause_circle:", "orange"),
+    "succeeded": (":material/check_circle:", "green"),
+    "stopped": (":material/stop_circle:", "gray"),
+    "failed": (":material/error:", "red"),
+}
+
+
+def desk() -> Desk:
+    """The one desk of this process; opened anew only when the environment names other records or objects."""
+    settings = Settings.from_environment()
+    return _open(settings.database_url, settings.objects, settings.owner)
+
+
+@st.cache_resource(show_spinner=False)
+def _open(database: str, objects: str, owner: str) -> Desk:
+    # The arguments only tell one set of places from another.
+    return open_desk(Settings.from_environment())
+
+
+def dress() -> None:
+    """Our own style on top of the theme; draws nothing."""
+    st.html(_STYLE)
+
+
+def param(name: str) -> str:
+    """A value of the address, such as `character`; "" when it is not there."""
+    return st.query_params.get(name, "")
+
+
+def number_param(name: str, low: int, high: int) -> int:
+    """A number of the address inside its limits; the lower limit for anything else."""
+    text = param(name)
+    return min(max(int(text), low), high) if text.isdecimal() and len(text) < 9 else low
+
+
+def go(page: str, **params: str | int) -> NoReturn:
+    """Leave for another page, with ids in its address."""
+    st.switch_page(page, query_params={name: str(value) for name, value in params.items()})
+
+
+def escaped(text: str) -> str:
+    """Somebody's words for a place that reads Markdown: every mark is shown as it stands."""
+    return _MARKS.sub(r"\\\1", text).replace("\n", "  \n")
+
+
+def title(text: str, about: str = "") -> None:
+    """The heading of a page, and one quiet line below it."""
+    st.title(text, anchor=False)
+    if about:
+        st.html(f'<p class="u-about">{html.escape(about)}</p>')
+
+
+def quiet(text: str) -> None:
+    """A small grey line; the words may be anybody's."""
+    st.html(f'<p class="u-quiet">{html.escape(text)}</p>')
+
+
+def attempt(action: Callable[..., object], *args: object) -> object:
+    """Do something for a button or field; when it cannot be done, the reason is shown by `told` in this very run."""
+    try:
+        return action(*args)
+    except CharacterProblems as error:
+        remember(error.problems)
+    except (RecordMissing, RecordsUnusable, StoreError, ValueError) as error:
+        remember([Problem("", sentence(str(error)), "")])
+    return None
+
+
+def act(action: Callable[..., object], *args: object) -> None:
+    """`attempt` for a button that wants no answer."""
+    attempt(action, *args)
+
+
+def remember(found: Iterable[Problem]) -> None:
+    """Keep problems until the page draws them; what is said about a click must not depend on where it was made."""
+    st.session_state.setdefault("told", []).extend(found)
+
+
+def told() -> None:
+    """Draw what `attempt` and `remember` kept, once."""
+    found: list[Problem] = st.session_state.pop("told", [])
+    problems(list(dict.fromkeys(found))[:MOST_TOLD])
+    if len(found) > MOST_TOLD:
+        quiet(f"And {len(found) - MOST_TOLD} more of this kind.")
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter and an end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def nothing_here(message: str, page: str = CHARACTERS, way_out: str = "To the characters") -> None:
+    """What stands where something was deleted or never was, with a way out."""
+    st.info(escaped(sentence(message)), icon=":material/search_off:")
+    st.page_link(page, label=way_out, icon=":material/arrow_back:")
+
+
+def status_badge(job: Job) -> None:
+    """A job's status in a word, a sign and a colour."""
+    icon, colour = _STATUS_LOOK[job.status]
+    st.badge(STATUS[job.status], icon=icon, color=colour)  # type: ignore[arg-type]  # one of the literals above
+
+
+def problems(found: Iterable[Problem]) -> None:
+    """Problems one below the other: red keeps a character from being trained, amber could be better."""
+    for item in found:
+        shown = f"**{escaped(item.message)}** {escaped(item.mend)}"
+        if item.severity == "error":
+            st.error(shown, icon=":material/error:")
+        else:
+            st.warning(shown, icon=":material/lightbulb:")
+
+
+def picture(data: bytes | None, alt: str, width: int | str = "stretch") -> None:
+    """A picture with words for those who do not see it; a quiet frame where there is none."""
+    if data is None:
+        st.html('<div class="u-frame" role="img" aria-label="No picture yet"><span>no picture yet</span></div>')
+        return
+    st.image(data, width=width, alt=alt)  # type: ignore[arg-type]  # pixels, or one of Streamlit's words
+
+
+def chips(words: Sequence[str]) -> None:
+    """Short words in a row, as labels that do nothing."""
+    if words:
+        inner = "".join(f'<span class="u-chip">{html.escape(word)}</span>' for word in words)
+        st.html(f'<div class="u-chips">{inner}</div>')

@@ -1,0 +1,212 @@
+"""From pictures to a side-by-side chat and a downloaded adapter, in a real browser, with a refresh inside every step.
+
+The base model is the toy starter with few steps, chosen the way an engineer would: by cloning a training with changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from pipelines.core.records import open_records
+from tests.e2e.conftest import House
+from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
+
+TRAINED_MS = 600_000
+HEARD_MS = 500
+"""What somebody types or presses is at the studio by then; nobody refreshes sooner."""
+SERIOUS = {"serious", "critical"}
+LOAD = """
+import sys
+from peft import PeftModel
+from pipelines.models import load
+
+model, tokenizer = load(sys.argv[1])
+model = PeftModel.from_pretrained(model, sys.argv[2])
+print(sum(value.abs().sum().item() for name, value in model.named_parameters() if "lora_B" in name) > 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Six pictures and a caption beside each."""
+    folder = write_toy(tmp_path_factory.mktemp("pictures") / "ada") / "images"
+    for image in toy()[0].images:
+        (folder / image.file).with_suffix(".txt").write_text(image.description, encoding="utf-8")
+    return sorted(folder.iterdir())
+
+
+def accessible(page: Page, name: str) -> None:
+    """No serious finding of axe-core on the page as it stands."""
+    found = Axe().run(page).response["violations"]
+    serious = [
+        f"{one['id']}: {one['help']} ({node['html'][:160]})"
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+    assert not serious, f"{name}:\n" + "\n".join(serious)
+
+
+def press(page: Page, name: str) -> None:
+    """Press the button of that name, once the page stands still."""
+    settled(page)
+    page.get_by_role("button", name=name).first.click()
+
+
+def settled(page: Page) -> None:
+    """Wait until the studio has heard of the last key or click, and drawn what it had to."""
+    page.wait_for_timeout(HEARD_MS)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1)
+
+
+def again(page: Page) -> None:
+    """Refresh, as people do."""
+    settled(page)
+    page.reload()
+    settled(page)
+
+
+def test_from_pictures_to_a_chat_and_an_adapter(page: Page, house: House, pictures: list[Path], tmp_path: Path) -> None:
+    create(page, house, pictures)
+    train(page)
+    talk(page)
+    take_home(page, tmp_path)
+    look_around(page, house)
+    maps = Path(f"/proc/{house.studio_process().pid}/maps")
+    if maps.exists():
+        assert "libtorch" not in maps.read_text(), "the studio has loaded torch"
+
+
+def create(page: Page, house: House, pictures: list[Path]) -> None:
+    """The wizard, four steps."""
+    page.goto(f"{house.url}/create")
+    press(page, "New character")
+    page.locator("input[type=file]").first.set_input_files(pictures)
+    expect(page.get_by_label("Face in picture 06")).to_be_visible()
+    again(page)
+    expect(page.get_by_label("Face in picture 06")).to_be_visible()
+    accessible(page, "pictures")
+    page.locator(".st-key-step-next button").click()
+    character = toy()[0]
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("Who they are", exact=True).last.fill(character.persona)
+    page.get_by_label("What never changes in their looks").fill(character.appearance)
+    page.keyboard.press("Tab")
+    again(page)
+    expect(page.get_by_label("Name")).to_have_value("Ada")
+    expect(page.get_by_label("What never changes in their looks")).to_have_value(character.appearance)
+    accessible(page, "who they are")
+    page.locator(".st-key-step-next button").click()
+    page.get_by_text("Paste conversations").click()
+    blocks = ["\n".join(f"{{{{{'char' if turn.role == 'character' else 'user'}}}}}: {turn.text}" for turn in one)
+              for one in character.interactions]  # fmt: skip
+    page.get_by_label("Blocks as Character Cards write them").fill("".join(f"<START>\n{one}\n" for one in blocks))
+    press(page, "Add them")
+    settled(page)
+    again(page)
+    accessible(page, "how they talk")
+    page.locator(".st-key-step-next button").click()
+    page.get_by_text("The character is invented").click()
+    page.get_by_label("Who states this?").fill("Ada's maker")
+    page.keyboard.press("Tab")
+    press(page, "I state this")
+    again(page)
+    expect(page.get_by_text(re.compile("Stated by"))).to_be_visible()
+    accessible(page, "check and train")
+    press(page, "Train")
+    page.wait_for_url(re.compile(r"/training\?job="))
+
+
+def train(page: Page) -> None:
+    """Stop what the wizard began, and clone it at toy size; watch it to its end."""
+    press(page, "Stop")
+    press(page, "Stop and throw it away")
+    expect(page.get_by_role("button", name="Clone with changes")).to_be_visible()
+    first = page.url
+    press(page, "Clone with changes")
+    page.get_by_text("For engineers: any setting of the recipe").click()
+    page.get_by_role("textbox", name="Settings as JSON").fill(json.dumps({"base": TOY_BASE, **TOY_STEPS}))
+    press(page, "Start")
+    page.wait_for_function("before => location.href !== before", arg=first)
+    settled(page)
+    expect(page.get_by_text(re.compile(r"[1-4] of 4")).first).to_be_visible(timeout=TRAINED_MS)
+    page.reload()
+    expect(page.get_by_role("button", name="Talk and compare")).to_be_visible(timeout=TRAINED_MS)
+    expect(page.get_by_role("heading", name="Done")).to_be_visible(timeout=TRAINED_MS)
+    again(page)
+    expect(page.get_by_text("Before training").first).to_be_visible()
+    second = page.context.new_page()  # a second tab shows the same
+    second.goto(page.url)
+    expect(second.get_by_role("heading", name="Done")).to_be_visible()
+    second.close()
+    accessible(page, "training")
+
+
+def talk(page: Page) -> None:
+    """One message, two answers, a vote; blind, and refreshed in the middle."""
+    press(page, "Talk and compare")
+    page.get_by_text("Blind: hide the names").click()
+    press(page, "Start talking")
+    page.wait_for_url(re.compile("conversation="))
+    page.get_by_test_id("stChatInputTextArea").fill("Where are you?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Where are you?").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Left is better")).to_be_visible(timeout=TRAINED_MS)
+    expect(page.get_by_text("Before training")).to_have_count(0)
+    press(page, "Left is better")
+    expect(page.get_by_text(re.compile("Before training")).first).to_be_visible()
+    again(page)
+    expect(page.get_by_text(re.compile("Before training")).first).to_be_visible()
+    accessible(page, "talk")
+
+
+def take_home(page: Page, tmp_path: Path) -> None:
+    """The zip, and its adapter in a fresh process."""
+    page.get_by_role("radio", name="Download").or_(page.get_by_role("button", name="Download")).first.click()
+    press(page, "Prepare")
+    with page.expect_download() as coming:
+        press(page, "Download ada")
+    coming.value.save_as(tmp_path / "ada.zip")
+    with zipfile.ZipFile(tmp_path / "ada.zip") as archive:
+        archive.extractall(tmp_path / "taken")
+    [folder] = (tmp_path / "taken").iterdir()
+    assert json.loads((folder / "manifest.json").read_text())["base_model"] == TOY_BASE
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, TOY_BASE, str(folder / "adapter")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().endswith("True"), done.stderr[-2000:]
+
+
+def look_around(page: Page, house: House) -> None:
+    """Every page in the dark and on a phone, and what is kept of all this."""
+    records = open_records(house.settings.database_url)
+    owner = house.settings.owner
+    [vote] = records.chats.votes(owner=owner)
+    assert vote.blind and vote.choice == "left" and vote.prompt == "Where are you?"
+    job = records.jobs.list(owner=owner, kind="train", statuses=["succeeded"])[0]
+    of = f"character={job.character}"
+    paths = [
+        "", f"?{of}", "create", f"create?{of}&step=1", f"create?{of}&step=3", "training", f"training?job={job.id}",
+        "compare", f"compare?conversation={vote.conversation}", f"compare?{of}&view=Scorecards",
+        f"compare?{of}&view=Votes", "system",
+    ]  # fmt: skip
+    records.close()
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in paths:
+        page.goto(f"{house.url}/{path}")
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        settled(page)
+        accessible(page, f"{path or 'characters'} in the dark")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{path or 'characters'} is {wide} px wide on a phone"

@@ -1,0 +1,20 @@
+"""A desk on records and objects of the test's own, which the pages find through the environment too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.settings import Settings
+from studio.desk import Desk, open_desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """An empty studio; SQLite, a folder, and a queue in a file."""
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
+    opened = open_desk(Settings.from_environment())
+    yield opened
+    opened.records.close()

@@ -1,0 +1,155 @@
+"""Made-up trainings, checkpoints and replies in real records and a real store, for the tests of actions and pages."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipelines.core.events import Event
+from pipelines.core.jobs import Recipe
+from pipelines.core.mapping import character_to_entries, split_to_entries
+from pipelines.core.queue import Checkpoint, Job, Worker, new_id
+from pipelines.core.reply_events import done_event, picture_event, scene_event, text_event
+from pipelines.core.store import put_content
+from studio.desk import Desk
+from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
+
+START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+WORKER = "worker-1"
+SCORES: dict[str, dict[str, float]] = {
+    "base": {"general_perplexity": 15.6, "reply_perplexity": 100.0, "facts_accuracy": 0.25, "likeness": 0.1,
+             "caption_match": 0.5, "agreement": 0.1, "variety": 0.5, "copying": 0.0},
+    "sft-000004": {"general_perplexity": 12.6, "reply_perplexity": 31.0, "facts_accuracy": 0.5, "likeness": 0.4,
+                   "caption_match": 0.5, "agreement": 0.3, "variety": 0.4, "copying": 0.1},
+    "grpo-000002": {"general_perplexity": 12.7, "reply_perplexity": 30.0, "facts_accuracy": 0.5, "likeness": 0.5,
+                    "caption_match": 0.6, "agreement": 0.4, "variety": 0.3, "copying": 0.1, "reward": 0.6},
+}  # fmt: skip
+
+
+def png(colour: str = "teal", px: int = 48) -> bytes:
+    """A small picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (px, px), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def published(desk: Desk, folder: Path, name: str = "Ada") -> str:
+    """The toy character as a published version; returns the character's id."""
+    write_toy(folder)
+    character, split = toy()
+    entries = character_to_entries(replace(character, name=name))
+    images = {
+        image.file: put_content(desk.store, folder / "images" / image.file, "pictures", ".png")
+        for image in character.images
+    }
+    tests = {
+        image.file: put_content(desk.store, folder / "test_images" / image.file, "pictures", ".png")
+        for image in split.images
+    }
+    row = desk.records.characters.create(desk.owner, {**entries, "pictures": [{"file": file} for file in images]})
+    desk.records.characters.publish(row.id, entries, split_to_entries(split), images, tests)
+    return row.id
+
+
+def queued(desk: Desk, character: str, **changes: Any) -> Job:
+    """A training in the queue."""
+    recipe = Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **changes})
+    return desk.records.jobs.add(Job(new_id(), "train", desk.owner, character, 1, recipe=recipe.to_json()))
+
+
+def claimed(desk: Desk, job: Job) -> Job:
+    """The same job in a worker's hands."""
+    found = desk.records.jobs.claim(job.id, WORKER, 600)
+    assert found is not None
+    return found
+
+
+def told(desk: Desk, job: Job, events: list[Event], seconds: float = 10.0) -> None:
+    """The worker tells these events, one every so many seconds."""
+    start = desk.records.events.count(job.id)
+    numbered = [
+        replace(event, sequence=start + at, time=event.time or (START + (start + at) * timedelta(seconds=seconds))
+                .isoformat(timespec="microseconds"))
+        for at, event in enumerate(events)
+    ]  # fmt: skip
+    desk.records.events.append(job.id, job.attempt, numbered)
+
+
+def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[Event]:
+    """A run as far as these steps of the toy recipe."""
+    events = [Event("prepare", note="reading the character and the model")]
+    events += [Event("sft", at, 4, {"loss": 7.0 - at, "seconds": 10.0, "tokens": 100}) for at in range(1, sft + 1)]
+    events += [
+        Event("grpo", at, 2, {"reward": 0.4 + at / 10, "likeness": 0.3, "reply": 0.5, "variety": 0.2, "seconds": 10.0})
+        for at in range(1, grpo + 1)
+    ]
+    events += [
+        Event("evaluate", at, 3, SCORES[name], name) for at, name in enumerate(evaluated, start=1)
+    ]  # fmt: skip
+    return events
+
+
+def checkpoint(desk: Desk, job: Job, name: str) -> Checkpoint:
+    """A measured checkpoint with its bytes; the base has no adapter."""
+    stage, _, step = name.partition("-")
+    texts = {"README.md": "# Ada\n", "adapter_config.json": "{}"} if step else {}
+    blobs: dict[str, bytes] = {path: text.encode() for path, text in texts.items()}
+    if step:
+        blobs["adapter_model.safetensors"] = f"weights of {name}".encode()
+    colours = {"base": "gray", "sft": "olive", "grpo": "teal"}
+    blobs |= {f"samples/{at:02d}.png": png(colours[stage], 40 + at) for at in range(1, 4)}
+    blobs["samples/sheet.png"] = png(colours[stage], 90)
+    replies = [{"prompt": "Will it rain on day 1?", "text": f"Aye, says {name}.", "scene": "Ada, sad"}]
+    blobs["scores.json"] = json.dumps({"scores": SCORES[name], "replies": replies}).encode()
+    files = {path: put_content(desk.store, data, _kind(path), Path(path).suffix) for path, data in blobs.items()}
+    samples = tuple(key for path, key in files.items() if path.startswith("samples/"))
+    return desk.records.checkpoints.put(
+        Checkpoint(job.id, name, stage, int(step or 0), TOY_BASE, "", f"adapters/{job.id}/{name}" if step else "",
+                   SCORES[name], samples, files)
+    )  # fmt: skip
+
+
+def _kind(path: str) -> str:
+    return "samples" if path.startswith("samples/") else "adapters"
+
+
+def trained(desk: Desk, character: str) -> Job:
+    """A whole training that has succeeded, with three measured checkpoints."""
+    job = claimed(desk, queued(desk, character))
+    told(desk, job, [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
+    for name in SCORES:
+        checkpoint(desk, job, name)
+    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    return desk.records.jobs.get(job.id)
+
+
+def alive(desk: Desk, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
+    """A worker that has just been seen."""
+    worker = desk.records.workers.register(
+        Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"})
+    )  # fmt: skip
+    desk.records.workers.seen(WORKER, job)
+    return worker
+
+
+def answered(desk: Desk, job_id: str, texts: tuple[str, str], finish: bool = True) -> None:
+    """A worker answers a reply job: both sides' words, a picture on the left, and the end."""
+    job = desk.records.jobs.claim(job_id, WORKER, 600)
+    assert job is not None
+    key = put_content(desk.store, png("purple"), "samples", ".png")
+    events = [Event("prepare")]
+    for side, text in enumerate(texts):
+        half = len(text) // 2
+        events += [text_event(side, 2, text[:half], 0.5), text_event(side, 2, text[half:], 0.8)]
+    if finish:
+        events += [scene_event(0, 2, texts[0], "Ada, by the sea", 1.0), scene_event(1, 2, texts[1], "", 1.0)]
+        events += [picture_event(0, 2, key, 2.0), done_event(0, 2, 2.0), done_event(1, 2, 1.0)]
+    told(desk, job, events, 0.1)
+    if finish:
+        assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")

@@ -1,0 +1,227 @@
+"""Actions of the compare page, without Streamlit: talking with two, blind turns, votes, corrections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.queue import ChatMessage, Conversation, RecordMissing, Vote, new_id
+from pipelines.core.reply_events import ReplyRequest
+from studio.actions import compare, judging, votes
+from studio.actions.compare import NotNow
+from studio.desk import Desk
+from tests.studio import staged
+
+
+@pytest.fixture
+def character(desk: Desk, tmp_path: Path) -> str:
+    return staged.published(desk, tmp_path / "ada")
+
+
+@pytest.fixture
+def talk(desk: Desk, character: str) -> Conversation:
+    """A conversation of the best state (left) with the base (right), names open."""
+    job = staged.trained(desk, character)
+    return compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
+
+
+def said_and_answered(desk: Desk, talk: Conversation, words: str = "Hello?") -> int:
+    """One whole turn; returns the number of its replies."""
+    message = compare.ask(desk, talk.id, words, seed=5)
+    staged.answered(desk, message.job, (f"Aye, {words}", "I am a model."))
+    return message.number + 1
+
+
+def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: Desk, character: str) -> None:
+    assert compare.candidates(desk, character) == []
+    first, second = staged.trained(desk, character), staged.trained(desk, character)
+    found = compare.candidates(desk, character)
+    assert [one.ref for one in found] == [
+        f"{second.id}:grpo-000002", f"{second.id}:sft-000004", f"{first.id}:grpo-000002", f"{first.id}:sft-000004",
+        f"{second.id}:base",
+    ]  # fmt: skip
+    assert [one.is_best for one in found] == [True, False, True, False, False]
+    assert "(best)" in found[0].label and found[-1].label == "Before training (starter-toy)"
+    with pytest.raises(RecordMissing):
+        compare.candidates(desk, "nobody")
+
+
+def test_two_of_one_base_model_only(desk: Desk, character: str) -> None:
+    job = staged.trained(desk, character)
+    with pytest.raises(NotNow, match="two different"):
+        compare.begin(desk, character, f"{job.id}:base", f"{job.id}:base", False)
+    with pytest.raises(RecordMissing):
+        compare.begin(desk, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
+
+
+def test_the_message_and_its_job_are_kept(desk: Desk, talk: Conversation) -> None:
+    message = compare.ask(desk, talk.id, "  Hello?  ", seed=5)
+    assert (message.text, message.number, message.seed) == ("Hello?", 0, 5)
+    job = desk.records.jobs.get(message.job)
+    request = ReplyRequest.from_json(job.request)
+    assert request.checkpoints == (talk.left, talk.right)
+    assert request.history == ({"role": "user", "text": "Hello?"},)
+    assert (request.conversation, request.number, request.seed, job.kind) == (talk.id, 1, 5, "reply")
+    [turn] = compare.turns(desk, talk)
+    assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
+    with pytest.raises(NotNow, match="still being written"):
+        compare.ask(desk, talk.id, "And?")
+
+
+def test_answers_stream_and_stay(desk: Desk, talk: Conversation) -> None:
+    message = compare.ask(desk, talk.id, "Hello?", seed=5)
+    staged.answered(desk, message.job, ("Aye.", "I am a model."), finish=False)
+    [turn] = compare.turns(desk, talk)
+    assert turn.state == "running" and [answer.text for answer in turn.answers] == ["Aye.", "I am a model."]
+    other = compare.turns(desk, talk)[0]  # a second tab, or the page loaded again
+    assert other == turn
+
+
+def test_whole_answers(desk: Desk, talk: Conversation) -> None:
+    said_and_answered(desk, talk)
+    [turn] = compare.turns(desk, talk)
+    left, right = turn.answers
+    assert turn.state == "done" and left.ref == talk.left and right.ref == talk.right
+    assert left.scene == "Ada, by the sea" and left.picture_key and left.seed == 5 and not right.picture_key
+
+
+def test_each_side_hears_only_itself(desk: Desk, talk: Conversation) -> None:
+    said_and_answered(desk, talk)
+    message = compare.ask(desk, talk.id, "And then?", staged.png("red", 128))
+    history = ReplyRequest.from_json(desk.records.jobs.get(message.job).request).history
+    assert history[1]["left"]["text"] == "Aye, Hello?" and history[1]["right"]["text"] == "I am a model."
+    assert history[2]["picture"] == message.picture_key and desk.picture(message.picture_key)
+
+
+def test_kept_messages_count_more_than_events(desk: Desk, talk: Conversation) -> None:
+    number = said_and_answered(desk, talk)
+    job = compare.turns(desk, talk)[0].question.job
+    for side, text in (("left", "Kept left."), ("right", "Kept right.")):
+        desk.records.chats.add_message(
+            ChatMessage(new_id(), talk.id, number, "character", side, text, seed=5, job=job)  # type: ignore[arg-type]
+        )
+    [turn] = compare.turns(desk, talk)
+    assert [answer.text for answer in turn.answers] == ["Kept left.", "Kept right."]
+
+
+def test_answer_again_replaces_the_last_answers(desk: Desk, talk: Conversation) -> None:
+    number = said_and_answered(desk, talk)
+    judging.vote(desk, talk.id, number, "left")
+    again = compare.answer_again(desk, talk.id, seed=9)
+    [turn] = compare.turns(desk, talk)
+    assert turn.question.seed == 9 and turn.state == "waiting" and turn.question.text == "Hello?"
+    staged.answered(desk, again.job, ("Aye aye.", "Yes."))
+    assert [answer.text for answer in compare.turns(desk, talk)[0].answers] == ["Aye aye.", "Yes."]
+    assert len(compare.turns(desk, talk)) == 1
+
+
+def test_a_failed_answer_can_be_asked_for_again(desk: Desk, talk: Conversation) -> None:
+    message = compare.ask(desk, talk.id, "Hello?")
+    job = desk.records.jobs.claim(message.job, staged.WORKER, 60)
+    assert job is not None
+    desk.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The memory is full.")
+    [turn] = compare.turns(desk, talk)
+    assert turn.state == "failed" and turn.error == "The memory is full."
+    compare.answer_again(desk, talk.id)
+    assert compare.turns(desk, talk)[0].state == "waiting"
+
+
+def test_what_cannot_be_said(desk: Desk, talk: Conversation) -> None:
+    with pytest.raises(NotNow, match="Write something"):
+        compare.ask(desk, talk.id, "   ")
+    with pytest.raises(NotNow, match="at most"):
+        compare.ask(desk, talk.id, "a" * (compare.MAX_WORDS + 1))
+    with pytest.raises(NotNow, match="larger than"):
+        compare.ask(desk, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
+    with pytest.raises(CharacterProblems):
+        compare.ask(desk, talk.id, "look", b"MZ this is a program")
+    assert compare.turns(desk, talk) == []
+
+
+def test_somebody_elses_conversation_does_not_exist(desk: Desk) -> None:
+    talk = desk.records.chats.add_conversation(Conversation(new_id(), "somebody else"))
+    with pytest.raises(RecordMissing):
+        compare.ask(desk, talk.id, "Hello?")
+
+
+# ---------------------------------------------------------------- blind turns and votes
+
+
+def test_blind_turns_shuffle_sides_the_same_way_every_time(desk: Desk, talk: Conversation) -> None:
+    blind = Conversation(new_id(), desk.owner, talk.character, talk.left, talk.right, True)
+    swaps = [compare.is_swapped(blind, number) for number in range(200)]
+    assert 60 < sum(swaps) < 140 and swaps == [compare.is_swapped(blind, number) for number in range(200)]
+    assert not any(compare.is_swapped(talk, number) for number in range(200))
+
+
+def test_a_vote_names_the_one_that_stood_there(desk: Desk, talk: Conversation) -> None:
+    blind = compare.begin(desk, talk.character, talk.left, talk.right, blind=True)
+    seen = set()
+    for at in range(12):
+        number = said_and_answered(desk, blind, f"Question {at}?")
+        given = judging.vote(desk, blind.id, number, "left")
+        turn = compare.turns(desk, blind)[-1]
+        assert given.left == turn.answers[0].ref and turn.vote == given and given.blind
+        own = "Aye" if given.left == talk.left else "I am"
+        assert given.left_reply["text"].startswith(own)
+        seen.add(given.left)
+    assert seen == {talk.left, talk.right}
+    [tally] = votes.tallies(votes.votes_of(desk, talk.character))
+    assert tally.decided == 12 and tally.blind == 12 and 0 < tally.losses <= tally.wins
+
+
+def test_no_vote_before_the_end(desk: Desk, talk: Conversation) -> None:
+    message = compare.ask(desk, talk.id, "Hello?")
+    with pytest.raises(NotNow, match="no two answers"):
+        judging.vote(desk, talk.id, message.number + 1, "left")
+
+
+def test_votes_leave_as_chosen_and_rejected(desk: Desk, talk: Conversation) -> None:
+    for words, choice in (("One?", "left"), ("Two?", "tie"), ("Three?", "right")):
+        judging.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in votes.pairs_as_lines(desk, talk.character).splitlines()]
+    assert [(line["prompt"], line["chosen"]["text"], line["rejected"]["text"]) for line in lines] == [
+        ("One?", "Aye, One?", "I am a model."), ("Three?", "I am a model.", "Aye, Three?")
+    ]  # fmt: skip
+
+
+def test_wilson_interval() -> None:
+    # Worked by hand from the formula: 7 of 10 is 0.397 to 0.892; none of 0 says nothing.
+    assert votes.wilson(7, 10) == pytest.approx((0.3968, 0.8922), abs=1e-4)
+    assert votes.wilson(0, 0) == (0.0, 1.0)
+    assert votes.wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))
+    assert votes.wilson(10, 10) == (pytest.approx(0.7225, abs=1e-4), 1.0)
+
+
+def test_tallies_turn_the_better_one_to_the_front() -> None:
+    def given(left: str, right: str, choice: str, blind: bool = False) -> Vote:
+        return Vote(new_id(), "c", 1, left, right, choice, blind)  # type: ignore[arg-type]
+
+    three = [given("a", "b", "right"), given("b", "a", "left", True), given("a", "b", "left"), given("b", "a", "tie")]
+    [tally] = votes.tallies([*three, given("a", "b", "both_bad")])
+    assert (tally.first, tally.second, tally.wins, tally.losses) == ("b", "a", 2, 1)
+    assert (tally.ties, tally.both_bad, tally.blind, tally.share) == (1, 1, 1, pytest.approx(2 / 3))
+    assert not tally.is_clear
+    [blind] = votes.tallies(three, blind_only=True)
+    assert blind.decided == 1
+    [only_ties] = votes.tallies([given("a", "b", "tie")])
+    assert only_ties.share is None
+
+
+# ---------------------------------------------------------------- show me how it should answer
+
+
+def test_a_correction_becomes_an_example_in_the_draft(desk: Desk, talk: Conversation) -> None:
+    said_and_answered(desk, talk, "One?")
+    number = said_and_answered(desk, talk, "Two?")
+    before = len(desk.records.characters.get(talk.character).draft["interactions"])
+    with pytest.raises(NotNow, match="Write how"):
+        judging.correct(desk, talk.id, number, "right", "  ")
+    assert judging.correct(desk, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
+    assert judging.correct(desk, talk.id, number, "right", "Aye!", with_before=True) == before + 2
+    plain, whole = desk.records.characters.get(talk.character).draft["interactions"][-2:]
+    assert plain == [{"user": "Two?"}, {"character": "Aye, two bells.", "scene": "Ada, happy", "image": "01.png"}]
+    assert whole == [{"user": "One?"}, {"character": "I am a model."}, {"user": "Two?"}, {"character": "Aye!"}]

@@ -1,0 +1,80 @@
+"""Actions of the system page, without Streamlit: workers, queues, health, disk use, settings without secrets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.core.queue import Worker
+from pipelines.core.settings import Settings
+from pipelines.core.store import put_content
+from studio.actions import system
+from studio.desk import Desk
+from tests.studio import staged
+
+
+def test_workers_and_what_they_do(desk: Desk, tmp_path: Path) -> None:
+    character = staged.published(desk, tmp_path / "ada")
+    job = staged.claimed(desk, staged.queued(desk, character))
+    staged.alive(desk, job=job.id)
+    desk.records.workers.register(Worker("worker-2", "attic", ("reply",)))
+    lines = system.workers(desk)
+    assert [(line.worker.host, line.doing, line.is_alive) for line in lines] == [
+        ("attic", "", True), ("shed", "Trains Ada", True)
+    ]  # fmt: skip
+
+
+def test_a_job_of_somebody_else_is_not_named(desk: Desk, tmp_path: Path) -> None:
+    job = staged.queued(desk, staged.published(desk, tmp_path / "ada"))
+    staged.alive(desk, job=job.id)
+    desk.owner = "somebody else"
+    assert system.workers(desk)[0].doing == "Trains a character"
+
+
+def test_queue_depths(desk: Desk, tmp_path: Path) -> None:
+    character = staged.published(desk, tmp_path / "ada")
+    staged.queued(desk, character)
+    staged.claimed(desk, staged.queued(desk, character))
+    assert system.queue_depths(desk) == {"Training and measuring": 1, "Answers": 0}
+
+
+def test_health_of_what_answers_and_of_what_does_not(desk: Desk) -> None:
+    assert [(one.name, one.is_well) for one in system.health(desk)] == [
+        ("Records", True), ("Pictures and adapters", True), ("Queue", True)
+    ]  # fmt: skip
+    desk.settings = replace(desk.settings, broker_url="redis://:hidden@127.0.0.1:1/0")
+    queue = system.health(desk)[2]
+    # The queue of this desk was opened before, and is a file; a fresh desk asks the address that is not there.
+    assert queue.is_well
+    fresh = Desk(desk.settings, desk.records, desk.store)
+    queue = system.health(fresh)[2]
+    assert not queue.is_well and queue.answer and "hidden" not in queue.place + queue.answer
+
+
+def test_disk_use_and_garbage(desk: Desk, tmp_path: Path) -> None:
+    staged.trained(desk, staged.published(desk, tmp_path / "ada"))
+    put_content(desk.store, b"nobody refers to this", "exports", ".txt")
+    used = {one.kind: one for one in system.disk_use(desk)}
+    assert set(used) == {"Pictures", "Sample pictures", "Trained adapters", "Files made for download"}
+    assert (used["Files made for download"].count, used["Files made for download"].size) == (1, 21)
+    assert system.garbage(desk) == []  # too young to be taken
+
+
+def test_settings_show_no_secret() -> None:
+    settings = Settings(
+        Path("/home-of-nobody"), expand_key="hush", database_url="postgresql+psycopg://me:hush@db/understudy",
+        broker_url="redis://:hush@redis/0", objects="s3", s3_endpoint_internal="http://minio:9000",
+        s3_access_key="hush", s3_secret_key="hush",
+    )  # fmt: skip
+    shown = system.settings_in_force(settings)
+    assert "hush" not in str(shown)
+    assert shown["UNDERSTUDY_S3_SECRET_KEY"] == "set" and shown["UNDERSTUDY_EXPAND_URL"] == "not set"
+    assert shown["UNDERSTUDY_DATABASE_URL"] == "postgresql+psycopg://me:***@db/understudy"
+    assert set(shown) == {f"UNDERSTUDY_{name.upper()}" for name in vars(settings)}
+
+
+def test_versions_and_sizes() -> None:
+    assert {"python", "streamlit", "celery"} <= set(system.versions())
+    assert [system.size_words(size) for size in (0, 999, 1500, 123_456_789, 5_600_000_000)] == [
+        "0 B", "999 B", "1.5 kB", "123 MB", "5.6 GB"
+    ]  # fmt: skip

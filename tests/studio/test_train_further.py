@@ -1,0 +1,38 @@
+"""Training further for real: what the studio queues is gone on with by the trainer, from the step that was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import Job, new_id
+from pipelines.core.runs import BASE, adapters, read_events
+from pipelines.core.sending import publish_folder
+from pipelines.train import train
+from studio.actions import training
+from studio.desk import Desk
+from tests.toys import TOY_BASE, TOY_STEPS
+from worker.run_folders import make, restore
+from worker.uploads import put_checkpoint
+
+
+def test_the_trainer_goes_on_after_the_saved_state(
+    desk: Desk, toy_character: Path, toy_run: Path, tmp_path: Path
+) -> None:  # fmt: skip
+    version = publish_folder(desk.records, desk.store, desk.owner, toy_character)
+    recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
+    old = Job(new_id(), "train", desk.owner, version.character, version.version, recipe.to_json(), status="succeeded")
+    desk.records.jobs.add(old)
+    for name in (BASE, *adapters(toy_run)):
+        put_checkpoint(desk.records, desk.store, old.id, toy_run, name)
+    new = training.train_further(desk, old.id, "sft-000004", 2, 1)
+    run = tmp_path / "run"
+    make(run, new.character, new.version, Recipe.from_json(new.recipe or {}), desk.records, desk.store)
+    restore(run, new.id, desk.records, desk.store)
+    result = train(run)
+    events = read_events(run)
+    assert [event.step for event in events if event.stage == "sft" and event.metrics] == [5, 6]
+    assert [event.step for event in events if event.stage == "grpo" and event.metrics] == [1]
+    assert [one["name"] for one in result["checkpoints"]] == [
+        "base", "sft-000002", "sft-000004", "sft-000006", "grpo-000001"
+    ]  # fmt: skip
