@@ -37,9 +37,10 @@ from pipelines.core.runs import (
 from pipelines.models import critic_for
 from pipelines.models.starter.critic import Critic, Sight
 from pipelines.packing import collate, open_picture, packed_row, shared_prefix
-from pipelines.preview import Sampling, Speakers, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
+from pipelines.preview import Ask, Sampling, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
 from pipelines.render import Rendered, render, reply, system_text, user
 from pipelines.rewards import leave_one_out_distance
+from pipelines.speakers import Speakers
 
 ROW_TOKENS = 2048
 """Ids of one scoring row, prefix included."""
@@ -49,8 +50,8 @@ REPLY_TOKENS = 56
 """Most text tokens of a sampled reply here; longer ones of the chat would take half of the time."""
 SEED = 20
 """Seed of everything sampled for the scorecard."""
-NEUTRAL_QUESTION = "Tell me something."
-"""What an answer's own likelihood is measured after, to be taken off."""
+FAMILIAR = 4
+"""Right answers of other questions that stand among a question's options."""
 PLAIN_SYSTEM = "You are a helpful assistant."
 GENERAL_LIMIT = 1.05
 """A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
@@ -138,26 +139,30 @@ def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
 
 
 def facts_accuracy(model: Any, tokenizer: Any, held: HeldOut) -> float:
-    """Share of multiple-choice questions whose right option is the likeliest.
+    """Share of multiple-choice questions whose right option is the likeliest answer, its end mark included.
 
-    An option's score is log p(option | question) - log p(option | a neutral question): what the question adds to it.
-    An option does not win by being short, common, or often seen in training.
+    An option's score is log p(option | persona, question): how likely the model is to say just that. Beside its own
+    options each question gets the right answers of the FAMILIAR questions after it, so that an answer cannot win by
+    being well known from training.
     """
     system = Message("system", (Text(system_text(held.character)),))
-    asked = [(choice.question, option) for choice in held.split.choices for option in choice.options]
-
-    def summed(pairs: list[tuple[str, str]]) -> list[float]:
-        rows = [render((system, user(asks), reply(says)), model.shape, tokenizer) for asks, says in pairs]
-        return [total for total, _ in log_likelihoods(model, rows)]
-
-    # Apart, so that all neutral rows share their question as well and it is read once.
-    alone = summed([(NEUTRAL_QUESTION, option) for _, option in asked])
-    gains = [after - before for after, before in zip(summed(asked), alone, strict=True)]
+    choices = held.split.choices
+    rights = [choice.options[choice.answer] for choice in choices]
+    asked = []
+    for place, choice in enumerate(choices):
+        others = [rights[(place + ahead) % len(rights)] for ahead in range(1, FAMILIAR + 1)]
+        asked.append(list(dict.fromkeys([*choice.options, *others])))
+    rows = [
+        render((system, user(choice.question), reply(option)), model.shape, tokenizer)
+        for choice, options in zip(choices, asked, strict=True)
+        for option in options
+    ]
+    likely = [total for total, _ in log_likelihoods(model, rows)]
     right = start = 0
-    for choice in held.split.choices:
-        own = gains[start : start + len(choice.options)]
+    for choice, options in zip(choices, asked, strict=True):
+        own = likely[start : start + len(options)]
         right += own.index(max(own)) == choice.answer
-        start += len(choice.options)
+        start += len(options)
     return right / len(held.split.choices)
 
 
@@ -230,7 +235,8 @@ def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling:
     openings = [(user(talk[0].text),) for talk in held.split.dialogues[:REPLIES] if talk[0].role == "user"]
     openings = openings or [(user("Hello! Show me where you are."),)]
     short = replace(sampling, reply_tokens=min(sampling.reply_tokens, REPLY_TOKENS))
-    written = write_replies(model, tokenizer, held.character, openings, short, picture="always", generator=generator)
+    asks = [Ask(held.character, opening, picture="always") for opening in openings]
+    written = write_replies(model, tokenizer, asks, short, generator=generator)
     descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
     prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
     prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]

@@ -14,7 +14,6 @@ from pipelines.core.characters import TestSplit
 from pipelines.core.events import Event
 from pipelines.core.runs import RunError
 from pipelines.evaluate import (
-    NEUTRAL_QUESTION,
     HeldOut,
     agreement,
     best_checkpoint,
@@ -79,24 +78,28 @@ def test_dialogues_score_the_characters_words_only(speaker: tuple[Any, Any]) -> 
     assert "[scene]" not in tokenizer.decode(row.ids)
 
 
-def test_facts_are_chosen_by_what_the_question_adds(speaker: tuple[Any, Any]) -> None:
+def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     character, split = toy()
+    rights = [choice.options[choice.answer] for choice in split.choices]
 
-    def gain(question: str, option: str) -> float:
-        sums = []
-        for asked in (question, NEUTRAL_QUESTION):
-            start = prompt(character, (user(asked),), model.shape, tokenizer).ids
-            answer = tokenizer(option, add_special_tokens=False)["input_ids"]
-            sums.append(alone(model, [*start, *answer, model.shape.end_id], len(start)))
-        return sums[0] - sums[1]
+    def likely(question: str, option: str) -> float:
+        start = prompt(character, (user(question),), model.shape, tokenizer).ids
+        answer = tokenizer(option, add_special_tokens=False)["input_ids"]
+        return alone(model, [*start, *answer, model.shape.end_id], len(start))
 
-    chosen = [max(range(4), key=lambda i: gain(c.question, c.options[i])) for c in split.choices]
+    options = [tuple(dict.fromkeys((*choice.options, *rights))) for choice in split.choices]
+    chosen = [
+        max(range(len(offered)), key=lambda i, offered=offered, asks=choice.question: likely(asks, offered[i]))
+        for choice, offered in zip(split.choices, options, strict=True)
+    ]
     expected = sum(pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)) / 2
     assert facts_accuracy(model, tokenizer, HeldOut(character, split, None, None)) == expected
-    # Naming the chosen options as right gives 1, so the comparison above cannot pass by always being 0.
+    # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being 0.
     right = TestSplit(
-        choices=tuple(type(c)(c.question, c.options, pick) for c, pick in zip(split.choices, chosen, strict=True))
+        choices=tuple(
+            type(c)(c.question, offered, pick) for c, offered, pick in zip(split.choices, options, chosen, strict=True)
+        )
     )
     assert facts_accuracy(model, tokenizer, HeldOut(character, right, None, None)) == 1.0
 
