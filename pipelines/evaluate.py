@@ -36,7 +36,8 @@ from pipelines.core.runs import (
 )
 from pipelines.models import critic_for
 from pipelines.models.starter.critic import Critic, Sight
-from pipelines.packing import collate, open_picture, packed_row, shared_prefix
+from pipelines.packing import collate, open_picture, pack_in_turn
+from pipelines.plain import plain_rows
 from pipelines.preview import Ask, Sampling, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
 from pipelines.render import Rendered, render, reply, system_text, user
 from pipelines.rewards import leave_one_out_distance
@@ -52,7 +53,6 @@ SEED = 20
 """Seed of everything sampled for the scorecard."""
 FAMILIAR = 4
 """Right answers of other questions that stand among a question's options."""
-PLAIN_SYSTEM = "You are a helpful assistant."
 GENERAL_LIMIT = 1.05
 """A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
 COPYING_LIMIT = 0.5
@@ -99,34 +99,19 @@ def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model:
     return rows
 
 
-def plain_rows(model: Any, tokenizer: Any) -> list[Rendered]:
-    """The bundled plain conversations; the assistant's words are scored."""
-    lines = (Path(__file__).parent / "plain_chat.jsonl").read_text(encoding="utf-8").splitlines()
-    system = Message("system", (Text(PLAIN_SYSTEM),))
-    pairs = [json.loads(line) for line in lines]
-    return [render((system, user(it["user"]), reply(it["assistant"])), model.shape, tokenizer) for it in pairs]
-
-
 def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, int]]:
     """For each row the summed log-probability of its scored ids and how many they are.
 
     Rows are packed behind the prefix that all share, so the persona prompt is read once a packed row.
     """
     shape, device = model.shape, model.device
-    prefix = shared_prefix(rows, shape)
     found: list[tuple[float, int]] = []
-    waiting = list(rows)
-    while waiting:
-        used, count = prefix, 0
-        while count < len(waiting) and (count == 0 or used + len(waiting[count].ids) - prefix <= ROW_TOKENS):
-            used += len(waiting[count].ids) - prefix
-            count += 1
-        packed, waiting = waiting[:count], waiting[count:]
-        batch = collate([packed_row(packed, prefix)], shape, {})
+    for row in pack_in_turn(rows, shape, ROW_TOKENS):
+        batch = collate([row], shape, {})
         with torch.inference_mode():
             logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0].double().cpu()  # (T,)
         segments, scored = batch["segment_ids"][0], batch["labels"][0] != -100  # (T,)
-        for number in range(1, count + 1):
+        for number in range(1, max(row.segments) + 1):
             own = (segments == number) & scored
             found.append((float(logps[own].sum()), int(own.sum())))
     return found
@@ -225,7 +210,7 @@ def agreement(sight: Sight, replies: Sequence[Written], name: str, critic: Criti
 
 def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling: Sampling) -> Measured:
     """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
-    scores = {"general_perplexity": perplexity(log_likelihoods(model, plain_rows(model, tokenizer)))}
+    scores = {"general_perplexity": perplexity(log_likelihoods(model, plain_rows(model.shape, tokenizer)))}
     if held.split.dialogues:
         rows = dialogue_rows(held.character, held.split.dialogues, model, tokenizer)
         scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))

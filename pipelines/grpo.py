@@ -9,10 +9,10 @@ and resume -> `Anchor`, a little of stage 1 in every step.
 
 Departures from UniCharacter's stage 2 (arXiv 2605.08129): words are practised as well as pictures, as one sequence;
 plain GRPO (arXiv 2402.03300) on token log-probabilities, since codes are discrete; a LoRA; a KL term to the adapter
-that stage 1 left (the paper: none), and stage 1's own loss on half a row of its samples beside it (as InstructGPT's
-mixed-in pretraining, arXiv 2203.02155), so that practice does not unlearn the voice; no guidance while practising;
-each part of the reward is normalised inside its group before it is weighted (after GDPO, arXiv 2601.05242) and
-credits only ids that could still change it.
+that stage 1 left (the paper: none), and beside it stage 1's own loss on half a row of its samples and on some plain
+chat (as InstructGPT's mixed-in pretraining, arXiv 2203.02155), so that practice unlearns neither; no guidance while
+practising; each part of the reward is normalised inside its group before it is weighted (after GDPO, arXiv
+2601.05242) and credits only ids that could still change it.
 `docs/rewards.md` has the departures of the rewards.
 """
 
@@ -40,6 +40,7 @@ from pipelines.data import PracticePrompt, practice_prompts
 from pipelines.models.family import Scores, Shape
 from pipelines.models.starter.critic import Critic
 from pipelines.packing import PackedRow, Pictures, collate, encode_images, open_picture
+from pipelines.plain import kept_rows
 from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
 from pipelines.rollout import roll_out
 from pipelines.sft import planned_rows, sft_loss
@@ -134,10 +135,12 @@ def group_logps(
 
 @dataclass(frozen=True)
 class Anchor:
-    """Stage 1's rows that go with practice, one for each step and process."""
+    """What goes with practice so that it unlearns nothing: rows of stage 1, one a step and process, and plain chat."""
 
     rows: list[PackedRow]
     pictures: Pictures
+    plain: list[PackedRow]
+    """Chat without the character, taken in turn."""
 
     @classmethod
     def of(
@@ -147,14 +150,17 @@ class Anchor:
         pictures = encode_images(base, character, folder)
         other = replace(recipe, seed=recipe.seed + 1)
         rows = planned_rows(character, other, base.shape, tokenizer, pictures, count, recipe.sft_step_tokens // 2)
-        return cls(rows, pictures)
+        return cls(rows, pictures, kept_rows(base.shape, tokenizer))
 
     def loss(self, model: Any, number: int, shape: Shape, device: torch.device) -> torch.Tensor:
-        """Stage 1's loss on row `number`."""
-        batch = collate([self.rows[number]], shape, self.pictures.pixels)
-        batch = {key: value.to(device) for key, value in batch.items()}
-        weights = batch.pop("loss_weights", None)
-        return sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights).loss
+        """Stage 1's loss on row `number`, and on a row of plain chat."""
+        losses = []
+        for row in (self.rows[number], self.plain[number % len(self.plain)]):
+            batch = collate([row], shape, self.pictures.pixels)
+            batch = {key: value.to(device) for key, value in batch.items()}
+            weights = batch.pop("loss_weights", None)
+            losses.append(sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights).loss)
+        return losses[0] + losses[1]
 
 
 class CharacterTrainer(RunTrainer, GRPOTrainer):
@@ -230,7 +236,7 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         return output
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The library's loss and, with an anchor, stage 1's on one row of its samples."""
+        """The library's loss and, with an anchor, stage 1's on a row of its samples and one of plain chat."""
         loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
         if self.anchor is None:
             return loss

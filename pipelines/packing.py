@@ -159,6 +159,21 @@ def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
     return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items), weights)
 
 
+def pack_in_turn(rendered: Sequence[Rendered], shape: Shape, step_tokens: int) -> list[PackedRow]:
+    """All samples once, in order, in rows of at most `step_tokens` ids (more for a sample that is longer itself)."""
+    prefix = shared_prefix(rendered, shape)
+    chunks: list[list[Rendered]] = []
+    used = step_tokens
+    for item in rendered:
+        size = len(item.ids) - prefix
+        if used + size > step_tokens or not chunks:
+            chunks.append([])
+            used = prefix
+        chunks[-1].append(item)
+        used += size
+    return [packed_row(chunk, prefix) for chunk in chunks]
+
+
 def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
 

@@ -31,6 +31,10 @@ ASKED_FIELDS = ("expression", "clothes", "place")
 REPLY_PARTS = {"style": 0.35, "answer": 0.2, "length": 0.15, "fresh": 0.1, "ending": 0.1, "scene": 0.1}
 """Weights inside the `reply` reward; without a scene asked for, the others share its part."""
 
+SILENT = 0.6
+"""What the words of a reply count for that is a picture alone: about what spoken replies get after stage 1, so that
+neither speaking nor silence pays by itself. Stage 1 teaches both."""
+
 WORDS_ONLY = frozenset({"reply"})
 """Rewards that are settled before the picture is drawn: they never credit picture codes."""
 
@@ -161,18 +165,22 @@ def reply(judge: Judge) -> Reward:
         scene: list[str],
         asked: list[PracticePrompt],
         finished: list[bool],
+        sight: list[Sight | None],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
         scores: list[float | None] = []
-        for said, shown, prompt, stopped in zip(words, scene, asked, finished, strict=True):
-            parts = {
-                "style": voice.style(said),
-                "answer": voice.answer(prompt.messages[-1].text, said),
-                "length": voice.length(said),
-                "fresh": voice.fresh(said) if said.strip() else 0.0,
-                "ending": ending(said, stopped),
-            }
+        for said, shown, prompt, stopped, drawn in zip(words, scene, asked, finished, sight, strict=True):
+            if prompt.wants_picture and drawn is not None and not said.strip():
+                parts = {part: SILENT for part in REPLY_PARTS if part != "scene"}
+            else:
+                parts = {
+                    "style": voice.style(said),
+                    "answer": voice.answer(prompt.messages[-1].text, said),
+                    "length": voice.length(said),
+                    "fresh": voice.fresh(said) if said.strip() else 0.0,
+                    "ending": ending(said, stopped),
+                }
             if prompt.wants_picture:
                 parts["scene"] = scene_named(shown, prompt)
             weight = sum(REPLY_PARTS[part] for part in parts)

@@ -56,7 +56,8 @@ class Recipe:
     grpo_beta: float = 0.02
     """Weight of the KL term to the model before this stage."""
     grpo_anchor_weight: float = 0.5
-    """Weight of stage 1's loss, on half a row of its samples, in every step of practice; 0 leaves it out."""
+    """Weight of stage 1's loss, on half a row of its samples and a row of plain chat, in every step of practice; 0
+    leaves it out."""
     grpo_save_every: int = 6
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(

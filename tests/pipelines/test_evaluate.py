@@ -23,12 +23,12 @@ from pipelines.evaluate import (
     facts_accuracy,
     log_likelihoods,
     perplexity,
-    plain_rows,
     practice_reward,
     standing,
 )
 from pipelines.models import load
 from pipelines.models.starter.critic import toy_critic
+from pipelines.plain import kept_rows, plain_rows
 from pipelines.preview import Written
 from pipelines.render import prompt, reply, user
 from tests.toys import TOY_BASE, toy
@@ -106,11 +106,22 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
 
 def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    rows = plain_rows(model, tokenizer)
+    rows = plain_rows(model.shape, tokenizer)
     assert len(rows) >= 30 and all(any(row.mask) for row in rows)
-    path = Path(__file__).parents[2] / "pipelines" / "plain_chat.jsonl"
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert len({line["user"] for line in lines}) == len(lines)
+    folder = Path(__file__).parents[2] / "pipelines"
+    files = [(folder / name).read_text(encoding="utf-8") for name in ("plain_chat.jsonl", "kept_chat.jsonl")]
+    asked = [json.loads(line)["user"] for text in files for line in text.splitlines()]
+    assert len(set(asked)) == len(asked), "what is measured on is not learned from"
+
+
+def test_all_of_the_kept_chat_is_in_its_rows(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    rendered, rows = plain_rows(model.shape, tokenizer, "kept_chat"), kept_rows(model.shape, tokenizer)
+    learned = {tuple(i for i, label in zip(row.ids, row.labels, strict=True) if label >= 0) for row in rows}
+    whole = " ".join(str(i) for ids in learned for i in ids)
+    for item in rendered:
+        own = " ".join(str(i) for i, mask in zip(item.ids, item.mask, strict=True) if mask)
+        assert own in whole
 
 
 def test_copying_by_hand() -> None:

@@ -16,6 +16,7 @@ from pipelines.render import reply, user
 from pipelines.rewards import (
     REPLY_PARTS,
     REWARDS,
+    SILENT,
     Judge,
     band,
     band_score,
@@ -156,6 +157,14 @@ def test_a_failing_reward_stops(judge: Judge, columns: dict[str, list]) -> None:
             REWARDS[name](judge)(**broken)
     source = (Path(__file__).parents[2] / "pipelines" / "rewards.py").read_text(encoding="utf-8")
     assert "except" not in source
+
+
+def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(judge: Judge, columns: dict[str, list]) -> None:
+    silent = {**columns, "words": ["", "", "", *columns["words"][3:]]}
+    alone, unnamed, nothing, *_ = REWARDS["reply"](judge)(**silent)
+    assert alone == pytest.approx(0.9 * SILENT + 0.1 * scene_named(columns["scene"][0], WISH))
+    assert alone is not None and unnamed is not None and alone > unnamed > 0.9 * SILENT - 1e-6, "its scene line counts"
+    assert nothing is not None and nothing < 0.2, "no words and no picture is no reply"
 
 
 @pytest.fixture

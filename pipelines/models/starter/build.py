@@ -176,7 +176,11 @@ def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
 
 def train_part(part: str, drawn: Drawn, held_out: Drawn, budget: Budget, options: Options) -> dict[str, float]:
     """Train one of `TRAINED`."""
-    out, size, seed, device = options.out / part, options.plan.sizes, options.seed, options.device
+    from pipelines.models.starter.training import read_state
+
+    out, size, device = options.out / part, options.plan.sizes, options.device
+    # Another order of rows for each call: with the same one, going on would show the first rows again and again.
+    seed = options.seed + read_state(state_file(part, options.out)).get("step", 0)
     if part == "tokenizer":
         from pipelines.models.starter.build_vq import train_tokenizer
 

@@ -14,12 +14,13 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from pipelines.core.settings import cache_dir
-from pipelines.evaluate import log_likelihoods, perplexity, plain_rows
+from pipelines.evaluate import log_likelihoods, perplexity
 from pipelines.models.starter.build_eyes import Slots, slots_right
 from pipelines.models.starter.drawn import Drawn, to_pixels
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.looks import Identity, Look
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, HAIR_COLOURS
+from pipelines.plain import plain_rows
 from pipelines.render import render, user
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def measure_language(what: Measured) -> dict[str, float]:
     own = what.model.language.state_dict()
     with safe_open(folder / "model.safetensors", "pt") as file:
         equal = [torch.equal(own[name].cpu(), file.get_tensor(name)) for name in file.keys()]  # noqa: SIM118
-    rows = plain_rows(what.model, what.tokenizer)
+    rows = plain_rows(what.model.shape, what.tokenizer)
     ours = perplexity(log_likelihoods(what.model, rows))
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(what.model.device).eval()
     found = []
