@@ -15,6 +15,7 @@ from safetensors import safe_open
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter import language
 from pipelines.models.starter.drawn import to_pixels
+from pipelines.models.starter.eyes import Eyes
 from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
 from pipelines.models.starter.model import toy_starter
 
@@ -95,6 +96,16 @@ def test_looked_at_pictures_must_match_their_places(toy):
         model(words, labels=words)
     with pytest.raises(ValueError, match="2 pictures fill 8 places"):
         model(words, labels=words, pictures=pixels.repeat(2, 1, 1, 1))
+
+
+def test_a_stem_cuts_the_same_patches_and_sees_a_picture_alone_as_among_others():
+    eyes = Eyes(px=24, patch_px=12, width=16, layers=1, heads=2, look_tokens=3, language_width=8, stem=(8, 16))
+    pixels = torch.rand(5, 3, 24, 24) * 2 - 1
+    together = eyes.train()(pixels)
+    assert together.shape == (5, 3, 8)
+    assert torch.allclose(eyes.eval()(pixels[2:3]), together[2:3], atol=1e-5)
+    with pytest.raises(ValueError, match="cannot be halved 3 times"):
+        Eyes(px=24, patch_px=12, width=16, layers=1, heads=2, look_tokens=3, language_width=8, stem=(8, 8, 8))
 
 
 def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):

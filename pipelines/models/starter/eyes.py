@@ -7,6 +7,8 @@ canonical caption, so that the language expert meets near-words it can already r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -14,14 +16,33 @@ from torch import nn
 class Eyes(nn.Module):
     """Patches and queries through a transformer encoder, then a linear aligner.
 
+    With `stem`, small convolutions cut the patches instead of one large one (Xiao et al., arXiv 2106.14881): from some
+    ten thousand pictures the large one learns colours and places, but not faces (docs/log.md).
+
     Shapes: N pictures, K patches, Q queries (look tokens), D width, E width of the language expert.
     """
 
     def __init__(
-        self, px: int, patch_px: int, width: int, layers: int, heads: int, look_tokens: int, language_width: int
+        self, px: int, patch_px: int, width: int, layers: int, heads: int, look_tokens: int, language_width: int,
+        stem: Sequence[int] = (),
     ) -> None:
+        """stem: channels of convolutions that halve the side each; what is left of `patch_px` the last one divides by.
+
+        Raises ValueError when that many halvings do not divide `patch_px`.
+        """
         super().__init__()
-        self.patches = nn.Conv2d(3, width, patch_px, patch_px)
+        rest = patch_px // 2 ** len(stem)
+        if rest * 2 ** len(stem) != patch_px:
+            raise ValueError(f"patch_px {patch_px} cannot be halved {len(stem)} times")
+        cut: list[nn.Module] = []
+        before = 3
+        for channels in stem:
+            # Group and not batch norm: a picture must look the same in training and in chat, alone and among others.
+            cut += [nn.Conv2d(before, channels, 3, 2, 1), nn.GroupNorm(8, channels), nn.GELU(),
+                    nn.Conv2d(channels, channels, 3, 1, 1), nn.GroupNorm(8, channels), nn.GELU()]  # fmt: skip
+            before = channels
+        last = nn.Conv2d(before, width, rest, rest)
+        self.patches = nn.Sequential(*cut, last) if cut else last
         self.places = nn.Parameter(torch.randn(1, (px // patch_px) ** 2, width) * 0.02)
         self.queries = nn.Parameter(torch.randn(1, look_tokens, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
