@@ -101,9 +101,10 @@ def _captions(character: Character, chosen: random.Random) -> Iterator[Sample]:
         asked = [request.format(description=image.description) for request in PICTURE_REQUESTS if image.description]
         asked += [request.format(**fields) for field, request in LOOSE_REQUESTS.items() if fields[field]]
         asked = asked or ["Draw yourself."]
-        for request in asked:
-            yield Sample("caption_picture", (user(request), drawn))
-        yield Sample("caption_picture", (*next(openings), user(chosen.choice(asked)), drawn))
+        for place, request in enumerate(asked):
+            # Every other one after some talk: asked cold alone, half of a chat's requests got no picture.
+            opening = next(openings) if place % 2 else ()
+            yield Sample("caption_picture", (*opening, user(request), drawn))
 
 
 def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:

@@ -9,7 +9,6 @@ Letters: B rows, T positions, N drawn pictures, R held-out references, S the cha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -78,9 +78,11 @@ def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Pi
 
 def render_samples(
     samples: Sequence[Sample], shape: Shape, tokenizer: PreTrainedTokenizerBase, pictures: Pictures, room: int,
-    fact_weight: float = 1.0,
+    weights: Mapping[str, float] | None = None,
 ) -> list[Rendered]:
     """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
+
+    weights: task -> what its learned words count for, 1 unless named.
 
     Raises ValueError, naming the turn, when a sample does not fit.
     """
@@ -88,7 +90,7 @@ def render_samples(
     for sample in samples:
         codes = pictures.codes if sample.task in ("reply_picture", "caption_picture") else None
         item = fitted(sample.messages, shape, tokenizer, room, codes=codes)
-        rendered.append(replace(item, weight=fact_weight) if sample.task == "fact" else item)
+        rendered.append(replace(item, weight=(weights or {}).get(sample.task, 1.0)))
     return rendered
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -27,13 +27,14 @@ from pipelines.checkpoints import RunTrainer, card, quiet_libraries
 from pipelines.core.characters import Character
 from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
+from pipelines.core.memory_plan import Way
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
-from pipelines.data import sample_order, training_samples
+from pipelines.lessons import SftLoss, lora_config, planned_rows, sft_loss
 from pipelines.models.family import Shape, UnifiedModel
-from pipelines.packing import PackedRow, Pictures, collate, encode_images, own_tokens, pack_rows, render_samples
+from pipelines.packing import collate, encode_images
 
-PICTURE_LOSS_WEIGHT = 1.0
-"""Weight of the codes' mean cross-entropy beside the words' (the paper: 1.0 beside 0.25)."""
+EASY = Way()
+"""Everything kept, a step in one go."""
 
 
 @dataclass(frozen=True)
@@ -53,69 +54,6 @@ class SftResult:
     """Loss of each step of this call."""
 
 
-@dataclass(frozen=True)
-class SftLoss:
-    """The loss of one batch."""
-
-    loss: torch.Tensor
-    """Scalar with gradient."""
-    words: float
-    """Weighted mean of -log p over learned text ids, nats; 0 when there are none."""
-    codes: float
-    """The same over picture codes."""
-    tokens: int
-    """Learned positions."""
-
-
-def sft_loss(
-    logps: torch.Tensor, labels: torch.Tensor, text_vocab: int, weights: torch.Tensor | None = None
-) -> SftLoss:
-    """Words' weighted mean plus PICTURE_LOSS_WEIGHT times codes' mean cross-entropy.
-
-    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes; weights (B, T) of words.
-    """
-    is_code = labels >= text_vocab
-    is_word = (labels >= 0) & ~is_code
-    counted = is_word.float() if weights is None else is_word * weights
-    words = -(logps * counted).sum() / counted.sum().clamp(min=1)
-    codes = -(logps * is_code).sum() / is_code.sum().clamp(min=1)
-    return SftLoss(words + PICTURE_LOSS_WEIGHT * codes, words.item(), codes.item(), int((labels >= 0).sum()))
-
-
-def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
-    """LoRA on the linears of words and pictures alike; fp32 whatever the base model is kept in."""
-    return LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=0.0,
-        target_modules=f"(?:{model.language_targets})|(?:{model.picture_targets})",
-    )
-
-
-def planned_rows(
-    character: Character,
-    recipe: Recipe,
-    shape: Shape,
-    tokenizer: PreTrainedTokenizerBase,
-    pictures: Pictures,
-    rows: int,
-    row_tokens: int = 0,
-) -> list[PackedRow]:
-    """The first `rows` rows of the stage, a function of these arguments alone.
-
-    row_tokens: positions of a row if not `sft_step_tokens`; a single longer sample is given the room it needs.
-    """
-    samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
-    if not samples:
-        raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
-    rendered = render_samples(
-        samples, shape, tokenizer, pictures, recipe.sft_step_tokens, recipe.fact_loss_weight
-    )
-    order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
-    room = max(row_tokens or recipe.sft_step_tokens, *(len(item.ids) for item in rendered))
-    return pack_rows(rendered, order, shape, room, recipe.sft_step_pictures, rows)
-
-
 class PackedTrainer(RunTrainer, SFTTrainer):
     """`SFTTrainer` with our loss; `RunTrainer` gives it our checkpoint folders and events."""
 
@@ -123,10 +61,11 @@ class PackedTrainer(RunTrainer, SFTTrainer):
 
     def __init__(self, *, shape: Shape, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.model_accepts_loss_kwargs = False  # so that a step of several rows has the mean of their losses
         self.shape = shape
         self.losses: list[float] = []
         self.tokens = 0
-        self.last: SftLoss | None = None
+        self.parts: list[SftLoss] = []
         self.last_time = time.perf_counter()
         self.add_callback(_AfterStep(self))
 
@@ -136,19 +75,26 @@ class PackedTrainer(RunTrainer, SFTTrainer):
         """Our forward and `sft_loss`; the parameters are the library's."""
         weights = inputs.pop("loss_weights", None)
         scores = model(**inputs)
-        self.last = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
-        return (self.last.loss, scores) if return_outputs else self.last.loss
+        found = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
+        self.parts.append(found)
+        return (found.loss, scores) if return_outputs else found.loss
 
     def after_step(self) -> None:
         """Count and report the step that just ended."""
-        last, now = self.last, time.perf_counter()
-        if last is None:
+        parts, now = self.parts, time.perf_counter()
+        self.parts = []
+        if not parts:
             raise RuntimeError("a step ended before any loss was computed")
         seconds, self.last_time = now - self.last_time, now
-        self.tokens += last.tokens
-        self.losses.append(last.loss.item())
-        metrics = {"loss": self.losses[-1], "loss_words": last.words, "loss_codes": last.codes}
-        self.tell({**metrics, "tokens": last.tokens, "seconds": seconds, "tokens_per_second": last.tokens / seconds})
+        tokens = sum(part.tokens for part in parts)
+        self.tokens += tokens
+        loss, words, codes = (
+            sum(float(value) for value in values) / len(parts)
+            for values in zip(*((part.loss.detach(), part.words, part.codes) for part in parts), strict=True)
+        )
+        self.losses.append(loss)
+        metrics = {"loss": loss, "loss_words": words, "loss_codes": codes}
+        self.tell({**metrics, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds})
 
 
 class _AfterStep(TrainerCallback):
@@ -160,12 +106,16 @@ class _AfterStep(TrainerCallback):
         self.trainer.after_step()
 
 
-def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1) -> SFTConfig:
-    """The library's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order."""
+def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: Way = EASY) -> SFTConfig:
+    """The library's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order.
+
+    `way`: whether to compute activations again, and of how many rows, one after the other, a step is made.
+    """
     return SFTConfig(
         output_dir=str(scratch),
         max_steps=recipe.sft_steps,
         per_device_train_batch_size=batch_rows,
+        gradient_accumulation_steps=way.parts,
         learning_rate=recipe.sft_learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=max(1, round(0.05 * recipe.sft_steps)),
@@ -174,7 +124,8 @@ def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1) -> SFTConf
         seed=recipe.seed,
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         use_cpu=not torch.cuda.is_available(),
-        activation_checkpointing=False,
+        activation_checkpointing=way.checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if way.checkpointing else None,
         train_sampling_strategy="sequential",
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
@@ -195,16 +146,18 @@ def run_sft(
     run_dir: Path,
     report: Report,
     resume_from: Path | None = None,
+    way: Way = EASY,
 ) -> SftResult:
     """Train a fresh adapter on `model` (which is wrapped in place) and save checkpoints under `run_dir`.
 
     The pictures are those of `run_dir`/character/images. resume_from: a checkpoint folder of this run; the result is
-    that of a run without the break.
+    that of a run without the break. way: how a step is made to fit (`pipelines.core.memory_plan`).
     Raises Stopped after saving when `report` does; ValueError when a sample does not fit.
     """
     pictures = encode_images(model, character, run_dir / CHARACTER_FOLDER)
-    arguments = sft_arguments(recipe, run_dir / CHECKPOINTS)
-    rows = planned_rows(character, recipe, model.shape, tokenizer, pictures, recipe.sft_steps * arguments.world_size)
+    arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, way=way)
+    count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_step_tokens // way.parts)
+    rows = planned_rows(character, recipe, model.shape, tokenizer, pictures, count, tokens)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(

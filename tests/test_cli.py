@@ -69,6 +69,7 @@ def test_help_is_quick_and_light() -> None:
         ["train", "ada"],
         ["train", "ada", "--out", "x", "--effort", "huge"],
         ["bench", "speed"],
+        ["bench"],
         ["character"],
         ["character", "check"],
         ["chat"],
@@ -284,3 +285,8 @@ def test_scorecard_stars_the_best() -> None:
     assert rows[0].split() == ["base", "sft-000002", "*"]
     assert rows[1].startswith("looks like them") and rows[1].split()[-2:] == ["0.25", "0.5"]
     assert rows[2].split()[-2:] == ["-", "0.1"]
+
+
+def test_bench_of_a_build_that_is_not_there(tmp_path: Path, cli: Any) -> None:
+    ran = cli("bench", "starter", "--build", tmp_path / "none")
+    assert ran.status == 1 and "there is no such folder" in ran.err

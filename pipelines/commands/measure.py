@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage, scorecard
 
-BENCHES = ("sft", "sample", "grpo", "reply")
+BENCHES = ("sft", "sample", "grpo", "reply", "starter")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -21,10 +21,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
         "--checkpoint", metavar="NAME", action="append", default=[], help="one checkpoint, repeatable; all unless given"
     )
     evaluate.set_defaults(run=run_evaluate)
-    bench = commands.add_parser("bench", parents=[shared], help="ours against the plain library path, as a ratio")
+    bench = commands.add_parser(
+        "bench", parents=[shared], help="ours against the plain library path, as a ratio; `starter`: what it can do"
+    )
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
     bench.add_argument("--repeats", type=int, default=3, help="pairs of measurements (default 3)")
+    bench.add_argument("--quick", action="store_true", help="starter: a tenth of the pictures")
+    bench.add_argument("--build", metavar="FOLDER", type=Path, help="starter: this build, not what is installed")
     bench.set_defaults(run=run_bench)
 
 
@@ -50,6 +54,8 @@ def run_bench(arguments: argparse.Namespace) -> Answer:
     """Run one benchmark and print its ratio."""
     if arguments.repeats < 1:
         raise WrongUsage("--repeats must be at least 1")
+    if arguments.name == "starter":
+        return measure_starter(arguments.build, arguments.quick)
     from pipelines.benchmarks import BENCHMARKS
 
     answer = BENCHMARKS[arguments.name](base=arguments.base, repeats=arguments.repeats)
@@ -58,3 +64,20 @@ def run_bench(arguments: argparse.Namespace) -> Answer:
         f"ratio {answer['ratio_median']:.2f} (above 1: ours is faster)"
     )
     return answer, 0
+
+
+def measure_starter(build: Path | None, quick: bool) -> Answer:
+    """Every number of the starter's card, section by section; nothing is trained."""
+    from pipelines.core.settings import Settings
+    from pipelines.models.starter.measure import measure_all
+    from pipelines.models.starter.sizes import plan_of
+
+    if build is not None and not build.is_dir():
+        raise CommandFailed(f"{build}: there is no such folder; name the one given to --out of the build")
+    folder = build or Settings.from_environment().home / "bench" / "starter"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        sections = measure_all(folder, plan_of(folder).sizes, quick=quick)
+    except ImportError as error:
+        raise CommandFailed(f"{error}; drawing what is measured on needs: pip install 'understudy[build]'") from error
+    return {"name": "starter", **sections}, 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipelines.core.large_models import large_settings
+
 Effort = Literal["quick", "standard", "thorough"]
 
 
@@ -36,6 +38,9 @@ class Recipe:
     """Most pictures in one packed row."""
     fact_loss_weight: float = 4.0
     """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
+    request_loss_weight: float = 3.0
+    """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
+    what, is settled by these few words."""
     sft_save_every: int = 28
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
@@ -104,8 +109,8 @@ class Recipe:
         }
         if effort not in tables:
             raise ValueError(f"effort {effort!r} is not one of {', '.join(tables)}")
-        large = {} if base.startswith("starter") else {"picture_temperature": 1.0, "picture_guidance": 5.0}
-        return cls(base=base, effort=effort, **{**large, **tables[effort], **overrides})
+        large = {} if base.startswith("starter") else large_settings(base, effort)
+        return cls(base=base, effort=effort, **{**tables[effort], **large, **overrides})
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict for `run.json`."""

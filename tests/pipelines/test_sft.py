@@ -87,12 +87,14 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
     assert taught.words < plain.words - 0.1 and taught.codes < plain.codes - 0.01
 
 
-def test_words_of_facts_count_more(run: Run, mira: Character) -> None:
+def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> None:
     model = run.result.model.get_base_model()
     pictures = encode_images(model, mira, run.folder / "character")
     row = planned_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
-    assert set(row.weights) == {1.0, RECIPE.fact_loss_weight} and len(row.weights) == len(row.ids)
-    plain = planned_rows(mira, replace(RECIPE, fact_loss_weight=1.0), model.shape, run.tokenizer, pictures, rows=1)[0]
+    known = {1.0, RECIPE.fact_loss_weight, RECIPE.request_loss_weight}
+    assert set(row.weights) <= known and max(row.weights) > 1 and len(row.weights) == len(row.ids)
+    even = replace(RECIPE, fact_loss_weight=1.0, request_loss_weight=1.0)
+    plain = planned_rows(mira, even, model.shape, run.tokenizer, pictures, rows=1)[0]
     assert plain.ids == row.ids and plain.weights == ()
     logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
     assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
