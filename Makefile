@@ -20,12 +20,13 @@ INSTALLED := $(VENV)/.understudy-installed
 # mypy wants folders that have something in them.
 STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
 
-.PHONY: help setup language demo test services check lint types build-starter clean
+.PHONY: help setup language demo studio test services check lint types build-starter clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup          virtual environment, packages, and the starter's language expert"
 	@echo "make demo           setup, teach one bundled character, show two replies with pictures"
+	@echo "make studio         setup, then the studio in the browser with its workers (Ctrl-C ends it)"
 	@echo "make test           lint, types and all tests (sets up first when needed)"
 	@echo "make services       install the servers that tests start, where it may: Redis, PostgreSQL (make test calls it)"
 	@echo "make check          lint and types alone"
@@ -66,6 +67,9 @@ demo: setup
 	@echo "Pictures of above   $(RUN)/demo/1.png, $(RUN)/demo/2.png"
 	@echo "Talk on             $(BIN)/understudy chat $(RUN)"
 	@echo "Beside the base     $(BIN)/understudy chat $(RUN) --against $(RUN):base"
+
+studio: setup
+	$(BIN)/understudy up
 
 # One thread: sums come out the same whatever else runs, which the resume tests compare to the sixth digit.
 test: check language services

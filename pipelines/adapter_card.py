@@ -27,16 +27,17 @@ SCORE_NOTES = {
 
 
 def base_identity(preset: str) -> tuple[str, str]:
-    """Public name and revision of a preset's weights; the revision is empty for toy models."""
+    """Public name and revision of a preset's weights, the revision that is wanted where a run did not record which it
+    found; it is empty for toy models."""
     # Imported here: each family is heavy, and only one of them is needed.
     if preset == "starter":
         from pipelines.models.starter.loading import NAME, revision
 
         return NAME, revision()
-    from pipelines.models.janus import PRESETS
+    from pipelines.models.published import MODELS, pinned
 
-    if preset in PRESETS:
-        return PRESETS[preset].repository, PRESETS[preset].revision
+    if preset in MODELS:
+        return MODELS[preset].repository, pinned(preset).revision
     return f"understudy/{preset}", ""
 
 
@@ -44,7 +45,8 @@ def write_card(run_dir: Path, entry: dict[str, Any]) -> None:
     """Finish a checkpoint's README.md and adapter_config.json; `entry` has its name, stage, step and scores."""
     folder = checkpoint_folder(run_dir, entry["name"])
     run = read_json(run_dir / "run.json")
-    base, revision = base_identity(run["recipe"]["base"])
+    base, wanted = base_identity(run["recipe"]["base"])
+    revision = run.get("weights", {}).get("revision") or wanted
     config = read_json(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base, "revision": revision or None})
     (folder / "README.md").write_text(card(run, entry, base, revision), encoding="utf-8")

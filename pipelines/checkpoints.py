@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import distributed, nn
 from transformers import PrinterCallback
 
 from pipelines.core.characters import Character
@@ -23,7 +25,12 @@ from pipelines.core.runs import CHECKPOINTS, checkpoint_name, finish_checkpoint,
 
 
 class RunTrainer:
-    """Stands before a trainer of TRL in the bases of a stage's trainer."""
+    """Stands before a trainer of TRL in the bases of a stage's trainer.
+
+    With several processes each computes its share of a step and the gradients are averaged here, once, before the
+    optimiser: a LoRA is small, and the library's wrapper cannot bear a step that runs the model several times and
+    leaves parts of it out (a row without a picture). So a stage calls `bare(model)`, never the wrapper.
+    """
 
     stage: Stage
 
@@ -32,21 +39,43 @@ class RunTrainer:
         super().__init__(**kwargs)
         # TRL has put a forward with a fused head of its own on the instance; the class's forward is ours.
         self.model.get_base_model().__dict__.pop("forward")
+        for weight in self.model.parameters():
+            if weight.requires_grad:  # TRL makes them bf16 for a 4-bit base, where updates of 1e-4 would be lost
+                weight.data = weight.data.float()
         self.run_dir, self.report, self.card = run_dir, report, card
         self.saved: list[str] = []
         self.stopped: Stopped | None = None
         self.remove_callback(PrinterCallback)
 
-    def tell(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
-        """Report one event from the main process; `Stopped` ends training after a checkpoint of this step."""
-        if not self.is_world_process_zero():
-            return
-        try:
-            self.report(Event(self.stage, self.state.global_step, self.state.max_steps, metrics, note, artifacts))
-        except Stopped as stopped:
-            self.stopped = stopped
+    def bare(self, model: Any) -> Any:
+        """The model without what several processes wrap around it."""
+        return self.accelerator.unwrap_model(model)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The library's, then the mean of all processes' gradients."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:
+            average_gradients(self.bare(self.model), self.accelerator.num_processes)
+        return loss
+
+    def _heed(self) -> None:
+        # The main process alone hears `Stopped`; all have to stop at the same step.
+        if self.accelerator.num_processes > 1:
+            told = torch.tensor([float(self.stopped is not None)], device=self.accelerator.device)
+            if float(self.accelerator.reduce(told, "sum")) and self.stopped is None:
+                self.stopped = Stopped()
+        if self.stopped is not None:
             self.control.should_save = True
             self.control.should_training_stop = True
+
+    def tell(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
+        """Report one event from the main process; `Stopped` ends training after a checkpoint of this step."""
+        if self.is_world_process_zero():
+            try:
+                self.report(Event(self.stage, self.state.global_step, self.state.max_steps, metrics, note, artifacts))
+            except Stopped as stopped:
+                self.stopped = stopped
+        self._heed()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
@@ -74,6 +103,21 @@ class RunTrainer:
     def _send_telemetry(self) -> None:
         # Nothing about a creator's run leaves the machine.
         return
+
+
+def average_gradients(model: nn.Module, processes: int) -> None:
+    """Give every process the mean of all processes' gradients; a part that one did not use counts 0 there."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in trained:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    flat = torch.cat([weight.grad.flatten() for weight in trained])
+    distributed.all_reduce(flat)
+    flat /= processes
+    start = 0
+    for weight in trained:
+        weight.grad.copy_(flat[start : start + weight.numel()].view_as(weight))
+        start += weight.numel()
 
 
 @contextlib.contextmanager

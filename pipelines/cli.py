@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pipelines.commands import characters, chat, doctor, environment, keeping, measure, queued, training, up
 from pipelines.commands.terminal import CommandFailed, WrongUsage, reason_of
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import RecordsUnusable
+from pipelines.core.queue import RecordMissing, RecordsUnusable
 from pipelines.core.runs import RunError
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("understudy: interrupted", file=sys.stderr)
         return FAILED
     except (
-        CommandFailed, CharacterProblems, RunError, RecordsUnusable, OSError, ValueError, RuntimeError, ImportError,
+        CommandFailed, CharacterProblems, RunError, RecordMissing, RecordsUnusable, OSError, ValueError, RuntimeError,
+        ImportError,
     ) as error:  # fmt: skip
         if arguments.debug:
             raise

@@ -259,7 +259,7 @@ def evaluate_run(
     todo = [name for name in chosen if again or not files[name].is_file()]
     if todo:
         folder = run_dir / CHARACTER_FOLDER
-        critic = critic_for(recipe.base)
+        critic = critic_for(recipe.base, recipe.effort)
         held = look_held_out(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
         speakers = speakers or Speakers(recipe.base)
     for number, name in enumerate(todo, start=1):

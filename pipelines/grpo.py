@@ -19,7 +19,6 @@ practising; each part of the reward is normalised inside its group before it is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,18 @@ from pipelines.checkpoints import RunTrainer, card
 from pipelines.core.characters import Character
 from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
+from pipelines.core.memory_plan import EASY, Way
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data import PracticePrompt, practice_prompts
-from pipelines.models.family import Scores, Shape
+from pipelines.in_parts import in_parts
+from pipelines.lessons import planned_rows, sft_loss
+from pipelines.models.family import Dice, Shape
 from pipelines.models.starter.critic import Critic
 from pipelines.packing import PackedRow, Pictures, collate, encode_images, open_picture
 from pipelines.plain import kept_rows
+from pipelines.practice_loss import credit, group_logps, mean_reward
 from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
 from pipelines.rollout import roll_out
-from pipelines.sft import planned_rows, sft_loss
 
 
 @dataclass(frozen=True)
@@ -61,76 +63,6 @@ class GrpoResult:
     """Wall clock of this call's training."""
     rewards: tuple[float, ...]
     """Mean weighted reward of each step of this call."""
-
-
-def credit(
-    rewards_NK: torch.Tensor, weights_K: torch.Tensor, group_size: int, words_only_K: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advantages (N,) for words and (N,) for picture codes.
-
-    Each part is normalised inside its group before it is weighted, so a weight means the same whatever a part's scale;
-    a part without differences in a group adds nothing, and None (NaN here) is left out. Parts that are settled before
-    the picture is drawn only add noise to its codes, so they are left out there. Both are divided by the words'
-    spread over the batch, as in GDPO.
-    """
-    grouped = rewards_NK.view(-1, group_size, rewards_NK.shape[1])  # (P, G, K)
-    known = ~grouped.isnan()
-    count = known.sum(1, keepdim=True)
-    mean = grouped.nansum(1, keepdim=True) / count.clamp(min=1)
-    centred = torch.where(known, grouped - mean, 0.0)
-    deviation = (centred.pow(2).sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    scores = torch.where(deviation > 1e-6, centred / (deviation + 1e-4), 0.0).view_as(rewards_NK)  # (N, K)
-    weighted = scores * weights_K
-    words, codes = weighted.sum(1), (weighted * ~words_only_K).sum(1)
-    scale = words.std() + 1e-4
-    return words / scale, codes / scale
-
-
-def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
-    """0..1: each sample's weighted mean over the parts that apply to it (not NaN), averaged over samples."""
-    weights = weights_K * ~rewards_NK.isnan()
-    return float(((rewards_NK.nan_to_num() * weights).sum(1) / weights.sum(1).clamp(min=1e-9)).mean())
-
-
-def group_logps(
-    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, shape: Shape
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies (N, C) of completions, each prompt read once for all its samples.
-
-    score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts flush right, completions flush left,
-    as the library pads them; kept: C. Samples of equal prompts become one packed row: the prompt short of its last
-    id is the shared prefix, and every segment begins with that last id, which predicts the completion's first.
-    """
-    device = input_ids.device
-    rows: dict[tuple[int, ...], list[int]] = {}
-    real = attention_mask.bool()
-    prompts = [tuple(ids[mask].tolist()) for ids, mask in zip(input_ids[:, :-kept], real[:, :-kept], strict=True)]
-    for n, prompt in enumerate(prompts):
-        rows.setdefault(prompt, []).append(n)
-    counts = real[:, -kept:].sum(1).tolist()
-    length = max(len(prompt) - 1 + sum(counts[n] + 1 for n in samples) for prompt, samples in rows.items())
-    ids_RT = torch.full((len(rows), length), shape.pad_id, device=device)
-    labels_RT = torch.full_like(ids_RT, -100)
-    segments_RT = torch.full_like(ids_RT, len(prompts) + 1)  # padding has a segment of its own: 0 would be prefix
-    place_NC = torch.zeros(len(prompts), kept, dtype=torch.long, device=device)  # where each id went, row-major
-    for row, (prompt, samples) in enumerate(rows.items()):
-        at = len(prompt) - 1
-        ids_RT[row, :at] = torch.tensor(prompt[:-1], device=device)
-        segments_RT[row, :at] = 0
-        for segment, n in enumerate(samples, start=1):
-            end = at + 1 + counts[n]
-            ids_RT[row, at] = prompt[-1]
-            ids_RT[row, at + 1 : end] = labels_RT[row, at + 1 : end] = input_ids[n, -kept:][: counts[n]]
-            segments_RT[row, at:end] = segment
-            place_NC[n, : counts[n]] = torch.arange(row * length + at + 1, row * length + end, device=device)
-            at = end
-    padded = segments_RT == len(prompts) + 1
-    scores = score(
-        input_ids=ids_RT, attention_mask=(~padded).long(), labels=labels_RT, segment_ids=segments_RT, entropies=True
-    )
-    mask_NC = real[:, -kept:]
-    logps = scores.logps.flatten()[place_NC] * mask_NC
-    return logps, scores.entropies.flatten()[place_NC] * mask_NC
 
 
 @dataclass(frozen=True)
@@ -170,10 +102,11 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
 
     def __init__(
         self, *, recipe: Recipe, prompts: list[PracticePrompt], critic: Critic, shape: Shape, words_only: torch.Tensor,
-        anchor: Anchor | None = None, **kwargs: Any,
+        anchor: Anchor | None = None, way: Way = EASY, **kwargs: Any,
     ) -> None:
         """`words_only` (K,) bool: which reward parts never credit codes; `anchor`: see `Recipe.grpo_anchor_weight`."""
         super().__init__(rollout_func=self.practise, **kwargs)
+        self.way = way
         self.anchor = anchor
         self.recipe, self.prompts, self.critic, self.shape, self.words_only = recipe, prompts, critic, shape, words_only
         self.rewards_NK = torch.zeros(0)
@@ -187,14 +120,14 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         size = trainer.recipe.grpo_group
         prompts_P = [trainer.prompts[int(number)] for number in numbers_N[::size]]
         policy = trainer.accelerator.unwrap_model(trainer.model)
-        # Seeded by step, so that a resumed run samples what an uninterrupted one would.
-        seed = trainer.recipe.seed * 1_000_003 + trainer.state.global_step
-        generator = torch.Generator(policy.device).manual_seed(seed * 1009 + trainer.accelerator.process_index)
+        generator = dice(trainer, numbers_N[::size], policy.device)
         training = policy.training
         policy.eval()
         with trainer.accelerator.autocast():
             model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
-            replies = roll_out(model, tokenizer, critic, prompts_P, size, trainer.recipe, generator)
+            replies = roll_out(
+                model, tokenizer, critic, prompts_P, size, trainer.recipe, generator, trainer.way.parts
+            )
         policy.train(training)
         trainer.step_tokens = sum(map(len, replies.completion_ids))
         trainer.tokens += trainer.step_tokens
@@ -214,7 +147,8 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """Our forward on packed rows; `batch_size` would split groups and is not followed."""
         with self.accelerator.autocast():
-            logps, entropies = group_logps(model, input_ids, attention_mask, logits_to_keep, self.shape)
+            score = in_parts(self.bare(model), -(-self.recipe.grpo_prompts // self.way.parts))
+            logps, entropies = group_logps(score, input_ids, attention_mask, logits_to_keep, self.shape)
         return logps, entropies if compute_entropy else None, None
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:
@@ -242,7 +176,7 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
             return loss
         number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
         with self.accelerator.autocast():
-            kept = self.anchor.loss(model, number, self.shape, self.accelerator.device)
+            kept = self.anchor.loss(self.bare(model), number, self.shape, self.accelerator.device)
         return loss + self.recipe.grpo_anchor_weight * kept
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -261,7 +195,15 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         self.tell({"reward": self.rewards[-1], **known, "tokens": self.step_tokens, "seconds": seconds})
 
 
-def grpo_arguments(recipe: Recipe, scratch: Path) -> GRPOConfig:
+def dice(trainer: CharacterTrainer, numbers_P: list[str], device: torch.device) -> Dice:
+    """What samples a step: the same whether the run was resumed, and for large models on however many processes."""
+    seed = trainer.recipe.seed * 1_000_003
+    if trainer.recipe.base.startswith("starter") and trainer.accelerator.num_processes == 1:
+        return torch.Generator(device).manual_seed((seed + trainer.state.global_step) * 1009)
+    return [torch.Generator(device).manual_seed((seed + int(number)) * 1009) for number in numbers_P]
+
+
+def grpo_arguments(recipe: Recipe, scratch: Path, way: Way = EASY) -> GRPOConfig:
     """The library's settings: one update a rollout, AdamW at a constant rate, prompts in order, no outside reports."""
     per_process = -(-recipe.grpo_prompts // PartialState().num_processes)  # whole groups on every process
     return GRPOConfig(
@@ -283,7 +225,8 @@ def grpo_arguments(recipe: Recipe, scratch: Path) -> GRPOConfig:
         seed=recipe.seed,
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        gradient_checkpointing=way.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if way.checkpointing else None,
         dataloader_pin_memory=torch.cuda.is_available(),
         save_strategy="steps",
         save_steps=recipe.grpo_save_every,
@@ -303,6 +246,7 @@ def run_grpo(
     critic: Critic,
     report: Report,
     resume_from: Path | None = None,
+    way: Way = EASY,
 ) -> GrpoResult:
     """Practise with the adapter that stage 1 left in `model` and save checkpoints under `run_dir`.
 
@@ -310,7 +254,7 @@ def run_grpo(
     its own copy of stage 1's adapter for the KL term (`ref/`). Raises Stopped after saving when `report` does, and
     whatever a reward raises.
     """
-    trainer = make_trainer(CharacterTrainer, model, tokenizer, character, recipe, run_dir, critic, report)
+    trainer = make_trainer(CharacterTrainer, model, tokenizer, character, recipe, run_dir, critic, report, way)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if recipe.grpo_beta:
@@ -336,12 +280,13 @@ def make_trainer(
     run_dir: Path,
     critic: Critic,
     report: Report,
+    way: Way = EASY,
 ) -> CharacterTrainer:
     """Everything of a run but the running; `kind` is the trainer's class, the rest as in `run_grpo`."""
     base = model.get_base_model()
     if not base.can_generate():
         base.generation_config = GenerationConfig()  # the library writes the pad id into one, generating or not
-    arguments = grpo_arguments(recipe, run_dir / CHECKPOINTS)
+    arguments = grpo_arguments(recipe, run_dir / CHECKPOINTS, way)
     per_step = arguments.per_device_train_batch_size * arguments.world_size // recipe.grpo_group
     # As many prompts as the run will see, in order: step n's prompts do not depend on how it was reached.
     prompts = practice_prompts(character, recipe.grpo_steps * per_step, recipe.seed)
@@ -360,6 +305,7 @@ def make_trainer(
     return kind(
         recipe=recipe,
         anchor=anchor,
+        way=way,
         prompts=prompts,
         critic=critic,
         shape=base.shape,

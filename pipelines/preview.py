@@ -25,7 +25,7 @@ from pipelines.core.runs import BASE
 from pipelines.models.family import Dice, OnIds
 from pipelines.models.voices import Voices
 from pipelines.packing import open_picture
-from pipelines.render import SCENE_MARK, prompt, scene_text, split_reply, user
+from pipelines.render import prompt, reply_ids, scene_text, split_reply, user
 from pipelines.streaming import Answer, Part, Reply, Scene, TextPiece, VisibleText
 
 PictureWish = Literal["auto", "always", "never"]
@@ -131,8 +131,7 @@ def write_replies(
             on_text(side, piece)
     late = [i for i, ask in enumerate(asks) if ask.picture == "always" and not drawn[i] and not parts[i][1]]
     for i in late:  # the scene is begun for those that did not begin one; their own words stay as they are
-        opening = "\n".join(item for item in (parts[i][0], f"{SCENE_MARK}{asks[i].character.name},") if item)
-        bodies[i] = tokenizer(opening, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        bodies[i] = reply_ids(parts[i][0], f"{asks[i].character.name},", shape, tokenizer)
     if late:
         more = sample(late, [rendered[i].ids + bodies[i] for i in late], SCENE_TOKENS, lambda new: on_step())
         for i, ids in zip(late, more, strict=True):
@@ -140,7 +139,8 @@ def write_replies(
     written = []
     for i, ask in enumerate(asks):
         words, scene = split_reply(tokenizer.decode(bodies[i], skip_special_tokens=True))
-        wanted = ask.picture == "always" or (ask.picture == "auto" and drawn[i])
+        # A scene line announces a picture, so whoever wrote one draws it, even where the reply was closed too early.
+        wanted = ask.picture == "always" or (ask.picture == "auto" and (drawn[i] or bool(scene)))
         begun = [*rendered[i].ids, *bodies[i], shape.boi_id] if wanted else None
         written.append(Written(words, scene, begun, looked_at[i]))
     return written
@@ -177,8 +177,7 @@ def caption_prompt(model: Any, tokenizer: Any, character: Character, description
     """The prompt that ends where the picture of this description begins, worded as training words it."""
     shape = model.shape
     asked = prompt(character, (user(f"Draw yourself: {description}."),), shape, tokenizer).ids
-    scene = tokenizer(SCENE_MARK + scene_text(character.name, description), add_special_tokens=False)["input_ids"]
-    return [*asked, *scene, shape.boi_id]
+    return [*asked, *reply_ids("", scene_text(character.name, description), shape, tokenizer), shape.boi_id]
 
 
 def draw(
@@ -190,7 +189,7 @@ def draw(
     pictures: torch.Tensor | None = None,
     generator: Dice = None,
     voices: Voices | None = None,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[], None] | None = None,
 ) -> torch.Tensor:
     """(N, 3, px, px) in [-1, 1]: `group` pictures after each prompt, prompt-major; `on_step` after every code."""
     samples = model.sample_pictures(
@@ -201,7 +200,7 @@ def draw(
         temperature=sampling.picture_temperature,
         generator=generator,
         voices=voices,
-        on_ids=lambda new: on_step(),
+        on_ids=None if on_step is None else lambda new: on_step(),
     )
     with torch.inference_mode():
         return model.decode_pictures(samples.codes)

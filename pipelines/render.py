@@ -1,8 +1,8 @@
 """Every template, and the one renderer of conversations to ids and loss mask.
 
-Training, practice, evaluation and chat all call `render`, so a prompt cannot drift between them. A turn is
-`<|im_start|>role`, newline, words, end mark, newline. The character's turn may go on with `[scene] ...`; the last turn
-may end in a picture (begin-of-image id, then its codes, nothing after). Sampling words therefore stops at
+Training, practice, evaluation and chat all call `render`, so a prompt cannot drift between them. What stands around the
+words of a turn is the model family's own (`Shape.marks`). The character's turn may go on with `[scene] ...`; the last
+turn may end in a picture (begin-of-image id, then its codes, nothing after). Sampling words therefore stops at
 `shape.end_id` or `shape.boi_id`, and after `shape.boi_id` a picture is drawn. The requests and questions that training
 and practice put to the character stand here too; `pipelines/data.py` makes samples of them.
 """
@@ -46,8 +46,6 @@ PICTURE_QUESTIONS = {
 }
 """Questions about a picture the user shows, by the field of `CharacterImage` that answers them."""
 
-ROLE_PIECES = {"system": "system", "user": "user", "character": "assistant"}
-
 
 @dataclass(frozen=True)
 class Rendered:
@@ -80,6 +78,17 @@ def split_reply(text: str) -> tuple[str, str]:
     return words.strip(), " ".join(scene.split())
 
 
+def reply_ids(text: str, scene: str, shape: Shape, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What the character itself writes in a turn: words, then the scene line, either of which may be empty."""
+    written = "\n".join(item for item in (text, SCENE_MARK + scene if scene else "") if item)
+    return _pieces(tokenizer, shape.marks.lead + written, content=True) if written else []
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, content: bool) -> list[int]:
+    # Content is written by people: an end mark inside it must stay words.
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=content)["input_ids"] if text else []
+
+
 def render(
     messages: Sequence[Message],
     shape: Shape,
@@ -105,20 +114,23 @@ def render(
         mask.extend([int(learned)] * len(new))
 
     def pieces(text: str, content: bool) -> list[int]:
-        # Content is written by people: a "<|im_end|>" inside it must stay words.
-        return tokenizer(text, add_special_tokens=False, split_special_tokens=content)["input_ids"]
+        return _pieces(tokenizer, text, content)
 
-    drawn = 0
+    marks, drawn = shape.marks, 0
+    turns = {"system": marks.system, "user": marks.user, "character": marks.character}
+    put([] if shape.start_id is None else [shape.start_id])
     for place, message in enumerate(messages):
-        speaks = message.role == "character"
-        put(pieces(f"<|im_start|>{ROLE_PIECES[message.role]}\n", content=False))
+        speaks, turn = message.role == "character", turns[message.role]
+        put(pieces(turn.before, content=False))
         if not speaks:
             look_images += message.pictures
-            put([shape.look_id] * shape.look_tokens * len(message.pictures))
+            for _ in message.pictures:
+                put(pieces(marks.look_before, content=False))
+                put([shape.look_id] * shape.look_tokens)
+                put(pieces(marks.look_after, content=False))
             put(pieces(message.text, content=True))
         else:
-            scene = SCENE_MARK + message.scene if message.scene else ""
-            put(pieces("\n".join(item for item in (message.text, scene) if item), content=True), learned=True)
+            put(reply_ids(message.text, message.scene, shape, tokenizer), learned=True)
             if message.pictures and codes is not None and place == len(messages) - 1:
                 if message.pictures[0] not in codes:
                     raise ValueError(f"picture {message.pictures[0]!r} is not among the character's images")
@@ -126,12 +138,12 @@ def render(
                 put([shape.boi_id, *(shape.text_vocab + code for code in codes_of_picture)], learned=True)
                 drawn = 1
                 break
-        put([shape.end_id], learned=speaks and not message.scene)
-        put(pieces("\n", content=False))
+        put([shape.end_id] if turn.closed else [], learned=speaks and not message.scene)
+        put(pieces(turn.after, content=False))
     if add_reply:
         if drawn or not messages or messages[-1].role == "character":
             raise ValueError("a reply can only be asked for after a turn of the user")
-        put(pieces(f"<|im_start|>{ROLE_PIECES['character']}\n", content=False))
+        put(pieces(marks.character.before, content=False))
     return Rendered(ids, mask, tuple(look_images), drawn)
 
 

@@ -21,6 +21,7 @@ import torch
 from pipelines.core.characters import Character
 from pipelines.data import PracticePrompt
 from pipelines.models.starter.critic import Critic, Sight
+from pipelines.text_rewards import meaning
 from pipelines.voice import Voice, content_stems, ending
 
 Reward = Callable[..., list[float | None]]
@@ -35,7 +36,7 @@ SILENT = 0.6
 """What the words of a reply count for that is a picture alone: about what spoken replies get after stage 1, so that
 neither speaking nor silence pays by itself. Stage 1 teaches both."""
 
-WORDS_ONLY = frozenset({"reply"})
+WORDS_ONLY = frozenset({"reply", "meaning"})
 """Rewards that are settled before the picture is drawn: they never credit picture codes."""
 
 
@@ -59,7 +60,7 @@ def stack(sights: list[Sight | None]) -> tuple[list[int], Sight]:
     """(which of the N samples drew a picture, their looks (M, D)); M must be at least 1."""
     drawn = [n for n, sight in enumerate(sights) if sight is not None]
     seen = [sight for sight in sights if sight is not None]
-    return drawn, Sight(torch.stack([one.caption for one in seen]), torch.stack([one.identity for one in seen]))
+    return drawn, type(seen[0]).joined(seen)
 
 
 def spread(values: torch.Tensor, drawn: list[int], asked: list[PracticePrompt]) -> list[float | None]:
@@ -199,6 +200,7 @@ REWARDS: dict[str, Callable[[Judge], Reward]] = {
     "variety": variety,
     "likeness": likeness,
     "reply": reply,
+    "meaning": meaning,
 }
 """Every reward part, by the name it has in `Recipe.reward_weights` and in the metrics."""
 
@@ -268,7 +270,7 @@ def _chances(critic: Critic, seen: Sight, field: str, asked: list[PracticePrompt
     options = sorted({option for prompt in asked for option in (prompt.options or {}).get(field, ())})
     if not options:
         return [{} for _ in range(len(seen.caption))]
-    chances = critic.choose(seen, [_worded(field, option) for option in options]).float().tolist()
+    chances = critic.answer(seen, field, options, [_worded(field, option) for option in options]).float().tolist()
     return [dict(zip(options, row, strict=True)) for row in chances]
 
 

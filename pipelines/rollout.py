@@ -5,6 +5,7 @@ Letters of shapes: P prompts of a step, N = P times the group's size samples, pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.jobs import Recipe
 from pipelines.data import PracticePrompt
-from pipelines.models.family import UnifiedModel
+from pipelines.models.family import Dice, TextSamples, UnifiedModel
 from pipelines.models.starter.critic import Critic, Sight
 from pipelines.render import render, split_reply
 
@@ -36,6 +37,13 @@ class Replies:
     """Which prompt of the step."""
 
 
+def dice_of(generator: Dice, samples: Sequence[int], size: int) -> Dice:
+    """The generator of each of these samples, where every prompt has its own; else the one there is."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return generator
+    return [generator[n // size] for n in samples]
+
+
 @torch.no_grad()
 def roll_out(
     model: UnifiedModel,
@@ -44,31 +52,44 @@ def roll_out(
     prompts_P: list[PracticePrompt],
     size: int,
     recipe: Recipe,
-    generator: torch.Generator,
+    generator: Dice,
+    parts: int = 1,
 ) -> Replies:
     """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
 
     A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
+    generator: one, or one for each prompt, so that its replies do not depend on who is answered beside it. parts: in
+    how many goes, where keys and values of all samples would not fit.
     """
-    shape = model.shape
+    shape, count = model.shape, len(prompts_P) * size
+    at_once = -(-count // parts)
     ids_P = [render(prompt.messages, shape, tokenizer, add_reply=True).ids for prompt in prompts_P]
-    text = model.sample_text(
-        ids_P,
-        group=size,
-        max_new_tokens=recipe.reply_tokens,
-        temperature=recipe.temperature,
-        top_p=recipe.top_p,
-        stop_ids=(shape.end_id, shape.boi_id),
-        generator=generator,
-    )
     ids_N = [ids for ids in ids_P for _ in range(size)]
+    text = TextSamples([], [])
+    for start in range(0, count, at_once):
+        own = range(start, min(start + at_once, count))
+        whole = parts == 1  # then a prompt stands once and its samples are its group
+        more = model.sample_text(
+            ids_P if whole else [ids_N[n] for n in own],
+            group=size if whole else 1,
+            max_new_tokens=recipe.reply_tokens,
+            temperature=recipe.temperature,
+            top_p=recipe.top_p,
+            stop_ids=(shape.end_id, shape.boi_id),
+            generator=generator if whole else dice_of(generator, own, size),
+        )
+        text.ids += more.ids
+        text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
     sight: list[Sight | None] = [None] * len(completions)
     drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
-    if drawn:
-        made = model.sample_pictures([ids_N[n] + completions[n] for n in drawn], generator=generator)
+    for start in range(0, len(drawn), at_once):
+        own_M = drawn[start : start + at_once]
+        made = model.sample_pictures(
+            [ids_N[n] + completions[n] for n in own_M], generator=dice_of(generator, own_M, size)
+        )
         seen = critic.look(model.decode_pictures(made.codes).float())
-        for m, n in enumerate(drawn):
+        for m, n in enumerate(own_M):
             completions[n] += (made.codes[m] + shape.text_vocab).tolist()
             logps[n] += made.logps[m].tolist()
             sight[n] = seen[m]

@@ -27,14 +27,11 @@ from pipelines.checkpoints import RunTrainer, card, quiet_libraries
 from pipelines.core.characters import Character
 from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import Way
+from pipelines.core.memory_plan import EASY, Way
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.lessons import SftLoss, lora_config, planned_rows, sft_loss
 from pipelines.models.family import Shape, UnifiedModel
 from pipelines.packing import collate, encode_images
-
-EASY = Way()
-"""Everything kept, a step in one go."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class PackedTrainer(RunTrainer, SFTTrainer):
     ) -> Any:
         """Our forward and `sft_loss`; the parameters are the library's."""
         weights = inputs.pop("loss_weights", None)
-        scores = model(**inputs)
+        scores = self.bare(model)(**inputs)
         found = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
         self.parts.append(found)
         return (found.loss, scores) if return_outputs else found.loss

@@ -101,13 +101,17 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     if (run_dir / "result.json").is_file():
         return read_json(run_dir / "result.json")
 
-    record = recorder(run_dir, report)
+    # With several processes the first tells the story and scores; the others lend their hands to the two stages.
+    first = os.environ.get("RANK", "0") == "0"
+    record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
     from pipelines.evaluate import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
     _grpo(run_dir, character, recipe, record)
+    if not first:
+        return {}
     checkpoints = evaluate_run(run_dir, (), record)
     best = best_checkpoint(checkpoints)
     record(Event("save", 0, 1, note=f"the best checkpoint is {best}"))
@@ -124,13 +128,16 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
+    from pipelines.device_plan import note_weights, plan_here
     from pipelines.models import load
     from pipelines.sft import run_sft
 
+    plan = plan_here(recipe)
     set_seed(recipe.seed)  # the adapter's first values are drawn from the global generator
-    model, tokenizer = load(recipe.base)
+    model, tokenizer = load(recipe.base, plan.bits)
+    note_weights(run_dir, recipe.base, plan)
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
-    run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from)
+    run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft)
     del model
     gc.collect()  # the trainer and its model hold each other
 
@@ -143,12 +150,15 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
+    from pipelines.device_plan import note_weights, plan_here
     from pipelines.grpo import run_grpo
+    from pipelines.lessons import lora_config
     from pipelines.models import critic_for, load
-    from pipelines.sft import lora_config
 
+    plan = plan_here(recipe)
     set_seed(recipe.seed)
-    model, tokenizer = load(recipe.base)
+    model, tokenizer = load(recipe.base, plan.bits)
+    note_weights(run_dir, recipe.base, plan)
     learnt = adapters(run_dir, "sft")
     if learnt:
         start = str(checkpoint_folder(run_dir, learnt[-1]))
@@ -156,8 +166,9 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     else:
         student = get_peft_model(model, lora_config(model, recipe))
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
-    run_grpo(student, tokenizer, character, recipe, run_dir, critic_for(recipe.base), report, resume_from)
-    del model, student
+    critic = critic_for(recipe.base, recipe.effort)
+    run_grpo(student, tokenizer, character, recipe, run_dir, critic, report, resume_from, plan.grpo)
+    del model, student, critic
     gc.collect()
 
 

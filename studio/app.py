@@ -1,7 +1,7 @@
-"""The front door: `streamlit run studio/app.py` (or `understudy up`) leads to one of five pages.
+"""What `understudy up` starts: `streamlit run studio/app.py`. The pages (`front_door.py`), and two routes beside them.
 
-Settings come from the environment (docs/operations.md), theme and limits from `.streamlit/config.toml` beside this
-file. A failure of the records or the object store ends here in plain words instead of a stack of lines.
+One hands out files of a folder store (`files.py`; on S3 the browser fetches them from there), one takes words that were
+being written when a page went away (`keep.py`).
 """
 
 from __future__ import annotations
@@ -10,33 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pipelines.core.queue import RecordMissing, RecordsUnusable
-from pipelines.core.store import StoreError
-from studio import widgets
+from pipelines.core import broker, store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
+from studio import files, keep
 
-ICON = Path(__file__).with_name("icon.svg")
-
-
-def main() -> None:
-    """One run of the page that the address names."""
-    st.set_page_config(page_title="Understudy", page_icon=str(ICON), layout="wide")
-    widgets.dress()
-    pages = [
-        st.Page(widgets.CHARACTERS, title="Characters", icon=":material/groups:", default=True),
-        st.Page(widgets.CREATE, title="Create", icon=":material/draw:"),
-        st.Page(widgets.TRAINING, title="Training", icon=":material/school:"),
-        st.Page(widgets.COMPARE, title="Compare", icon=":material/forum:"),
-        st.Page(widgets.SYSTEM, title="System", icon=":material/monitor_heart:"),
-    ]
-    page = st.navigation(pages, position="top")
-    try:
-        page.run()
-    except RecordMissing as error:
-        widgets.nothing_here(str(error))
-    except (RecordsUnusable, StoreError) as error:
-        st.error(widgets.escaped(str(error)), icon=":material/error:")
-        st.button("Try again")
-
-
-if __name__ == "__main__":
-    main()
+app = st.App(Path(__file__).with_name("front_door.py"), routes=[files.ROUTE, keep.ROUTE])

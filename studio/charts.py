@@ -22,8 +22,8 @@ MOST_POINTS = 400
 """A longer series is thinned out: a screen is hardly wider."""
 SMOOTHING = 0.8
 """Weight of the past in the smoothed line."""
-HEIGHT_PX, LEGEND_ROW_PX = 240, 28
-RADAR_X, RADAR_Y = 1.75, 1.35
+HEIGHT_PX, LEGEND_ROW_PX, COLUMNS = 240, 28, 2
+RADAR_X, RADAR_Y = 1.9, 1.32
 """What the radar shows to each side of its middle, labels included; its rim is at 1."""
 RADAR_PX = (316, round(316 * RADAR_Y / RADAR_X))
 """Width and height; as wide as a phone has room for, and in one scale, so that the web is even."""
@@ -141,9 +141,10 @@ def thinned(series: Series) -> list[tuple[int, float]]:
 
 
 def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> Spec:
-    """Lines over the steps; `names` of them are named below, one in a row, which also fits a phone."""
+    """Lines over the steps; `names` of them are named below, two in a row, which also fits a phone."""
     return {
-        "height": HEIGHT_PX + (names * LEGEND_ROW_PX + LEGEND_ROW_PX if names else 0),  # the legend is inside it
+        # The legend is inside it.
+        "height": HEIGHT_PX + ((-(-names // COLUMNS) + 1) * LEGEND_ROW_PX if names else 0),
         "data": {"values": rows},
         "mark": {"type": "line", "point": points, "interpolate": "monotone"},
         "encoding": {
@@ -151,7 +152,8 @@ def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> 
             "y": {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}},
             "color": {
                 "field": "line", "type": "nominal", "title": None,
-                "legend": {"orient": "bottom", "columns": 1, "labelLimit": 300} if names else None,
+                "legend": {"orient": "bottom", "columns": COLUMNS, "labelLimit": 150, "columnPadding": 6,
+                           "labelFontSize": 11, "symbolSize": 60} if names else None,
             },
             "tooltip": [
                 {"field": "line", "title": "Line"},

@@ -5,8 +5,8 @@ Each draws what `studio.actions` found; nothing is remembered here.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -22,11 +22,17 @@ from studio.actions.votes import Tally
 from studio.desk import Desk
 from studio.words import counted
 
-SNIPPET = """from peft import PeftModel
-from pipelines.models import load
-
-model, tokenizer = load("{base}")
-model = PeftModel.from_pretrained(model, "adapter")   # the folder in the zip"""
+KINDS = {
+    "zip": ("Everything as one zip", "Adapter, model card, scores, character card, sample sheet, report and manifest.",
+            ":material/folder_zip:"),
+    "adapter": ("The adapter alone", "The PEFT folder, for engineers.", ":material/extension:"),
+    "charx": ("Character card with the adapter inside", "One CHARX file, for role-play programs that read it.",
+              ":material/badge:"),
+    "report": ("Report", "One page with scores and pictures, to read or send on; needs no network.",
+               ":material/lab_profile:"),
+}  # fmt: skip
+MAKERS = {"zip": downloads.adapter_zip, "adapter": downloads.adapter_alone, "charx": downloads.charx,
+          "report": downloads.report_alone}  # fmt: skip
 
 
 def scores_view(desk: Desk, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
@@ -46,7 +52,7 @@ def scores_view(desk: Desk, choices: Sequence[Candidate], pair: tuple[str, str] 
     if all(spoke.value is None for card in cards.values() for spoke in card):
         widgets.quiet("Neither has been measured yet: that happens at the end of a training.")
     else:
-        radar, table = st.columns([3, 2], vertical_alignment="center")
+        radar, table = st.columns(2, vertical_alignment="center", gap="medium")
         with radar:
             charts.draw(charts.radar_chart(cards), _in_words(cards), "radar")
         with table:
@@ -65,15 +71,25 @@ def _scored(desk: Desk, ref: str) -> tuple[Checkpoint, tuple[Spoke, ...]]:
 
 def _in_words(cards: dict[str, tuple[Spoke, ...]]) -> str:
     return "; ".join(
-        f"{label}: " + ", ".join(f"{one.name} {one.value:.2f}" for one in card if one.value is not None)
+        f"{label}: " + ", ".join(f"{one.name} {100 * one.value:.0f} of 100" for one in card if one.value is not None)
         for label, card in cards.items()
     )
 
 
 def _table(cards: dict[str, tuple[Spoke, ...]]) -> None:
+    """Each score with a bar for either side, in the colours of the outlines."""
+    rows = []
     for spokes in zip(*cards.values(), strict=True):
-        values = " against ".join("not measured" if one.value is None else f"{one.value:.2f}" for one in spokes)
-        st.markdown(f"**{spokes[0].name}**: {values}", help=spokes[0].help)
+        bars = "".join(_bar(one.value, number) for number, one in enumerate(spokes))
+        rows.append(f"<dt>{html.escape(spokes[0].name)}</dt><dd>{bars}<small>{html.escape(spokes[0].help)}</small></dd>")
+    st.html(f'<dl class="u-scores">{"".join(rows)}</dl>')
+
+
+def _bar(value: float | None, number: int) -> str:
+    if value is None:
+        return '<div class="u-bar"><i></i><b>not measured</b></div>'
+    return (f'<div class="u-bar u-bar-{number}"><i><u style="width:{100 * min(1.0, max(0.0, value)):.0f}%"></u></i>'
+            f"<b>{100 * value:.0f}</b></div>")  # fmt: skip
 
 
 def _sheet(desk: Desk, checkpoint: Checkpoint) -> None:
@@ -128,37 +144,38 @@ def download_view(desk: Desk, choices: Sequence[Candidate]) -> None:
     names = list(trained)
     best = next((one.ref for one in choices if one.is_best), names[0])
     ref = st.selectbox("Which state", names, index=names.index(best), format_func=lambda one: trained[one].label)
-    kinds = {
-        "zip": ("Everything as one zip", "Adapter with its card and scores, character card, sample sheet, report."),
-        "charx": ("Character card with the adapter inside (CHARX)", "For role-play programs that read CHARX."),
-    }
-    for kind, (label, about) in kinds.items():
-        with st.container(border=True):
-            st.markdown(f"**{label}**")
-            widgets.quiet(about)
-            _ready(desk, ref, kind)
-    with st.expander("Use it from Python", icon=":material/code:"):
-        st.code(SNIPPET.format(base=trained[ref].base), language="python")
+    for kind, (label, about, icon) in KINDS.items():
+        with st.container(border=True, key=f"take-{kind}"):
+            words, way = st.columns([3, 2], vertical_alignment="center")
+            with words:
+                st.markdown(f"{icon} **{label}**")
+                widgets.quiet(about)
+            with way:
+                _ready(desk, ref, kind)
+    _, checkpoint = compare.checkpoint_of(desk, ref)
+    with st.expander("Use it in a program", icon=":material/code:"):
+        widgets.quiet("In the folder of the zip, where Understudy and its training libraries are installed.")
+        for title, text in downloads.snippets(checkpoint).items():
+            st.markdown(f"**{title}**")
+            st.code(text, language="bash" if text.startswith("understudy") else "python")
 
 
 def _ready(desk: Desk, ref: str, kind: str) -> None:
-    """First made, then handed out: a link to the object store, or the file itself."""
+    """First made, then handed out by a link that expires; the studio holds no file in memory."""
     key = f"{kind}-{ref}"
-    if st.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:"):
+    made: downloads.Download | None = st.session_state.get(f"ready-{key}")
+    if made is None:
+        if not st.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:", width="stretch"):
+            return
         try:
-            with st.spinner("Packing…"):
-                made = downloads.adapter_zip(desk, ref) if kind == "zip" else downloads.charx(desk, ref)
+            with st.spinner("Packing"):
+                made = MAKERS[kind](desk, ref)
         except (NotNow, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return
         st.session_state[f"ready-{key}"] = made
-    ready: downloads.Download | None = st.session_state.get(f"ready-{key}")
-    if ready is None:
-        return
-    label = f"Download {ready.filename}"
-    place = ready.place
-    if isinstance(place, Path):
-        st.download_button(label, lambda: place.open("rb"), ready.filename, key=f"take-{key}", type="primary",
-                           icon=":material/download:", on_click="ignore")  # fmt: skip
-    else:
-        st.link_button(label, place, type="primary", icon=":material/download:")
+    try:
+        widgets.download_link(f"Download {made.filename}", downloads.address(desk, made))
+    except StoreError:  # a cleaning took it meanwhile
+        del st.session_state[f"ready-{key}"]
+        st.button("Prepare again", key=f"again-{key}", icon=":material/refresh:", width="stretch")

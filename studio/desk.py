@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.core.queue import Job
@@ -75,6 +75,18 @@ class Desk:
         with self._looking:
             for key in keys:
                 self._pictures.pop(key, None)
+
+
+def shared_desk() -> Desk:
+    """The one desk of this process; opened anew only when the environment names other records or objects."""
+    settings = Settings.from_environment()
+    return _opened(settings.database_url, settings.objects, settings.owner)
+
+
+@lru_cache(maxsize=4)
+def _opened(database: str, objects: str, owner: str) -> Desk:
+    # The arguments only tell one set of places from another.
+    return open_desk(Settings.from_environment())
 
 
 def open_desk(settings: Settings) -> Desk:

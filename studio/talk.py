@@ -49,9 +49,8 @@ def talk_view(desk: Desk, talk: Conversation, row: CharacterRow) -> None:
                 st.fragment(_written, run_every=POLL_S)(desk, talk, row, turn.number)
             else:
                 _answers(desk, talk, row, turn)
-                if turn is told[-1]:
-                    _again(desk, talk)
-    _say(desk, talk, bool(told) and told[-1].state in ("waiting", "running"))
+    moving = bool(told) and told[-1].state in ("waiting", "running")
+    _say(desk, talk, moving, bool(told) and not moving)
 
 
 def _head(desk: Desk, talk: Conversation) -> None:
@@ -173,8 +172,12 @@ def _wish() -> PictureWish:
     return chosen
 
 
-def _say(desk: Desk, talk: Conversation, moving: bool) -> None:
-    with st.popover("Pictures and seed", icon=":material/tune:"):
+def _say(desk: Desk, talk: Conversation, moving: bool, again: bool) -> None:
+    with st.container(horizontal=True, key="talk-tools"):
+        if again:
+            _again(desk, talk)
+        settings = st.popover("Pictures and seed", icon=":material/tune:")
+    with settings:
         st.segmented_control(
             "Pictures in the answers", list(WISHES), default="auto", format_func=lambda one: WISHES[one],
             key="talk-wish", required=True,

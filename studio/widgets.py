@@ -16,9 +16,9 @@ import streamlit as st
 
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue import Job, JobStatus, RecordMissing, RecordsUnusable
-from pipelines.core.settings import Settings
 from pipelines.core.store import StoreError
-from studio.desk import Desk, open_desk
+from studio.desk import Desk, shared_desk
+from studio.keep import KEEPER
 from studio.words import STATUS
 
 CHARACTERS = "app_pages/characters.py"
@@ -30,6 +30,7 @@ SYSTEM = "app_pages/system.py"
 MOST_TOLD = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
+_KEEPS = f"<script>{KEEPER.read_text(encoding='utf-8')}</script>"
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 _STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
     "queued": (":material/hourglass_empty:", "gray"),
@@ -42,20 +43,15 @@ _STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
 
 
 def desk() -> Desk:
-    """The one desk of this process; opened anew only when the environment names other records or objects."""
-    settings = Settings.from_environment()
-    return _open(settings.database_url, settings.objects, settings.owner)
-
-
-@st.cache_resource(show_spinner=False)
-def _open(database: str, objects: str, owner: str) -> Desk:
-    # The arguments only tell one set of places from another.
-    return open_desk(Settings.from_environment())
+    """The one desk of this process."""
+    return shared_desk()
 
 
 def dress() -> None:
-    """Our own style on top of the theme; draws nothing."""
+    """Our own style on top of the theme, and what keeps a half-written field; draws nothing."""
     st.html(_STYLE)
+    with st.container(key="keeps"):
+        st.html(_KEEPS, unsafe_allow_javascript=True)
 
 
 def param(name: str) -> str:
@@ -161,3 +157,8 @@ def chips(words: Sequence[str]) -> None:
     if words:
         inner = "".join(f'<span class="u-chip">{html.escape(word)}</span>' for word in words)
         st.html(f'<div class="u-chips">{inner}</div>')
+
+
+def download_link(label: str, address: str) -> None:
+    """A link that looks like the main button and brings a file; the page stays where it is."""
+    st.html(f'<a class="u-download" href="{html.escape(address)}" download>{html.escape(label)}</a>')

@@ -2,6 +2,7 @@
 
     HOME/runs/JOB/          the run folder                     HOME/runs/.JOB.lock    held while anybody works in it
     HOME/runs/.JOB.json     the last attempt that worked here   HOME/runs/.JOB.pid     the trainer's process group
+    HOME/runs/.JOB.making   being made; renamed when it is whole
 
 A folder that the attempt before left is gone on with. When the job was elsewhere meanwhile, or never here, it is made
 anew and its checkpoints and events come from the object store and the records: other hosts have gone further.
@@ -22,7 +23,7 @@ from typing import Any
 from pipelines.core.events import Event
 from pipelines.core.folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES
 from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Job
+from pipelines.core.queue import ENDED, Job, RecordMissing
 from pipelines.core.records import Records
 from pipelines.core.runs import CHECKPOINTS, RunError, read_events
 from pipelines.core.store import Store, fetch_files
@@ -30,8 +31,10 @@ from pipelines.core.yaml_text import write_yaml
 from worker.trainer import kill_leftover
 
 EVENTS_AT_ONCE = 5000
-KEPT_S = 7 * 24 * 3600.0
-"""A run folder stays on its machine so long after its job ended; everything is in the object store by then."""
+DAY_S = 24 * 3600.0
+KEPT_S = 7 * DAY_S
+"""A run folder stays on its machine so long after its job ended; everything is in the object store by then. When the
+job itself is gone, since somebody deleted the character, it stays for a day."""
 
 
 class FolderBusy(RuntimeError):
@@ -46,6 +49,7 @@ class RunFolder:
         self.lock_path = runs / f".{job}.lock"
         self.note_path = runs / f".{job}.json"
         self.pid_path = runs / f".{job}.pid"
+        self.making_path = runs / f".{job}.making"
 
     @contextlib.contextmanager
     def locked(self, patience_s: float, go_on: Callable[[], bool] = lambda: True) -> Iterator[int]:
@@ -86,6 +90,7 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the folder and what stands beside it; the lock's file stays while somebody may hold it."""
         shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.making_path, ignore_errors=True)
         for path in (self.note_path, self.pid_path):
             path.unlink(missing_ok=True)
 
@@ -150,23 +155,23 @@ def unsent(path: Path, records: Records, job: str) -> list[Event]:
 
 
 def tidy(runs: Path, records: Records) -> list[str]:
-    """Delete the run folders of jobs that are gone, or ended long ago; returns their names. Others are left alone."""
+    """Delete the run folders of jobs that are gone, or ended long ago; returns their ids. Others are left alone."""
     gone = []
-    for note in sorted(runs.glob(".*.json")):
-        job = note.name[1:].removesuffix(".json")
-        if time.time() - note.stat().st_mtime > KEPT_S and _is_over(records, job):
-            folder = RunFolder(runs, job)
-            with contextlib.suppress(FolderBusy), folder.locked(0.0):
-                folder.remove()
-                folder.lock_path.unlink(missing_ok=True)
+    for job in sorted({path.name[1:].partition(".")[0] for path in runs.glob(".*.*")}):
+        folder = RunFolder(runs, job)
+        with contextlib.suppress(FolderBusy, OSError):
+            newest = max((path.stat().st_mtime for path in runs.glob(f".{job}.*")), default=time.time())
+            unused_s = time.time() - newest
+            if unused_s > DAY_S and unused_s > _stays_s(records, job):
+                with folder.locked(0.0):
+                    folder.remove()
+                    folder.lock_path.unlink(missing_ok=True)
                 gone.append(job)
     return gone
 
 
-def _is_over(records: Records, id: str) -> bool:
-    from pipelines.core.queue import ENDED, RecordMissing
-
+def _stays_s(records: Records, id: str) -> float:
     try:
-        return records.jobs.get(id).status in ENDED
+        return KEPT_S if records.jobs.get(id).status in ENDED else float("inf")
     except RecordMissing:
-        return True
+        return DAY_S

@@ -27,7 +27,7 @@ from worker.capacity import device, why_not
 from worker.endings import COMPLETE, STOPPED, Ending, explained, hung, kernel_kills, without_result
 from worker.lease import Lease
 from worker.relay import Relay
-from worker.run_folders import RunFolder, prepare
+from worker.run_folders import RunFolder, prepare, tidy
 from worker.station import Station
 from worker.trainer import Trainer, trainer_command, write_pid
 from worker.uploads import Uploads
@@ -97,6 +97,7 @@ def run_training(
     """Train until it ends one way or another. None: the job is not ours any more, or was given back to the queue."""
     base = str((job.recipe or {}).get("base", ""))
     folder = RunFolder(station.settings.runs_folder, job.id)
+    tidy(station.settings.runs_folder, station.records)  # before the disk is looked at
     refusal = why_not(base, False, folder.path)
     if refusal:
         return Ending("failed", refusal)

@@ -7,6 +7,8 @@ somebody sits and waits.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +23,21 @@ from worker.lease import Lease
 from worker.relay import Relay
 from worker.station import Station
 
+CACHED_S = 7 * 24 * 3600.0
+"""How long a copy of a picture outlives its last use here, and so its deletion."""
+
 
 def cached_picture(station: Station, key: str) -> Path:
-    """A picture of the object store as a file in the cache."""
+    """A picture of the object store as a file in the cache; others that were not looked at for a week leave it."""
     path = station.settings.cache_folder / key
     if not path.is_file():
         fetch_files(station.store, {path.name: key}, path.parent)
+        limit = time.time() - CACHED_S
+        for old in (station.settings.cache_folder / "pictures").glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):  # another process of this machine tidies too
+                if old.stat().st_mtime < limit:
+                    old.unlink()
+    os.utime(path)
     return path
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pipelines.core.broker import QUEUES, make_app, nudge
+from pipelines.core.broker import LOG_FORMAT, QUEUES, make_app, nudge
 from pipelines.core.garbage import collect_garbage
 from pipelines.core.queue import Job, RecordsUnusable
 from pipelines.core.records import Records, open_records
@@ -28,8 +28,8 @@ MAX_ATTEMPTS = 3
 DAY_S = 24 * 3600.0
 GARBAGE_AGE_S = 2 * DAY_S
 """Objects younger than this are never collected."""
-FORGET_S = 3600.0
-"""A worker that was not heard of for so long is taken off the list."""
+FORGET_S = DAY_S
+"""A worker that was not heard of for so long is taken off the list; until then the system page shows it as missing."""
 
 logger = logging.getLogger("understudy.sweeper")
 
@@ -98,7 +98,8 @@ class Sweeper:
 
 def main() -> None:
     """Rounds until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = Settings.from_environment()
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

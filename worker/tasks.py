@@ -7,9 +7,11 @@ solo: the work is in a subprocess or on one GPU, and no fork may inherit connect
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 from kombu import Queue
 
 from pipelines.core.broker import QUEUES, make_app, nudge, task_name
@@ -20,6 +22,9 @@ from worker.work import KINDS, work_off
 settings = Settings.from_environment()
 app = make_app(settings)
 logger = logging.getLogger("understudy.worker")
+# What it warns root of is messages that carry code; ours are JSON and nothing else is accepted.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+logging.getLogger("alembic").setLevel(logging.WARNING)
 _stations: list[Station] = []
 """The one of this process, from the start of the worker to its end."""
 

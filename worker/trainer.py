@@ -31,6 +31,8 @@ TAIL_LINES = 60
 LINE_CHARACTERS = 2000
 ABORT_S = 5.0
 """Seconds a hung trainer has to say where it hangs."""
+NICE = 5
+"""How far a trainer stands back from others on the same cores: somebody waits for a reply, nobody for a step."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -55,7 +57,7 @@ class Trainer:
             "TOKENIZERS_PARALLELISM": "false",
         }
         self._process = subprocess.Popen(
-            tethered(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            tethered(command, nice=NICE), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment, start_new_session=True, pass_fds=() if lock is None else (lock,),
         )  # fmt: skip
         self.pid = self._process.pid

@@ -25,8 +25,13 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 logger = logging.getLogger("understudy.worker")
 
 
-def put_checkpoint(records: Records, store: Store, job: str, run_dir: Path, name: str) -> Checkpoint:
-    """Keep one checkpoint of a run folder as it is now; files that are kept already are not sent again."""
+def put_checkpoint(
+    records: Records, store: Store, job: str, run_dir: Path, name: str, may_write: Callable[[], bool] = lambda: True
+) -> None:
+    """Keep one checkpoint of a run folder as it is now; files that are kept already are not sent again.
+
+    `may_write` is asked once more before the row is written: the bytes may have taken minutes.
+    """
     folder = checkpoint_folder(run_dir, name)
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     stage, step = stage_and_step(name)
@@ -34,12 +39,12 @@ def put_checkpoint(records: Records, store: Store, job: str, run_dir: Path, name
     scores = read_json(folder / "scores.json")["scores"] if "scores.json" in files else {}
     config = {} if name == BASE else read_json(folder / "adapter_config.json")
     samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
-    return records.checkpoints.put(
-        Checkpoint(
-            job, name, stage, step, recipe.base, revision=config.get("revision") or "",
-            adapter_key="" if name == BASE else f"adapters/{job}/{name}", scores=scores, samples=samples, files=files,
-        )
+    row = Checkpoint(
+        job, name, stage, step, recipe.base, revision=config.get("revision") or "",
+        adapter_key="" if name == BASE else f"adapters/{job}/{name}", scores=scores, samples=samples, files=files,
     )  # fmt: skip
+    if may_write():
+        records.checkpoints.put(row)
 
 
 class Uploads:
@@ -110,6 +115,10 @@ class Uploads:
             self._busy = True
             return name
 
+    def _goes_on(self) -> bool:
+        # After `close` nothing may appear: a job that is discarded has its rows removed then.
+        return not self._over and self._may_write()
+
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         with self._change:
@@ -118,10 +127,10 @@ class Uploads:
 
     def _try(self, name: str) -> str:
         """Keep one; returns what went wrong."""
-        if not self._may_write():
+        if not self._goes_on():
             return ""
         try:
-            put_checkpoint(self._records, self._store, self._job, self._run_dir, name)
+            put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._goes_on)
         except RecordMissing as error:  # the job was deleted; its worker will learn it from the heartbeat
             logger.warning("%s", error)
         except (StoreError, RecordsUnusable, OSError, RunError) as error:

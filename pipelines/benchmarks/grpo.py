@@ -26,12 +26,12 @@ from pipelines.core.folder import read_character
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER
 from pipelines.grpo import CharacterTrainer, make_trainer
+from pipelines.lessons import lora_config
 from pipelines.models import critic_for, load
 from pipelines.models.family import TextSamples
 from pipelines.models.starter.critic import Critic
 from pipelines.rewards import Reward
 from pipelines.rollout import roll_out
-from pipelines.sft import lora_config
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
 WORDS = 48

@@ -24,10 +24,10 @@ from pipelines.benchmarks.pairs import compare
 from pipelines.core.characters import Character, Interaction
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import BASE
+from pipelines.lessons import lora_config
 from pipelines.models.starter.model import StarterModel
 from pipelines.preview import Ask, Sampling, to_image
 from pipelines.render import prompt, user
-from pipelines.sft import lora_config
 from pipelines.speakers import Speakers
 from pipelines.streaming import Answer, Reply
 

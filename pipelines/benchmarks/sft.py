@@ -23,9 +23,10 @@ from pipelines.checkpoints import quiet_libraries
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER
 from pipelines.data import sample_order, training_samples
+from pipelines.lessons import lora_config
 from pipelines.models import load
 from pipelines.packing import PackedRow, collate, encode_images, own_tokens, pack_rows, render_samples
-from pipelines.sft import PackedTrainer, lora_config, sft_arguments
+from pipelines.sft import PackedTrainer, sft_arguments
 
 STEPS = 2
 """Optimiser steps in one measurement."""

@@ -92,7 +92,9 @@ class Programs:
 
     def _relay(self, name: str, lines: IO[bytes]) -> None:
         for line in lines:
-            self.say(name, line.decode("utf-8", "replace").rstrip())
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self.say(name, text)
 
     def say(self, name: str, text: str) -> None:
         """One line with its program's name before it, on standard error."""

@@ -3,6 +3,8 @@
     understudy train quibb --queue           sends it; Ctrl-C leaves it running
     understudy jobs                          the latest jobs
     understudy jobs show|stop|resume ID      the start of an id is enough
+    understudy jobs clone ID --set sft_steps=60                 a new training like that one, with changes
+    understudy jobs further ID:sft-000028 --set sft_steps=60    a new training that goes on from a checkpoint
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.terminal import Answer, CommandFailed, scorecard, table
+from pipelines.commands.terminal import STAGE_WORDS, Answer, CommandFailed, WrongUsage, scorecard, table
 from pipelines.core.queue import ENDED, Job, RecordMissing
 from pipelines.core.settings import Settings
 
@@ -51,21 +53,30 @@ def open_desk() -> Desk:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     """Put the command on the command line."""
-    command = commands.add_parser("jobs", parents=[shared], help="list, show, stop or resume jobs of the queue")
-    command.add_argument("what", nargs="?", default="list", choices=("list", "show", "stop", "resume"))
-    command.add_argument("id", nargs="?", help="the job's id, or its first characters")
+    command = commands.add_parser("jobs", parents=[shared], help="list, show, stop, resume or repeat jobs")
+    verbs = ("list", "show", "stop", "resume", "clone", "further")
+    command.add_argument("what", nargs="?", default="list", choices=verbs)
+    command.add_argument("id", nargs="?", help="the job's id, or its first characters; with further ID:CHECKPOINT")
     command.add_argument("--discard", action="store_true", help="with stop: delete what the job made")
+    command.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="overrides",
+                         help="with clone and further: a changed field of the recipe")  # fmt: skip
     command.add_argument("--limit", type=int, default=20, help="with list: how many (default 20)")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> Answer:
-    """Do one of the four; the JSON object is `{"jobs": [...]}` or `{"job": {...}}`."""
+    """Do one of the verbs; the JSON object is `{"jobs": [...]}` or `{"job": {...}}`."""
     from pipelines.core import sending
 
     desk = open_desk()
     if arguments.what == "list":
         return _list(desk, arguments.limit)
+    if arguments.overrides and arguments.what not in ("clone", "further"):
+        raise WrongUsage("--set goes with clone and further; the recipe of a job that is there never changes")
+    if arguments.what in ("clone", "further"):
+        job = _send_like(desk, arguments.what, arguments.id or "", arguments.overrides)
+        print(f"job {job.id}, place {desk.records.jobs.position(job.id) or 'taken'} in the queue")
+        return {"job": job.to_json()}, 0
     job = find(desk, arguments.id or "")
     if arguments.what == "stop":
         job = sending.stop(desk.records, job.id, "discard" if arguments.discard else "keep")
@@ -77,6 +88,24 @@ def run(arguments: argparse.Namespace) -> Answer:
     else:
         _show(desk, job)
     return {"job": job.to_json()}, 0
+
+
+def _send_like(desk: Desk, what: str, id: str, overrides: list[str]) -> Job:
+    """A new training made from an earlier one."""
+    from pipelines.commands.training import recipe_overrides
+    from pipelines.core import sending
+    from pipelines.core.jobs import Recipe
+
+    start, _, checkpoint = id.partition(":")
+    old = find(desk, start)
+    if old.recipe is None:
+        raise CommandFailed(f"{old.id[:8]} is no training; only trainings can be cloned or go further")
+    changes = recipe_overrides(overrides, Recipe.from_json(old.recipe))
+    if what == "clone":
+        return sending.send_clone(desk.records, desk.app, old.id, changes)
+    if not checkpoint:
+        raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `understudy jobs show {start}` lists them")
+    return sending.send_further(desk.records, desk.app, old.id, checkpoint, changes)
 
 
 def find(desk: Desk, start: str) -> Job:
@@ -95,9 +124,10 @@ def find(desk: Desk, start: str) -> Job:
 
 def _list(desk: Desk, limit: int) -> Answer:
     jobs = desk.records.jobs.list(desk.settings.owner, limit=limit)
-    rows = [["id", "kind", "status", "character", "made", "note"]]
+    rows = [["id", "kind", "status", "character", "made (UTC)", "note"]]
     for job in jobs:
-        rows.append([job.id[:8], job.kind, job.status, _name(desk, job), job.created[:16], _note(desk, job)])
+        made = job.created[:16].replace("T", " ")
+        rows.append([job.id[:8], job.kind, job.status, _name(desk, job), made, _note(desk, job)])
     print(table(rows) if jobs else "no jobs yet: understudy train CHARACTER --queue")
     return {"jobs": [job.to_json() for job in jobs]}, 0
 
@@ -111,7 +141,8 @@ def _note(desk: Desk, job: Job) -> str:
         return f"place {desk.records.jobs.position(job.id)}"
     if job.status in ("running", "stopping"):
         event = desk.records.events.latest(job.id)
-        return f"{event.stage} {event.step}/{event.total}" if event else ""
+        place = f" {event.step}/{event.total}" if event and event.total else ""
+        return f"{STAGE_WORDS[event.stage]}{place}" if event else ""
     return job.error[:80]
 
 

@@ -12,7 +12,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.set_defaults(run=run)
 
 
-def recipe_overrides(pairs: list[str]) -> dict[str, Any]:
-    """`["sft_steps=30"]` to values of the right type; WrongUsage names the field and what it takes."""
-    defaults = {
-        item.name: item.default_factory() if item.default_factory is not MISSING else item.default
-        for item in fields(Recipe)
-        if item.name not in ("base", "effort")
-    }
+def recipe_overrides(pairs: list[str], recipe: Recipe | None = None) -> dict[str, Any]:
+    """`["sft_steps=30"]` to values of the right type; WrongUsage names the field and what it takes.
+
+    Of a table, such as `reward_weights`, a part may be given; the rest is as in `recipe` or the usual one.
+    """
+    known = (recipe or Recipe()).to_json()
+    defaults = {name: value for name, value in known.items() if name not in ("base", "effort")}
     overrides: dict[str, Any] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
@@ -62,7 +61,7 @@ def recipe_overrides(pairs: list[str]) -> dict[str, Any]:
             value = float(value)
         if type(value) is not type(default):
             raise WrongUsage(f"--set {pair}: {name} takes a value such as {json.dumps(default)}")
-        if isinstance(default, dict):  # a part of a table may be given; the rest stays
+        if isinstance(default, dict):
             unknown = sorted(set(value) - set(default))
             if unknown:
                 raise WrongUsage(f"--set {pair}: {name} has no {', '.join(unknown)}, only {', '.join(default)}")

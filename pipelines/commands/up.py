@@ -51,9 +51,9 @@ def command_of(name: str, settings: Settings) -> list[str]:
         return [sys.executable, "-m", "worker.sweeper"]
     queue = name.removesuffix("-worker")
     return [
-        sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-Q", queue, "-c", "1", "--pool", "solo",
-        "-n", f"{queue}-{os.getpid()}@%h", "--without-gossip", "--without-mingle", "--without-heartbeat",
-        "--loglevel", "INFO",
+        sys.executable, "-m", "celery", "--quiet", "-A", "worker.tasks", "worker", "-Q", queue, "-c", "1",
+        "--pool", "solo", "-n", f"{queue}-{os.getpid()}@%h", "--without-gossip", "--without-mingle",
+        "--without-heartbeat", "--loglevel", "INFO",
     ]  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> Answer:
             {name: command_of(name, settings) for name in names}, environment(), settings.stop_grace_s + MORE_GRACE_S
         )
         if "studio" in names:
-            programs.say("studio", f"will be at http://localhost:{settings.studio_port}")
+            programs.say("studio", f"will be at http://localhost:{settings.studio_port}; Ctrl-C here stops everything")
         programs.run(over)
     return {"started": names}, 0
 

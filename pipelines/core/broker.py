@@ -28,6 +28,8 @@ VISIBILITY_S = 24 * 3600
 touches what a worker held back when it died; the sweeper is much quicker."""
 CONNECT_S = 5
 """Seconds to wait for a server that does not answer."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+"""How workers and sweeper write their logs."""
 
 logger = logging.getLogger("understudy.broker")
 
@@ -60,6 +62,9 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_timeout=CONNECT_S,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker outlives any pause of the server
+        worker_redirect_stdouts=False,  # a trainer's lines are no warnings of ours
+        worker_log_format=LOG_FORMAT,
+        worker_task_log_format=LOG_FORMAT,
         enable_utc=True,
         **_timeouts(redis),
     )

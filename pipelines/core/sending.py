@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from pipelines.core.folder import image_path, read_character, read_test_split, t
 from pipelines.core.jobs import Recipe
 from pipelines.core.mapping import character_to_entries, split_to_entries
 from pipelines.core.photos import clean_photo
-from pipelines.core.queue import CharacterVersion, Job, new_id
+from pipelines.core.queue import CharacterVersion, Checkpoint, Job, new_id
 from pipelines.core.records import Records
 from pipelines.core.reply_events import ReplyRequest
 from pipelines.core.store import Store, put_content, read
@@ -89,6 +90,43 @@ def send_clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any
     return send(records, app, job)
 
 
+def send_further(
+    records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]
+) -> Job:  # fmt: skip
+    """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
+
+    It has the earlier one's checkpoints up to that as its own, scores, optimiser and all, so its trainer resumes there.
+    ValueError when the recipe leaves nothing to do or is for another adapter.
+    """
+    old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
+    recipe = Recipe.from_json({**(old.recipe or {}), **changes})
+    _check_further(Recipe.from_json(old.recipe or {}), start, recipe)
+    job = Job(
+        new_id(), "train", old.owner, old.character, old.version, recipe=recipe.to_json(), priority=old.priority,
+        parent=old.id, status="stopped",  # until its checkpoints are there, no worker may take it
+    )  # fmt: skip
+    records.jobs.add(job)
+    for kept in records.checkpoints.of_job(id):
+        records.checkpoints.put(replace(kept, job=job.id))
+        if kept.name == checkpoint:
+            break
+    return resume(records, app, job.id)
+
+
+def _check_further(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
+    if not start.adapter_key:
+        raise ValueError(f"{start.name} has learnt nothing yet: name a later checkpoint, or clone the job")
+    before, after = old.to_json(), recipe.to_json()
+    for name in ("base", "lora_rank", "lora_alpha"):
+        if before[name] != after[name]:
+            raise ValueError(f"{name} cannot change when a training goes on: clone the job instead")
+    if start.stage == "grpo" and recipe.sft_steps != old.sft_steps:
+        raise ValueError(f"{start.name} has practised and cannot go back to stage 1: name an sft checkpoint")
+    steps = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps}[start.stage]
+    if steps < start.step or (steps == start.step and (start.stage == "grpo" or not recipe.grpo_steps)):
+        raise ValueError(f"{start.name} is at the last step already: set {start.stage}_steps above {start.step}")
+
+
 def send_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:
     """Queue measuring checkpoints of a training again, all of them when none is named."""
     trained = records.jobs.get(id)
@@ -113,7 +151,8 @@ def send_captions(records: Records, app: Celery, owner: str, pictures: Iterable[
 def stop(records: Records, id: str, how: Literal["keep", "discard"]) -> Job:
     """Ask for a stop. What a job made is thrown away at once when no worker has it, else by its worker.
 
-    A job that has ended keeps its status; discarding it then removes its checkpoints.
+    A job that has ended keeps its status. Where it was stopped or failed, discarding removes its checkpoints; one that
+    has succeeded stays whole.
     """
     job = records.jobs.request_stop(id, how)
     if how == "discard" and job.status in ("stopped", "failed"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +24,11 @@ class Settings:
 
     home: Path
     """UNDERSTUDY_HOME: where model cache, runs and the embedded database live; `~/.understudy` unless set."""
+    models: str = ""
+    """UNDERSTUDY_MODELS: folder with published weights in folders of their own, such as `Janus-Pro-1B`; looked at
+    before the hub. Empty: the hub's cache, then the hub."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """UNDERSTUDY_REVISIONS: other revisions of published weights, such as `janus-pro-7b=COMMIT,dinov2=COMMIT`."""
     expand_url: str = ""
     """UNDERSTUDY_EXPAND_URL: OpenAI-compatible endpoint that writes more interactions, such as
     `http://localhost:8000/v1`; empty means that nothing is ever sent anywhere."""
@@ -80,9 +85,9 @@ class Settings:
             "s3_endpoint_public": self.s3_endpoint_internal,
         }
         given = vars(self)
-        for field, default in defaults.items():
-            if not given[field]:
-                object.__setattr__(self, field, default)  # frozen for everybody but its own making
+        for name, default in defaults.items():
+            if not given[name]:
+                object.__setattr__(self, name, default)  # frozen for everybody but its own making
         self._check_expansion()
         self._check_places()
         self._check_times()
@@ -147,7 +152,7 @@ class Settings:
         # No key or password may reach a log through an exception or a debugger print.
         secret = {"expand_key", "s3_access_key", "s3_secret_key"}
         shown = (
-            f"{field}={without_password(str(value))!r}" for field, value in vars(self).items() if field not in secret
+            f"{name}={without_password(str(value))!r}" for name, value in vars(self).items() if name not in secret
         )
         return f"Settings({', '.join(shown)})"
 
@@ -172,6 +177,8 @@ class Settings:
         objects = text("OBJECTS")
         return cls(
             home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
+            models=str(Path(text("MODELS")).expanduser().resolve()) if text("MODELS") else "",
+            revisions=_revisions(text("REVISIONS")),
             expand_url=text("EXPAND_URL").rstrip("/"),
             expand_key=text("EXPAND_KEY"),
             expand_model=text("EXPAND_MODEL"),
@@ -225,6 +232,15 @@ def without_password(url: str) -> str:
         return url
     scheme, credentials, rest = match.groups()
     return f"{scheme}{credentials.partition(':')[0]}:***@{rest}"
+
+
+def _revisions(given: str) -> dict[str, str]:
+    """`a=1,b=2` as a dict."""
+    pairs = [word.partition("=") for word in given.split(",") if word.strip()]
+    wrong = [name for name, _, revision in pairs if not name.strip() or not revision.strip()]
+    if wrong:
+        raise ValueError(f"UNDERSTUDY_REVISIONS: {wrong[0]!r} names no revision; write it like janus-pro-7b=COMMIT")
+    return {name.strip(): revision.strip() for name, _, revision in pairs}
 
 
 def _check_endpoint(name: str, endpoint: str) -> None:

@@ -18,14 +18,18 @@ from collections.abc import Sequence
 PR_SET_PDEATHSIG = 1
 
 
-def tethered(command: Sequence[str], death: signal.Signals = signal.SIGKILL) -> list[str]:
-    """The command line that runs `command` tied to this process; `death` is what it gets when this one is gone."""
-    return [sys.executable, "-S", __file__, str(os.getpid()), str(int(death)), *command]
+def tethered(command: Sequence[str], death: signal.Signals = signal.SIGKILL, nice: int = 0) -> list[str]:
+    """The command line that runs `command` tied to this process; `death` is what it gets when this one is gone.
+
+    nice: how far it stands back (0 to 19) behind others that want the same cores.
+    """
+    return [sys.executable, "-S", __file__, str(os.getpid()), str(int(death)), str(nice), *command]
 
 
 def main() -> None:
     """Tie this process to its parent, then become the command."""
-    parent, death, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    (parent, death, nice), command = map(int, sys.argv[1:4]), sys.argv[4:]
+    os.nice(nice)
     if sys.platform == "linux":
         import ctypes
 

@@ -13,10 +13,11 @@ PRESETS: dict[str, str] = {
 }
 
 
-def load(preset: str) -> tuple[Any, Any]:
+def load(preset: str, bits: int = 16) -> tuple[Any, Any]:
     """(model, tokenizer) of a preset; ValueError for an unknown name.
 
-    The model keeps the contract of `pipelines.models.family.UnifiedModel`.
+    The model keeps the contract of `pipelines.models.family.UnifiedModel`. bits: 4 keeps a published model's linears in
+    4 bits (a GPU and the extra `four-bit` needed); the small models are never kept so.
     """
     # Imported here: a program that only lists the presets needs no torch.
     if preset == "starter":
@@ -32,18 +33,26 @@ def load(preset: str) -> tuple[Any, Any]:
 
         return toy_janus()
     if preset in PRESETS:
-        from pipelines.models.janus import load_janus
+        from pipelines.models.janus_loading import load_janus
 
-        return load_janus(preset)
+        return load_janus(preset, bits)
     raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
 
 
-def critic_for(preset: str) -> Any:
-    """The critic that judges pictures of a preset: a random toy for the toys, else the starter's own."""
+def critic_for(preset: str, effort: str = "quick") -> Any:
+    """What judges pictures of a preset: a random toy for the toys; the published reward models for a published base at
+    `standard` and `thorough` on a GPU; else the starter's own critic."""
     if preset.endswith("-toy"):
         from pipelines.models.starter.critic import toy_critic
 
         return toy_critic()
+    if not preset.startswith("starter") and effort != "quick":
+        import torch
+
+        if torch.cuda.is_available():
+            from pipelines.reward_models import load_judges
+
+            return load_judges()
     from pipelines.models.starter.loading import load_critic
 
     return load_critic()

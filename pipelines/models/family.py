@@ -41,8 +41,41 @@ class Scores(ModelOutput):
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What a family writes around the words of one role."""
+
+    before: str
+    """Special pieces in it are read as such."""
+    after: str
+    closed: bool = True
+    """Whether `end_id` stands between the words and `after`."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A family's chat format; `pipelines.render` writes conversations with it and with nothing else."""
+
+    system: Turn
+    user: Turn
+    character: Turn
+    lead: str = ""
+    """What the character's words begin with, learned and sampled with them (a blank that belongs to the first word)."""
+    look_before: str = ""
+    """Before the placeholders of a looked-at picture."""
+    look_after: str = ""
+
+
+CHATML = Marks(
+    system=Turn("<|im_start|>system\n", "\n"),
+    user=Turn("<|im_start|>user\n", "\n"),
+    character=Turn("<|im_start|>assistant\n", "\n"),
+)
+"""As SmolLM2 was taught."""
+
+
+@dataclass(frozen=True)
 class Shape:
-    """The numbers of a family that the rest of the code needs."""
+    """The numbers of a family that the rest of the code needs, and its chat format."""
 
     text_vocab: int
     """Ids below this are words."""
@@ -61,6 +94,9 @@ class Shape:
     end_id: int
     """Text id that ends a turn."""
     pad_id: int
+    start_id: int | None = None
+    """Text id that every conversation begins with; None where a family has none."""
+    marks: Marks = CHATML
 
 
 @dataclass
@@ -222,7 +258,8 @@ def next_ids(
         # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
         ranked, order = logits.topk(min(NUCLEUS, logits.shape[-1]), dim=-1)
         share = (ranked - logits.logsumexp(-1, keepdim=True)).exp()
-        if bool((share.sum(-1) < top_p).any()):
+        # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
+        if logits.is_cuda or bool((share.sum(-1) < top_p).any()):
             ranked, order = logits.sort(dim=-1, descending=True)
             share = ranked.softmax(-1)
         outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
@@ -234,7 +271,7 @@ def next_ids(
 
 def choose_ids(
     logits: torch.Tensor,
-    rows: torch.Tensor,
+    rows: torch.Tensor | range,
     samples: int,
     generator: Dice,
     temperature: float,
@@ -248,7 +285,14 @@ def choose_ids(
     if generator is None or isinstance(generator, torch.Generator):
         return next_ids(logits, temperature, top_p, top_k, generator)
     # Apart, because the width of the draw depends on the rows that are drawn together (NUCLEUS).
-    prompts = (rows // (samples // len(generator))).tolist()
-    parts = logits.split([prompts.count(prompt) for prompt in range(len(generator))])
-    chosen = zip(parts, generator, strict=True)
-    return torch.cat([next_ids(part, temperature, top_p, top_k, dice) for part, dice in chosen if len(part)])
+    chosen_rows = rows if isinstance(rows, range) else rows.tolist()
+    prompts = [row // (samples // len(generator)) for row in chosen_rows]
+    counts: list[tuple[torch.Generator, int]] = []
+    for dice, count in zip(generator, map(prompts.count, range(len(generator))), strict=True):
+        if counts and counts[-1][0] is dice:  # samples of one prompt that are given one by one
+            counts[-1] = (dice, counts[-1][1] + count)
+        else:
+            counts.append((dice, count))
+    parts = logits.split([count for _, count in counts])
+    chosen = zip(parts, counts, strict=True)
+    return torch.cat([next_ids(part, temperature, top_p, top_k, dice) for part, (dice, _) in chosen if len(part)])

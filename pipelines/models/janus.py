@@ -13,22 +13,12 @@ library is closed here, use `sample_text`.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from torch import nn
 from transformers import (
-    AutoTokenizer,
     GenerationConfig,
     JanusConfig,
     JanusForConditionalGeneration,
@@ -41,20 +31,38 @@ from transformers import (
 from pipelines.models import toy
 from pipelines.models.family import (
     Dice,
+    Marks,
     OnIds,
     PictureSamples,
     Scores,
     Shape,
     TextSamples,
+    Turn,
     block_mask,
     choose_ids,
     refuse_unknown,
     restart_positions,
 )
+from pipelines.models.fixed import fixed
 from pipelines.models.reading import Reading, read_prompts, resting
 from pipelines.models.scoring import previous_places, score
 from pipelines.models.voices import Voices, speaking
 from pipelines.models.writing import write_words
+
+MARKS = Marks(
+    system=Turn("", "\n\n", closed=False),
+    user=Turn("<|User|>: ", "\n\n", closed=False),
+    character=Turn("<|Assistant|>:", ""),
+    lead=" ",
+    look_before="<begin_of_image>",
+    look_after="<end_of_image>\n",
+)
+"""As Janus-Pro was taught: https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek; the same text as the
+chat template of the published processors, which only write a system prompt otherwise than it was taught."""
+
+
+PICTURES_AT_ONCE = 8
+"""Pictures that are encoded or decoded together: one of 384 px takes some 150 MB of activations in bf16."""
 
 
 class JanusModel(JanusForConditionalGeneration):
@@ -85,6 +93,7 @@ class JanusModel(JanusForConditionalGeneration):
                              "piece that begins an image")
         end_id = text.eos_token_id if defaults.eos_token_id is None else defaults.eos_token_id
         pad_id = text.pad_token_id if defaults.pad_token_id is None else defaults.pad_token_id
+        start_id = text.bos_token_id if defaults.bos_token_id is None else defaults.bos_token_id
         return Shape(
             text_vocab=text.vocab_size,
             codebook=self.config.vq_config.num_embeddings,
@@ -95,6 +104,8 @@ class JanusModel(JanusForConditionalGeneration):
             look_id=self.config.image_token_id,
             end_id=end_id[0] if isinstance(end_id, list) else end_id,
             pad_id=pad_id,
+            start_id=start_id,
+            marks=MARKS,
         )
 
     def forward(
@@ -182,15 +193,19 @@ class JanusModel(JanusForConditionalGeneration):
     def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, px, px) in [-1, 1] to codes (N, C): the nearest code by angle."""
         vq = self.model.vqmodel
-        latents = vq.quant_conv(vq.encoder(pixels.to(self.device, vq.quant_conv.weight.dtype)))  # (N, D, s, s)
-        latents = F.normalize(latents.flatten(2).transpose(1, 2).float(), dim=-1)  # (N, C, D)
         codebook = F.normalize(vq.quantize.embedding.weight.float(), dim=-1)
-        return (latents @ codebook.T).argmax(-1)
+        found = []
+        for some in pixels.split(PICTURES_AT_ONCE):
+            latents = vq.quant_conv(vq.encoder(some.to(self.device, vq.quant_conv.weight.dtype)))  # (N, D, s, s)
+            latents = F.normalize(latents.flatten(2).transpose(1, 2).float(), dim=-1)  # (N, C, D)
+            found.append((latents @ codebook.T).argmax(-1))
+        return torch.cat(found)
 
     @torch.no_grad()
     def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, C) to float32 pixels (N, 3, px, px); the decoder overshoots a little and is cut to [-1, 1]."""
-        return self.model.vqmodel.decode(codes.to(self.device)).float().clamp(-1, 1)
+        parts = codes.to(self.device).split(PICTURES_AT_ONCE)
+        return torch.cat([self.model.vqmodel.decode(part).float().clamp(-1, 1) for part in parts])
 
     @torch.no_grad()
     def sample_text(
@@ -237,17 +252,18 @@ class JanusModel(JanusForConditionalGeneration):
         shape = self.shape
         if any(prompt[-1:] != [shape.boi_id] for prompt in prompts):
             raise ValueError(f"a picture prompt must end in the id that begins an image ({shape.boi_id})")
-        kept = (self.generation_config.bos_token_id, shape.boi_id)
+        kept = (shape.start_id, shape.boi_id)
         bare = [[token if token in kept else shape.pad_id for token in prompt] for prompt in prompts]
         with resting(self), speaking(self, voices):
             count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
             reading = self._read(prompts if branches == 1 else prompts + bare, pictures, voices, branches)
             reading.repeat(group)
-            samples = torch.arange(count, device=self.device)
+            going = fixed(reading, shape.picture_tokens)
+            samples = range(count)  # a tensor would have to be fetched from the device at every step
             codes = torch.zeros(count, shape.picture_tokens, dtype=torch.long, device=self.device)
             logps = torch.zeros(codes.shape, device=self.device)
             for place in range(shape.picture_tokens):
-                logits = self.model.generation_head(reading.hidden).float()  # (branches * count, codebook)
+                logits = self.model.generation_head(going.hidden).float()  # (branches * count, codebook)
                 plain, without = logits[:count], logits[count:]
                 mixed = plain if branches == 1 else without + guidance * (plain - without)
                 new = choose_ids(mixed, samples, count, generator, temperature, top_k=top_k)  # (count,)
@@ -256,7 +272,7 @@ class JanusModel(JanusForConditionalGeneration):
                 if on_ids is not None:
                     on_ids(dict(enumerate(new.tolist())))
                 if place + 1 < shape.picture_tokens:
-                    reading.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
+                    going.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
         return PictureSamples(codes, logps)
 
     def _read(
@@ -286,53 +302,6 @@ def _refuse_whole(module: nn.Module, args: tuple[Any, ...]) -> None:
         "Janus' inner model was run as a whole (a trainer's fused head, or the library's text generation): it knows "
         "no picture codes and no packing. Ask JanusModel.forward or sample_text instead."
     )
-
-
-@dataclass(frozen=True)
-class Published:
-    """Where a checkpoint is published."""
-
-    repository: str
-    revision: str
-    """Commit or branch on the Hugging Face hub."""
-
-
-PRESETS = {
-    "janus-pro-1b": Published("deepseek-community/Janus-Pro-1B", "main"),
-    "janus-pro-7b": Published("deepseek-community/Janus-Pro-7B", "main"),
-}
-
-
-def load_janus(preset: str) -> tuple[JanusModel, PreTrainedTokenizerBase]:
-    """A published model and its tokenizer, from the hub's cache or the hub; bf16 on a GPU, fp32 on the CPU.
-
-    Raises ValueError for an unknown preset and FileNotFoundError, in words that say what to do, when the files
-    are neither in the cache nor to be had.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
-    source = PRESETS[preset]
-    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer*"]
-    name = f"{preset} ({source.repository}, revision {source.revision})"
-    try:
-        folder = snapshot_download(source.repository, revision=source.revision, allow_patterns=wanted)
-    except GatedRepoError as error:
-        raise FileNotFoundError(f"{name} asks you to accept its terms: open huggingface.co/{source.repository}, "
-                                "accept, then run `hf auth login`.") from error
-    except RevisionNotFoundError as error:
-        raise FileNotFoundError(f"{name}: the hub has no such revision; correct it in PRESETS.") from error
-    except RepositoryNotFoundError as error:
-        raise FileNotFoundError(f"{name}: the hub has no such model, or it is private; run `hf auth login` if it is "
-                                "yours.") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
-        raise FileNotFoundError(
-            f"{name} is not on this machine and huggingface.co could not be reached. Connect and try again, or run "
-            f"`hf download {source.repository}` where there is a connection and copy the cache; the base model "
-            "'starter' needs no download."
-        ) from error
-    on_gpu = torch.cuda.is_available()
-    model = JanusModel.from_pretrained(folder, dtype=torch.bfloat16 if on_gpu else torch.float32)
-    return model.to("cuda" if on_gpu else "cpu").eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:

@@ -79,7 +79,7 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
             continue
         down, up = weights[key], weights.get(key.replace(".lora_A.", ".lora_B."))
         linear = linears.get(name)
-        if linear is None or up is None or (len(up), down.shape[1]) != tuple(linear.weight.shape):
+        if linear is None or up is None or (len(up), down.shape[1]) != (linear.out_features, linear.in_features):
             raise AdapterError(f"{folder} was made for another base model: {name} does not fit; choose a checkpoint of "
                                "this base model, or train again with it")
         rank = len(down)
@@ -201,7 +201,7 @@ def speaking(model: nn.Module, voices: Voices | None) -> Iterator[None]:
     if voices is None:
         yield
         return
-    linears = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
+    linears = [(name, module) for name, module in model.named_modules() if _speaks(module)]
     if any("forward" in vars(module) for _, module in linears):
         raise RuntimeError("this model is speaking already; wait until it is done, or load it a second time")
     # An attribute of the object stands before the class's method; a hook could add, but not change the product.
@@ -214,10 +214,16 @@ def speaking(model: nn.Module, voices: Voices | None) -> Iterator[None]:
             del vars(module)["forward"]
 
 
+def _speaks(module: nn.Module) -> bool:
+    # bitsandbytes' class is known by name: it is only there with the extra `four-bit`.
+    return type(module) is nn.Linear or type(module).__name__ == "Linear4bit"
+
+
 def _spoken(module: nn.Linear, name: str, voices: Voices, inputs: torch.Tensor) -> torch.Tensor:
     # inputs (N, in) or (N, T, in); flat from here on, since a product of three dimensions costs twice the overhead
     flat = inputs.reshape(-1, inputs.shape[-1])  # (N * T, in)
-    said = _product(flat, module.weight, module.bias)
+    plain = type(module) is nn.Linear
+    said = _product(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
     joined = voices.joined(name)
     if joined is not None:
         middle = flat.to(joined.down.dtype) @ joined.down  # (N * T, R)

@@ -24,9 +24,9 @@ from pipelines.core.mapping import character_to_entries, split_to_entries
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
 from pipelines.core.runs import BASE
-from pipelines.core.store import StoreError, put_content
+from pipelines.core.store import MARKER, put_content
 from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
-from studio.actions.pictures import judge, keep, plain_name
+from studio.actions.pictures import judge, keep, plain_name, portrait
 from studio.actions.scores import overall
 from studio.desk import Desk
 from studio.words import counted
@@ -102,21 +102,9 @@ def gallery(desk: Desk, search: str = "", start: int = 0, count: int = 24) -> tu
 def _tile(desk: Desk, row: CharacterRow, job: Job | None) -> Tile:
     persona = str(row.draft.get("persona", ""))
     return Tile(
-        row.id, row.name or "A character without a name", portrait(desk, row.draft), _beginning(persona), row.version,
+        row.id, row.name or "A character without a name", portrait(desk, row.draft), beginning(persona), row.version,
         bool(row.version) and row.changed > row.published, row.changed, job, latest_score(desk, job) if job else None,
     )  # fmt: skip
-
-
-def portrait(desk: Desk, draft: Draft) -> bytes | None:
-    """The small first picture of a draft; None when there is none, or its bytes are gone."""
-    entries = draft.get("pictures") or []
-    key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
-    if not key:
-        return None
-    try:
-        return desk.picture(key)
-    except StoreError:
-        return None
 
 
 def latest_score(desk: Desk, job: Job) -> float | None:
@@ -127,7 +115,8 @@ def latest_score(desk: Desk, job: Job) -> float | None:
     return overall(trained[-1].scores, base) if trained else None
 
 
-def _beginning(text: str, most: int = 140) -> str:
+def beginning(text: str, most: int = 140) -> str:
+    """The first so many characters, cut between two words."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
 
@@ -144,7 +133,7 @@ def bundled() -> tuple[Bundled, ...]:
             character = read_character(folder)
             image = image_path(folder, character.images[0].file)
             found.append(
-                Bundled(folder.name, character.name, _beginning(character.persona, 180), image.read_bytes())
+                Bundled(folder.name, character.name, beginning(character.persona, 180), image.read_bytes())
             )  # fmt: skip
     return tuple(found)
 
@@ -295,37 +284,37 @@ def what_goes(desk: Desk, id: str) -> WhatGoes:
     return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
 
 
-def delete(desk: Desk, id: str) -> int:
-    """Delete a character and all that hangs on it, bytes too; returns how many objects went.
+def delete(desk: Desk, id: str) -> None:
+    """Delete a character and all that hangs on it: no page and no worker finds any of it from then on.
 
-    Bytes that something else still refers to stay. What a worker puts meanwhile goes with the next garbage collection.
+    The bytes lie under names made of their content, which another character or an upload on its way may share, so they
+    go with the daily cleaning, which looks who still refers to them. Trees of adapters are nobody else's: they go now.
     """
     own_character(desk, id)
     with desk.editing:
-        keys = _keys_of(desk, id)
+        keys, trees = _keys_of(desk, id)
         desk.records.characters.delete(id)
-        lonely = keys - set(desk.records.keys())
-        for key in sorted(lonely):
-            desk.store.delete(key)
-    desk.forget_pictures(lonely)
-    return len(lonely)
+    for tree in sorted(trees):
+        desk.store.delete(f"{tree}/{MARKER}")
+    desk.forget_pictures(keys)
 
 
-def _keys_of(desk: Desk, id: str) -> set[str]:
+def _keys_of(desk: Desk, id: str) -> tuple[set[str], set[str]]:
+    """Keys of everything that hangs on a character, and where the trees of its adapters are."""
     row = own_character(desk, id)
     keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
     keys |= set(row.draft.get("image_keys", {}).values()) | set(row.draft.get("test_pictures", {}).values())
+    trees: set[str] = set()
     for number in range(1, row.version + 1):
         version = desk.records.characters.version(id, number)
         keys |= set(version.images.values()) | set(version.test_images.values())
     for job in desk.records.jobs.list(owner=desk.owner, character=id, limit=10 * MOST_JOBS):
         for checkpoint in desk.records.checkpoints.of_job(job.id):
             keys |= set(checkpoint.files.values()) | set(checkpoint.samples)
-            if checkpoint.adapter_key:
-                keys.add(f"{checkpoint.adapter_key.rstrip('/')}/COMPLETE")
+            trees.add(checkpoint.adapter_key.rstrip("/"))
     for chat in desk.records.chats.conversations(desk.owner, id, limit=10 * MOST_JOBS):
         keys |= {line.picture_key for line in desk.records.chats.messages(chat.id) if line.picture_key}
-    return {key for key in keys if key}
+    return {key for key in keys if key}, trees - {""}
 
 
 def open_draft(desk: Desk, id: str) -> Draft:

@@ -39,7 +39,7 @@ _STEP_OF = {"images": 1, "interactions": 3, "consent": 4, "licence": 4}
 
 
 @dataclass(frozen=True)
-class Base:
+class Preset:
     """A base model that the studio offers."""
 
     preset: str
@@ -50,17 +50,17 @@ class Base:
 
 
 BASES = (
-    Base("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", 0),
-    Base("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too. Needs a graphics card of 12 GB.", 12),
-    Base("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures. Needs a graphics card of 24 GB.", 24),
+    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", 0),
+    Preset("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too.", 12),
+    Preset("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures.", 24),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class BaseChoice:
+class PresetChoice:
     """A base model, and whether a worker that is there could train it."""
 
-    base: Base
+    base: Preset
     reason: str
     """Why not now; "" when it can."""
 
@@ -179,17 +179,18 @@ def _consent_problems(draft: Draft) -> list[Problem]:
 # ---------------------------------------------------------------- time and machines
 
 
-def base_choices(desk: Desk) -> list[BaseChoice]:
+def base_choices(desk: Desk) -> list[PresetChoice]:
     """The base models, those that no worker could train with their reason."""
     workers = [one for one in desk.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
-    return [BaseChoice(base, _why_not(base, workers)) for base in BASES]
+    return [PresetChoice(base, _why_not(base, workers)) for base in BASES]
 
 
-def _why_not(base: Base, workers: list[Worker]) -> str:
+def _why_not(base: Preset, workers: list[Worker]) -> str:
     if not base.memory_gb:
         return ""  # anything can train it; without a worker the job waits, which the page says
     if not workers:
-        return "No worker is running, so nobody knows whether its machine is large enough."
+        need = f"It needs a graphics card of {base.memory_gb:.0f} GB"
+        return f"{need}, and no worker is running that could tell whether it has one."
     cards = [worker.memory_gb for worker in workers if worker.gpu]
     # A card sold as 12 GB reports a little less.
     if any(memory >= 0.93 * base.memory_gb for memory in cards):

@@ -1,13 +1,12 @@
-"""What can be taken home of a checkpoint: one zip with everything, or a CHARX card that carries the adapter.
+"""What can be taken home of a checkpoint: one zip with everything, the adapter alone, a CHARX card, a report.
 
 Files go from the object store through a temporary folder on disk into the store again, never whole through memory, and
-are handed out as a link (S3) or a path (folder). They are named after their content, so asking twice keeps one; they
-go with the next cleaning, since no record refers to them.
+are handed out by a link that expires. They are named after their content, so asking twice keeps one; they go with the
+next cleaning, since no record refers to them.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import shutil
@@ -26,8 +25,10 @@ from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue import Checkpoint, Job
 from pipelines.core.runs import ADAPTER_FILES, BASE
 from pipelines.core.store import fetch, link, put_content
+from studio import files
 from studio.actions.compare import NotNow, checkpoint_of
-from studio.actions.scores import checkpoint_title, scorecard
+from studio.actions.report import report
+from studio.actions.scores import checkpoint_title
 from studio.desk import Desk
 
 LINK_S = 3600
@@ -37,13 +38,36 @@ ADAPTER = (*ADAPTER_FILES, "README.md")
 README = "README.md"
 
 
+SNIPPETS = {
+    "Talk with it, picture included": """from pathlib import Path
+
+from pipelines.core.cards import read_card
+from pipelines.render import user
+from pipelines.speakers import Speakers
+
+character = read_card(Path("card.png").read_bytes(), "card.png").character
+speakers = Speakers("{base}")
+speakers.add("mine", Path("adapter"))
+reply = speakers.reply("mine", character, (user("Who are you?"),), picture="always")
+print(reply.text)
+reply.picture.save("reply.png")""",
+    "The model and its adapter, for code of your own": """from peft import PeftModel
+from pipelines.models import load
+
+model, tokenizer = load("{base}")
+model = PeftModel.from_pretrained(model, "adapter")""",
+    "The character as a folder, to train it again": """understudy character import card.png my-character""",
+}
+"""Title -> Python, or a command line."""
+
+
 @dataclass(frozen=True)
 class Download:
     """A file that is ready to be taken."""
 
     filename: str
-    place: str | Path
-    """An address for the browser, or the path of a file."""
+    key: str
+    """Where it is in the object store."""
 
 
 def adapter_zip(desk: Desk, ref: str) -> Download:
@@ -61,7 +85,7 @@ def adapter_zip(desk: Desk, ref: str) -> Download:
                 fetch(desk.store, checkpoint.files[path], folder / target)
         notes = _put_card(desk, job, Path(made), folder / "card.png", None)
         (folder / "manifest.json").write_text(json.dumps(_manifest(job, checkpoint, notes), indent=1), encoding="utf-8")
-        (folder / "report.html").write_text(_report(desk, job, checkpoint), encoding="utf-8")
+        (folder / "report.html").write_text(report(desk, job, checkpoint), encoding="utf-8")
         (folder / README).write_text(_readme(checkpoint), encoding="utf-8")
         archive = Path(made) / f"{name}.zip"
         _zip(folder, archive)
@@ -76,6 +100,26 @@ def charx(desk: Desk, ref: str) -> Download:
         card = Path(made) / f"{_file_name(desk, job, checkpoint)}.charx"
         _put_card(desk, job, Path(made), card, Path(made) / "adapter")
         return _handed_out(desk, card)
+
+
+def adapter_alone(desk: Desk, ref: str) -> Download:
+    """The PEFT folder as a zip and nothing else; raises like `adapter_zip`."""
+    job, checkpoint = _with_adapter(desk, ref)
+    with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
+        folder = Path(made) / f"{_file_name(desk, job, checkpoint)}-adapter"
+        _fetch_adapter(desk, checkpoint, folder)
+        archive = Path(made) / f"{folder.name}.zip"
+        _zip(folder, archive)
+        return _handed_out(desk, archive)
+
+
+def report_alone(desk: Desk, ref: str) -> Download:
+    """The report as one HTML file with its pictures inside, for any browser without a network; raises likewise."""
+    job, checkpoint = _with_adapter(desk, ref)
+    with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
+        page = Path(made) / f"{_file_name(desk, job, checkpoint)}-report.html"
+        page.write_text(report(desk, job, checkpoint), encoding="utf-8")
+        return _handed_out(desk, page)
 
 
 def _with_adapter(desk: Desk, ref: str) -> tuple[Job, Checkpoint]:
@@ -110,9 +154,14 @@ def _put_card(desk: Desk, job: Job, made: Path, target: Path, adapter: Path | No
         return [f"no card: {refused.problems[0].message}"]  # a character without pictures has no PNG card
 
 
+def address(desk: Desk, made: Download) -> str:
+    """Where the browser gets it, for an hour: a link to the S3 server, or to the studio's own route (`files.py`)."""
+    place = link(desk.store, made.key, LINK_S, made.filename)
+    return files.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
+
+
 def _handed_out(desk: Desk, path: Path) -> Download:
-    key = put_content(desk.store, path, "exports", path.suffix)
-    return Download(path.name, link(desk.store, key, LINK_S, path.name))
+    return Download(path.name, put_content(desk.store, path, "exports", path.suffix))
 
 
 def _zip(folder: Path, target: Path) -> None:
@@ -147,48 +196,20 @@ def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[st
     }
 
 
+def snippets(checkpoint: Checkpoint) -> dict[str, str]:
+    """Ways to use what is in the zip, from inside its folder; what they say was run by the end-to-end test."""
+    return {title: text.replace("{base}", checkpoint.base) for title, text in SNIPPETS.items()}
+
+
 def _readme(checkpoint: Checkpoint) -> str:
+    ways = "\n".join(
+        f"{title}:\n\n```{'sh' if text.startswith('understudy') else 'python'}\n{text}\n```\n"
+        for title, text in snippets(checkpoint).items()
+    )
     return f"""# {checkpoint_title(checkpoint.name)}
 
 `adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy. Its own README.md says how
-it was made, and what it scores. `card.png` is a character card for role-play programs,
-`report.html` opens in any browser.
+it was made, and what it scores. `card.png` is a character card for role-play programs, `report.html` opens in any
+browser, `samples.png` shows what it draws. Where Understudy and its training libraries are installed, in this folder:
 
-With Understudy and its training libraries installed:
-
-```python
-from peft import PeftModel
-from pipelines.models import load
-
-model, tokenizer = load("{checkpoint.base}")
-model = PeftModel.from_pretrained(model, "adapter")
-```
-"""
-
-
-def _report(desk: Desk, job: Job, checkpoint: Checkpoint) -> str:
-    """One page with the scores before and after; beside it lies the sample sheet, which it shows."""
-    everything = {one.name: one for one in desk.records.checkpoints.of_job(job.id)}
-    before = dict(everything[BASE].scores) if BASE in everything else None
-    cards = (scorecard(before or {}, before), scorecard(checkpoint.scores, before))
-    rows = "".join(
-        f"<tr><th scope=row>{html.escape(after.name)}</th><td>{_number(start.value)}</td>"
-        f"<td>{_number(after.value)}</td><td>{html.escape(after.help)}</td></tr>"
-        for start, after in zip(*cards, strict=True)
-    )
-    name = html.escape(str(desk.records.characters.version(job.character, job.version).entries.get("name", "")))
-    picture = '<img src="samples.png" alt="Pictures of the fixed prompts">'
-    sheet = picture if "samples/sheet.png" in checkpoint.files else ""
-    heads = "".join(f"<th scope=col>{words}</th>" for words in ("Score (0 to 1)", "Before", "After", "What it is"))
-    title = f"{name}: {html.escape(checkpoint_title(checkpoint.name))}"
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}}
-td,th{{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top}}img{{max-width:100%}}</style>
-<h1>{title}</h1><p>Base model {html.escape(checkpoint.base)} {html.escape(checkpoint.revision)}</p>
-<table><tr>{heads}</tr>
-{rows}</table>{sheet}</html>
-"""
-
-
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f}"
+{ways}"""

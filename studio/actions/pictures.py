@@ -21,7 +21,7 @@ from pipelines.core.characters import CharacterImage
 from pipelines.core.photo_set import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
 from pipelines.core.photos import GOOD_ASPECT, MAX_PHOTO_BYTES, Photo, check_photo, clean_photo
 from pipelines.core.problems import CharacterProblems, Problem, errors
-from pipelines.core.store import put_content, read
+from pipelines.core.store import StoreError, put_content, read
 from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
 from studio.desk import Desk
 
@@ -65,6 +65,18 @@ def pictures(desk: Desk, draft: Draft) -> list[PictureView]:
             )
         )  # fmt: skip
     return shown
+
+
+def portrait(desk: Desk, draft: Draft) -> bytes | None:
+    """The small first picture of a draft; None when there is none, or its bytes are gone."""
+    entries = draft.get("pictures") or []
+    key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
+    if not key:
+        return None
+    try:
+        return desk.picture(key)
+    except StoreError:
+        return None
 
 
 def what_the_set_needs(draft: Draft) -> list[Problem]:

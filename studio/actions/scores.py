@@ -29,7 +29,7 @@ REWARD_NAMES = {
     "likeness": "Looks like them",
     "reply": "Sounds like them",
     "caption_match": "Picture fits the words",
-    "picture_answers": "Picture shows what was asked for",
+    "picture_answers": "Shows what was asked",
     "variety": "Variety",
 }
 """Metric of a practice step -> what a creator reads; the order is the order on the page."""
@@ -44,7 +44,7 @@ SCORE_NAMES = {
 """The five spokes of a scorecard."""
 
 SCORE_HELP = {
-    "likeness": "Drawn pictures beside pictures of the character that training never saw. 1 is the same person.",
+    "likeness": "Drawn pictures beside pictures of the character that training never saw. 100 is the same person.",
     "voice": "How much less surprising the character's own unseen lines have become, compared with the model before "
     "training. 0 is no better than before.",
     "facts_accuracy": "Share of multiple-choice questions about the character answered rightly.",

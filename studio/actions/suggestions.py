@@ -152,15 +152,15 @@ def caption_news(desk: Desk, draft: Draft) -> CaptionNews:
     job = _job(desk, draft.get("captions_job", ""))
     if job is None:
         return CaptionNews(None, {}, False)
-    files = {entry["key"]: entry["file"] for entry in draft.get("pictures", [])}
+    files: dict[str, list[str]] = {}  # the same picture may be there twice
+    for entry in draft.get("pictures", []):
+        files.setdefault(entry["key"], []).append(entry["file"])
     bare = set(without_caption(draft))
-    ready = {}
+    ready: dict[str, dict[str, str]] = {}
     for suggestion in captions_in(desk.records.events.after(job.id, limit=5000)):
-        file = files.get(suggestion.picture, "")
         told = {key: suggestion.fields.get(key, "")[:MOST_CAPTION_CHARS] for key in CAPTION_FIELDS}
         fields = {key: words for key, words in told.items() if words}
-        if file in bare and fields:
-            ready[file] = fields
+        ready |= {file: fields for file in files.get(suggestion.picture, []) if file in bare and fields}
     return CaptionNews(job, ready, job.status not in ENDED, job.error)
 
 

@@ -22,7 +22,8 @@ from pipelines.core.queue import ENDED, Checkpoint, Job, RecordMissing, new_id
 from pipelines.core.records import Records
 from pipelines.core.runs import BASE
 from pipelines.core.split import held_out
-from pipelines.core.store import StoreError, read
+from studio.actions.pictures import portrait
+from studio.actions.report import replies as replies_of
 from studio.actions.scores import STAGE_TITLES, checkpoint_title
 from studio.actions.story import Pace, Story, pace_of, tell
 from studio.desk import Desk
@@ -68,6 +69,8 @@ class JobLine:
     """Where it is, in words; "" before it began and after its end."""
     fraction: float
     """Of the stage it is in, 0 to 1."""
+    portrait: bytes | None = None
+    """The character's small picture."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,18 @@ def own_job(desk: Desk, id: str) -> Job:
 def jobs(desk: Desk, limit: int = 20, before: str | None = None) -> list[JobLine]:
     """The owner's trainings, newest first; for the next page, `before` is the id of the last one."""
     rows = desk.records.jobs.list(owner=desk.owner, kind="train", limit=limit, before=before)
-    names = {row.id: row.name for row in desk.records.characters.list(desk.owner)}
-    return [_line(desk, job, names.get(job.character, "")) for job in rows]
+    people = {row.id: row for row in desk.records.characters.list(desk.owner)}
+    faces = {id: portrait(desk, people[id].draft) for id in {job.character for job in rows} & people.keys()}
+    return [
+        replace(_line(desk, job, people[job.character].name if job.character in people else ""),
+                portrait=faces.get(job.character))
+        for job in rows
+    ]  # fmt: skip
+
+
+def portrait_of(desk: Desk, job: Job) -> bytes | None:
+    """The small picture of the character that a job trains."""
+    return portrait(desk, desk.records.characters.get(job.character).draft) if job.character else None
 
 
 def _line(desk: Desk, job: Job, name: str) -> JobLine:
@@ -169,7 +182,7 @@ def film_strip(desk: Desk, job: Job) -> list[StripRow]:
 
 def _frames(desk: Desk, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
     keys = [key for path, key in sorted(checkpoint.files.items()) if _is_sample(path)]
-    replies = _replies(desk, checkpoint)
+    replies = replies_of(desk, checkpoint)
     drawn = len(keys) - len(replies)
     frames = []
     for number, key in enumerate(keys):
@@ -184,18 +197,6 @@ def _frames(desk: Desk, checkpoint: Checkpoint, captions: list[str]) -> tuple[Fr
 def _is_sample(path: str) -> bool:
     folder, _, name = path.rpartition("/")
     return folder == "samples" and name.removesuffix(".png").isdigit()
-
-
-def _replies(desk: Desk, checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """What the checkpoint said when it was measured; its pictures come last among the samples."""
-    key = checkpoint.files.get("scores.json")
-    if key is None:
-        return []
-    try:
-        said = json.loads(read(desk.store, key)).get("replies", [])
-    except (StoreError, ValueError):
-        return []  # the pictures are shown without their words
-    return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
 
 
 def _held_out_captions(desk: Desk, job: Job) -> list[str]:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pipelines.core.queue import ENDED
 from studio import widgets
-from studio.actions import characters, drafts
+from studio.actions import characters, drafts, pictures
 from studio.actions.characters import Tile
 from studio.desk import Desk
 from studio.words import ago, counted
@@ -174,12 +174,12 @@ def one(desk: Desk, id: str) -> None:
         widgets.go(widgets.CHARACTERS)
     left, right = st.columns([1, 2.2], gap="large")
     with left.container(key="tile-portrait"):
-        widgets.picture(characters.portrait(desk, row.draft), f"Portrait of {row.name}")
+        widgets.picture(pictures.portrait(desk, row.draft), f"Portrait of {row.name}")
     versions = characters.versions(desk, id)
     latest = next((job for version in versions for job in version.jobs), None)
     with right:
         st.html(f'<h1 class="u-h1">{html.escape(row.name or "A character without a name")}</h1>')
-        st.html(f'<p class="u-about">{html.escape(str(row.draft.get("persona", ""))[:600])}</p>')
+        st.html(f'<p class="u-about">{html.escape(characters.beginning(str(row.draft.get("persona", "")), 420))}</p>')
         widgets.chips([
             counted(len(row.draft.get("pictures", ())), "picture"),
             counted(len(row.draft.get("facts", ())), "fact"),
@@ -187,18 +187,24 @@ def one(desk: Desk, id: str) -> None:
             f"edited {ago(row.changed)}",
         ])  # fmt: skip
         st.space("small")
+        is_over = latest is not None and latest.status in ENDED
         with st.container(horizontal=True):
-            if st.button("Edit", icon=":material/edit:", type="secondary" if latest else "primary"):
-                widgets.go(widgets.CREATE, character=id, step=1)
-            if latest and st.button("See its training", icon=":material/school:"):
-                widgets.go(widgets.TRAINING, job=latest.id)
-            is_over = latest is not None and latest.status in ENDED
             if is_over and st.button("Talk and compare", icon=":material/forum:", type="primary"):
                 widgets.go(widgets.COMPARE, character=id)
-            if st.button("Train", icon=":material/model_training:"):
+            if latest and st.button("See the training", icon=":material/school:",
+                                    type="secondary" if is_over else "primary"):  # fmt: skip
+                widgets.go(widgets.TRAINING, job=latest.id)
+            if st.button("Edit", icon=":material/edit:", type="secondary" if latest else "primary"):
+                widgets.go(widgets.CREATE, character=id, step=1)
+            if st.button("Train again" if latest else "Train", icon=":material/model_training:"):
                 widgets.go(widgets.CREATE, character=id, step=4)
             if st.button("Delete", icon=":material/delete:", type="tertiary"):
                 ask_before_deleting(desk, id)
+    shown = pictures.pictures(desk, row.draft)
+    if len(shown) > 1:
+        with st.container(key="strip-pictures", horizontal=True, gap="xsmall"):
+            for view in shown:
+                widgets.picture(view.thumb, view.caption.description or f"Picture {view.file}", 92)
     history(desk, id, versions)
 
 
@@ -242,7 +248,9 @@ def ask_before_deleting(desk: Desk, id: str) -> None:
     st.markdown("\n".join(f"- {line}" for line in goes.lines if not line.startswith("no ")))
     if goes.is_training:
         st.warning("It is being trained just now; that stops too.", icon=":material/warning:")
-    st.write("There is no way back. Export it first if you may want it again.")
+    st.write("There is no way back. Download what you may want again first.")
+    widgets.quiet("Nothing of it is shown or used from then on; its files leave the disk with the daily cleaning, "
+                  "within three days.")  # fmt: skip
     with st.container(horizontal=True):
         st.button("Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete,
                   args=(desk, id))  # fmt: skip

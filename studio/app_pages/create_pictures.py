@@ -49,7 +49,7 @@ def draw(desk: Desk, id: str, draft: Draft) -> None:
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
     if not shown:
         return
-    captions(desk, id)
+    captions(desk, id, shown)
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
     with st.container(key="grid-pictures"):
         for view in shown:
@@ -86,13 +86,15 @@ def draw_picture(desk: Desk, id: str, view: PictureView) -> None:
         if "drop" in view.fixes:
             st.button("Take this one out", key=f"fix-drop-{view.file}", icon=":material/delete:",
                       on_click=widgets.act, args=(pictures.drop, desk, id, view.file))  # fmt: skip
-        for field, (label, example) in FIELDS.items():
-            key = f"caption-{id}-{view.file}-{field}"
-            st.text_input(
-                f"{label} in picture {name}", value=vars(view.caption)[field], key=key, label_visibility="collapsed",
-                placeholder=f"{label}: {example}", max_chars=pictures.MOST_CAPTION_CHARS,
-                on_change=describe, args=(desk, id, view.file, field, key),
-            )  # fmt: skip
+        with st.container(gap="xxsmall"):
+            for field, (label, example) in FIELDS.items():
+                key = f"caption-{id}-{view.file}-{field}"
+                st.text_input(
+                    f"{label} in picture {name}", value=vars(view.caption)[field], key=key,
+                    label_visibility="collapsed", placeholder=f"{label}: {example}",
+                    max_chars=pictures.MOST_CAPTION_CHARS, on_change=describe,
+                    args=(desk, id, view.file, field, key),
+                )  # fmt: skip
         more(desk, id, view, name)
 
 
@@ -120,16 +122,20 @@ def describe(desk: Desk, id: str, file: str, field: str, key: str) -> None:
     widgets.attempt(pictures.describe, desk, id, file, field, st.session_state[key])
 
 
-@st.dialog("Crop to a square")
+@st.dialog("Crop to a square", width="medium")
 def crop(desk: Desk, id: str, file: str) -> None:
     """The square, seen before it is cut."""
-    size = st.slider("Closer", 0.0, 1.0, 0.0, 0.05, key=f"zoom-{file}")
-    across = st.slider("Left to right", 0.0, 1.0, 0.5, 0.05, key=f"across-{file}")
-    down = st.slider("Up and down", 0.0, 1.0, 0.35, 0.05, key=f"down-{file}")
+    seen, handles = st.columns(2, gap="medium", vertical_alignment="center")
+    with handles:
+        # In hundredths, as people read them.
+        size = st.slider("Closer", 0, 100, 0, 5, key=f"zoom-{file}", format="%d %%") / 100
+        across = st.slider("Left to right", 0, 100, 50, 5, key=f"across-{file}", format="%d %%") / 100
+        down = st.slider("Up and down", 0, 100, 35, 5, key=f"down-{file}", format="%d %%") / 100
     draft = own_character(desk, id).draft
     preview = widgets.attempt(pictures.crop_preview, desk, draft, file, size, across, down)
     if isinstance(preview, bytes):
-        widgets.picture(preview, "How the square would look", width=320)
+        with seen:
+            widgets.picture(preview, "How the square would look")
     with st.container(horizontal=True):
         if st.button("Use this", type="primary", key=f"cut-{file}"):
             widgets.attempt(pictures.crop, desk, id, file, size, across, down)
@@ -141,13 +147,13 @@ def crop(desk: Desk, id: str, file: str) -> None:
 # ---------------------------------------------------------------- captions from a worker
 
 
-def captions(desk: Desk, id: str) -> None:
+def captions(desk: Desk, id: str, shown: list[PictureView]) -> None:
     """Ask for captions, watch the job, take what it found."""
     news = suggestions.caption_news(desk, own_character(desk, id).draft)
     if news.is_working:
         watch_captions(desk, id)
     else:
-        captions_found(desk, id, news)
+        captions_found(desk, id, news, shown)
 
 
 @st.fragment(run_every=2)
@@ -163,15 +169,19 @@ def watch_captions(desk: Desk, id: str) -> None:
         widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
 
 
-def captions_found(desk: Desk, id: str, news: suggestions.CaptionNews) -> None:
+def captions_found(desk: Desk, id: str, news: suggestions.CaptionNews, shown: list[PictureView]) -> None:
     """The button, or what the job found."""
     if news.error:
         widgets.quiet(f"The suggestions did not come: {news.error}")
     if news.ready:
         with st.container(border=True, gap="xsmall"):
-            st.markdown("**Suggested captions**")
-            for file, fields in news.ready.items():
-                widgets.quiet(f"{file.partition('.')[0]}: {', '.join(fields.values())}")
+            st.markdown(f"**Suggested captions** for {counted(len(news.ready), 'picture')}")
+            thumbs = {view.file: view.thumb for view in shown}
+            with st.container(key="strip-suggested", horizontal=True, gap="small"):
+                for file, fields in news.ready.items():
+                    with st.container(width=132, gap="xxsmall"):
+                        widgets.picture(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
+                        widgets.quiet(", ".join(fields.values()))
             st.button("Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(desk, id))
             widgets.quiet("You can change every word afterwards. What you wrote yourself stays.")
         return

@@ -9,11 +9,12 @@ from __future__ import annotations
 import streamlit as st
 
 from studio import widgets
-from studio.actions import characters, conversations, drafts, pictures
+from studio.actions import conversations, drafts, pictures
 from studio.actions.conversations import Learned, TalkView, TurnView
 from studio.actions.drafts import MOST_CHARS, MOST_TURN_CHARS, Draft
 from studio.app_pages.create_more import bring_in
 from studio.desk import Desk
+from studio.keep import turn_mark
 from studio.words import counted
 
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
@@ -62,20 +63,20 @@ def editor(desk: Desk, id: str, draft: Draft, talks: list[TalkView]) -> None:
                   type="secondary" if talks else "primary")  # fmt: skip
     few = conversations.few_left(draft)
     if few:
-        widgets.quiet(few)
+        widgets.quiet(widgets.sentence(few))
     if not talks:
         st.info("Write the first one: what somebody says to them, and what they answer.", icon=":material/forum:")
         return
     talk = talks[number]
-    face = characters.portrait(desk, draft)
+    face = pictures.portrait(desk, draft)
     with st.container(border=True, key=f"talk-{number}"):
         widgets.problems(talk.problems)
         for place, turn in enumerate(talk.turns):
             draw_turn(desk, id, draft, talk, place, turn, face)
         with st.container(horizontal=True):
             last = talk.turns[-1].speaker if talk.turns else "character"
-            for speaker, label in (("user", "They are told"), ("character", "They answer")):
-                st.button(label, key=f"add-{speaker}", icon=":material/add:",
+            for speaker, label in (("user", "Somebody says"), ("character", f"{who(draft)} answers")):
+                st.button(widgets.escaped(label), key=f"add-{speaker}", icon=":material/add:",
                           type="primary" if speaker != last else "secondary",
                           on_click=widgets.act, args=(conversations.add_turn, desk, id, number, speaker))  # fmt: skip
     with st.container(horizontal=True):
@@ -85,6 +86,11 @@ def editor(desk: Desk, id: str, draft: Draft, talks: list[TalkView]) -> None:
                   args=(desk, id, number, 1), help="Move this conversation down in the list", type="tertiary")
         st.button("Delete this conversation", icon=":material/delete:", type="tertiary", key="delete-talk",
                   on_click=widgets.act, args=(conversations.remove_conversation, desk, id, number))  # fmt: skip
+
+
+def who(draft: Draft) -> str:
+    """What the character is called here."""
+    return str(draft.get("name") or "").strip() or "The character"
 
 
 def open_chosen() -> None:
@@ -111,14 +117,14 @@ def draw_turn(
 ) -> None:
     """One bubble: its words, its picture, and what can be done with it."""
     said = turn.speaker == "character"
-    who = str(draft.get("name") or "The character") if said else "Somebody"
+    speaker = who(draft) if said else "Somebody"
     avatar = pictures.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
     # What stands in a field must not outlive a move or a deletion, so its words are part of the key.
-    mark = f"{id}-{talk.number}-{place}-{hash((turn.words, turn.scene, turn.image)) & 0xFFFFFFFF:x}"
+    mark = f"{id}-{talk.number}-{place}-{turn_mark(turn.words, turn.scene, turn.image)}"
     with st.chat_message("assistant" if said else "user", avatar=avatar):
         key = f"words-{mark}"
         st.text_area(
-            f"{widgets.escaped(who)} says, turn {place + 1}", value=turn.words, key=key, height="content",
+            f"{widgets.escaped(speaker)} says, turn {place + 1}", value=turn.words, key=key, height="content",
             max_chars=MOST_TURN_CHARS, placeholder=f"What {'they answer' if said else 'somebody says to them'}",
             label_visibility="collapsed", on_change=save_words, args=(desk, id, talk.number, place, key),
         )  # fmt: skip
@@ -197,8 +203,10 @@ def learned(what: Learned, draft: Draft) -> None:
     """What is learned and what is only told."""
     with st.container(border=True, gap="small"):
         st.markdown("**Learned** :material/psychology:")
-        widgets.quiet(f"{counted(what.replies, 'answer')}, about {what.reply_tokens:,} tokens, "
-                      f"{counted(what.facts, 'fact')} and {counted(what.pictures, 'picture')} with captions.")
+        widgets.quiet(widgets.sentence(
+            f"{counted(what.replies, 'answer')}, about {what.reply_tokens:,} tokens, {counted(what.facts, 'fact')} and "
+            f"{counted(what.pictures, 'picture')} with captions"
+        ))
         st.markdown("**Told each time, not learned** :material/campaign:")
         widgets.quiet(f"Who they are, how they speak and look, and the scene: about {what.told_tokens} tokens. "
                       "What others say to them is read, never imitated.")  # fmt: skip

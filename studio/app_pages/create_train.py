@@ -13,7 +13,7 @@ import streamlit as st
 from pipelines.core.jobs import Effort
 from pipelines.core.queue import Job
 from studio import widgets
-from studio.actions import characters, create, drafts
+from studio.actions import create, drafts, pictures
 from studio.actions.create import Summary
 from studio.actions.drafts import Draft
 from studio.desk import Desk
@@ -44,7 +44,7 @@ def glance(desk: Desk, draft: Draft, found: Summary) -> None:
     """The character in a few words."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width=96, key="tile-glance"):
-            widgets.picture(characters.portrait(desk, draft), "Portrait")
+            widgets.picture(pictures.portrait(desk, draft), "Portrait")
         with st.container(width="stretch"):
             st.html(f'<p class="u-name">{html.escape(str(draft.get("name") or "No name yet"))}</p>')
             widgets.chips(list(found.lines))

@@ -89,9 +89,12 @@ def told(draft: Draft) -> None:
     fields = (character.name, character.persona, character.style, character.appearance, character.scenario)
     tokens = sum(estimate_tokens(text) for text in fields)
     st.markdown("**What the model will be told**")
-    room = "" if tokens <= SYSTEM_TOKENS else ", which still fits" if tokens <= 1.05 * SYSTEM_TOKENS else ", too many"
-    st.progress(min(1.0, tokens / SYSTEM_TOKENS), text=f"about {tokens} of {SYSTEM_TOKENS} tokens{room}")
-    if tokens > 1.05 * SYSTEM_TOKENS:
+    fits = tokens <= 1.05 * SYSTEM_TOKENS
+    words = f"About {tokens} of {SYSTEM_TOKENS} tokens"
+    if tokens > SYSTEM_TOKENS:
+        words = f"About {tokens} tokens" + (", just enough" if fits else f"; {SYSTEM_TOKENS} are the most")
+    st.progress(min(1.0, tokens / SYSTEM_TOKENS), text=words)
+    if not fits:
         st.warning("Too long: this is what is left when it is cut.", icon=":material/content_cut:")
     shown = system_text(character) if character.name or character.persona else "Nothing yet. Begin with the name."
     st.html(f'<div class="u-told" tabindex="0" role="region" aria-label="What the model will be told">'

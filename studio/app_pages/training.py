@@ -7,6 +7,7 @@ is drawn anew when the job's status changes or a new state was measured.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +16,18 @@ import streamlit as st
 
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import ENDED, Checkpoint, Job, now
-from pipelines.core.runs import BASE
-from pipelines.core.store import StoreError
-from studio import charts, widgets
+from studio import charts, film, widgets
 from studio.actions import training
-from studio.actions.scores import REWARD_NAMES, checkpoint_title, scorecard
+from studio.actions.scores import REWARD_NAMES, checkpoint_title
 from studio.actions.story import StageStory, Story
-from studio.actions.training import JobLine, RunLog, StripRow, Watched
+from studio.actions.training import JobLine, RunLog, Watched
 from studio.desk import Desk
 from studio.words import EFFORTS, ago, minutes
 
 POLL_S, CHARTS_S = 2.0, 10.0
 """Seconds between two looks at the numbers, and at the charts."""
 LISTED = 20
-FRAME_PX = 104
+PORTRAIT_PX, HEAD_PX = 56, 84
 STATE_WORDS = {
     "waiting": "waits",
     "running": "at work",
@@ -77,16 +76,19 @@ def _all(desk: Desk) -> None:
 
 def _list(desk: Desk, before: str | None) -> None:
     for line in training.jobs(desk, LISTED, before):
-        with st.container(border=True, key=f"line-{line.job.id}"):
+        with st.container(border=True, key=f"tile-line-{line.job.id}"):
             _line(line)
 
 
 def _line(line: JobLine) -> None:
     job = line.job
     words, state, way = st.columns([3, 3, 1.4], vertical_alignment="center")
-    with words:
-        st.markdown(f"**{widgets.escaped(line.name or 'A character')}**")
-        widgets.quiet(f"{_recipe_words(job)} · {ago(job.created)}")
+    with words, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if line.portrait is not None:
+            widgets.picture(line.portrait, f"Portrait of {line.name}", PORTRAIT_PX)
+        with st.container(gap="xxsmall", width="stretch"):
+            st.html(f'<p class="u-name">{html.escape(line.name or "A character")}</p>')
+            widgets.quiet(f"{_recipe_words(job)} · {ago(job.created)}")
     with state:
         widgets.status_badge(job)
         if line.stage:
@@ -111,11 +113,17 @@ def _one(desk: Desk, id: str) -> None:
     watched = _watch(desk, id)
     rows = training.film_strip(desk, watched.job)
     measured = sum(bool(row.frames) for row in rows)
-    st.session_state[f"seen-{id}"] = (watched.job.status, measured)
+    st.session_state[f"seen-{id}"] = (watched.job.status, len(rows), measured)
     if st.button("All trainings", icon=":material/arrow_back:", type="tertiary"):
         st.query_params.clear()
         st.rerun()
-    widgets.title(watched.name or "Training", f"{_recipe_words(watched.job)} · begun {ago(watched.job.created)}")
+    with st.container(horizontal=True, vertical_alignment="center", key="tile-head"):
+        face = training.portrait_of(desk, watched.job)
+        if face is not None:
+            widgets.picture(face, f"Portrait of {watched.name}", HEAD_PX)
+        with st.container(gap="xxsmall", width="stretch"):
+            st.html(f'<h1 class="u-h1">{html.escape(watched.name or "Training")}</h1>')
+            widgets.quiet(f"{_recipe_words(watched.job)} · begun {ago(watched.job.created)}")
     widgets.told()
     if watched.job.parent:
         widgets.quiet(f"Follows an earlier training ({watched.job.parent[:8]}).")
@@ -123,7 +131,7 @@ def _one(desk: Desk, id: str) -> None:
     again = None if watched.is_over else POLL_S
     st.fragment(_progress, run_every=again)(desk, id)
     st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(desk, id)
-    _strip(desk, rows, watched.story.best)
+    film.draw(desk, watched.job, rows, watched.story.best)
     st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(desk, id)
 
 
@@ -138,7 +146,8 @@ def _progress(desk: Desk, id: str) -> None:
     watched = _watch(desk, id)
     job, story = watched.job, watched.story
     checkpoints = desk.records.checkpoints.of_job(id)
-    seen = (job.status, sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints))
+    measured = sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints)
+    seen = (job.status, len(checkpoints), measured)
     if st.session_state.get(f"seen-{id}", seen) != seen:
         st.rerun()
     with st.container(border=True, key="now"):
@@ -189,48 +198,6 @@ def _numbers(desk: Desk, id: str) -> None:
             charts.draw(charts.reward_chart(story.rewards), said, f"rewards-{id}")
         else:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
-
-
-def _strip(desk: Desk, rows: list[StripRow], best: str) -> None:
-    """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training."""
-    rows = [row for row in rows if row.frames]
-    st.subheader("The same prompts, at every saved state", anchor=False)
-    if not rows:
-        widgets.quiet("Pictures appear here when the first saved state has been measured, at the end of the training.")
-        return
-    labels = [frame.label for frame in rows[0].frames]
-    everything = "All prompts"
-    choice = st.selectbox("Prompt", [everything, *dict.fromkeys(labels)], key="strip-prompt")
-    for row in rows:
-        name = f"{row.title} (best)" if row.checkpoint.name == best else row.title
-        if choice == everything:
-            st.markdown(f"**{name}**")
-            widgets.quiet(_scores_in_words(row, rows))
-            with st.container(horizontal=True, gap="xsmall", key=f"strip-{row.checkpoint.name}"):
-                for frame in row.frames:
-                    _frame(desk, frame.key, f"{name}: {frame.label}")
-            continue
-        for frame in (frame for frame in row.frames if frame.label == choice):
-            picture, words = st.columns([1, 3], vertical_alignment="center")
-            with picture:
-                _frame(desk, frame.key, f"{name}: {frame.label}", 2 * FRAME_PX)
-            with words:
-                st.markdown(f"**{name}**")
-                widgets.quiet(frame.answer)
-
-
-def _scores_in_words(row: StripRow, rows: list[StripRow]) -> str:
-    """The plain scores of a row in one line."""
-    base = next((dict(one.checkpoint.scores) for one in rows if one.checkpoint.name == BASE), None)
-    card = scorecard(row.checkpoint.scores, base)
-    return " · ".join(f"{one.name.lower()} {one.value:.2f}" for one in card if one.value is not None)
-
-
-def _frame(desk: Desk, key: str, alt: str, width: int = FRAME_PX) -> None:
-    try:
-        widgets.picture(desk.picture(key), alt, width)
-    except StoreError:
-        widgets.quiet("(this picture is gone)")
 
 
 def _engine_room(desk: Desk, id: str) -> None:

@@ -6,6 +6,7 @@ The base model is the toy starter with few steps, chosen the way an engineer wou
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,19 +21,15 @@ from pipelines.core.records import open_records
 from tests.e2e.conftest import House
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAINED_MS = 600_000
 HEARD_MS = 500
 """What somebody types or presses is at the studio by then; nobody refreshes sooner."""
 SERIOUS = {"serious", "critical"}
-LOAD = """
-import sys
-from peft import PeftModel
-from pipelines.models import load
-
-model, tokenizer = load(sys.argv[1])
-model = PeftModel.from_pretrained(model, sys.argv[2])
+LEARNT = """
 print(sum(value.abs().sum().item() for name, value in model.named_parameters() if "lora_B" in name) > 0)
 """
+"""Behind the snippet that loads the adapter with PEFT: whether it holds anything."""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +65,15 @@ def settled(page: Page) -> None:
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1)
 
 
+def tab_to(page: Page, target: str, most: int = 60) -> None:
+    """Reach something by the Tab key alone."""
+    for _ in range(most):
+        if page.evaluate("target => document.activeElement.matches(target)", target):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{target} cannot be reached by the Tab key")
+
+
 def again(page: Page) -> None:
     """Refresh, as people do."""
     settled(page)
@@ -98,14 +104,17 @@ def create(page: Page, house: House, pictures: list[Path]) -> None:
     page.locator(".st-key-step-next button").click()
     character = toy()[0]
     page.get_by_label("Name").fill("Ada")
-    page.get_by_label("Who they are", exact=True).last.fill(character.persona)
-    page.get_by_label("What never changes in their looks").fill(character.appearance)
+    page.keyboard.press("Tab")  # from here on by keyboard alone
+    page.keyboard.type(character.persona)
     page.keyboard.press("Tab")
-    again(page)
+    page.keyboard.type(character.appearance)
+    page.reload()  # in the middle of a field, at once
+    settled(page)
     expect(page.get_by_label("Name")).to_have_value("Ada")
     expect(page.get_by_label("What never changes in their looks")).to_have_value(character.appearance)
     accessible(page, "who they are")
-    page.locator(".st-key-step-next button").click()
+    tab_to(page, ".st-key-step-next button")
+    page.keyboard.press("Enter")
     page.get_by_text("Paste conversations").click()
     blocks = ["\n".join(f"{{{{{'char' if turn.role == 'character' else 'user'}}}}}: {turn.text}" for turn in one)
               for one in character.interactions]  # fmt: skip
@@ -175,16 +184,20 @@ def take_home(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Download").or_(page.get_by_role("button", name="Download")).first.click()
     press(page, "Prepare")
     with page.expect_download() as coming:
-        press(page, "Download ada")
+        page.get_by_role("link", name=re.compile("Download ada")).click()
     coming.value.save_as(tmp_path / "ada.zip")
     with zipfile.ZipFile(tmp_path / "ada.zip") as archive:
         archive.extractall(tmp_path / "taken")
     [folder] = (tmp_path / "taken").iterdir()
     assert json.loads((folder / "manifest.json").read_text())["base_model"] == TOY_BASE
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, TOY_BASE, str(folder / "adapter")], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip().endswith("True"), done.stderr[-2000:]
+    [talk, load] = re.findall(r"```python\n(.+?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    [command] = re.findall(r"```sh\nunderstudy (.+?)\n```", (folder / "README.md").read_text(encoding="utf-8"))
+    for words in (["-c", talk], ["-c", load + LEARNT], ["-m", "pipelines.cli", *command.split()]):
+        done = subprocess.run([sys.executable, *words], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+        assert words[1] != load + LEARNT or done.stdout.strip().endswith("True")
+    assert (folder / "reply.png").is_file() and (folder / "my-character" / "character.yaml").is_file()
 
 
 def look_around(page: Page, house: House) -> None:

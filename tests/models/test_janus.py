@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
-from huggingface_hub import constants
 from peft import LoraConfig, get_peft_model
 from transformers import JanusForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models import toy
-from pipelines.models.janus import PRESETS, JanusModel, load_janus, toy_janus
+from pipelines.models.janus import toy_janus
 from pipelines.models.reading import pad_left
 
 TALK = "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n"
@@ -166,41 +163,6 @@ def test_a_checkpoint_that_does_not_name_its_image_piece_is_explained():
     del model.generation_config.generation_kwargs
     with pytest.raises(ValueError, match=r"generation_config.json: generation_kwargs.boi_token_id"):
         _ = model.shape
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache, and the hub out of reach."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return tmp_path
-
-
-@pytest.mark.parametrize("preset", list(PRESETS))
-def test_a_model_out_of_reach_is_explained(hub_cache: Path, preset: str):
-    with pytest.raises(FileNotFoundError, match=f"{preset}.*could not be reached.*'starter' needs no download"):
-        load_janus(preset)
-
-
-def test_an_unknown_preset_names_the_known_ones():
-    with pytest.raises(ValueError, match="janus-pro-1b, janus-pro-7b"):
-        load_janus("janus-pro-2b")
-
-
-def test_a_cached_checkpoint_in_the_published_layout_loads(hub_cache: Path, ours):
-    model, tokenizer = ours
-    source = PRESETS["janus-pro-1b"]
-    home = hub_cache / f"models--{source.repository.replace('/', '--')}"
-    snapshot = home / "snapshots" / ("0" * 40)
-    model.save_pretrained(snapshot)
-    tokenizer.save_pretrained(snapshot)
-    (home / "refs").mkdir()
-    (home / "refs" / source.revision).write_text("0" * 40)
-    loaded, its_tokenizer = load_janus("janus-pro-1b")
-    assert isinstance(loaded, JanusModel) and loaded.shape == model.shape and not loaded.training
-    state = loaded.state_dict()
-    assert all(torch.equal(value.cpu(), state[name].cpu()) for name, value in model.state_dict().items())
-    assert its_tokenizer(TALK)["input_ids"] == tokenizer(TALK)["input_ids"]
 
 
 def test_peft_wraps_it_as_a_causal_language_model():

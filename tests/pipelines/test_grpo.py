@@ -18,11 +18,12 @@ from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import checkpoint_folder
 from pipelines.data import practice_prompts
-from pipelines.grpo import Anchor, GrpoResult, credit, group_logps, mean_reward, run_grpo
+from pipelines.grpo import Anchor, GrpoResult, run_grpo
+from pipelines.lessons import lora_config
 from pipelines.models import load
 from pipelines.models.starter.critic import toy_critic
+from pipelines.practice_loss import credit, group_logps, mean_reward
 from pipelines.rollout import roll_out
-from pipelines.sft import lora_config
 
 RECIPE = Recipe(
     grpo_steps=4,

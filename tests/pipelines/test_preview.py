@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines.models import load
 from pipelines.packing import open_picture
 from pipelines.preview import Ask, Sampling, answer, caption_prompt, contact_sheet, to_image, write_replies
-from pipelines.render import user
+from pipelines.render import reply_ids, user
 from pipelines.streaming import Part, TextPiece
 from tests.toys import TOY_BASE, toy
 
@@ -64,6 +64,26 @@ def test_no_picture_unless_wanted(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     [reply] = answer(model, tokenizer, [Ask(toy()[0], (user("Aye?"),), picture="never")], sampling=SHORT)
     assert reply.picture is None and reply.text
+
+
+def test_a_scene_line_is_drawn_even_if_the_reply_was_closed_after_it(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    said = [*reply_ids("Aye.", "Ada, happy", model.shape, tokenizer), model.shape.end_id]
+    coming = iter(said)
+
+    def say_next(head: Any, given: Any, made: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(made, -1e9)
+        forced[..., next(coming)] = 0.0
+        return forced
+
+    hook = model.language.lm_head.register_forward_hook(say_next)
+    try:
+        [written] = write_replies(model, tokenizer, [Ask(toy()[0], (user("Aye?"),))], Sampling(reply_tokens=60))
+    finally:
+        hook.remove()
+    assert (written.text, written.scene) == ("Aye.", "Ada, happy")
+    assert written.picture_prompt is not None
+    assert written.picture_prompt[-len(said) :] == [*said[:-1], model.shape.boi_id]
 
 
 def test_picture_prompts_are_what_training_writes(speaker: tuple[Any, Any]) -> None:

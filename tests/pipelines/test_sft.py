@@ -15,10 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.characters import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs import Recipe
+from pipelines.lessons import planned_rows, sft_loss
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 from pipelines.packing import collate, encode_images
-from pipelines.sft import SftResult, planned_rows, run_sft, sft_loss
+from pipelines.sft import SftResult, run_sft
 
 FILES = {
     "README.md",

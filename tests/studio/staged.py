@@ -153,3 +153,11 @@ def answered(desk: Desk, job_id: str, texts: tuple[str, str], finish: bool = Tru
     told(desk, job, events, 0.1)
     if finish:
         assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+
+
+def showed(desk: Desk, job: Job, text: str) -> None:
+    """A worker answers a reply job of one side that it has claimed, with a picture."""
+    key = put_content(desk.store, png("maroon"), "samples", ".png")
+    events = [Event("prepare"), scene_event(0, 1, text, "Ada", 1.0), picture_event(0, 1, key, 2.0)]
+    told(desk, job, [*events, done_event(0, 1, 2.0)], 0.1)
+    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")

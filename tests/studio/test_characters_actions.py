@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 from pipelines.core import sending
 from pipelines.core.cards import export_card
+from pipelines.core.garbage import collect_garbage
 from pipelines.core.jobs import Recipe
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import Conversation, Job, RecordMissing, new_id
+from pipelines.core.queue import Checkpoint, Conversation, Job, RecordMissing, new_id
+from pipelines.core.store import exists, put_tree
 from studio.actions import characters, create, drafts, pictures
 from studio.desk import Desk
 from tests.core.card_samples import as_charx, as_json, as_png, foreign
@@ -127,8 +130,14 @@ def test_deleting_leaves_nothing_of_it_and_all_of_the_others(desk: Desk) -> None
     desk.records.chats.add_conversation(Conversation(new_id(), desk.owner, id, f"{job.id}:base"))
     goes = characters.what_goes(desk, id)
     assert goes.is_training and "10 pictures" in goes.lines and "1 training" in goes.lines
-    assert characters.delete(desk, id) > 20
-    assert {item.key for item in desk.store.keys("")} == kept
+    tree = f"adapters/{job.id}/sft-000001"
+    desk.records.checkpoints.put(Checkpoint(job.id, "sft-000001", "sft", 1, "starter", adapter_key=tree,
+                                            files=put_tree(desk.store, BUNDLED / "quibb", tree)))  # fmt: skip
+    characters.delete(desk, id)
+    assert not exists(desk.store, f"{tree}/COMPLETE")
+    later = datetime.now(UTC) + timedelta(days=3)
+    gone = collect_garbage(desk.store, desk.records.keys(), 2 * 86400, dry_run=False, now=later)
+    assert len(gone) > 20 and {item.key for item in desk.store.keys("")} == kept
     assert [row.id for row in desk.records.characters.list(desk.owner)] == [other]
     with pytest.raises(RecordMissing):
         desk.records.jobs.get(job.id)

@@ -242,7 +242,7 @@ def test_training_publishes_a_version_and_queues_the_job(desk: Desk) -> None:
 
 def test_base_models_follow_what_the_workers_can_run(desk: Desk) -> None:
     reasons = {choice.base.preset: choice.reason for choice in create.base_choices(desk)}
-    assert not reasons["starter"] and "No worker" in reasons["janus-pro-1b"]
+    assert not reasons["starter"] and "no worker is running" in reasons["janus-pro-1b"]
     desk.records.workers.register(Worker("w1", "host", ("train", "reply"), "A card", 12.6))
     reasons = {choice.base.preset: choice.reason for choice in create.base_choices(desk)}
     assert not reasons["janus-pro-1b"] and "the largest here has 13 GB" in reasons["janus-pro-7b"]

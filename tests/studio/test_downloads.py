@@ -7,20 +7,30 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from pipelines.core.cards import read_card
 from pipelines.core.settings import Settings
+from pipelines.core.store import link
+from studio import files
 from studio.actions import downloads
 from studio.actions.compare import NotNow
 from studio.desk import Desk, open_desk
 from tests.studio import staged
 
 
+def place(desk: Desk, made: downloads.Download) -> Path:
+    found = link(desk.store, made.key, 60, made.filename)
+    assert isinstance(found, Path)
+    return found
+
+
 def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: Desk, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     made = downloads.adapter_zip(desk, f"{job.id}:grpo-000002")
-    assert made.filename == "ada-grpo-000002.zip" and isinstance(made.place, Path)
-    with zipfile.ZipFile(made.place) as archive:
+    assert made.filename == "ada-grpo-000002.zip"
+    with zipfile.ZipFile(place(desk, made)) as archive:
         files = {name.removeprefix("ada-grpo-000002/"): archive.read(name) for name in archive.namelist()}
     assert set(files) == {
         "README.md", "adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
@@ -30,7 +40,9 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: Desk, tmp_pat
     manifest = json.loads(files["manifest.json"])
     assert manifest["base_model"] == "starter-toy" and manifest["scores"]["likeness"] == 0.5
     assert read_card(files["card.png"], "card.png").character.name == "Ada"
-    assert b"0.70" in files["report.html"] and b"Ada" in files["report.html"]  # the voice: 1 - 30 / 100
+    report = files["report.html"].decode()
+    assert "<td>70</td>" in report and "Ada" in report and "data:image/png;base64," in report  # voice: 1 - 30 / 100
+    assert "src=\"samples" not in report and "http" not in report  # everything is inside
     assert not any(str(desk.settings.home).encode() in data for data in files.values())
     assert downloads.adapter_zip(desk, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
 
@@ -38,10 +50,37 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: Desk, tmp_pat
 def test_a_charx_carries_the_adapter(desk: Desk, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="Ada Ünd <Co>"))
     made = downloads.charx(desk, f"{job.id}:sft-000004")
-    assert made.filename == "ada-und-co-sft-000004.charx" and isinstance(made.place, Path)
-    card = read_card(made.place.read_bytes(), made.filename)
+    assert made.filename == "ada-und-co-sft-000004.charx"
+    card = read_card(place(desk, made).read_bytes(), made.filename)
     assert card.character.name == "Ada Ünd <Co>" and len(card.images) == 6
     assert card.adapter_files["adapter_model.safetensors"] == b"weights of sft-000004"
+
+
+def test_the_adapter_alone_and_the_report_alone(desk: Desk, tmp_path: Path) -> None:
+    job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="<script>alert(1)</script>"))
+    alone = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
+    with zipfile.ZipFile(place(desk, alone)) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+    page = place(desk, downloads.report_alone(desk, f"{job.id}:sft-000004")).read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page and "Will it rain on day 1?" in page
+
+
+def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
+    job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
+    made = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
+    browser = TestClient(Starlette(routes=[files.ROUTE]))
+    address = downloads.address(desk, made)
+    answer = browser.get(f"/{address}")
+    assert answer.status_code == 200 and answer.content == place(desk, made).read_bytes()
+    assert answer.headers["content-disposition"] == f'attachment; filename="{made.filename}"'
+    _, ticket, name = address.split("/")
+    key = desk.records.checkpoints.get(job.id, "sft-000004").files["scores.json"]
+    forged = files.address(key, name, 60).split("/")[1].split(".")[0] + "." + ticket.split(".")[1]
+    late = files.address(made.key, name, -1).split("/")[1]
+    for wrong in (forged, late, ticket[:-1], "x", f"{ticket}0", "ä.ö"):
+        refused = browser.get(f"/files/{wrong}/{name}")
+        assert refused.status_code == 404 and "prepare the download again" in refused.text
 
 
 def test_the_base_has_nothing_to_download(desk: Desk, tmp_path: Path) -> None:
@@ -53,6 +92,6 @@ def test_the_base_has_nothing_to_download(desk: Desk, tmp_path: Path) -> None:
 def test_from_s3_it_is_a_link(s3_settings: Settings, tmp_path: Path) -> None:
     desk = open_desk(s3_settings)
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
-    place = downloads.adapter_zip(desk, f"{job.id}:grpo-000002").place
-    assert isinstance(place, str) and place.startswith(s3_settings.s3_endpoint_public) and "X-Amz-Signature" in place
+    at = downloads.address(desk, downloads.adapter_zip(desk, f"{job.id}:grpo-000002"))
+    assert at.startswith(s3_settings.s3_endpoint_public) and "X-Amz-Signature" in at
     desk.records.close()

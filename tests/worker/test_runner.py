@@ -14,13 +14,14 @@ import pytest
 from pipelines.core.events import STAGES
 from pipelines.core.queue import Job, RecordsUnusable
 from pipelines.core.runs import adapters, checkpoint_folder
-from pipelines.core.sending import result_of, resume, stop
+from pipelines.core.sending import result_of, resume, send_clone, send_further, stop
 from pipelines.core.store import read
 from tests.worker.conftest import Place
 from worker.capacity import Device, why_not
 from worker.run_folders import RunFolder
 from worker.runner import Command, run_training
 from worker.station import Station
+from worker.uploads import put_checkpoint
 from worker.work import do_job, work_off
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
@@ -130,6 +131,53 @@ def test_stop_and_keep_then_resume(embedded: Place, station: Station) -> None:
     resume(embedded.records, embedded.app, job.id)
     assert work(station, "lies") == 1
     assert embedded.records.jobs.get(job.id).attempt == 2
+
+
+def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: Station, toy_run: Path) -> None:
+    old = embedded.training()
+    embedded.records.jobs.request_stop(old.id, "keep")
+    for name in ("sft-000002", "sft-000004", "grpo-000001"):
+        put_checkpoint(embedded.records, embedded.store, old.id, toy_run, name)
+    with pytest.raises(ValueError, match="lora_rank cannot change"):
+        send_further(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "lora_rank": 8})
+    with pytest.raises(ValueError, match="set grpo_steps above 1"):
+        send_further(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
+    job = send_further(
+        embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0}
+    )  # fmt: skip
+    assert work_off(station, ("train",)) == 1
+    ended = embedded.records.jobs.get(job.id)
+    assert (ended.status, ended.parent) == ("succeeded", old.id), ended.error
+    steps = [event.step for event in embedded.records.events.after(job.id) if "loss" in event.metrics]
+    assert steps == [5, 6]
+    names = [row.name for row in embedded.records.checkpoints.of_job(job.id)]
+    assert names == ["base", "sft-000002", "sft-000004", "sft-000006"]
+
+
+def test_a_clone_is_a_new_training_with_changes(embedded: Place) -> None:
+    old = embedded.training()
+    job = send_clone(embedded.records, embedded.app, old.id, {"sft_steps": 9})
+    assert (job.parent, job.version, job.status, job.attempt) == (old.id, old.version, "queued", 0)
+    assert job.recipe == {**(old.recipe or {}), "sft_steps": 9}
+
+
+def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, station: Station) -> None:
+    """The run folder still has what was thrown away; resuming must not find it."""
+    job, thread = busy(embedded, station, "polite")
+    stop(embedded.records, job.id, "keep")
+    thread.join(30)
+    beat = embedded.settings.runs_folder / job.id / "beat"
+    assert beat.exists()
+    stop(embedded.records, job.id, "discard")
+    resume(embedded.records, embedded.app, job.id)
+    assert work(station, "lies") == 1
+    assert not beat.exists()
+
+
+def test_no_row_appears_after_a_job_was_given_up(embedded: Place, toy_run: Path) -> None:
+    job = embedded.training()
+    put_checkpoint(embedded.records, embedded.store, job.id, toy_run, "sft-000002", lambda: False)
+    assert embedded.records.checkpoints.of_job(job.id) == []
 
 
 def test_discard_deletes_what_was_made(embedded: Place, station: Station) -> None:

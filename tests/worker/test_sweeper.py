@@ -66,13 +66,15 @@ def test_the_daily_cleaning(embedded: Place) -> None:
     unused = put_content(embedded.store, b"nobody wants this", "pictures", ".png")
     for key in (used, unused):
         os.utime(embedded.store.root / key, (0, time.time() - GARBAGE_AGE_S - 60))  # type: ignore[attr-defined]
-    ended, waiting = embedded.training_without_message(), embedded.training_without_message()
-    embedded.records.jobs.request_stop(ended.id, "keep")
-    folders = {job.id: RunFolder(embedded.settings.runs_folder, job.id) for job in (ended, waiting)}
-    for folder in folders.values():
+    ended, waiting, recent = (embedded.training_without_message() for _ in range(3))
+    for job in (ended, recent):
+        embedded.records.jobs.request_stop(job.id, "keep")
+    ages = {ended.id: KEPT_S, waiting.id: KEPT_S, recent.id: KEPT_S / 2, "deleted": KEPT_S / 2}
+    folders = {id: RunFolder(embedded.settings.runs_folder, id) for id in ages}
+    for id, folder in folders.items():
         folder.path.mkdir(parents=True)
         folder.note(1)
-        os.utime(folder.note_path, (0, time.time() - KEPT_S - 60))
+        os.utime(folder.note_path, (0, time.time() - ages[id] - 60))
     sweeper = sweeping(embedded)
     sweeper.round()
     assert exists(embedded.store, unused)  # not on the first day
@@ -80,7 +82,7 @@ def test_the_daily_cleaning(embedded: Place) -> None:
     os.utime(marker, (0, time.time() - DAY_S - 60))
     sweeper.round()
     assert not exists(embedded.store, unused) and exists(embedded.store, used)
-    assert not folders[ended.id].path.exists() and folders[waiting.id].path.exists()
+    assert [id for id, folder in folders.items() if folder.path.exists()] == [waiting.id, recent.id]
     assert time.time() - marker.stat().st_mtime < 60
 
 

@@ -131,7 +131,8 @@ class Jobs:
     def request_stop(self, id: str, cancel: Literal["keep", "discard"]) -> Job:
         """Ask for a stop: a queued job is stopped at once, a running one is stopping until its worker ends it.
 
-        `discard` outdoes an earlier `keep`, never the other way round. A job that has ended stays as it is.
+        `discard` outdoes an earlier `keep`, never the other way round. A job that has ended keeps its status; where it
+        was stopped or failed, `discard` is noted, so that resuming it begins anew.
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection)
@@ -141,6 +142,7 @@ class Jobs:
             return (
                 _change(connection, [JOBS.c.id == id, JOBS.c.status == "queued"], stopped)
                 or _change(connection, [JOBS.c.id == id, JOBS.c.status.in_(OWNED)], stopping)
+                or (cancel == "discard" and _change(connection, _unfinished(id), {"cancel": cancel}))
                 or _get(connection, id)
             )
 
@@ -194,6 +196,7 @@ class Jobs:
     def requeue(self, id: str) -> Job:
         """Queue a stopped or failed job again, behind the others; its worker goes on from the last checkpoint.
 
+        One that was discarded begins anew: an attempt is left out, so that no run folder passes for the one before.
         A job that is queued or running stays as it is. ValueError when it has succeeded.
         """
         with self._database.write() as connection:
@@ -201,8 +204,9 @@ class Jobs:
             fresh = {
                 **_FREE, "status": "queued", "queued": clock, "nudged": clock, "losses": 0,
                 "cancel": "", "error": "", "log_tail": "", "ended": "",
+                "attempt": JOBS.c.attempt + case((JOBS.c.cancel == "discard", 1), else_=0),
             }  # fmt: skip
-            job = _change(connection, [JOBS.c.id == id, JOBS.c.status.in_(("stopped", "failed"))], fresh)
+            job = _change(connection, _unfinished(id), fresh)
             job = job or _get(connection, id)
         if job.status == "succeeded":
             raise ValueError(f"job {id} has succeeded: to go further, add a job with this one as its parent")
@@ -250,6 +254,11 @@ def _get(connection: Connection, id: str) -> Job:
 def _held(id: str, worker: str, attempt: int) -> list[ColumnElement[bool]]:
     """True for the job in the hands of that worker in that attempt."""
     return [JOBS.c.id == id, JOBS.c.worker == worker, JOBS.c.attempt == attempt, JOBS.c.status.in_(OWNED)]
+
+
+def _unfinished(id: str) -> list[ColumnElement[bool]]:
+    """True for the job when it has ended without success."""
+    return [JOBS.c.id == id, JOBS.c.status.in_(("stopped", "failed"))]
 
 
 def _change(connection: Connection, where: list[ColumnElement[bool]], values: dict[str, Any]) -> Job | None:

@@ -72,6 +72,11 @@ class Sight:
         """The same for some of the pictures."""
         return Sight(self.caption[index], self.identity[index])
 
+    @classmethod
+    def joined(cls, sights: list[Sight]) -> Sight:
+        """Looks at single pictures as one."""
+        return cls(torch.stack([one.caption for one in sights]), torch.stack([one.identity for one in sights]))
+
     def whole(self) -> torch.Tensor:
         """(N, 2D) unit features on the CPU: what a picture shows and who it is, equally."""
         return torch.cat([self.caption, self.identity], 1).float().cpu() / 2**0.5
@@ -98,6 +103,8 @@ class Critic(PreTrainedModel):
 
     config_class = CriticConfig
     config: CriticConfig
+    reads_meaning = False
+    """Whether it can say how near two texts are; the published reward models can."""
 
     def __init__(self, config: CriticConfig) -> None:
         super().__init__(config)
@@ -136,6 +143,7 @@ class Critic(PreTrainedModel):
 
     def look(self, pixels: torch.Tensor) -> Sight:
         """(N, 3, any, any) in [-1, 1] to what is seen; resized to the critic's own size."""
+        pixels = pixels.to(self.device)  # the model that drew them may be on a GPU
         if pixels.shape[-1] != self.config.px or pixels.shape[-2] != self.config.px:
             size = (self.config.px, self.config.px)
             pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
@@ -162,6 +170,10 @@ class Critic(PreTrainedModel):
     def choose(self, sight: Sight, options: list[str]) -> torch.Tensor:
         """Probabilities (N, len(options)) of each option being what the picture shows."""
         return (self.scale.exp() * sight.caption @ self.read(options).T).softmax(-1)
+
+    def answer(self, sight: Sight, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
+        """Probabilities (N, len(options)) of the answers to the question after a field; `worded` as in captions."""
+        return self.choose(sight, worded)
 
     def likeness(self, first: Sight, second: Sight) -> torch.Tensor:
         """(Na, Nb) in 0..1: is it the same one? 0.5 at the verification threshold."""

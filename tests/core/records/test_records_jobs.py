@@ -279,3 +279,12 @@ def test_sweepers_do_not_count_a_loss_twice(records: Records) -> None:
     for thread in threads:
         thread.join()
     assert len(released) == len({row.id for row in released}) == 20 and records.jobs.release_lost() == []
+
+
+def test_a_discarded_job_begins_anew(records: Records, job: Job) -> None:
+    records.jobs.claim(job.id, "worker", 60)
+    records.jobs.finish(job.id, "worker", 1, "failed", "no memory")
+    assert records.jobs.request_stop(job.id, "keep").cancel == ""
+    row = records.jobs.request_stop(job.id, "discard")
+    assert (row.status, row.cancel, row.error) == ("failed", "discard", "no memory")
+    assert records.jobs.requeue(job.id).attempt == 2, "so attempt 3 finds no folder of attempt 2 to go on in"

@@ -1,0 +1,74 @@
+"""What is known of the large base models without loading one: their numbers, and their effort tables.
+
+The numbers are those of the published configs and are compared with the real classes in a test. The effort tables are
+starting points from published LoRA recipes of this kind of model (docs/training.md), not tuned on these weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The numbers of a base model that memory and arithmetic follow from."""
+
+    weights: int
+    """All parameters."""
+    linears: int
+    """Those of the language model's linears, which a 4-bit base keeps in 4 bits and every position passes through."""
+    hidden: int
+    layers: int
+    inner: int
+    """Width inside a layer's MLP."""
+    keys: int
+    """Width of keys, and of values, of one layer and position."""
+    vocab: int
+    picture_tokens: int
+    picture_px: int
+    lora_width: int
+    """Weights of a LoRA of rank 1."""
+
+
+def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
+    per_layer = 4 * hidden * hidden + 3 * hidden * inner
+    words = layers * (4 * 2 * hidden + 3 * (hidden + inner))
+    # Head: two linears; aligners: eyes (1024 wide) and codes (8 wide) into the language model, two linears each.
+    pictures = (2 * hidden) + (hidden + 16384) + (1024 + hidden) + (2 * hidden) + (8 + hidden) + (2 * hidden)
+    return Dimensions(
+        weights, layers * per_layer, hidden, layers, inner, hidden, 102400, 576, 384, words + pictures
+    )
+
+
+LARGE: dict[str, Dimensions] = {
+    "janus-pro-1b": _janus(2048, 24, 5632, 2_076_636_811),
+    "janus-pro-7b": _janus(4096, 30, 11008, 7_407_773_323),
+}
+"""By preset."""
+
+_EFFORTS: dict[str, dict[str, int]] = {
+    "quick": {"sft_steps": 40, "sft_save_every": 40, "grpo_steps": 8, "grpo_save_every": 8, "grpo_prompts": 2},
+    "standard": {"sft_steps": 160, "sft_save_every": 80, "grpo_steps": 40, "grpo_save_every": 20, "grpo_prompts": 4},
+    "thorough": {"sft_steps": 500, "sft_save_every": 125, "grpo_steps": 160, "grpo_save_every": 40, "grpo_prompts": 4},
+}
+_RATES: dict[str, dict[str, Any]] = {
+    "janus-pro-1b": {"sft_learning_rate": 2e-4, "grpo_learning_rate": 4e-5, "lora_rank": 32, "lora_alpha": 64},
+    "janus-pro-7b": {"sft_learning_rate": 1e-4, "grpo_learning_rate": 2e-5, "lora_rank": 16, "lora_alpha": 32},
+}
+
+
+def large_settings(base: str, effort: str) -> dict[str, Any]:
+    """Recipe fields of a base model that is not the starter, where they differ from the starter's."""
+    drawing = {"picture_temperature": 1.0, "picture_guidance": 5.0}  # as Janus' authors draw
+    if base not in LARGE or effort not in _EFFORTS:
+        return drawing
+    # A picture takes 576 positions of a row, drawn or looked at: longer rows, and more of each for pictures.
+    shares = {
+        "dialogue": 0.2, "reply_picture": 0.22, "caption_picture": 0.36, "fact": 0.12, "picture_question": 0.1,
+    }
+    rewards = {
+        "picture_answers": 0.25, "caption_match": 0.15, "variety": 0.1, "likeness": 0.2, "reply": 0.2, "meaning": 0.1,
+    }
+    rows = {"sft_step_tokens": 4096, "sft_step_pictures": 6, "grpo_group": 8}
+    return {**drawing, **rows, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **_RATES[base]}

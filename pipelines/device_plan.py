@@ -1,0 +1,52 @@
+"""The memory plan for the device at hand, and what a run notes about the weights it found.
+
+`pipelines.core.memory_plan` decides; here the device is looked at, which takes torch.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import torch
+
+from pipelines.core.jobs import Recipe
+from pipelines.core.memory_plan import Plan, plan_for
+from pipelines.core.runs import RunError, read_json, write_json
+
+
+def device_memory() -> tuple[str, float]:
+    """Name of the GPU, "" without one, and bytes of its memory, or of the machine's."""
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return found.name, float(found.total_memory)
+    return "", float(psutil.virtual_memory().total)
+
+
+def plan_here(recipe: Recipe) -> Plan:
+    """How this run is made to fit the device of this process. RunError when it cannot be."""
+    name, memory = device_memory()
+    plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name))
+    if not plan.fits:
+        raise RunError(
+            f"{recipe.base} {plan.words}, and {name or 'this machine'} has {memory / 1e9:.1f} GB. Choose a smaller "
+            "base model, lower grpo_group, grpo_prompts or sft_step_tokens, or use a larger machine."
+        )
+    return plan
+
+
+def note_weights(run_dir: Path, base: str, plan: Plan) -> None:
+    """Write into `run.json` which published weights were found, and how they are made to fit; others note nothing."""
+    # Imported here: the small base models need nothing of the hub.
+    from pipelines.models.published import MODELS, fetch
+
+    if base not in MODELS or os.environ.get("RANK", "0") != "0":
+        return
+    run = read_json(run_dir / "run.json")
+    found = fetch(base)
+    noted = {"repository": MODELS[base].repository, "revision": found.revision, "bits": plan.bits}
+    ways = {"sft": asdict(plan.sft), "grpo": asdict(plan.grpo)}
+    if run.get("weights") != noted or run.get("ways") != ways:
+        write_json(run_dir / "run.json", run | {"weights": noted, "ways": ways})

@@ -1,0 +1,103 @@
+"""Janus-Pro from published files: found, checked, loaded, and its tokenizer made to agree with the model.
+
+`load_janus` is for a preset, `load_folder` for any folder in the published layout; both are what training, chat and
+benchmarks use. bf16 on a GPU, fp32 on a CPU unless told otherwise; `bits=4` keeps the language model's linears
+in 4 bits.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
+
+from pipelines.models.janus import MARKS, JanusModel
+from pipelines.models.published import WeightsMissing, check_whole, fetch, tensor_names
+
+PRESETS = ("janus-pro-1b", "janus-pro-7b")
+KEPT_WHOLE = (
+    "lm_head", "vision_model", "aligner", "vqmodel", "generation_embeddings", "generation_aligner", "generation_head",
+)
+"""Parts that stay in bf16 with a 4-bit base: small, and the picture side is sensitive to rounding."""
+
+
+def load_janus(preset: str, bits: int = 16) -> tuple[JanusModel, PreTrainedTokenizerBase]:
+    """A published model and its tokenizer, from a local folder, the hub's cache or the hub.
+
+    Raises ValueError for an unknown preset and WeightsMissing, in words that say what to do, when the files are not
+    to be had whole or are not those of a Janus.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
+    found = fetch(preset)
+    return load_folder(found.folder, preset, bits)
+
+
+def load_folder(
+    folder: Path, name: str, bits: int = 16, dtype: torch.dtype | None = None
+) -> tuple[JanusModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer from files in the published layout; `name` is for messages.
+
+    dtype: bf16 on a GPU and fp32 on a CPU unless given.
+    """
+    if bits not in (4, 16):
+        raise ValueError(f"bits is {bits}: a base model is kept in 16 or in 4 bits")
+    on_gpu = torch.cuda.is_available()
+    dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
+    check_whole(folder, f"{name} in {folder}", "copy or download it again")
+    config = JanusConfig.from_pretrained(folder)
+    if config.model_type != "janus":
+        raise WeightsMissing(f"{name} in {folder} is a {config.model_type} checkpoint, not the published janus layout; "
+                             "take the one of deepseek-community, not of deepseek-ai.")
+    # The library's default says they are one tensor, the published weights have two.
+    config.tie_word_embeddings = "lm_head.weight" not in tensor_names(folder)
+    settings: dict[str, Any] = {"config": config, "dtype": dtype}
+    if bits == 4:
+        settings |= _four_bits(name, dtype)
+    # Loaded where it will live: not first as a whole on the CPU, nor in fp32.
+    model = JanusModel.from_pretrained(folder, **settings, device_map={"": "cuda" if on_gpu else "cpu"})
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    _agree(model, tokenizer, name)
+    return model.eval(), tokenizer
+
+
+def _four_bits(name: str, dtype: torch.dtype) -> dict[str, Any]:
+    if not torch.cuda.is_available():
+        raise ValueError(f"{name} in 4 bits needs a GPU; without one use bits=16, or the base model 'starter'")
+    if find_spec("bitsandbytes") is None:
+        raise ValueError(f"{name} in 4 bits needs bitsandbytes: pip install 'understudy[four-bit]'")
+    from transformers import BitsAndBytesConfig
+
+    quantized = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=list(KEPT_WHOLE),
+    )
+    return {"quantization_config": quantized}
+
+
+def _agree(model: JanusModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Take from the tokenizer what the model's files may leave out; WeightsMissing when they are of two models."""
+    defaults = model.generation_config
+    for part in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if getattr(defaults, part) is None:
+            setattr(defaults, part, getattr(tokenizer, part))
+    shape = model.shape
+    known = tokenizer.get_vocab()
+    announced = known.get(MARKS.look_before, shape.boi_id)
+    looked = known.get("<image_placeholder>", shape.look_id)
+    if len(tokenizer) > shape.text_vocab or announced != shape.boi_id or looked != shape.look_id:
+        raise WeightsMissing(f"{name}: tokenizer and weights are of two different models (a picture is announced by id "
+                             f"{announced} in one and {shape.boi_id} in the other); fetch both from one place.")
+
+
+def picture_processor_agrees(folder: Path) -> bool:
+    """Whether the published image processor scales pixels to [-1, 1] at the size of `config.json`, as we do."""
+    from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
+
+    processor = JanusImageProcessorPil.from_pretrained(folder)
+    size = JanusConfig.from_pretrained(folder).vision_config.image_size
+    scaled = [*processor.image_mean, *processor.image_std] == [0.5] * 6
+    return bool(scaled and abs(processor.rescale_factor * 255 - 1) < 1e-6 and processor.size["height"] == size)

@@ -1,0 +1,168 @@
+"""Where published weights come from, pinned, and how they are found: a local folder, the hub's cache, or the hub.
+
+    found = fetch(MODELS["janus-pro-1b"])      found.folder, found.revision (a commit, or what the folder is)
+
+Imports no torch. Whatever goes wrong is a `WeightsMissing` that says what is missing and what to do about it; the hub
+client's own words are its cause.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.core.settings import Settings
+
+WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+"""Files of a checkpoint that are fetched: never pickles, never code."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class WeightsMissing(FileNotFoundError):
+    """Published weights that are not to be had whole; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a checkpoint is published."""
+
+    name: str
+    """What we call it."""
+    repository: str
+    """Owner and name on the Hugging Face hub."""
+    revision: str
+    """A full commit, or `main` where none could be established."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint on this machine."""
+
+    folder: Path
+    revision: str
+    """The commit; for a folder of one's own `local`."""
+
+
+MODELS: dict[str, Published] = {
+    model.name: model
+    for model in (
+        # Named by three public projects that fetched it, one with the weights' size (4,153,396,574 bytes) and SHA-256
+        # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
+        Published(
+            "janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"
+        ),
+        Published("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
+        Published("dinov2", "facebook/dinov2-base", "main"),
+        Published("clip", "openai/clip-vit-large-patch14", "main"),
+        Published("vqa", "Salesforce/blip-vqa-base", "main"),
+        Published("minilm", "sentence-transformers/all-MiniLM-L6-v2", "main"),
+    )
+}
+"""Base models and reward models by name. `UNDERSTUDY_REVISIONS` sets another revision."""
+
+
+def pinned(name: str, settings: Settings | None = None) -> Published:
+    """A checkpoint with the revision that counts here. KeyError for an unknown name."""
+    settings = settings or Settings.from_environment()
+    model = MODELS[name]
+    return replace(model, revision=settings.revisions.get(name, model.revision))
+
+
+def fetch(name: str, settings: Settings | None = None) -> Found:
+    """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else on the hub.
+
+    Raises WeightsMissing when it is not to be had, or not whole.
+    """
+    settings = settings or Settings.from_environment()
+    model = pinned(name, settings)
+    if settings.models:
+        own = Path(settings.models) / model.repository.split("/")[1]
+        if own.is_dir():
+            check_whole(own, f"{model.name} in {own}", "copy the folder again")
+            return Found(own, "local")
+    folder = _from_hub(model, settings)
+    again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
+    check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again)
+    return Found(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
+
+
+def _from_hub(model: Published, settings: Settings) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = f"{model.name} ({model.repository}, revision {model.revision})"
+    page = f"huggingface.co/{model.repository}"
+    own = f"or put its files into a folder {model.repository.split('/')[1]} in the folder that UNDERSTUDY_MODELS names"
+    try:
+        return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=list(WANTED)))
+    except GatedRepoError as error:
+        raise WeightsMissing(f"{name} asks you to accept its terms: open {page}, accept, then run `hf auth login`, "
+                             f"{own}.") from error
+    except RevisionNotFoundError as error:
+        raise WeightsMissing(
+            f"{name}: the hub has no such revision; take {model.name} out of UNDERSTUDY_REVISIONS, or set it there to "
+            f"one of {page}/commits/main."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise WeightsMissing(f"{name}: the hub has no such model, or it is private; run `hf auth login` if it is "
+                             f"yours, {own}.") from error
+    except LocalEntryNotFoundError as error:
+        # The client tells a download that broke off apart only by the exception's class, and older ones not at all.
+        if type(error).__name__ == "IncompleteSnapshotError":
+            raise WeightsMissing(f"{name} is only half downloaded, and huggingface.co could not be reached. Connect "
+                                 "and try again: what is there is kept.") from error
+        raise WeightsMissing(
+            f"{name} is not on this machine and huggingface.co could not be reached. Connect and try again, or run `hf "
+            f"download {model.repository} --revision {model.revision}` where there is a connection and copy the cache, "
+            f"{own}; the base model 'starter' needs no download."
+        ) from error
+    except HfHubHTTPError as error:
+        raise WeightsMissing(f"{name} could not be fetched, the hub answered with an error ({error}). Try again "
+                             f"later, {own}.") from error
+    except OSError as error:
+        raise WeightsMissing(f"{name} could not be fetched ({error}). Check the connection and the disk of the cache, "
+                             f"then try again, {own}.") from error
+
+
+def check_whole(folder: Path, name: str, mend: str) -> None:
+    """Raise WeightsMissing when files of a checkpoint are missing or shorter than they say they are."""
+    index = folder / "model.safetensors.index.json"
+    files = ["model.safetensors"]
+    if index.is_file():
+        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    missing = [file for file in ("config.json", *files) if not (folder / file).is_file()]
+    if missing:
+        raise WeightsMissing(f"{name} is not whole: {', '.join(missing)} is missing; {mend}.")
+    for file in files:
+        _check_length(folder / file, name, mend)
+
+
+def _check_length(path: Path, name: str, mend: str) -> None:
+    # A safetensors file begins with the length of its header, and the header says where the last tensor ends.
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= size else b""
+    try:
+        ends = [entry["data_offsets"][1] for key, entry in json.loads(header).items() if key != "__metadata__"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsMissing(f"{name}: {path.name} is damaged; {mend}.") from error
+    if size != 8 + length + max(ends, default=0):
+        raise WeightsMissing(f"{name}: {path.name} has {size} of {8 + length + max(ends, default=0)} bytes; {mend}.")
+
+
+def tensor_names(folder: Path) -> set[str]:
+    """Names of all tensors of a whole checkpoint."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    with (folder / "model.safetensors").open("rb") as file:
+        return set(json.loads(file.read(int.from_bytes(file.read(8), "little")))) - {"__metadata__"}

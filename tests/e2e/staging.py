@@ -1,0 +1,194 @@
+"""A studio with a life behind it, made without loading a model: for screenshots and for the studio's benchmark.
+
+Characters are the bundled ones. A run folder of `understudy train` becomes a finished training with its real
+checkpoints, pictures and replies; without one the made-up training of `tests/studio/staged.py` stands there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines.core.events import Event
+from pipelines.core.jobs import Recipe
+from pipelines.core.queue import Checkpoint, Choice, Conversation, Job, Vote, Worker, new_id
+from pipelines.core.reply_events import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
+from pipelines.core.runs import read_events, read_json
+from pipelines.core.store import put_content, put_tree
+from studio.actions import characters, compare, create, drafts, judging, pictures
+from studio.desk import Desk
+from tests.studio.staged import SCORES, checkpoint, story
+
+WORKER = "worker-1"
+BUNDLED = ("quibb", "nella-tarn", "ambrose-fell")
+SAYINGS: tuple[Choice, ...] = ("left", "left", "right", "left", "tie", "left", "left")
+
+
+def workers(desk: Desk, job: str = "") -> None:
+    """Two workers that have just been seen; call it again before a minute is over."""
+    versions = {"torch": "2.13.0", "transformers": "5.0.0", "trl": "1.16.0", "peft": "0.19.0"}
+    for id, queue, at in ((WORKER, "train", job), ("worker-2", "reply", "")):
+        desk.records.workers.register(Worker(id, "workshop", (queue,), "", 16.0, versions))
+        desk.records.workers.seen(id, at)
+
+
+def trained(desk: Desk, character: str, run: Path | None) -> Job:
+    """A finished training of the character: a run folder's, or a made-up one."""
+    job = _begun(desk, character, run)
+    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    return desk.records.jobs.get(job.id)
+
+
+def _begun(desk: Desk, character: str, run: Path | None) -> Job:
+    queued = create.start(desk, character, "quick", "starter")
+    job = desk.records.jobs.claim(queued.id, WORKER, 6000)
+    assert job is not None
+    events = [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
+    _tell(desk, job, read_events(run) if run else events)
+    for name in [path.name for path in sorted((run / "checkpoints").iterdir())] if run else SCORES:
+        if run:
+            _kept(desk, job, run, name)
+        else:
+            checkpoint(desk, job, name)
+    return job
+
+
+def half_way(desk: Desk, character: str, run: Path | None, share: float = 0.7) -> Job:
+    """A training that is at work just now; events up to this share of the steps, ending a few seconds ago."""
+    queued = create.start(desk, character, "quick", "starter")
+    job = desk.records.jobs.claim(queued.id, WORKER, 6000)
+    assert job is not None
+    events = [one for one in (read_events(run) if run else story()) if one.stage in ("prepare", "sft", "grpo")]
+    _tell(desk, job, events[: max(2, round(len(events) * share))])
+    if run:
+        name = sorted(path.name for path in (run / "checkpoints").iterdir() if path.name.startswith("sft-"))[-1]
+        _kept(desk, job, run, name, measured=False)
+    return job
+
+
+def _tell(desk: Desk, job: Job, events: Sequence[Event]) -> None:
+    """The events as if the last one came just now."""
+    clock = datetime.now(UTC) - timedelta(seconds=4)
+    last = datetime.fromisoformat(events[-1].time) if events[-1].time else None
+    told = []
+    for number, event in enumerate(events):
+        behind = last - datetime.fromisoformat(event.time) if last else timedelta(seconds=10 * (len(events) - number))
+        time = (clock - behind).isoformat(timespec="microseconds")
+        told.append(replace(event, job=job.id, sequence=number, time=time))
+    desk.records.events.append(job.id, job.attempt, told)
+
+
+def _kept(desk: Desk, job: Job, run: Path, name: str, measured: bool = True) -> None:
+    folder = run / "checkpoints" / name
+    files = put_tree(desk.store, folder, f"adapters/{job.id}/{name}")
+    stage, _, step = name.partition("-")
+    if not measured:
+        files = {path: key for path, key in files.items() if path != "scores.json" and not path.startswith("samples/")}
+    scores = read_json(folder / "scores.json")["scores"] if measured else {}
+    samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
+    base = Recipe.from_json(job.recipe or {}).base
+    key = f"adapters/{job.id}/{name}" if step else ""
+    desk.records.checkpoints.put(Checkpoint(job.id, name, stage, int(step or 0), base, "", key, scores, samples, files))
+
+
+def own_pictures(desk: Desk) -> str:
+    """A draft just begun: ten pictures, one of them twice, one too wide, a few captions suggested."""
+    id = drafts.create(desk)
+    drafts.set_text(desk, id, "name", "Marit")
+    source = drafts.own_character(desk, characters.try_bundled(desk, "nella-tarn")).draft["pictures"]
+    files = [(f"photo-{number:02d}.png", desk.picture(entry["key"])) for number, entry in enumerate(source[:8], 1)]
+    files += [("photo-09.png", files[2][1]), ("photo-10.png", _wide(files[5][1]))]
+    pictures.add(desk, id, files)
+    for file, field, words in (("01.png", "expression", "happy"), ("01.png", "clothes", "a blue blazer"),
+                               ("02.png", "expression", "laughing")):  # fmt: skip
+        pictures.describe(desk, id, file, field, words)
+    draft = drafts.own_character(desk, id).draft
+    entries = [entry for entry in draft["pictures"] if entry["file"] in ("03.png", "04.png", "05.png")]
+    request = {"task": "captions", "pictures": [entry["key"] for entry in entries]}
+    asked = desk.records.jobs.add(Job(new_id(), "reply", desk.owner, id, request=request))
+    job = desk.records.jobs.claim(asked.id, WORKER, 600)
+    assert job is not None
+    found = (("sad", "in the snow"), ("angry", "in the city at night"), ("surprised", "in a garden"))
+    desk.records.events.append(job.id, job.attempt, [
+        replace(caption_event(number, 3, CaptionSuggestion(entry["key"], {"expression": face, "place": place}), 1.0),
+                sequence=number, time=datetime.now(UTC).isoformat(timespec="microseconds"))
+        for number, (entry, (face, place)) in enumerate(zip(entries, found, strict=True))
+    ])  # fmt: skip
+    desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    drafts.change(desk, id, lambda draft: draft.update(captions_job=job.id))
+    return id
+
+
+def _wide(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        square = image.convert("RGB")
+    canvas = Image.new("RGB", (3 * square.width, square.height), square.getpixel((2, 2)))  # type: ignore[arg-type]
+    canvas.paste(square, (square.width, 0))
+    out = io.BytesIO()
+    canvas.save(out, "PNG")
+    return out.getvalue()
+
+
+def talked(desk: Desk, job: Job, blind: bool = False) -> Conversation:
+    """A conversation of the best checkpoint with the base, answered with what both said when they were measured."""
+    best = next(one for one in compare.candidates(desk, job.character) if one.is_best)
+    base = compare.candidates(desk, job.character)[-1]
+    talk = compare.begin(desk, job.character, best.ref, base.ref, blind)
+    sides = [_measured(desk, ref) for ref in (best.ref, base.ref)]
+    for number in range(min(2, len(sides[0]))):
+        asked = compare.ask(desk, talk.id, str(sides[0][number][0]), seed=4711 + number)
+        reply = desk.records.jobs.claim(asked.job, WORKER, 600)
+        assert reply is not None
+        events: list[Event] = [Event("prepare")]
+        for side, lines in enumerate(sides):
+            _, text, scene, key = lines[number]
+            events.append(scene_event(side, 2, text, scene, 1.2))
+            events += [picture_event(side, 2, key, 6.0)] if key else []
+            events.append(done_event(side, 2, 6.4))
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        told = [replace(event, sequence=at, time=time) for at, event in enumerate(events)]
+        desk.records.events.append(reply.id, reply.attempt, told)
+        desk.records.jobs.finish(reply.id, WORKER, reply.attempt, "succeeded")
+    return talk
+
+
+def _measured(desk: Desk, ref: str) -> list[tuple[str, str, str, str]]:
+    """Prompt, words, scene and picture of what a checkpoint said when it was measured."""
+    _, one = compare.checkpoint_of(desk, ref)
+    with desk.store.open(one.files["scores.json"]) as stream:
+        said = json.loads(stream.read())["replies"]
+    keys = [key for path, key in sorted(one.files.items()) if path.startswith("samples/") and "sheet" not in path]
+    found = []
+    for at, reply in enumerate(said):
+        key = keys[len(keys) - len(said) + at] if len(keys) >= len(said) else ""
+        found.append((str(reply["prompt"]), str(reply["text"]), str(reply.get("scene", "")), key))
+    return found
+
+
+def voted(desk: Desk, talk: Conversation) -> None:
+    """A vote on the first turn, and some that were given blind before."""
+    judging.vote(desk, talk.id, 1, "left")
+    for number, choice in enumerate(SAYINGS):
+        desk.records.chats.add_vote(
+            Vote(new_id(), talk.id, 10 + number, talk.left, talk.right, choice, True, "Who are you?")
+        )
+
+
+def crowd(desk: Desk, count: int) -> None:
+    """So many characters, each with a portrait of a plain colour, for the benchmark."""
+    for number in range(count):
+        out = io.BytesIO()
+        Image.new("RGB", (256, 256), (number % 256, 90, (7 * number) % 256)).save(out, "JPEG")
+        key = put_content(desk.store, out.getvalue(), "pictures", ".jpg")
+        entry = {"file": "01.jpg", "original": "01.jpg", "key": key, "thumb_key": key, "sha256": key[12:76],
+                 "width": 256, "height": 256, "problems": [], "fixes": [], "copy_of": ""}  # fmt: skip
+        persona = f"Number {number} keeps a lamp lit by the old harbour. " * 8
+        desk.records.characters.create(
+            desk.owner, {"name": f"Character {number}", "persona": persona, "pictures": [entry]}
+        )

@@ -1,0 +1,78 @@
+"""Two processes on one machine (gloo) as `accelerate launch` starts them: the numbers of one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import set_seed
+
+from pipelines.core.folder import read_character
+from pipelines.core.jobs import Recipe
+from pipelines.core.memory_plan import Way
+from pipelines.core.runs import read_events
+from pipelines.grpo import run_grpo
+from pipelines.models import critic_for, load
+from pipelines.sft import run_sft
+from pipelines.train import prepare_run
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = Recipe(
+    base="janus-toy", sft_steps=2, sft_save_every=2, sft_step_tokens=1600, sft_step_pictures=3, sft_learning_rate=5e-3,
+    grpo_steps=2, grpo_save_every=2, grpo_group=3, grpo_prompts=2, grpo_anchor_weight=0.0, grpo_learning_rate=5e-3,
+    reply_tokens=10,
+)  # fmt: skip
+
+
+def adapter(run_dir: Path, name: str) -> dict[str, torch.Tensor]:
+    return load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors")
+
+
+def one_process(run_dir: Path) -> list[float]:
+    """Both stages here; stage 1 reads the two processes' rows of a step one after the other. Gives the rewards."""
+    character, said = read_character(run_dir / "character"), lambda event: None
+    set_seed(RECIPE.seed)
+    model, tokenizer = load("janus-toy")
+    run_sft(
+        model, tokenizer, character, replace(RECIPE, sft_step_tokens=3200), run_dir, said, way=Way(False, 2)
+    )
+    set_seed(RECIPE.seed)
+    model, tokenizer = load("janus-toy")
+    student = PeftModel.from_pretrained(model, str(run_dir / "checkpoints" / "sft-000002"), is_trainable=True)
+    return list(run_grpo(student, tokenizer, character, RECIPE, run_dir, critic_for("janus-toy"), said).rewards)
+
+
+@pytest.mark.timeout(240)
+def test_two_processes_end_with_the_numbers_of_one(toy_character: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for run_dir in (alone, together):
+        prepare_run(run_dir, toy_character, RECIPE)
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--multi_cpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        "-m", "tests.pipelines.both_stages", str(together),
+    ]  # fmt: skip
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as launched:
+        rewards = one_process(alone)
+        said = launched.communicate(timeout=200)[0]
+    assert launched.returncode == 0, said[-3000:]
+    for name in ("sft-000002", "grpo-000002"):
+        mine, theirs = adapter(alone, name), adapter(together, name)
+        moved = max(float(value.abs().max()) for key, value in mine.items() if "lora_B" in key)
+        assert moved > 1e-3  # something was learnt
+        for key, value in mine.items():
+            assert torch.allclose(value, theirs[key], atol=2e-4), f"{name} {key}"
+    told = [event.metrics["reward"] for event in read_events(together) if "reward" in event.metrics]
+    assert told == pytest.approx(rewards, abs=1e-4)
+    steps = [event.step for event in read_events(together) if event.stage == "sft" and "loss" in event.metrics]
+    assert steps == [1, 2]  # the main process alone tells the story
