@@ -23,7 +23,7 @@ MOST_POINTS = 400
 SMOOTHING = 0.8
 """Weight of the past in the smoothed line."""
 HEIGHT_PX, LEGEND_ROW_PX, COLUMNS = 240, 28, 2
-RADAR_X, RADAR_Y = 1.9, 1.32
+RADAR_X, RADAR_Y = 2.05, 1.32
 """What the radar shows to each side of its middle, labels included; its rim is at 1."""
 RADAR_PX = (316, round(316 * RADAR_Y / RADAR_X))
 """Width and height; as wide as a phone has room for, and in one scale, so that the web is even."""
@@ -72,7 +72,10 @@ def radar_chart(cards: Mapping[str, Sequence[Spoke]]) -> Spec:
             for (at, corner), spoke in zip(_around(corners), [*card, *card[:1]], strict=True)
             if spoke.value is not None
         ]
-    labels = [{"text": spoke.name, **_point(corner, 1.22)} for corner, spoke in zip(corners, spokes, strict=True)]
+    labels: list[dict[str, Any]] = [
+        {"text": spoke.name, **_point(corner, 1.1 if abs(corner[0]) > 0.7 else 1.2)}
+        for corner, spoke in zip(corners, spokes, strict=True)
+    ]
     place = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": {"domain": [-RADAR_X, RADAR_X]}},
         "y": {"field": "y", "type": "quantitative", "axis": None, "scale": {"domain": [-RADAR_Y, RADAR_Y]}},
@@ -101,11 +104,14 @@ def radar_chart(cards: Mapping[str, Sequence[Spoke]]) -> Spec:
                                 {"field": "value", "title": "Value"}],
                 },
             },
-            {
-                "data": {"values": labels},
-                "mark": {"type": "text", "fontSize": 12, "color": "gray"},
-                "encoding": {**place, "text": {"field": "text"}},
-            },
+            *(
+                {
+                    "data": {"values": [one for one in labels if _side(one["x"]) == side]},
+                    "mark": {"type": "text", "fontSize": 12, "color": "gray", "align": side},
+                    "encoding": {**place, "text": {"field": "text"}},
+                }
+                for side in ("left", "center", "right")
+            ),
         ],
     }  # fmt: skip
 
@@ -172,6 +178,11 @@ def _corner(number: int, count: int) -> tuple[float, float]:
     """The first spoke points up, the others follow clockwise."""
     angle = math.pi / 2 - 2 * math.pi * number / count
     return math.cos(angle), math.sin(angle)
+
+
+def _side(x: float) -> str:
+    """How a label stands to its spoke, so that it leads away from the web."""
+    return "left" if x > 0.7 else "right" if x < -0.7 else "center"
 
 
 def _point(corner: tuple[float, float], value: float) -> dict[str, float]:

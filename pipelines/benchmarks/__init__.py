@@ -32,10 +32,24 @@ def _reply(base: str, repeats: int) -> dict[str, Any]:
     return bench_reply(base, repeats)
 
 
+def _gpu(base: str, repeats: int) -> dict[str, Any]:
+    from pipelines.benchmarks.machine import bench_machine
+
+    return bench_machine("random-1b" if base == "starter" else base, repeats)
+
+
+def _janus(base: str, repeats: int) -> dict[str, Any]:
+    from pipelines.benchmarks.janus import bench_janus
+
+    return bench_janus("random-1b" if base == "starter" else base, repeats)
+
+
 BENCHMARKS: dict[str, Callable[[str, int], dict[str, Any]]] = {
     "sft": _sft,
     "sample": _sample,
     "grpo": _grpo,
     "reply": _reply,
+    "gpu": _gpu,
+    "janus": _janus,
 }
 """By the name given to `understudy bench`; called as `BENCHMARKS[name](base, repeats)`."""

@@ -10,57 +10,22 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model
-from PIL import Image
 from transformers.trainer_utils import SaveStrategy
 
 from pipelines.benchmarks.pairs import compare
-from pipelines.core.characters import Character
-from pipelines.core.folder import read_character
+from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.jobs import Recipe
-from pipelines.core.runs import CHARACTER_FOLDER
 from pipelines.grpo import CharacterTrainer, make_trainer
 from pipelines.lessons import lora_config
 from pipelines.models import critic_for, load
-from pipelines.models.family import TextSamples
 from pipelines.models.starter.critic import Critic
 from pipelines.rewards import Reward
 from pipelines.rollout import roll_out
-
-BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
-WORDS = 48
-"""Text ids of every reply, scene included; then comes the picture."""
-
-
-def bench_character(folder: Path) -> Character:
-    """A bundled character's texts; its pictures are plain colours written to `folder`, since only their size counts."""
-    character = read_character(sorted(BUNDLED.glob("*/character.yaml"))[0].parent)
-    images = folder / CHARACTER_FOLDER / "images"
-    images.mkdir(parents=True)
-    for place, image in enumerate(character.images):
-        Image.new("RGB", (96, 96), (25 * place % 256, 90, 200)).save(images / image.file)
-    return character
-
-
-@contextmanager
-def always_draws(model: Any, words: int) -> Iterator[None]:
-    """Inside, every sampled text has `words` ids and ends by announcing a picture."""
-
-    def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
-        text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})
-        return TextSamples([[*ids[:-1], model.shape.boi_id] for ids in text.ids], text.logps)
-
-    model.sample_text = sample_text
-    try:
-        yield
-    finally:
-        del model.sample_text
 
 
 class PlainTrainer(CharacterTrainer):

@@ -19,8 +19,8 @@ import torch
 from peft import get_peft_model
 from transformers import LlamaForCausalLM
 
-from pipelines.benchmarks.grpo import WORDS, always_draws, bench_character
 from pipelines.benchmarks.pairs import compare
+from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.characters import Character, Interaction
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import BASE

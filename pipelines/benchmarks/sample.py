@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from transformers import JanusForConditionalGeneration, LlamaForCausalLM
 
-from pipelines.benchmarks.grpo import bench_character
 from pipelines.benchmarks.pairs import compare
+from pipelines.benchmarks.subject import bench_character
 from pipelines.data import practice_prompts
 from pipelines.models import load
 from pipelines.models.family import Shape

@@ -17,8 +17,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from pipelines.benchmarks.grpo import bench_character
 from pipelines.benchmarks.pairs import compare
+from pipelines.benchmarks.subject import bench_character
 from pipelines.checkpoints import quiet_libraries
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         _python(),
         *(_library(name) for name in LIBRARIES),
         _device(),
+        *_bases(),
         _memory(),
         _disk(settings.home),
         _language(settings.cache_folder),
@@ -92,6 +93,21 @@ def _device() -> Finding:
     if torch.cuda.is_available():
         return Finding("device", True, f"{torch.cuda.get_device_name(0)} and {cores} cores")
     return Finding("device", True, f"{cores} cores, no GPU (the starter needs none)")
+
+
+def _bases() -> list[Finding]:
+    """How a `standard` training of each large base model would run here; nothing is wrong when it does not fit."""
+    try:
+        from pipelines.device_plan import device_memory
+    except ImportError:
+        return []
+    from pipelines.core.memory_plan import base_choices
+
+    name, memory = device_memory()
+    plans = base_choices(memory, on_gpu=bool(name))
+    where = name or "this machine without a GPU"
+    return [Finding(f"base {base}", True, f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}")
+            for base, plan in plans.items() if base != "starter"]  # fmt: skip
 
 
 def _memory() -> Finding:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage, scorecard
 
-BENCHES = ("sft", "sample", "grpo", "reply", "starter")
+BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:

@@ -103,7 +103,9 @@ def create(page: Page, house: House, pictures: list[Path]) -> None:
     accessible(page, "pictures")
     page.locator(".st-key-step-next button").click()
     character = toy()[0]
+    settled(page)
     page.get_by_label("Name").fill("Ada")
+    settled(page)
     page.keyboard.press("Tab")  # from here on by keyboard alone
     page.keyboard.type(character.persona)
     page.keyboard.press("Tab")
@@ -211,7 +213,8 @@ def look_around(page: Page, house: House) -> None:
     paths = [
         "", f"?{of}", "create", f"create?{of}&step=1", f"create?{of}&step=3", "training", f"training?job={job.id}",
         "compare", f"compare?conversation={vote.conversation}", f"compare?{of}&view=Scorecards",
-        f"compare?{of}&view=Votes", "system",
+        f"compare?{of}&view=Votes", f"compare?{of}&view=Download", f"create?{of}&step=2", f"create?{of}&step=4",
+        "system",
     ]  # fmt: skip
     records.close()
     page.emulate_media(color_scheme="dark")

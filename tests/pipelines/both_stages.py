@@ -1,4 +1,4 @@
-"""The two training stages of a prepared run folder without the scorecard; started by `test_processes.py` in each process."""
+"""The two training stages of a prepared run folder without the scorecard; `test_processes.py` starts it twice."""
 
 from __future__ import annotations
 

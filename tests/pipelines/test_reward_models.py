@@ -20,7 +20,6 @@ from transformers import (
 )
 
 from pipelines.core.characters import Character
-from pipelines.core.settings import Settings
 from pipelines.data import practice_prompts
 from pipelines.models.published import MODELS, WeightsMissing
 from pipelines.models.toy import END_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
@@ -165,10 +164,9 @@ def test_a_gpu_gives_the_rewards_of_the_cpu_within_a_tolerance(weights: Path, mi
     assert (here - rewards(load_judges(torch.bfloat16, "cuda"), mira)).abs().max() < 0.05
 
 
-def test_a_missing_reward_model_is_named(weights: Path, tmp_path: Path) -> None:
-    assert Settings(home=tmp_path).models == ""
+def test_a_missing_reward_model_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    toy_models()["clip"].save_pretrained(folder)
+    reading_tokenizer().save_pretrained(folder)
     with pytest.raises(WeightsMissing, match=r"clip in .*preprocessor_config.json is missing"):
-        folder = tmp_path / "clip"
-        toy_models()["clip"].save_pretrained(folder)
-        reading_tokenizer().save_pretrained(folder)
         load_tower("clip", folder, torch.float32, "cpu")

@@ -39,13 +39,15 @@ def test_rewards_are_named_in_plain_words() -> None:
 
 def test_the_radar_closes_and_lies_inside_its_rim() -> None:
     cards = {name: scorecard(SCORES[name], SCORES["base"]) for name in ("base", "grpo-000002")}
-    _, outlines, labels = charts.radar_chart(cards)["layer"]
+    _, outlines, *labels = charts.radar_chart(cards)["layer"]
     points = outlines["data"]["values"]
     own = [point for point in points if point["who"] == "grpo-000002"]
     assert len(own) == 6 and (own[0]["x"], own[0]["y"]) == (own[-1]["x"], own[-1]["y"])
     assert own[0]["y"] == pytest.approx(0.5) and own[0]["x"] == pytest.approx(0.0)  # the first spoke points up
     assert all(math.hypot(point["x"], point["y"]) <= 1.001 for point in points)
-    assert labels["data"]["values"][0]["text"] == "Looks like them"
+    # Names lead away from the web: one begins to the right of it, one stands above.
+    named = {one["mark"]["align"]: [label["text"] for label in one["data"]["values"]] for one in labels}
+    assert named["center"] == ["Looks like them"] and "Sounds like them" in named["left"]
 
 
 def test_what_was_not_measured_is_left_out_of_the_radar() -> None:

@@ -112,7 +112,8 @@ def test_scripts_in_every_field_are_words_on_every_step(desk: Desk, open_page: O
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.
     pieces = [element.proto for element in shown.get("html")]
-    assert {piece.body for piece in pieces if piece.unsafe_allow_javascript} == {f"<script>{KEEPER.read_text()}</script>"}
+    ours = f"<script>{KEEPER.read_text()}</script>"
+    assert {piece.body for piece in pieces if piece.unsafe_allow_javascript} == {ours}
     assert not any("<script" in piece.body for piece in pieces if not piece.unsafe_allow_javascript)
     for element in [*shown.markdown, *shown.error, *shown.warning]:
         assert "<script" not in element.value and "](javascript" not in element.value

@@ -1,15 +1,19 @@
-"""A look at a saved state while its training goes on."""
+"""A look at a saved state while its training goes on: asked for, found again, and offered on the page."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pipelines.core.queue import ENDED
 from studio.actions import compare, peeks
 from studio.desk import Desk
 from tests.studio import staged
+
+APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
 
 
 def test_a_look_is_asked_for_and_found_again(desk: Desk, tmp_path: Path) -> None:
@@ -29,3 +33,18 @@ def test_a_look_is_asked_for_and_found_again(desk: Desk, tmp_path: Path) -> None
     look = peeks.peeks(desk, job)["sft-000004"]
     assert not look.is_working and look.said.text == "Aye." and look.said.picture_key
     assert desk.records.jobs.get(asked.id).status in ENDED
+
+
+def test_the_page_offers_a_look_at_what_is_not_measured_yet(desk: Desk, tmp_path: Path) -> None:
+    job = staged.claimed(desk, staged.queued(desk, staged.published(desk, tmp_path / "ada")))
+    staged.told(desk, job, staged.story(sft=3, grpo=0))
+    whole = staged.checkpoint(desk, job, "sft-000004")
+    files = {path: key for path, key in whole.files.items() if path != "scores.json" and "samples" not in path}
+    desk.records.checkpoints.put(replace(whole, scores={}, samples=(), files=files))
+    page = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/training.py")
+    page.query_params["job"] = job.id
+    page.run()
+    assert not page.exception
+    page.button(key="peek-sft-000004").click().run()
+    assert not page.exception and peeks.peeks(desk, job)["sft-000004"].is_working
+    assert not [one for one in page.button if one.key == "peek-sft-000004"]

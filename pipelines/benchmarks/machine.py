@@ -1,0 +1,278 @@
+"""`bench_machine`: what a large base model takes on this machine, stage by stage, and what a `standard` run would.
+
+Both stages are done without a trainer: the same rows, sampling, credit, losses, LoRA in fp32 and AdamW, so no trl is
+needed. `random-1b` and `random-7b` are full-size checkpoints with random weights, written to a temporary folder and
+read by the loading code of the published ones; speed and memory do not depend on the values. Rewards are given by the
+toy critic, so the reward models' own time is not in it. The plain path is the library's: `generate` for pictures,
+each sample with its own prompt and padding for stage 1.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from torch import nn
+
+from pipelines.benchmarks.peaks import forget_peak, peak_memory, peak_of, wait
+from pipelines.benchmarks.subject import always_draws, bench_character, terse_character
+from pipelines.core.jobs import Recipe
+from pipelines.core.large_models import LARGE
+from pipelines.core.memory_plan import EASY, Plan, Way, plan_for
+from pipelines.core.runs import CHARACTER_FOLDER
+from pipelines.data import practice_prompts
+from pipelines.device_plan import device_memory
+from pipelines.in_parts import in_parts
+from pipelines.lessons import lora_config, planned_rows, sft_loss
+from pipelines.models import load
+from pipelines.models.janus_layout import SIZES, write_layout
+from pipelines.models.janus_loading import load_folder
+from pipelines.models.starter.critic import toy_critic
+from pipelines.packing import collate, encode_images
+from pipelines.practice_loss import credit, group_logps
+from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
+from pipelines.rollout import Replies, roll_out
+
+RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
+"""Checkpoints made on the spot -> the preset whose recipe and plan they follow."""
+SCORECARDS, DRAWINGS = 5, 14
+"""Of a `standard` run: the base and four checkpoints, each with so many pictures."""
+
+
+class Bench:
+    """A base model with a fresh adapter, a character, and the steps of both stages."""
+
+    def __init__(self, base: str, folder: Path, recipe: Recipe, plan: Plan, terse: bool = False) -> None:
+        """`folder`: for pictures, and for the checkpoint of a `random-...` base."""
+        began = time.perf_counter()
+        if base in RANDOM:
+            write_layout(folder / base, SIZES[base.removeprefix("random-")])
+            written = time.perf_counter()
+            self.model, self.tokenizer = load_folder(folder / base, base, plan.bits)
+        else:
+            written = began
+            self.model, self.tokenizer = load(base, plan.bits)
+        self.seconds = {"write": written - began, "load": time.perf_counter() - written}
+        self.recipe, self.plan, self.device = recipe, plan, self.model.device
+        self.character = (terse_character if terse else bench_character)(folder)
+        self.pictures = encode_images(self.model, self.character, folder / CHARACTER_FOLDER)
+        self.student = get_peft_model(self.model, lora_config(self.model, recipe))
+        self.trained = [weight for weight in self.student.parameters() if weight.requires_grad]
+        for weight in self.trained:
+            weight.data = weight.data.float()
+        self.optimiser = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.0)
+        critic = toy_critic()
+        pixels = torch.zeros(2, 3, 32, 32)
+        judge = Judge.of(self.character, critic, pixels)
+        self.critic, (self.rewards, self.weights) = critic, make_rewards(judge, recipe.reward_weights)
+        names = re.compile(self.model.language_targets)
+        modules = self.model.named_modules()
+        self.linears = sum(m.weight.numel() for name, m in modules if self._is_linear(names, name, m))
+
+    @staticmethod
+    def _is_linear(names: re.Pattern[str], name: str, module: nn.Module) -> bool:
+        # With a LoRA around it the base linear stands one level deeper.
+        return isinstance(module, nn.Linear) and names.fullmatch(name.removesuffix(".base_layer")) is not None
+
+    @contextmanager
+    def learning(self, way: Way) -> Iterator[None]:
+        """Inside, as a trainer has it: training mode, bf16 arithmetic on a GPU, activations as planned."""
+        self.student.train()
+        if way.checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            yield
+        if way.checkpointing:
+            self.model.gradient_checkpointing_disable()
+        self.student.eval()
+
+    def update(self) -> None:
+        """One step of the optimiser on what was passed back."""
+        nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def sft_rows(self, steps: int) -> list[Any]:
+        """Rows of `steps` steps of stage 1."""
+        parts = self.plan.sft.parts
+        return planned_rows(
+            self.character, self.recipe, self.model.shape, self.tokenizer, self.pictures, steps * parts,
+            -(-self.recipe.sft_step_tokens // parts),
+        )  # fmt: skip
+
+    def sft_step(self, rows: list[Any]) -> tuple[int, int]:
+        """One step of stage 1 on these rows; gives learned and read positions."""
+        learned = 0
+        with self.learning(self.plan.sft):
+            for row in rows:
+                batch = collate([row], self.model.shape, self.pictures.pixels)
+                batch = {key: value.to(self.device) for key, value in batch.items()}
+                weights = batch.pop("loss_weights", None)
+                made = sft_loss(self.student(**batch).logps, batch["labels"], self.model.shape.text_vocab, weights)
+                (made.loss / len(rows)).backward()
+                learned += made.tokens
+        self.update()
+        return learned, sum(len(row.ids) for row in rows)
+
+    def sample(self, number: int, words: int, draws: bool, prompts: int = 0, group: int = 0) -> Replies:
+        """The replies of practice step `number`, all of `words` ids, with a picture each if it `draws`."""
+        prompts, group = prompts or self.recipe.grpo_prompts, group or self.recipe.grpo_group
+        asked = practice_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
+        dice = [torch.Generator(self.device).manual_seed(number * 100 + place) for place in range(prompts)]
+        recipe = replace(self.recipe, reply_tokens=words)
+        self.student.eval()
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with autocast, always_draws(self.model, words, draws):
+            return roll_out(
+                self.model, self.tokenizer, self.critic, asked, group, recipe, dice, self.plan.grpo.parts
+            )
+
+    def practise_step(self, replies: Replies, asked: list[Any]) -> int:
+        """Learn from replies: rewards, credit, the reference's log-probabilities and ours; gives positions read."""
+        shape, group = self.model.shape, replies.group.count(0)
+        columns = {**vars(replies), "asked": asked}
+        rows = [reward(**columns) for reward in self.rewards]
+        known = [[float("nan") if value is None else value for value in row] for row in rows]
+        found = torch.tensor(known).T.contiguous()  # (N, K)
+        words_only = torch.tensor([reward.__name__ in WORDS_ONLY for reward in self.rewards])
+        words, codes = credit(found, torch.tensor(self.weights), group, words_only)
+        longest = max(map(len, replies.completion_ids))
+        ids, mask = _padded(replies, longest, shape.pad_id, self.device)
+        score = in_parts(self.student, -(-len(set(replies.group)) // self.plan.grpo.parts))
+        with self.learning(EASY), torch.no_grad(), self.student.disable_adapter():
+            before, _ = group_logps(score, ids, mask, longest, shape)
+        with self.learning(self.plan.grpo):
+            logps, _ = group_logps(score, ids, mask, longest, shape)
+            is_code = ids[:, -longest:] >= shape.text_vocab
+            advantage = torch.where(is_code, codes[:, None].to(ids.device), words[:, None].to(ids.device))
+            ratio = (logps - logps.detach()).exp()
+            behind = before - logps
+            kl = behind.exp() - behind - 1
+            kept = mask[:, -longest:]
+            loss = -((ratio * advantage - self.recipe.grpo_beta * kl) * kept).sum() / kept.sum()
+        loss.backward()
+        self.update()
+        return int(kept.sum()) + sum({tuple(ids): len(ids) for ids in replies.prompt_ids}.values())
+
+    def asked(self, number: int, prompts: int, group: int) -> list[Any]:
+        """The practice prompts of a step, each as often as it is answered."""
+        asked = practice_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
+        return [prompt for prompt in asked for _ in range(group)]
+
+    def timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
+        """(seconds, what it gave), the device's work included."""
+        wait(self.device)
+        began = time.perf_counter()
+        made = work()
+        wait(self.device)
+        return time.perf_counter() - began, made
+
+
+def _padded(replies: Replies, longest: int, pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # As the library hands them over: prompts flush right, completions flush left.
+    ahead = max(map(len, replies.prompt_ids))
+    ids, mask = [], []
+    for prompt, said in zip(replies.prompt_ids, replies.completion_ids, strict=True):
+        left, right = ahead - len(prompt), longest - len(said)
+        ids.append([pad_id] * left + prompt + said + [pad_id] * right)
+        mask.append([0] * left + [1] * (len(prompt) + len(said)) + [0] * right)
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def settings_of(base: str, effort: str = "standard") -> tuple[Recipe, Plan]:
+    """Recipe and memory plan of a base model on this machine."""
+    preset = RANDOM.get(base, base)
+    if preset in LARGE:
+        recipe = Recipe.for_effort(preset, effort)  # type: ignore[arg-type]
+    else:  # toys read bytes, so their rows are longer than the starter's
+        recipe = Recipe.for_effort(preset, effort, sft_step_tokens=4096, grpo_prompts=2, grpo_group=2)  # type: ignore[arg-type]
+    name, memory = device_memory()
+    return recipe, plan_for(preset, recipe, memory, on_gpu=bool(name))
+
+
+def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> dict[str, Any]:
+    """Stage times, rates, memory and projection; `ratios` are of pictures a second against the library's `generate`.
+
+    words: ids of every reply, as long as the recipe allows unless given.
+    """
+    from pipelines.benchmarks.plain_paths import plain_pictures, plain_sft
+
+    recipe, plan = settings_of(base)
+    words = words or recipe.reply_tokens
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(base, Path(name), recipe, plan)
+        forget_peak(bench.device)
+        found: dict[str, Any] = {"load_s": bench.seconds["load"]}
+        found |= _measure_sft(bench, repeats)
+        found |= _measure_practice(bench, repeats, words)
+        found["plain_sft_tokens_per_s"] = plain_sft(bench)
+        group = recipe.grpo_prompts * recipe.grpo_group
+        plain = plain_pictures(bench, min(group, 8))
+        draws = [bench.timed(lambda: _draw(bench, DRAWINGS, 5.0))[0] for _ in range(2)][-1]
+        found |= {"scorecard_s": 1.3 * draws, "plain_pictures_per_s": plain}
+        found |= _machine(bench, found)
+    minutes = recipe.sft_steps * found["sft_step_s"] + recipe.grpo_steps * found["grpo_step_s"]
+    found["standard_minutes"] = (minutes + found["load_s"] * 3 + SCORECARDS * found["scorecard_s"]) / 60
+    ours = found["pictures_per_s"]
+    ratio = ours / plain
+    return {"name": "gpu", "ours": ours, "plain": plain, "unit": "pictures/s", "ratio_median": ratio, "ratios": [ratio],
+            "base": base, "plan": plan.words, **found}  # fmt: skip
+
+
+def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
+    parts = bench.plan.sft.parts
+    rows = bench.sft_rows(repeats + 1)
+    times, counts = [], []
+    for step in range(repeats + 1):
+        seconds, made = bench.timed(lambda at=step: bench.sft_step(rows[at * parts : (at + 1) * parts]))
+        times.append(seconds)
+        counts.append(made)
+    seconds = median(times[1:])
+    learned, read = (sum(count[place] for count in counts[1:]) / repeats for place in (0, 1))
+    return {"sft_step_s": seconds, "sft_tokens_per_s": learned / seconds, "sft_positions": read}
+
+
+def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float]:
+    recipe = bench.recipe
+    samples, codes = recipe.grpo_prompts * recipe.grpo_group, bench.model.shape.picture_tokens
+    talk, both, learn = [], [], []
+    for number in range(repeats + 1):
+        talk.append(bench.timed(lambda n=number: bench.sample(n, words, False))[0])
+        seconds, replies = bench.timed(lambda n=number: bench.sample(n, words, True))
+        both.append(seconds)
+        asked = bench.asked(number, recipe.grpo_prompts, recipe.grpo_group)
+        learn.append(bench.timed(lambda r=replies, a=asked: bench.practise_step(r, a))[0])
+    said, drawn, learnt = (median(times[1:]) for times in (talk, both, learn))
+    pictures = max(drawn - said, 1e-9)
+    # Every other request is for a picture.
+    return {"words_per_s": samples * words / said, "pictures_per_s": samples / pictures, "talk_s": said,
+            "draw_s": pictures, "learn_s": learnt, "practice_positions": float(samples * (words + codes)),
+            "grpo_step_s": said + pictures / 2 + learnt}  # fmt: skip
+
+
+def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
+    prompts = [ids for ids in bench.sample(0, 1, False, 1, 2).prompt_ids[:1] for _ in range(count)]
+    drawing = [[*ids, bench.model.shape.boi_id] for ids in prompts]
+    return bench.model.decode_pictures(bench.model.sample_pictures(drawing, guidance=guidance).codes)
+
+
+def _machine(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
+    """Memory, and shares of the device's peak: 4 operations a weight and position for forward and backward."""
+    name = torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else ""
+    peak = peak_of(name)
+    shares: dict[str, Any] = {"device": name or "cpu", "peak_memory_gb": peak_memory(bench.device) / 1e9}
+    if peak:
+        positions, read = found["sft_positions"], found["practice_positions"]
+        shares["sft_share_of_peak"] = 4 * bench.linears * positions / found["sft_step_s"] / peak
+        shares["learn_share_of_peak"] = 6 * bench.linears * read / found["learn_s"] / peak
+    shares["torch"] = torch.__version__
+    return shares

@@ -1,0 +1,75 @@
+"""The plain ways that `bench_machine` stands beside: the library's `generate` for pictures, padded samples for stage 1.
+
+The library's model is ours under the library's class, so it takes no memory of its own.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import JanusForConditionalGeneration
+
+from pipelines.data import practice_prompts, sample_order, training_samples
+from pipelines.lessons import sft_loss
+from pipelines.models.reading import pad_left
+from pipelines.packing import PackedRow, collate, own_tokens, render_samples
+from pipelines.render import render
+
+if TYPE_CHECKING:
+    from pipelines.benchmarks.machine import Bench
+
+GUIDANCE = 1 + 1e-9
+"""The library cannot draw without guidance; so it draws both branches, as everybody's code with it does."""
+
+
+def plain_pictures(bench: Bench, count: int) -> float:
+    """Pictures a second of the library for one prompt, `count` in a batch, with the adapter."""
+    library, shape = bench.model, bench.model.shape
+    prompt = render(practice_prompts(bench.character, 1, 0)[0].messages, shape, bench.tokenizer, add_reply=True).ids
+    ids, mask = pad_left([[*prompt, shape.boi_id]] * count, shape.pad_id, bench.device)
+
+    def draw() -> torch.Tensor:
+        with torch.no_grad():
+            return library.generate(
+                input_ids=ids, attention_mask=mask, generation_mode="image", do_sample=True, top_k=0,
+                guidance_scale=GUIDANCE, pad_token_id=shape.pad_id,
+            )  # fmt: skip
+
+    bench.student.eval()
+    ours = type(library)
+    library.__class__ = JanusForConditionalGeneration  # ours adds methods and no weights, and closes `generate`
+    try:
+        return count / [bench.timed(draw)[0] for _ in range(2)][-1]
+    finally:
+        library.__class__ = ours
+
+
+def plain_sft(bench: Bench) -> float:
+    """Learned positions a second with each sample in a row of its own, padded, as many as one of our rows holds."""
+    recipe, shape = bench.recipe, bench.model.shape
+    samples = [it for it in training_samples(bench.character, recipe.seed) if recipe.task_shares.get(it.task, 0)]
+    rendered = render_samples(samples, shape, bench.tokenizer, bench.pictures, recipe.sft_step_tokens)
+    count = max(bench.sft_rows(1)[0].segments)
+    order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
+    rows = []
+    for number in islice(order, count):
+        item = rendered[number]
+        rows.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.look_images, item.drawn))
+
+    def step() -> int:
+        learned = 0
+        with bench.learning(bench.plan.sft):
+            for start in range(0, len(rows), 4):  # all at once would not fit where ours does
+                batch = collate(rows[start : start + 4], shape, bench.pictures.pixels)
+                del batch["segment_ids"]
+                batch = {key: value.to(bench.device) for key, value in batch.items()}
+                made = sft_loss(bench.student(**batch).logps, batch["labels"], shape.text_vocab)
+                made.loss.backward()
+                learned += made.tokens
+        bench.update()
+        return learned
+
+    seconds, learned = [bench.timed(step) for _ in range(2)][-1]
+    return float(learned / seconds)

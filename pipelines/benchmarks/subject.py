@@ -1,0 +1,60 @@
+"""Who the benchmarks train: a bundled character, or a terse one for machines where every position counts.
+
+Only the size of pictures matters to a measurement, so they are plain colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipelines.core.characters import Character
+from pipelines.core.folder import read_character
+from pipelines.core.runs import CHARACTER_FOLDER
+from pipelines.models.family import TextSamples
+from pipelines.render import reply, user
+
+BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
+WORDS = 48
+"""Text ids of every reply, scene included; then comes the picture."""
+
+
+def bench_character(folder: Path) -> Character:
+    """A bundled character's texts; its pictures are plain colours written to `folder`, since only their size counts."""
+    character = read_character(sorted(BUNDLED.glob("*/character.yaml"))[0].parent)
+    images = folder / CHARACTER_FOLDER / "images"
+    images.mkdir(parents=True)
+    for place, image in enumerate(character.images):
+        Image.new("RGB", (96, 96), (25 * place % 256, 90, 200)).save(images / image.file)
+    return character
+
+
+def terse_character(folder: Path) -> Character:
+    """The same with the shortest prompt there can be."""
+    character = bench_character(folder)
+    facts = tuple(replace(fact, question="Why?", answer="So.") for fact in character.facts[:3])
+    return replace(
+        character, name="Al", persona="A.", style="", appearance="", greeting="", scenario="", facts=facts,
+        interactions=((user("Hi?"), reply("Aye.")),),
+    )  # fmt: skip
+
+
+@contextmanager
+def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
+    """Inside, every sampled text has `words` ids and ends by announcing a picture, or by its end mark."""
+    last = model.shape.boi_id if draws else model.shape.end_id
+
+    def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
+        text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})
+        return TextSamples([[*ids[:-1], last] for ids in text.ids], text.logps)
+
+    model.sample_text = sample_text
+    try:
+        yield
+    finally:
+        del model.sample_text
