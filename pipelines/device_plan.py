@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +36,19 @@ def plan_here(recipe: Recipe) -> Plan:
             "base model, lower grpo_group, grpo_prompts or sft_step_tokens, or use a larger machine."
         )
     return plan
+
+
+def reply_bits(base: str) -> int:
+    """In how many bits a base model is kept that only answers or is measured here."""
+    name, memory = device_memory()
+    return plan_for(base, Recipe.for_effort(base, "quick"), memory, on_gpu=bool(name), replying=True).bits
+
+
+def give_memory_back() -> None:
+    """After a stage: its trainer and model hold each other, and a GPU's memory stays with the process."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def note_weights(run_dir: Path, base: str, plan: Plan) -> None:

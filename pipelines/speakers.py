@@ -24,6 +24,7 @@ from typing import Any
 from pipelines.core.characters import Character, Interaction, Message, Text
 from pipelines.core.folder import read_character
 from pipelines.core.runs import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
+from pipelines.device_plan import reply_bits
 from pipelines.models import load
 from pipelines.models.memory import PromptMemory
 from pipelines.models.voices import Adapter, Voices, read_adapter, speaking
@@ -45,7 +46,7 @@ class Speakers:
 
     def __init__(self, preset: str, keep: int = KEPT_ADAPTERS) -> None:
         """Load the base model; `keep` adapters stay in memory, those used longest ago are read again when needed."""
-        self.model, self.tokenizer = load(preset)
+        self.model, self.tokenizer = load(preset, reply_bits(preset))
         self.model.eval()
         self._shelf = AdapterShelf(partial(read_adapter, model=self.model), keep)
         self._base = Adapter(BASE, {})

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import itertools
 import os
 import platform
@@ -128,7 +127,7 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.device_plan import note_weights, plan_here
+    from pipelines.device_plan import give_memory_back, note_weights, plan_here
     from pipelines.models import load
     from pipelines.sft import run_sft
 
@@ -139,7 +138,7 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
     run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft)
     del model
-    gc.collect()  # the trainer and its model hold each other
+    give_memory_back()
 
 
 def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
@@ -150,7 +149,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
-    from pipelines.device_plan import note_weights, plan_here
+    from pipelines.device_plan import give_memory_back, note_weights, plan_here
     from pipelines.grpo import run_grpo
     from pipelines.lessons import lora_config
     from pipelines.models import critic_for, load
@@ -169,7 +168,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     critic = critic_for(recipe.base, recipe.effort)
     run_grpo(student, tokenizer, character, recipe, run_dir, critic, report, resume_from, plan.grpo)
     del model, student, critic
-    gc.collect()
+    give_memory_back()
 
 
 def recorder(run_dir: Path, report: Report) -> Report:

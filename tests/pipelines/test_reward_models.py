@@ -140,6 +140,12 @@ def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(judges: 
     assert found[:5, 0].unique().numel() > 2 and found[:3, 2].unique().numel() == 3
 
 
+def test_a_failing_reward_stops(judges: Judges, mira: Character) -> None:
+    (meaning,), _ = make_rewards(Judge.of(mira, judges, pictures(3)), {"meaning": 1.0})
+    with pytest.raises(AttributeError):
+        meaning(words=["Aye."], asked=[None])
+
+
 def test_captions_and_turns_are_read_once(judges: Judges) -> None:
     first = judges.read(["a", "b", "a"])
     assert torch.equal(first[0], first[2])

@@ -77,13 +77,16 @@ def columns(critic: Critic) -> dict[str, list]:
 def test_every_reward_is_in_range_and_documented(name: str, judge: Judge, columns: dict[str, list]) -> None:
     values = REWARDS[name](judge)(**columns)
     assert len(values) == 6
+    assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
+    if name == "meaning":
+        assert values == [None] * 6, "the starter's critic reads no meanings (test_reward_models.py has those that do)"
+        return
     assert all(isinstance(value, float) and 0.0 <= value <= 1.0 for value in values[:3])
     if name == "reply":
         assert all(isinstance(value, float) for value in values[3:])
     else:
         assert values[3:] == [None] * 3, "no picture was asked for or drawn, so this part does not apply"
         assert values[2] == 0.0, "a picture was asked for and none drawn"
-    assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
 
 
 def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(judge: Judge) -> None:
@@ -152,7 +155,7 @@ def test_scene_names_what_was_asked() -> None:
 
 def test_a_failing_reward_stops(judge: Judge, columns: dict[str, list]) -> None:
     broken = {**columns, "asked": [None] * 6}
-    for name in REWARDS:
+    for name in set(REWARDS) - {"meaning"}:
         with pytest.raises((AttributeError, TypeError)):
             REWARDS[name](judge)(**broken)
     source = (Path(__file__).parents[2] / "pipelines" / "rewards.py").read_text(encoding="utf-8")

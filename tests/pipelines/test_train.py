@@ -83,8 +83,8 @@ def watched(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> Wa
     models: list[tuple[Any, dict[str, torch.Tensor]]] = []
     load = pipelines.models.load
 
-    def watched_load(preset: str) -> Any:
-        model, tokenizer = load(preset)
+    def watched_load(preset: str, bits: int = 16) -> Any:
+        model, tokenizer = load(preset, bits)
         models.append((model, {name: value.clone() for name, value in model.state_dict().items()}))
         return model, tokenizer
 
