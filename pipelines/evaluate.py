@@ -247,7 +247,8 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
 
-    A checkpoint that has `scores.json` is not measured again unless `again`. Raises RunError for an unknown name.
+    A checkpoint that has `scores.json` is not measured again unless `again`. Events count what is measured, of all
+    that the run will have. Raises RunError for an unknown name.
     """
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     there = [BASE, *adapters(run_dir)]
@@ -262,7 +263,8 @@ def evaluate_run(
         critic = critic_for(recipe.base, recipe.effort)
         held = look_held_out(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
         speakers = speakers or Speakers(recipe.base)
-    for number, name in enumerate(todo, start=1):
+    total = len(chosen) if again else max(recipe.saved_states, len(chosen))
+    for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
         assert speakers is not None
         adapter = checkpoint_folder(run_dir, name)
         if name != BASE:
@@ -279,7 +281,7 @@ def evaluate_run(
             write_card(run_dir, entry)
             speakers.drop(name)
         relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
-        report(Event("evaluate", number, len(todo), metrics=scores, note=name, artifacts=relative))
+        report(Event("evaluate", number, total, metrics=scores, note=name, artifacts=relative))
     keys = ("name", "stage", "step", "scores")
     return [{key: value for key, value in read_json(files[name]).items() if key in keys} for name in chosen]
 

@@ -108,6 +108,8 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
+    if first and recipe.sft_steps and recipe.grpo_steps:  # so that people see pictures while practice goes on
+        evaluate_run(run_dir, (), record)
     _grpo(run_dir, character, recipe, record)
     if not first:
         return {}

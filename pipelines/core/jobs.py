@@ -112,6 +112,11 @@ class Recipe:
         large = {} if base.startswith("starter") else large_settings(base, effort)
         return cls(base=base, effort=effort, **{**tables[effort], **large, **overrides})
 
+    @property
+    def saved_states(self) -> int:
+        """How many states a whole run measures: the base, and one at each saving."""
+        return 1 + -(-self.sft_steps // self.sft_save_every) + -(-self.grpo_steps // self.grpo_save_every)
+
     def to_json(self) -> dict[str, Any]:
         """A plain dict for `run.json`."""
         return asdict(self)

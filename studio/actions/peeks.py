@@ -1,6 +1,6 @@
 """A look at a saved state while its training goes on: one reply with a picture, drawn by the worker that answers.
 
-The trainer measures its saved states only at the end. Whoever does not want to wait asks for a look: a reply job on
+The trainer measures its saved states after each of its two stages. Whoever does not want to wait asks for a look: a reply job on
 that state alone, found again by what it was asked for, so a refresh or a second tab shows the same.
 """
 

@@ -134,7 +134,7 @@ def _stage(
     stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
 ) -> StageStory:  # fmt: skip
     own = [event for event in events if event.stage == stage]
-    planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": _checkpoints(recipe)}[stage]
+    planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.saved_states}[stage]
     total = own[-1].total if own and own[-1].total else planned
     step = own[-1].step if own else 0
     state = _state(stage, job, events, planned, step, total)
@@ -150,17 +150,18 @@ def _stage(
 
 
 def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: int, total: int) -> StageState:
-    order = [*SHOWN_STAGES, "save"]
-    reached = {event.stage for event in events}
-    at = order.index(stage)
-    if planned == 0 and stage not in reached:
+    told = [event.stage for event in events if event.stage != "prepare"]
+    reached = stage in told
+    if planned == 0 and not reached:
         return "left_out"
-    later = any(name in reached for name in order[at + 1 :])
-    if job.status == "succeeded" or later or (stage in reached and total and step >= total):
+    # Saved states are measured after each of the two stages, so the order of stages alone does not say what is over.
+    over = "save" in told or (stage == "sft" and reached and told[-1] != "sft")
+    if job.status == "succeeded" or over or (reached and total and step >= total):
         return "done"
     if job.status in ENDED:
-        return "stopped" if stage in reached else "waiting"
-    return "running" if stage in reached and job.status != "queued" else "waiting"
+        return "stopped" if reached else "waiting"
+    going_on = reached and job.status != "queued" and not (stage == "evaluate" and told[-1] != "evaluate")
+    return "running" if going_on else "waiting"
 
 
 def _headline(job: Job, events: Sequence[Event], position: int | None, workers: int | None) -> tuple[str, str]:
@@ -183,11 +184,6 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
             return "Stopped and discarded", "What it learnt is gone. It can be started again from the beginning."
         return "Stopped and kept", "What is saved so far can be used, and training can go on from there."
     return "Something went wrong", job.error or "The job ended without saying why. The log below may tell."
-
-
-def _checkpoints(recipe: Recipe) -> int:
-    """How many states will be measured: the base, and one at each saving."""
-    return 1 + -(-recipe.sft_steps // recipe.sft_save_every) + -(-recipe.grpo_steps // recipe.grpo_save_every)
 
 
 def _best(events: Sequence[Event]) -> str:

@@ -62,6 +62,15 @@ def test_a_stopped_job_says_where() -> None:
     assert failed.detail == "The disk is full."
 
 
+def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
+    between = timed([*story(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
+    assert states(tell(JOB, between)) == ["done", "waiting", "running"]
+    practising = timed([*between, Event("grpo", 1, 2, {"reward": 0.4})])
+    told = tell(JOB, practising)
+    assert states(told) == ["done", "running", "waiting"] and told.stages[2].step == 2
+    assert told.scores == {"sft-000002": {"likeness": 0.2}}
+
+
 def test_a_stage_that_is_not_asked_for_is_left_out() -> None:
     job = replace(JOB, recipe={**(JOB.recipe or {}), "grpo_steps": 0})
     assert states(tell(job, timed(story(1, 0)))) == ["running", "left_out", "waiting"]
