@@ -26,7 +26,7 @@ def draw(desk: Desk, job: Job, rows: list[StripRow], best: str) -> None:
     rows = [row for row in rows if row.frames]
     st.subheader("The same prompts, at every saved state", anchor=False)
     if not rows:
-        widgets.quiet("Every saved state draws the same prompts when it is checked: after the basics, and after practising.")
+        widgets.quiet("Every saved state draws the same prompts when it is checked, after the basics and at the end.")
     if waiting:
         st.fragment(_peeks, run_every=POLL_S if job.status not in ENDED else None)(desk, job, waiting)
     if not rows:

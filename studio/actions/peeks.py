@@ -1,7 +1,7 @@
 """A look at a saved state while its training goes on: one reply with a picture, drawn by the worker that answers.
 
-The trainer measures its saved states after each of its two stages. Whoever does not want to wait asks for a look: a reply job on
-that state alone, found again by what it was asked for, so a refresh or a second tab shows the same.
+The trainer measures its saved states after each of its two stages. Whoever does not want to wait asks for a look: a
+reply job on that state alone, found again by what it was asked for, so a refresh or a second tab shows the same.
 """
 
 from __future__ import annotations
