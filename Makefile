@@ -57,7 +57,7 @@ language: $(INSTALLED)
 demo: setup
 	$(BIN)/understudy train $(CHARACTER) --out $(RUN) --effort $(EFFORT) --resume
 	@mkdir -p $(RUN)/demo
-	$(BIN)/understudy chat $(RUN) --say "Hello! Who are you, and what are you doing here?" --picture $(RUN)/demo/1.png
+	$(BIN)/understudy chat $(RUN) --say "Hello! Who are you, and what are you doing here?" --picture $(RUN)/demo/1.png --seed 1
 	$(BIN)/understudy chat $(RUN) --say "Show me yourself in the snow, laughing." --picture $(RUN)/demo/2.png --seed 1
 	@echo
 	@echo "The run             $(RUN)"

@@ -1,7 +1,7 @@
 """Whether a job fits this machine, looked at before it is started: memory of the device, memory of the machine, disk.
 
-A job that cannot fit is told so at once, in plain words, instead of failing after minutes. The needs are what was
-measured or what the presets are documented with; they are rough on the safe side.
+A job that cannot fit is told so at once, in plain words, instead of failing after minutes. What a job needs is reckoned
+by `pipelines.core.memory_plan`, as training itself does when it chooses how to fit.
 """
 
 from __future__ import annotations
@@ -14,28 +14,13 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.core.jobs import Recipe
+from pipelines.core.memory_plan import plan_for
+
 GB = 1e9
 LEAST_DISK_GB = 1.0
 """A run folder of the starter takes a few hundred megabytes."""
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
-
-
-@dataclass(frozen=True)
-class Need:
-    """Memory that a base model takes, in units of 10^9 bytes."""
-
-    train_gb: float
-    reply_gb: float
-
-
-NEEDS: dict[str, Need] = {
-    "starter": Need(train_gb=4.0, reply_gb=1.5),
-    "starter-toy": Need(train_gb=0.7, reply_gb=0.5),
-    "janus-toy": Need(train_gb=0.7, reply_gb=0.5),
-    "janus-pro-1b": Need(train_gb=12.0, reply_gb=6.0),
-    "janus-pro-7b": Need(train_gb=24.0, reply_gb=17.0),
-}
-"""Preset -> need. A preset that is not listed is not judged."""
 
 
 @dataclass(frozen=True)
@@ -111,18 +96,20 @@ def why_not(base: str, replying: bool, folder: Path, here: Device | None = None)
     `folder` is where it would write; it need not exist yet.
     """
     here = here or device()
-    known = NEEDS.get(base)
-    need = 0.0 if known is None else known.reply_gb if replying else known.train_gb
+    recipe = Recipe.for_effort(base, "standard")
+    ever, now = (
+        plan_for(base, recipe, gigabytes * GB, bool(here.gpu), replying) for gigabytes in (here.total_gb, here.free_gb)
+    )
     what = "Answering with" if replying else "Training"
     where = f"the GPU ({here.gpu})" if here.gpu else "this machine"
-    if need > here.total_gb:
+    if not ever.fits:
         return (
-            f"{what} {base} needs about {need:.0f} GB of memory and {where} has {here.total_gb:.1f} GB in all. Choose "
+            f"{what} {base} needs about {ever.need.total / GB:.0f} GB of memory and {where} has {here.total_gb:.1f} GB in all. Choose "
             "a smaller base model, or add a worker on a larger machine."
         )
-    if need > here.free_gb:
+    if not now.fits:
         return (
-            f"{what} {base} needs about {need:.1f} GB of memory and only {here.free_gb:.1f} of {here.total_gb:.1f} GB "
+            f"{what} {base} needs about {now.need.total / GB:.1f} GB of memory and only {here.free_gb:.1f} of {here.total_gb:.1f} GB "
             f"are free on {where}. Close other programs there, or wait until they are done, and resume the job."
         )
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -16,6 +16,7 @@ from pipelines.core import sending
 from pipelines.core.checks import check_content
 from pipelines.core.jobs import Effort, Recipe
 from pipelines.core.mapping import split_from_entries
+from pipelines.core.memory_plan import GIB, plan_for
 from pipelines.core.photo_set import MAX_PHOTOS, MIN_PHOTOS
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.queue import Job, Worker, now
@@ -45,15 +46,16 @@ class Preset:
     preset: str
     title: str
     about: str
-    memory_gb: float
-    """Least memory of a GPU, in units of 10^9 bytes; 0 where none is needed."""
+    needs_gpu: bool = True
 
 
 BASES = (
-    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", 0),
-    Preset("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too.", 12),
-    Preset("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures.", 24),
-)  # fmt: skip
+    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", False),
+    Preset("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too."),
+    Preset("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures."),
+)
+CARD_SIZES_GB = (8, 12, 16, 24, 40, 80)
+"""As graphics cards are sold, in GiB."""
 
 
 @dataclass(frozen=True)
@@ -186,17 +188,17 @@ def base_choices(desk: Desk) -> list[PresetChoice]:
 
 
 def _why_not(base: Preset, workers: list[Worker]) -> str:
-    if not base.memory_gb:
+    if not base.needs_gpu:
         return ""  # anything can train it; without a worker the job waits, which the page says
+    recipe = Recipe.for_effort(base.preset, "standard")
+    least = next((size for size in CARD_SIZES_GB if plan_for(base.preset, recipe, size * GIB).fits), CARD_SIZES_GB[-1])
     if not workers:
-        need = f"It needs a graphics card of {base.memory_gb:.0f} GB"
-        return f"{need}, and no worker is running that could tell whether it has one."
+        return f"It needs a graphics card of {least} GB, and no worker is running that could tell whether it has one."
     cards = [worker.memory_gb for worker in workers if worker.gpu]
-    # A card sold as 12 GB reports a little less.
-    if any(memory >= 0.93 * base.memory_gb for memory in cards):
+    if any(plan_for(base.preset, recipe, memory * 1e9).fits for memory in cards):
         return ""
     have = f"the largest here has {max(cards):.0f} GB" if cards else "no worker here has one"
-    return f"It needs a graphics card of {base.memory_gb:.0f} GB; {have}."
+    return f"It needs a graphics card of {least} GB; {have}."
 
 
 def someone_works(desk: Desk) -> bool:

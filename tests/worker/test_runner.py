@@ -245,7 +245,10 @@ def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, station: Station
     claimed = embedded.records.jobs.claim(job.id, station.id, 60)
     assert claimed is not None
     small = Device("", 0, 8.0, 6.0)
-    assert "needs about 24 GB" in why_not("janus-pro-7b", False, embedded.settings.home, small)
+    assert "has 8.0 GB in all" in why_not("janus-pro-7b", False, embedded.settings.home, small)
+    card = Device("a GPU", 1, 25.0, 4.0)
+    assert "only 4.0 of 25.0 GB are free" in why_not("janus-pro-7b", False, embedded.settings.home, card)
+    assert why_not("janus-pro-7b", False, embedded.settings.home, replace(card, free_gb=25.0)) == ""
     do_job(station, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "GB of memory" in ended.error
