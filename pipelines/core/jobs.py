@@ -101,7 +101,7 @@ class Recipe:
         tables: dict[str, dict[str, int]] = {
             "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
-                "sft_steps": 120, "sft_save_every": 60, "grpo_steps": 30, "grpo_save_every": 15, "grpo_group": 8,
+                "sft_steps": 112, "sft_save_every": 56, "grpo_steps": 28, "grpo_save_every": 14, "grpo_group": 8,
             },
             "thorough": {
                 "sft_steps": 400, "sft_save_every": 100, "grpo_steps": 120, "grpo_save_every": 30, "grpo_group": 8,
