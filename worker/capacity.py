@@ -104,13 +104,14 @@ def why_not(base: str, replying: bool, folder: Path, here: Device | None = None)
     where = f"the GPU ({here.gpu})" if here.gpu else "this machine"
     if not ever.fits:
         return (
-            f"{what} {base} needs about {ever.need.total / GB:.0f} GB of memory and {where} has {here.total_gb:.1f} GB in all. Choose "
-            "a smaller base model, or add a worker on a larger machine."
+            f"{what} {base} needs about {ever.need.total / GB:.0f} GB of memory and {where} has {here.total_gb:.1f} GB "
+            "in all. Choose a smaller base model, or add a worker on a larger machine."
         )
     if not now.fits:
+        free = f"only {here.free_gb:.1f} of {here.total_gb:.1f} GB are free"
         return (
-            f"{what} {base} needs about {now.need.total / GB:.1f} GB of memory and only {here.free_gb:.1f} of {here.total_gb:.1f} GB "
-            f"are free on {where}. Close other programs there, or wait until they are done, and resume the job."
+            f"{what} {base} needs about {now.need.total / GB:.1f} GB of memory and {free} on {where}. Close other "
+            "programs there, or wait until they are done, and resume the job."
         )
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_disk_gb = shutil.disk_usage(place).free / GB

@@ -50,7 +50,7 @@ class Preset:
 
 
 BASES = (
-    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawn figures.", False),
+    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawings.", False),
     Preset("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too."),
     Preset("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures."),
 )
