@@ -47,6 +47,10 @@ from pipelines.practice_loss import credit, group_logps, mean_reward
 from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
 from pipelines.rollout import roll_out
 
+PLAIN_SHARE = 0.1
+"""What plain chat counts for beside stage 1's own samples. At 1 practice learned to chat plainly, and drew less
+(docs/log.md)."""
+
 
 @dataclass(frozen=True)
 class GrpoResult:
@@ -92,7 +96,7 @@ class Anchor:
             batch = {key: value.to(device) for key, value in batch.items()}
             weights = batch.pop("loss_weights", None)
             losses.append(sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights).loss)
-        return losses[0] + losses[1]
+        return losses[0] + PLAIN_SHARE * losses[1]
 
 
 class CharacterTrainer(RunTrainer, GRPOTrainer):
