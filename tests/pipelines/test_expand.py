@@ -63,7 +63,8 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def settings(endpoint: Endpoint, tmp_path: Path) -> Settings:
-    return Settings(tmp_path, f"http://127.0.0.1:{endpoint.port}/v1", "secret-key", "writer", 5.0)
+    url = f"http://127.0.0.1:{endpoint.port}/v1"
+    return Settings(tmp_path, expand_url=url, expand_key="secret-key", expand_model="writer", expand_timeout_s=5.0)
 
 
 def line(*turns: str) -> str:
