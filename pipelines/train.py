@@ -231,14 +231,13 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run or resume a run folder; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description="Run or resume a run folder.")
-    parser.add_argument("run_dir", metavar="RUN", type=Path)
-    parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
-    arguments = parser.parse_args(argv)
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if arguments.events else None
-    # Libraries print as well: with --events standard output carries events only.
+def as_program(run_dir: Path, events: bool, work: Callable[[Report], object]) -> int:
+    """Do `work` as a process of its own: a signal stops it and keeps; returns the exit status.
+
+    events: print each event as a line of JSON on standard output.
+    """
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if events else None
+    # Libraries print as well: with `events` standard output carries events only.
     with contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(), stop_on_signals() as asked:
 
         def report(event: Event) -> None:
@@ -249,14 +248,23 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise Stopped
 
         try:
-            train(arguments.run_dir, report)
+            work(report)
         except Stopped:
-            print(f"stopped; kept in {arguments.run_dir}", file=sys.stderr)
+            print(f"stopped; kept in {run_dir}", file=sys.stderr)
             return STOPPED
         except RunError as error:
             print(f"pipelines.train: {error}", file=sys.stderr)
             return FAILED
     return COMPLETE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run or resume a run folder; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description="Run or resume a run folder.")
+    parser.add_argument("run_dir", metavar="RUN", type=Path)
+    parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
+    arguments = parser.parse_args(argv)
+    return as_program(arguments.run_dir, arguments.events, lambda report: train(arguments.run_dir, report))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from pipelines.core.queue import Job
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store, open_store, read
@@ -48,12 +47,6 @@ class Desk:
         from pipelines.core.broker import make_app  # importing Celery takes half a second
 
         return make_app(self.settings)
-
-    def nudge(self, job: Job) -> bool:
-        """Tell workers that a job waits. False when the queue does not answer: the job is kept, workers look again."""
-        from pipelines.core.broker import nudge
-
-        return nudge(self.queue, job)
 
     def picture(self, key: str) -> bytes:
         """The bytes of a picture; StoreError when it is not there or damaged."""

@@ -8,18 +8,16 @@ The checkpoints are fetched into a run folder of the job's own, so a training th
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.core.events import Event, Stopped
+from pipelines.core.events import Event, Report
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import Job
 from pipelines.core.runs import RunError
 from worker.capacity import why_not
-from worker.endings import COMPLETE, FAILED, STOPPED, Ending, explained, hung, kernel_kills
+from worker.endings import COMPLETE, Ending, explained, hung, kernel_kills
 from worker.lease import Lease
 from worker.relay import Relay
 from worker.run_folders import RunFolder, make, restore
@@ -89,30 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*")
     parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
     arguments = parser.parse_args(argv)
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if arguments.events else None
     from pipelines.evaluate import evaluate_run
-    from pipelines.train import recorder, stop_on_signals
+    from pipelines.train import as_program, recorder
 
-    with contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(), stop_on_signals() as asked:
+    def measure(report: Report) -> None:
+        record = recorder(arguments.run_dir, report)
+        record(Event("prepare", note="reading the checkpoints and the model"))
+        evaluate_run(arguments.run_dir, tuple(arguments.names), record, again=True)
 
-        def report(event: Event) -> None:
-            if lines:
-                lines.write(event.to_line())
-                lines.flush()
-            if asked():
-                raise Stopped
-
-        try:
-            record = recorder(arguments.run_dir, report)
-            record(Event("prepare", note="reading the checkpoints and the model"))
-            evaluate_run(arguments.run_dir, tuple(arguments.names), record, again=True)
-        except Stopped:
-            print(f"stopped; kept in {arguments.run_dir}", file=sys.stderr)
-            return STOPPED
-        except RunError as error:
-            print(f"pipelines.train: {error}", file=sys.stderr)
-            return FAILED
-    return COMPLETE
+    status: int = as_program(arguments.run_dir, arguments.events, measure)
+    return status
 
 
 if __name__ == "__main__":

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.core.queue import Job, RecordMissing, RecordsUnusable, Worker, new_id
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store, open_store
+from pipelines.core.versions import installed
 from worker.capacity import device
 from worker.lease import Lease
 
@@ -43,7 +42,7 @@ class Station:
         self._changed = threading.Event()
         self._over = False
         here = device()
-        self._row = Worker(self.id, host, queues, here.gpu, here.total_gb, _versions())
+        self._row = Worker(self.id, host, queues, here.gpu, here.total_gb, installed(LIBRARIES))
         self._row = self.records.workers.register(self._row)
         self._presence = threading.Thread(target=self._tell, name="presence", daemon=True)
         self._presence.start()
@@ -84,13 +83,3 @@ class Station:
                 self.records.workers.register(replace(self._row, job=self._job))
             except RecordsUnusable as error:
                 logger.warning("the records do not know that this worker is there: %s", error)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,11 +6,9 @@ address is shown without its password, a key only as set or not set.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -20,6 +18,7 @@ from pipelines.core.garbage import SAFE_S, collect_garbage
 from pipelines.core.queue import Job, JobKind, RecordMissing, RecordsUnusable, Worker
 from pipelines.core.settings import Settings, without_password
 from pipelines.core.store import StoreError
+from pipelines.core.versions import installed
 from studio.desk import Desk
 
 ALIVE_S = 60.0
@@ -156,13 +155,7 @@ def garbage(desk: Desk) -> Sequence[tuple[str, int]]:
 
 def versions() -> dict[str, str]:
     """Version of Python and of what this machine has installed; what is not here is left out."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed(LIBRARIES)
 
 
 def settings_in_force(settings: Settings) -> dict[str, str]:

@@ -224,9 +224,7 @@ def stop(desk: Desk, id: str, what: Literal["keep", "discard"]) -> Job:
 def resume(desk: Desk, id: str) -> Job:
     """Queue a stopped or failed job again; it goes on from its last saved state. ValueError when it is done."""
     own_job(desk, id)
-    job = desk.records.jobs.requeue(id)
-    desk.nudge(job)
-    return job
+    return sending.resume(desk.records, desk.queue, id)
 
 
 def adapters_of(desk: Desk, id: str) -> list[Checkpoint]:
@@ -244,7 +242,8 @@ def clone(desk: Desk, id: str, changes: Mapping[str, Any], latest_version: bool 
     old = own_job(desk, id)
     recipe = changed_recipe(old, changes)
     version = desk.records.characters.get(old.character).version if latest_version else old.version
-    return _queue(desk, replace(_fresh(old), version=version, recipe=recipe.to_json()))
+    fresh = replace(_fresh(old), version=version, recipe=recipe.to_json())
+    return sending.send(desk.records, desk.queue, fresh)
 
 
 def clone_with_text(
@@ -328,9 +327,3 @@ def changed_recipe(job: Job, changes: Mapping[str, Any]) -> Recipe:
 
 def _fresh(old: Job) -> Job:
     return Job(new_id(), "train", old.owner, old.character, old.version, request=dict(old.request), parent=old.id)
-
-
-def _queue(desk: Desk, job: Job) -> Job:
-    kept = desk.records.jobs.add(job)
-    desk.nudge(kept)
-    return kept
