@@ -19,6 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pipelines.models.cache import roomy_cache
 from pipelines.models.memory import Layers
+from pipelines.models.shared_past import SharedPast, looking_back, pays
 from pipelines.models.voices import Voices
 
 SHARED_FROM = 16
@@ -39,19 +40,31 @@ class Reading:
     """(N, 1) position id of the last position read."""
     voices: Voices | None = None
     """Told which rows go on; None when rows need not be told apart."""
+    start: int = 0
+    """Positions at the start that are the same in all rows."""
+    past: SharedPast | None = None
+    """What rows have in common, once it is no longer in `cache`."""
 
     def repeat(self, group: int) -> None:
-        """Every row `group` times, copies side by side."""
-        if group > 1:
+        """Every row `group` times, copies side by side; called once, before the first step."""
+        count = len(self.hidden)
+        if pays(self.hidden.device) and (group > 1 or (self.start and count > 1)):
+            self.past = SharedPast(self.cache, self.mask, self.start, group)
+            self.cache, self.mask = roomy_cache(self.decoder.config), None
+        elif group > 1:
             self.cache.batch_repeat_interleave(group)
-            self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
             self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
+        if group > 1:
+            self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
             if self.voices is not None:
                 self.voices.repeat(group)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only; rows (M,) indices."""
-        self.cache.batch_select_indices(rows)
+        if self.past is not None:
+            self.past.keep(rows)
+        if self.cache.get_seq_length():
+            self.cache.batch_select_indices(rows)
         self.hidden, self.place = self.hidden[rows], self.place[rows]
         self.mask = None if self.mask is None else self.mask[rows]
         if self.voices is not None:
@@ -60,7 +73,14 @@ class Reading:
     def step(self, embeds: torch.Tensor) -> None:
         """Read one more position in each row: embeds (N, 1, H)."""
         self.place = self.place + 1
-        self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
+        if self.past is None:
+            self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
+            return
+        with looking_back(self.decoder.config):
+            self.hidden = self.decoder(
+                inputs_embeds=embeds, position_ids=self.place, past_key_values=self.cache, use_cache=True,
+                shared_past=self.past,
+            ).last_hidden_state[:, -1]  # fmt: skip
 
     def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> None:
         if mask is not None:
@@ -101,6 +121,7 @@ def read_prompts(
     if shared:
         start = torch.tensor([prompts[0][:shared]], device=device)
         reading._read(embed(start), None, torch.arange(shared, device=device)[None])
+        reading.start = shared
         cache.batch_repeat_interleave(len(prompts))
     places = (shared + mask.cumsum(1) - 1).clamp(min=0)  # (P, T); what padding gets does not matter
     embeds = embed(rest)

@@ -21,19 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from pipelines.models.products import product, turned
+
 if TYPE_CHECKING:
     from pipelines.models.memory import PromptMemory
 
-FEW_ROWS = 4
-"""Up to so many rows the CPU's product with a large matrix is faster the other way round (measured: 2 rows and the
-starter's weights 1.3 times, its head over all words 1.8 times; a third row costs nearly nothing)."""
-LARGE_WEIGHT = 2**18
-"""Weights smaller than this stay in the processor's cache and are not worth turning round."""
 PEFT_PREFIX = "base_model.model."
 UNUSED = ("use_dora", "lora_bias", "modules_to_save", "alpha_pattern", "layer_replication", "fan_in_fan_out")
 """Settings of PEFT that our training never makes and `read_adapter` refuses."""
@@ -193,13 +189,14 @@ class Voices:
 
 @contextmanager
 def speaking(model: nn.Module, voices: Voices | None) -> Iterator[None]:
-    """Inside, the model speaks with `voices`; one thread at a time. Nothing happens without voices.
+    """Inside, the model speaks with `voices`; one thread at a time. Without voices it is only faster (`products.py`).
 
     With different adapters every pass must go through rows that `voices` knows; with one, any pass is right.
     Raises RuntimeError when the model is speaking already.
     """
     if voices is None:
-        yield
+        with turned(model):
+            yield
         return
     linears = [(name, module) for name, module in model.named_modules() if _speaks(module)]
     if any("forward" in vars(module) for _, module in linears):
@@ -223,7 +220,7 @@ def _spoken(module: nn.Linear, name: str, voices: Voices, inputs: torch.Tensor) 
     # inputs (N, in) or (N, T, in); flat from here on, since a product of three dimensions costs twice the overhead
     flat = inputs.reshape(-1, inputs.shape[-1])  # (N * T, in)
     plain = type(module) is nn.Linear
-    said = _product(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
+    said = product(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
     joined = voices.joined(name)
     if joined is not None:
         middle = flat.to(joined.down.dtype) @ joined.down  # (N * T, R)
@@ -235,12 +232,3 @@ def _spoken(module: nn.Linear, name: str, voices: Voices, inputs: torch.Tensor) 
         else:
             said = said + (middle @ joined.up).to(said.dtype)
     return said.view(*inputs.shape[:-1], -1)
-
-
-def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """`F.linear` of (rows, in), with the weight as the left factor where that is faster."""
-    if inputs.device.type != "cpu" or not 1 < len(inputs) <= FEW_ROWS or weight.numel() < LARGE_WEIGHT:
-        return F.linear(inputs, weight, bias)
-    # Contiguous on both sides: rows that come column by column take four times as long.
-    made = torch.mm(weight, inputs.contiguous().t()).t().contiguous()  # (rows, out)
-    return made if bias is None else made + bias

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.models import fixed as fixed_module
-from pipelines.models import writing
+from pipelines.models import reading, writing
 from pipelines.models.fixed import FixedReading
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -28,6 +28,7 @@ def always(monkeypatch: pytest.MonkeyPatch):
     def switch_on() -> list[FixedReading]:
         monkeypatch.setattr(fixed_module, "pays", lambda device: True)
         monkeypatch.setattr(writing, "pays", lambda device: True)
+        monkeypatch.setattr(reading, "pays", lambda device: False)
         monkeypatch.setattr(fixed_module, "FixedReading", Counted)
         return made
 

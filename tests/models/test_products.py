@@ -1,0 +1,42 @@
+"""Few rows are multiplied the other way round: the same numbers, and nothing is left behind on the model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines.models import products
+from pipelines.models.products import FEW_ROWS, LARGE_WEIGHT, product, turned
+
+WIDTH = 512
+
+
+@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("bias", [None, torch.randn(LARGE_WEIGHT // WIDTH)])
+def test_a_product_is_that_of_the_library(rows: int, bias: torch.Tensor | None) -> None:
+    weight, inputs = torch.randn(LARGE_WEIGHT // WIDTH, WIDTH), torch.randn(rows, WIDTH)
+    made = product(inputs, weight, bias)
+    assert torch.allclose(made, nn.functional.linear(inputs, weight, bias), atol=1e-4)
+    assert made.is_contiguous()
+
+
+def test_inside_large_linears_are_turned_and_outside_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 4), nn.GELU())
+    inputs = torch.randn(2, 3, WIDTH)
+    before = model(inputs)
+    asked: list[tuple[int, ...]] = []
+
+    def noted(flat: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(flat.shape))
+        return product(flat, *rest)
+
+    monkeypatch.setattr(products, "product", noted)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="stop"), turned(model):
+        assert torch.allclose(model(inputs), before, atol=1e-5)
+        with turned(model):  # a call inside a call leaves the outer one's work
+            pass
+        assert "forward" in vars(model[0]) and "forward" not in vars(model[1])
+        raise RuntimeError("stop")
+    assert asked == [(6, WIDTH)]
+    assert all("forward" not in vars(module) for module in model)
