@@ -29,7 +29,7 @@ def device_memory() -> tuple[str, float]:
 def plan_here(recipe: Recipe) -> Plan:
     """How this run is made to fit the device of this process. RunError when it cannot be."""
     name, memory = device_memory()
-    plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name))
+    plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name), gpus=int(os.environ.get("WORLD_SIZE", "1")))
     if not plan.fits:
         raise RunError(
             f"{recipe.base} {plan.words}, and {name or 'this machine'} has {memory / 1e9:.1f} GB. Choose a smaller "

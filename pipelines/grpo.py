@@ -46,6 +46,7 @@ from pipelines.plain import kept_rows
 from pipelines.practice_loss import credit, group_logps, mean_reward
 from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
 from pipelines.rollout import roll_out
+from pipelines.sharding import gathered, shard
 
 PLAIN_SHARE = 0.1
 """What plain chat counts for beside stage 1's own samples. At 1 practice learned to chat plainly, and drew less
@@ -127,7 +128,7 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         generator = dice(trainer, numbers_N[::size], policy.device)
         training = policy.training
         policy.eval()
-        with trainer.accelerator.autocast():
+        with trainer.accelerator.autocast(), gathered(policy):
             model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
             replies = roll_out(
                 model, tokenizer, critic, prompts_P, size, trainer.recipe, generator, trainer.way.parts
@@ -259,6 +260,8 @@ def run_grpo(
     whatever a reward raises.
     """
     trainer = make_trainer(CharacterTrainer, model, tokenizer, character, recipe, run_dir, critic, report, way)
+    if way.sharded:
+        shard(model)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if recipe.grpo_beta:

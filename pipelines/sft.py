@@ -32,6 +32,7 @@ from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.lessons import SftLoss, lora_config, planned_rows, sft_loss
 from pipelines.models.family import Shape, UnifiedModel
 from pipelines.packing import collate, encode_images
+from pipelines.sharding import shard
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ def run_sft(
             processing_class=tokenizer,
             peft_config=lora_config(model, recipe),
         )
+        if way.sharded:
+            shard(trainer.model)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.stopped is not None:
         raise trainer.stopped

@@ -98,7 +98,8 @@ def why_not(base: str, replying: bool, folder: Path, here: Device | None = None)
     here = here or device()
     recipe = Recipe.for_effort(base, "standard")
     ever, now = (
-        plan_for(base, recipe, gigabytes * GB, bool(here.gpu), replying) for gigabytes in (here.total_gb, here.free_gb)
+        plan_for(base, recipe, gigabytes * GB, bool(here.gpu), replying, here.gpus)
+        for gigabytes in (here.total_gb, here.free_gb)
     )
     what = "Answering with" if replying else "Training"
     where = f"the GPU ({here.gpu})" if here.gpu else "this machine"

@@ -9,7 +9,7 @@ them; the constants say how they were counted. Imports no torch. docs/performanc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.core.jobs import Effort, Recipe
 from pipelines.core.large_models import LARGE, Dimensions
@@ -45,7 +45,7 @@ class Need:
     activations: float
     """Kept for the backward pass."""
     cache: float
-    """Keys and values while sampling; never at the same time as activations."""
+    """Keys and values while sampling, and layers gathered for it; never at the same time as activations."""
     logits: float
     around: float
     """Device context, reward models, pictures."""
@@ -66,6 +66,8 @@ class Way:
     parts: int = 1
     """In how many goes one step is made: rows of stage 1 that are as much shorter; samples drawn, and rows passed back
     through, in practice."""
+    sharded: bool = False
+    """Whether the base model's layers are spread over all GPUs of the run (`pipelines.sharding`)."""
 
 
 EASY = Way()
@@ -96,6 +98,7 @@ class Plan:
         if not self.fits:
             return f"needs {self.need.total / 1e9:.1f} GB even in its smallest form"
         how = ["4-bit base"] if self.bits == 4 else []
+        how += ["base spread over the GPUs"] if self.sft.sharded else []
         again = [name for name, way in (("basics", self.sft), ("practice", self.grpo)) if way.checkpointing]
         how += [f"activations computed again in {' and '.join(again)}"] if again else []
         parts = max(self.sft.parts, self.grpo.parts)
@@ -103,28 +106,32 @@ class Plan:
         return f"{', '.join(how) or 'everything kept'}: about {self.need.total / 1e9:.1f} GB"
 
 
-def plan_for(base: str, recipe: Recipe, memory: float, on_gpu: bool = True, replying: bool = False) -> Plan:
-    """The fastest way in which a run, or only a reply, fits into `memory` bytes of one device; see `Plan.fits`.
+def plan_for(
+    base: str, recipe: Recipe, memory: float, on_gpu: bool = True, replying: bool = False, gpus: int = 1
+) -> Plan:
+    """The fastest way in which a run, or only a reply, fits into `memory` bytes of each device; see `Plan.fits`.
 
-    Ways are tried from fast to small: everything kept, activations computed again, steps in parts; then with 4 bits.
+    Ways are tried from fast to small: everything kept, activations computed again, steps in parts; then with the base
+    spread over `gpus`, when there are several; then with 4 bits.
     """
     if base not in LARGE:
         gigabytes = SMALL_GB.get(base, (0.0, 0.0))[replying] * 1e9
         return Plan(base, gigabytes <= memory, Need(gigabytes, 0, 0, 0, 0, 0, 0))
     model, room = LARGE[base], USABLE * memory
 
-    def smallest(bits: int, stage: str) -> tuple[Way, Need]:
-        for way in WAYS:
-            need = need_of(model, recipe, stage, bits, way, on_gpu)
+    def smallest(bits: int, stage: str, sharded: bool) -> tuple[Way, Need]:
+        for way in (replace(way, sharded=sharded) for way in WAYS):
+            need = need_of(model, recipe, stage, bits, way, on_gpu, gpus)
             if need.total <= room or (stage == "sft" and way.parts == SFT_PARTS):
                 break
         return way, need
 
-    for bits in (16, 4) if on_gpu else (16,):
+    spread = [(16, True)] if on_gpu and gpus > 1 and not replying else []
+    for bits, sharded in ((16, False), *spread, (4, False)) if on_gpu else ((16, False),):
         if replying:
             sft = grpo = (EASY, reply_need(model, recipe, bits, on_gpu))
         else:
-            sft, grpo = smallest(bits, "sft"), smallest(bits, "grpo")
+            sft, grpo = smallest(bits, "sft", sharded), smallest(bits, "grpo", sharded)
         need = max(sft[1], grpo[1], key=lambda one: one.total)
         plan = Plan(base, need.total <= room, need, bits, sft[0], grpo[0])
         if plan.fits:
@@ -150,9 +157,16 @@ def reply_need(model: Dimensions, recipe: Recipe, bits: int, on_gpu: bool = True
     return Need(weights, adapters, 0, 0, cache, 0, (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES)
 
 
-def need_of(model: Dimensions, recipe: Recipe, stage: str, bits: int, way: Way, on_gpu: bool = True) -> Need:
-    """Bytes of one stage (`sft` or `grpo`) in one way."""
+def need_of(
+    model: Dimensions, recipe: Recipe, stage: str, bits: int, way: Way, on_gpu: bool = True, gpus: int = 1
+) -> Need:
+    """Bytes of one stage (`sft` or `grpo`) in one way, on each of `gpus`."""
     weights, position = _held(model, bits, on_gpu)
+    away = 0.0  # of the weights: on other GPUs while a step is learnt, here while samples are drawn
+    if way.sharded:
+        linears = 2.0 * model.linears
+        away = linears * (1 - 1 / gpus) - 2 * linears / model.layers  # the layer at work and the next are here
+        weights -= away
     adapter = 4.0 * model.lora_width * recipe.lora_rank
     around = (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES
     reply = recipe.reply_tokens + model.picture_tokens
@@ -164,7 +178,7 @@ def need_of(model: Dimensions, recipe: Recipe, stage: str, bits: int, way: Way, 
         samples = -(-recipe.grpo_prompts * recipe.grpo_group // way.parts)
         row = PROMPT_TOKENS + recipe.grpo_group * reply
         held = -(-recipe.grpo_prompts // way.parts) * row
-        cache = samples * (PROMPT_TOKENS + reply) * position
+        cache = away + samples * (PROMPT_TOKENS + reply) * position
         around += REWARD_MODELS if on_gpu and recipe.effort != "quick" else 0.0
         copies = 2  # the adapter that practice is held to
     kept = activation_bytes(model, 2 if on_gpu else 4)

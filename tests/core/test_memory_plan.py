@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.core.jobs import Recipe
 from pipelines.core.large_models import LARGE
-from pipelines.core.memory_plan import GIB, SFT_PARTS, USABLE, WAYS, base_choices, plan_for
+from pipelines.core.memory_plan import GIB, SFT_PARTS, USABLE, WAYS, Way, base_choices, need_of, plan_for
 from pipelines.models.janus import JanusModel
 from pipelines.models.janus_layout import SIZES, layout_config
 
@@ -68,6 +68,25 @@ def test_a_cpu_keeps_whole_weights_and_replies_need_less() -> None:
     assert not plan_for("janus-pro-7b", Recipe.for_effort("janus-pro-7b", "quick"), 32 * GIB, on_gpu=False).fits
     reply = plan_for("janus-pro-1b", recipe, 12 * GIB, replying=True)
     assert reply.fits and reply.need.optimiser == 0 and reply.need.total < there.need.total
+
+
+def test_several_gpus_share_a_base_that_fits_none_of_them_whole() -> None:
+    recipe = Recipe.for_effort("janus-pro-7b", "standard")
+    alone, pair = (plan_for("janus-pro-7b", recipe, 24 * GIB, gpus=gpus) for gpus in (1, 2))
+    assert alone.bits == 4 and not alone.sft.sharded
+    assert pair.fits and pair.bits == 16 and pair.sft.sharded and pair.grpo.sharded
+    assert "spread over the GPUs" in pair.words
+    size = LARGE["janus-pro-7b"]
+    plain, shared = (need_of(size, recipe, "sft", 16, Way(True, 2, way), gpus=4) for way in (False, True))
+    layers = 2 * size.linears
+    assert plain.weights - shared.weights == pytest.approx(layers * (3 / 4 - 2 / 30))
+    assert shared.total < plain.total
+    # Samples are drawn with everything in place.
+    drawing = need_of(size, recipe, "grpo", 16, Way(True, 2, True), gpus=4)
+    assert drawing.weights + drawing.cache > plain.weights
+    # Where it fits whole it is not spread, and an answer never is.
+    assert not plan_for("janus-pro-7b", recipe, 40 * GIB, gpus=2).sft.sharded
+    assert plan_for("janus-pro-7b", recipe, 12 * GIB, replying=True, gpus=2).bits == 4
 
 
 def test_the_small_ones_are_taken_as_measured() -> None:

@@ -49,29 +49,47 @@ def one_process(run_dir: Path) -> list[float]:
     return list(run_grpo(student, tokenizer, character, RECIPE, run_dir, critic_for("janus-toy"), said).rewards)
 
 
-def test_two_processes_end_with_the_numbers_of_one(toy_character: Path, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    for run_dir in (alone, together):
-        prepare_run(run_dir, toy_character, RECIPE)
+def two_processes(run_dir: Path, *words: str) -> subprocess.Popen[str]:
+    """Both stages in two processes."""
     # What `accelerate launch` runs for several GPUs; for CPUs it would ask for MPI.
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        "-m", "tests.pipelines.both_stages", str(together),
+        "-m", "tests.pipelines.both_stages", str(run_dir), *words,
     ]  # fmt: skip
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as launched:
-        rewards = one_process(alone)
-        said = launched.communicate(timeout=200)[0]
-    assert launched.returncode == 0, said[-3000:]
+    )
+
+
+def assert_same(alone: Path, rewards: list[float], together: Path) -> None:
+    """Two processes ended with the adapters and rewards of one."""
     for name in ("sft-000002", "grpo-000002"):
         mine, theirs = adapter(alone, name), adapter(together, name)
         moved = max(float(value.abs().max()) for key, value in mine.items() if "lora_B" in key)
         assert moved > 1e-3  # something was learnt
+        assert mine.keys() == theirs.keys()
         for key, value in mine.items():
             assert torch.allclose(value, theirs[key], atol=2e-4), f"{name} {key}"
     told = [event.metrics["reward"] for event in read_events(together) if "reward" in event.metrics]
     assert told == pytest.approx(rewards, abs=1e-4)
     steps = [event.step for event in read_events(together) if event.stage == "sft" and "loss" in event.metrics]
     assert steps == [1, 2]  # the main process alone tells the story
+
+
+def test_two_processes_end_with_the_numbers_of_one(toy_character: Path, tmp_path: Path) -> None:
+    alone, together, spread = (tmp_path / name for name in ("alone", "together", "spread"))
+    for run_dir in (alone, together, spread):
+        prepare_run(run_dir, toy_character, RECIPE)
+    with two_processes(together) as launched, two_processes(spread, "sharded") as spreading:
+        rewards = one_process(alone)
+        for process in (launched, spreading):
+            said = process.communicate(timeout=200)[0]
+            assert process.returncode == 0, said[-3000:]
+    for run_dir in (together, spread):
+        assert_same(alone, rewards, run_dir)
+    for rank in range(2):  # each kept half of the layers, in both stages, and the whole adapter
+        stages = (spread / f"shares-{rank}.txt").read_text(encoding="utf-8").splitlines()
+        for held, whole, trained in (map(int, line.split()) for line in stages):
+            assert whole > 0 and held == pytest.approx(whole / 2, rel=0.1) and trained == 0
+        assert len(stages) == 2
