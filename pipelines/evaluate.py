@@ -313,8 +313,9 @@ def practice_reward(run_dir: Path, name: str) -> float | None:
 def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
     """The name of the best trained checkpoint by the rule of docs/training.md.
 
-    Among those within GENERAL_LIMIT of the base's plain-chat perplexity and at most COPYING_LIMIT, the highest
-    `standing`; of equals the later. When none is within both limits, the one with the lowest plain-chat perplexity.
+    Among those within GENERAL_LIMIT of the base's plain-chat perplexity, at most COPYING_LIMIT, and no worse than the
+    base at the character's own words, the highest `standing`; of equals the later. When none is within all limits, the
+    one with the lowest plain-chat perplexity.
     """
     base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
     trained = [item for item in checkpoints if item["name"] != BASE]
@@ -325,6 +326,7 @@ def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
         for item in trained
         if item["scores"]["general_perplexity"] <= GENERAL_LIMIT * base["general_perplexity"]
         and item["scores"].get("copying", 0.0) <= COPYING_LIMIT
+        and item["scores"].get("reply_perplexity", 0.0) <= base.get("reply_perplexity", float("inf"))
     ]
     if not kept:
         return str(min(trained, key=lambda item: item["scores"]["general_perplexity"])["name"])

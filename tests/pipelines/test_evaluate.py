@@ -158,6 +158,8 @@ def test_best_checkpoint_rule() -> None:
     assert best_checkpoint([base, good, forgot]) == "sft-000002"
     copied = entry("grpo-000001", likeness=0.9, copying=0.6)
     assert best_checkpoint([base, good, copied]) == "sft-000002"
+    by_heart = entry("grpo-000001", likeness=0.9, reply_perplexity=51.0)
+    assert best_checkpoint([base, good, by_heart]) == "sft-000002"
     assert best_checkpoint([base, forgot, entry("grpo-000002", general_perplexity=11.0)]) == "grpo-000001"
     with pytest.raises(RunError):
         best_checkpoint([base])
