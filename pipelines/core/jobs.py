@@ -107,10 +107,12 @@ class Recipe:
             "standard": {
                 "sft_steps": 56, "sft_learning_rate": 7.5e-4, "sft_save_every": 28,
                 "grpo_steps": 44, "grpo_save_every": 22, "grpo_group": 8,
+                "grpo_learning_rate": 2.5e-4, "grpo_anchor_weight": 0.2,
             },
             "thorough": {
                 "sft_steps": 112, "sft_learning_rate": 3.75e-4, "sft_save_every": 56,
                 "grpo_steps": 200, "grpo_save_every": 50, "grpo_group": 8,
+                "grpo_learning_rate": 2.5e-4, "grpo_anchor_weight": 0.2,
             },
         }
         if effort not in tables:
