@@ -67,7 +67,6 @@ class Session:
     def __init__(self, url: str, query: str) -> None:
         self.url, self.query = url, query
         self.times: dict[str, list[float]] = {"page": [], "fragment": []}
-        self._script = ""
         self._polls: dict[str, float] = {}
         """Fragment -> seconds between two of its runs."""
 
@@ -78,16 +77,16 @@ class Session:
             self.times["page"].clear()  # the first one also pays for imports
             due = {fragment: time.monotonic() + random.uniform(0, wait) for fragment, wait in self._polls.items()}
             polls = 0
-            while time.monotonic() < until and due:
+            while time.monotonic() < until:
                 fragment = min(due, key=due.__getitem__)
                 await asyncio.sleep(max(0.0, due[fragment] - time.monotonic()))
                 polls += 1
-                full = polls % FULL_EVERY == 0
+                full, begun = polls % FULL_EVERY == 0, time.monotonic()
                 await self._run(socket, "" if full else fragment)
                 if full:  # fragments are counted anew
-                    due = {one: time.monotonic() + wait for one, wait in self._polls.items()}
-                else:
-                    due[fragment] = time.monotonic() + self._polls[fragment]
+                    due = {one: begun + wait for one, wait in self._polls.items()}
+                else:  # as the browser's timer: a late answer does not move the next question
+                    due[fragment] += self._polls[fragment]
 
     async def _run(self, socket: ClientConnection, fragment: str) -> None:
         """Ask for a run and read until it is finished."""
@@ -96,8 +95,7 @@ class Session:
 
         asked = BackMsg()
         asked.rerun_script.query_string = self.query
-        asked.rerun_script.page_script_hash = self._script
-        asked.rerun_script.page_name = "" if self._script else "training"
+        asked.rerun_script.page_name = "training"
         asked.rerun_script.fragment_id = fragment
         asked.rerun_script.is_auto_rerun = bool(fragment)
         begun = time.perf_counter()
@@ -108,12 +106,12 @@ class Session:
             said = ForwardMsg()
             said.ParseFromString(await socket.recv(decode=False))
             kind = said.WhichOneof("type")
-            if kind == "new_session":
-                self._script = said.new_session.page_script_hash
-            elif kind == "auto_rerun":
+            if kind == "auto_rerun":
                 self._polls[said.auto_rerun.fragment_id] = said.auto_rerun.interval
             elif kind == "script_finished":
                 break
+        if not self._polls:
+            raise SystemExit("the page asked for no polls: this is not the training page")
         self.times["fragment" if fragment else "page"].append(time.perf_counter() - begun)
 
 
