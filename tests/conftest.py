@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from pipelines.core.settings import Settings
 from tests.services import PostgresServer, RedisServer, S3Server, running
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and the programs that tests start inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
