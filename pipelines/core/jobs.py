@@ -99,20 +99,20 @@ class Recipe:
     def for_effort(cls, base: str, effort: Effort, **overrides: Any) -> Recipe:
         """The recipe of one dial position; `overrides` are field names of this class.
 
-        More steps of stage 1 take a smaller rate, steps times rate staying the same: at the full rate ten pictures and
-        fifty conversations are learned by heart (docs/log.md). What a longer run adds is practice.
+        More steps of a stage take a smaller rate, steps times rate staying the same: at the full rate stage 1 learns
+        ten pictures and fifty conversations by heart, and practice wears the voice off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
             "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
                 "sft_steps": 56, "sft_learning_rate": 7.5e-4, "sft_save_every": 28,
-                "grpo_steps": 44, "grpo_save_every": 22, "grpo_group": 8,
+                "grpo_steps": 28, "grpo_save_every": 14, "grpo_group": 8,
                 "grpo_learning_rate": 2.5e-4, "grpo_anchor_weight": 0.2,
             },
             "thorough": {
                 "sft_steps": 112, "sft_learning_rate": 3.75e-4, "sft_save_every": 56,
-                "grpo_steps": 200, "grpo_save_every": 50, "grpo_group": 8,
-                "grpo_learning_rate": 2.5e-4, "grpo_anchor_weight": 0.2,
+                "grpo_steps": 112, "grpo_save_every": 28, "grpo_group": 8,
+                "grpo_learning_rate": 6.25e-5, "grpo_anchor_weight": 0.2,
             },
         }
         if effort not in tables:

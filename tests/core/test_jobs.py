@@ -17,6 +17,8 @@ def test_a_longer_stage_1_takes_a_smaller_rate() -> None:
     recipes = [Recipe.for_effort("starter", effort) for effort in EFFORTS]
     assert [recipe.sft_steps for recipe in recipes] == sorted({recipe.sft_steps for recipe in recipes})
     assert {round(recipe.sft_steps * recipe.sft_learning_rate, 6) for recipe in recipes} == {0.042}
+    practice = [recipe.grpo_steps * recipe.grpo_learning_rate for recipe in recipes]
+    assert practice[0] < practice[1] == pytest.approx(practice[2])
 
 
 @pytest.mark.parametrize("base", ["starter", *LARGE])
