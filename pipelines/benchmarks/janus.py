@@ -65,8 +65,8 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
             lambda: bench.model.sample_pictures([[*prompt, bench.model.shape.boi_id]], generator=None).codes
         )
         tell("picture", spent)
-        pixels = bench.model.decode_pictures(codes)
-        tell("decode", 0.0)
+        spent, pixels = bench.timed(lambda: bench.model.decode_pictures(codes))
+        tell("decode", spent)
         whole = all(math.isfinite(float(weight.sum())) for weight in bench.trained)
         moved = sum(float(weight.abs().sum()) for key, weight in bench.student.named_parameters() if "lora_B" in key)
         peak = peak_gb()
