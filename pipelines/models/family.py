@@ -236,8 +236,8 @@ def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -
     return seen[:, None]
 
 
-NUCLEUS = 1024
-"""Likeliest ids among which the nucleus is looked for first."""
+NUCLEUS = (1024, 8192)
+"""Likeliest ids among which the nucleus is looked for first, and then, before all are sorted."""
 
 
 def next_ids(
@@ -255,18 +255,27 @@ def next_ids(
         kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < kept, -torch.inf)
     if top_p < 1:
-        # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
-        ranked, order = logits.topk(min(NUCLEUS, logits.shape[-1]), dim=-1)
-        share = (ranked - logits.logsumexp(-1, keepdim=True)).exp()
-        # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
-        if logits.is_cuda or bool((share.sum(-1) < top_p).any()):
-            ranked, order = logits.sort(dim=-1, descending=True)
-            share = ranked.softmax(-1)
+        ranked, order, share = _likeliest(logits, top_p)
         outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
         outside[:, 0] = False  # and always the likeliest, whatever top_p
         place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
         return order.gather(-1, place).squeeze(-1)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+
+def _likeliest(logits: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits (B, K) of the likeliest ids in order, which they are, and their shares; at least `top_p` of each row."""
+    # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
+    # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
+    if not logits.is_cuda:
+        total = logits.logsumexp(-1, keepdim=True)
+        for width in NUCLEUS:
+            ranked, order = logits.topk(min(width, logits.shape[-1]), dim=-1)
+            share = (ranked - total).exp()
+            if bool((share.sum(-1) >= top_p).all()):
+                return ranked, order, share
+    ranked, order = logits.sort(dim=-1, descending=True)
+    return ranked, order, ranked.softmax(-1)
 
 
 def choose_ids(
