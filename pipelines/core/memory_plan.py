@@ -126,8 +126,12 @@ def plan_for(
                 break
         return way, need
 
-    spread = [(16, True)] if on_gpu and gpus > 1 and not replying else []
-    for bits, sharded in ((16, False), *spread, (4, False)) if on_gpu else ((16, False),):
+    forms = [(16, False)]
+    if on_gpu and gpus > 1 and not replying:
+        forms.append((16, True))
+    if on_gpu:
+        forms.append((4, False))
+    for bits, sharded in forms:
         if replying:
             sft = grpo = (EASY, reply_need(model, recipe, bits, on_gpu))
         else:

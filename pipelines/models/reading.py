@@ -77,12 +77,9 @@ class Reading:
             self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
             return
         with looking_back(self.decoder.config):
-            self.hidden = self.decoder(
-                inputs_embeds=embeds, position_ids=self.place, past_key_values=self.cache, use_cache=True,
-                shared_past=self.past,
-            ).last_hidden_state[:, -1]  # fmt: skip
+            self._read(embeds, None, self.place, shared_past=self.past)
 
-    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor) -> None:
+    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPast) -> None:
         if mask is not None:
             self.mask = mask if self.mask is None else torch.cat([self.mask, mask], 1)
         self.hidden = self.decoder(
@@ -91,6 +88,7 @@ class Reading:
             position_ids=places,
             past_key_values=self.cache,
             use_cache=True,
+            **more,
         ).last_hidden_state[:, -1]
 
 

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from pipelines.models.products import product, turned
+from pipelines.models.products import instead, product, turned
 
 if TYPE_CHECKING:
     from pipelines.models.memory import PromptMemory
@@ -201,14 +201,8 @@ def speaking(model: nn.Module, voices: Voices | None) -> Iterator[None]:
     linears = [(name, module) for name, module in model.named_modules() if _speaks(module)]
     if any("forward" in vars(module) for _, module in linears):
         raise RuntimeError("this model is speaking already; wait until it is done, or load it a second time")
-    # An attribute of the object stands before the class's method; a hook could add, but not change the product.
-    for name, module in linears:
-        vars(module)["forward"] = partial(_spoken, module, name, voices)
-    try:
+    with instead({module: partial(_spoken, module, name, voices) for name, module in linears}):
         yield
-    finally:
-        for _, module in linears:
-            del vars(module)["forward"]
 
 
 def _speaks(module: nn.Module) -> bool:
