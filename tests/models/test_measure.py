@@ -161,6 +161,12 @@ def test_the_card_has_every_figure_and_what_was_not_measured(tmp_path) -> None:
     figures = ("| critic expression drawn | 0.8125 |", "| psnr people | 21.5 |", "- emoji: none", "12.5 MB", "128 px")
     assert all(words in page for words in figures)
     assert "Lisa Wischofsky (CC BY 4.0)" in page and "never stored" in page
+    plan_of(tmp_path, stream=False)
+    (tmp_path / "picture.json").write_text(json.dumps({"drawn": 30_000}))
+    (tmp_path / "fewshot").mkdir()
+    (tmp_path / "fewshot" / "fewshot.json").write_text(json.dumps({"steps 28 rank 16": {"kept_after": 0.75}}))
+    page = card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
+    assert "unseen, steps 28 rank 16" in page and "| kept after | 0.75 |" in page and "with 6,000 more" in page
     (tmp_path / "eyes").mkdir()
     (tmp_path / "eyes" / "eyes.pt").write_bytes(b"later")
     os.utime(tmp_path / "measured.json", (1, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from safetensors import safe_open
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter import language
+from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.drawn import to_pixels
 from pipelines.models.starter.eyes import Eyes
 from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
-from pipelines.models.starter.model import toy_starter
+from pipelines.models.starter.model import StarterModel, toy_starter
+from pipelines.packing import collate, packed_row
+from pipelines.render import render, reply, user
 
 
 @pytest.fixture
@@ -96,6 +100,67 @@ def test_looked_at_pictures_must_match_their_places(toy):
         model(words, labels=words)
     with pytest.raises(ValueError, match="2 pictures fill 8 places"):
         model(words, labels=words, pictures=pixels.repeat(2, 1, 1, 1))
+
+
+@pytest.fixture
+def deep():
+    """A toy whose eyes feed the second layer too, with weights that are felt."""
+    model, tokenizer = toy_starter(seed=0)
+    config = StarterConfig(**model.config.to_dict() | {"eyes": model.config.eyes | {"deep": 1}})
+    seeing = StarterModel(config).eval()
+    seeing.load_state_dict(model.state_dict(), strict=False)
+    return model, seeing, tokenizer
+
+
+def felt(model):
+    for value in model.eyes.deeper.parameters():
+        torch.nn.init.normal_(value, std=0.5)
+
+
+def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
+    plain, model, tokenizer = deep
+    words = turn(model, tokenizer, "<|look|>" * model.shape.look_tokens + "what is this?")
+    alone = turn(model, tokenizer, "no picture here")
+    labels = words.where(words != model.shape.look_id, -100)
+    pixels = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        before = plain(words, labels=labels, pictures=pixels).logps
+        assert torch.equal(model(words, labels=labels, pictures=pixels).logps, before)
+        felt(model)
+        assert not torch.allclose(model(words, labels=labels, pictures=pixels).logps, before)
+        # Words without a picture are read as ever, also right after one.
+        assert torch.equal(model(alone, labels=alone).logps, plain(alone, labels=alone).logps)
+    assert not any(layer._forward_pre_hooks for layer in model.language.model.layers)
+
+
+def test_sampling_sees_as_deep_as_scoring(deep):
+    _, model, tokenizer = deep
+    felt(model)
+    looked = "<|look|>" * model.shape.look_tokens
+    prompts = [turn(model, tokenizer, looked + text)[0].tolist() for text in ("who?", "what is this now?")]
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    samples = model.sample_text(prompts, group=2, max_new_tokens=4, pictures=pixels, temperature=1.0)
+    for row, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
+        prompt = prompts[row // 2]
+        whole = torch.tensor([prompt + ids])
+        labels = torch.tensor([[-100] * len(prompt) + ids])
+        with torch.no_grad():
+            found = model(whole, labels=labels, pictures=pixels[row // 2 : row // 2 + 1]).logps[0, len(prompt) :]
+        assert torch.allclose(found, torch.tensor(logps), atol=1e-4)
+
+
+def test_questions_behind_one_look_have_the_losses_of_each_alone(deep):
+    _, model, tokenizer = deep
+    felt(model)
+    turns = [(user("who?", "p"), reply("Mira.")), (user("where is it?", "p"), reply("Home."))]
+    rendered = [render(one, model.shape, tokenizer) for one in turns]
+    pixels = {"p": torch.rand(3, 32, 32) * 2 - 1}
+    seen = rendered[0].ids.index(model.shape.look_id) + model.shape.look_tokens
+    packed = replace(packed_row(rendered, seen), look_images=("p",))
+    with torch.no_grad():
+        together = model(**collate([packed], model.shape, pixels)).logps.sum()
+        alone = sum(model(**collate([packed_row([one], 0)], model.shape, pixels)).logps.sum() for one in rendered)
+    assert together.item() == pytest.approx(alone.item(), abs=1e-3)
 
 
 def test_a_stem_cuts_the_same_patches_and_sees_a_picture_alone_as_among_others():

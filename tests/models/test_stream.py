@@ -100,6 +100,15 @@ def test_picture_expert_and_eyes_learn_from_a_stream(stream: Stream, held_out: D
     assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
 
 
+def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: Stream) -> None:
+    deadline = time.monotonic() + 120
+    while not all(one.done() for one in stream._waiting) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ready = LOOKS_EACH * len(stream._waiting)
+    assert len(stream.refresh(LOOKS_EACH)) == LOOKS_EACH < ready
+    assert len(stream.refresh()) == ready - LOOKS_EACH
+
+
 def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: Stream) -> None:
     model, _ = toy_starter(seed=0)
     codes = encode(model, stream, np.arange(40))

@@ -121,7 +121,7 @@ def test_the_large_size_fits_its_weights_into_60_mb() -> None:
         AttributeReader(AttributeConfig(**size.classifier))
     parts = [model.vq, model.eyes, model.picture, critic]
     total = 2 * sum(math.prod(value.shape) for part in parts for value in part.parameters())
-    assert model.shape.picture_tokens == 256 and total < 55e6
+    assert model.shape.picture_tokens == 256 and total < 58e6
 
 
 def test_the_command_line_refuses_in_plain_words(tmp_path, capsys) -> None:

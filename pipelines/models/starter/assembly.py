@@ -26,6 +26,8 @@ from pipelines.models.starter.training import read_state
 from pipelines.models.starter.vq import PictureTokenizer
 
 CONTEXT_LAYER = 4
+STORED = 24_000
+"""Pictures of the stored set, as `build pictures` draws it."""
 LANGUAGE_FIELDS = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "max_position_embeddings", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "head_dim", "hidden_act",
@@ -144,24 +146,40 @@ def card(out: Path, sizes: dict[str, int], hardware: str) -> str:
     lines = [CARD_HEAD.format(
         revision=revision(), hardware=hardware, megabytes=sum(sizes.values()) / 1e6, px=size.px,
         places=len(domain.places), art=", ".join(ART[style] for style in domain.styles),
-        drawn="drawn on demand and never stored" if plan.stream else "24,000 of 2,400 identities",
+        drawn=_drawn(out, plan.stream),
     )]  # fmt: skip
     for part in TRAINED:
         lines += _table(PART_TITLES[part], out / f"{part}.json")
-    file = out / "measured.json"
-    measured = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    measured = _scores(out / "measured.json")
     for name, title in MEASURED_TITLES.items():
         if name in measured:
             lines += _rows(title, measured[name])
+    for name, scores in _scores(out / "fewshot" / "fewshot.json").items():
+        lines += _rows(f"Few-shot: nine pictures of somebody unseen, {name}", scores)
     notes = [f"- {note}" for note in measured.get("notes", [])]
     return "\n".join([*lines, *(["\n## Notes on measuring\n", *notes] if notes else [])]) + "\n"
 
 
+def _scores(file: Path) -> dict[str, Any]:
+    """What a part or a measure wrote; {} when it has not run."""
+    scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return scores
+
+
+def _drawn(out: Path, stream: bool) -> str:
+    """How many pictures were drawn to train on, and whether they were kept."""
+    most = max(int(_scores(out / f"{part}.json").get("drawn", 0)) for part in TRAINED)
+    if stream:
+        return "drawn on demand and never stored"
+    later = f"; the picture expert went on with {most - STORED:,} more, drawn on demand" if most > STORED else ""
+    return f"{STORED:,} of {STORED // 10:,} identities{later}"
+
+
 def _table(title: str, file: Path) -> list[str]:
-    return _rows(title, json.loads(file.read_text(encoding="utf-8"))) if file.exists() else []
+    return _rows(title, _scores(file))
 
 
 def _rows(title: str, scores: dict[str, Any]) -> list[str]:
     numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
     rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in numbers.items()]
-    return [f"\n## {title}\n\n| figure | value |\n|---|---|", *rows]
+    return [f"\n## {title}\n\n| figure | value |\n|---|---|", *rows] if rows else []

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class Options:
     decoder_only: bool
     perceptual: float
     quick: bool
+    rate: float | None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--total", type=float, help="with `all`: seconds of training in all, shared out as the defaults")
     made.add_argument("--stop-after", type=float, default=float("inf"),
                       help="break off after so many seconds of this call; the budget stays the schedule")  # fmt: skip
+    made.add_argument("--rate", type=float,
+                      help="peak learning rate; a lower one suits going on after a schedule has ended")  # fmt: skip
     made.add_argument("--size", choices=list(SIZES), help="sizes of everything (default: cpu); kept in FOLDER")
     made.add_argument("--styles", help="`first`, `wide`, or styles with commas; kept in FOLDER (gpu: wide, else first)")
     made.add_argument("--stream", action=argparse.BooleanOptionalAction,
@@ -100,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_float32_matmul_precision("high")  # what autocast leaves in fp32, as the codebook, may use TF32
     options = Options(
         asked.out, plan, asked.device, asked.seed, asked.count, asked.processes,
-        asked.stop_after, asked.decoder_only, asked.perceptual, asked.quick,
+        asked.stop_after, asked.decoder_only, asked.perceptual, asked.quick, asked.rate,
     )  # fmt: skip
     budgets = _budgets(options.plan.size)
     if asked.total is not None:
@@ -179,6 +182,8 @@ def train_part(part: str, drawn: Drawn, held_out: Drawn, budget: Budget, options
     from pipelines.models.starter.training import read_state
 
     out, size, device = options.out / part, options.plan.sizes, options.device
+    if options.rate is not None:
+        size = replace(size, rates=size.rates | {part: options.rate})
     # Another order of rows for each call: with the same one, going on would show the first rows again and again.
     seed = options.seed + read_state(state_file(part, options.out)).get("step", 0)
     if part == "tokenizer":

@@ -24,8 +24,8 @@ from pipelines.models.starter.training import Budget, Part, Progress, summary, t
 
 DROP = 0.1
 """Share of contexts emptied, for classifier-free guidance."""
-FACE_WEIGHT = 3.0
-"""Weight of a code in the middle half of the picture, where faces are, beside one at its rim."""
+FIGURE_WEIGHT = 3.0
+"""Weight of a code where faces and clothes are, beside one of the place behind them."""
 LEAD_INS = (
     "Here I am.", "Look at this!", "Of course, one moment.", "This is me today.", "You asked for a picture.",
     "Well then.", "I was thinking of you.", "It is lovely here.", "Can you see me?", "That made me smile.",
@@ -64,7 +64,7 @@ def read_contexts(
 
 def picture_loss(
     model: StarterModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], codes: torch.Tensor, rng: random.Random,
-    drop: float = DROP, face_weight: float = 1.0,
+    drop: float = DROP, figure_weight: float = 1.0,
 ) -> torch.Tensor:
     """Weighted mean cross-entropy per code (nats) of codes (N, C) given their captions."""
     hidden, mask = read_contexts(model, tokenizer, texts, rng)
@@ -72,16 +72,19 @@ def picture_loss(
     context, mask = model.picture.context(hidden, mask, empty)
     logits = model.picture.head(model.picture(context, mask, codes))  # (N, C, codebook)
     losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
-    weights = face_weights(codes.shape[1], face_weight).to(losses)
+    weights = figure_weights(codes.shape[1], figure_weight).to(losses)
     return (losses * weights).mean() / weights.mean()
 
 
-def face_weights(count: int, weight: float) -> torch.Tensor:
-    """(count,) `weight` for codes in the middle half of a square picture in reading order, 1 elsewhere."""
+def figure_weights(count: int, weight: float) -> torch.Tensor:
+    """(count,) `weight` for the middle columns of a square picture below its top quarter, 1 elsewhere.
+
+    Codes in reading order. Faces stand in the middle and clothes below them; places were drawn right without it.
+    """
     side = math.isqrt(count)
-    middle = torch.ones(side, side)
-    middle[side // 4 : side - side // 4, side // 4 : side - side // 4] = weight
-    return middle.flatten()
+    figure = torch.ones(side, side)
+    figure[side // 4 :, side // 4 : side - side // 4] = weight
+    return figure.flatten()
 
 
 @torch.no_grad()
@@ -123,13 +126,13 @@ def train_picture(
     rows = drawn.batches(size.batches["picture"], seed)
 
     def loss_of(progress: Progress) -> torch.Tensor:
-        fresh = drawn.refresh()
+        fresh = drawn.refresh(size.fresh)
         if len(fresh):
             codes[torch.from_numpy(fresh)] = encode(model, drawn, fresh)
         progress.more["place"] = drawn.place
         batch = next(rows)
         texts = [drawn.caption(row, rng) for row in batch]
-        return picture_loss(model, tokenizer, texts, codes[torch.from_numpy(batch)], rng, face_weight=FACE_WEIGHT)
+        return picture_loss(model, tokenizer, texts, codes[torch.from_numpy(batch)], rng, figure_weight=FIGURE_WEIGHT)
 
     def held_out_loss() -> float:
         quiet, total = random.Random(5), []

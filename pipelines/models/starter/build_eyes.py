@@ -1,13 +1,14 @@
 """Train the starter's eyes behind the frozen language expert.
 
 Slot by slot they learn to name the words of a canonical caption in the language expert's own embedding space, so that
-it meets near-words where it looks. Where a GPU trains (`Size.eye_answers`), questions about the picture are answered
-through the language expert as well, and only the eyes learn from the answers' loss.
+it meets near-words where it looks. Once they can (`ANSWERS_FROM`), questions about the picture are answered through the
+language expert as well, several behind one look, and only the eyes learn from the answers' loss.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +28,12 @@ from pipelines.render import render, reply, user
 
 VOCABULARY_DRAWS = 4000
 """Identities and looks drawn to learn which words the slots may say."""
+ANSWERS_FROM = 0.25
+"""Share of the budget after which questions are answered: before, the eyes see too little for an answer to teach."""
+CHECKED = 8
+"""Held-out pictures asked about whenever the state is saved."""
+QUESTIONS_EACH = 8
+"""Questions put to a picture in one step; they share the look in front of them, which is what costs."""
 
 
 def canonical(identity: Identity, look: Look) -> list[str]:
@@ -91,18 +98,25 @@ class Slots:
         return self.words[self.scores(said).argmax(-1)]
 
 
+def answer_text(answer: str) -> str:
+    """A short answer as the turn that says it: "Happy."."""
+    return answer[:1].upper() + answer[1:] + "."
+
+
 def answer_loss(
     model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: Drawn, rows: list[int], rng: random.Random
 ) -> torch.Tensor:
-    """Mean cross-entropy (nats a word piece) of short answers about the pictures, one question each."""
+    """Mean cross-entropy (nats a word piece) of short answers about the pictures, `QUESTIONS_EACH` to a picture."""
     items = []
     for place, row in enumerate(rows):
-        question, answer = rng.choice(questions(drawn.figure(row), drawn.looks[row], rng))
-        turns = (user(question, str(place)), reply(answer[:1].upper() + answer[1:] + "."))
-        items.append(packed_row([render(turns, model.shape, tokenizer)], 0))
+        asked = questions(drawn.figure(row), drawn.looks[row], rng)[:QUESTIONS_EACH]
+        turns = [(user(question, str(place)), reply(answer_text(answer))) for question, answer in asked]
+        rendered = [render(turn, model.shape, tokenizer) for turn in turns]
+        # Segment 0 is the turn's beginning with the picture, every question with its answer a segment behind it.
+        seen = rendered[0].ids.index(model.shape.look_id) + model.shape.look_tokens
+        items.append(replace(packed_row(rendered, seen), look_images=(str(place),)))
     pixels = {str(place): picture for place, picture in enumerate(to_pixels(drawn.pixels[rows]))}
     batch = {key: value.to(model.device) for key, value in collate(items, model.shape, pixels).items()}
-    del batch["segment_ids"]  # every row is one conversation
     loss: torch.Tensor = model(**batch).loss
     return loss
 
@@ -118,7 +132,7 @@ def train_eyes(
     model.requires_grad_(False)
     model.eyes.requires_grad_(True)
     rows = drawn.batches(size.batches["eyes"], seed)
-    answers = size.eye_answers
+    answers = size.eye_answers  # pictures of a step that questions are put to
     if answers and model.config.language["num_hidden_layers"] <= model.config.context_layer:
         print("eyes: the language expert here has its first layers only, so no questions are answered", flush=True)
         answers = 0
@@ -132,17 +146,31 @@ def train_eyes(
         target = slots.wanted(drawn, batch.tolist())
         named = F.cross_entropy(slots.scores(said).flatten(0, 1), slots.index[target].flatten())
         loss = named + F.mse_loss(said / slots.spread, slots.table[target] / slots.spread)
-        if answers:
+        if answers and progress.share >= ANSWERS_FROM:
             loss = loss + answer_loss(model, tokenizer, drawn, batch[:answers].tolist(), rng)
         return loss
 
+    def checked() -> str:
+        words = f"slots right {slots_right(model, slots, held_out)}"
+        return f"{words}, answers {held_out_answers(model, tokenizer, held_out):.4f}" if answers else words
+
     progress = train_for(
         Part("eyes", {"eyes": model.eyes}, loss_of, out / "eyes.pt", size.rates["eyes"],
-             check=lambda: f"slots right {slots_right(model, slots, held_out)}"),
+             check=checked),
         budget,
     )  # fmt: skip
+    scores = summary(progress)
+    if answers:
+        scores["answers_held_out_loss"] = held_out_answers(model, tokenizer, held_out)
     right = slots_right(model, slots, held_out)
-    return summary(progress) | {f"slot_{place}": value for place, value in enumerate(right)}
+    return scores | {f"slot_{place}": value for place, value in enumerate(right)}
+
+
+@torch.no_grad()
+def held_out_answers(model: StarterModel, tokenizer: PreTrainedTokenizerFast, held_out: Drawn) -> float:
+    """`answer_loss` on `CHECKED` held-out pictures, the same questions each time."""
+    rows = list(range(0, len(held_out), max(1, len(held_out) // CHECKED)))[:CHECKED]
+    return answer_loss(model, tokenizer, held_out, rows, random.Random(5)).item()
 
 
 @torch.no_grad()

@@ -48,14 +48,14 @@ class Drawn:
     def __len__(self) -> int:
         return len(self.looks)
 
-    def refresh(self) -> np.ndarray:
-        """Rows that show another picture than before: none here, some in a stream."""
+    def refresh(self, most: int = 0) -> np.ndarray:
+        """Rows that show another picture than before: none here, some in a stream (see `Stream.refresh`)."""
         return np.zeros(0, dtype=np.int64)
 
     @property
     def place(self) -> int:
-        """Where a stream stands; a stored set always stands at 0."""
-        return 0
+        """Identities behind the pictures of a stored set; a stream that follows it starts with the next one."""
+        return len(self.by_identity)
 
     def batches(self, size: int, seed: int) -> Iterator[np.ndarray]:
         """Batches of rows for ever, every row once before any twice."""

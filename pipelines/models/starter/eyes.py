@@ -2,15 +2,28 @@
 
 A picture becomes `look_tokens` vectors in the space of the language expert's word embeddings. Each of them is a
 learned query that reads the patches; in pre-training it is asked to name the word at its place of a
-canonical caption, so that the language expert meets near-words it can already read.
+canonical caption, so that the language expert meets near-words it can already read. A frozen model this small cannot
+look answers up among words (docs/log.md), so what was seen is also added to the hidden states in front of its later
+layers, at the places of the picture alone (DeepStack, Meng et al. 2024, https://arxiv.org/abs/2406.04334).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+
+
+class Deeper(nn.Linear):
+    """What was seen, for one layer of the language expert; begins as nothing, so eyes go on from where they were."""
+
+    def reset_parameters(self) -> None:
+        """All zeros."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
 
 
 class Eyes(nn.Module):
@@ -24,9 +37,11 @@ class Eyes(nn.Module):
 
     def __init__(
         self, px: int, patch_px: int, width: int, layers: int, heads: int, look_tokens: int, language_width: int,
-        stem: Sequence[int] = (),
+        stem: Sequence[int] = (), deep: int = 0,
     ) -> None:
         """stem: channels of convolutions that halve the side each; what is left of `patch_px` the last one divides by.
+
+        deep: how many layers of the language expert, from the second on, get what was seen once more.
 
         Raises ValueError when that many halvings do not divide `patch_px`.
         """
@@ -51,10 +66,54 @@ class Eyes(nn.Module):
         self.tower = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.aligner = nn.Linear(width, language_width)
+        self.deeper = nn.ModuleList(Deeper(width, language_width) for _ in range(deep))
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, px, px) in [-1, 1] to (N, Q, E)."""
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, px, px) in [-1, 1] to what each query found (N, Q, D)."""
         patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.places  # (N, K, D)
         queries = self.queries.expand(len(pixels), -1, -1)
-        seen = self.tower(torch.cat([patches, queries], 1))[:, -queries.shape[1] :]
-        return self.aligner(self.norm(seen))
+        return self.norm(self.tower(torch.cat([patches, queries], 1))[:, -queries.shape[1] :])
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, px, px) in [-1, 1] to (N, Q, E), in place of word embeddings."""
+        return self.aligner(self.see(pixels))
+
+
+class Glance:
+    """What is seen at the moment, and where in the rows that are being read; between two readings nothing."""
+
+    def __init__(self, eyes: Eyes, layers: Sequence[nn.Module]) -> None:
+        self.eyes, self.layers = eyes, layers
+        self._seen: torch.Tensor | None = None  # (N, Q, D)
+        self._places: torch.Tensor | None = None  # (B, T) bool
+
+    def at(self, places: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Look at (N, 3, px, px) for the rows read next; returns (N * Q, E) for the True of `places` (B, T)."""
+        self._seen, self._places = self.eyes.see(pixels), places
+        return self.eyes.aligner(self._seen).flatten(0, 1)
+
+    def away(self) -> None:
+        """The rows read next show nothing."""
+        self._seen = self._places = None
+
+    @contextmanager
+    def feeding(self) -> Iterator[None]:
+        """Inside, the layers are given what was seen; hooks, since transformers' own forward runs them too."""
+        with ExitStack() as stack:
+            for layer, deeper in zip(self.layers[1:], self.eyes.deeper, strict=False):
+                handle = layer.register_forward_pre_hook(self._feeder(deeper), with_kwargs=True)
+                stack.callback(handle.remove)
+            stack.callback(self.away)
+            yield
+
+    def _feeder(self, deeper: nn.Module) -> Callable[..., tuple[tuple[torch.Tensor, ...], dict[str, Any]] | None]:
+        def feed(
+            _: nn.Module, inputs: tuple[torch.Tensor, ...], more: dict[str, Any]
+        ) -> tuple[tuple[torch.Tensor, ...], dict[str, Any]] | None:
+            if self._seen is None or self._places is None:
+                return None
+            hidden = inputs[0]  # (B, T, E)
+            found = deeper(self._seen).flatten(0, 1).to(hidden.dtype)
+            return (hidden + torch.zeros_like(hidden).masked_scatter(self._places[..., None], found), *inputs[1:]), more
+
+        return feed

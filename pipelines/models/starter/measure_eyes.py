@@ -1,12 +1,14 @@
 """What the eyes see: slots named right, questions answered right; and whether the language is still SmolLM2's.
 
-A question is put as a user does, behind the picture; an option's score is its log-probability with the picture minus
-that with a grey one, so that no option wins by being common. Letters: T positions of a row, O options of a question.
+A question is put as a user does, behind the picture. It is answered twice: by the likeliest of its options, and in the
+model's own words, which must be the right answer to the letter; the captions it writes must name what was drawn.
+Letters: T positions of a row, O options of a question.
 """
 
 from __future__ import annotations
 
 import random
+import statistics
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from pipelines.core.settings import cache_dir
 from pipelines.evaluate import log_likelihoods, perplexity
-from pipelines.models.starter.build_eyes import Slots, slots_right
+from pipelines.models.starter.build_eyes import Slots, answer_text, slots_right
 from pipelines.models.starter.drawn import Drawn, to_pixels
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.looks import Identity, Look
@@ -26,6 +28,7 @@ from pipelines.render import render, user
 if TYPE_CHECKING:
     from pipelines.models.starter.measure import Measured
 
+Right = dict[str, list[bool]]
 SLOT_NAMES = ("expression", "clothes_colour", "clothes_kind", "in", "place", "top_colour", "top", "colour", "figure",
               "extra", "pose", "held")  # fmt: skip
 
@@ -53,35 +56,66 @@ def measure_eyes(what: Measured, count: int) -> dict[str, float]:
     slots = Slots(what.model, what.tokenizer, what.held_out.domain)
     named = slots_right(what.model, slots, what.held_out)
     scores = {f"slot_{name}": share for name, share in zip(SLOT_NAMES, named, strict=False)}
-    right = answers_right(what, what.held_out, count)
-    scores |= {f"answer_{name}": sum(found) / len(found) for name, found in right.items()}
-    found = [one for several in right.values() for one in several]
-    return scores | {"answers": sum(found) / max(1, len(found)), "questions": float(len(found))}
+    rows = list(range(0, len(what.held_out), max(1, len(what.held_out) // count)))[:count]
+    chosen, written = answers_right(what, what.held_out, rows)
+    for prefix, right in (("answer", chosen), ("written", written)):
+        scores |= {f"{prefix}_{name}": sum(found) / len(found) for name, found in right.items()}
+    together = [[one for several in right.values() for one in several] for right in (chosen, written)]
+    scores |= {"answers": statistics.fmean(together[0]), "written": statistics.fmean(together[1])}
+    return scores | {"questions": float(len(together[0]))} | captions_right(what, what.held_out, rows)
 
 
 @torch.no_grad()
-def answers_right(what: Measured, held_out: Drawn, count: int) -> dict[str, list[bool]]:
-    """Attribute -> whether each question was answered right."""
-    rng, right = random.Random(4), {}
-    rows = list(range(0, len(held_out), max(1, len(held_out) // count)))[:count]
-    grey: dict[tuple[str, ...], torch.Tensor] = {}
-    nothing = torch.zeros(1, 3, what.model.shape.picture_px, what.model.shape.picture_px)
+def answers_right(what: Measured, held_out: Drawn, rows: list[int]) -> tuple[Right, Right]:
+    """Attribute -> whether each question was answered right: chosen among the options, and written."""
+    rng = random.Random(4)
+    chosen: Right = {}
+    written: Right = {}
     for row in rows:
+        pixels = to_pixels(held_out.pixels[row : row + 1])
         asked = questions_about(held_out.figure(row), held_out.looks[row], held_out.domain.places, rng)
-        for name, question, answer, *options in asked:
-            key = (question, *options)
-            if key not in grey:
-                grey[key] = option_scores(what, question, options, nothing)
-            found = option_scores(what, question, options, to_pixels(held_out.pixels[row : row + 1])) - grey[key]
-            right.setdefault(name, []).append(options[int(found.argmax())] == answer)
-    return right
+        replies = replies_to(what, [question for _, question, *_ in asked], pixels.repeat(len(asked), 1, 1, 1))
+        for (name, question, answer, *options), said in zip(asked, replies, strict=True):
+            best = int(option_scores(what, question, options, pixels).argmax())
+            chosen.setdefault(name, []).append(options[best] == answer)
+            written.setdefault(name, []).append(said == answer_text(answer))
+    return chosen, written
+
+
+@torch.no_grad()
+def captions_right(what: Measured, held_out: Drawn, rows: list[int], batch: int = 20) -> dict[str, float]:
+    """Shares of pictures whose written caption names the expression, the clothes, the place, and all three."""
+    found: dict[str, list[bool]] = {"expression": [], "clothes": [], "place": [], "whole": []}
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        captions = replies_to(what, ["Describe this picture."] * len(some), to_pixels(held_out.pixels[some]))
+        for row, caption in zip(some, captions, strict=True):
+            look = held_out.looks[row]
+            named = {
+                "expression": look.expression in caption.lower(),
+                "clothes": look.clothes in caption if look.clothes else "wearing" not in caption,
+                "place": look.place in caption,
+            }
+            for name, right in (named | {"whole": all(named.values())}).items():
+                found[name].append(right)
+    return {f"caption_{name}": statistics.fmean(right) for name, right in found.items()}
+
+
+def replies_to(what: Measured, questions: list[str], pixels: torch.Tensor) -> list[str]:
+    """What the model writes, each word the likeliest, to questions about pictures (N, 3, px, px), one each."""
+    model = what.model
+    prompts = [render((user(question, "picture"),), model.shape, what.tokenizer, add_reply=True).ids
+               for question in questions]
+    samples = model.sample_text(prompts, temperature=0.0, max_new_tokens=40, pictures=pixels.to(model.device),
+                                stop_ids=(model.shape.end_id, model.shape.boi_id))  # fmt: skip
+    return [what.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in samples.ids]
 
 
 def option_scores(what: Measured, question: str, options: list[str], pixels: torch.Tensor) -> torch.Tensor:
     """(O,) log-probability of each option as the answer to a question about one picture (1, 3, px, px)."""
     model = what.model
     prompt = render((user(question, "picture"),), model.shape, what.tokenizer, add_reply=True).ids
-    tails = [what.tokenizer(text[:1].upper() + text[1:] + ".", add_special_tokens=False).input_ids for text in options]
+    tails = [what.tokenizer(answer_text(text), add_special_tokens=False).input_ids for text in options]
     # One row: the prompt once (segment 0), every option a segment of its own that sees the prompt and itself.
     ids = torch.tensor([prompt + [piece for tail in tails for piece in tail]], device=model.device)
     owner = [0] * len(prompt) + [place for place, tail in enumerate(tails, start=1) for _ in tail]

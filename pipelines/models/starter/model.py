@@ -29,7 +29,7 @@ from pipelines.models.family import (
 from pipelines.models.scoring import score
 from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.eyes import Eyes
+from pipelines.models.starter.eyes import Deeper, Eyes, Glance
 from pipelines.models.starter.vq import PictureTokenizer, PictureTokenizerConfig, toy_tokenizer_config
 
 
@@ -129,6 +129,7 @@ class StarterModel(PreTrainedModel):
         self.language = LlamaForCausalLM(config.language_config())
         self.picture = PictureExpert(config, self.vq.config.side**2)
         self.eyes = Eyes(language_width=config.hidden_size, **config.eyes)
+        self.glance = Glance(self.eyes, self.language.model.layers)
         self.shape = Shape(
             text_vocab=config.language["vocab_size"],
             codebook=config.picture["vocab_size"],
@@ -144,7 +145,9 @@ class StarterModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         # Linear, Embedding and norms as in the library; free parameters are set where they are made.
-        if isinstance(module, nn.Linear | nn.Embedding):
+        if isinstance(module, Deeper):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear | nn.Embedding):
             module.weight.data.normal_(0.0, 0.02)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 module.bias.data.zero_()
@@ -168,15 +171,19 @@ class StarterModel(PreTrainedModel):
             return self.vq.decode(codes)
 
     def embed_words(self, ids: torch.Tensor, pictures: torch.Tensor | None) -> torch.Tensor:
-        """(B, W) ids to (B, W, E); look placeholders are filled from `pictures` in reading order."""
+        """(B, W) ids to (B, W, E); look placeholders are filled from `pictures` in reading order.
+
+        Layers get what was seen as well when they read these rows next inside `glance.feeding()`.
+        """
         read_as = ids.where(ids != self.shape.boi_id, self.config.boi_reads_as)
         embeds = self.language.get_input_embeddings()(read_as)
         places = ids == self.shape.look_id
+        self.glance.away()
         if pictures is None:
             if bool(places.any()):
                 raise ValueError("the text has places for looked-at pictures, but no pictures were given")
             return embeds
-        seen = self.eyes(pictures.to(embeds.dtype)).reshape(-1, embeds.shape[-1]).to(embeds.dtype)  # autocast: bf16
+        seen = self.glance.at(places, pictures.to(embeds.dtype)).to(embeds.dtype)  # autocast: bf16
         if len(seen) != int(places.sum()):
             raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
         return embeds.masked_scatter(places[..., None], seen)
@@ -194,9 +201,10 @@ class StarterModel(PreTrainedModel):
         hidden = self.embed_words(words.ids, pictures)
         rotary = stack.rotary_emb(hidden, words.positions)
         middle = hidden
-        for index, layer in enumerate(stack.layers[:depth]):
-            middle = hidden if index == between else middle
-            hidden = layer(hidden, attention_mask=mask, position_ids=words.positions, position_embeddings=rotary)
+        with self.glance.feeding():
+            for index, layer in enumerate(stack.layers[:depth]):
+                middle = hidden if index == between else middle
+                hidden = layer(hidden, attention_mask=mask, position_ids=words.positions, position_embeddings=rotary)
         return stack.norm(hidden), hidden if depth == between else middle
 
     def forward(

@@ -46,9 +46,10 @@ def sample_text(
     with resting(model), speaking(model, voices):
         if voices is not None:
             voices.start()
-        reading = read_prompts(
-            language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id, voices=voices
-        )
+        with model.glance.feeding():
+            reading = read_prompts(
+                language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id, voices=voices
+            )
         reading.repeat(group)
         return write_words(
             reading, language.lm_head, language.get_input_embeddings(), never=look_id, max_new_tokens=max_new_tokens,

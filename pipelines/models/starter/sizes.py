@@ -34,9 +34,11 @@ class Size:
     """Part -> pictures of a step; for the critic `identities` and `looks` of each."""
     rates: dict[str, float]
     eye_answers: int
-    """Questions a step that the eyes answer through the language expert; 0 where that is too dear."""
+    """Pictures of a step about which questions are answered through the language expert; 0: none."""
     window: int
     """Pictures of a stream kept at a time."""
+    fresh: int = 0
+    """Pictures of a stream that a step of the picture expert takes at most, since it must encode them; 0: no limit."""
 
 
 SIZES = {
@@ -46,13 +48,15 @@ SIZES = {
         # Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and
         # at that budget pictures seen count for more (docs/log.md).
         picture={"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
-        eyes={"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "look_tokens": 12, "stem": (32, 64)},
+        eyes={"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "look_tokens": 12, "stem": (32, 64),
+              "deep": 29},
         critic={},
         classifier={"px": 64, "channels": (24, 48, 96, 128)},
         batches={"tokenizer": 16, "identities": 16, "looks": 6, "eyes": 64, "picture": 16, "classifier": 64},
         rates={"tokenizer": 2e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.5e-3, "classifier": 2e-3},
-        eye_answers=0,
+        eye_answers=4,
         window=2000,
+        fresh=20,
     ),
     "gpu": Size(
         px=128,
@@ -60,12 +64,12 @@ SIZES = {
                    "blocks": (1, 2, 2)},
         picture={"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6},
         eyes={"px": 128, "patch_px": 16, "width": 192, "layers": 6, "heads": 4, "look_tokens": 12,
-              "stem": (32, 64, 128)},
+              "stem": (32, 64, 128), "deep": 20},
         critic={"px": 96, "channels": (32, 64, 128, 192)},
         classifier={"px": 96, "channels": (32, 64, 128, 192)},
         batches={"tokenizer": 128, "identities": 64, "looks": 6, "eyes": 256, "picture": 256, "classifier": 256},
         rates={"tokenizer": 1.5e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.2e-3, "classifier": 2e-3},
-        eye_answers=128,
+        eye_answers=32,
         window=12_000,
     ),
     "toy": Size(
@@ -73,7 +77,8 @@ SIZES = {
         tokenizer={"codebook_size": 32, "latent_dim": 4, "encoder_widths": (8, 8, 16), "widths": (8, 8, 16),
                    "blocks": (1, 1, 1)},
         picture={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "look_tokens": 12, "stem": (8,)},
+        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "look_tokens": 12, "stem": (8,),
+              "deep": 1},
         critic={"px": 32, "channels": (8, 8), "text_width": 16, "text_layers": 1, "width": 16},
         classifier={"px": 32, "channels": (8, 8)},
         batches={"tokenizer": 8, "identities": 4, "looks": 3, "eyes": 8, "picture": 4, "classifier": 8},

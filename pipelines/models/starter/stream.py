@@ -70,10 +70,10 @@ class Stream(Drawn):
         """Identities drawn so far, counted from the beginning of the row; a resumed stream starts there."""
         return self._taken
 
-    def refresh(self) -> np.ndarray:
-        """Take what is drawn, without waiting; returns the rows that show another picture now."""
+    def refresh(self, most: int = 0) -> np.ndarray:
+        """Take what is drawn, at most so many pictures (0: all), without waiting; returns the rows that changed."""
         changed: list[int] = []
-        while self._waiting and self._waiting[0].done():
+        while self._waiting and self._waiting[0].done() and not 0 < most <= len(changed):
             changed += self._take()
         # Twice what was just taken, so that the processes have work until the next call, however seldom that comes.
         self._ask(min(self.groups, max(64, 2 * len(changed) // LOOKS_EACH)))

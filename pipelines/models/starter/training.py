@@ -23,7 +23,7 @@ from torch import nn
 LOG_EVERY_S = 15.0
 SAVE_EVERY_S = 120.0
 WARM_STEPS = 100
-"""Steps of linear warm-up."""
+"""Steps of linear warm-up of a new optimiser."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def train_for(part: Part, budget: Budget) -> Progress:
     device = parameters[0].device
     optimiser = torch.optim.AdamW(parameters, part.rate, betas=part.betas, weight_decay=part.weight_decay)
     progress = _restore(part, optimiser, device)
+    cold = 0 if optimiser.state else progress.step  # a fresh optimiser warms up, whatever was learned before
     trained = [value for value in parameters if value.requires_grad]
     clock = busy_seconds if device.type == "cpu" else time.monotonic
     began, before = clock(), progress.spent
@@ -120,7 +121,7 @@ def train_for(part: Part, budget: Budget) -> Progress:
     while progress.spent < budget.seconds and progress.spent - before < budget.stop_after:
         progress.share = progress.spent / budget.seconds
         for group in optimiser.param_groups:
-            group["lr"] = part.rate * min(1.0, (progress.step + 1) / WARM_STEPS) * part.fall(progress.share)
+            group["lr"] = part.rate * min(1.0, (progress.step - cold + 1) / WARM_STEPS) * part.fall(progress.share)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = part.loss_of(progress)
         optimiser.zero_grad(set_to_none=True)

@@ -34,6 +34,16 @@ _FEELINGS = {
 }
 
 
+_ASKED = {
+    "expression": ("How do they look?", "What is the expression?", "What mood is this?",
+                   "How do you look in this picture?"),
+    "place": ("Where is this?", "Where are they?", "What place is this?", "Where are you in this picture?"),
+    "clothes": ("What are they wearing?", "What clothes are these?", "What are you wearing in this picture?"),
+    "whole": ("Describe this picture.", "What does the picture show?", "What do you see?"),
+}
+"""Ways to ask; those with "you" are what a character is asked about a picture of itself."""
+
+
 def made_up_name(rng: random.Random) -> str:
     """A proper name without meaning: "Tomo"."""
     return rng.choice(_STARTS) + rng.choice(_ENDS)
@@ -110,14 +120,15 @@ def questions(identity: Identity, look: Look, rng: random.Random) -> list[tuple[
     a_family = f"{article(identity.family)} {identity.family}"
     kind = f"{article(identity.body)} {identity.body}" if identity.family == "animal" else a_family
     pairs = [
-        (rng.choice(("How do they look?", "What is the expression?", "What mood is this?")), look.expression),
-        (rng.choice(("Where is this?", "Where are they?", "What place is this?")), place),
-        (rng.choice(("What are they wearing?", "What clothes are these?")), look.clothes or "nothing"),
+        (rng.choice(_ASKED["expression"]), look.expression),
+        (rng.choice(_ASKED["place"]), place),
+        (rng.choice(_ASKED["clothes"]), look.clothes or "nothing"),
+        (rng.choice(_ASKED["whole"]), look.description),
         (rng.choice(("Is this a person or a creature?", "What kind of figure is this?")), kind),
     ]
     if look.clothes:
-        pairs.append((f"What colour is the {look.kind}?" if look.kind != "overalls" else
-                      "What colour are the overalls?", look.colour))  # fmt: skip
+        worn = f"What colour is the {look.kind}?" if look.kind != "overalls" else "What colour are the overalls?"
+        pairs.append((rng.choice((worn, "What colour are the clothes?")), look.colour))
     if identity.family != "person":
         pairs.append((f"What colour is the {_thing(identity)}?", identity.colour))
     elif identity.top in HEADGEAR:
@@ -133,7 +144,8 @@ def questions(identity: Identity, look: Look, rng: random.Random) -> list[tuple[
         held = look.extra.removeprefix("holding ").removeprefix("with ")
         asked = "What do they wear besides?" if held == "a gold medal" else "What are they holding?"
         pairs.append((asked, held))
-    pairs += [_yes_or_no(identity, look, rng, truth) for truth in (True, False)]
+    # Twice each: to compare is harder than to name.
+    pairs += [_yes_or_no(identity, look, rng, truth) for truth in (True, False, True, False)]
     rng.shuffle(pairs)
     return pairs
 
