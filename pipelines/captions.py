@@ -2,28 +2,36 @@
 
     for seen in suggest("starter", paths): seen.fields, seen.description
 
-The starter's critic compares the picture with every wording of the drawings' vocabulary and takes the likeliest; what
-it is not sure of is left empty. On the thirty pictures of the bundled characters it named 26 expressions, all 30 places
-and 21 clothes as their captions do. It was taught on drawings, so of photographs it will mostly say little.
+The starter is shown each picture and asked; an answer that it is sure of, and that the critic does not think unlikely,
+is suggested, anything else left empty. On the thirty pictures of the bundled characters its answers are those of the
+captions for 29 expressions, 25 clothes and all 30 places. It was taught on drawings; the critic, trained apart, keeps
+most of what it makes up about photographs from being said.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pipelines.core.characters import CharacterImage
-from pipelines.models import critic_for
+from pipelines.models import critic_for, load
 from pipelines.models.starter.critic import Critic
 from pipelines.models.starter.looks import clothes_phrase
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
 from pipelines.packing import open_picture
+from pipelines.render import PICTURE_QUESTIONS, render, user
 
-SURE = {"expression": 0.5, "place": 0.5, "clothes": 0.3}
-"""Least probability among all options at which a field is suggested; clothes have some two hundred options."""
+SURE = 0.5
+"""Least probability of an answer, given the picture and the question, at which it may be suggested."""
+LIKELY = 0.1
+"""Least probability that the critic must give it among everything its vocabulary has for the field."""
+MOST_WORDS = 16
+"""Ids of an answer; "a purple turtleneck." has six."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +45,44 @@ class Seen:
 
 
 def suggest(preset: str, paths: Sequence[Path]) -> Iterator[Seen]:
-    """One suggestion for each picture, in order. Raises OSError for a file that is no picture."""
-    critic: Critic = critic_for(preset)
-    kinds = sorted({kind for of_style in KINDS.values() for kind in of_style if kind})
-    clothes = [clothes_phrase(colour, kind) for colour in COLOURS for kind in kinds]
-    options = {"expression": list(EXPRESSIONS), "clothes": clothes, "place": list(PLACES)}
+    """One suggestion for each picture, in order; whatever the preset, it is the starter that looks (or its toy).
+
+    Raises OSError for a file that is no picture.
+    """
+    base = preset if preset.startswith("starter") else "starter"
+    model, tokenizer = load(base)
+    critic: Critic = critic_for(base)
+    options = _options()
     for path in paths:
-        with torch.inference_mode():
+        answers = _answers(model.eval(), tokenizer, open_picture(path, model.shape.picture_px))
+        fields = {}
+        with torch.no_grad():
             pixels = open_picture(path, critic.config.px)[None]  # (1, 3, px, px)
             sight = critic.look(pixels.to(critic.device, critic.dtype))
-            fields = {}
-            for name, words in options.items():
-                said = [f"wearing {word}" for word in words] if name == "clothes" else words
-                chance, best = critic.choose(sight, said)[0].max(0)
-                if float(chance) >= SURE[name]:
-                    fields[name] = words[int(best)]
+            for name, (words, sure) in answers.items():
+                if sure >= SURE and words in options[name]:
+                    said = [f"wearing {word}" for word in options[name]] if name == "clothes" else options[name]
+                    if float(critic.choose(sight, said)[0, options[name].index(words)]) >= LIKELY:
+                        fields[name] = words
         yield Seen(fields, CharacterImage(file=path.name, **fields).description)
+
+
+def _options() -> dict[str, list[str]]:
+    """Everything that drawings may show, by field."""
+    kinds = sorted({kind for of_style in KINDS.values() for kind in of_style if kind})
+    clothes = [clothes_phrase(colour, kind) for colour in COLOURS for kind in kinds]
+    return {"expression": list(EXPRESSIONS), "clothes": clothes, "place": list(PLACES)}
+
+
+def _answers(model: Any, tokenizer: Any, pixels: torch.Tensor) -> dict[str, tuple[str, float]]:
+    """Field -> what the model says of a picture (3, px, px) when asked, and the probability of just those words."""
+    prompts = [render((user(questions[0], "picture"),), model.shape, tokenizer, add_reply=True).ids
+               for questions in PICTURE_QUESTIONS.values()]  # fmt: skip
+    samples = model.sample_text(
+        prompts, temperature=0.0, max_new_tokens=MOST_WORDS, stop_ids=(model.shape.end_id, model.shape.boi_id),
+        pictures=pixels.expand(len(prompts), -1, -1, -1).to(model.device),
+    )  # fmt: skip
+    said = [tokenizer.decode(ids, skip_special_tokens=True).strip().rstrip(".") for ids in samples.ids]
+    sure = [math.exp(sum(logps)) for logps in samples.logps]
+    return {field: (words[:1].lower() + words[1:], chance)
+            for field, words, chance in zip(PICTURE_QUESTIONS, said, sure, strict=True)}  # fmt: skip

@@ -62,7 +62,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     reply_tokens: int = 96
     guidance: float = 2.0
-    picture_temperature: float = 0.6
+    picture_temperature: float = 0.45
 
     @classmethod
     def of(cls, recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:

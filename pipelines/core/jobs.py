@@ -80,7 +80,7 @@ class Recipe:
     picture_guidance: float = 2.0
     """Classifier-free guidance when pictures are drawn for people; practice draws without (1.0)."""
 
-    picture_temperature: float = 0.6
+    picture_temperature: float = 0.45
     """Sampling temperature of codes when pictures are drawn for people; practice draws at 1.0. Small models need less
     than 1: with the starter 0.6 reads clearly where 1.0 smudges (docs/log.md)."""
 

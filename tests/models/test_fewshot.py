@@ -52,4 +52,6 @@ def test_one_setting_learns_draws_and_leaves_the_base_as_it_was(tmp_path) -> Non
     assert {"kept_before", "kept_after", "kept_real", "followed_after", "copying_after", "seconds"} <= set(scores)
     assert set(before) == set(model.state_dict())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    _, again = measure_setting(model, tokenizer, toy_critic(seed=1), people(FIRST, 2, 2), RECIPE, tmp_path)
+    assert again == {name: value for name, value in scores.items() if name != "seconds"}  # drawn again, not learned
     assert (tmp_path / "sheet.png").exists() and (tmp_path / "00" / "checkpoints" / "sft-000002").is_dir()

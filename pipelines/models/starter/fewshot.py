@@ -5,7 +5,8 @@ Each is learned by the real `run_sft`; then it is asked for expressions, clothes
 combines, drawn the way chat draws them. The critic says whether it is still the same one (at its threshold) and
 whether the picture shows what was asked; copying is measured as in a run's scorecard. The same prompts are also drawn
 before training and read off real drawings. Steps and ranks are swept: `--steps 14,28,56 --rank 8,16`.
-20 identities take about half an hour on two cores for each setting of 28 steps.
+20 identities take about half an hour of a core for each setting of 28 steps. Whom FOLDER holds already is not learned
+again, only drawn: so a broken call goes on, and another way of drawing can be tried.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from PIL import Image
 
 from pipelines.core.characters import Character, CharacterImage
 from pipelines.core.jobs import Recipe
-from pipelines.core.runs import CHARACTER_FOLDER
+from pipelines.core.runs import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
 from pipelines.evaluate import copying
 from pipelines.models.starter.critic import Critic, Sight
 from pipelines.models.starter.draw import draw
@@ -87,8 +88,11 @@ def people(domain: Domain, count: int, prompts: int, seed: int = 0) -> list[Some
 
 def learn_and_draw(
     model: Any, tokenizer: Any, someone: Someone, recipe: Recipe, folder: Path, sampling: Sampling
-) -> tuple[Any, torch.Tensor, torch.Tensor, float]:
-    """(the model without its adapter, pictures before, pictures after (N, 3, px, px), seconds of learning)."""
+) -> tuple[Any, torch.Tensor, torch.Tensor, float | None]:
+    """(the model without its adapter, pictures before and after (N, 3, px, px), seconds of learning).
+
+    Seconds are None for somebody whom `folder` has learned before.
+    """
     character = someone.character(folder / CHARACTER_FOLDER)
     texts = [look.description for look in someone.asked]
 
@@ -99,9 +103,11 @@ def learn_and_draw(
                           for i in range(0, len(prompts), 10)])
 
     before = drawn(model.eval())
+    learned = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
+    known = learned if learned.is_dir() else None
     began = time.perf_counter()
-    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None)
-    seconds = time.perf_counter() - began
+    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None, resume_from=known)
+    seconds = None if known else time.perf_counter() - began
     tuned = result.model.eval()
     after = drawn(tuned.get_base_model())  # the adapter's layers are inside it
     return tuned.unload(), before, after, seconds
@@ -150,7 +156,8 @@ def measure_setting(
         for name, pixels in (("before", before), ("after", after), ("real", real)):
             for key, value in judged(critic, pixels, someone, known, unseen).items():
                 found.setdefault(f"{key}_{name}", []).append(value)
-        found.setdefault("seconds", []).append(seconds)
+        if seconds is not None:
+            found.setdefault("seconds", []).append(seconds)
         rows += [to_images(real)[:8], to_images(after)[:8]]
         print(f"{someone.name} {someone.identity.words}: kept {found['kept_after'][-1]:.2f} "
               f"followed {found['followed_after'][-1]:.2f}", flush=True)  # fmt: skip
