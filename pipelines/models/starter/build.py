@@ -29,7 +29,7 @@ PARTS = {
     "tokenizer": (1100, "picture tokenizer (VQ); two cores: 18 minutes, GPU: 6"),
     "critic": (900, "the judge of rewards and scorecards; two cores: 15 minutes, GPU: 3"),
     "classifier": (300, "attribute classifier, for measuring only; two cores: 5 minutes, GPU: 1"),
-    "eyes": (900, "vision tower and aligner; two cores: 15 minutes, GPU: 4"),
+    "eyes": (3000, "vision tower and aligner; two cores: 50 minutes, GPU: 4"),
     "picture": (7200, "picture expert; two cores: two hours or more, GPU: 12 minutes"),
     "measure": (0, "every number of the card; two cores: 3 minutes with --quick, 20 without, GPU: 3"),
     "pack": (0, "write weights/, card and sheet from the parts; a minute"),

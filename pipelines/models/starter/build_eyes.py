@@ -28,7 +28,7 @@ from pipelines.render import render, reply, user
 
 VOCABULARY_DRAWS = 4000
 """Identities and looks drawn to learn which words the slots may say."""
-ANSWERS_FROM = 0.25
+ANSWERS_FROM = 0.4
 """Share of the budget after which questions are answered: before, the eyes see too little for an answer to teach."""
 CHECKED = 8
 """Held-out pictures asked about whenever the state is saved."""
