@@ -66,8 +66,8 @@ def press(page: Page, name: str) -> None:
 def settled(page: Page) -> None:
     """Wait until the studio has heard of the last key or click, and drawn what it had to.
 
-    Rarely the browser waits for ever for a run whose fragment a refresh has just replaced (docs/log.md). Then the page is
-    loaded again, as its user would do, and the test says so.
+    Rarely the browser waits for ever for a run whose fragment a refresh has just replaced (docs/log.md). Then the page
+    is loaded again, as its user would do, and the test says so.
     """
     page.wait_for_timeout(HEARD_MS)
     still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
