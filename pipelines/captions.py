@@ -51,15 +51,19 @@ def suggest(preset: str, paths: Sequence[Path]) -> Iterator[Seen]:
     """
     base = preset if preset.startswith("starter") else "starter"
     model, tokenizer = load(base)
+    model.eval()
     critic: Critic = critic_for(base)
     options = _options()
+    questions = [worded[0] for worded in PICTURE_QUESTIONS.values()]
     for path in paths:
-        answers = _answers(model.eval(), tokenizer, open_picture(path, model.shape.picture_px))
+        pixels = open_picture(path, model.shape.picture_px).expand(len(questions), -1, -1, -1)
+        answers = zip(PICTURE_QUESTIONS, answers_about(model, tokenizer, questions, pixels), strict=True)
         fields = {}
         with torch.no_grad():
             pixels = open_picture(path, critic.config.px)[None]  # (1, 3, px, px)
             sight = critic.look(pixels.to(critic.device, critic.dtype))
-            for name, (words, sure) in answers.items():
+            for name, (answer, sure) in answers:
+                words = answer[:1].lower() + answer[1:].rstrip(".")
                 if sure >= SURE and words in options[name]:
                     said = [f"wearing {word}" for word in options[name]] if name == "clothes" else options[name]
                     if float(critic.choose(sight, said)[0, options[name].index(words)]) >= LIKELY:
@@ -74,15 +78,18 @@ def _options() -> dict[str, list[str]]:
     return {"expression": list(EXPRESSIONS), "clothes": clothes, "place": list(PLACES)}
 
 
-def _answers(model: Any, tokenizer: Any, pixels: torch.Tensor) -> dict[str, tuple[str, float]]:
-    """Field -> what the model says of a picture (3, px, px) when asked, and the probability of just those words."""
-    prompts = [render((user(questions[0], "picture"),), model.shape, tokenizer, add_reply=True).ids
-               for questions in PICTURE_QUESTIONS.values()]  # fmt: skip
+def answers_about(
+    model: Any, tokenizer: Any, questions: Sequence[str], pixels: torch.Tensor, most: int = MOST_WORDS
+) -> list[tuple[str, float]]:
+    """What the model says when asked, each word the likeliest, and the probability of just those words.
+
+    One question for each picture (N, 3, px, px); `most` ids an answer.
+    """
+    prompts = [render((user(question, "picture"),), model.shape, tokenizer, add_reply=True).ids
+               for question in questions]  # fmt: skip
     samples = model.sample_text(
-        prompts, temperature=0.0, max_new_tokens=MOST_WORDS, stop_ids=(model.shape.end_id, model.shape.boi_id),
-        pictures=pixels.expand(len(prompts), -1, -1, -1).to(model.device),
+        prompts, temperature=0.0, max_new_tokens=most, stop_ids=(model.shape.end_id, model.shape.boi_id),
+        pictures=pixels.to(model.device),
     )  # fmt: skip
-    said = [tokenizer.decode(ids, skip_special_tokens=True).strip().rstrip(".") for ids in samples.ids]
-    sure = [math.exp(sum(logps)) for logps in samples.logps]
-    return {field: (words[:1].lower() + words[1:], chance)
-            for field, words, chance in zip(PICTURE_QUESTIONS, said, sure, strict=True)}  # fmt: skip
+    return [(tokenizer.decode(ids, skip_special_tokens=True).strip(), math.exp(sum(logps)))
+            for ids, logps in zip(samples.ids, samples.logps, strict=True)]  # fmt: skip

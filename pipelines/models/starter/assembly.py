@@ -149,7 +149,7 @@ def card(out: Path, sizes: dict[str, int], hardware: str) -> str:
         drawn=_drawn(out, plan.stream),
     )]  # fmt: skip
     for part in TRAINED:
-        lines += _table(PART_TITLES[part], out / f"{part}.json")
+        lines += _rows(PART_TITLES[part], _scores(out / f"{part}.json"))
     measured = _scores(out / "measured.json")
     for name, title in MEASURED_TITLES.items():
         if name in measured:
@@ -173,10 +173,6 @@ def _drawn(out: Path, stream: bool) -> str:
         return "drawn on demand and never stored"
     later = f"; the picture expert went on with {most - STORED:,} more, drawn on demand" if most > STORED else ""
     return f"{STORED:,} of {STORED // 10:,} identities{later}"
-
-
-def _table(title: str, file: Path) -> list[str]:
-    return _rows(title, _scores(file))
 
 
 def _rows(title: str, scores: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ class Glance:
     def feeding(self) -> Iterator[None]:
         """Inside, the layers are given what was seen; hooks, since transformers' own forward runs them too."""
         with ExitStack() as stack:
-            for layer, deeper in zip(self.layers[1:], self.eyes.deeper, strict=False):
+            for layer, deeper in zip(islice(self.layers, 1, None), self.eyes.deeper, strict=False):
                 handle = layer.register_forward_pre_hook(self._feeder(deeper), with_kwargs=True)
                 stack.callback(handle.remove)
             stack.callback(self.away)

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+from pipelines.captions import answers_about
 from pipelines.core.settings import cache_dir
 from pipelines.evaluate import log_likelihoods, perplexity
 from pipelines.models.starter.build_eyes import Slots, answer_text, slots_right
@@ -28,6 +29,8 @@ from pipelines.render import render, user
 if TYPE_CHECKING:
     from pipelines.models.starter.measure import Measured
 
+CAPTION_IDS = 40
+"""Most ids of a written caption."""
 Right = dict[str, list[bool]]
 SLOT_NAMES = ("expression", "clothes_colour", "clothes_kind", "in", "place", "top_colour", "top", "colour", "figure",
               "extra", "pose", "held")  # fmt: skip
@@ -74,8 +77,9 @@ def answers_right(what: Measured, held_out: Drawn, rows: list[int]) -> tuple[Rig
     for row in rows:
         pixels = to_pixels(held_out.pixels[row : row + 1])
         asked = questions_about(held_out.figure(row), held_out.looks[row], held_out.domain.places, rng)
-        replies = replies_to(what, [question for _, question, *_ in asked], pixels.repeat(len(asked), 1, 1, 1))
-        for (name, question, answer, *options), said in zip(asked, replies, strict=True):
+        questions = [question for _, question, *_ in asked]
+        replies = answers_about(what.model, what.tokenizer, questions, pixels.expand(len(asked), -1, -1, -1))
+        for (name, question, answer, *options), (said, _) in zip(asked, replies, strict=True):
             best = int(option_scores(what, question, options, pixels).argmax())
             chosen.setdefault(name, []).append(options[best] == answer)
             written.setdefault(name, []).append(said == answer_text(answer))
@@ -88,8 +92,9 @@ def captions_right(what: Measured, held_out: Drawn, rows: list[int], batch: int 
     found: dict[str, list[bool]] = {"expression": [], "clothes": [], "place": [], "whole": []}
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        captions = replies_to(what, ["Describe this picture."] * len(some), to_pixels(held_out.pixels[some]))
-        for row, caption in zip(some, captions, strict=True):
+        asked = ["Describe this picture."] * len(some)
+        captions = answers_about(what.model, what.tokenizer, asked, to_pixels(held_out.pixels[some]), CAPTION_IDS)
+        for row, (caption, _) in zip(some, captions, strict=True):
             look = held_out.looks[row]
             named = {
                 "expression": look.expression in caption.lower(),
@@ -99,16 +104,6 @@ def captions_right(what: Measured, held_out: Drawn, rows: list[int], batch: int 
             for name, right in (named | {"whole": all(named.values())}).items():
                 found[name].append(right)
     return {f"caption_{name}": statistics.fmean(right) for name, right in found.items()}
-
-
-def replies_to(what: Measured, questions: list[str], pixels: torch.Tensor) -> list[str]:
-    """What the model writes, each word the likeliest, to questions about pictures (N, 3, px, px), one each."""
-    model = what.model
-    prompts = [render((user(question, "picture"),), model.shape, what.tokenizer, add_reply=True).ids
-               for question in questions]
-    samples = model.sample_text(prompts, temperature=0.0, max_new_tokens=40, pictures=pixels.to(model.device),
-                                stop_ids=(model.shape.end_id, model.shape.boi_id))  # fmt: skip
-    return [what.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in samples.ids]
 
 
 def option_scores(what: Measured, question: str, options: list[str], pixels: torch.Tensor) -> torch.Tensor:
