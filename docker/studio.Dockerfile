@@ -5,11 +5,14 @@
 FROM python:3.11.15-slim-bookworm AS build
 RUN python -m venv /opt/understudy
 WORKDIR /src
+COPY requirements/studio.txt requirements/studio.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/understudy/bin/python -m pip install --no-deps --require-hashes --requirement requirements/studio.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY pipelines pipelines
 COPY studio studio
 COPY worker worker
-RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install ".[studio,postgres]"
+RUN /opt/understudy/bin/python -m pip install --no-deps --no-build-isolation .
 
 FROM python:3.11.15-slim-bookworm
 RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy

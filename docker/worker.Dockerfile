@@ -4,16 +4,19 @@
 #   docker build --file docker/worker.Dockerfile --tag understudy-worker:0.1.0 .
 
 FROM python:3.11.15-slim-bookworm AS build
-# The Makefile's TORCH; first, so that a change of ours does not fetch gigabytes again.
+# The Makefile's TORCH; first, so that a change of ours or of the lock does not fetch gigabytes again.
 ARG TORCH=torch==2.13.0
 RUN python -m venv /opt/understudy
-RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install "$TORCH"
+RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/python -m pip install "$TORCH"
 WORKDIR /src
+COPY requirements/worker.txt requirements/worker.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/understudy/bin/python -m pip install --no-deps --require-hashes --requirement requirements/worker.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY pipelines pipelines
 COPY studio studio
 COPY worker worker
-RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/pip install ".[train,postgres]"
+RUN /opt/understudy/bin/python -m pip install --no-deps --no-build-isolation .
 
 FROM python:3.11.15-slim-bookworm
 RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy

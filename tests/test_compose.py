@@ -170,16 +170,13 @@ def test_every_command_exists(services: dict[str, Any]) -> None:
 
 
 def test_dockerfiles_install_what_there_is() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for path in DOCKERFILES:
         text = path.read_text(encoding="utf-8")
-        wanted = re.findall(r'"\.\[([a-z,]+)\]"', text)[0].split(",")
-        assert set(wanted) <= set(extras), f"{path.name} installs {wanted}, pyproject.toml has {sorted(extras)}"
         lines = re.findall(r"^COPY (?!--from)(.+)$", text, flags=re.MULTILINE)
         copied = [word for line in lines for word in line.split()[:-1]]
-        assert copied and all((ROOT / name).exists() and f"!{name}" in ignored for name in copied)
+        assert copied and all((ROOT / name).exists() and f"!{name.split('/')[0]}" in ignored for name in copied)
         assert "USER 10001:10001" in text
         for torch in re.findall(r"torch==\S+", text):
             assert f"TORCH ?= {torch}" in makefile
