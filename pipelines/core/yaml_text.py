@@ -73,6 +73,8 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
             loaded["extensions"] = typed["extensions"]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark and _open_brackets(text, mark) > MAX_DEPTH:
+            _refuse_depth(file, mark.line + 1)
         line = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         typed_line = "\n".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
         message = f"{file} cannot be read{line}: {error.problem or error.context}."
@@ -158,8 +160,22 @@ def _guard(text: str, file: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             frames.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else (None, False))
             if len(frames) > MAX_DEPTH:
-                _refuse(file, f"{file} is nested more than {MAX_DEPTH} deep at line {line}.",
-                        "Check the indentation and the brackets around that line.")
+                _refuse_depth(file, line)
+
+
+def _refuse_depth(file: str, line: int) -> NoReturn:
+    _refuse(file, f"{file} is nested more than {MAX_DEPTH} deep at line {line}.",
+            "Check the indentation and the brackets around that line.")
+
+
+def _open_brackets(text: str, mark: yaml.Mark) -> int:
+    """How many brackets of the mark's line are open there, quoted ones too.
+
+    A parser reads ahead for the end of a key, on its line, and may refuse brackets (libyaml does from 1,000 on) before
+    `_guard` is given the first of them.
+    """
+    line = text[text.rfind("\n", 0, mark.index) + 1 : mark.index]
+    return line.count("[") + line.count("{") - line.count("]") - line.count("}")
 
 
 def _plain(value: object, file: str, depth: int) -> Any:

@@ -162,6 +162,7 @@ def test_half_characters_are_replaced_on_writing(tmp_path: Path) -> None:
         (b"? [a]\n: b", "line 1", "indentation"),
         (b'name: "\\ud800"', "line 1", "quotes"),
         (b"[" * 100_000, f"more than {MAX_DEPTH} deep", "brackets"),
+        (b"name: a\nfacts:\n- " + b"[" * 3_000, f"more than {MAX_DEPTH} deep at line 3", "brackets"),
         (b"a: {" * 5_000, f"more than {MAX_DEPTH} deep", "brackets"),
         (b"name: a\nfacts:\n" + b"- {question: a, answer: b}\n" * 20_000, "more than 60,000 entries", "best"),
         (b"name: a\nx: " + b"y" * MAX_YAML_BYTES, "2.0 MiB", "images/"),
