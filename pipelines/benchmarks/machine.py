@@ -88,11 +88,11 @@ class Bench:
         """Inside, as a trainer has it: training mode, bf16 arithmetic on a GPU, activations as planned."""
         self.student.train()
         if way.checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.model.activation_checkpointing_enable({"use_reentrant": False})
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             yield
         if way.checkpointing:
-            self.model.gradient_checkpointing_disable()
+            self.model.activation_checkpointing_disable()
         self.student.eval()
 
     def update(self) -> None:

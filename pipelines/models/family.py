@@ -214,6 +214,28 @@ class UnifiedModel(Protocol):
         ...
 
 
+class CheckpointingByOldNames:
+    """Activation checkpointing under the names by which PEFT 0.21 and TRL 1.16 still ask a model for it.
+
+    A base before `PreTrainedModel`, whose own methods of these names end in a FutureWarning at every step.
+    """
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again on the way back."""
+        return self.is_activation_checkpointing
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """What `activation_checkpointing_enable` comes to, too."""
+        self._activation_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """What `activation_checkpointing_disable` comes to, too."""
+        self._activation_checkpointing_disable()
+
+
 def restart_positions(segment_ids: torch.Tensor) -> torch.Tensor:
     """Position ids (B, T) for packed rows: each segment goes on where the shared prefix ends."""
     prefix = (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)  # (B, 1); zeros further right are padding

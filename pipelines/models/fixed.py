@@ -97,7 +97,7 @@ class FixedReading:
                 ~mask, torch.finfo(self._embeds.dtype).min
             )
         hidden = self.decoder(
-            inputs_embeds=self._embeds, attention_mask=mask, position_ids=self._place, past_key_values=self._cache,
+            inputs_embeds=self._embeds, attention_mask=mask, position_ids=self._place, cache=self._cache,
             use_cache=True,
         ).last_hidden_state[:, -1]  # fmt: skip
         self._slot.add_(1)

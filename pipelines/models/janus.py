@@ -30,6 +30,7 @@ from transformers import (
 
 from pipelines.models import toy
 from pipelines.models.family import (
+    CheckpointingByOldNames,
     Dice,
     Marks,
     OnIds,
@@ -65,7 +66,7 @@ PICTURES_AT_ONCE = 8
 """Pictures that are encoded or decoded together: one of 384 px takes some 150 MB of activations in bf16."""
 
 
-class JanusModel(JanusForConditionalGeneration):
+class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     """Janus as a causal language model over words and picture codes. Kept in eval mode while sampling."""
 
     language_targets = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj"

@@ -86,7 +86,7 @@ class Reading:
             inputs_embeds=embeds,
             attention_mask=self.mask,
             position_ids=places,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
             **more,
         ).last_hidden_state[:, -1]

@@ -140,7 +140,7 @@ def test_packed_rows_are_the_same_under_eager_attention(ours):
 
 def test_sampling_leaves_the_mode_as_it_was(ours):
     model, tokenizer = toy_janus(seed=0)
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     model.train()
     prompt = [tokenizer(SHORT)["input_ids"] + [toy.BOI_ID]]
     drawn = model.sample_pictures(prompt, temperature=0.0)

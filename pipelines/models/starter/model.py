@@ -18,6 +18,7 @@ from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrain
 
 from pipelines.models import toy
 from pipelines.models.family import (
+    CheckpointingByOldNames,
     PictureSamples,
     Scores,
     Shape,
@@ -109,7 +110,7 @@ class PictureExpert(nn.Module):
         return hidden[:, context.shape[1] - 1 :]
 
 
-class StarterModel(PreTrainedModel):
+class StarterModel(CheckpointingByOldNames, PreTrainedModel):
     """Language expert, picture expert, picture tokenizer and eyes behind the one contract."""
 
     config_class = StarterConfig

@@ -114,7 +114,7 @@ def _draw(
             inputs_embeds=inputs,
             attention_mask=mask.long(),
             position_ids=positions.expand(rows, -1),
-            past_key_values=cache,
+            cache=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
         logits = expert.head(hidden).float()
