@@ -79,11 +79,13 @@ def test_what_dies_is_started_again_later_each_time(tmp_path: Path) -> None:
     programs = Programs({"dies": [sys.executable, "-S", "-c", ""]}, dict(os.environ), 5.0)
     over = threading.Event()
     thread = threading.Thread(target=programs.run, args=(over,))
+    began = time.monotonic()
     thread.start()
-    time.sleep(5)
+    wait_for(lambda: programs.programs[0].starts == 3)
+    seconds = time.monotonic() - began
     over.set()
     thread.join(10)
-    assert 2 <= programs.programs[0].starts <= 3 and programs.programs[0].wait_s >= 4
+    assert seconds >= 1 + 2 and programs.programs[0].wait_s >= 4
 
 
 def test_what_will_not_stop_is_killed(capfd: pytest.CaptureFixture[str]) -> None:

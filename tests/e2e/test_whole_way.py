@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STUCK_MS = 60_000
 """How long a page may draw before it counts as stuck."""
 TRAINED_MS = 600_000
+"""How long a training or an answer may take on two busy cores."""
+WHOLE_S = 1500
+"""How long the test may take in all: every wait of it has its own limit, and some minutes are usual."""
 HEARD_MS = 500
 """What somebody types or presses is at the studio by then; nobody refreshes sooner."""
 SERIOUS = {"serious", "critical"}
@@ -95,6 +98,7 @@ def again(page: Page) -> None:
     settled(page)
 
 
+@pytest.mark.timeout(WHOLE_S)
 def test_from_pictures_to_a_chat_and_an_adapter(page: Page, house: House, pictures: list[Path], tmp_path: Path) -> None:
     create(page, house, pictures)
     train(page)
@@ -162,9 +166,8 @@ def train(page: Page) -> None:
     page.get_by_role("textbox", name="Settings as JSON").fill(json.dumps({"base": TOY_BASE, **TOY_STEPS}))
     press(page, "Start")
     page.wait_for_function("before => location.href !== before", arg=first)
-    settled(page)
-    expect(page.get_by_text(re.compile(r"[1-4] of 4")).first).to_be_visible(timeout=TRAINED_MS)
-    page.reload()
+    again(page)
+    # Nothing on the way is waited for: a toy's steps may all be over between two looks of the page.
     expect(page.get_by_role("button", name="Talk and compare")).to_be_visible(timeout=TRAINED_MS)
     expect(page.get_by_role("heading", name="Done")).to_be_visible(timeout=TRAINED_MS)
     again(page)

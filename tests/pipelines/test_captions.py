@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipelines import captions
 from pipelines.models.starter.draw import draw
@@ -56,5 +56,5 @@ def test_no_answer_is_suggested_that_the_critic_thinks_unlikely(drawings, monkey
 
 def test_a_file_that_is_no_picture_is_told(tmp_path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(UnidentifiedImageError):
         list(captions.suggest("starter-toy", [tmp_path / "notes.png"]))

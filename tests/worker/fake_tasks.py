@@ -8,16 +8,26 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
+
+from celery.signals import task_postrun
 
 from worker import tasks, work
 from worker.runner import run_training
 
 app = tasks.app
 HOW = os.environ.get("FAKE_TRAINING", "quick")
+DEALT_WITH = "a message is dealt with"
+"""Said by the worker after each message, whatever Celery itself says."""
 
 
 def _command(run_dir: Path, gpus: int) -> list[str]:
     return [sys.executable, str(Path(__file__).with_name("fake_trainer.py")), str(run_dir), HOW]
+
+
+@task_postrun.connect
+def _say(**_: Any) -> None:
+    print(DEALT_WITH, file=sys.__stderr__, flush=True)
 
 
 work.RUNS = {**work.RUNS, "train": lambda *arguments: run_training(*arguments, command=_command)}

@@ -21,6 +21,7 @@ from pipelines.core.store import read
 from tests.services import RedisServer
 from tests.toys import TOY_BASE, TOY_STEPS
 from tests.worker.conftest import Place
+from tests.worker.fake_tasks import DEALT_WITH
 from tests.worker.processes import ROOT, Process, sweeper, wait_for, worker
 from worker.sweeper import Sweeper
 
@@ -59,7 +60,7 @@ def test_fifty_messages_run_a_job_once(place: Place) -> None:
         wait_for(lambda: status(place, job) == "succeeded", what=lambda: process.said)
         last = new_id()  # everything before this message has been dealt with once it has been
         place.app.send_task(task_name("train"), args=(last,), queue="train")
-        wait_for(lambda: process.said.count("succeeded in") >= 51, what=lambda: process.said[-3000:])
+        wait_for(lambda: process.said.count(DEALT_WITH) >= 51, what=lambda: process.said[-3000:])
     ended = place.records.jobs.get(job.id)
     assert (ended.attempt, ran(place, job)) == (1, 1)
 

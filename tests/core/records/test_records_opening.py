@@ -137,7 +137,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
 
 def test_a_file_that_is_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "photo.db").write_bytes(b"GIF89a" * 1000)
-    with pytest.raises(RecordsUnusable, match=r"photo\.db cannot be used .*not a database"):
+    with pytest.raises(RecordsUnusable, match=r"photo\.db cannot be used .*the file is something else"):
         open_records(f"sqlite:///{tmp_path}/photo.db")
     with pytest.raises(RecordsUnusable, match=r"folder of .* cannot be made"):
         open_records(f"sqlite:///{tmp_path}/photo.db/understudy.db")
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     row = records.characters.create("ada", {"name": "Mira"})
     engine = records._database._engine
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
-    with pytest.raises(RecordsUnusable, match=r"is full.*free some disk space"):
+    with pytest.raises(RecordsUnusable, match="free some disk space"):
         for _ in range(50):
             records.characters.save_draft(row.id, {"name": "Mira", "persona": "long " * 5000})
     kept = records.characters.get(row.id)
@@ -162,7 +162,7 @@ def test_a_busy_file_is_said_to_be_busy(tmp_path: Path, monkeypatch: pytest.Monk
     row = records.jobs.add(Job(new_id(), "train", "ada"))
     with sqlite3.connect(tmp_path / "understudy.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(RecordsUnusable, match=r"locked.*another program keeps it busy"):
+        with pytest.raises(RecordsUnusable, match="another program keeps it busy"):
             records.jobs.claim(row.id, "worker", 60)
         assert records.jobs.get(row.id) == row, "readers do not wait for a writer"
         other.execute("ROLLBACK")
