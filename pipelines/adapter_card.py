@@ -41,7 +41,7 @@ def base_identity(preset: str) -> tuple[str, str]:
     return f"understudy/{preset}", ""
 
 
-def write_card(run_dir: Path, entry: dict[str, Any]) -> None:
+def write_model_card(run_dir: Path, entry: dict[str, Any]) -> None:
     """Finish a checkpoint's README.md and adapter_config.json; `entry` has its name, stage, step and scores."""
     folder = checkpoint_folder(run_dir, entry["name"])
     run = read_json(run_dir / "run.json")
@@ -49,10 +49,10 @@ def write_card(run_dir: Path, entry: dict[str, Any]) -> None:
     revision = run.get("weights", {}).get("revision") or wanted
     config = read_json(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base, "revision": revision or None})
-    (folder / "README.md").write_text(card(run, entry, base, revision), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(run, entry, base, revision), encoding="utf-8")
 
 
-def card(run: dict[str, Any], entry: dict[str, Any], base: str, revision: str) -> str:
+def model_card(run: dict[str, Any], entry: dict[str, Any], base: str, revision: str) -> str:
     """The model card: front matter that the Hub reads, then what a person wants to know."""
     recipe, character = run["recipe"], run["character"]
     licence = str(character.get("licence", "")).strip()

@@ -20,11 +20,11 @@ import torch
 
 from pipelines.core.characters import CharacterImage
 from pipelines.models import critic_for, load
-from pipelines.models.starter.critic import Critic
+from pipelines.models.starter.critic import StarterCritic
 from pipelines.models.starter.looks import clothes_phrase
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
-from pipelines.packing import open_picture
-from pipelines.render import PICTURE_QUESTIONS, render, user
+from pipelines.packing import open_image
+from pipelines.render import IMAGE_QUESTIONS, render, user
 
 SURE = 0.5
 """Least probability of an answer, given the picture and the question, at which it may be suggested."""
@@ -35,7 +35,7 @@ MOST_WORDS = 16
 
 
 @dataclass(frozen=True)
-class Seen:
+class CaptionGuess:
     """What varies in one picture, as far as it could be told."""
 
     fields: dict[str, str]
@@ -44,7 +44,7 @@ class Seen:
     """The same in one line, as captions are worded; empty when there are none."""
 
 
-def suggest(preset: str, paths: Sequence[Path]) -> Iterator[Seen]:
+def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGuess]:
     """One suggestion for each picture, in order; whatever the preset, it is the starter that looks (or its toy).
 
     Raises OSError for a file that is no picture.
@@ -52,15 +52,15 @@ def suggest(preset: str, paths: Sequence[Path]) -> Iterator[Seen]:
     base = preset if preset.startswith("starter") else "starter"
     model, tokenizer = load(base)
     model.eval()
-    critic: Critic = critic_for(base)
+    critic: StarterCritic = critic_for(base)
     options = _options()
-    questions = [worded[0] for worded in PICTURE_QUESTIONS.values()]
+    questions = [worded[0] for worded in IMAGE_QUESTIONS.values()]
     for path in paths:
-        pixels = open_picture(path, model.shape.picture_px).expand(len(questions), -1, -1, -1)
-        answers = zip(PICTURE_QUESTIONS, answers_about(model, tokenizer, questions, pixels), strict=True)
+        pixels = open_image(path, model.shape.image_px).expand(len(questions), -1, -1, -1)
+        answers = zip(IMAGE_QUESTIONS, answers_about(model, tokenizer, questions, pixels), strict=True)
         fields = {}
         with torch.no_grad():
-            pixels = open_picture(path, critic.config.px)[None]  # (1, 3, px, px)
+            pixels = open_image(path, critic.config.px)[None]  # (1, 3, px, px)
             sight = critic.look(pixels.to(critic.device, critic.dtype))
             for name, (answer, sure) in answers:
                 words = answer[:1].lower() + answer[1:].rstrip(".")
@@ -68,7 +68,7 @@ def suggest(preset: str, paths: Sequence[Path]) -> Iterator[Seen]:
                     said = [f"wearing {word}" for word in options[name]] if name == "clothes" else options[name]
                     if float(critic.choose(sight, said)[0, options[name].index(words)]) >= LIKELY:
                         fields[name] = words
-        yield Seen(fields, CharacterImage(file=path.name, **fields).description)
+        yield CaptionGuess(fields, CharacterImage(file=path.name, **fields).description)
 
 
 def _options() -> dict[str, list[str]]:
@@ -88,7 +88,7 @@ def answers_about(
     prompts = [render((user(question, "picture"),), model.shape, tokenizer, add_reply=True).ids
                for question in questions]  # fmt: skip
     samples = model.sample_text(
-        prompts, temperature=0.0, max_new_tokens=most, stop_ids=(model.shape.end_id, model.shape.boi_id),
+        prompts, temperature=0.0, max_new_tokens=most, stop_ids=(model.shape.eot_id, model.shape.boi_id),
         pictures=pixels.to(model.device),
     )  # fmt: skip
     return [(tokenizer.decode(ids, skip_special_tokens=True).strip(), math.exp(sum(logps)))

@@ -23,7 +23,7 @@ from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHECKPOINTS, checkpoint_name, finish_checkpoint, partial_folder
 
 
-class RunTrainer:
+class RunTrainerMixin:
     """Stands before a trainer of TRL in the bases of a stage's trainer.
 
     With several processes each computes its share of a step and the gradients are averaged here, once, before the

@@ -1,6 +1,6 @@
 """What a model is taught and asked: the samples of the five tasks, their mix, and unseen requests for practice.
 
-`training_samples` builds the tasks from one character, `sample_order` mixes them by share, and `practice_prompts`
+`training_samples` builds the tasks from one character, `sample_order` mixes them by share, and `grpo_prompts`
 composes requests that training never showed, from the character's own vocabulary. The words around them and the
 renderer are in `pipelines/render.py`; putting samples into rows is `pipelines/packing.py`.
 """
@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipelines.core.characters import Character, CharacterImage, Interaction, Message, Text
+from pipelines.core.characters import Character, CharacterImage, Interaction, Message, TextPart
 from pipelines.render import (
     LOOSE_REQUESTS,
-    PICTURE_QUESTIONS,
-    PICTURE_REQUESTS,
+    IMAGE_QUESTIONS,
+    IMAGE_REQUESTS,
     QUESTION_PREFIXES,
     reply,
     scene_text,
@@ -25,7 +25,7 @@ from pipelines.render import (
     user,
 )
 
-Task = Literal["dialogue", "reply_picture", "caption_picture", "fact", "picture_question"]
+Task = Literal["dialogue", "reply_with_image", "text_to_image", "fact", "image_qa"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class PracticePrompt:
+class GrpoPrompt:
     """A request nobody wrote an answer to, and what a good answer must show."""
 
     messages: Interaction
     """System prompt first, the user's turn last."""
-    wants_picture: bool
+    wants_image: bool
     expression: str = ""
     clothes: str = ""
     place: str = ""
@@ -59,11 +59,11 @@ class PracticePrompt:
 def training_samples(character: Character, seed: int = 0) -> list[Sample]:
     """All samples of the five tasks; equal characters and seeds give equal lists.
 
-    dialogue: a whole conversation, pictures left out; reply_picture: up to a turn with its picture; caption_picture:
-    a request for a picture; fact: questions alone, in other words, in chat and several in a row; picture_question:
+    dialogue: a whole conversation, pictures left out; reply_with_image: up to a turn with its picture; text_to_image:
+    a request for a picture; fact: questions alone, in other words, in chat and several in a row; image_qa:
     a short answer about a picture the user shows.
     """
-    system = Message("system", (Text(system_text(character)),))
+    system = Message("system", (TextPart(system_text(character)),))
     chosen = random.Random(f"samples {seed}")
     samples = [
         *_conversations(character),
@@ -80,7 +80,7 @@ def _conversations(character: Character) -> Iterator[Sample]:
         yield Sample("dialogue", turns)
         for place, turn in enumerate(turns):
             if turn.role == "character" and turn.pictures and turn.pictures[0] in files:
-                yield Sample("reply_picture", turns[: place + 1])
+                yield Sample("reply_with_image", turns[: place + 1])
 
 
 def _openings(character: Character, chosen: random.Random) -> Iterator[Interaction]:
@@ -98,13 +98,13 @@ def _captions(character: Character, chosen: random.Random) -> Iterator[Sample]:
         fields = _fields(image)
         # Without words: at quick, words before the scene left three of five requests without a picture (docs/log.md).
         drawn = reply("", scene_text(character.name, image.description), image.file)
-        asked = [request.format(description=image.description) for request in PICTURE_REQUESTS if image.description]
+        asked = [request.format(description=image.description) for request in IMAGE_REQUESTS if image.description]
         asked += [request.format(**fields) for field, request in LOOSE_REQUESTS.items() if fields[field]]
         asked = asked or ["Draw yourself."]
         for place, request in enumerate(asked):
             # Every other one after some talk: asked cold alone, half of a chat's requests got no picture.
             opening = next(openings) if place % 2 else ()
-            yield Sample("caption_picture", (*opening, user(request), drawn))
+            yield Sample("text_to_image", (*opening, user(request), drawn))
 
 
 def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
@@ -127,16 +127,16 @@ def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
 
 
 def _fields(image: CharacterImage) -> dict[str, str]:
-    # What requests and questions are about, in the order of PICTURE_QUESTIONS.
+    # What requests and questions are about, in the order of IMAGE_QUESTIONS.
     return {"expression": image.expression, "clothes": image.clothes, "place": image.place}
 
 
 def _picture_questions(character: Character) -> Iterator[Sample]:
     for image in character.images:
         for field, value in _fields(image).items():
-            for question in PICTURE_QUESTIONS[field] if value else ():
+            for question in IMAGE_QUESTIONS[field] if value else ():
                 answer = value[:1].upper() + value[1:] + "."
-                yield Sample("picture_question", (user(question, image.file), reply(answer)))
+                yield Sample("image_qa", (user(question, image.file), reply(answer)))
 
 
 def sample_order(
@@ -168,18 +168,18 @@ def sample_order(
         yield number
 
 
-def practice_prompts(character: Character, count: int, seed: int = 0) -> list[PracticePrompt]:
+def grpo_prompts(character: Character, count: int, seed: int = 0) -> list[GrpoPrompt]:
     """`count` unseen requests for Character-GRPO, every other one for a picture (when the character has any).
 
     Pictures asked for combine expressions, clothes and places of the character's images that no image combines;
     talk puts a question from one conversation after the opening of another. The list for a smaller count is the
     beginning of the list for a larger one.
     """
-    system = Message("system", (Text(system_text(character)),))
+    system = Message("system", (TextPart(system_text(character)),))
     chosen = random.Random(f"practice {seed}")
-    words = {field: _vocabulary(character, field) for field in PICTURE_QUESTIONS}
+    words = {field: _vocabulary(character, field) for field in IMAGE_QUESTIONS}
     seen = {tuple(_fields(image).values()) for image in character.images}
-    combinations = list(itertools.product(*(words[field] or [""] for field in PICTURE_QUESTIONS)))
+    combinations = list(itertools.product(*(words[field] or [""] for field in IMAGE_QUESTIONS)))
     unseen = [combination for combination in combinations if combination not in seen] or combinations
     chosen.shuffle(unseen)
     openings = _openings(character, chosen)
@@ -187,14 +187,14 @@ def practice_prompts(character: Character, count: int, seed: int = 0) -> list[Pr
     prompts = []
     for number in range(count):
         if number % 2 or not any(words.values()):
-            prompts.append(PracticePrompt((system, *talk[number // 2 % len(talk)]), wants_picture=False))
+            prompts.append(GrpoPrompt((system, *talk[number // 2 % len(talk)]), wants_image=False))
             continue
-        fields = dict(zip(PICTURE_QUESTIONS, unseen[number // 2 % len(unseen)], strict=True))
+        fields = dict(zip(IMAGE_QUESTIONS, unseen[number // 2 % len(unseen)], strict=True))
         options = {
             field: _options(value, words[field], chosen) for field, value in fields.items() if len(words[field]) > 1
         }
-        wanted = PracticePrompt((), True, **fields, options=options)
-        request = PICTURE_REQUESTS[number // 2 % len(PICTURE_REQUESTS)].format(description=wanted.description)
+        wanted = GrpoPrompt((), True, **fields, options=options)
+        request = IMAGE_REQUESTS[number // 2 % len(IMAGE_REQUESTS)].format(description=wanted.description)
         opening = next(openings) if number % 4 else ()
         prompts.append(replace(wanted, messages=(system, *opening, user(request))))
     return prompts

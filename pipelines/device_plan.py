@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import Plan, plan_for
+from pipelines.core.memory_plan import MemoryPlan, plan_for
 from pipelines.core.runs import RunError, read_json, write_json
 
 
@@ -26,14 +26,14 @@ def device_memory() -> tuple[str, float]:
     return "", float(psutil.virtual_memory().total)
 
 
-def plan_here(recipe: Recipe) -> Plan:
+def plan_here(recipe: Recipe) -> MemoryPlan:
     """How this run is made to fit the device of this process. RunError when it cannot be."""
     name, memory = device_memory()
     plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name), gpus=int(os.environ.get("WORLD_SIZE", "1")))
     if not plan.fits:
         raise RunError(
             f"{recipe.base} {plan.words}, and {name or 'this machine'} has {memory / 1e9:.1f} GB. Choose a smaller "
-            "base model, lower grpo_group, grpo_prompts or sft_step_tokens, or use a larger machine."
+            "base model, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, or use a larger machine."
         )
     return plan
 
@@ -44,14 +44,14 @@ def reply_bits(base: str) -> int:
     return plan_for(base, Recipe.for_effort(base, "quick"), memory, on_gpu=bool(name), replying=True).bits
 
 
-def give_memory_back() -> None:
+def free_gpu_memory() -> None:
     """After a stage: its trainer and model hold each other, and a GPU's memory stays with the process."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def note_weights(run_dir: Path, base: str, plan: Plan) -> None:
+def note_weights(run_dir: Path, base: str, plan: MemoryPlan) -> None:
     """Write into `run.json` which published weights were found, and how they are made to fit; others note nothing."""
     # Imported here: the small base models need nothing of the hub.
     from pipelines.models.published import MODELS, fetch

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from pipelines.adapter_card import write_card
-from pipelines.core.characters import Character, Interaction, Message, TestSplit, Text
+from pipelines.adapter_card import write_model_card
+from pipelines.core.characters import Character, Interaction, Message, TestSplit, TextPart
 from pipelines.core.events import Event, Report
 from pipelines.core.folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.jobs import Recipe
@@ -34,13 +34,13 @@ from pipelines.core.runs import (
     write_json,
 )
 from pipelines.models import critic_for
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.packing import collate, open_picture, pack_in_turn
-from pipelines.plain import plain_rows
-from pipelines.preview import Ask, Sampling, Written, caption_prompt, contact_sheet, draw, to_image, write_replies
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures
+from pipelines.packing import collate, open_image, pack_in_turn
+from pipelines.plain import general_eval_rows
+from pipelines.preview import GenerationRequest, Sampling, GeneratedText, caption_prompt, contact_sheet, generate_images, to_image, generate_texts
 from pipelines.render import Rendered, render, reply, system_text, user
 from pipelines.rewards import leave_one_out_distance
-from pipelines.speakers import Speakers
+from pipelines.speakers import InferenceEngine
 
 ROW_TOKENS = 2048
 """Ids of one scoring row, prefix included."""
@@ -50,28 +50,28 @@ REPLY_TOKENS = 56
 """Most text tokens of a sampled reply here; longer ones of the chat would take half of the time."""
 SEED = 20
 """Seed of everything sampled for the scorecard."""
-FAMILIAR = 4
+DISTRACTORS = 4
 """Right answers of other questions that stand among a question's options."""
-GENERAL_LIMIT = 1.05
+GENERAL_PERPLEXITY_LIMIT = 1.05
 """A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
-COPYING_LIMIT = 0.5
+TRAINING_IMAGE_SIMILARITY_LIMIT = 0.5
 """A checkpoint above this draws its training pictures again."""
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class EvalContext:
     """What checkpoints of one run are measured on; read and looked at once."""
 
     character: Character
     split: TestSplit
-    references: Sight | None
+    references: ImageFeatures | None
     """(R, D) held-out pictures; None when there are none."""
-    trained: Sight | None
+    trained: ImageFeatures | None
     """(S, D) the character's own pictures."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvalResult:
     """The scores of one model and what they were taken from."""
 
     scores: dict[str, float]
@@ -90,10 +90,10 @@ def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model:
     Scene lines and pictures are left out: the base model was never told how a scene is written, so they would flatter
     training.
     """
-    system = Message("system", (Text(system_text(character)),))
+    system = Message("system", (TextPart(system_text(character)),))
     rows = []
     for dialogue in dialogues:
-        turns = [replace(turn, parts=(Text(turn.text),), scene="") for turn in dialogue]
+        turns = [replace(turn, parts=(TextPart(turn.text),), scene="") for turn in dialogue]
         rows.append(render((system, *turns), model.shape, tokenizer))
     return rows
 
@@ -122,19 +122,19 @@ def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
     return math.exp(-total / count)
 
 
-def facts_accuracy(model: Any, tokenizer: Any, held: HeldOut) -> float:
+def facts_accuracy(model: Any, tokenizer: Any, held: EvalContext) -> float:
     """Share of multiple-choice questions whose right option is the likeliest answer, its end mark included.
 
     An option's score is log p(option | persona, question): how likely the model is to say just that. Beside its own
     options each question gets the right answers of the FAMILIAR questions after it, so that an answer cannot win by
     being well known from training.
     """
-    system = Message("system", (Text(system_text(held.character)),))
+    system = Message("system", (TextPart(system_text(held.character)),))
     choices = held.split.choices
     rights = [choice.options[choice.answer] for choice in choices]
     asked = []
     for place, choice in enumerate(choices):
-        others = [rights[(place + ahead) % len(rights)] for ahead in range(1, FAMILIAR + 1)]
+        others = [rights[(place + ahead) % len(rights)] for ahead in range(1, DISTRACTORS + 1)]
         asked.append(list(dict.fromkeys([*choice.options, *others])))
     rows = [
         render((system, user(choice.question), reply(option)), model.shape, tokenizer)
@@ -153,26 +153,26 @@ def facts_accuracy(model: Any, tokenizer: Any, held: HeldOut) -> float:
 # ---------------------------------------------------------------- pictures
 
 
-def look_held_out(folder: Path, character: Character, split: TestSplit, critic: Critic) -> HeldOut:
+def eval_context(folder: Path, character: Character, split: TestSplit, critic: StarterCritic) -> EvalContext:
     """Look at references and training pictures once."""
 
-    def looked(paths: list[Path]) -> Sight | None:
+    def looked(paths: list[Path]) -> ImageFeatures | None:
         if not paths:
             return None
         with torch.inference_mode():
-            return _look(critic, torch.stack([open_picture(path, critic.config.px) for path in paths]))
+            return _look(critic, torch.stack([open_image(path, critic.config.px) for path in paths]))
 
     references = looked([test_image_path(folder, image.file) for image in split.images])
     trained = looked([image_path(folder, image.file) for image in character.images])
-    return HeldOut(character, split, references, trained)
+    return EvalContext(character, split, references, trained)
 
 
-def _look(critic: Critic, pixels: torch.Tensor) -> Sight:
+def _look(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
     # Pictures may be bf16 on a GPU; the critic is where and what it was loaded as.
     return critic.look(pixels.to(critic.device, critic.dtype))
 
 
-def copying(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
+def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
     """How much nearer drawn pictures come to one training picture than unseen pictures of the character do.
 
     Features (N, D), (R, D), (S, D) of unit length. 0: no nearer than the references on average; 1: identical copies.
@@ -182,7 +182,7 @@ def copying(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor
     return float(((nearest - own) / max(1 - own, 1e-6)).clamp(0, 1).mean())
 
 
-def picture_scores(sight: Sight, descriptions: Sequence[str], held: HeldOut, critic: Critic) -> dict[str, float]:
+def image_scores(sight: ImageFeatures, descriptions: Sequence[str], held: EvalContext, critic: StarterCritic) -> dict[str, float]:
     """Scores of N = captions x DRAWN_EACH pictures, prompt-major, against the captions and the references."""
     named = [text for text in descriptions for _ in range(DRAWN_EACH)]
     group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
@@ -193,11 +193,11 @@ def picture_scores(sight: Sight, descriptions: Sequence[str], held: HeldOut, cri
     if held.references is not None:
         scores["likeness"] = float(critic.likeness(sight, held.references).mean())
         if held.trained is not None:
-            scores["copying"] = copying(sight.whole(), held.references.whole(), held.trained.whole())
+            scores["copying"] = training_image_similarity(sight.whole(), held.references.whole(), held.trained.whole())
     return scores
 
 
-def agreement(sight: Sight, replies: Sequence[Written], name: str, critic: Critic) -> float:
+def reply_image_match(sight: ImageFeatures, replies: Sequence[GeneratedText], name: str, critic: StarterCritic) -> float:
     """How well the picture of each reply fits its scene line; a reply without a scene counts 0."""
     scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
     matches = critic.match(sight, scenes)
@@ -207,9 +207,9 @@ def agreement(sight: Sight, replies: Sequence[Written], name: str, critic: Criti
 # ---------------------------------------------------------------- one model, one run
 
 
-def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling: Sampling) -> Measured:
+def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic, sampling: Sampling) -> EvalResult:
     """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
-    scores = {"general_perplexity": perplexity(log_likelihoods(model, plain_rows(model.shape, tokenizer)))}
+    scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.shape, tokenizer)))}
     if held.split.dialogues:
         rows = dialogue_rows(held.character, held.split.dialogues, model, tokenizer)
         scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))
@@ -218,32 +218,32 @@ def measure(model: Any, tokenizer: Any, held: HeldOut, critic: Critic, sampling:
     generator = torch.Generator(device=model.device).manual_seed(SEED)
     openings = [(user(talk[0].text),) for talk in held.split.dialogues[:REPLIES] if talk[0].role == "user"]
     openings = openings or [(user("Hello! Show me where you are."),)]
-    short = replace(sampling, reply_tokens=min(sampling.reply_tokens, REPLY_TOKENS))
-    asks = [Ask(held.character, opening, picture="always") for opening in openings]
-    written = write_replies(model, tokenizer, asks, short, generator=generator)
+    short = replace(sampling, max_new_tokens=min(sampling.max_new_tokens, REPLY_TOKENS))
+    asks = [GenerationRequest(held.character, opening, picture="always") for opening in openings]
+    written = generate_texts(model, tokenizer, asks, short, generator=generator)
     descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
     prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
     prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]
     own = len(prompts)
     # Captions and replies in one batch: drawing is a long loop of small steps.
-    prompts += [item.picture_prompt for item in written if item.picture_prompt is not None]
-    drawn = draw(model, prompts, sampling, generator=generator)
+    prompts += [item.image_prompt for item in written if item.image_prompt is not None]
+    drawn = generate_images(model, prompts, sampling, generator=generator)
     with torch.inference_mode():
         sight = _look(critic, drawn)
         if descriptions:
-            scores |= picture_scores(sight[:own], descriptions, held, critic)
-        scores["agreement"] = agreement(sight[own:], written, held.character.name, critic)
+            scores |= image_scores(sight[:own], descriptions, held, critic)
+        scores["agreement"] = reply_image_match(sight[own:], written, held.character.name, critic)
     pictures = [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
     pictures += [(item.scene, picture) for item, picture in zip(written, drawn[own:], strict=True)]
     replies = [
         {"prompt": opening[0].text, "text": item.text, "scene": item.scene}
         for opening, item in zip(openings, written, strict=True)
     ]
-    return Measured(scores, pictures, replies)
+    return EvalResult(scores, pictures, replies)
 
 
 def evaluate_run(
-    run_dir: Path, names: Sequence[str], report: Report, again: bool = False, speakers: Speakers | None = None
+    run_dir: Path, names: Sequence[str], report: Report, again: bool = False, speakers: InferenceEngine | None = None
 ) -> list[dict[str, Any]]:
     """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
 
@@ -261,8 +261,8 @@ def evaluate_run(
     if todo:
         folder = run_dir / CHARACTER_FOLDER
         critic = critic_for(recipe.base, recipe.effort)
-        held = look_held_out(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
-        speakers = speakers or Speakers(recipe.base)
+        held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
+        speakers = speakers or InferenceEngine(recipe.base)
     total = len(chosen) if again else max(recipe.saved_states, len(chosen))
     for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
         assert speakers is not None
@@ -278,7 +278,7 @@ def evaluate_run(
         entry = {"name": name, "stage": stage, "step": step, "scores": scores}
         write_json(files[name], entry | {"replies": measured.replies})
         if name != BASE:
-            write_card(run_dir, entry)
+            write_model_card(run_dir, entry)
             speakers.drop(name)
         relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
         report(Event("evaluate", number, total, metrics=scores, note=name, artifacts=relative))
@@ -286,7 +286,7 @@ def evaluate_run(
     return [{key: value for key, value in read_json(files[name]).items() if key in keys} for name in chosen]
 
 
-def _save_samples(folder: Path, measured: Measured) -> list[Path]:
+def _save_samples(folder: Path, measured: EvalResult) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     images = [to_image(picture) for _, picture in measured.pictures]
     paths = [folder / f"{number:02d}.png" for number in range(1, len(images) + 1)]
@@ -314,7 +314,7 @@ def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
     """The name of the best trained checkpoint by the rule of docs/training.md.
 
     Among those within GENERAL_LIMIT of the base's plain-chat perplexity, at most COPYING_LIMIT, and no worse than the
-    base at the character's own words, the highest `standing`; of equals the later. When none is within all limits, the
+    base at the character's own words, the highest `selection_score`; of equals the later. When none is within all limits, the
     one with the lowest plain-chat perplexity.
     """
     base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
@@ -324,16 +324,16 @@ def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
     kept = [
         item
         for item in trained
-        if item["scores"]["general_perplexity"] <= GENERAL_LIMIT * base["general_perplexity"]
-        and item["scores"].get("copying", 0.0) <= COPYING_LIMIT
+        if item["scores"]["general_perplexity"] <= GENERAL_PERPLEXITY_LIMIT * base["general_perplexity"]
+        and item["scores"].get("copying", 0.0) <= TRAINING_IMAGE_SIMILARITY_LIMIT
         and item["scores"].get("reply_perplexity", 0.0) <= base.get("reply_perplexity", float("inf"))
     ]
     if not kept:
         return str(min(trained, key=lambda item: item["scores"]["general_perplexity"])["name"])
-    return str(max(reversed(kept), key=lambda item: standing(item["scores"], base))["name"])
+    return str(max(reversed(kept), key=lambda item: selection_score(item["scores"], base))["name"])
 
 
-def standing(scores: dict[str, float], base: dict[str, float]) -> float:
+def selection_score(scores: dict[str, float], base: dict[str, float]) -> float:
     """Mean of what there is of facts, likeness, caption match, agreement, and words (1 - perplexity / the base's)."""
     parts = [scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "agreement") if key in scores]
     if "reply_perplexity" in scores and "reply_perplexity" in base:

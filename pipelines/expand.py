@@ -2,7 +2,7 @@
 
     expansion = expand(character, split, wanted=40, settings=Settings.from_environment())
 
-Nothing is sent anywhere unless `UNDERSTUDY_EXPAND_URL` is set. What is sent: name, persona, style, facts and example
+Nothing is sent anywhere unless `UNDERSTUDY_LLM_URL` is set. What is sent: name, persona, style, facts and example
 conversations; never pictures, and never the held-out split, which is only compared with here. New conversations that
 repeat each other, the character's own, or a line of the held-out split are dropped and counted.
 """
@@ -52,12 +52,12 @@ Answer with JSON lines only, one conversation a line, like
 {{"messages": [{{"role": "user", "content": "..."}}, {{"role": "assistant", "content": "..."}}]}}"""
 
 
-class ExpandError(Exception):
+class SynthesizeError(Exception):
     """The endpoint is not set or does not answer usefully; the text says what to change."""
 
 
 @dataclass(frozen=True)
-class Expansion:
+class Synthesized:
     """What the endpoint wrote, sifted."""
 
     interactions: tuple[Interaction, ...]
@@ -73,13 +73,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def expand(character: Character, split: TestSplit | None, wanted: int, settings: Settings, seed: int = 0) -> Expansion:
+def synthesize(character: Character, split: TestSplit | None, wanted: int, settings: Settings, seed: int = 0) -> Synthesized:
     """Ask for new conversations until `wanted` are good or twice the expected requests are used up.
 
     Raises ExpandError when no endpoint is set, it refuses, or nothing it wrote can be used.
     """
-    if not settings.expand_url:
-        raise ExpandError("No endpoint is set, nothing was sent: set UNDERSTUDY_EXPAND_URL and UNDERSTUDY_EXPAND_MODEL")
+    if not settings.llm_url:
+        raise SynthesizeError("No endpoint is set, nothing was sent: set UNDERSTUDY_LLM_URL and UNDERSTUDY_LLM_MODEL")
     known = _Lines(_user_lines(character.interactions))
     replies = _Lines(_replies(character.interactions))
     held_out = _Lines(_held_out_lines(split))
@@ -103,8 +103,8 @@ def expand(character: Character, split: TestSplit | None, wanted: int, settings:
                 replies.add(said)
     if wanted and not good:
         reasons = ", ".join(f"{count} x {reason}" for reason, count in dropped.items()) or "empty answers"
-        raise ExpandError(f"{settings.expand_model} wrote nothing usable ({reasons}); try another model")
-    return Expansion(tuple(good[:wanted]), dict(dropped), requests)
+        raise SynthesizeError(f"{settings.llm_model} wrote nothing usable ({reasons}); try another model")
+    return Synthesized(tuple(good[:wanted]), dict(dropped), requests)
 
 
 class _Lines:
@@ -178,27 +178,27 @@ def _conversations(answer: str, dropped: Counter[str]) -> Iterator[Interaction]:
 
 
 def _ask(messages: list[dict[str, str]], settings: Settings) -> str:
-    body = json.dumps({"model": settings.expand_model, "messages": messages, "temperature": 0.9}).encode()
+    body = json.dumps({"model": settings.llm_model, "messages": messages, "temperature": 0.9}).encode()
     headers = {"Content-Type": "application/json"}
-    if settings.expand_key:
-        headers["Authorization"] = f"Bearer {settings.expand_key}"
-    address = f"{settings.expand_url}/chat/completions"
+    if settings.llm_key:
+        headers["Authorization"] = f"Bearer {settings.llm_key}"
+    address = f"{settings.llm_url}/chat/completions"
     opener = urllib.request.build_opener(_NoRedirects)
     for attempt in range(RETRIES + 1):
         request = urllib.request.Request(address, data=body, headers=headers)
         try:
-            with opener.open(request, timeout=settings.expand_timeout_s) as response:
+            with opener.open(request, timeout=settings.llm_timeout_s) as response:
                 return _words(response.read(MAX_ANSWER_BYTES), address)
         except urllib.error.HTTPError as error:
             if error.code not in (429, 500, 502, 503, 504) or attempt == RETRIES:
-                mend = {401: "check UNDERSTUDY_EXPAND_KEY", 403: "check UNDERSTUDY_EXPAND_KEY",
-                        404: "check UNDERSTUDY_EXPAND_URL (it usually ends in /v1) and UNDERSTUDY_EXPAND_MODEL"}
-                told = mend.get(error.code, "check UNDERSTUDY_EXPAND_URL, or try again later")
-                raise ExpandError(f"{address} answered {error.code} {error.reason}: {told}") from error
+                mend = {401: "check UNDERSTUDY_LLM_KEY", 403: "check UNDERSTUDY_LLM_KEY",
+                        404: "check UNDERSTUDY_LLM_URL (it usually ends in /v1) and UNDERSTUDY_LLM_MODEL"}
+                told = mend.get(error.code, "check UNDERSTUDY_LLM_URL, or try again later")
+                raise SynthesizeError(f"{address} answered {error.code} {error.reason}: {told}") from error
         except (OSError, http.client.HTTPException) as error:
             if attempt == RETRIES:
-                raise ExpandError(
-                    f"{address} cannot be reached ({error}): is the server running, and UNDERSTUDY_EXPAND_URL right?"
+                raise SynthesizeError(
+                    f"{address} cannot be reached ({error}): is the server running, and UNDERSTUDY_LLM_URL right?"
                 ) from error
         time.sleep(2**attempt * 0.5)
     raise AssertionError("every attempt returns or raises")
@@ -208,7 +208,7 @@ def _words(raw: bytes, address: str) -> str:
     try:
         content = json.loads(raw)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ExpandError(f"{address} did not answer like an OpenAI-compatible endpoint: check the URL") from error
+        raise SynthesizeError(f"{address} did not answer like an OpenAI-compatible endpoint: check the URL") from error
     if not isinstance(content, str):
-        raise ExpandError(f"{address} answered without text: choose a chat model in UNDERSTUDY_EXPAND_MODEL")
+        raise SynthesizeError(f"{address} answered without text: choose a chat model in UNDERSTUDY_LLM_MODEL")
     return content

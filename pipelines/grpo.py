@@ -4,8 +4,8 @@ Legend of suffixes: _P prompts of a step, _G samples of a prompt (the group), _N
 _K reward parts, _T positions of a row, _C positions of the longest completion.
 
 Read it top to bottom: `pipelines.rollout` (words, then a picture's codes, in one id space) -> `pipelines.rewards` ->
-`credit` -> `group_logps` (a prompt and its whole group in one packed row) -> the library's clipped loss, KL, optimiser
-and resume -> `Anchor`, a little of stage 1 in every step.
+`group_advantages` -> `group_token_logps` (a prompt and its whole group in one packed row) -> the library's clipped loss, KL, optimiser
+and resume -> `ReplayLoss`, a little of stage 1 in every step.
 
 Departures from UniCharacter's stage 2 (arXiv 2605.08129): words are practised as well as pictures, as one sequence;
 plain GRPO (arXiv 2402.03300) on token log-probabilities, since codes are discrete; a LoRA; a KL term to the adapter
@@ -30,23 +30,23 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from pipelines.checkpoints import RunTrainer, card
+from pipelines.checkpoints import RunTrainerMixin, card
 from pipelines.core.characters import Character
 from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import EASY, Way
+from pipelines.core.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
-from pipelines.data import PracticePrompt, practice_prompts
-from pipelines.in_parts import in_parts
-from pipelines.lessons import planned_rows, sft_loss
-from pipelines.models.family import Dice, Shape
-from pipelines.models.starter.critic import Critic
-from pipelines.packing import PackedRow, Pictures, collate, encode_images, open_picture
-from pipelines.plain import kept_rows
-from pipelines.practice_loss import credit, group_logps, mean_reward
-from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
-from pipelines.rollout import roll_out
-from pipelines.sharding import gathered, shard
+from pipelines.data import GrpoPrompt, grpo_prompts
+from pipelines.in_parts import micro_batches
+from pipelines.lessons import packed_sft_rows, sft_loss
+from pipelines.models.family import Generators, ModelSpec
+from pipelines.models.starter.critic import StarterCritic
+from pipelines.packing import PackedRow, ImageBank, collate, encode_images, open_image
+from pipelines.plain import general_replay_rows
+from pipelines.practice_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.rewards import WORDS_ONLY, RewardContext, make_rewards
+from pipelines.rollout import generate_rollouts
+from pipelines.sharding import unsharded, shard
 
 PLAIN_SHARE = 0.1
 """What plain chat counts for beside stage 1's own samples. At 1 practice learned to chat plainly, and drew less
@@ -71,25 +71,25 @@ class GrpoResult:
 
 
 @dataclass(frozen=True)
-class Anchor:
+class ReplayLoss:
     """What goes with practice so that it unlearns nothing: rows of stage 1, one a step and process, and plain chat."""
 
     rows: list[PackedRow]
-    pictures: Pictures
+    pictures: ImageBank
     plain: list[PackedRow]
     """Chat without the character, taken in turn."""
 
     @classmethod
     def of(
         cls, character: Character, recipe: Recipe, base: Any, tokenizer: Any, folder: Path, count: int
-    ) -> Anchor:
+    ) -> ReplayLoss:
         """Rows of half of stage 1's size in an order that stage 1 did not see; the pictures are in `folder`."""
         pictures = encode_images(base, character, folder)
         other = replace(recipe, seed=recipe.seed + 1)
-        rows = planned_rows(character, other, base.shape, tokenizer, pictures, count, recipe.sft_step_tokens // 2)
-        return cls(rows, pictures, kept_rows(base.shape, tokenizer))
+        rows = packed_sft_rows(character, other, base.shape, tokenizer, pictures, count, recipe.sft_row_max_tokens // 2)
+        return cls(rows, pictures, general_replay_rows(base.shape, tokenizer))
 
-    def loss(self, model: Any, number: int, shape: Shape, device: torch.device) -> torch.Tensor:
+    def loss(self, model: Any, number: int, shape: ModelSpec, device: torch.device) -> torch.Tensor:
         """Stage 1's loss on row `number`, and on a row of plain chat."""
         losses = []
         for row in (self.rows[number], self.plain[number % len(self.plain)]):
@@ -100,16 +100,16 @@ class Anchor:
         return losses[0] + PLAIN_SHARE * losses[1]
 
 
-class CharacterTrainer(RunTrainer, GRPOTrainer):
+class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
     """`GRPOTrainer` with our rollout, log-probabilities and credit."""
 
     stage = "grpo"
 
     def __init__(
-        self, *, recipe: Recipe, prompts: list[PracticePrompt], critic: Critic, shape: Shape, words_only: torch.Tensor,
-        anchor: Anchor | None = None, way: Way = EASY, **kwargs: Any,
+        self, *, recipe: Recipe, prompts: list[GrpoPrompt], critic: StarterCritic, shape: ModelSpec, words_only: torch.Tensor,
+        anchor: ReplayLoss | None = None, way: StepStrategy = NO_SAVINGS, **kwargs: Any,
     ) -> None:
-        """`words_only` (K,) bool: which reward parts never credit codes; `anchor`: see `Recipe.grpo_anchor_weight`."""
+        """`words_only` (K,) bool: which reward parts never credit codes; `anchor`: see `Recipe.grpo_replay_weight`."""
         super().__init__(rollout_func=self.practise, **kwargs)
         self.way = way
         self.anchor = anchor
@@ -121,16 +121,16 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
 
     @staticmethod
     def practise(numbers_N: list[str], trainer: CharacterTrainer) -> dict[str, Any]:
-        """The library's `rollout_func`: each prompt's number comes `grpo_group` times; columns for rewards go out."""
-        size = trainer.recipe.grpo_group
+        """The library's `rollout_func`: each prompt's number comes `grpo_group_size` times; columns for rewards go out."""
+        size = trainer.recipe.grpo_group_size
         prompts_P = [trainer.prompts[int(number)] for number in numbers_N[::size]]
         policy = trainer.accelerator.unwrap_model(trainer.model)
-        generator = dice(trainer, numbers_N[::size], policy.device)
+        generator = train_generators(trainer, numbers_N[::size], policy.device)
         training = policy.training
         policy.eval()
-        with trainer.accelerator.autocast(), gathered(policy):
+        with trainer.accelerator.autocast(), unsharded(policy):
             model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
-            replies = roll_out(
+            replies = generate_rollouts(
                 model, tokenizer, critic, prompts_P, size, trainer.recipe, generator, trainer.way.parts
             )
         policy.train(training)
@@ -152,12 +152,12 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """Our forward on packed rows; `batch_size` would split groups and is not followed."""
         with self.accelerator.autocast():
-            score = in_parts(self.bare(model), -(-self.recipe.grpo_prompts // self.way.parts))
-            logps, entropies = group_logps(score, input_ids, attention_mask, logits_to_keep, self.shape)
+            score = micro_batches(self.bare(model), -(-self.recipe.grpo_prompts_per_step // self.way.parts))
+            logps, entropies = group_token_logps(score, input_ids, attention_mask, logits_to_keep, self.shape)
         return logps, entropies if compute_entropy else None, None
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:
-        """The library's (N, K) of all processes, kept for `credit`."""
+        """The library's (N, K) of all processes, kept for `group_advantages`."""
         self.rewards_NK = super()._calculate_rewards(*args)
         return self.rewards_NK
 
@@ -165,8 +165,8 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         """The library's batch, its advantages (N,) replaced by ours (N, C)."""
         output = super()._generate_and_score_completions(inputs)
         device = self.rewards_NK.device
-        words, codes = credit(
-            self.rewards_NK, self.reward_weights.to(device), self.recipe.grpo_group, self.words_only.to(device)
+        words, codes = group_advantages(
+            self.rewards_NK, self.reward_weights.to(device), self.recipe.grpo_group_size, self.words_only.to(device)
         )
         first = self.accelerator.process_index * len(inputs)
         mine = slice(first, first + len(inputs))
@@ -182,7 +182,7 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
         with self.accelerator.autocast():
             kept = self.anchor.loss(self.bare(model), number, self.shape, self.accelerator.device)
-        return loss + self.recipe.grpo_anchor_weight * kept
+        return loss + self.recipe.grpo_replay_weight * kept
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One event a step: the reward and its parts as they were before normalisation, KL, entropy, seconds."""
@@ -200,7 +200,7 @@ class CharacterTrainer(RunTrainer, GRPOTrainer):
         self.tell({"reward": self.rewards[-1], **known, "tokens": self.step_tokens, "seconds": seconds})
 
 
-def dice(trainer: CharacterTrainer, numbers_P: list[str], device: torch.device) -> Dice:
+def train_generators(trainer: CharacterTrainer, numbers_P: list[str], device: torch.device) -> Generators:
     """What samples a step: the same whether the run was resumed, and for large models on however many processes."""
     seed = trainer.recipe.seed * 1_000_003
     if trainer.recipe.base.startswith("starter") and trainer.accelerator.num_processes == 1:
@@ -208,16 +208,16 @@ def dice(trainer: CharacterTrainer, numbers_P: list[str], device: torch.device) 
     return [torch.Generator(device).manual_seed((seed + int(number)) * 1009) for number in numbers_P]
 
 
-def grpo_arguments(recipe: Recipe, scratch: Path, way: Way = EASY) -> GRPOConfig:
+def grpo_arguments(recipe: Recipe, scratch: Path, way: StepStrategy = NO_SAVINGS) -> GRPOConfig:
     """The library's settings: one update a rollout, AdamW at a constant rate, prompts in order, no outside reports."""
-    per_process = -(-recipe.grpo_prompts // PartialState().num_processes)  # whole groups on every process
+    per_process = -(-recipe.grpo_prompts_per_step // PartialState().num_processes)  # whole groups on every process
     return GRPOConfig(
         output_dir=str(scratch),
         max_steps=recipe.grpo_steps,
-        per_device_train_batch_size=per_process * recipe.grpo_group,
-        num_generations=recipe.grpo_group,
+        per_device_train_batch_size=per_process * recipe.grpo_group_size,
+        num_generations=recipe.grpo_group_size,
         steps_per_generation=1,
-        max_completion_length=recipe.reply_tokens,
+        max_completion_length=recipe.max_new_tokens,
         learning_rate=recipe.grpo_learning_rate,
         lr_scheduler_type="constant",
         weight_decay=0.0,
@@ -248,10 +248,10 @@ def run_grpo(
     character: Character,
     recipe: Recipe,
     run_dir: Path,
-    critic: Critic,
+    critic: StarterCritic,
     report: Report,
     resume_from: Path | None = None,
-    way: Way = EASY,
+    way: StepStrategy = NO_SAVINGS,
 ) -> GrpoResult:
     """Practise with the adapter that stage 1 left in `model` and save checkpoints under `run_dir`.
 
@@ -285,29 +285,29 @@ def make_trainer(
     character: Character,
     recipe: Recipe,
     run_dir: Path,
-    critic: Critic,
+    critic: StarterCritic,
     report: Report,
-    way: Way = EASY,
+    way: StepStrategy = NO_SAVINGS,
 ) -> CharacterTrainer:
     """Everything of a run but the running; `kind` is the trainer's class, the rest as in `run_grpo`."""
     base = model.get_base_model()
     if not base.can_generate():
         base.generation_config = GenerationConfig()  # the library writes the pad id into one, generating or not
     arguments = grpo_arguments(recipe, run_dir / CHECKPOINTS, way)
-    per_step = arguments.per_device_train_batch_size * arguments.world_size // recipe.grpo_group
+    per_step = arguments.per_device_train_batch_size * arguments.world_size // recipe.grpo_group_size
     # As many prompts as the run will see, in order: step n's prompts do not depend on how it was reached.
-    prompts = practice_prompts(character, recipe.grpo_steps * per_step, recipe.seed)
+    prompts = grpo_prompts(character, recipe.grpo_steps * per_step, recipe.seed)
     images = run_dir / CHARACTER_FOLDER / "images"
-    pixels = [open_picture(images / image.file, base.shape.picture_px) for image in character.images]
+    pixels = [open_image(images / image.file, base.shape.image_px) for image in character.images]
     weights = recipe.reward_weights
     if not pixels:  # nobody has seen the character: only its words can be practised
-        pixels = [torch.zeros(3, base.shape.picture_px, base.shape.picture_px)]
+        pixels = [torch.zeros(3, base.shape.image_px, base.shape.image_px)]
         weights = {name: weight for name, weight in weights.items() if name in WORDS_ONLY}
     anchor = None
-    if recipe.grpo_anchor_weight and any(recipe.task_shares.values()):
+    if recipe.grpo_replay_weight and any(recipe.task_shares.values()):
         count = recipe.grpo_steps * arguments.world_size
-        anchor = Anchor.of(character, recipe, base, tokenizer, run_dir / CHARACTER_FOLDER, count)
-    judge = Judge.of(character, critic, torch.stack(pixels).to(critic.device))
+        anchor = ReplayLoss.of(character, recipe, base, tokenizer, run_dir / CHARACTER_FOLDER, count)
+    judge = RewardContext.of(character, critic, torch.stack(pixels).to(critic.device))
     rewards, arguments.reward_weights = make_rewards(judge, weights)
     return kind(
         recipe=recipe,

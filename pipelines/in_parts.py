@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from pipelines.models.family import Scores
 
 
-def in_parts(score: Callable[..., Scores], rows: int) -> Callable[..., Scores]:
+def micro_batches(score: Callable[..., Scores], rows: int) -> Callable[..., Scores]:
     """`score` called with at most `rows` rows of its tensors at a time; all tensors have the batch first.
 
     The loss is left out: a mean of parts would not be that of the whole.

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.characters import Character
 from pipelines.core.jobs import Recipe
 from pipelines.data import sample_order, training_samples
-from pipelines.models.family import Shape, UnifiedModel
-from pipelines.packing import PackedRow, Pictures, own_tokens, pack_rows, render_samples
+from pipelines.models.family import ModelSpec, UnifiedModel
+from pipelines.packing import PackedRow, ImageBank, tokens_after_prefix, pack_rows, render_samples
 
 PICTURE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the words' (the paper: 1.0 beside 0.25)."""
@@ -57,28 +57,28 @@ def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=0.0,
-        target_modules=f"(?:{model.language_targets})|(?:{model.picture_targets})",
+        target_modules=f"(?:{model.language_targets})|(?:{model.image_targets})",
     )
 
 
-def planned_rows(
+def packed_sft_rows(
     character: Character,
     recipe: Recipe,
-    shape: Shape,
+    shape: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
-    pictures: Pictures,
+    pictures: ImageBank,
     rows: int,
     row_tokens: int = 0,
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone.
 
-    row_tokens: positions of a row if not `sft_step_tokens`; a single longer sample is given the room it needs.
+    row_tokens: positions of a row if not `sft_row_max_tokens`; a single longer sample is given the room it needs.
     """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
     if not samples:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
-    weights = {"fact": recipe.fact_loss_weight, "caption_picture": recipe.request_loss_weight}
-    rendered = render_samples(samples, shape, tokenizer, pictures, recipe.sft_step_tokens, weights)
-    order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
-    room = max(row_tokens or recipe.sft_step_tokens, *(len(item.ids) for item in rendered))
-    return pack_rows(rendered, order, shape, room, recipe.sft_step_pictures, rows)
+    weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
+    rendered = render_samples(samples, shape, tokenizer, pictures, recipe.sft_row_max_tokens, weights)
+    order = sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares, recipe.seed)
+    room = max(row_tokens or recipe.sft_row_max_tokens, *(len(item.ids) for item in rendered))
+    return pack_rows(rendered, order, shape, room, recipe.sft_row_max_images, rows)

@@ -21,19 +21,19 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.characters import Character
 from pipelines.data import Sample
-from pipelines.models.family import Shape, UnifiedModel
-from pipelines.render import Rendered, fitted
+from pipelines.models.family import ModelSpec, UnifiedModel
+from pipelines.render import Rendered, render_truncated
 
 LOOKAHEAD = 8
 """Samples that may wait for a later row while a row is being filled."""
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageBank:
     """A character's pictures as the model needs them, by file name."""
 
     codes: dict[str, list[int]]
-    """Codes in [0, codebook), `picture_tokens` of them."""
+    """Codes in [0, codebook), `image_tokens` of them."""
     pixels: dict[str, torch.Tensor]
     """(3, px, px) float32 in [-1, 1]."""
 
@@ -46,14 +46,14 @@ class PackedRow:
     labels: list[int]
     segments: list[int]
     """0 for the prefix, 1.. for the segments."""
-    look_images: tuple[str, ...]
+    input_images: tuple[str, ...]
     drawn: int
     """Pictures drawn in this row."""
     weights: tuple[float, ...] = ()
     """What each id counts for among the learned words; empty: 1 each."""
 
 
-def open_picture(path: Path, px: int) -> torch.Tensor:
+def open_image(path: Path, px: int) -> torch.Tensor:
     """(3, px, px) float32 in [-1, 1]: upright, transparency on white, the square that shows the head, resized."""
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGBA")
@@ -65,19 +65,19 @@ def open_picture(path: Path, px: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Pictures:
+def encode_images(model: UnifiedModel, character: Character, folder: Path) -> ImageBank:
     """Open and encode every picture of the character once, from `folder`/images."""
     names = [image.file for image in character.images]
     if not names:
-        return Pictures({}, {})
-    stacked = torch.stack([open_picture(folder / "images" / name, model.shape.picture_px) for name in names])
+        return ImageBank({}, {})
+    stacked = torch.stack([open_image(folder / "images" / name, model.shape.image_px) for name in names])
     device = next(model.parameters()).device
-    codes = model.encode_pictures(stacked.to(device)).tolist()  # (N, picture_tokens)
-    return Pictures(dict(zip(names, codes, strict=True)), dict(zip(names, stacked, strict=True)))
+    codes = model.encode_images(stacked.to(device)).tolist()  # (N, image_tokens)
+    return ImageBank(dict(zip(names, codes, strict=True)), dict(zip(names, stacked, strict=True)))
 
 
 def render_samples(
-    samples: Sequence[Sample], shape: Shape, tokenizer: PreTrainedTokenizerBase, pictures: Pictures, room: int,
+    samples: Sequence[Sample], shape: ModelSpec, tokenizer: PreTrainedTokenizerBase, pictures: ImageBank, room: int,
     weights: Mapping[str, float] | None = None,
 ) -> list[Rendered]:
     """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
@@ -88,33 +88,33 @@ def render_samples(
     """
     rendered = []
     for sample in samples:
-        codes = pictures.codes if sample.task in ("reply_picture", "caption_picture") else None
-        item = fitted(sample.messages, shape, tokenizer, room, codes=codes)
+        codes = pictures.codes if sample.task in ("reply_with_image", "text_to_image") else None
+        item = render_truncated(sample.messages, shape, tokenizer, room, codes=codes)
         rendered.append(replace(item, weight=(weights or {}).get(sample.task, 1.0)))
     return rendered
 
 
-def shared_prefix(rendered: Sequence[Rendered], shape: Shape) -> int:
+def shared_prefix(rendered: Sequence[Rendered], shape: ModelSpec) -> int:
     """How many ids all samples begin with, short of the first learned id, of one id before it, and of any picture.
 
     One id before the first learned one stays in each segment: it is the place that predicts the learned id.
     """
     length = min(item.mask.index(1) - 1 for item in rendered)
     for item in rendered:
-        if item.look_images:
-            length = min(length, item.ids.index(shape.look_id))
+        if item.input_images:
+            length = min(length, item.ids.index(shape.image_placeholder_id))
         length = next((i for i in range(length) if item.ids[i] != rendered[0].ids[i]), length)
     return length
 
 
-def own_tokens(rendered: Sequence[Rendered], shape: Shape) -> list[int]:
+def tokens_after_prefix(rendered: Sequence[Rendered], shape: ModelSpec) -> list[int]:
     """What each sample costs in a row: its ids behind the shared prefix."""
     prefix = shared_prefix(rendered, shape)
     return [len(item.ids) - prefix for item in rendered]
 
 
 def pack_rows(
-    rendered: Sequence[Rendered], order: Iterator[int], shape: Shape, step_tokens: int, step_pictures: int, rows: int
+    rendered: Sequence[Rendered], order: Iterator[int], shape: ModelSpec, step_tokens: int, step_pictures: int, rows: int
 ) -> list[PackedRow]:
     """Fill `rows` rows with samples in `order`, first come first packed.
 
@@ -123,9 +123,9 @@ def pack_rows(
     Raises ValueError when a sample would not fit even into an empty row.
     """
     if max(len(item.ids) for item in rendered) > step_tokens:
-        raise ValueError(f"sft_step_tokens is {step_tokens}, too little for one sample of the character")
-    if max(item.drawn + len(item.look_images) for item in rendered) > step_pictures:
-        raise ValueError(f"sft_step_pictures is {step_pictures}, too little for one sample of the character")
+        raise ValueError(f"sft_row_max_tokens is {step_tokens}, too little for one sample of the character")
+    if max(item.drawn + len(item.input_images) for item in rendered) > step_pictures:
+        raise ValueError(f"sft_row_max_images is {step_pictures}, too little for one sample of the character")
     prefix = shared_prefix(rendered, shape)
     packed: list[PackedRow] = []
     waiting: list[int] = []
@@ -136,7 +136,7 @@ def pack_rows(
         while len(waiting) < LOOKAHEAD and used < step_tokens:
             number = tried.pop(0) if tried else next(order)
             item = rendered[number]
-            size, shown = len(item.ids) - prefix, item.drawn + len(item.look_images)
+            size, shown = len(item.ids) - prefix, item.drawn + len(item.input_images)
             if used + size <= step_tokens and seen + shown <= step_pictures:
                 chosen.append(number)
                 used, seen = used + size, seen + shown
@@ -154,14 +154,14 @@ def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
         ids += item.ids[prefix:]
         labels += item.labels[prefix:]
         segments += [number] * (len(item.ids) - prefix)
-    looked = tuple(name for item in items for name in item.look_images)
+    looked = tuple(name for item in items for name in item.input_images)
     weights: tuple[float, ...] = ()
     if any(item.weight != 1.0 for item in items):
         weights = (1.0,) * prefix + tuple(item.weight for item in items for _ in item.ids[prefix:])
     return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items), weights)
 
 
-def pack_in_turn(rendered: Sequence[Rendered], shape: Shape, step_tokens: int) -> list[PackedRow]:
+def pack_in_turn(rendered: Sequence[Rendered], shape: ModelSpec, step_tokens: int) -> list[PackedRow]:
     """All samples once, in order, in rows of at most `step_tokens` ids (more for a sample that is longer itself)."""
     prefix = shared_prefix(rendered, shape)
     chunks: list[list[Rendered]] = []
@@ -176,7 +176,7 @@ def pack_in_turn(rendered: Sequence[Rendered], shape: Shape, step_tokens: int) -
     return [packed_row(chunk, prefix) for chunk in chunks]
 
 
-def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def collate(rows: Sequence[PackedRow], shape: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
 
     Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights`
@@ -195,7 +195,7 @@ def collate(rows: Sequence[PackedRow], shape: Shape, pixels: Mapping[str, torch.
     }
     if any(row.weights for row in rows):
         batch["loss_weights"] = padded([row.weights or (1.0,) * len(row.ids) for row in rows], 0)
-    looked = [pixels[name] for row in rows for name in row.look_images]
+    looked = [pixels[name] for row in rows for name in row.input_images]
     if looked:
         batch["pictures"] = torch.stack(looked)  # (N, 3, px, px)
     return batch

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.family import Scores, Shape
+from pipelines.models.family import Scores, ModelSpec
 
 
-def credit(
+def group_advantages(
     rewards_NK: torch.Tensor, weights_K: torch.Tensor, group_size: int, words_only_K: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advantages (N,) for words and (N,) for picture codes.
@@ -42,8 +42,8 @@ def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
     return float(((rewards_NK.nan_to_num() * weights).sum(1) / weights.sum(1).clamp(min=1e-9)).mean())
 
 
-def group_logps(
-    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, shape: Shape
+def group_token_logps(
+    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, shape: ModelSpec
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (N, C) of completions, each prompt read once for all its samples.
 

@@ -1,6 +1,6 @@
 """Replies and pictures from a model as it stands: the chat, and the sample sheet of every checkpoint.
 
-`answer` answers any number of conversations in one batch, each with the adapter that `voices` gives it, and tells the
+`generate_replies` answers any number of conversations in one batch, each with the adapter that `voices` gives it, and tells the
 parts as they are made. A reply is sampled as training writes it: words, then perhaps `[scene] ...`, then perhaps a
 picture. Where a picture is wanted and the model did not begin one, the scene mark is written for it and it goes on from
 there. Which checkpoint speaks is the business of `pipelines/speakers.py`.
@@ -22,13 +22,13 @@ from PIL import Image, ImageDraw
 from pipelines.core.characters import Character, Interaction
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import BASE
-from pipelines.models.family import Dice, OnIds
-from pipelines.models.voices import Voices
-from pipelines.packing import open_picture
+from pipelines.models.family import Generators, OnIds
+from pipelines.models.voices import LoraBatch
+from pipelines.packing import open_image
 from pipelines.render import prompt, reply_ids, scene_text, split_reply, user
-from pipelines.streaming import Answer, Part, Reply, Scene, TextPiece, VisibleText
+from pipelines.streaming import ReplyDone, ReplyPart, Reply, SceneReady, TextPiece, VisibleText
 
-PictureWish = Literal["auto", "always", "never"]
+ImageMode = Literal["auto", "always", "never"]
 REPETITION_PENALTY = 1.1
 """For people who chat; practice and scores sample without."""
 SCENE_TOKENS = 32
@@ -38,7 +38,7 @@ PROMPT_TOKENS = 2048
 
 
 @dataclass(frozen=True)
-class Ask:
+class GenerationRequest:
     """One reply that is wanted."""
 
     character: Character
@@ -48,7 +48,7 @@ class Ask:
     """Whose adapter answers, as `Speakers` knows it."""
     seed: int = 0
     """Equal seeds give equal replies, whatever is answered beside them."""
-    picture: PictureWish = "auto"
+    picture: ImageMode = "auto"
     shown: Mapping[str, Path] = field(default_factory=dict)
     """The user's pictures in `history`, by the name they have there; the model looks at them."""
 
@@ -60,50 +60,50 @@ class Sampling:
     temperature: float = 0.8
     top_p: float = 0.95
     repetition_penalty: float = 1.0
-    reply_tokens: int = 96
+    max_new_tokens: int = 96
     guidance: float = 2.0
-    picture_temperature: float = 0.45
+    image_temperature: float = 0.45
 
     @classmethod
     def of(cls, recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
         """As the recipe says for people."""
         return cls(
-            recipe.temperature, recipe.top_p, repetition_penalty, recipe.reply_tokens, recipe.picture_guidance,
-            recipe.picture_temperature,
+            recipe.temperature, recipe.top_p, repetition_penalty, recipe.max_new_tokens, recipe.image_cfg_scale,
+            recipe.image_temperature,
         )
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedText:
     """A sampled reply's words, and the prompt of its picture when there will be one."""
 
     text: str
     scene: str
-    picture_prompt: list[int] | None
+    image_prompt: list[int] | None
     looked_at: tuple[Path, ...] = ()
     """The user's pictures in that prompt, in reading order."""
 
 
-def write_replies(
+def generate_texts(
     model: Any,
     tokenizer: Any,
-    asks: Sequence[Ask],
+    asks: Sequence[GenerationRequest],
     sampling: Sampling,
     *,
-    generator: Dice = None,
-    voices: Voices | None = None,
+    generator: Generators = None,
+    voices: LoraBatch | None = None,
     on_text: Callable[[int, str], None] | None = None,
     on_step: Callable[[], None] = lambda: None,
-) -> list[Written]:
+) -> list[GeneratedText]:
     """The words of one reply to each ask, sampled in one batch.
 
     `on_text` hears (which ask, more of its words), `on_step` is called after every step of sampling. Raises ValueError
     when a conversation shows a picture that is not among the ask's.
     """
     shape = model.shape
-    stops = (shape.end_id, shape.boi_id)
+    stops = (shape.eot_id, shape.boi_id)
     rendered = [prompt(ask.character, ask.history, shape, tokenizer, PROMPT_TOKENS) for ask in asks]
-    looked_at = [_files(ask, item.look_images) for ask, item in zip(asks, rendered, strict=True)]
+    looked_at = [_files(ask, item.input_images) for ask, item in zip(asks, rendered, strict=True)]
 
     def sample(chosen: Sequence[int], begun: list[list[int]], room: int, on_ids: OnIds) -> list[list[int]]:
         return model.sample_text(
@@ -121,7 +121,7 @@ def write_replies(
                 on_text(side, piece)
         on_step()
 
-    sampled = sample(range(len(asks)), [item.ids for item in rendered], sampling.reply_tokens, hear)
+    sampled = sample(range(len(asks)), [item.ids for item in rendered], sampling.max_new_tokens, hear)
     said = [_until(ids, stops) for ids in sampled]
     drawn = [stop == shape.boi_id for _, stop in said]
     bodies = [ids for ids, _ in said]
@@ -142,29 +142,29 @@ def write_replies(
         # A scene line announces a picture, so whoever wrote one draws it, even where the reply was closed too early.
         wanted = ask.picture == "always" or (ask.picture == "auto" and (drawn[i] or bool(scene)))
         begun = [*rendered[i].ids, *bodies[i], shape.boi_id] if wanted else None
-        written.append(Written(words, scene, begun, looked_at[i]))
+        written.append(GeneratedText(words, scene, begun, looked_at[i]))
     return written
 
 
-def _files(ask: Ask, names: Sequence[str]) -> tuple[Path, ...]:
+def _files(ask: GenerationRequest, names: Sequence[str]) -> tuple[Path, ...]:
     missing = [name for name in names if name not in ask.shown]
     if missing:
         raise ValueError(f"the conversation shows {', '.join(missing)}, but not where that is: put it into `shown`")
     return tuple(ask.shown[name] for name in names)
 
 
-def _dice(generator: Dice, asks: Sequence[int]) -> Dice:
+def _dice(generator: Generators, asks: Sequence[int]) -> Generators:
     return generator if generator is None or isinstance(generator, torch.Generator) else [generator[i] for i in asks]
 
 
 def _pixels(model: Any, looked_at: Sequence[Sequence[Path]]) -> torch.Tensor | None:
     """(pictures, 3, px, px) of all prompts in reading order."""
     paths = [path for of_prompt in looked_at for path in of_prompt]
-    opened = [open_picture(path, model.shape.picture_px) for path in paths]
+    opened = [open_image(path, model.shape.image_px) for path in paths]
     return torch.stack(opened).to(model.device) if opened else None
 
 
-def _pick(voices: Voices | None, asks: Sequence[int]) -> Voices | None:
+def _pick(voices: LoraBatch | None, asks: Sequence[int]) -> LoraBatch | None:
     return None if voices is None else voices.pick(asks)
 
 
@@ -180,40 +180,40 @@ def caption_prompt(model: Any, tokenizer: Any, character: Character, description
     return [*asked, *reply_ids("", scene_text(character.name, description), shape, tokenizer), shape.boi_id]
 
 
-def draw(
+def generate_images(
     model: Any,
     prompts: list[list[int]],
     sampling: Sampling,
     *,
     group: int = 1,
     pictures: torch.Tensor | None = None,
-    generator: Dice = None,
-    voices: Voices | None = None,
+    generator: Generators = None,
+    voices: LoraBatch | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> torch.Tensor:
     """(N, 3, px, px) in [-1, 1]: `group` pictures after each prompt, prompt-major; `on_step` after every code."""
-    samples = model.sample_pictures(
+    samples = model.sample_images(
         prompts,
         group=group,
         pictures=pictures,
         guidance=sampling.guidance,
-        temperature=sampling.picture_temperature,
+        temperature=sampling.image_temperature,
         generator=generator,
         voices=voices,
         on_ids=None if on_step is None else lambda new: on_step(),
     )
     with torch.inference_mode():
-        return model.decode_pictures(samples.codes)
+        return model.decode_images(samples.codes)
 
 
-def answer(
+def generate_replies(
     model: Any,
     tokenizer: Any,
-    asks: Sequence[Ask],
+    asks: Sequence[GenerationRequest],
     *,
     sampling: Sampling | None = None,
-    voices: Voices | None = None,
-    on_part: Callable[[Part], None] = lambda part: None,
+    voices: LoraBatch | None = None,
+    on_part: Callable[[ReplyPart], None] = lambda part: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
     """Answer all asks in one batch, each with its seed and the adapter `voices` has for it (the model's own without).
@@ -230,27 +230,27 @@ def answer(
         first_text_s.setdefault(side, time.monotonic() - began)
         on_part(TextPiece(side, text))
 
-    written = write_replies(
+    written = generate_texts(
         model, tokenizer, asks, sampling, generator=dice, voices=voices, on_text=on_text, on_step=on_step
     )
     worded_s = time.monotonic() - began
-    drawing = [side for side, item in enumerate(written) if item.picture_prompt is not None]
+    drawing = [side for side, item in enumerate(written) if item.image_prompt is not None]
     for side, item in enumerate(written):
-        on_part(Scene(side, item.text, item.scene, side in drawing))
+        on_part(SceneReady(side, item.text, item.scene, side in drawing))
     replies = {}
 
     def done(side: int, picture: Image.Image | None) -> None:
         item, seconds = written[side], time.monotonic() - began
         replies[side] = Reply(item.text, item.scene, picture, first_text_s.get(side, worded_s), seconds)
-        on_part(Answer(side, replies[side]))
+        on_part(ReplyDone(side, replies[side]))
 
     for side in range(len(asks)):
         if side not in drawing:
             done(side, None)
     if drawing:
-        prompts = [item.picture_prompt for item in written if item.picture_prompt is not None]
+        prompts = [item.image_prompt for item in written if item.image_prompt is not None]
         looked = _pixels(model, [written[side].looked_at for side in drawing])
-        pixels = draw(
+        pixels = generate_images(
             model, prompts, sampling, pictures=looked, generator=_dice(dice, drawing), voices=_pick(voices, drawing),
             on_step=on_step,
         )  # fmt: skip

@@ -1,9 +1,9 @@
 """Every template, and the one renderer of conversations to ids and loss mask.
 
 Training, practice, evaluation and chat all call `render`, so a prompt cannot drift between them. What stands around the
-words of a turn is the model family's own (`Shape.marks`). The character's turn may go on with `[scene] ...`; the last
+words of a turn is the model family's own (`ModelSpec.marks`). The character's turn may go on with `[scene] ...`; the last
 turn may end in a picture (begin-of-image id, then its codes, nothing after). Sampling words therefore stops at
-`shape.end_id` or `shape.boi_id`, and after `shape.boi_id` a picture is drawn. The requests and questions that training
+`shape.eot_id` or `shape.boi_id`, and after `shape.boi_id` a picture is drawn. The requests and questions that training
 and practice put to the character stand here too; `pipelines/data.py` makes samples of them.
 """
 
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.core.characters import Character, Message, Picture, Text
+from pipelines.core.characters import Character, Message, ImagePart, TextPart
 from pipelines.core.persona import system_text
-from pipelines.models.family import Shape
+from pipelines.models.family import ModelSpec
 
 SCENE_MARK = "[scene] "
 
-PICTURE_REQUESTS = (
+IMAGE_REQUESTS = (
     "Draw yourself: {description}.",
     "Show me a picture of you: {description}.",
     "Can you send me a photo of yourself, {description}?",
@@ -39,7 +39,7 @@ LOOSE_REQUESTS = {
 QUESTION_PREFIXES = ("Tell me: ", "Quick question. ", "I was wondering: ", "One more thing. ", "Answer briefly. ")
 """Put before a fact's question, so that it is not learned in one wording only."""
 
-PICTURE_QUESTIONS = {
+IMAGE_QUESTIONS = {
     "expression": ("How do you look in this picture?", "What does your face say here?"),
     "clothes": ("What are you wearing in this picture?", "What do you have on here?"),
     "place": ("Where are you in this picture?", "Where was this taken?"),
@@ -54,7 +54,7 @@ class Rendered:
     ids: list[int]
     mask: list[int]
     """1 where the id is learned, 0 where it is context; as long as `ids`."""
-    look_images: tuple[str, ...] = ()
+    input_images: tuple[str, ...] = ()
     """Pictures that fill the look placeholders, in reading order."""
     drawn: int = 0
     """Pictures drawn at the end: 0 or 1."""
@@ -78,7 +78,7 @@ def split_reply(text: str) -> tuple[str, str]:
     return words.strip(), " ".join(scene.split())
 
 
-def reply_ids(text: str, scene: str, shape: Shape, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def reply_ids(text: str, scene: str, shape: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What the character itself writes in a turn: words, then the scene line, either of which may be empty."""
     written = "\n".join(item for item in (text, SCENE_MARK + scene if scene else "") if item)
     return _pieces(tokenizer, shape.marks.lead + written, content=True) if written else []
@@ -91,7 +91,7 @@ def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, content: bool) -> lis
 
 def render(
     messages: Sequence[Message],
-    shape: Shape,
+    shape: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     codes: Mapping[str, Sequence[int]] | None = None,
     add_reply: bool = False,
@@ -107,7 +107,7 @@ def render(
     """
     ids: list[int] = []
     mask: list[int] = []
-    look_images: list[str] = []
+    input_images: list[str] = []
 
     def put(new: Sequence[int], learned: bool = False) -> None:
         ids.extend(new)
@@ -123,11 +123,11 @@ def render(
         speaks, turn = message.role == "character", turns[message.role]
         put(pieces(turn.before, content=False))
         if not speaks:
-            look_images += message.pictures
+            input_images += message.pictures
             for _ in message.pictures:
-                put(pieces(marks.look_before, content=False))
-                put([shape.look_id] * shape.look_tokens)
-                put(pieces(marks.look_after, content=False))
+                put(pieces(marks.image_before, content=False))
+                put([shape.image_placeholder_id] * shape.image_input_tokens)
+                put(pieces(marks.image_after, content=False))
             put(pieces(message.text, content=True))
         else:
             put(reply_ids(message.text, message.scene, shape, tokenizer), learned=True)
@@ -138,18 +138,18 @@ def render(
                 put([shape.boi_id, *(shape.text_vocab + code for code in codes_of_picture)], learned=True)
                 drawn = 1
                 break
-        put([shape.end_id] if turn.closed else [], learned=speaks and not message.scene)
+        put([shape.eot_id] if turn.closed else [], learned=speaks and not message.scene)
         put(pieces(turn.after, content=False))
     if add_reply:
         if drawn or not messages or messages[-1].role == "character":
             raise ValueError("a reply can only be asked for after a turn of the user")
         put(pieces(marks.character.before, content=False))
-    return Rendered(ids, mask, tuple(look_images), drawn)
+    return Rendered(ids, mask, tuple(input_images), drawn)
 
 
-def fitted(
+def render_truncated(
     messages: Sequence[Message],
-    shape: Shape,
+    shape: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     room: int,
     codes: Mapping[str, Sequence[int]] | None = None,
@@ -169,7 +169,7 @@ def fitted(
         if not later:
             raise ValueError(
                 f"the turn that begins {turns[0].text[:40]!r} needs {len(rendered.ids)} tokens with its reply and the "
-                f"persona, but there is room for {room}: shorten it, or raise sft_step_tokens"
+                f"persona, but there is room for {room}: shorten it, or raise sft_row_max_tokens"
             )
         turns = turns[later[0] :]
 
@@ -177,7 +177,7 @@ def fitted(
 def prompt(
     character: Character,
     history: Sequence[Message],
-    shape: Shape,
+    shape: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     room: int = 1 << 30,
 ) -> Rendered:
@@ -185,16 +185,16 @@ def prompt(
 
     Long histories lose their earliest exchanges until the prompt has at most `room` ids.
     """
-    messages = (Message("system", (Text(system_text(character)),)), *history)
-    return fitted(messages, shape, tokenizer, room, add_reply=True)
+    messages = (Message("system", (TextPart(system_text(character)),)), *history)
+    return render_truncated(messages, shape, tokenizer, room, add_reply=True)
 
 
 def user(text: str, *pictures: str) -> Message:
     """A turn of the user; pictures stand before the words."""
-    return Message("user", (*(Picture(name) for name in pictures), Text(text)))
+    return Message("user", (*(ImagePart(name) for name in pictures), TextPart(text)))
 
 
 def reply(text: str, scene: str = "", picture: str = "") -> Message:
     """A turn of the character."""
-    parts = (*((Text(text),) if text else ()), *((Picture(picture),) if picture else ()))
+    parts = (*((TextPart(text),) if text else ()), *((ImagePart(picture),) if picture else ()))
     return Message("character", parts, scene)

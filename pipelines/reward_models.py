@@ -34,7 +34,7 @@ from transformers import (
 )
 
 from pipelines.models.published import WeightsMissing, fetch
-from pipelines.models.starter.critic import Sight
+from pipelines.models.starter.critic import ImageFeatures
 
 REWARD_MODELS: dict[str, type[PreTrainedModel]] = {
     "dinov2": Dinov2Model,
@@ -58,17 +58,17 @@ PICTURES_AT_ONCE, ANSWERS_AT_ONCE = 32, 256
 
 
 @dataclass(frozen=True)
-class Look(Sight):
+class PretrainedImageFeatures(ImageFeatures):
     """What the towers saw: `caption` is CLIP's, `identity` DINOv2's."""
 
     asked: torch.Tensor
     """(N, P, D) the VQA model's view, for questions."""
 
-    def __getitem__(self, index: Any) -> Look:
-        return Look(self.caption[index], self.identity[index], self.asked[index])
+    def __getitem__(self, index: Any) -> PretrainedImageFeatures:
+        return PretrainedImageFeatures(self.caption[index], self.identity[index], self.asked[index])
 
     @classmethod
-    def joined(cls, sights: list[Any]) -> Look:
+    def joined(cls, sights: list[Any]) -> PretrainedImageFeatures:
         """Looks at single pictures as one."""
         parts = ("caption", "identity", "asked")
         return cls(*(torch.stack([vars(one)[part] for one in sights]) for part in parts))
@@ -104,7 +104,7 @@ class Tower:
         return {key: found[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
 
 
-class Judges:
+class PretrainedJudges:
     """The reward models together, with the methods of the starter's critic."""
 
     reads_meaning = True
@@ -116,12 +116,12 @@ class Judges:
         self._read: dict[tuple[str, str], torch.Tensor] = {}
 
     @torch.no_grad()
-    def look(self, pixels: torch.Tensor) -> Look:
+    def look(self, pixels: torch.Tensor) -> PretrainedImageFeatures:
         """(N, 3, any, any) in [-1, 1] to what is seen."""
         made = [self._look(part) for part in pixels.to(self.device).split(PICTURES_AT_ONCE)]
-        return Look(*(torch.cat([vars(one)[part] for one in made]) for part in ("caption", "identity", "asked")))
+        return PretrainedImageFeatures(*(torch.cat([vars(one)[part] for one in made]) for part in ("caption", "identity", "asked")))
 
-    def _look(self, pixels: torch.Tensor) -> Look:
+    def _look(self, pixels: torch.Tensor) -> PretrainedImageFeatures:
         def through(tower: Tower, part: Any) -> Any:
             return part(pixel_values=tower.prepared(pixels).to(tower.model.dtype))
 
@@ -129,7 +129,7 @@ class Judges:
         clip = self.clip.model
         caption = clip.visual_projection(through(self.clip, clip.vision_model).pooler_output)
         asked = through(self.vqa, self.vqa.model.vision_model).last_hidden_state
-        return Look(_unit(caption), _unit(identity), asked)
+        return PretrainedImageFeatures(_unit(caption), _unit(identity), asked)
 
     def read(self, texts: list[str]) -> torch.Tensor:
         """Captions to (len(texts), D), unit length."""
@@ -151,19 +151,19 @@ class Judges:
             self._read |= {(kind, text): row for text, row in zip(new, read(new), strict=True)}
         return torch.stack([self._read[kind, text] for text in texts])
 
-    def choose(self, sight: Sight, options: list[str]) -> torch.Tensor:
+    def choose(self, sight: ImageFeatures, options: list[str]) -> torch.Tensor:
         """Probabilities (N, O) of each option being what the picture shows, by CLIP."""
         scale = self.clip.model.logit_scale.float().exp()
         return (scale * sight.caption @ self.read(options).T).softmax(-1)
 
     @torch.no_grad()
-    def answer(self, sight: Sight, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
+    def answer(self, sight: ImageFeatures, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
         """Probabilities (N, O) of the options as answers to the field's question, by the VQA model.
 
         An option's score is the mean log-probability of its word pieces and the end mark, so that a long answer is not
         punished for its length. `worded` is for critics that compare captions.
         """
-        if not isinstance(sight, Look):
+        if not isinstance(sight, PretrainedImageFeatures):
             raise TypeError("these pictures were looked at by another critic")
         model = self.vqa.model
         question = {key: value.expand(len(sight.asked), -1) for key, value in self._question(field).items()}
@@ -195,12 +195,12 @@ class Judges:
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)
         return ids, mask
 
-    def likeness(self, first: Sight, second: Sight) -> torch.Tensor:
+    def likeness(self, first: ImageFeatures, second: ImageFeatures) -> torch.Tensor:
         """(Na, Nb) in 0..1: is it the same one? 0.5 at the threshold."""
         slope, threshold = LIKENESS
         return torch.sigmoid(slope * (first.identity @ second.identity.T - threshold))
 
-    def match(self, sight: Sight, texts: list[str]) -> torch.Tensor:
+    def match(self, sight: ImageFeatures, texts: list[str]) -> torch.Tensor:
         """(N,) in 0..1: how well picture n fits text n."""
         slope, threshold = MATCH
         return torch.sigmoid(slope * ((sight.caption * self.read(texts)).sum(-1) - threshold))
@@ -227,10 +227,10 @@ def _unit(rows: torch.Tensor) -> torch.Tensor:
     return F.normalize(rows.float(), dim=-1)
 
 
-def load_judges(dtype: torch.dtype = torch.bfloat16, device: str = "cuda") -> Judges:
+def load_judges(dtype: torch.dtype = torch.bfloat16, device: str = "cuda") -> PretrainedJudges:
     """All reward models from their published files. Raises WeightsMissing for the first that is not to be had."""
     found = {name: fetch(name).folder for name in REWARD_MODELS}  # all are looked for before one is loaded
-    return Judges(**{name: load_tower(name, folder, dtype, device) for name, folder in found.items()})
+    return PretrainedJudges(**{name: load_tower(name, folder, dtype, device) for name, folder in found.items()})
 
 
 def load_tower(name: str, folder: Path, dtype: torch.dtype, device: str) -> Tower:

@@ -1,6 +1,6 @@
 """Rewards of Character-GRPO: plain functions in TRL's signature (completions and named columns in, floats out).
 
-`REWARDS` lists them. Each entry is called once with a `Judge` (character, critic, references looked at once) and
+`REWARDS` lists them. Each entry is called once with a `RewardContext` (character, critic, references looked at once) and
 returns the function that scores whole batches; `docs/rewards.md` has the formulas and the flaws of the paper that they
 mend. A value is 0..1, or None where the part does not apply (no picture was asked for). Nothing is caught here:
 a reward that fails stops the run.
@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from pipelines.core.characters import Character
-from pipelines.data import PracticePrompt
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.text_rewards import meaning
-from pipelines.voice import Voice, content_stems, ending
+from pipelines.data import GrpoPrompt
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures
+from pipelines.text_rewards import semantic_match
+from pipelines.voice import StyleStats, content_stems, ending
 
 Reward = Callable[..., list[float | None]]
 
@@ -41,43 +41,43 @@ WORDS_ONLY = frozenset({"reply", "meaning"})
 
 
 @dataclass(frozen=True)
-class Judge:
+class RewardContext:
     """What rewards are made from; built once a run."""
 
     character: Character
-    critic: Critic
-    references: Sight
+    critic: StarterCritic
+    references: ImageFeatures
     """(R, D): the character's own pictures."""
 
     @classmethod
-    def of(cls, character: Character, critic: Critic, pixels: torch.Tensor) -> Judge:
+    def of(cls, character: Character, critic: StarterCritic, pixels: torch.Tensor) -> RewardContext:
         """Look at the references (R, 3, px, px) once."""
         with torch.no_grad():
             return cls(character, critic, critic.look(pixels))
 
 
-def stack(sights: list[Sight | None]) -> tuple[list[int], Sight]:
+def stack(sights: list[ImageFeatures | None]) -> tuple[list[int], ImageFeatures]:
     """(which of the N samples drew a picture, their looks (M, D)); M must be at least 1."""
     drawn = [n for n, sight in enumerate(sights) if sight is not None]
     seen = [sight for sight in sights if sight is not None]
     return drawn, type(seen[0]).joined(seen)
 
 
-def spread(values: torch.Tensor, drawn: list[int], asked: list[PracticePrompt]) -> list[float | None]:
+def spread(values: torch.Tensor, drawn: list[int], asked: list[GrpoPrompt]) -> list[float | None]:
     """(M,) back to N: 0 where a picture was asked for and none drawn, None where neither."""
-    found: list[float | None] = [0.0 if prompt.wants_picture else None for prompt in asked]
+    found: list[float | None] = [0.0 if prompt.wants_image else None for prompt in asked]
     for n, value in zip(drawn, values.tolist(), strict=True):
         found[n] = value
     return found
 
 
-def picture_answers(judge: Judge) -> Reward:
+def image_vqa(judge: RewardContext) -> Reward:
     """Do questions about the picture get the asked answers, each chosen from the prompt's options by likelihood?
 
     0: the critic is sure of wrong ones, or nothing was drawn; 1: it is sure of all that was asked for.
     """
 
-    def picture_answers(*, sight: list[Sight | None], asked: list[PracticePrompt], **_: Any) -> list[float | None]:
+    def image_vqa(*, sight: list[ImageFeatures | None], asked: list[GrpoPrompt], **_: Any) -> list[float | None]:
         if not any(one is not None for one in sight):
             return spread(torch.zeros(0), [], asked)
         drawn, seen = stack(sight)
@@ -89,10 +89,10 @@ def picture_answers(judge: Judge) -> Reward:
             answered[n] = sum(right) / len(right) if right else None
         return answered
 
-    return picture_answers
+    return image_vqa
 
 
-def caption_match(judge: Judge) -> Reward:
+def caption_match(judge: RewardContext) -> Reward:
     """Does the picture show the scene that the reply wrote before drawing it?
 
     0: surely another scene, or no scene, or no picture; 1: surely this one; 0.5: as likely right as wrong.
@@ -100,7 +100,7 @@ def caption_match(judge: Judge) -> Reward:
     name = judge.character.name.lower()
 
     def caption_match(
-        *, sight: list[Sight | None], scene: list[str], asked: list[PracticePrompt], **_: Any
+        *, sight: list[ImageFeatures | None], scene: list[str], asked: list[GrpoPrompt], **_: Any
     ) -> list[float | None]:
         if not any(one is not None for one in sight):
             return spread(torch.zeros(0), [], asked)
@@ -114,14 +114,14 @@ def caption_match(judge: Judge) -> Reward:
     return caption_match
 
 
-def variety(judge: Judge) -> Reward:
+def variety(judge: RewardContext) -> Reward:
     """How far is this picture from the others of its own group (never one number shared by the group)?
 
     0: the same as all others, or alone; 1: nothing in common with any (mean cosine 0 or below).
     """
 
     def variety(
-        *, sight: list[Sight | None], group: list[int], asked: list[PracticePrompt], **_: Any
+        *, sight: list[ImageFeatures | None], group: list[int], asked: list[GrpoPrompt], **_: Any
     ) -> list[float | None]:
         if not any(one is not None for one in sight):
             return spread(torch.zeros(0), [], asked)
@@ -131,7 +131,7 @@ def variety(judge: Judge) -> Reward:
     return variety
 
 
-def likeness(judge: Judge) -> Reward:
+def likeness(judge: RewardContext) -> Reward:
     """Does the picture look like the character without copying a training picture? A band.
 
     0: somebody else, or an exact copy of one training picture; 1: as like the references as they are like each other,
@@ -141,7 +141,7 @@ def likeness(judge: Judge) -> Reward:
     whole = judge.references.whole()  # (R, 2D)
     low, high = band(own, whole @ whole.T)
 
-    def likeness(*, sight: list[Sight | None], asked: list[PracticePrompt], **_: Any) -> list[float | None]:
+    def likeness(*, sight: list[ImageFeatures | None], asked: list[GrpoPrompt], **_: Any) -> list[float | None]:
         if not any(one is not None for one in sight):
             return spread(torch.zeros(0), [], asked)
         drawn, seen = stack(sight)
@@ -152,27 +152,27 @@ def likeness(judge: Judge) -> Reward:
     return likeness
 
 
-def reply(judge: Judge) -> Reward:
+def reply(judge: RewardContext) -> Reward:
     """Is the text the character's, an answer, whole, and of its length? No judge model; see `pipelines.voice`.
 
     0: assistant-speak, leaked markup, or nothing of the below; 1: its style, takes up what was said, its length,
     nothing repeated or copied, properly ended, and a scene line that names what was asked for.
     """
-    voice = Voice.of(judge.character)
+    voice = StyleStats.of(judge.character)
 
     def reply(
         *,
         words: list[str],
         scene: list[str],
-        asked: list[PracticePrompt],
+        asked: list[GrpoPrompt],
         finished: list[bool],
-        sight: list[Sight | None],
+        sight: list[ImageFeatures | None],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
         scores: list[float | None] = []
         for said, shown, prompt, stopped, drawn in zip(words, scene, asked, finished, sight, strict=True):
-            if prompt.wants_picture and drawn is not None and not said.strip():
+            if prompt.wants_image and drawn is not None and not said.strip():
                 parts = {part: SILENT for part in REPLY_PARTS if part != "scene"}
             else:
                 parts = {
@@ -182,7 +182,7 @@ def reply(judge: Judge) -> Reward:
                     "fresh": voice.fresh(said) if said.strip() else 0.0,
                     "ending": ending(said, stopped),
                 }
-            if prompt.wants_picture:
+            if prompt.wants_image:
                 parts["scene"] = scene_named(shown, prompt)
             weight = sum(REPLY_PARTS[part] for part in parts)
             scores.append(voice.clean(said) * sum(REPLY_PARTS[part] * value for part, value in parts.items()) / weight)
@@ -194,18 +194,18 @@ def reply(judge: Judge) -> Reward:
     return reply
 
 
-REWARDS: dict[str, Callable[[Judge], Reward]] = {
-    "picture_answers": picture_answers,
+REWARDS: dict[str, Callable[[RewardContext], Reward]] = {
+    "image_vqa": image_vqa,
     "caption_match": caption_match,
     "variety": variety,
     "likeness": likeness,
     "reply": reply,
-    "meaning": meaning,
+    "meaning": semantic_match,
 }
 """Every reward part, by the name it has in `Recipe.reward_weights` and in the metrics."""
 
 
-def make_rewards(judge: Judge, weights: dict[str, float]) -> tuple[list[Reward], list[float]]:
+def make_rewards(judge: RewardContext, weights: dict[str, float]) -> tuple[list[Reward], list[float]]:
     """The functions and weights of the parts that weigh more than 0; ValueError for a name that does not exist."""
     unknown = sorted(set(weights) - set(REWARDS))
     if unknown:
@@ -216,7 +216,7 @@ def make_rewards(judge: Judge, weights: dict[str, float]) -> tuple[list[Reward],
     return [REWARDS[name](judge) for name in kept], list(kept.values())
 
 
-def scene_named(scene: str, prompt: PracticePrompt) -> float:
+def scene_named(scene: str, prompt: GrpoPrompt) -> float:
     """Share of the asked expression, clothes and place whose words stand in the scene line; 0 without a line."""
     if not scene.strip():
         return 0.0
@@ -261,11 +261,11 @@ def _worded(field: str, value: str) -> str:
     return f"wearing {value}" if field == "clothes" else value
 
 
-def _right(prompt: PracticePrompt, field: str) -> str:
+def _right(prompt: GrpoPrompt, field: str) -> str:
     return {"expression": prompt.expression, "clothes": prompt.clothes, "place": prompt.place}[field]
 
 
-def _chances(critic: Critic, seen: Sight, field: str, asked: list[PracticePrompt]) -> list[dict[str, float]]:
+def _chances(critic: StarterCritic, seen: ImageFeatures, field: str, asked: list[GrpoPrompt]) -> list[dict[str, float]]:
     # For each of M pictures: the chance of every option of this field in the batch; all are read once.
     options = sorted({option for prompt in asked for option in (prompt.options or {}).get(field, ())})
     if not options:

@@ -12,14 +12,14 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.jobs import Recipe
-from pipelines.data import PracticePrompt
-from pipelines.models.family import Dice, TextSamples, UnifiedModel
-from pipelines.models.starter.critic import Critic, Sight
+from pipelines.data import GrpoPrompt
+from pipelines.models.family import Generators, TextSamples, UnifiedModel
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures
 from pipelines.render import render, split_reply
 
 
 @dataclass(frozen=True)
-class Replies:
+class Rollouts:
     """N sampled replies, prompt-major; each list has N entries."""
 
     prompt_ids: list[list[int]]
@@ -29,7 +29,7 @@ class Replies:
     """Of each completion id, under the untempered, unfiltered model."""
     words: list[str]
     scene: list[str]
-    sight: list[Sight | None]
+    sight: list[ImageFeatures | None]
     """The critic's look (D,) at the picture drawn; None without one."""
     finished: list[bool]
     """Stopped by itself, not cut off."""
@@ -37,7 +37,7 @@ class Replies:
     """Which prompt of the step."""
 
 
-def dice_of(generator: Dice, samples: Sequence[int], size: int) -> Dice:
+def rollout_generators(generator: Generators, samples: Sequence[int], size: int) -> Generators:
     """The generator of each of these samples, where every prompt has its own; else the one there is."""
     if generator is None or isinstance(generator, torch.Generator):
         return generator
@@ -45,16 +45,16 @@ def dice_of(generator: Dice, samples: Sequence[int], size: int) -> Dice:
 
 
 @torch.no_grad()
-def roll_out(
+def generate_rollouts(
     model: UnifiedModel,
     tokenizer: PreTrainedTokenizerBase,
-    critic: Critic,
-    prompts_P: list[PracticePrompt],
+    critic: StarterCritic,
+    prompts_P: list[GrpoPrompt],
     size: int,
     recipe: Recipe,
-    generator: Dice,
+    generator: Generators,
     parts: int = 1,
-) -> Replies:
+) -> Rollouts:
     """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
 
     A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
@@ -72,35 +72,35 @@ def roll_out(
         more = model.sample_text(
             ids_P if whole else [ids_N[n] for n in own],
             group=size if whole else 1,
-            max_new_tokens=recipe.reply_tokens,
+            max_new_tokens=recipe.max_new_tokens,
             temperature=recipe.temperature,
             top_p=recipe.top_p,
-            stop_ids=(shape.end_id, shape.boi_id),
-            generator=generator if whole else dice_of(generator, own, size),
+            stop_ids=(shape.eot_id, shape.boi_id),
+            generator=generator if whole else rollout_generators(generator, own, size),
         )
         text.ids += more.ids
         text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
-    sight: list[Sight | None] = [None] * len(completions)
+    sight: list[ImageFeatures | None] = [None] * len(completions)
     drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
     for start in range(0, len(drawn), at_once):
         own_M = drawn[start : start + at_once]
-        made = model.sample_pictures(
-            [ids_N[n] + completions[n] for n in own_M], generator=dice_of(generator, own_M, size)
+        made = model.sample_images(
+            [ids_N[n] + completions[n] for n in own_M], generator=rollout_generators(generator, own_M, size)
         )
-        seen = critic.look(model.decode_pictures(made.codes).float())
+        seen = critic.look(model.decode_images(made.codes).float())
         for m, n in enumerate(own_M):
             completions[n] += (made.codes[m] + shape.text_vocab).tolist()
             logps[n] += made.logps[m].tolist()
             sight[n] = seen[m]
     replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
-    return Replies(
+    return Rollouts(
         prompt_ids=ids_N,
         completion_ids=completions,
         logprobs=logps,
         words=[words for words, _ in replies],
         scene=[scene for _, scene in replies],
         sight=sight,
-        finished=[ids[-1] in (shape.end_id, shape.boi_id) for ids in text.ids],
+        finished=[ids[-1] in (shape.eot_id, shape.boi_id) for ids in text.ids],
         group=[n // size for n in range(len(completions))],
     )

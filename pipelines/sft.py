@@ -23,14 +23,14 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from pipelines.checkpoints import RunTrainer, card, quiet_libraries
+from pipelines.checkpoints import RunTrainerMixin, card, quiet_libraries
 from pipelines.core.characters import Character
 from pipelines.core.events import Report
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import EASY, Way
+from pipelines.core.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.runs import CHARACTER_FOLDER, CHECKPOINTS
-from pipelines.lessons import SftLoss, lora_config, planned_rows, sft_loss
-from pipelines.models.family import Shape, UnifiedModel
+from pipelines.lessons import SftLoss, lora_config, packed_sft_rows, sft_loss
+from pipelines.models.family import ModelSpec, UnifiedModel
 from pipelines.packing import collate, encode_images
 from pipelines.sharding import shard
 
@@ -52,12 +52,12 @@ class SftResult:
     """Loss of each step of this call."""
 
 
-class PackedTrainer(RunTrainer, SFTTrainer):
-    """`SFTTrainer` with our loss; `RunTrainer` gives it our checkpoint folders and events."""
+class PackedTrainer(RunTrainerMixin, SFTTrainer):
+    """`SFTTrainer` with our loss; `RunTrainerMixin` gives it our checkpoint folders and events."""
 
     stage = "sft"
 
-    def __init__(self, *, shape: Shape, **kwargs: Any) -> None:
+    def __init__(self, *, shape: ModelSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = False  # so that a step of several rows has the mean of their losses
         self.shape = shape
@@ -104,7 +104,7 @@ class _AfterStep(TrainerCallback):
         self.trainer.after_step()
 
 
-def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: Way = EASY) -> SFTConfig:
+def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: StepStrategy = NO_SAVINGS) -> SFTConfig:
     """The library's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order.
 
     `way`: whether to compute activations again, and of how many rows, one after the other, a step is made.
@@ -144,7 +144,7 @@ def run_sft(
     run_dir: Path,
     report: Report,
     resume_from: Path | None = None,
-    way: Way = EASY,
+    way: StepStrategy = NO_SAVINGS,
 ) -> SftResult:
     """Train a fresh adapter on `model` (which is wrapped in place) and save checkpoints under `run_dir`.
 
@@ -154,8 +154,8 @@ def run_sft(
     """
     pictures = encode_images(model, character, run_dir / CHARACTER_FOLDER)
     arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, way=way)
-    count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_step_tokens // way.parts)
-    rows = planned_rows(character, recipe, model.shape, tokenizer, pictures, count, tokens)
+    count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_row_max_tokens // way.parts)
+    rows = packed_sft_rows(character, recipe, model.shape, tokenizer, pictures, count, tokens)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(

@@ -3,7 +3,7 @@
 The second generation of PyTorch's fully sharded data parallelism wraps nothing: a layer gathers its weights when it is
 called and lets them go afterwards, by whomever it is called. So the losses, which run the decoder directly, need not
 know of it. Sampling does: processes write replies of different lengths, and nobody may wait for a gathering that the
-others never begin; it runs inside `gathered`, with everything in place.
+others never begin; it runs inside `unsharded`, with everything in place.
 
 The LoRA stays whole on every process, and its gradients are averaged as before (`checkpoints.average_gradients`).
 https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
@@ -48,7 +48,7 @@ def _whole(layer: nn.Module) -> set[nn.Parameter]:
 
 
 @contextmanager
-def gathered(model: nn.Module) -> Iterator[None]:
+def unsharded(model: nn.Module) -> Iterator[None]:
     """Inside, all layers have all their weights, and each process calls them as often as it likes.
 
     All processes have to enter and leave it together. Nothing happens to a model that is not sharded.

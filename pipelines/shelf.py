@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.models.voices import Adapter
 
 
-class AdapterShelf:
+class AdapterCache:
     """Adapters by name; safe to use from several threads."""
 
     def __init__(self, read: Callable[[Path], Adapter], keep: int) -> None:

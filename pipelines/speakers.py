@@ -5,8 +5,8 @@
     for part in speakers.replies([Ask(character, history, "nella"), Ask(character, history, "base")]):
         ...                                               # TextPiece, Scene and Answer of both sides, as they are made
 
-Replies of one `Speakers` are made one batch at a time by a thread of its own; who asks while it is busy waits.
-`find_checkpoint` and `load_speakers` go from `RUN:CHECKPOINT` to speakers.
+Replies of one `InferenceEngine` are made one batch at a time by a thread of its own; who asks while it is busy waits.
+`find_checkpoint` and `load_engine` go from `RUN:CHECKPOINT` to speakers.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.characters import Character, Interaction, Message, Text
+from pipelines.core.characters import Character, Interaction, Message, TextPart
 from pipelines.core.folder import read_character
 from pipelines.core.runs import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
 from pipelines.device_plan import reply_bits
 from pipelines.models import load
-from pipelines.models.memory import PromptMemory
-from pipelines.models.voices import Adapter, Voices, read_adapter, speaking
-from pipelines.preview import Ask, PictureWish, Sampling, answer
+from pipelines.models.memory import PrefixCache
+from pipelines.models.voices import Adapter, LoraBatch, read_adapter, apply_loras
+from pipelines.preview import GenerationRequest, ImageMode, Sampling, generate_replies
 from pipelines.render import render, system_text
-from pipelines.shelf import AdapterShelf
-from pipelines.streaming import Answer, Part, Reply
+from pipelines.shelf import AdapterCache
+from pipelines.streaming import ReplyDone, ReplyPart, Reply
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""
 
 
-class Abandoned(Exception):
+class GenerationAbandoned(Exception):
     """Nobody listens to a reply any more."""
 
 
-class Speakers:
+class InferenceEngine:
     """One base model and the adapters that were used lately. All methods may be called from any thread."""
 
     def __init__(self, preset: str, keep: int = KEPT_ADAPTERS) -> None:
         """Load the base model; `keep` adapters stay in memory, those used longest ago are read again when needed."""
         self.model, self.tokenizer = load(preset, reply_bits(preset))
         self.model.eval()
-        self._shelf = AdapterShelf(partial(read_adapter, model=self.model), keep)
+        self._shelf = AdapterCache(partial(read_adapter, model=self.model), keep)
         self._base = Adapter(BASE, {})
-        self._memory = PromptMemory()
+        self._memory = PrefixCache()
         self._speaking = threading.Lock()
         self._mouth = ThreadPoolExecutor(1, thread_name_prefix="speakers")
 
@@ -90,36 +90,36 @@ class Speakers:
         No reply can be made meanwhile. KeyError for an unknown name.
         """
         adapter = self._take(name)
-        with self._speaking, speaking(self.model, Voices([adapter]) if adapter.parts else None):
+        with self._speaking, apply_loras(self.model, LoraBatch([adapter]) if adapter.parts else None):
             yield self.model
 
     def warm(self, name: str, character: Character) -> None:
         """Read the adapter and the persona now, so that a conversation's first reply comes as fast as later ones."""
-        system = Message("system", (Text(system_text(character)),))
+        system = Message("system", (TextPart(system_text(character)),))
         ids = render((system,), self.model.shape, self.tokenizer).ids
-        voices = Voices([self._take(name)], self._memory)
+        voices = LoraBatch([self._take(name)], self._memory)
         with self._speaking:
             self.model.sample_text([ids], max_new_tokens=1, voices=voices)
 
-    def replies(self, asks: Sequence[Ask], *, sampling: Sampling | None = None) -> Iterator[Part]:
+    def replies(self, asks: Sequence[GenerationRequest], *, sampling: Sampling | None = None) -> Iterator[ReplyPart]:
         """Answer all asks in one batch; gives each side's text pieces, scene and answer as they are made.
 
         `side` of a part is the place in `asks`. The work goes on in a thread of its own while a part is handled.
         Closing the iterator ends it within one step of sampling. Raises KeyError for an unknown name, AdapterError,
         and what the model raises.
         """
-        voices = Voices([self._take(ask.name) for ask in asks], self._memory)
-        parts: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
+        voices = LoraBatch([self._take(ask.name) for ask in asks], self._memory)
+        parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()
         left = threading.Event()
 
         def on_step() -> None:
             if left.is_set():
-                raise Abandoned
+                raise GenerationAbandoned
 
         def work() -> None:
             on_step()
             with self._speaking:
-                answer(
+                generate_replies(
                     self.model, self.tokenizer, asks, sampling=sampling, voices=voices, on_part=parts.put,
                     on_step=on_step,
                 )  # fmt: skip
@@ -139,18 +139,18 @@ class Speakers:
         character: Character,
         history: Interaction,
         *,
-        picture: PictureWish = "auto",
+        picture: ImageMode = "auto",
         seed: int = 0,
         sampling: Sampling | None = None,
     ) -> Reply:
         """Answer one turn with the adapter `name`, and wait for it."""
-        ask = Ask(character, history, name, seed, picture)
-        [whole] = [part.reply for part in self.replies([ask], sampling=sampling) if isinstance(part, Answer)]
+        ask = GenerationRequest(character, history, name, seed, picture)
+        [whole] = [part.reply for part in self.replies([ask], sampling=sampling) if isinstance(part, ReplyDone)]
         return whole
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckpointRef:
     """A checkpoint of a run; `name` may be the base, which has no adapter."""
 
     run_dir: Path
@@ -172,7 +172,7 @@ class Place:
         return read_character(self.run_dir / CHARACTER_FOLDER)
 
 
-def find_checkpoint(text: str) -> Place:
+def find_checkpoint(text: str) -> CheckpointRef:
     """`RUN` or `RUN:CHECKPOINT` to a place; without a name the best, or the newest while a run is going on.
 
     Raises RunError naming what there is.
@@ -194,17 +194,17 @@ def find_checkpoint(text: str) -> Place:
             if name
             else f"{run_dir} has no checkpoint yet; go on training with --resume, or name {run_dir}:{BASE}"
         )
-    return Place(run_dir, name)
+    return CheckpointRef(run_dir, name)
 
 
-def load_speakers(places: Sequence[Place]) -> list[tuple[Speakers, str]]:
+def load_engine(places: Sequence[CheckpointRef]) -> list[tuple[InferenceEngine, str]]:
     """For each place its speakers and the adapter's name in them; each base model is loaded once."""
-    loaded: dict[str, Speakers] = {}
+    loaded: dict[str, InferenceEngine] = {}
     found = []
     for number, place in enumerate(places):
         preset = place.preset
         if preset not in loaded:
-            loaded[preset] = Speakers(preset)
+            loaded[preset] = InferenceEngine(preset)
         name = BASE
         if place.adapter is not None:
             name = f"{place.name}-{number}"  # two runs may have checkpoints of the same name

@@ -43,7 +43,7 @@ class TextPiece:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SceneReady:
     """A side's words are complete, and this is what its picture will show; sent once, before any picture is drawn."""
 
     side: int
@@ -56,14 +56,14 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReplyDone:
     """A side is done; sent once, last of its side."""
 
     side: int
     reply: Reply
 
 
-Part = TextPiece | Scene | Answer
+ReplyPart = TextPiece | SceneReady | ReplyDone
 """What a caller hears of a reply, in this order for each side."""
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.data import PracticePrompt
+from pipelines.data import GrpoPrompt
 
 if TYPE_CHECKING:
-    from pipelines.rewards import Judge
+    from pipelines.rewards import RewardContext
 
 
-def meaning(judge: Judge) -> Callable[..., list[float | None]]:
+def semantic_match(judge: RewardContext) -> Callable[..., list[float | None]]:
     """Is the reply as near to what it answers, and to what the character says, as the character's own turns are?
 
     0: as near as unrelated sentences; 1: as near as its own turns on the median.
@@ -41,7 +41,7 @@ def meaning(judge: Judge) -> Callable[..., list[float | None]]:
         typical = median(answered.diagonal().tolist())
         usual = median(own.masked_fill(~others, -1).amax(1).tolist())
 
-    def meaning(*, words: list[str], asked: list[PracticePrompt], **_: Any) -> list[float | None]:
+    def semantic_match(*, words: list[str], asked: list[GrpoPrompt], **_: Any) -> list[float | None]:
         if not able:
             return [None] * len(words)
         said = [text or " " for text in words]
@@ -50,7 +50,7 @@ def meaning(judge: Judge) -> Callable[..., list[float | None]]:
         values = (_line(heard, floor, typical) + _line(nearest, floor, usual)) / 2
         return [value if text.strip() else 0.0 for value, text in zip(values.tolist(), words, strict=True)]
 
-    return meaning
+    return semantic_match
 
 
 def _line(values: torch.Tensor, low: float, high: float) -> torch.Tensor:

@@ -37,19 +37,19 @@ from pipelines.core.folder import (
 )
 from pipelines.core.jobs import Recipe
 from pipelines.core.mapping import character_to_entries
-from pipelines.core.photos import clean_photo
+from pipelines.core.photos import clean_image
 from pipelines.core.runs import (
     CHARACTER_FOLDER,
     RunError,
     adapters,
     checkpoint_folder,
     checkpoint_name,
-    mend_events,
+    repair_event_log,
     read_events,
     read_json,
     write_json,
 )
-from pipelines.core.split import held_out
+from pipelines.core.split import hold_out
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -66,7 +66,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
     character, split = read_character(character_dir), read_test_split(character_dir)
     kind = TEST_IMAGES
     if split is None:
-        (character, split), kind = held_out(character), IMAGES  # its pictures lie among the others
+        (character, split), kind = hold_out(character), IMAGES  # its pictures lie among the others
     copy = run_dir / CHARACTER_FOLDER
     write_test_split(split, copy, _clean(character_dir / kind, split.images))
     write_character(character, copy, _clean(character_dir / IMAGES, character.images))
@@ -85,7 +85,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
 
 def _clean(folder: Path, images: Iterable[CharacterImage]) -> dict[str, bytes]:
     # Where and when a photo was taken has no place in a run folder, which may be shared.
-    return {image.file: clean_photo((folder / image.file).read_bytes()) for image in images}
+    return {image.file: clean_image((folder / image.file).read_bytes()) for image in images}
 
 
 def train(run_dir: Path, report: Report = lambda event: None, resume: bool = True) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     checkpoints = evaluate_run(run_dir, (), record)
     best = best_checkpoint(checkpoints)
     record(Event("save", 0, 1, note=f"the best checkpoint is {best}"))
-    result = {"run": str(run_dir), **spent(read_events(run_dir)), "best": best, "checkpoints": checkpoints}
+    result = {"run": str(run_dir), **stage_totals(read_events(run_dir)), "best": best, "checkpoints": checkpoints}
     write_json(run_dir / "result.json", result)
     record(Event("save", 1, 1, note=f"the best checkpoint is {best}", artifacts=("result.json",)))
     return result
@@ -129,7 +129,7 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.device_plan import give_memory_back, note_weights, plan_here
+    from pipelines.device_plan import free_gpu_memory, note_weights, plan_here
     from pipelines.models import load
     from pipelines.sft import run_sft
 
@@ -140,7 +140,7 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
     run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft)
     del model
-    give_memory_back()
+    free_gpu_memory()
 
 
 def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
@@ -151,7 +151,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
-    from pipelines.device_plan import give_memory_back, note_weights, plan_here
+    from pipelines.device_plan import free_gpu_memory, note_weights, plan_here
     from pipelines.grpo import run_grpo
     from pipelines.lessons import lora_config
     from pipelines.models import critic_for, load
@@ -170,12 +170,12 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     critic = critic_for(recipe.base, recipe.effort)
     run_grpo(student, tokenizer, character, recipe, run_dir, critic, report, resume_from, plan.grpo)
     del model, student, critic
-    give_memory_back()
+    free_gpu_memory()
 
 
 def recorder(run_dir: Path, report: Report) -> Report:
     """A report that numbers and dates each event, appends it to `events.jsonl` and hands it on."""
-    written = mend_events(run_dir)
+    written = repair_event_log(run_dir)
 
     def record(event: Event) -> None:
         nonlocal written
@@ -188,7 +188,7 @@ def recorder(run_dir: Path, report: Report) -> Report:
     return record
 
 
-def spent(events: Sequence[Event]) -> dict[str, Any]:
+def stage_totals(events: Sequence[Event]) -> dict[str, Any]:
     """Seconds of the run and seconds, steps and tokens of its two training stages, over all attempts.
 
     Time between two events of one attempt belongs to the later one's stage; an attempt begins with a `prepare` event.
@@ -231,7 +231,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def as_program(run_dir: Path, events: bool, work: Callable[[Report], object]) -> int:
+def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]) -> int:
     """Do `work` as a process of its own: a signal stops it and keeps; returns the exit status.
 
     events: print each event as a line of JSON on standard output.
@@ -264,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run_dir", metavar="RUN", type=Path)
     parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
     arguments = parser.parse_args(argv)
-    return as_program(arguments.run_dir, arguments.events, lambda report: train(arguments.run_dir, report))
+    return run_as_process(arguments.run_dir, arguments.events, lambda report: train(arguments.run_dir, report))
 
 
 if __name__ == "__main__":

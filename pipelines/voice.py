@@ -1,6 +1,6 @@
 """The character's voice in numbers: what sets its own turns apart from the people who talk to it. No model, no judge.
 
-`Voice.of(character)` counts once; its methods then measure one reply each, 0..1. Used by the `reply` reward.
+`StyleStats.of(character)` counts once; its methods then measure one reply each, 0..1. Used by the `reply` reward.
 Everything is relative to the character's own turns: a laconic character is not asked to be long, and a character
 whose own turns say "certainly" may say it. Works on words and letters, so it knows no language but its stop list.
 """
@@ -109,7 +109,7 @@ def _known(counts: Counter[str], own: Counter[str]) -> float:
 
 
 @dataclass(frozen=True)
-class Voice:
+class StyleStats:
     """Counts and bands of one character's own turns."""
 
     own: Counter[str]
@@ -134,7 +134,7 @@ class Voice:
     """Assistant phrases that this character does not use itself."""
 
     @classmethod
-    def of(cls, character: Character) -> Voice:
+    def of(cls, character: Character) -> StyleStats:
         """Measure the character's interactions; ValueError naming the field when it never speaks."""
         pairs = list(_exchanges(character))
         turns = [reply for _, reply in pairs] + ([character.greeting] if character.greeting else [])

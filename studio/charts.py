@@ -12,10 +12,10 @@ from typing import Any
 
 import streamlit as st
 
-from studio.actions.scores import REWARD_NAMES, Spoke
+from studio.actions.scores import REWARD_NAMES, ScoreAxis
 
 Series = Sequence[tuple[int, float]]
-Spec = dict[str, Any]
+ChartSpec = dict[str, Any]
 FEW = 40
 """Up to so many steps each is a point too."""
 MOST_POINTS = 400
@@ -29,7 +29,7 @@ RADAR_PX = (316, round(316 * RADAR_Y / RADAR_X))
 """Width and height; as wide as a phone has room for, and in one scale, so that the web is even."""
 
 
-def loss_chart(loss: Series) -> Spec:
+def loss_chart(loss: Series) -> ChartSpec:
     """What training calls loss, step by step, and smoothed where there are enough steps to smooth."""
     points = thinned(_finite(loss))
     rows = [{"step": step, "line": "each step", "value": value} for step, value in points]
@@ -38,7 +38,7 @@ def loss_chart(loss: Series) -> Spec:
     return _lines(rows, "Error (lower is better)", len(points) <= FEW, 2 if len(points) > FEW else 0)
 
 
-def reward_chart(rewards: Mapping[str, Series]) -> Spec:
+def reward_chart(rewards: Mapping[str, Series]) -> ChartSpec:
     """The marks of each step of practice: all together and each part, 0 to 1."""
     rows = []
     for name, title in REWARD_NAMES.items():
@@ -56,7 +56,7 @@ def reward_chart(rewards: Mapping[str, Series]) -> Spec:
     return spec
 
 
-def radar_chart(cards: Mapping[str, Sequence[Spoke]]) -> Spec:
+def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
     """The plain scores of one or more checkpoints as outlines around one middle; 0 is the middle, 1 the rim.
 
     A score that was not measured leaves a gap in its outline.
@@ -116,7 +116,7 @@ def radar_chart(cards: Mapping[str, Sequence[Spoke]]) -> Spec:
     }  # fmt: skip
 
 
-def draw(spec: Spec, alt: str, key: str) -> None:
+def draw(spec: ChartSpec, alt: str, key: str) -> None:
     """Put a chart on the page; `alt` says in words what it shows."""
     st.vega_lite_chart(spec=spec, width="content" if "width" in spec else "stretch", alt=alt, key=key)
 
@@ -146,7 +146,7 @@ def thinned(series: Series) -> list[tuple[int, float]]:
     return [point for number, point in enumerate(reversed(series)) if number % every == 0][::-1]
 
 
-def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> Spec:
+def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> ChartSpec:
     """Lines over the steps; `names` of them are named below, two in a row, which also fits a phone."""
     return {
         # The legend is inside it.

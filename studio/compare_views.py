@@ -17,9 +17,9 @@ from pipelines.core.store import StoreError
 from studio import charts, widgets
 from studio.actions import compare, downloads, votes
 from studio.actions.compare import Candidate, NotNow
-from studio.actions.scores import Spoke, scorecard
+from studio.actions.scores import ScoreAxis, scorecard
 from studio.actions.votes import Tally
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import counted
 
 KINDS = {
@@ -35,7 +35,7 @@ MAKERS = {"zip": downloads.adapter_zip, "adapter": downloads.adapter_alone, "cha
           "report": downloads.report_alone}  # fmt: skip
 
 
-def scores_view(desk: Desk, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
+def scores_view(desk: AppContext, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
     refs = {one.ref: one for one in choices}
     names = list(refs)
@@ -63,20 +63,20 @@ def scores_view(desk: Desk, choices: Sequence[Candidate], pair: tuple[str, str] 
             _sheet(desk, checkpoint)
 
 
-def _scored(desk: Desk, ref: str) -> tuple[Checkpoint, tuple[Spoke, ...]]:
+def _scored(desk: AppContext, ref: str) -> tuple[Checkpoint, tuple[ScoreAxis, ...]]:
     job, checkpoint = compare.checkpoint_of(desk, ref)
     base = next((dict(one.scores) for one in desk.records.checkpoints.of_job(job.id) if one.name == BASE), None)
     return checkpoint, scorecard(checkpoint.scores, base)
 
 
-def _in_words(cards: dict[str, tuple[Spoke, ...]]) -> str:
+def _in_words(cards: dict[str, tuple[ScoreAxis, ...]]) -> str:
     return "; ".join(
         f"{label}: " + ", ".join(f"{one.name} {100 * one.value:.0f} of 100" for one in card if one.value is not None)
         for label, card in cards.items()
     )
 
 
-def _table(cards: dict[str, tuple[Spoke, ...]]) -> None:
+def _table(cards: dict[str, tuple[ScoreAxis, ...]]) -> None:
     """Each score with a bar for either side, in the colours of the outlines."""
     rows = []
     for spokes in zip(*cards.values(), strict=True):
@@ -92,7 +92,7 @@ def _bar(value: float | None, number: int) -> str:
             f"<b>{100 * value:.0f}</b></div>")  # fmt: skip
 
 
-def _sheet(desk: Desk, checkpoint: Checkpoint) -> None:
+def _sheet(desk: AppContext, checkpoint: Checkpoint) -> None:
     key = checkpoint.files.get("samples/sheet.png")
     if key is None:
         widgets.quiet("No sample sheet yet.")
@@ -103,7 +103,7 @@ def _sheet(desk: Desk, checkpoint: Checkpoint) -> None:
         widgets.quiet("(the sample sheet is gone)")
 
 
-def votes_view(desk: Desk, character: str) -> None:
+def votes_view(desk: AppContext, character: str) -> None:
     """Win rates of every pair, and the votes as pairs for a next training."""
     given = votes.votes_of(desk, character)
     if not given:
@@ -119,7 +119,7 @@ def votes_view(desk: Desk, character: str) -> None:
     )  # fmt: skip
 
 
-def _tally(desk: Desk, tally: Tally) -> None:
+def _tally(desk: AppContext, tally: Tally) -> None:
     first, second = compare.label_of(desk, tally.first), compare.label_of(desk, tally.second)
     st.markdown(f"**{widgets.escaped(first)}** against **{widgets.escaped(second)}**")
     if tally.share is None:
@@ -135,7 +135,7 @@ def _tally(desk: Desk, tally: Tally) -> None:
     )
 
 
-def download_view(desk: Desk, choices: Sequence[Candidate]) -> None:
+def download_view(desk: AppContext, choices: Sequence[Candidate]) -> None:
     """Choose a trained state and take it home."""
     trained = {one.ref: one for one in choices if not one.ref.endswith(f":{BASE}")}
     if not trained:
@@ -160,7 +160,7 @@ def download_view(desk: Desk, choices: Sequence[Candidate]) -> None:
             st.code(text, language="bash" if text.startswith("understudy") else "python")
 
 
-def _ready(desk: Desk, ref: str, kind: str) -> None:
+def _ready(desk: AppContext, ref: str, kind: str) -> None:
     """First made, then handed out by a link that expires; the studio holds no file in memory."""
     key = f"{kind}-{ref}"
     made: downloads.Download | None = st.session_state.get(f"ready-{key}")

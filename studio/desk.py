@@ -28,7 +28,7 @@ KEPT_BYTES = 128 * 1024
 """Larger objects are not kept."""
 
 
-class Desk:
+class AppContext:
     """Records, objects and queue of one owner. Any number of browser sessions share one."""
 
     def __init__(self, settings: Settings, records: Records, store: Store) -> None:
@@ -70,19 +70,19 @@ class Desk:
                 self._pictures.pop(key, None)
 
 
-def shared_desk() -> Desk:
+def shared_context() -> AppContext:
     """The one desk of this process; opened anew only when the environment names other records or objects."""
     settings = Settings.from_environment()
     return _opened(settings.database_url, settings.objects, settings.owner)
 
 
 @lru_cache(maxsize=4)
-def _opened(database: str, objects: str, owner: str) -> Desk:
+def _opened(database: str, objects: str, owner: str) -> AppContext:
     # The arguments only tell one set of places from another.
-    return open_desk(Settings.from_environment())
+    return open_context(Settings.from_environment())
 
 
-def open_desk(settings: Settings) -> Desk:
+def open_context(settings: Settings) -> AppContext:
     """A desk on these settings; makes the embedded database when it is not there yet."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    return Desk(settings, open_records(settings.database_url), open_store(settings))
+    return AppContext(settings, open_records(settings.database_url), open_store(settings))

@@ -14,13 +14,13 @@ from studio import widgets
 from studio.actions import peeks
 from studio.actions.scores import scorecard
 from studio.actions.training import StripRow
-from studio.desk import Desk
+from studio.desk import AppContext
 
 POLL_S = 2.0
 FRAME_PX = 104
 
 
-def draw(desk: Desk, job: Job, rows: list[StripRow], best: str) -> None:
+def draw(desk: AppContext, job: Job, rows: list[StripRow], best: str) -> None:
     """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training."""
     waiting = [row for row in rows if not row.frames]
     rows = [row for row in rows if row.frames]
@@ -52,9 +52,9 @@ def draw(desk: Desk, job: Job, rows: list[StripRow], best: str) -> None:
                 widgets.quiet(frame.answer)
 
 
-def _peeks(desk: Desk, job: Job, rows: list[StripRow]) -> None:
+def _peeks(desk: AppContext, job: Job, rows: list[StripRow]) -> None:
     """States that are saved and not measured yet: each can draw something at once."""
-    looks = peeks.peeks(desk, job)
+    looks = peeks.live_samples(desk, job)
     for row in rows:
         name = row.checkpoint.name
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"strip-peek-{name}"):
@@ -67,10 +67,10 @@ def _peeks(desk: Desk, job: Job, rows: list[StripRow]) -> None:
             again = look is None or not look.is_working
             if again and row.checkpoint.adapter_key and (look is None or not look.said.picture_key):
                 st.button("Draw something now", key=f"peek-{name}", icon=":material/brush:",
-                          on_click=widgets.act, args=(peeks.peek, desk, job.id, name))  # fmt: skip
+                          on_click=widgets.act, args=(peeks.live_sample, desk, job.id, name))  # fmt: skip
 
 
-def _peek_words(look: peeks.Peek | None) -> str:
+def _peek_words(look: peeks.LiveSample | None) -> str:
     if look is None:
         return "Its pictures come when it is checked. A worker can draw one now; that slows the training a little."
     if look.error:
@@ -86,7 +86,7 @@ def _scores_in_words(row: StripRow, rows: list[StripRow]) -> str:
     return f"Of 100: {words}" if words else "Saved; it has not been measured yet."
 
 
-def _frame(desk: Desk, key: str, alt: str, width: int = FRAME_PX) -> None:
+def _frame(desk: AppContext, key: str, alt: str, width: int = FRAME_PX) -> None:
     try:
         widgets.picture(desk.picture(key), alt, width)
     except StoreError:

@@ -1,4 +1,4 @@
-"""Words that were being written when a page was refreshed or closed: `POST /keep`, sent by `keep.js` as it goes.
+"""Words that were being written when a page was refreshed or closed: `POST /keep`, sent by `autosave.js` as it goes.
 
 Takes fields of the wizard alone, by the key of their widget, and saves them the way leaving the field would have done.
 A request that another site's page makes is refused, and so is what no longer fits the draft.
@@ -20,9 +20,9 @@ from starlette.routing import Route
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import RecordMissing, RecordsUnusable
 from studio.actions import conversations, drafts, pictures
-from studio.desk import Desk, shared_desk
+from studio.desk import AppContext, shared_context
 
-KEEPER = Path(__file__).with_name("keep.js")
+AUTOSAVE_JS = Path(__file__).with_name("keep.js")
 MOST_BYTES = 64 * 1024
 ID = "([0-9a-f]{32})"
 
@@ -32,7 +32,7 @@ def turn_mark(words: str, scene: str, image: str) -> str:
     return f"{hash((words, scene, image)) & 0xFFFFFFFF:x}"
 
 
-def keep(desk: Desk, key: str, value: str) -> bool:
+def autosave(desk: AppContext, key: str, value: str) -> bool:
     """Save what a field held; False for a key that is none of ours or a turn that has changed since."""
     for pattern, save in _FIELDS:
         if found := re.fullmatch(pattern, key):
@@ -40,19 +40,19 @@ def keep(desk: Desk, key: str, value: str) -> bool:
     return False
 
 
-def _text(desk: Desk, value: str, id: str, field: str) -> bool:
+def _text(desk: AppContext, value: str, id: str, field: str) -> bool:
     if field not in drafts.MOST_CHARS:
         return False
     drafts.set_text(desk, id, field, value)
     return True
 
 
-def _caption(desk: Desk, value: str, id: str, number: str, ending: str, field: str) -> bool:
+def _caption(desk: AppContext, value: str, id: str, number: str, ending: str, field: str) -> bool:
     pictures.describe(desk, id, f"{number}.{ending}", field, value)
     return True
 
 
-def _words(desk: Desk, value: str, id: str, talk: str, place: str, mark: str) -> bool:
+def _words(desk: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
     talks = conversations.talks(drafts.own_character(desk, id).draft)
     if int(talk) >= len(talks) or int(place) >= len(talks[int(talk)].turns):
         return False
@@ -77,7 +77,7 @@ async def receive(request: Request) -> Response:
         return PlainTextResponse("not taken", 403)
     try:
         said = json.loads(await request.body())
-        kept = await run_in_threadpool(keep, shared_desk(), str(said["key"]), str(said["value"]))
+        kept = await run_in_threadpool(autosave, shared_context(), str(said["key"]), str(said["value"]))
     except (ValueError, KeyError, TypeError, CharacterProblems, RecordMissing, RecordsUnusable) as error:
         return PlainTextResponse(str(error), 400)
     return Response(status_code=204 if kept else 404)

@@ -11,27 +11,27 @@ from typing import Any
 import streamlit as st
 
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import CharacterRow, Choice, Conversation
+from pipelines.core.queue import CharacterRow, VoteChoice, Conversation
 from pipelines.core.store import StoreError
 from studio import widgets
 from studio.actions import compare, judging
-from studio.actions.compare import MAX_WORDS, SEEDS, Answer, NotNow, PictureWish, Turn
-from studio.desk import Desk
+from studio.actions.compare import MAX_WORDS, SEEDS, ReplyView, NotNow, ImageMode, ChatTurn
+from studio.desk import AppContext
 
 POLL_S = 0.5
 """Seconds between two looks at an answer that is being written."""
 PICTURE_PX = 300
 PLACES = ("Left", "Right")
-CHOICES: dict[Choice, tuple[str, str]] = {
+CHOICES: dict[VoteChoice, tuple[str, str]] = {
     "left": ("Left is better", ":material/arrow_back:"),
     "right": ("Right is better", ":material/arrow_forward:"),
     "tie": ("Both as good", ":material/balance:"),
     "both_bad": ("Both are bad", ":material/thumb_down:"),
 }
-WISHES: dict[PictureWish, str] = {"auto": "when it fits", "always": "always", "never": "never"}
+WISHES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always", "never": "never"}
 
 
-def talk_view(desk: Desk, talk: Conversation, row: CharacterRow) -> None:
+def talk_view(desk: AppContext, talk: Conversation, row: CharacterRow) -> None:
     """The whole conversation, and a place to say more."""
     told = compare.turns(desk, talk)
     widgets.told()
@@ -53,7 +53,7 @@ def talk_view(desk: Desk, talk: Conversation, row: CharacterRow) -> None:
     _say(desk, talk, moving, bool(told) and not moving)
 
 
-def _head(desk: Desk, talk: Conversation) -> None:
+def _head(desk: AppContext, talk: Conversation) -> None:
     words, way = st.columns([4, 1], vertical_alignment="center")
     with words:
         if talk.blind:
@@ -66,14 +66,14 @@ def _head(desk: Desk, talk: Conversation) -> None:
             widgets.go(widgets.COMPARE, character=talk.character)
 
 
-def _said(desk: Desk, turn: Turn) -> None:
+def _said(desk: AppContext, turn: ChatTurn) -> None:
     with st.chat_message("user", avatar=":material/person:"):
         if turn.question.picture_key:
             _picture(desk, turn.question.picture_key, "The picture that you attached", 200)
         st.write(widgets.escaped(turn.question.text))
 
 
-def _written(desk: Desk, talk: Conversation, row: CharacterRow, number: int) -> None:
+def _written(desk: AppContext, talk: Conversation, row: CharacterRow, number: int) -> None:
     """A turn while it is answered; once its answers are there, the page is drawn anew."""
     turn = next((turn for turn in compare.turns(desk, talk) if turn.number == number), None)
     if turn is None or turn.state not in ("waiting", "running"):
@@ -81,12 +81,12 @@ def _written(desk: Desk, talk: Conversation, row: CharacterRow, number: int) -> 
     _answers(desk, talk, row, turn)
 
 
-def _again(desk: Desk, talk: Conversation) -> None:
+def _again(desk: AppContext, talk: Conversation) -> None:
     st.button("Answer again", icon=":material/refresh:", help="The same message with another seed",
               on_click=widgets.act, args=(compare.answer_again, desk, talk.id, None, _wish()))  # fmt: skip
 
 
-def _answers(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn) -> None:
+def _answers(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
     columns = st.columns(2, border=True)
     for place, (column, answer) in enumerate(zip(columns, turn.answers, strict=True)):
         with column:
@@ -97,7 +97,7 @@ def _answers(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn) -> N
         _votes(desk, talk, turn)
 
 
-def _answer(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn, answer: Answer, place: int) -> None:
+def _answer(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int) -> None:
     name = PLACES[place]
     if not talk.blind or turn.vote is not None:
         name = f"{name}: {compare.label_of(desk, answer.ref)}"
@@ -123,7 +123,7 @@ def _answer(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn, answe
         _mend(desk, talk, row, turn, answer)
 
 
-def _votes(desk: Desk, talk: Conversation, turn: Turn) -> None:
+def _votes(desk: AppContext, talk: Conversation, turn: ChatTurn) -> None:
     given = turn.vote.choice if turn.vote else ""
     with st.container(horizontal=True, key=f"votes-{turn.number}"):
         for choice, (label, icon) in CHOICES.items():
@@ -132,7 +132,7 @@ def _votes(desk: Desk, talk: Conversation, turn: Turn) -> None:
                       args=(judging.vote, desk, talk.id, turn.number, choice))  # fmt: skip
 
 
-def _picture(desk: Desk, key: str, alt: str, width: int) -> None:
+def _picture(desk: AppContext, key: str, alt: str, width: int) -> None:
     try:
         widgets.picture(desk.picture(key), alt, width)
     except StoreError:
@@ -140,7 +140,7 @@ def _picture(desk: Desk, key: str, alt: str, width: int) -> None:
 
 
 @st.dialog("Show me how it should answer", width="medium")
-def _mend(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn, answer: Answer) -> None:
+def _mend(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
     widgets.quiet(f"To: {turn.question.text}")
     files = ["", *(str(item["file"]) for item in row.draft.get("pictures", []) if item.get("file"))]
     with st.form("mend", border=False):
@@ -157,7 +157,7 @@ def _mend(desk: Desk, talk: Conversation, row: CharacterRow, turn: Turn, answer:
             st.rerun()
 
 
-def _keep(desk: Desk, talk: Conversation, turn: Turn, answer: Answer) -> None:
+def _keep(desk: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
     given = st.session_state
     count = widgets.attempt(
         judging.correct, desk, talk.id, turn.number, answer.side, given["mend-words"], given["mend-scene"],
@@ -167,12 +167,12 @@ def _keep(desk: Desk, talk: Conversation, turn: Turn, answer: Answer) -> None:
         given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
 
 
-def _wish() -> PictureWish:
-    chosen: PictureWish = st.session_state.get("talk-wish") or "auto"
+def _wish() -> ImageMode:
+    chosen: ImageMode = st.session_state.get("talk-wish") or "auto"
     return chosen
 
 
-def _say(desk: Desk, talk: Conversation, moving: bool, again: bool) -> None:
+def _say(desk: AppContext, talk: Conversation, moving: bool, again: bool) -> None:
     with st.container(horizontal=True, key="talk-tools"):
         if again:
             _again(desk, talk)

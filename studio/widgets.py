@@ -17,8 +17,8 @@ import streamlit as st
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue import Job, JobStatus, RecordMissing, RecordsUnusable
 from pipelines.core.store import StoreError
-from studio.desk import Desk, shared_desk
-from studio.keep import KEEPER
+from studio.desk import AppContext, shared_context
+from studio.keep import AUTOSAVE_JS
 from studio.words import STATUS
 
 CHARACTERS = "app_pages/characters.py"
@@ -30,7 +30,7 @@ SYSTEM = "app_pages/system.py"
 MOST_TOLD = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
-_KEEPS = f"<script>{KEEPER.read_text(encoding='utf-8')}</script>"
+_KEEPS = f"<script>{AUTOSAVE_JS.read_text(encoding='utf-8')}</script>"
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 _STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
     "queued": (":material/hourglass_empty:", "gray"),
@@ -42,9 +42,9 @@ _STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
 }
 
 
-def desk() -> Desk:
+def app_context() -> AppContext:
     """The one desk of this process."""
-    return shared_desk()
+    return shared_context()
 
 
 def dress() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from pipelines.cli import main
-from pipelines.commands.chat import Seat, shown
+from pipelines.commands.chat import ChatSide, shown
 from pipelines.commands.terminal import bundled_slugs, scorecard
 from pipelines.commands.training import recipe_overrides
 from pipelines.core.characters import Character
@@ -166,7 +166,7 @@ def test_chat_is_interactive(toy_run: Path, tmp_path: Path, cli: Any, monkeypatc
 @pytest.mark.parametrize("terminal", [True, False])
 def test_chat_shows_words_as_they_come(terminal: bool, capsys: pytest.CaptureFixture[str]) -> None:
     screen = io.StringIO()
-    seats = [Seat(label, None, "", Path(), Character("Ada", "")) for label in ("one", "two")]
+    seats = [ChatSide(label, None, "", Path(), Character("Ada", "")) for label in ("one", "two")]
     with shown(seats, Console(file=screen, force_terminal=terminal, width=40)) as refresh:
         for word in ("[scene] and [b]marks[/b] " * 3, "last"):
             seats[0].lines, seats[1].lines = [f"one: {word}"], ["two: "]
@@ -229,9 +229,9 @@ def test_character_export_and_import(toy_run: Path, tmp_path: Path, cli: Any) ->
 
 def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path))
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", "http://localhost:9/v1")
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_MODEL", "m")
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_KEY", "sesame")
+    monkeypatch.setenv("UNDERSTUDY_LLM_URL", "http://localhost:9/v1")
+    monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "m")
+    monkeypatch.setenv("UNDERSTUDY_LLM_KEY", "sesame")
     ran = cli("doctor", "--json")
     findings = {item["name"]: item for item in ran.answer["findings"]}
     assert ran.status == 1 and ran.answer["ok"] is False
@@ -243,9 +243,9 @@ def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pyt
         "mend": "understudy doctor --fetch",
     }
     assert "sesame" not in ran.out + ran.err
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", "localhost")
+    monkeypatch.setenv("UNDERSTUDY_LLM_URL", "localhost")
     wrong = cli("doctor")
-    assert wrong.status == 1 and "UNDERSTUDY_EXPAND_URL" in wrong.err
+    assert wrong.status == 1 and "UNDERSTUDY_LLM_URL" in wrong.err
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from pipelines.core.characters import Character, CharacterImage, Choice, Fact, TestSplit
+from pipelines.core.characters import Character, CharacterImage, MultipleChoice, Fact, TestSplit
 from pipelines.core.folder import write_character, write_test_split
 from pipelines.render import reply, user
 
@@ -18,8 +18,8 @@ TOY_STEPS = {
     "sft_save_every": 2,
     "grpo_steps": 2,
     "grpo_save_every": 1,
-    "grpo_group": 2,
-    "reply_tokens": 12,
+    "grpo_group_size": 2,
+    "max_new_tokens": 12,
 }
 """The whole recipe in seconds."""
 
@@ -77,8 +77,8 @@ def toy() -> tuple[Character, TestSplit]:
     split = TestSplit(
         dialogues=tuple((user(f"Will it rain on day {i}?"), reply(f"Aye, rain at {i} bells.")) for i in range(1, 5)),
         choices=(
-            Choice("Which is bell 1?", ("Bell 1 is tin.", "Bell 1 is iron.", "Bell 1 is clay.", "Bell 1 is glass."), 0),
-            Choice("Which is bell 2?", ("Bell 2 is tin.", "Bell 2 is iron.", "Bell 2 is clay.", "Bell 2 is glass."), 1),
+            MultipleChoice("Which is bell 1?", ("Bell 1 is tin.", "Bell 1 is iron.", "Bell 1 is clay.", "Bell 1 is glass."), 0),
+            MultipleChoice("Which is bell 2?", ("Bell 2 is tin.", "Bell 2 is iron.", "Bell 2 is clay.", "Bell 2 is glass."), 1),
         ),
         images=(
             CharacterImage("01.png", "sad", "a red hoodie", "on a ship"),

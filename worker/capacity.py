@@ -90,7 +90,7 @@ def _container_limit() -> tuple[float, float]:
     return (float(limit), float(used)) if limit.isdigit() and used.isdigit() else (float("inf"), 0.0)
 
 
-def why_not(base: str, replying: bool, folder: Path, here: Device | None = None) -> str:
+def refusal_reason(base: str, replying: bool, folder: Path, here: Device | None = None) -> str:
     """Why a job on this base model cannot start here, with the mend; "" when it can.
 
     `folder` is where it would write; it need not exist yet.

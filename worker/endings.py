@@ -32,13 +32,13 @@ _OWN = re.compile(r"^pipelines\.train: (.*)", re.MULTILINE)
 _LAST_ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Missing|Unusable|Problems)\b.*)", re.MULTILINE)
 _RESUME = "Resume the job to go on from the last checkpoint"
 _LESS = (
-    "Close other programs on that machine, lower grpo_group, grpo_prompts or sft_step_tokens, choose a smaller base "
+    "Close other programs on that machine, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, choose a smaller base "
     "model, or use a larger machine. " + _RESUME + "."
 )
 
 
 @dataclass(frozen=True)
-class Ending:
+class JobOutcome:
     """What is recorded at the end of a job."""
 
     status: JobStatus
@@ -46,12 +46,12 @@ class Ending:
     log_tail: str = ""
 
 
-def explained(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> Ending:
+def failure_from_exit(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> JobOutcome:
     """The ending of a trainer that left with this exit status (negative: the signal) without being asked to.
 
     kernel_killed: whether the kernel has ended processes for memory meanwhile.
     """
-    return Ending("failed", _reason(status, tail, kernel_killed, free_disk_gb), tail)
+    return JobOutcome("failed", _reason(status, tail, kernel_killed, free_disk_gb), tail)
 
 
 def _reason(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> str:
@@ -94,18 +94,18 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def hung(silence_s: float, tail: str) -> Ending:
+def hung(hang_timeout_s: float, tail: str) -> JobOutcome:
     """The ending of a trainer that said nothing for so long."""
     error = (
-        f"The training said nothing for {_span(silence_s)} and was ended: it hung. The log's end is kept below; where "
-        f"it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_SILENCE_S higher."
+        f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; where "
+        f"it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S higher."
     )
-    return Ending("failed", error, tail)
+    return JobOutcome("failed", error, tail)
 
 
-def without_result(run_dir: Path, tail: str) -> Ending:
+def without_result(run_dir: Path, tail: str) -> JobOutcome:
     """The ending of a trainer that left as if complete, without result.json."""
-    return Ending(
+    return JobOutcome(
         "failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail
     )
 

@@ -16,14 +16,14 @@ from pipelines.core.events import Event, Report
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import Job
 from pipelines.core.runs import RunError
-from worker.capacity import why_not
-from worker.endings import COMPLETE, Ending, explained, hung, kernel_kills
+from worker.capacity import refusal_reason
+from worker.endings import COMPLETE, JobOutcome, failure_from_exit, hung, kernel_kills
 from worker.lease import Lease
-from worker.relay import Relay
+from worker.relay import EventForwarder
 from worker.run_folders import RunFolder, make, restore
-from worker.runner import POLL_S, Watch
-from worker.station import Station
-from worker.trainer import Trainer, write_pid
+from worker.runner import POLL_S, TrainerSupervisor
+from worker.station import WorkerContext
+from worker.trainer import TrainerProcess, write_pid
 from worker.uploads import put_checkpoint
 
 
@@ -32,7 +32,7 @@ def measuring_command(run_dir: Path, names: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "worker.measuring", str(run_dir), *names, "--events"]
 
 
-def run_evaluation(station: Station, job: Job, lease: Lease) -> Ending | None:
+def run_evaluation(station: WorkerContext, job: Job, lease: Lease) -> JobOutcome | None:
     """Measure what `request` names (`{"job": ID, "checkpoints": [NAME, ...]}`) and keep scores and samples.
 
     None: the job is not ours any more, or goes back to the queue.
@@ -43,18 +43,18 @@ def run_evaluation(station: Station, job: Job, lease: Lease) -> Ending | None:
         raise RunError(f"job {trained.id} is no training: there is nothing to measure")
     recipe = Recipe.from_json(trained.recipe)
     folder = RunFolder(station.settings.runs_folder, job.id)
-    refusal = why_not(recipe.base, False, folder.path)
+    refusal = refusal_reason(recipe.base, False, folder.path)
     if refusal:
-        return Ending("failed", refusal)
-    relay = Relay(station.records, job.id, job.attempt)
+        return JobOutcome("failed", refusal)
+    relay = EventForwarder(station.records, job.id, job.attempt)
     with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
         make(folder.path, trained.character, trained.version, recipe, station.records, station.store)
         restore(folder.path, trained.id, station.records, station.store)
         kills = kernel_kills()
         measured: set[str] = set()
-        with Trainer(measuring_command(folder.path, names), lock) as trainer:
+        with TrainerProcess(measuring_command(folder.path, names), lock) as trainer:
             write_pid(folder.pid_path, trainer.pid)
-            watch = Watch(station, lease, trainer)
+            watch = TrainerSupervisor(station, lease, trainer)
             while trainer.ended() is None:
                 events = trainer.events(POLL_S)
                 relay.send(events)
@@ -72,12 +72,12 @@ def run_evaluation(station: Station, job: Job, lease: Lease) -> Ending | None:
         relay.finish(lambda: not lease.lost)
         folder.remove()
     if watch.why == "hung":
-        return hung(station.settings.silence_s, tail)
+        return hung(station.settings.hang_timeout_s, tail)
     if status == COMPLETE:
-        return Ending("succeeded")
+        return JobOutcome("succeeded")
     if watch.why:
-        return None if watch.why == "shutdown" else Ending("stopped")
-    return explained(status, tail, kernel_kills() > kills, float("inf"))
+        return None if watch.why == "shutdown" else JobOutcome("stopped")
+    return failure_from_exit(status, tail, kernel_kills() > kills, float("inf"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,14 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
     arguments = parser.parse_args(argv)
     from pipelines.evaluate import evaluate_run
-    from pipelines.train import as_program, recorder
+    from pipelines.train import run_as_process, recorder
 
     def measure(report: Report) -> None:
         record = recorder(arguments.run_dir, report)
         record(Event("prepare", note="reading the checkpoints and the model"))
         evaluate_run(arguments.run_dir, tuple(arguments.names), record, again=True)
 
-    status: int = as_program(arguments.run_dir, arguments.events, measure)
+    status: int = run_as_process(arguments.run_dir, arguments.events, measure)
     return status
 
 

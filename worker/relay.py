@@ -19,7 +19,7 @@ RETRY_S = 1.0
 logger = logging.getLogger("understudy.worker")
 
 
-class Relay:
+class EventForwarder:
     """The events of one attempt."""
 
     def __init__(self, records: Records, job: str, attempt: int) -> None:

@@ -34,11 +34,11 @@ from pipelines.core.reply_events import (
 )
 from pipelines.core.runs import ADAPTER_FILES, BASE, RunError
 from pipelines.core.store import fetch_files, put_content
-from worker.capacity import why_not
-from worker.endings import Ending
+from worker.capacity import refusal_reason
+from worker.endings import JobOutcome
 from worker.lease import Lease
-from worker.relay import Relay
-from worker.station import Station
+from worker.relay import EventForwarder
+from worker.station import WorkerContext
 from worker.suggestions import cached_picture, run_captions, run_expansion
 
 PIECES_S = 0.1
@@ -50,7 +50,7 @@ logger = logging.getLogger("understudy.worker")
 
 
 @dataclass(frozen=True)
-class Seat:
+class LoadedCheckpoint:
     """One checkpoint that answers."""
 
     base: str
@@ -63,27 +63,27 @@ class Seat:
 
 
 @dataclass
-class Booth:
+class ModelHolder:
     """What the reply process keeps in memory between jobs."""
 
     base: str = ""
     speakers: Any = None
     characters: dict[tuple[str, int], Character] = field(default_factory=dict)
 
-    def open(self, station: Station, base: str) -> Any:
-        """The `pipelines.speakers.Speakers` of this base; loaded when not there. RunError when it cannot fit."""
+    def open(self, station: WorkerContext, base: str) -> Any:
+        """The `pipelines.speakers.InferenceEngine` of this base; loaded when not there. RunError when it cannot fit."""
         if self.base != base:
-            from pipelines.speakers import Speakers
+            from pipelines.speakers import InferenceEngine
 
             self.base, self.speakers = "", None  # the old one's memory first
-            refusal = why_not(base, True, station.settings.home)
+            refusal = refusal_reason(base, True, station.settings.home)
             if refusal:
                 raise RunError(refusal)
-            self.speakers = Speakers(base)
+            self.speakers = InferenceEngine(base)
             self.base = base
         return self.speakers
 
-    def character(self, station: Station, id: str, version: int) -> Character:
+    def character(self, station: WorkerContext, id: str, version: int) -> Character:
         """A published version as the model is told it."""
         if (id, version) not in self.characters:
             problems: list[Problem] = []
@@ -94,14 +94,14 @@ class Booth:
         return self.characters[id, version]
 
 
-_BOOTH = Booth()
+_MODEL_HOLDER = ModelHolder()
 """One in each process, since a model takes gigabytes; the process runs one job at a time."""
 
 
-def run_reply(station: Station, job: Job, lease: Lease, booth: Booth = _BOOTH) -> Ending | None:
+def run_reply(station: WorkerContext, job: Job, lease: Lease, booth: ModelHolder = _MODEL_HOLDER) -> JobOutcome | None:
     """Do a job of the queue `reply`. None: not ours any more, or back to the queue since this worker shuts down."""
     task = job.request.get("task", "reply")
-    relay = Relay(station.records, job.id, job.attempt)
+    relay = EventForwarder(station.records, job.id, job.attempt)
     if job.attempt > 1:  # what an earlier attempt said is not to be put before this one's words
         station.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
     if task == "captions":
@@ -111,13 +111,13 @@ def run_reply(station: Station, job: Job, lease: Lease, booth: Booth = _BOOTH) -
     if task == "warm":
         for seat in _seats(station, job.request.get("checkpoints", []), booth):
             booth.open(station, seat.base).warm(seat.name, seat.character)
-        return Ending("succeeded")
+        return JobOutcome("succeeded")
     if task != "reply":
         raise RunError(f"this worker does not know the task {task!r}: studio and worker differ in version")
     return _Reply(station, job, lease, relay).run(booth)
 
 
-def _seats(station: Station, names: Sequence[str], booth: Booth) -> list[Seat]:
+def _seats(station: WorkerContext, names: Sequence[str], booth: ModelHolder) -> list[LoadedCheckpoint]:
     """The checkpoints, their adapters on this machine's disk and on their way into memory."""
     seats = []
     for reference in names:
@@ -131,7 +131,7 @@ def _seats(station: Station, names: Sequence[str], booth: Booth) -> list[Seat]:
         if name != BASE:
             folder = _fetched(station, id, name)
             key = folder.name
-        seats.append(Seat(recipe.base, character, recipe, key, folder))
+        seats.append(LoadedCheckpoint(recipe.base, character, recipe, key, folder))
     bases = {seat.base for seat in seats}
     if len(bases) > 1:
         raise RunError(
@@ -144,7 +144,7 @@ def _seats(station: Station, names: Sequence[str], booth: Booth) -> list[Seat]:
     return seats
 
 
-def _fetched(station: Station, job: str, name: str) -> Path:
+def _fetched(station: WorkerContext, job: str, name: str) -> Path:
     """The adapter's folder in the cache, named after its content; fetched when it is not there."""
     files = station.records.checkpoints.get(job, name).files
     wanted = {file: files[file] for file in ADAPTER_FILES if file in files}
@@ -169,7 +169,7 @@ def _fetched(station: Station, job: str, name: str) -> Path:
 class _Reply:
     """One reply job: from the request to the last event."""
 
-    def __init__(self, station: Station, job: Job, lease: Lease, relay: Relay) -> None:
+    def __init__(self, station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> None:
         self._station, self._job, self._lease, self._relay = station, job, lease, relay
         self._request = ReplyRequest.from_json(job.request)
         self._sides = len(self._request.checkpoints)
@@ -178,7 +178,7 @@ class _Reply:
         self._began = self._flushed = time.monotonic()
         self._messages: list[ChatMessage] = []
 
-    def run(self, booth: Booth) -> Ending | None:
+    def run(self, booth: ModelHolder) -> JobOutcome | None:
         """Answer; None when somebody else has the job or this worker shuts down before the end."""
         from pipelines.preview import REPETITION_PENALTY, Sampling
 
@@ -196,18 +196,18 @@ class _Reply:
         if self._lease.lost or self._relay.lost:
             return None
         if len(self._messages) < self._sides:
-            return Ending("stopped") if self._lease.cancel else None
+            return JobOutcome("stopped") if self._lease.cancel else None
         self._relay.finish(lambda: not self._lease.lost)
         self._keep_messages()
-        return Ending("succeeded")
+        return JobOutcome("succeeded")
 
-    def _asks(self, seats: Sequence[Seat]) -> list[Any]:
-        from pipelines.preview import Ask
+    def _asks(self, seats: Sequence[LoadedCheckpoint]) -> list[Any]:
+        from pipelines.preview import GenerationRequest
 
         request, shown = self._request, self._shown()
         histories = [self._history(side) for side in ("left", "right")]
         return [
-            Ask(seat.character, history, seat.name, request.seed, request.picture, shown)
+            GenerationRequest(seat.character, history, seat.name, request.seed, request.picture, shown)
             for seat, history in zip(seats, histories, strict=False)
         ]
 
@@ -226,16 +226,16 @@ class _Reply:
         return {key: cached_picture(self._station, key) for key in keys}
 
     def _tell(self, part: Any) -> None:
-        from pipelines.streaming import Answer, Scene, TextPiece
+        from pipelines.streaming import ReplyDone, SceneReady, TextPiece
 
         if isinstance(part, TextPiece):
             self._pieces[part.side] = self._pieces.get(part.side, "") + part.text
             if not self._sent or time.monotonic() - self._flushed > PIECES_S:
                 self._flush()
-        elif isinstance(part, Scene):
+        elif isinstance(part, SceneReady):
             self._flush()
             self._send(scene_event(part.side, self._sides, part.text, part.scene, self._seconds))
-        elif isinstance(part, Answer):
+        elif isinstance(part, ReplyDone):
             key = ""
             if part.reply.picture is not None:
                 png = io.BytesIO()

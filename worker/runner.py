@@ -23,13 +23,13 @@ from pipelines.core.events import Event
 from pipelines.core.queue import Job, RecordMissing, RecordsUnusable
 from pipelines.core.runs import CHECKPOINTS
 from pipelines.core.store import ObjectMissing, StoreError, put_content
-from worker.capacity import device, why_not
-from worker.endings import COMPLETE, STOPPED, Ending, explained, hung, kernel_kills, without_result
+from worker.capacity import device, refusal_reason
+from worker.endings import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
 from worker.lease import Lease
-from worker.relay import Relay
+from worker.relay import EventForwarder
 from worker.run_folders import RunFolder, prepare, tidy
-from worker.station import Station
-from worker.trainer import Trainer, trainer_command, write_pid
+from worker.station import WorkerContext
+from worker.trainer import TrainerProcess, trainer_command, write_pid
 from worker.uploads import Uploads
 
 POLL_S = 0.2
@@ -37,7 +37,7 @@ PREPARE_PATIENCE_S = 300.0
 UPLOAD_PATIENCE_S = 900.0
 """How long a store that does not answer is waited for, before and after the training."""
 
-Why = Literal["", "keep", "discard", "shutdown", "lost", "hung"]
+StopReason = Literal["", "keep", "discard", "shutdown", "lost", "hung"]
 """Why the worker ended the trainer; "" when it left by itself."""
 Command = Callable[[Path, int], Sequence[str]]
 
@@ -45,13 +45,13 @@ logger = logging.getLogger("understudy.worker")
 
 
 @dataclass
-class Watch:
+class TrainerSupervisor:
     """Decides at each turn of the loop whether and how the trainer has to end."""
 
-    station: Station
+    station: WorkerContext
     lease: Lease
-    trainer: Trainer
-    why: Why = ""
+    trainer: TrainerProcess
+    why: StopReason = ""
     asked: float = 0.0
     """When it was asked to save and leave, on the monotonic clock."""
 
@@ -72,7 +72,7 @@ class Watch:
 
     def _wishes(self) -> None:
         settings = self.station.settings
-        wish: Why = self.lease.cancel or ("shutdown" if self.station.stopping.is_set() else "")
+        wish: StopReason = self.lease.cancel or ("shutdown" if self.station.stopping.is_set() else "")
         if wish == "discard":
             self._end("discard")
         elif wish:
@@ -82,26 +82,26 @@ class Watch:
             self.why = wish
             if time.monotonic() - self.asked > settings.stop_grace_s:
                 self._end(wish)
-        elif time.monotonic() - self.trainer.heard > settings.silence_s:
+        elif time.monotonic() - self.trainer.heard > settings.hang_timeout_s:
             self.why = "hung"
             self.trainer.abort()
 
-    def _end(self, why: Why) -> None:
+    def _end(self, why: StopReason) -> None:
         self.why = why
         self.trainer.kill()
 
 
 def run_training(
-    station: Station, job: Job, lease: Lease, command: Command = trainer_command
-) -> Ending | None:
+    station: WorkerContext, job: Job, lease: Lease, command: Command = trainer_command
+) -> JobOutcome | None:
     """Train until it ends one way or another. None: the job is not ours any more, or was given back to the queue."""
     base = str((job.recipe or {}).get("base", ""))
     folder = RunFolder(station.settings.runs_folder, job.id)
     tidy(station.settings.runs_folder, station.records)  # before the disk is looked at
-    refusal = why_not(base, False, folder.path)
+    refusal = refusal_reason(base, False, folder.path)
     if refusal:
-        return Ending("failed", refusal)
-    relay = Relay(station.records, job.id, job.attempt)
+        return JobOutcome("failed", refusal)
+    relay = EventForwarder(station.records, job.id, job.attempt)
     station.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt} on {station.id}"))
     with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
         relay.send(_prepared(station, job, lease, folder))
@@ -111,9 +111,9 @@ def run_training(
         try:
             uploads.add_missing()
             kills = kernel_kills()
-            with Trainer(command(folder.path, device().gpus), lock) as trainer:
+            with TrainerProcess(command(folder.path, device().gpus), lock) as trainer:
                 write_pid(folder.pid_path, trainer.pid)
-                why = _follow(Watch(station, lease, trainer), relay, uploads)
+                why = _follow(TrainerSupervisor(station, lease, trainer), relay, uploads)
                 status, tail = trainer.ended() or 0, trainer.tail
             kernel_killed = kernel_kills() > kills
             if why == "lost":
@@ -129,13 +129,13 @@ def run_training(
                 uploads.close()
                 return discard(station, job, folder)
             if why == "hung":
-                return hung(station.settings.silence_s, tail)
+                return hung(station.settings.hang_timeout_s, tail)
             if status == COMPLETE:
                 return _complete(station, job, lease, folder, kept, tail)
             if why:
                 return _stopped(why, status, tail)
             free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
-            return explained(status, tail, kernel_killed, free_gb)
+            return failure_from_exit(status, tail, kernel_killed, free_gb)
         finally:
             uploads.close()
 
@@ -144,7 +144,7 @@ def _is_ours(lease: Lease) -> bool:
     return not lease.lost and not lease.must_hold_still
 
 
-def _prepared(station: Station, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
+def _prepared(station: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
     """The run folder made ready; a store that does not answer is asked again for a while."""
     until = time.monotonic() + PREPARE_PATIENCE_S
     while True:
@@ -159,7 +159,7 @@ def _prepared(station: Station, job: Job, lease: Lease, folder: RunFolder) -> li
             time.sleep(2)
 
 
-def _follow(watch: Watch, relay: Relay, uploads: Uploads) -> Why:
+def _follow(watch: TrainerSupervisor, relay: EventForwarder, uploads: Uploads) -> StopReason:
     """Until the trainer has left: hand on what it says, and look after it."""
     trainer = watch.trainer
     while trainer.ended() is None:
@@ -169,7 +169,7 @@ def _follow(watch: Watch, relay: Relay, uploads: Uploads) -> Why:
     return watch.why
 
 
-def _hand_on(events: list[Event], relay: Relay, uploads: Uploads) -> None:
+def _hand_on(events: list[Event], relay: EventForwarder, uploads: Uploads) -> None:
     relay.send(events)
     for event in events:
         # "checkpoints/sft-000060" when one is whole, "checkpoints/sft-000060/scores.json" when it has been scored.
@@ -177,7 +177,7 @@ def _hand_on(events: list[Event], relay: Relay, uploads: Uploads) -> None:
             uploads.add(name)
 
 
-def _keep_all(station: Station, lease: Lease, relay: Relay, uploads: Uploads) -> bool:
+def _keep_all(station: WorkerContext, lease: Lease, relay: EventForwarder, uploads: Uploads) -> bool:
     """Whether all events and checkpoints reached records and store in time."""
     until = time.monotonic() + UPLOAD_PATIENCE_S
 
@@ -199,11 +199,11 @@ def _keep_all(station: Station, lease: Lease, relay: Relay, uploads: Uploads) ->
     return uploads.finish(go_on) and sent
 
 
-def _complete(station: Station, job: Job, lease: Lease, folder: RunFolder, kept: bool, tail: str) -> Ending:
+def _complete(station: WorkerContext, job: Job, lease: Lease, folder: RunFolder, kept: bool, tail: str) -> JobOutcome:
     if not (folder.path / "result.json").is_file():
         return without_result(folder.path, tail)
     if not kept:
-        return Ending(
+        return JobOutcome(
             "failed",
             "The training is complete, but its checkpoints could not all be kept. They are safe on the worker's "
             f"machine ({station.id.rsplit('-', 2)[0]}); mend the object store or the records and resume the job there.",
@@ -215,7 +215,7 @@ def _complete(station: Station, job: Job, lease: Lease, folder: RunFolder, kept:
         try:
             keys = tuple(put_content(station.store, folder.path / name, "runs", ".json") for name in names)
             station.records.events.note(job.id, job.attempt, Event("save", 1, 1, note="all is kept", artifacts=keys))
-            return Ending("succeeded")
+            return JobOutcome("succeeded")
         except (StoreError, RecordsUnusable) as error:
             if time.monotonic() > until or lease.lost:
                 raise
@@ -223,27 +223,27 @@ def _complete(station: Station, job: Job, lease: Lease, folder: RunFolder, kept:
             time.sleep(1)
 
 
-def _stopped(why: Why, status: int, tail: str) -> Ending | None:
+def _stopped(why: StopReason, status: int, tail: str) -> JobOutcome | None:
     """Stopped and kept by a person; None when the worker shuts down and the job goes back to the queue."""
     if why == "shutdown":
         return None
     if status == STOPPED or "stopped; kept in" in tail:  # a launcher turns 3 into a failure of its own
-        return Ending("stopped")
+        return JobOutcome("stopped")
     error = (
         "The training was stopped, but could not save what it had learnt since its last checkpoint. Everything up to "
         "that checkpoint is kept."
     )
-    return Ending("stopped", error, tail)
+    return JobOutcome("stopped", error, tail)
 
 
-def discard(station: Station, job: Job, folder: RunFolder) -> Ending:
+def discard(station: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
     """Delete what the job made; its bytes go when the object store is next cleaned."""
     station.records.checkpoints.remove_all(job.id)
     folder.remove()
-    return Ending("stopped")
+    return JobOutcome("stopped")
 
 
-def _abandoned(station: Station, job: Job, folder: RunFolder) -> None:
+def _abandoned(station: WorkerContext, job: Job, folder: RunFolder) -> None:
     """Not ours any more: nothing is recorded. When the job was deleted, so is its folder."""
     try:
         station.records.jobs.get(job.id)

@@ -27,7 +27,7 @@ LIBRARIES = ("understudy", "torch", "transformers", "trl", "peft", "celery")
 logger = logging.getLogger("understudy.worker")
 
 
-class Station:
+class WorkerContext:
     """What a worker has at hand. `close` it at the end."""
 
     def __init__(self, settings: Settings, queues: tuple[str, ...]) -> None:

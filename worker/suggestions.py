@@ -1,7 +1,7 @@
 """Suggestions for a character that is being made: what is seen in pictures, and more conversations.
 
 `{"task": "captions", "pictures": [KEY, ...]}` has the starter's critic look at pictures; `{"task": "expand", "entries":
-..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_EXPAND_URL. Both are jobs of the queue `reply`, since
+..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_LLM_URL. Both are jobs of the queue `reply`, since
 somebody sits and waits.
 """
 
@@ -18,16 +18,16 @@ from pipelines.core.problems import Problem
 from pipelines.core.queue import Job
 from pipelines.core.reply_events import CaptionSuggestion, caption_event, conversations_event
 from pipelines.core.store import fetch_files
-from worker.endings import Ending
+from worker.endings import JobOutcome
 from worker.lease import Lease
-from worker.relay import Relay
-from worker.station import Station
+from worker.relay import EventForwarder
+from worker.station import WorkerContext
 
 CACHED_S = 7 * 24 * 3600.0
 """How long a copy of a picture outlives its last use here, and so its deletion."""
 
 
-def cached_picture(station: Station, key: str) -> Path:
+def cached_picture(station: WorkerContext, key: str) -> Path:
     """A picture of the object store as a file in the cache; others that were not looked at for a week leave it."""
     path = station.settings.cache_folder / key
     if not path.is_file():
@@ -41,30 +41,30 @@ def cached_picture(station: Station, key: str) -> Path:
     return path
 
 
-def run_captions(station: Station, job: Job, lease: Lease, relay: Relay) -> Ending | None:
+def run_captions(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
     """Describe pictures, one event each. None: not ours any more, or back to the queue."""
-    from pipelines.captions import suggest
+    from pipelines.captions import suggest_captions
 
     keys = [str(key) for key in job.request.get("pictures", [])]
     began = time.monotonic()
     paths = [cached_picture(station, key) for key in keys]
-    found = suggest(str(job.request.get("base", "starter")), paths)
+    found = suggest_captions(str(job.request.get("base", "starter")), paths)
     for number, (key, seen) in enumerate(zip(keys, found, strict=True)):
         suggestion = CaptionSuggestion(key, seen.fields, seen.description)
         relay.send([replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)])
         if lease.lost or relay.lost:
             return None
         if lease.cancel:
-            return Ending("stopped")
+            return JobOutcome("stopped")
         if station.stopping.is_set():
             return None
     relay.finish(lambda: not lease.lost)
-    return Ending("succeeded")
+    return JobOutcome("succeeded")
 
 
-def run_expansion(station: Station, job: Job, lease: Lease, relay: Relay) -> Ending | None:
+def run_expansion(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
     """Ask the endpoint for more conversations like those of the draft; fails with its reason when it refuses."""
-    from pipelines.expand import ExpandError, expand
+    from pipelines.expand import SynthesizeError, synthesize
 
     problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
     character = character_from_entries(job.request.get("entries", {}), problems)
@@ -72,8 +72,8 @@ def run_expansion(station: Station, job: Job, lease: Lease, relay: Relay) -> End
     split = split_from_entries(test, problems) if test else None
     began = time.monotonic()
     try:
-        found = expand(character, split, int(job.request.get("wanted", 10)), station.settings)
-    except ExpandError as error:
-        return Ending("failed", str(error))
+        found = synthesize(character, split, int(job.request.get("wanted", 10)), station.settings)
+    except SynthesizeError as error:
+        return JobOutcome("failed", str(error))
     relay.send([conversations_event(found.interactions, time.monotonic() - began)])
-    return Ending("succeeded") if relay.finish(lambda: not lease.lost) else None
+    return JobOutcome("succeeded") if relay.finish(lambda: not lease.lost) else None

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pipelines.core.broker import LOG_FORMAT, QUEUES, make_app, nudge
+from pipelines.core.broker import LOG_FORMAT, QUEUES, make_app, notify_worker
 from pipelines.core.garbage import collect_garbage
 from pipelines.core.queue import Job, RecordsUnusable
 from pipelines.core.records import Records, open_records
@@ -72,7 +72,7 @@ class Sweeper:
         sent: list[Job] = []
         for job in waiting:
             queue = QUEUES[job.kind]
-            if idle[queue] > 0 and nudge(self._app, job):
+            if idle[queue] > 0 and notify_worker(self._app, job):
                 idle[queue] -= 1
                 sent.append(job)
         self._records.jobs.touch_nudged([job.id for job in sent])

@@ -14,10 +14,10 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 from kombu import Queue
 
-from pipelines.core.broker import QUEUES, make_app, nudge, task_name
+from pipelines.core.broker import QUEUES, make_app, notify_worker, task_name
 from pipelines.core.settings import Settings
-from worker.station import Station
-from worker.work import KINDS, work_off
+from worker.station import WorkerContext
+from worker.work import KINDS, drain_queue
 
 settings = Settings.from_environment()
 app = make_app(settings)
@@ -25,33 +25,33 @@ logger = logging.getLogger("understudy.worker")
 # What it warns root of is messages that carry code; ours are JSON and nothing else is accepted.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 logging.getLogger("alembic").setLevel(logging.WARNING)
-_stations: list[Station] = []
+_stations: list[WorkerContext] = []
 """The one of this process, from the start of the worker to its end."""
 
 
-def station() -> Station:
+def station() -> WorkerContext:
     """This process's station; made when the first task or signal needs it."""
     if not _stations:
-        _stations.append(Station(settings, tuple(app.amqp.queues.consume_from)))
+        _stations.append(WorkerContext(settings, tuple(app.amqp.queues.consume_from)))
     return _stations[0]
 
 
 @app.task(name=task_name("train"))  # type: ignore[untyped-decorator]
 def train(id: str) -> int:
     """A training may be waiting; `id` is only for the log."""
-    return work_off(station(), KINDS["train"])
+    return drain_queue(station(), KINDS["train"])
 
 
 @app.task(name=task_name("evaluate"))  # type: ignore[untyped-decorator]
 def evaluate(id: str) -> int:
     """An evaluation may be waiting."""
-    return work_off(station(), KINDS["train"])
+    return drain_queue(station(), KINDS["train"])
 
 
 @app.task(name=task_name("reply"))  # type: ignore[untyped-decorator]
 def reply(id: str) -> int:
     """Somebody may be waiting for an answer."""
-    return work_off(station(), KINDS["reply"])
+    return drain_queue(station(), KINDS["reply"])
 
 
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -61,7 +61,7 @@ def begin(**_: Any) -> None:
     kinds = {kind for name in app.amqp.queues.consume_from for kind in KINDS[name]}
     queued = [job for job in here.records.jobs.waiting(0.0) if job.kind in kinds]
     for queue in {QUEUES[job.kind] for job in queued}:
-        nudge(app, next(job for job in queued if QUEUES[job.kind] == queue))
+        notify_worker(app, next(job for job in queued if QUEUES[job.kind] == queue))
 
 
 @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]

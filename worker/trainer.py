@@ -24,7 +24,7 @@ from typing import IO
 import psutil
 
 from pipelines.core.events import Event
-from pipelines.core.tether import tethered
+from pipelines.core.tether import tied_to_parent
 
 TAIL_LINES = 60
 """Lines of its log that are kept with the job."""
@@ -44,7 +44,7 @@ def trainer_command(run_dir: Path, gpus: int) -> list[str]:
     return [*launcher, "-m", "pipelines.train", str(run_dir), "--events"]
 
 
-class Trainer:
+class TrainerProcess:
     """One running subprocess. Use it in a `with`: leaving the block kills what is still there."""
 
     def __init__(self, command: Sequence[str], lock: int | None = None) -> None:
@@ -57,7 +57,7 @@ class Trainer:
             "TOKENIZERS_PARALLELISM": "false",
         }
         self._process = subprocess.Popen(
-            tethered(command, nice=NICE), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            tied_to_parent(command, nice=NICE), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment, start_new_session=True, pass_fds=() if lock is None else (lock,),
         )  # fmt: skip
         self.pid = self._process.pid
@@ -74,7 +74,7 @@ class Trainer:
         for reader in self._readers:
             reader.start()
 
-    def __enter__(self) -> Trainer:
+    def __enter__(self) -> TrainerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:

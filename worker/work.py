@@ -17,15 +17,15 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import Job, JobKind, LeaseLost, RecordMissing, RecordsUnusable
 from pipelines.core.runs import RunError
 from pipelines.core.store import StoreError
-from worker.endings import Ending
+from worker.endings import JobOutcome
 from worker.lease import Lease
 from worker.measuring import run_evaluation
 from worker.replies import run_reply
 from worker.run_folders import FolderBusy
 from worker.runner import run_training
-from worker.station import Station
+from worker.station import WorkerContext
 
-Run = Callable[[Station, Job, Lease], Ending | None]
+Run = Callable[[WorkerContext, Job, Lease], JobOutcome | None]
 RUNS: Mapping[JobKind, Run] = {"train": run_training, "evaluate": run_evaluation, "reply": run_reply}
 KINDS: Mapping[str, tuple[JobKind, ...]] = {"train": ("evaluate", "train"), "reply": ("reply",)}
 """Queue -> kinds of jobs, in the order in which they are looked for: an evaluation is short."""
@@ -33,7 +33,7 @@ KINDS: Mapping[str, tuple[JobKind, ...]] = {"train": ("evaluate", "train"), "rep
 logger = logging.getLogger("understudy.worker")
 
 
-def work_off(station: Station, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
+def drain_queue(station: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
     """Do jobs of these kinds until none is queued or the worker shuts down; returns how many.
 
     So one message is enough for any number of jobs, and a message too many finds nothing to do.
@@ -49,11 +49,11 @@ def work_off(station: Station, kinds: Sequence[JobKind], runs: Mapping[JobKind, 
     return done
 
 
-def _claim(station: Station, kind: JobKind) -> Job | None:
+def _claim(station: WorkerContext, kind: JobKind) -> Job | None:
     return station.records.jobs.claim_next(kind, station.id, station.settings.lease_s)
 
 
-def do_job(station: Station, job: Job, run: Run) -> None:
+def do_job(station: WorkerContext, job: Job, run: Run) -> None:
     """One claimed job from here to its end."""
     with station.working_on(job) as lease:
         try:
@@ -65,13 +65,13 @@ def do_job(station: Station, job: Job, run: Run) -> None:
             logger.error("job %s is left to the sweeper: %s", job.id, error)
             return
         except (CharacterProblems, RunError, StoreError, RecordMissing, FolderBusy, ValueError, TypeError) as error:
-            ending = Ending("failed", " ".join(str(error).split()))
+            ending = JobOutcome("failed", " ".join(str(error).split()))
         except OSError as error:
-            ending = Ending("failed", _of_the_machine(error))
+            ending = JobOutcome("failed", _of_the_machine(error))
         except Exception as error:
             logger.exception("job %s failed in the worker itself", job.id)
             kind = type(error).__name__
-            ending = Ending("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
+            ending = JobOutcome("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
         close_job(station, job, lease, ending)
 
 
@@ -84,14 +84,14 @@ def _of_the_machine(error: OSError) -> str:
     return f"The worker's machine failed ({error}). Mend it and resume the job."
 
 
-def close_job(station: Station, job: Job, lease: Lease, ending: Ending | None) -> None:
+def close_job(station: WorkerContext, job: Job, lease: Lease, ending: JobOutcome | None) -> None:
     """Record the ending; None gives a job that is still ours back to the queue. Waits while the records are away."""
     while not lease.lost:
         try:
             if ending is None:
                 if station.records.jobs.release(job.id, job.worker, job.attempt):
                     return
-                ending = Ending("stopped")  # a stop was asked for meanwhile
+                ending = JobOutcome("stopped")  # a stop was asked for meanwhile
             if not station.records.jobs.finish(
                 job.id, job.worker, job.attempt, ending.status, ending.error, ending.log_tail
             ):

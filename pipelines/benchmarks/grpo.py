@@ -23,9 +23,9 @@ from pipelines.core.jobs import Recipe
 from pipelines.grpo import CharacterTrainer, make_trainer
 from pipelines.lessons import lora_config
 from pipelines.models import critic_for, load
-from pipelines.models.starter.critic import Critic
+from pipelines.models.starter.critic import StarterCritic
 from pipelines.rewards import Reward
-from pipelines.rollout import roll_out
+from pipelines.rollout import generate_rollouts
 
 
 class PlainTrainer(CharacterTrainer):
@@ -41,10 +41,10 @@ class PlainTrainer(CharacterTrainer):
         for number in numbers_N:
             prompt = trainer.prompts[int(number)]
             model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
-            reply = roll_out(model, tokenizer, critic, [prompt], 1, trainer.recipe, generator)
+            reply = generate_rollouts(model, tokenizer, critic, [prompt], 1, trainer.recipe, generator)
             for key, values in {**vars(reply), "asked": [prompt]}.items():
                 made.setdefault(key, []).extend(values)
-        made["group"] = [n // trainer.recipe.grpo_group for n in range(len(numbers_N))]
+        made["group"] = [n // trainer.recipe.grpo_group_size for n in range(len(numbers_N))]
         policy.train()
         return made
 
@@ -65,7 +65,7 @@ class PlainTrainer(CharacterTrainer):
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
 
-def one_by_one(reward: Reward, critic: Critic, references: torch.Tensor) -> Reward:
+def one_by_one(reward: Reward, critic: StarterCritic, references: torch.Tensor) -> Reward:
     """The same reward, called for each sample alone, which looks at its picture (and at the references) again."""
     name = reward.__name__
 
@@ -88,14 +88,14 @@ def one_by_one(reward: Reward, critic: Critic, references: torch.Tensor) -> Rewa
 
 def bench_grpo(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
     """Seconds of one step of the default recipe; the plain way last, as `compare` has it."""
-    recipe = Recipe(base=base, grpo_steps=1, grpo_anchor_weight=0.0)  # stage 1's share has its own benchmark
+    recipe = Recipe(base=base, grpo_steps=1, grpo_replay_weight=0.0)  # stage 1's share has its own benchmark
     with tempfile.TemporaryDirectory() as scratch:
         run_dir = Path(scratch)
         character = bench_character(run_dir)
         bare, tokenizer = load(base)
         critic = critic_for(base)
         model = get_peft_model(bare, lora_config(bare, recipe))
-        references = torch.zeros(len(character.images), 3, bare.shape.picture_px, bare.shape.picture_px)
+        references = torch.zeros(len(character.images), 3, bare.shape.image_px, bare.shape.image_px)
 
         def step(kind: type[CharacterTrainer]) -> float:
             trainer = make_trainer(kind, model, tokenizer, character, recipe, run_dir, critic, lambda event: None)

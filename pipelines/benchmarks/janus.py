@@ -33,8 +33,8 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         words_only = {"dialogue": 0.5, "fact": 0.5}
-        recipe = replace(recipe, sft_step_tokens=CPU_ROW, task_shares=words_only, grpo_prompts=1, grpo_group=2,
-                         reply_tokens=CPU_WORDS, reward_weights={"reply": 1.0})  # fmt: skip
+        recipe = replace(recipe, sft_row_max_tokens=CPU_ROW, task_shares=words_only, grpo_prompts_per_step=1, grpo_group_size=2,
+                         max_new_tokens=CPU_WORDS, reward_weights={"reply": 1.0})  # fmt: skip
     seconds: dict[str, float] = {}
 
     def tell(part: str, spent: float) -> None:
@@ -56,16 +56,16 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
             tell(f"sft {step + 1}", bench.timed(lambda own=own: bench.sft_step(own))[0])
         for step in range(steps):
             began = time.perf_counter()
-            replies = bench.sample(step, recipe.reply_tokens, draws=on_gpu)
-            asked = bench.asked(step, recipe.grpo_prompts, recipe.grpo_group)
+            replies = bench.sample(step, recipe.max_new_tokens, draws=on_gpu)
+            asked = bench.asked(step, recipe.grpo_prompts_per_step, recipe.grpo_group_size)
             bench.timed(lambda r=replies, a=asked: bench.practise_step(r, a))
             tell(f"grpo {step + 1}", time.perf_counter() - began)
         prompt = bench.sample(0, 1, False, 1, 2).prompt_ids[0]
         spent, codes = bench.timed(
-            lambda: bench.model.sample_pictures([[*prompt, bench.model.shape.boi_id]], generator=None).codes
+            lambda: bench.model.sample_images([[*prompt, bench.model.shape.boi_id]], generator=None).codes
         )
         tell("picture", spent)
-        spent, pixels = bench.timed(lambda: bench.model.decode_pictures(codes))
+        spent, pixels = bench.timed(lambda: bench.model.decode_images(codes))
         tell("decode", spent)
         whole = all(math.isfinite(float(weight.sum())) for weight in bench.trained)
         moved = sum(float(weight.abs().sum()) for key, weight in bench.student.named_parameters() if "lora_B" in key)

@@ -27,20 +27,20 @@ from pipelines.benchmarks.peaks import forget_peak, peak_memory, peak_of, wait
 from pipelines.benchmarks.subject import always_draws, bench_character, terse_character
 from pipelines.core.jobs import Recipe
 from pipelines.core.large_models import LARGE
-from pipelines.core.memory_plan import EASY, Plan, Way, plan_for
+from pipelines.core.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
 from pipelines.core.runs import CHARACTER_FOLDER
-from pipelines.data import practice_prompts
+from pipelines.data import grpo_prompts
 from pipelines.device_plan import device_memory
-from pipelines.in_parts import in_parts
-from pipelines.lessons import lora_config, planned_rows, sft_loss
+from pipelines.in_parts import micro_batches
+from pipelines.lessons import lora_config, packed_sft_rows, sft_loss
 from pipelines.models import load
 from pipelines.models.janus_layout import SIZES, write_layout
 from pipelines.models.janus_loading import load_folder
 from pipelines.models.starter.critic import toy_critic
 from pipelines.packing import collate, encode_images
-from pipelines.practice_loss import credit, group_logps
-from pipelines.rewards import WORDS_ONLY, Judge, make_rewards
-from pipelines.rollout import Replies, roll_out
+from pipelines.practice_loss import group_advantages, group_token_logps
+from pipelines.rewards import WORDS_ONLY, RewardContext, make_rewards
+from pipelines.rollout import Rollouts, generate_rollouts
 
 RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
 """Checkpoints made on the spot -> the preset whose recipe and plan they follow."""
@@ -51,7 +51,7 @@ SCORECARDS, DRAWINGS = 5, 14
 class Bench:
     """A base model with a fresh adapter, a character, and the steps of both stages."""
 
-    def __init__(self, base: str, folder: Path, recipe: Recipe, plan: Plan, terse: bool = False) -> None:
+    def __init__(self, base: str, folder: Path, recipe: Recipe, plan: MemoryPlan, terse: bool = False) -> None:
         """`folder`: for pictures, and for the checkpoint of a `random-...` base."""
         began = time.perf_counter()
         if base in RANDOM:
@@ -72,7 +72,7 @@ class Bench:
         self.optimiser = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.0)
         critic = toy_critic()
         pixels = torch.zeros(2, 3, 32, 32)
-        judge = Judge.of(self.character, critic, pixels)
+        judge = RewardContext.of(self.character, critic, pixels)
         self.critic, (self.rewards, self.weights) = critic, make_rewards(judge, recipe.reward_weights)
         names = re.compile(self.model.language_targets)
         modules = self.model.named_modules()
@@ -84,7 +84,7 @@ class Bench:
         return isinstance(module, nn.Linear) and names.fullmatch(name.removesuffix(".base_layer")) is not None
 
     @contextmanager
-    def learning(self, way: Way) -> Iterator[None]:
+    def learning(self, way: StepStrategy) -> Iterator[None]:
         """Inside, as a trainer has it: training mode, bf16 arithmetic on a GPU, activations as planned."""
         self.student.train()
         if way.checkpointing:
@@ -104,9 +104,9 @@ class Bench:
     def sft_rows(self, steps: int) -> list[Any]:
         """Rows of `steps` steps of stage 1."""
         parts = self.plan.sft.parts
-        return planned_rows(
+        return packed_sft_rows(
             self.character, self.recipe, self.model.shape, self.tokenizer, self.pictures, steps * parts,
-            -(-self.recipe.sft_step_tokens // parts),
+            -(-self.recipe.sft_row_max_tokens // parts),
         )  # fmt: skip
 
     def sft_step(self, rows: list[Any]) -> tuple[int, int]:
@@ -123,20 +123,20 @@ class Bench:
         self.update()
         return learned, sum(len(row.ids) for row in rows)
 
-    def sample(self, number: int, words: int, draws: bool, prompts: int = 0, group: int = 0) -> Replies:
+    def sample(self, number: int, words: int, draws: bool, prompts: int = 0, group: int = 0) -> Rollouts:
         """The replies of practice step `number`, all of `words` ids, with a picture each if it `draws`."""
-        prompts, group = prompts or self.recipe.grpo_prompts, group or self.recipe.grpo_group
-        asked = practice_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
+        prompts, group = prompts or self.recipe.grpo_prompts_per_step, group or self.recipe.grpo_group_size
+        asked = grpo_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
         dice = [torch.Generator(self.device).manual_seed(number * 100 + place) for place in range(prompts)]
-        recipe = replace(self.recipe, reply_tokens=words)
+        recipe = replace(self.recipe, max_new_tokens=words)
         self.student.eval()
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with autocast, always_draws(self.model, words, draws):
-            return roll_out(
+            return generate_rollouts(
                 self.model, self.tokenizer, self.critic, asked, group, recipe, dice, self.plan.grpo.parts
             )
 
-    def practise_step(self, replies: Replies, asked: list[Any]) -> int:
+    def practise_step(self, replies: Rollouts, asked: list[Any]) -> int:
         """Learn from replies: rewards, credit, the reference's log-probabilities and ours; gives positions read."""
         shape, group = self.model.shape, replies.group.count(0)
         columns = {**vars(replies), "asked": asked}
@@ -144,14 +144,14 @@ class Bench:
         known = [[float("nan") if value is None else value for value in row] for row in rows]
         found = torch.tensor(known).T.contiguous()  # (N, K)
         words_only = torch.tensor([reward.__name__ in WORDS_ONLY for reward in self.rewards])
-        words, codes = credit(found, torch.tensor(self.weights), group, words_only)
+        words, codes = group_advantages(found, torch.tensor(self.weights), group, words_only)
         longest = max(map(len, replies.completion_ids))
         ids, mask = _padded(replies, longest, shape.pad_id, self.device)
-        score = in_parts(self.student, -(-len(set(replies.group)) // self.plan.grpo.parts))
-        with self.learning(EASY), torch.no_grad(), self.student.disable_adapter():
-            before, _ = group_logps(score, ids, mask, longest, shape)
+        score = micro_batches(self.student, -(-len(set(replies.group)) // self.plan.grpo.parts))
+        with self.learning(NO_SAVINGS), torch.no_grad(), self.student.disable_adapter():
+            before, _ = group_token_logps(score, ids, mask, longest, shape)
         with self.learning(self.plan.grpo):
-            logps, _ = group_logps(score, ids, mask, longest, shape)
+            logps, _ = group_token_logps(score, ids, mask, longest, shape)
             is_code = ids[:, -longest:] >= shape.text_vocab
             advantage = torch.where(is_code, codes[:, None].to(ids.device), words[:, None].to(ids.device))
             ratio = (logps - logps.detach()).exp()
@@ -165,7 +165,7 @@ class Bench:
 
     def asked(self, number: int, prompts: int, group: int) -> list[Any]:
         """The practice prompts of a step, each as often as it is answered."""
-        asked = practice_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
+        asked = grpo_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
         return [prompt for prompt in asked for _ in range(group)]
 
     def timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -177,7 +177,7 @@ class Bench:
         return time.perf_counter() - began, made
 
 
-def _padded(replies: Replies, longest: int, pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(replies: Rollouts, longest: int, pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     # As the library hands them over: prompts flush right, completions flush left.
     ahead = max(map(len, replies.prompt_ids))
     ids, mask = [], []
@@ -188,13 +188,13 @@ def _padded(replies: Replies, longest: int, pad_id: int, device: torch.device) -
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def settings_of(base: str, effort: str = "standard") -> tuple[Recipe, Plan]:
+def settings_of(base: str, effort: str = "standard") -> tuple[Recipe, MemoryPlan]:
     """Recipe and memory plan of a base model on this machine."""
     preset = RANDOM.get(base, base)
     if preset in LARGE:
         recipe = Recipe.for_effort(preset, effort)  # type: ignore[arg-type]
     else:  # toys read bytes, so their rows are longer than the starter's
-        recipe = Recipe.for_effort(preset, effort, sft_step_tokens=4096, grpo_prompts=2, grpo_group=2)  # type: ignore[arg-type]
+        recipe = Recipe.for_effort(preset, effort, sft_row_max_tokens=4096, grpo_prompts_per_step=2, grpo_group_size=2)  # type: ignore[arg-type]
     name, memory = device_memory()
     return recipe, plan_for(preset, recipe, memory, on_gpu=bool(name))
 
@@ -207,7 +207,7 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
     from pipelines.benchmarks.plain_paths import plain_pictures, plain_sft
 
     recipe, plan = settings_of(base)
-    words = words or recipe.reply_tokens
+    words = words or recipe.max_new_tokens
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(base, Path(name), recipe, plan)
         forget_peak(bench.device)
@@ -215,7 +215,7 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
         found |= _measure_sft(bench, repeats)
         found |= _measure_practice(bench, repeats, words)
         found["plain_sft_tokens_per_s"] = plain_sft(bench)
-        group = recipe.grpo_prompts * recipe.grpo_group
+        group = recipe.grpo_prompts_per_step * recipe.grpo_group_size
         plain = plain_pictures(bench, min(group, 8))
         draws = [bench.timed(lambda: _draw(bench, DRAWINGS, 5.0))[0] for _ in range(2)][-1]
         found |= {"scorecard_s": 1.3 * draws, "plain_pictures_per_s": plain}
@@ -243,13 +243,13 @@ def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
 
 def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float]:
     recipe = bench.recipe
-    samples, codes = recipe.grpo_prompts * recipe.grpo_group, bench.model.shape.picture_tokens
+    samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.shape.image_tokens
     talk, both, learn = [], [], []
     for number in range(repeats + 1):
         talk.append(bench.timed(lambda n=number: bench.sample(n, words, False))[0])
         seconds, replies = bench.timed(lambda n=number: bench.sample(n, words, True))
         both.append(seconds)
-        asked = bench.asked(number, recipe.grpo_prompts, recipe.grpo_group)
+        asked = bench.asked(number, recipe.grpo_prompts_per_step, recipe.grpo_group_size)
         learn.append(bench.timed(lambda r=replies, a=asked: bench.practise_step(r, a))[0])
     said, drawn, learnt = (median(times[1:]) for times in (talk, both, learn))
     pictures = max(drawn - said, 1e-9)
@@ -262,7 +262,7 @@ def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float
 def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
     prompts = [ids for ids in bench.sample(0, 1, False, 1, 2).prompt_ids[:1] for _ in range(count)]
     drawing = [[*ids, bench.model.shape.boi_id] for ids in prompts]
-    return bench.model.decode_pictures(bench.model.sample_pictures(drawing, guidance=guidance).codes)
+    return bench.model.decode_images(bench.model.sample_images(drawing, guidance=guidance).codes)
 
 
 def _machine(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:

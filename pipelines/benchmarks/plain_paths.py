@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import JanusForConditionalGeneration
 
-from pipelines.data import practice_prompts, sample_order, training_samples
+from pipelines.data import grpo_prompts, sample_order, training_samples
 from pipelines.lessons import sft_loss
 from pipelines.models.reading import pad_left
-from pipelines.packing import PackedRow, collate, own_tokens, render_samples
+from pipelines.packing import PackedRow, collate, tokens_after_prefix, render_samples
 from pipelines.render import render
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ GUIDANCE = 1 + 1e-9
 def plain_pictures(bench: Bench, count: int) -> float:
     """Pictures a second of the library for one prompt, `count` in a batch, with the adapter."""
     library, shape = bench.model, bench.model.shape
-    prompt = render(practice_prompts(bench.character, 1, 0)[0].messages, shape, bench.tokenizer, add_reply=True).ids
+    prompt = render(grpo_prompts(bench.character, 1, 0)[0].messages, shape, bench.tokenizer, add_reply=True).ids
     ids, mask = pad_left([[*prompt, shape.boi_id]] * count, shape.pad_id, bench.device)
 
     def draw() -> torch.Tensor:
@@ -50,13 +50,13 @@ def plain_sft(bench: Bench) -> float:
     """Learned positions a second with each sample in a row of its own, padded, as many as one of our rows holds."""
     recipe, shape = bench.recipe, bench.model.shape
     samples = [it for it in training_samples(bench.character, recipe.seed) if recipe.task_shares.get(it.task, 0)]
-    rendered = render_samples(samples, shape, bench.tokenizer, bench.pictures, recipe.sft_step_tokens)
+    rendered = render_samples(samples, shape, bench.tokenizer, bench.pictures, recipe.sft_row_max_tokens)
     count = max(bench.sft_rows(1)[0].segments)
-    order = sample_order(samples, own_tokens(rendered, shape), recipe.task_shares, recipe.seed)
+    order = sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares, recipe.seed)
     rows = []
     for number in islice(order, count):
         item = rendered[number]
-        rows.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.look_images, item.drawn))
+        rows.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn))
 
     def step() -> int:
         learned = 0

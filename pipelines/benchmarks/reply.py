@@ -26,10 +26,10 @@ from pipelines.core.jobs import Recipe
 from pipelines.core.runs import BASE
 from pipelines.lessons import lora_config
 from pipelines.models.starter.model import StarterModel
-from pipelines.preview import Ask, Sampling, to_image
+from pipelines.preview import GenerationRequest, Sampling, to_image
 from pipelines.render import prompt, user
-from pipelines.speakers import Speakers
-from pipelines.streaming import Answer, Reply
+from pipelines.speakers import InferenceEngine
+from pipelines.streaming import ReplyDone, Reply
 
 
 def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
 
     "pair" has also `times_one`: the pair's seconds divided by those of one reply, median.
     """
-    speakers = Speakers(base)
+    speakers = InferenceEngine(base)
     if not isinstance(speakers.model, StarterModel):
         raise ValueError(f"bench reply compares the starter with the library; {base!r} is another family")
     with tempfile.TemporaryDirectory() as scratch:
@@ -52,9 +52,9 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
 
     def together(*names: str, guidance: float = Sampling().guidance) -> list[Reply]:
         history = question()
-        asks = [Ask(character, history, name, next(numbers), "always") for name in names]
-        parts = speakers.replies(asks, sampling=Sampling(reply_tokens=words, guidance=guidance))
-        return [part.reply for part in parts if isinstance(part, Answer)]
+        asks = [GenerationRequest(character, history, name, next(numbers), "always") for name in names]
+        parts = speakers.replies(asks, sampling=Sampling(max_new_tokens=words, guidance=guidance))
+        return [part.reply for part in parts if isinstance(part, ReplyDone)]
 
     def ours() -> Reply:
         [whole] = together(BASE, guidance=1.0)
@@ -94,7 +94,7 @@ def _write_adapter(model: StarterModel, folder: Path, seed: int) -> None:
 
 @torch.no_grad()
 def _plain_reply(
-    speakers: Speakers, character: Character, history: Interaction, words: int, started: float
+    speakers: InferenceEngine, character: Character, history: Interaction, words: int, started: float
 ) -> tuple[float, Any]:
     """Seconds until the words, and the picture."""
     model: StarterModel = speakers.model
@@ -112,8 +112,8 @@ def _plain_reply(
         input_ids=sampled, output_hidden_states=True, use_cache=False
     ).hidden_states[model.config.context_layer]  # fmt: skip
     context = model.picture.connector(middle[:, -model.config.context_tokens :])
-    count = model.shape.picture_tokens
+    count = model.shape.image_tokens
     codes = library.generate(
         inputs_embeds=context, do_sample=True, top_k=0, max_new_tokens=count, min_new_tokens=count
     )  # fmt: skip
-    return first_text_s, to_image(model.decode_pictures(codes)[0])
+    return first_text_s, to_image(model.decode_images(codes)[0])

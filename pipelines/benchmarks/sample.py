@@ -19,9 +19,9 @@ from transformers import JanusForConditionalGeneration, LlamaForCausalLM
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
-from pipelines.data import practice_prompts
+from pipelines.data import grpo_prompts
 from pipelines.models import load
-from pipelines.models.family import Shape
+from pipelines.models.family import ModelSpec
 from pipelines.models.janus import JanusModel
 from pipelines.models.reading import pad_left
 from pipelines.render import render
@@ -35,7 +35,7 @@ def bench_sample(base: str = "starter", repeats: int = 3, words: int = WORDS) ->
     model, tokenizer = load(base)
     with tempfile.TemporaryDirectory() as scratch:
         character = bench_character(Path(scratch))
-    asked = practice_prompts(character, PROMPTS, 0)
+    asked = grpo_prompts(character, PROMPTS, 0)
     prompts = [render(prompt.messages, model.shape, tokenizer, add_reply=True).ids for prompt in asked]
     drawing = [[*prompt, model.shape.boi_id] for prompt in prompts]
     ids, mask = pad_left(prompts, model.shape.pad_id, model.device)
@@ -59,7 +59,7 @@ def bench_sample(base: str = "starter", repeats: int = 3, words: int = WORDS) ->
     answer["pictures"] = compare(
         "sample pictures",
         "pictures/s",
-        _rate(lambda: model.sample_pictures(drawing, group=GROUP, guidance=guidance), pictures),
+        _rate(lambda: model.sample_images(drawing, group=GROUP, guidance=guidance), pictures),
         _rate(plain, pictures),
         repeats,
     )
@@ -86,7 +86,7 @@ def _library_janus(model: JanusModel) -> JanusForConditionalGeneration:
 
 
 def _janus_pictures(
-    library: JanusForConditionalGeneration, drawing: list[list[int]], shape: Shape, guidance: float
+    library: JanusForConditionalGeneration, drawing: list[list[int]], shape: ModelSpec, guidance: float
 ) -> Callable[[], object]:
     ids, mask = pad_left(drawing, shape.pad_id, library.device)
     return lambda: library.generate(
@@ -106,7 +106,7 @@ def _starter_pictures(model: Any, drawing: list[list[int]]) -> Callable[[], obje
         library = LlamaForCausalLM(model.picture.decoder.config)
     library.model, library.lm_head = model.picture.decoder, model.picture.head
     ids, mask = pad_left(drawing, model.shape.pad_id, model.device)
-    codes = model.shape.picture_tokens
+    codes = model.shape.image_tokens
 
     def draw() -> None:
         hidden = model.language.model(

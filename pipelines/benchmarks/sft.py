@@ -25,7 +25,7 @@ from pipelines.core.runs import CHARACTER_FOLDER
 from pipelines.data import sample_order, training_samples
 from pipelines.lessons import lora_config
 from pipelines.models import load
-from pipelines.packing import PackedRow, collate, encode_images, own_tokens, pack_rows, render_samples
+from pipelines.packing import PackedRow, collate, encode_images, tokens_after_prefix, pack_rows, render_samples
 from pipelines.sft import PackedTrainer, sft_arguments
 
 STEPS = 2
@@ -41,17 +41,17 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
         model, tokenizer = load(base)
         shape = model.shape
         # The toys' byte tokenizer makes four times as many ids; the persona and a few samples must still fit.
-        tokens = recipe.sft_step_tokens * (2 if base.endswith("-toy") else 1)
+        tokens = recipe.sft_row_max_tokens * (2 if base.endswith("-toy") else 1)
         pictures = encode_images(model, character, folder / CHARACTER_FOLDER)
         samples = training_samples(character, recipe.seed)
         rendered = render_samples(samples, shape, tokenizer, pictures, tokens)
-        order = list(islice(sample_order(samples, own_tokens(rendered, shape), recipe.task_shares), 200 * STEPS))
-        packed = pack_rows(rendered, iter(order), shape, tokens, recipe.sft_step_pictures, STEPS)
+        order = list(islice(sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares), 200 * STEPS))
+        packed = pack_rows(rendered, iter(order), shape, tokens, recipe.sft_row_max_images, STEPS)
         batch = round(sum(max(row.segments) for row in packed) / STEPS)
         alone = []
         for number in order[: batch * STEPS]:
             item = rendered[number]
-            alone.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.look_images, item.drawn))
+            alone.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn))
 
         def measured(rows: list[PackedRow], batch_rows: int, segmented: bool) -> Callable[[], float]:
             def collated(items: list[dict[str, int]]) -> dict[str, Any]:

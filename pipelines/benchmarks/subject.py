@@ -47,7 +47,7 @@ def terse_character(folder: Path) -> Character:
 @contextmanager
 def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
     """Inside, every sampled text has `words` ids and ends by announcing a picture, or by its end mark."""
-    last = model.shape.boi_id if draws else model.shape.end_id
+    last = model.shape.boi_id if draws else model.shape.eot_id
 
     def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
         text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage, bundled_slugs, character_folder
+from pipelines.commands.terminal import CommandResult, CommandFailed, WrongUsage, bundled_slugs, character_folder
 
 if TYPE_CHECKING:
     from pipelines.core.problems import Problem
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
     export.set_defaults(run=run_export)
     more = group.add_parser(
-        "expand", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_EXPAND_URL"
+        "expand", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_LLM_URL"
     )
     more.add_argument("source", metavar="DIR", help="character folder, or the name of a bundled one")
     more.add_argument("folder", metavar="NEW_DIR", type=Path, help="new folder: the character with the new ones added")
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     more.set_defaults(run=run_expand)
 
 
-def run_check(arguments: argparse.Namespace) -> Answer:
+def run_check(arguments: argparse.Namespace) -> CommandResult:
     """Print the problems; exit status 0 only when there are none."""
     from pipelines.core.checks import check_report
 
@@ -58,7 +58,7 @@ def run_check(arguments: argparse.Namespace) -> Answer:
     return report, 0 if report["ok"] else 1
 
 
-def run_import(arguments: argparse.Namespace) -> Answer:
+def run_import(arguments: argparse.Namespace) -> CommandResult:
     """Write a new character folder from a file of another program."""
     from pipelines.core.imports import import_file
 
@@ -70,7 +70,7 @@ def run_import(arguments: argparse.Namespace) -> Answer:
     return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
 
 
-def run_export(arguments: argparse.Namespace) -> Answer:
+def run_export(arguments: argparse.Namespace) -> CommandResult:
     """Write a card from a run's or folder's character; a CHARX or zip of a run carries its best adapter."""
     from pipelines.core.cards import export_card
     from pipelines.core.runs import CHARACTER_FOLDER, checkpoint_folder, read_json
@@ -94,7 +94,7 @@ def run_export(arguments: argparse.Namespace) -> Answer:
     }, 0
 
 
-def run_expand(arguments: argparse.Namespace) -> Answer:
+def run_expand(arguments: argparse.Namespace) -> CommandResult:
     """Write a copy of the character with new conversations at the end, to be read and edited before training."""
     from pipelines.core.folder import (
         IMAGES,
@@ -105,7 +105,7 @@ def run_expand(arguments: argparse.Namespace) -> Answer:
         write_test_split,
     )
     from pipelines.core.settings import Settings
-    from pipelines.expand import ExpandError, expand
+    from pipelines.expand import SynthesizeError, synthesize
 
     if arguments.count < 1:
         raise WrongUsage("--count must be at least 1")
@@ -114,8 +114,8 @@ def run_expand(arguments: argparse.Namespace) -> Answer:
     source = character_folder(arguments.source)
     character, split = read_character(source), read_test_split(source)
     try:
-        found = expand(character, split, arguments.count, Settings.from_environment(), arguments.seed)
-    except ExpandError as error:
+        found = synthesize(character, split, arguments.count, Settings.from_environment(), arguments.seed)
+    except SynthesizeError as error:
         raise CommandFailed(str(error)) from error
     wider = replace(character, interactions=(*character.interactions, *found.interactions))
     if split is not None:

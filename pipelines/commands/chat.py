@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.terminal import Answer, CommandFailed
+from pipelines.commands.terminal import CommandResult, CommandFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pipelines.core.characters import Character, Interaction
-    from pipelines.speakers import Speakers
-    from pipelines.streaming import Part, Reply
+    from pipelines.speakers import InferenceEngine
+    from pipelines.streaming import ReplyPart, Reply
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -39,12 +39,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 
 
 @dataclass
-class Seat:
+class ChatSide:
     """One checkpoint in the conversation, with its own history: each sees only its own answers."""
 
     label: str
     """RUN:CHECKPOINT as shown."""
-    speakers: Speakers
+    speakers: InferenceEngine
     name: str
     """Adapter name inside `speakers`."""
     run_dir: Path
@@ -54,7 +54,7 @@ class Seat:
     """What is shown of the reply at hand: words, scene, picture."""
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Answer once with `--say`, or until an empty line or Ctrl-D."""
     if arguments.json and arguments.say is None:
         raise CommandFailed("--json needs --say TEXT: an interactive chat has no last line")
@@ -93,44 +93,44 @@ def _outputs(picture: Path | None, count: int) -> list[Path | None]:
     return [picture, picture.with_name(f"{picture.stem}-against.png")][:count]
 
 
-def _seats(given: list[str]) -> list[Seat]:
+def _seats(given: list[str]) -> list[ChatSide]:
     """Load each base model once, with every adapter that is asked for."""
-    from pipelines.speakers import find_checkpoint, load_speakers
+    from pipelines.speakers import find_checkpoint, load_engine
 
     places = [find_checkpoint(text) for text in given]
     return [
-        Seat(f"{place.run_dir.name}:{place.name}", speakers, key, place.run_dir, place.character)
-        for place, (speakers, key) in zip(places, load_speakers(places), strict=True)
+        ChatSide(f"{place.run_dir.name}:{place.name}", speakers, key, place.run_dir, place.character)
+        for place, (speakers, key) in zip(places, load_engine(places), strict=True)
     ]
 
 
 def _answer(
-    seats: list[Seat], words: str, outs: list[Path | None], seed: int, wanted: bool = True
+    seats: list[ChatSide], words: str, outs: list[Path | None], seed: int, wanted: bool = True
 ) -> list[dict[str, Any]]:
     """One reply of every seat, shown as it comes; pictures written to `outs` where there is one."""
     from rich.console import Console
 
-    from pipelines.core.characters import Message, Text
-    from pipelines.preview import Ask
-    from pipelines.streaming import Scene, TextPiece
+    from pipelines.core.characters import Message, TextPart
+    from pipelines.preview import GenerationRequest
+    from pipelines.streaming import SceneReady, TextPiece
 
     asks = []
     for seat, out in zip(seats, outs, strict=True):
-        seat.history = (*seat.history, Message("user", (Text(words),)))
+        seat.history = (*seat.history, Message("user", (TextPart(words),)))
         seat.lines = [f"{seat.label}: "]
         wish = "always" if out and wanted else "auto" if out else "never"
-        asks.append(Ask(seat.character, seat.history, seat.name, seed, wish))
+        asks.append(GenerationRequest(seat.character, seat.history, seat.name, seed, wish))
     replies: dict[int, dict[str, Any]] = {}
     with shown(seats, Console()) as refresh:
         for number, part in _parts(seats, asks):
             seat, out = seats[number], outs[number]
             if isinstance(part, TextPiece):
                 seat.lines[0] += part.text
-            elif isinstance(part, Scene):
+            elif isinstance(part, SceneReady):
                 seat.lines += [f"  [scene] {part.scene}"] if part.scene else []
             else:
                 reply = part.reply
-                seat.history = (*seat.history, Message("character", (Text(reply.text),), scene=reply.scene))
+                seat.history = (*seat.history, Message("character", (TextPart(reply.text),), scene=reply.scene))
                 if reply.picture is not None and out is not None:
                     reply.picture.save(out)
                     seat.lines.append(f"  [picture] {out}")
@@ -142,7 +142,7 @@ def _answer(
     return [replies[number] for number in range(len(seats))]
 
 
-def _parts(seats: list[Seat], asks: list[Any]) -> Iterator[tuple[int, Part]]:
+def _parts(seats: list[ChatSide], asks: list[Any]) -> Iterator[tuple[int, ReplyPart]]:
     """(seat, part) of all replies: those of one base model in one batch, different base models one after the other."""
     for speakers in dict.fromkeys(seat.speakers for seat in seats):
         numbers = [number for number, seat in enumerate(seats) if seat.speakers is speakers]
@@ -150,7 +150,7 @@ def _parts(seats: list[Seat], asks: list[Any]) -> Iterator[tuple[int, Part]]:
             yield numbers[part.side], part
 
 
-def _report(seat: Seat, reply: Reply, out: Path | None) -> dict[str, Any]:
+def _report(seat: ChatSide, reply: Reply, out: Path | None) -> dict[str, Any]:
     return {
         "checkpoint": seat.label,
         "text": reply.text,
@@ -162,10 +162,10 @@ def _report(seat: Seat, reply: Reply, out: Path | None) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def shown(seats: list[Seat], console: Console) -> Iterator[Any]:
+def shown(seats: list[ChatSide], console: Console) -> Iterator[Any]:
     """Inside, what is given is called when lines of a seat have changed; at the end all of them stand there."""
     from rich.live import Live
-    from rich.text import Text
+    from rich.text import TextPart
 
     def text() -> str:
         return "\n".join(line for seat in seats for line in seat.lines)
@@ -175,4 +175,4 @@ def shown(seats: list[Seat], console: Console) -> Iterator[Any]:
         print(text(), flush=True)
         return
     with Live(console=console, vertical_overflow="visible", refresh_per_second=12) as live:
-        yield lambda: live.update(Text(text()))  # drawn at the next refresh
+        yield lambda: live.update(TextPart(text()))  # drawn at the next refresh

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipelines.commands.terminal import Answer, bundled_slugs
+from pipelines.commands.terminal import CommandResult, bundled_slugs
 from pipelines.core.settings import Settings
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Look at everything, print it, and answer 0 only when all is well."""
     settings = Settings.from_environment()
     if arguments.fetch:
@@ -148,6 +148,6 @@ def _bundled() -> Finding:
 
 
 def _expansion(settings: Settings) -> Finding:
-    if not settings.expand_url:
+    if not settings.llm_url:
         return Finding("expansion endpoint", True, "not set, nothing is sent anywhere")
-    return Finding("expansion endpoint", True, f"{settings.expand_model} at {settings.expand_url}")
+    return Finding("expansion endpoint", True, f"{settings.llm_model} at {settings.llm_url}")

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage
+from pipelines.commands.terminal import CommandResult, CommandFailed, WrongUsage
 
 EXAMPLE = """\
 # What docker-compose.yml reads. Do not fill this in by hand: `understudy secrets --out .env` makes a .env with fresh
@@ -54,12 +54,12 @@ UNDERSTUDY_S3_BUCKET=understudy
 UNDERSTUDY_S3_REGION=us-east-1
 UNDERSTUDY_LEASE_S=60
 UNDERSTUDY_HEARTBEAT_S=10
-UNDERSTUDY_SILENCE_S=900
+UNDERSTUDY_HANG_TIMEOUT_S=900
 UNDERSTUDY_STOP_GRACE_S=120
-UNDERSTUDY_EXPAND_URL=
-UNDERSTUDY_EXPAND_MODEL=
-UNDERSTUDY_EXPAND_KEY=
-UNDERSTUDY_EXPAND_TIMEOUT_S=60
+UNDERSTUDY_LLM_URL=
+UNDERSTUDY_LLM_MODEL=
+UNDERSTUDY_LLM_KEY=
+UNDERSTUDY_LLM_TIMEOUT_S=60
 """
 """The file without secrets; `.env.example` is this text."""
 
@@ -83,7 +83,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Write or print the file. The JSON object names the secrets and never shows them."""
     if arguments.json and arguments.out is None:
         raise WrongUsage("--json needs --out FILE: secrets do not belong into what scripts log")

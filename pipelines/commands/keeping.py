@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 
-from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage
+from pipelines.commands.terminal import CommandResult, CommandFailed, WrongUsage
 from pipelines.core.settings import Settings
 
 HOUR_S = 3600.0
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     alive.set_defaults(run=run_alive)
 
 
-def run_collect(arguments: argparse.Namespace) -> Answer:
+def run_collect(arguments: argparse.Namespace) -> CommandResult:
     """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
     from pipelines.core.garbage import SAFE_S, collect_garbage
     from pipelines.core.records import open_records
@@ -51,7 +51,7 @@ def run_collect(arguments: argparse.Namespace) -> Answer:
     return {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys}, 0
 
 
-def run_alive(arguments: argparse.Namespace) -> Answer:
+def run_alive(arguments: argparse.Namespace) -> CommandResult:
     """Ask the records, which fails when they do not answer; with a queue, look for a worker of this host."""
     from pipelines.core.records import open_records
 

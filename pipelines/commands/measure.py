@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.terminal import Answer, CommandFailed, WrongUsage, scorecard
+from pipelines.commands.terminal import CommandResult, CommandFailed, WrongUsage, scorecard
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
 
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     bench.set_defaults(run=run_bench)
 
 
-def run_evaluate(arguments: argparse.Namespace) -> Answer:
+def run_evaluate(arguments: argparse.Namespace) -> CommandResult:
     """Measure again, write each checkpoint's scores.json and print the table."""
     from pipelines.core.runs import BASE, adapters
     from pipelines.evaluate import evaluate_run
@@ -50,7 +50,7 @@ def print_progress(event: object) -> None:
     """Events of an evaluation are not shown; the table comes at the end."""
 
 
-def run_bench(arguments: argparse.Namespace) -> Answer:
+def run_bench(arguments: argparse.Namespace) -> CommandResult:
     """Run one benchmark and print its ratio."""
     if arguments.repeats < 1:
         raise WrongUsage("--repeats must be at least 1")
@@ -66,18 +66,18 @@ def run_bench(arguments: argparse.Namespace) -> Answer:
     return answer, 0
 
 
-def measure_starter(build: Path | None, quick: bool) -> Answer:
+def measure_starter(build: Path | None, quick: bool) -> CommandResult:
     """Every number of the starter's card, section by section; nothing is trained."""
     from pipelines.core.settings import Settings
     from pipelines.models.starter.measure import measure_all
-    from pipelines.models.starter.sizes import plan_of
+    from pipelines.models.starter.sizes import build_config
 
     if build is not None and not build.is_dir():
         raise CommandFailed(f"{build}: there is no such folder; name the one given to --out of the build")
     folder = build or Settings.from_environment().home / "bench" / "starter"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        sections = measure_all(folder, plan_of(folder).sizes, quick=quick)
+        sections = measure_all(folder, build_config(folder).sizes, quick=quick)
     except ImportError as error:
         raise CommandFailed(f"{error}; drawing what is measured on needs: pip install 'understudy[build]'") from error
     return {"name": "starter", **sections}, 0

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from pipelines.core.tether import tethered
+from pipelines.core.tether import tied_to_parent
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Seconds before a program that died is started again, doubled each time."""
@@ -79,7 +79,7 @@ class Programs:
 
     def _start(self, program: Program) -> None:
         program.process = subprocess.Popen(
-            tethered(program.command, signal.SIGTERM), env=dict(self._environment), start_new_session=True,
+            tied_to_parent(program.command, signal.SIGTERM), env=dict(self._environment), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         program.started = time.monotonic()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.terminal import STAGE_WORDS, Answer, CommandFailed, WrongUsage, scorecard, table
+from pipelines.commands.terminal import STAGE_WORDS, CommandResult, CommandFailed, WrongUsage, scorecard, table
 from pipelines.core.queue import ENDED, Job, RecordMissing
 from pipelines.core.settings import Settings
 
@@ -32,7 +32,7 @@ FOLLOW_S = 0.5
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobContext:
     """What sending and following needs."""
 
     settings: Settings
@@ -41,14 +41,14 @@ class Desk:
     app: Celery
 
 
-def open_desk() -> Desk:
+def open_job_context() -> JobContext:
     """Open records, objects and broker as the environment says."""
     from pipelines.core.broker import make_app
     from pipelines.core.records import open_records
     from pipelines.core.store import open_store
 
     settings = Settings.from_environment()
-    return Desk(settings, open_records(settings.database_url), open_store(settings), make_app(settings))
+    return JobContext(settings, open_records(settings.database_url), open_store(settings), make_app(settings))
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -64,11 +64,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Do one of the verbs; the JSON object is `{"jobs": [...]}` or `{"job": {...}}`."""
     from pipelines.core import sending
 
-    desk = open_desk()
+    desk = open_job_context()
     if arguments.what == "list":
         return _list(desk, arguments.limit)
     if arguments.overrides and arguments.what not in ("clone", "further"):
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     return {"job": job.to_json()}, 0
 
 
-def _send_like(desk: Desk, what: str, id: str, overrides: list[str]) -> Job:
+def _send_like(desk: JobContext, what: str, id: str, overrides: list[str]) -> Job:
     """A new training made from an earlier one."""
     from pipelines.commands.training import recipe_overrides
     from pipelines.core import sending
@@ -102,13 +102,13 @@ def _send_like(desk: Desk, what: str, id: str, overrides: list[str]) -> Job:
         raise CommandFailed(f"{old.id[:8]} is no training; only trainings can be cloned or go further")
     changes = recipe_overrides(overrides, Recipe.from_json(old.recipe))
     if what == "clone":
-        return sending.send_clone(desk.records, desk.app, old.id, changes)
+        return sending.clone(desk.records, desk.app, old.id, changes)
     if not checkpoint:
         raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `understudy jobs show {start}` lists them")
-    return sending.send_further(desk.records, desk.app, old.id, checkpoint, changes)
+    return sending.continue_training(desk.records, desk.app, old.id, checkpoint, changes)
 
 
-def find(desk: Desk, start: str) -> Job:
+def find(desk: JobContext, start: str) -> Job:
     """The owner's job whose id begins so; CommandFailed when there is none or more than one."""
     if not start:
         raise CommandFailed("name a job: `understudy jobs` lists them")
@@ -122,7 +122,7 @@ def find(desk: Desk, start: str) -> Job:
     return found[0]
 
 
-def _list(desk: Desk, limit: int) -> Answer:
+def _list(desk: JobContext, limit: int) -> CommandResult:
     jobs = desk.records.jobs.list(desk.settings.owner, limit=limit)
     rows = [["id", "kind", "status", "character", "made (UTC)", "note"]]
     for job in jobs:
@@ -132,11 +132,11 @@ def _list(desk: Desk, limit: int) -> Answer:
     return {"jobs": [job.to_json() for job in jobs]}, 0
 
 
-def _name(desk: Desk, job: Job) -> str:
+def _name(desk: JobContext, job: Job) -> str:
     return desk.records.characters.get(job.character).name if job.character else ""
 
 
-def _note(desk: Desk, job: Job) -> str:
+def _note(desk: JobContext, job: Job) -> str:
     if job.status == "queued":
         return f"place {desk.records.jobs.position(job.id)}"
     if job.status in ("running", "stopping"):
@@ -146,7 +146,7 @@ def _note(desk: Desk, job: Job) -> str:
     return job.error[:80]
 
 
-def _show(desk: Desk, job: Job) -> None:
+def _show(desk: JobContext, job: Job) -> None:
     for label, text in (
         ("job", job.id), ("kind", job.kind), ("status", job.status), ("character", _name(desk, job)),
         ("made", job.created), ("began", job.started), ("ended", job.ended), ("attempt", str(job.attempt)),
@@ -161,7 +161,7 @@ def _show(desk: Desk, job: Job) -> None:
         print(f"the end of its log:\n{job.log_tail}")
 
 
-def send_and_follow(character_dir: Path, recipe: Recipe) -> Answer:
+def send_and_follow(character_dir: Path, recipe: Recipe) -> CommandResult:
     """Publish a character folder, queue a training on it, and follow that to its end with progress bars.
 
     Ctrl-C leaves the job running. CommandFailed with the job's own reason when it fails.
@@ -169,9 +169,9 @@ def send_and_follow(character_dir: Path, recipe: Recipe) -> Answer:
     from pipelines.commands.training import progress
     from pipelines.core import sending
 
-    desk = open_desk()
+    desk = open_job_context()
     version = sending.publish_folder(desk.records, desk.store, desk.settings.owner, character_dir)
-    job = sending.send_training(desk.records, desk.app, desk.settings.owner, version, recipe)
+    job = sending.submit_training(desk.records, desk.app, desk.settings.owner, version, recipe)
     print(f"job {job.id}, place {desk.records.jobs.position(job.id) or 'taken'} in the queue")
     print(f"stop it with: understudy jobs stop {job.id[:8]} (Ctrl-C here leaves it running)")
     alive = desk.records.workers.list(alive_within_s=3 * desk.settings.heartbeat_s)
@@ -187,7 +187,7 @@ def send_and_follow(character_dir: Path, recipe: Recipe) -> Answer:
     return _outcome(desk, job)
 
 
-def follow(desk: Desk, id: str, show: Report) -> Job:
+def follow(desk: JobContext, id: str, show: Report) -> Job:
     """Hand on the job's events until it has ended; returns the job."""
     last = -1
     while True:
@@ -202,7 +202,7 @@ def follow(desk: Desk, id: str, show: Report) -> Job:
             time.sleep(FOLLOW_S)
 
 
-def _outcome(desk: Desk, job: Job) -> Answer:
+def _outcome(desk: JobContext, job: Job) -> CommandResult:
     from pipelines.core.sending import result_of
 
     if job.status != "succeeded":

@@ -20,7 +20,7 @@ STAGE_WORDS = {
 }
 """What a creator reads for each stage."""
 
-Answer = tuple[dict[str, Any], int]
+CommandResult = tuple[dict[str, Any], int]
 """The JSON object of a command and its exit status."""
 
 

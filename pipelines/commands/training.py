@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.commands.terminal import STAGE_WORDS, Answer, CommandFailed, WrongUsage, character_folder, scorecard
+from pipelines.commands.terminal import STAGE_WORDS, CommandResult, CommandFailed, WrongUsage, character_folder, scorecard
 from pipelines.core.events import Event, Report, Stopped
 from pipelines.core.jobs import Recipe
 
@@ -70,7 +70,7 @@ def recipe_overrides(pairs: list[str], recipe: Recipe | None = None) -> dict[str
     return overrides
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Prepare the run folder unless it is resumed, train, and print the scorecard."""
     overrides = recipe_overrides(arguments.overrides)
     if arguments.queue == (arguments.out is not None) or (arguments.queue and arguments.resume):

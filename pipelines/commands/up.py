@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.commands.processes import Programs
-from pipelines.commands.terminal import Answer, CommandFailed
+from pipelines.commands.terminal import CommandResult, CommandFailed
 from pipelines.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Start what is asked for and look after it until Ctrl-C or SIGTERM; the JSON object names what was started."""
     if arguments.port is not None:
         os.environ["UNDERSTUDY_STUDIO_PORT"] = str(arguments.port)
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     return {"started": names}, 0
 
 
-def _only(name: str, settings: Settings) -> Answer:
+def _only(name: str, settings: Settings) -> CommandResult:
     """Become that program: signals go straight to it, and its exit status is ours."""
     if name == "studio" and not STUDIO.is_file():
         raise CommandFailed(f"{STUDIO} is not in this installation; install Understudy again")

@@ -88,7 +88,7 @@ def _timeouts(redis: bool) -> dict[str, Any]:
     }
 
 
-def nudge(app: Celery, job: Job) -> bool:
+def notify_worker(app: Celery, job: Job) -> bool:
     """Tell a worker that this job is there; False when the broker does not answer. The sweeper will try again."""
     with app.connection_for_write() as connection:
         outside = (*connection.connection_errors, *connection.recoverable_connection_errors, OperationalError, OSError)

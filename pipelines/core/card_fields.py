@@ -18,7 +18,7 @@ from pipelines.core.characters import Character, Interaction
 from pipelines.core.conversations import notes_from
 from pipelines.core.mapping import character_from_entries, character_to_entries
 from pipelines.core.problems import Problem, errors
-from pipelines.core.start_blocks import Speakers, read_blocks, write_blocks
+from pipelines.core.start_blocks import SpeakerNames, read_blocks, write_blocks
 
 OWN_KEY = "understudy"
 """Our block in a card's `data.extensions`."""
@@ -127,7 +127,7 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
 
 def _foreign(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
-    speakers = Speakers(_word(data, "name"), _word(data, "nickname"))
+    speakers = SpeakerNames(_word(data, "name"), _word(data, "nickname"))
     description, personality = speakers.told(_word(data, "description")), speakers.told(_word(data, "personality"))
     texts = [description] if personality in description else [description, personality]
     interactions, found = read_blocks(_word(data, "mes_example"), speakers)
@@ -157,7 +157,7 @@ def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Cha
     words = _words(own)
     unchanged = {key: _word(data, key) == words[key].strip() for key in WORDS}
     whole_persona = foreign.persona == own.persona
-    told = Speakers(_word(data, "name"), _word(data, "nickname")).told
+    told = SpeakerNames(_word(data, "name"), _word(data, "nickname")).told
     looks = _word(_extension(data, LOOKS_KEY), "positive")
     changed: dict[str, Any] = {"name": foreign.name}
     if not unchanged["description"] and not whole_persona:

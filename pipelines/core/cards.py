@@ -1,7 +1,7 @@
 """Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX.
 
 `read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts.
-`write_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
+`write_model_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
 character folder, or packs the whole folder as a zip. Export and import give an equal character; a card carries no
 test split (the zip does). Text fields are in `card_fields.py`, pictures in `card_pictures.py`, containers in
 `card_files.py`.

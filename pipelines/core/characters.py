@@ -14,21 +14,21 @@ Role = Literal["system", "user", "character"]
 
 
 @dataclass(frozen=True)
-class Text:
+class TextPart:
     """Words inside a message."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImagePart:
     """A picture inside a message."""
 
     image: str
     """File name of one of the character's images, or an object key."""
 
 
-Part = Text | Picture
+MessagePart = TextPart | ImagePart
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Message:
     """
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[MessagePart, ...]
     scene: str = ""
 
     @property
     def text(self) -> str:
         """All words of the message, pictures left out."""
-        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
     def pictures(self) -> tuple[str, ...]:
         """File names or keys of the pictures, in order."""
-        return tuple(part.image for part in self.parts if isinstance(part, Picture))
+        return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
 
 
 Interaction = tuple[Message, ...]
@@ -105,7 +105,7 @@ class Consent:
 
 
 @dataclass(frozen=True)
-class Choice:
+class MultipleChoice:
     """A multiple-choice question of the held-out split."""
 
     question: str
@@ -144,6 +144,6 @@ class TestSplit:
     __test__ = False  # not a pytest class
 
     dialogues: tuple[Interaction, ...] = ()
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[MultipleChoice, ...] = ()
     images: tuple[CharacterImage, ...] = ()
     """Files inside `test_images/`."""

@@ -15,8 +15,8 @@ from typing import Any
 from pipelines.core.characters import Character, CharacterImage, Fact, TestSplit
 from pipelines.core.check_dialogues import check_interactions, estimate_tokens, leftovers, same_words
 from pipelines.core.folder import IMAGES, TEST_FILE, TEST_IMAGES, load_character, load_test_split
-from pipelines.core.photo_set import check_photos, is_copy, what_is_missing
-from pipelines.core.photos import Photo, check_photo
+from pipelines.core.photo_set import check_image_set, is_copy, what_is_missing
+from pipelines.core.photos import ImageReport, check_image
 from pipelines.core.problems import Problem, Severity, errors, nearest_file
 
 PREFIX_TOKENS = 320
@@ -208,7 +208,7 @@ def _check_choices(split: TestSplit) -> list[Problem]:
     return found
 
 
-def _check_consent(character: Character, photos: Sequence[Photo]) -> list[Problem]:
+def _check_consent(character: Character, photos: Sequence[ImageReport]) -> list[Problem]:
     consent = character.consent
     if not consent.statement.strip():
         return [Problem("consent", "Nobody has stated that these pictures may be used.",
@@ -221,7 +221,7 @@ def _check_consent(character: Character, photos: Sequence[Photo]) -> list[Proble
             for photo in photos if photo.sha256 not in consent.image_sha256]
 
 
-def _check_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple[list[Photo], list[Problem]]:
+def _check_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple[list[ImageReport], list[Problem]]:
     """The usable pictures and the problems of `images/`; with `images` None every file there is looked at."""
     present = _files_in(folder / IMAGES)
     listed = list(present) if images is None else [image.file for image in images]
@@ -231,7 +231,7 @@ def _check_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple
             found.append(Problem(f"images[{number}].file", f"{name} is listed twice.", "Take one of the two out."))
     listed = list(dict.fromkeys(listed))
     there = [name for name in listed if name in present]
-    photos, photo_problems = check_photos((name, present[name]) for name in there)
+    photos, photo_problems = check_image_set((name, present[name]) for name in there)
     if len(there) < len(listed):  # missing files are said by name; the count then is beside the point
         photo_problems = [problem for problem in photo_problems if problem.field != "images"]
     found += photo_problems
@@ -257,7 +257,7 @@ def _files_in(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in files.items() if not name.startswith(".") and name != "Thumbs.db"}
 
 
-def _check_test_files(folder: Path, split: TestSplit, photos: Sequence[Photo]) -> list[Problem]:
+def _check_test_files(folder: Path, split: TestSplit, photos: Sequence[ImageReport]) -> list[Problem]:
     """Problems of `test_images/`, and test pictures that are copies of training pictures."""
     present = _files_in(folder / TEST_IMAGES)
     found = []
@@ -269,14 +269,14 @@ def _check_test_files(folder: Path, split: TestSplit, photos: Sequence[Photo]) -
         if image.file not in present:
             found.append(_missing(image.file, TEST_IMAGES, list(present)))
             continue
-        photo, problems = check_photo(present[image.file], image.file)
+        photo, problems = check_image(present[image.file], image.file)
         found += [replace(problem, field=where) for problem in problems]
         if photo is not None:
             found += _copied_from_training(photo, photos, where)
     return found
 
 
-def _copied_from_training(photo: Photo, photos: Sequence[Photo], where: str) -> list[Problem]:
+def _copied_from_training(photo: ImageReport, photos: Sequence[ImageReport], where: str) -> list[Problem]:
     found = []
     for trained in photos:
         if photo.sha256 == trained.sha256:

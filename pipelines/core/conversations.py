@@ -16,7 +16,7 @@ from typing import Any
 from pipelines.core.card_files import MAX_TEXT_BYTES, refuse
 from pipelines.core.characters import Interaction, Role
 from pipelines.core.problems import Problem
-from pipelines.core.start_blocks import Speakers, Turn, read_blocks, settle_turns
+from pipelines.core.start_blocks import SpeakerNames, BlockTurn, read_blocks, settle_turns
 
 MAX_DEPTH = 36
 """Deepest nesting of lists and objects that is followed, so that yaml (40) can hold it; real cards stay below 15."""
@@ -47,7 +47,7 @@ def interactions_from_start_blocks(
     text: str, name: str, nickname: str = "", file: str = "the examples"
 ) -> tuple[tuple[Interaction, ...], list[Problem]]:
     """Conversations of `<START>` blocks with `{{user}}:` and `{{char}}:` (or the name) before each turn."""
-    interactions, mended = read_blocks(tidy_text(text), Speakers(name, nickname))
+    interactions, mended = read_blocks(tidy_text(text), SpeakerNames(name, nickname))
     if not interactions:
         refuse(file, "holds no conversation", "Begin each with <START>, and each turn with {{user}}: or {{char}}:.")
     return interactions, notes_from(mended, file)
@@ -96,7 +96,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _turns(record: Any, mended: Counter[str]) -> list[Turn] | None:
+def _turns(record: Any, mended: Counter[str]) -> list[BlockTurn] | None:
     """The turns of one record; None when it has no conversation."""
     if not isinstance(record, dict):
         return None
@@ -113,7 +113,7 @@ def _turns(record: Any, mended: Counter[str]) -> list[Turn] | None:
         if role is None:
             mended["turns of an unknown speaker were left out (known: user, assistant, human, gpt, system)"] += 1
             continue
-        turns.append(Turn(role, _words(turn.get("value", turn.get("content")), mended)))
+        turns.append(BlockTurn(role, _words(turn.get("value", turn.get("content")), mended)))
     return turns
 
 

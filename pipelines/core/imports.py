@@ -34,7 +34,7 @@ from pipelines.core.folder import (
     write_test_split,
 )
 from pipelines.core.mapping import character_from_entries, is_file_name, split_from_entries
-from pipelines.core.photos import check_photo, clean_photo
+from pipelines.core.photos import check_image, clean_image
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.rolescape import matching_test_dir, normalised, read_rolescape
 from pipelines.core.yaml_text import read_yaml
@@ -171,9 +171,9 @@ def _clean(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, st
     names: dict[str, str] = {}
     clean: dict[str, bytes] = {}
     for file, data in images.items():
-        photo, _ = check_photo(data, file)
+        photo, _ = check_image(data, file)
         try:
-            stripped = clean_photo(data)
+            stripped = clean_image(data)
         except CharacterProblems:
             mended["pictures that cannot be opened were left out"] += 1
             continue

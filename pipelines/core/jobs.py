@@ -32,20 +32,20 @@ class Recipe:
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
-    sft_step_tokens: int = 2048
+    sft_row_max_tokens: int = 2048
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
-    sft_step_pictures: int = 10
+    sft_row_max_images: int = 10
     """Most pictures in one packed row."""
     fact_loss_weight: float = 4.0
     """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
-    request_loss_weight: float = 3.0
+    scene_loss_weight: float = 3.0
     """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
     what, is settled by these few words."""
     sft_save_every: int = 28
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.28, "reply_picture": 0.2, "caption_picture": 0.28, "fact": 0.19, "picture_question": 0.05,
+            "dialogue": 0.28, "reply_with_image": 0.2, "text_to_image": 0.28, "fact": 0.19, "image_qa": 0.05,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
@@ -54,41 +54,41 @@ class Recipe:
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
     grpo_learning_rate: float = 1.5e-4
     """Constant rate, AdamW."""
-    grpo_prompts: int = 2
+    grpo_prompts_per_step: int = 2
     """Different prompts in one step."""
-    grpo_group: int = 6
+    grpo_group_size: int = 6
     """Replies sampled for each prompt (the paper: 8)."""
     grpo_beta: float = 0.02
     """Weight of the KL term to the model before this stage."""
-    grpo_anchor_weight: float = 0.5
+    grpo_replay_weight: float = 0.5
     """Weight of stage 1's loss, on half a row of its samples and a row of plain chat, in every step of practice; 0
     leaves it out."""
     grpo_save_every: int = 6
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "picture_answers": 0.25, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.25,
+            "image_vqa": 0.25, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.25,
         }
     )
     """Weights of the reward parts, after each is normalised inside its group."""
-    reply_tokens: int = 96
+    max_new_tokens: int = 96
     """Most text tokens in a sampled reply, scene included."""
     temperature: float = 0.8
     """Sampling temperature of words in practice."""
     top_p: float = 0.95
     """Nucleus of words in practice."""
-    picture_guidance: float = 2.0
+    image_cfg_scale: float = 2.0
     """Classifier-free guidance when pictures are drawn for people; practice draws without (1.0)."""
 
-    picture_temperature: float = 0.45
+    image_temperature: float = 0.45
     """Sampling temperature of codes when pictures are drawn for people; practice draws at 1.0. Small models need less
     than 1: with the starter 1.0 smudges, and 0.45 reads clearer than 0.6 (docs/log.md)."""
 
     def __post_init__(self) -> None:
         # Steps and sizes that cannot be run are refused here, before a GPU is asked for.
-        if self.grpo_steps and self.grpo_group < 2:
+        if self.grpo_steps and self.grpo_group_size < 2:
             raise ValueError(
-                "grpo_group must be at least 2 when grpo_steps is above 0: a group of one has no advantage"
+                "grpo_group_size must be at least 2 when grpo_steps is above 0: a group of one has no advantage"
             )
         if self.sft_steps == 0 and self.grpo_steps == 0:
             raise ValueError("sft_steps and grpo_steps are both 0: there is nothing to train")
@@ -106,13 +106,13 @@ class Recipe:
             "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
                 "sft_steps": 56, "sft_learning_rate": 7.5e-4, "sft_save_every": 28,
-                "grpo_steps": 28, "grpo_save_every": 14, "grpo_group": 8,
-                "grpo_learning_rate": 2.5e-4, "grpo_anchor_weight": 0.2,
+                "grpo_steps": 28, "grpo_save_every": 14, "grpo_group_size": 8,
+                "grpo_learning_rate": 2.5e-4, "grpo_replay_weight": 0.2,
             },
             "thorough": {
                 "sft_steps": 112, "sft_learning_rate": 3.75e-4, "sft_save_every": 56,
-                "grpo_steps": 112, "grpo_save_every": 28, "grpo_group": 8,
-                "grpo_learning_rate": 6.25e-5, "grpo_anchor_weight": 0.2,
+                "grpo_steps": 112, "grpo_save_every": 28, "grpo_group_size": 8,
+                "grpo_learning_rate": 6.25e-5, "grpo_replay_weight": 0.2,
             },
         }
         if effort not in tables:

@@ -25,8 +25,8 @@ class Dimensions:
     keys: int
     """Width of keys, and of values, of one layer and position."""
     vocab: int
-    picture_tokens: int
-    picture_px: int
+    image_tokens: int
+    image_px: int
     lora_width: int
     """Weights of a LoRA of rank 1."""
 
@@ -48,9 +48,9 @@ LARGE: dict[str, Dimensions] = {
 """By preset."""
 
 _EFFORTS: dict[str, dict[str, int]] = {
-    "quick": {"sft_steps": 40, "sft_save_every": 40, "grpo_steps": 8, "grpo_save_every": 8, "grpo_prompts": 2},
-    "standard": {"sft_steps": 160, "sft_save_every": 80, "grpo_steps": 40, "grpo_save_every": 20, "grpo_prompts": 4},
-    "thorough": {"sft_steps": 500, "sft_save_every": 125, "grpo_steps": 160, "grpo_save_every": 40, "grpo_prompts": 4},
+    "quick": {"sft_steps": 40, "sft_save_every": 40, "grpo_steps": 8, "grpo_save_every": 8, "grpo_prompts_per_step": 2},
+    "standard": {"sft_steps": 160, "sft_save_every": 80, "grpo_steps": 40, "grpo_save_every": 20, "grpo_prompts_per_step": 4},
+    "thorough": {"sft_steps": 500, "sft_save_every": 125, "grpo_steps": 160, "grpo_save_every": 40, "grpo_prompts_per_step": 4},
 }
 _RATES: dict[str, dict[str, Any]] = {
     "janus-pro-1b": {"sft_learning_rate": 2e-4, "grpo_learning_rate": 4e-5, "lora_rank": 32, "lora_alpha": 64},
@@ -60,15 +60,15 @@ _RATES: dict[str, dict[str, Any]] = {
 
 def large_settings(base: str, effort: str) -> dict[str, Any]:
     """Recipe fields of a base model that is not the starter, where they differ from the starter's."""
-    drawing = {"picture_temperature": 1.0, "picture_guidance": 5.0}  # as Janus' authors draw
+    drawing = {"image_temperature": 1.0, "image_cfg_scale": 5.0}  # as Janus' authors draw
     if base not in LARGE or effort not in _EFFORTS:
         return drawing
     # A picture takes 576 positions of a row, drawn or looked at: longer rows, and more of each for pictures.
     shares = {
-        "dialogue": 0.2, "reply_picture": 0.22, "caption_picture": 0.36, "fact": 0.12, "picture_question": 0.1,
+        "dialogue": 0.2, "reply_with_image": 0.22, "text_to_image": 0.36, "fact": 0.12, "image_qa": 0.1,
     }
     rewards = {
-        "picture_answers": 0.25, "caption_match": 0.15, "variety": 0.1, "likeness": 0.2, "reply": 0.2, "meaning": 0.1,
+        "image_vqa": 0.25, "caption_match": 0.15, "variety": 0.1, "likeness": 0.2, "reply": 0.2, "meaning": 0.1,
     }
-    rows = {"sft_step_tokens": 4096, "sft_step_pictures": 6, "grpo_group": 8}
+    rows = {"sft_row_max_tokens": 4096, "sft_row_max_images": 6, "grpo_group_size": 8}
     return {**drawing, **rows, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **_RATES[base]}

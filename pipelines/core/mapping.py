@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 from pipelines.core.characters import (
     Character,
     CharacterImage,
-    Choice,
+    MultipleChoice,
     Consent,
     Fact,
     Interaction,
     Message,
-    Part,
-    Picture,
+    MessagePart,
+    ImagePart,
     Role,
     TestSplit,
-    Text,
+    TextPart,
 )
 from pipelines.core.problems import Problem, unknown_keys
 
@@ -47,8 +47,8 @@ _FILE_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,119}
 
 def message(role: Role, words: str = "", images: Iterable[str] = (), scene: str = "") -> Message:
     """A turn in its usual order of parts: a character's pictures after the words, a user's before them."""
-    text: tuple[Part, ...] = (Text(words),) if words else ()
-    pictures: tuple[Part, ...] = tuple(Picture(image) for image in images)
+    text: tuple[MessagePart, ...] = (TextPart(words),) if words else ()
+    pictures: tuple[MessagePart, ...] = tuple(ImagePart(image) for image in images)
     return Message(role, text + pictures if role == "character" else pictures + text, scene)
 
 
@@ -250,7 +250,7 @@ def _turn(value: object, field: str, what: str, problems: list[Problem]) -> Mess
     return message(role, words, [image for image in images if image], scene)
 
 
-def _choice(value: object, field: str, what: str, problems: list[Problem]) -> Choice | None:
+def _choice(value: object, field: str, what: str, problems: list[Problem]) -> MultipleChoice | None:
     entries = _group(value, field, what, ("question", "options", "answer"), problems)
     if not entries:
         return None
@@ -263,7 +263,7 @@ def _choice(value: object, field: str, what: str, problems: list[Problem]) -> Ch
             f"{field}.answer", f"The answer of {what} is {number[:40]!r}, which is not the number of one of its "
             f"{len(options)} options.", "Write the number of the right option, counted from 0."))
         return None
-    return Choice(question, options, int(number))
+    return MultipleChoice(question, options, int(number))
 
 
 def _consent(value: object, problems: list[Problem]) -> Consent:

@@ -19,7 +19,7 @@ USABLE = 0.94
 """Share of a device's memory that can be planned with: the rest is lost between blocks."""
 CONTEXT = 0.9e9
 """The device's own library, kernels and workspaces."""
-REWARD_MODELS = 2.4e9
+REWARD_MODEL_BYTES = 2.4e9
 """The four reward models in bf16 with one batch of pictures, at `standard` and `thorough` on a GPU."""
 PICTURE_BYTES = 1.2e9
 """Decoding or encoding `PICTURES_DECODED` pictures of 384 px: 128 channels at full size, a few copies."""
@@ -34,7 +34,7 @@ SMALL_GB = {"starter": (4.0, 1.5), "starter-toy": (0.7, 0.5), "janus-toy": (0.7,
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """Bytes at the worst moment of a run, by what takes them."""
 
     weights: float
@@ -58,7 +58,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Way:
+class StepStrategy:
     """How the steps of one stage are made to fit."""
 
     checkpointing: bool = False
@@ -70,27 +70,27 @@ class Way:
     """Whether the base model's layers are spread over all GPUs of the run (`pipelines.sharding`)."""
 
 
-EASY = Way()
+NO_SAVINGS = StepStrategy()
 """Everything kept, a step in one go."""
-WAYS = (EASY, Way(True), Way(True, 2), Way(True, 4), Way(True, 8))
+STRATEGIES = (NO_SAVINGS, StepStrategy(True), StepStrategy(True, 2), StepStrategy(True, 4), StepStrategy(True, 8))
 """From fast to small."""
 SFT_PARTS = 2
 """Stage 1 in no more than these: a row must hold the persona and a picture or two."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How a run is made to fit."""
 
     base: str
     fits: bool
     """Whether the need is below the memory; else this is the smallest way there is."""
-    need: Need
+    need: MemoryEstimate
     """Of the stage that needs more."""
     bits: int = 16
     """Of the base model's weights on a GPU; 4 needs the extra `four-bit`."""
-    sft: Way = EASY
-    grpo: Way = EASY
+    sft: StepStrategy = NO_SAVINGS
+    grpo: StepStrategy = NO_SAVINGS
 
     @property
     def words(self) -> str:
@@ -108,19 +108,19 @@ class Plan:
 
 def plan_for(
     base: str, recipe: Recipe, memory: float, on_gpu: bool = True, replying: bool = False, gpus: int = 1
-) -> Plan:
-    """The fastest way in which a run, or only a reply, fits into `memory` bytes of each device; see `Plan.fits`.
+) -> MemoryPlan:
+    """The fastest way in which a run, or only a reply, fits into `memory` bytes of each device; see `MemoryPlan.fits`.
 
     Ways are tried from fast to small: everything kept, activations computed again, steps in parts; then with the base
     spread over `gpus`, when there are several; then with 4 bits.
     """
     if base not in LARGE:
         gigabytes = SMALL_GB.get(base, (0.0, 0.0))[replying] * 1e9
-        return Plan(base, gigabytes <= memory, Need(gigabytes, 0, 0, 0, 0, 0, 0))
+        return MemoryPlan(base, gigabytes <= memory, MemoryEstimate(gigabytes, 0, 0, 0, 0, 0, 0))
     model, room = LARGE[base], USABLE * memory
 
-    def smallest(bits: int, stage: str, sharded: bool) -> tuple[Way, Need]:
-        for way in (replace(way, sharded=sharded) for way in WAYS):
+    def smallest(bits: int, stage: str, sharded: bool) -> tuple[StepStrategy, MemoryEstimate]:
+        for way in (replace(way, sharded=sharded) for way in STRATEGIES):
             need = need_of(model, recipe, stage, bits, way, on_gpu, gpus)
             if need.total <= room or (stage == "sft" and way.parts == SFT_PARTS):
                 break
@@ -133,11 +133,11 @@ def plan_for(
         forms.append((4, False))
     for bits, sharded in forms:
         if replying:
-            sft = grpo = (EASY, reply_need(model, recipe, bits, on_gpu))
+            sft = grpo = (NO_SAVINGS, reply_need(model, recipe, bits, on_gpu))
         else:
             sft, grpo = smallest(bits, "sft", sharded), smallest(bits, "grpo", sharded)
         need = max(sft[1], grpo[1], key=lambda one: one.total)
-        plan = Plan(base, need.total <= room, need, bits, sft[0], grpo[0])
+        plan = MemoryPlan(base, need.total <= room, need, bits, sft[0], grpo[0])
         if plan.fits:
             break
     return plan
@@ -150,20 +150,20 @@ def _held(model: Dimensions, bits: int, on_gpu: bool) -> tuple[float, float]:
     return linears + (model.weights - model.linears) * width, 2.0 * model.layers * model.keys * width
 
 
-def reply_need(model: Dimensions, recipe: Recipe, bits: int, on_gpu: bool = True) -> Need:
+def reply_need(model: Dimensions, recipe: Recipe, bits: int, on_gpu: bool = True) -> MemoryEstimate:
     """Bytes of a single answer to both sides of a comparison, each with its unguided branch.
 
     Eight adapters stay in memory (`pipelines.speakers.KEPT_ADAPTERS`).
     """
     weights, position = _held(model, bits, on_gpu)
-    cache = 4 * (2048 + recipe.reply_tokens + model.picture_tokens) * position
+    cache = 4 * (2048 + recipe.max_new_tokens + model.image_tokens) * position
     adapters = 8 * 4.0 * model.lora_width * recipe.lora_rank
-    return Need(weights, adapters, 0, 0, cache, 0, (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES)
+    return MemoryEstimate(weights, adapters, 0, 0, cache, 0, (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES)
 
 
 def need_of(
-    model: Dimensions, recipe: Recipe, stage: str, bits: int, way: Way, on_gpu: bool = True, gpus: int = 1
-) -> Need:
+    model: Dimensions, recipe: Recipe, stage: str, bits: int, way: StepStrategy, on_gpu: bool = True, gpus: int = 1
+) -> MemoryEstimate:
     """Bytes of one stage (`sft` or `grpo`) in one way, on each of `gpus`."""
     weights, position = _held(model, bits, on_gpu)
     away = 0.0  # of the weights: on other GPUs while a step is learnt, here while samples are drawn
@@ -173,24 +173,24 @@ def need_of(
         weights -= away
     adapter = 4.0 * model.lora_width * recipe.lora_rank
     around = (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES
-    reply = recipe.reply_tokens + model.picture_tokens
+    reply = recipe.max_new_tokens + model.image_tokens
     cache = 0.0
     if stage == "sft":
-        row = held = -(-recipe.sft_step_tokens // way.parts)
+        row = held = -(-recipe.sft_row_max_tokens // way.parts)
         copies = 1
     else:
-        samples = -(-recipe.grpo_prompts * recipe.grpo_group // way.parts)
-        row = PROMPT_TOKENS + recipe.grpo_group * reply
-        held = -(-recipe.grpo_prompts // way.parts) * row
+        samples = -(-recipe.grpo_prompts_per_step * recipe.grpo_group_size // way.parts)
+        row = PROMPT_TOKENS + recipe.grpo_group_size * reply
+        held = -(-recipe.grpo_prompts_per_step // way.parts) * row
         cache = away + samples * (PROMPT_TOKENS + reply) * position
-        around += REWARD_MODELS if on_gpu and recipe.effort != "quick" else 0.0
+        around += REWARD_MODEL_BYTES if on_gpu and recipe.effort != "quick" else 0.0
         copies = 2  # the adapter that practice is held to
     kept = activation_bytes(model, 2 if on_gpu else 4)
     layers = model.layers * held * (model.hidden * (2 if on_gpu else 4) if way.checkpointing else kept)
     # Computing again holds one layer of all rows at hand; a dense mask is a byte and its bf16 form for every pair.
     activations = layers + (held * kept if way.checkpointing else 0) + 3.0 * row * row
     logits = 3 * 4.0 * HEAD_ROWS * model.vocab
-    return Need(weights, copies * adapter, 3 * adapter, activations, cache, logits, around)
+    return MemoryEstimate(weights, copies * adapter, 3 * adapter, activations, cache, logits, around)
 
 
 def activation_bytes(model: Dimensions, width: int) -> float:
@@ -205,7 +205,7 @@ def activation_bytes(model: Dimensions, width: int) -> float:
     return norms + width * (12 * hidden + 4 * inner + 6 * hidden + inner)
 
 
-def base_choices(memory: float, on_gpu: bool, effort: Effort = "standard") -> dict[str, Plan]:
+def base_choices(memory: float, on_gpu: bool, effort: Effort = "standard") -> dict[str, MemoryPlan]:
     """For every base model that people choose: how its training would run on a device with `memory` bytes."""
     return {
         base: plan_for(base, Recipe.for_effort(base, effort), memory, on_gpu)

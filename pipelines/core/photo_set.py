@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.core.characters import CharacterImage
-from pipelines.core.photos import Photo, check_photo
+from pipelines.core.photos import ImageReport, check_image
 from pipelines.core.problems import Problem
 
 MIN_PHOTOS, MAX_PHOTOS = 5, 15
@@ -35,20 +35,20 @@ _MOODS = {
 }
 
 
-def check_photos(files: Iterable[tuple[str, bytes | Path]]) -> tuple[list[Photo], list[Problem]]:
+def check_image_set(files: Iterable[tuple[str, bytes | Path]]) -> tuple[list[ImageReport], list[Problem]]:
     """The usable pictures of a set, and every problem of each of them and of the set: count and copies."""
-    photos: list[Photo] = []
+    photos: list[ImageReport] = []
     problems: list[Problem] = []
     count = 0
     for name, data in files:
-        photo, found = check_photo(data, name)
+        photo, found = check_image(data, name)
         problems += found
         photos += [photo] if photo else []
         count += 1
     return photos, [*_count_problems(count), *problems, *copies(photos)]
 
 
-def copies(photos: Sequence[Photo]) -> list[Problem]:
+def copies(photos: Sequence[ImageReport]) -> list[Problem]:
     """Pictures that are in the set twice: an error for equal bytes, a warning for nearly equal pictures."""
     found = []
     for first, second in combinations(photos, 2):
@@ -62,7 +62,7 @@ def copies(photos: Sequence[Photo]) -> list[Problem]:
     return found
 
 
-def is_copy(first: Photo, second: Photo) -> bool:
+def is_copy(first: ImageReport, second: ImageReport) -> bool:
     """Whether two pictures are the same one, perhaps scaled, saved again, brightened or trimmed a little."""
     if first.phash - second.phash > MAX_HASH_BITS:
         return False

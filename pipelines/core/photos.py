@@ -1,6 +1,6 @@
 """One picture of a creator: looked at with guards, judged, and cleaned of everything but its pixels.
 
-`check_photo` reports every problem of a file in a creator's words; `clean_photo` gives the picture upright, in RGB,
+`check_image` reports every problem of a file in a creator's words; `clean_image` gives the picture upright, in RGB,
 without metadata. Only PNG, JPEG and WebP are ever decoded, and only after the header's size was checked.
 Sets of pictures (count, duplicates, what is missing) are in `photo_set.py`.
 """
@@ -25,7 +25,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugi
 from pipelines.core.problems import CharacterProblems, Problem
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_PHOTO_BYTES = 32 * 1024 * 1024
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 """Most pixels that are decoded (192 MB in RGB); a 50-megapixel phone stays below."""
 LONGEST_PX = 2048
@@ -70,7 +70,7 @@ _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
 @dataclass(frozen=True)
-class Photo:
+class ImageReport:
     """A picture that can be used, and what was measured on it."""
 
     name: str
@@ -105,7 +105,7 @@ def _quiet() -> Iterator[None]:
 
 
 @_quiet()
-def check_photo(data: bytes | Path, name: str) -> tuple[Photo | None, list[Problem]]:
+def check_image(data: bytes | Path, name: str) -> tuple[ImageReport | None, list[Problem]]:
     """Everything that is wrong with one picture; the Photo is None when it cannot be used at all.
 
     `name` is the file's name as the creator knows it; problems have the field `images/{name}`.
@@ -117,7 +117,7 @@ def check_photo(data: bytes | Path, name: str) -> tuple[Photo | None, list[Probl
     except CharacterProblems as refused:
         return None, list(refused.problems)
     grey = _grey(upright)
-    photo = Photo(
+    photo = ImageReport(
         name, _format(image), upright.width, upright.height, image_sha256(data), imagehash.phash(upright),
         _thumbs(upright), sharpness(grey), _details(image),
     )  # fmt: skip
@@ -127,7 +127,7 @@ def check_photo(data: bytes | Path, name: str) -> tuple[Photo | None, list[Probl
 
 
 @_quiet()
-def clean_photo(data: bytes) -> bytes:
+def clean_image(data: bytes) -> bytes:
     """The picture upright, in RGB on white, at most LONGEST_PX long, with no metadata.
 
     A JPEG stays a JPEG (quality 95), everything else becomes a PNG; colours of a wide-gamut profile become sRGB.
@@ -170,7 +170,7 @@ def _bytes(data: bytes | Path, name: str) -> bytes:
     if isinstance(data, Path):
         try:
             with data.open("rb") as stream:
-                data = stream.read(MAX_PHOTO_BYTES + 1)
+                data = stream.read(MAX_IMAGE_BYTES + 1)
         except FileNotFoundError as error:
             mend = "Put the picture into images/, or take its entry out."
             raise _refused(name, f"{name} is missing.", mend) from error
@@ -179,8 +179,8 @@ def _bytes(data: bytes | Path, name: str) -> bytes:
             raise _refused(name, message, "Check that it is an ordinary file and that you may read it.") from error
     if not data:
         raise _refused(name, f"{name} is empty (0 bytes).", "Copy or download the picture again.")
-    if len(data) > MAX_PHOTO_BYTES:
-        raise _refused(name, f"{name} is larger than {MAX_PHOTO_BYTES >> 20} MiB.",
+    if len(data) > MAX_IMAGE_BYTES:
+        raise _refused(name, f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MiB.",
                        f"Save it smaller, {LONGEST_PX} px on the longer side is plenty.")
     return data
 
@@ -286,7 +286,7 @@ def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
 
 
 CROPS = (0.0, 0.02, 0.05)
-"""Parts cut from each side for `Photo.thumbs`, so that a trimmed copy is still recognised."""
+"""Parts cut from each side for `ImageReport.thumbs`, so that a trimmed copy is still recognised."""
 
 
 def _thumbs(image: Image.Image) -> tuple[npt.NDArray[np.float32], ...]:
@@ -296,7 +296,7 @@ def _thumbs(image: Image.Image) -> tuple[npt.NDArray[np.float32], ...]:
     return tuple(np.asarray(thumb, dtype=np.float32) for thumb in small)
 
 
-def _size_problems(photo: Photo) -> list[Problem]:
+def _size_problems(photo: ImageReport) -> list[Problem]:
     where, name, size = f"images/{photo.name}", photo.name, f"{photo.width} x {photo.height} px"
     short, long = sorted((photo.width, photo.height))
     found = []
@@ -315,7 +315,7 @@ def _size_problems(photo: Photo) -> list[Problem]:
     return found
 
 
-def _look_problems(photo: Photo, grey: npt.NDArray[np.float32]) -> list[Problem]:
+def _look_problems(photo: ImageReport, grey: npt.NDArray[np.float32]) -> list[Problem]:
     where, name = f"images/{photo.name}", photo.name
     found = []
     if max(float(np.ptp(photo.thumbs[0][..., channel])) for channel in range(3)) < 8 and np.ptp(grey) < 8:

@@ -16,7 +16,7 @@ JobKind = Literal["train", "reply", "evaluate"]
 JobStatus = Literal["queued", "running", "stopping", "succeeded", "stopped", "failed"]
 Cancel = Literal["", "keep", "discard"]
 Side = Literal["", "left", "right"]
-Choice = Literal["left", "right", "tie", "both_bad"]
+VoteChoice = Literal["left", "right", "tie", "both_bad"]
 
 ENDED: tuple[JobStatus, ...] = ("succeeded", "stopped", "failed")
 """A job in one of these does nothing more unless somebody queues it again."""
@@ -51,7 +51,7 @@ def now() -> str:
 
 
 @dataclass(frozen=True)
-class _Noun:
+class JsonRecord:
     """JSON in and out for the values below."""
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class _Noun:
 
 
 @dataclass(frozen=True)
-class Job(_Noun):
+class Job(JsonRecord):
     """One piece of work for a worker. The row is the truth; a message in the broker is only a nudge."""
 
     id: str
@@ -107,7 +107,7 @@ class Job(_Noun):
 
 
 @dataclass(frozen=True)
-class Checkpoint(_Noun):
+class Checkpoint(JsonRecord):
     """One state of a trained adapter; its row appears after its bytes."""
 
     job: str
@@ -130,7 +130,7 @@ class Checkpoint(_Noun):
 
 
 @dataclass(frozen=True)
-class CharacterRow(_Noun):
+class CharacterRow(JsonRecord):
     """A character as somebody works on it: the draft, and how many versions are published."""
 
     id: str
@@ -149,7 +149,7 @@ class CharacterRow(_Noun):
 
 
 @dataclass(frozen=True)
-class CharacterVersion(_Noun):
+class CharacterVersion(JsonRecord):
     """What was published, never changed again: the snapshot that jobs train on."""
 
     character: str
@@ -166,7 +166,7 @@ class CharacterVersion(_Noun):
 
 
 @dataclass(frozen=True)
-class Worker(_Noun):
+class Worker(JsonRecord):
     """One process that takes jobs, as the system page shows it."""
 
     id: str
@@ -185,7 +185,7 @@ class Worker(_Noun):
 
 
 @dataclass(frozen=True)
-class Conversation(_Noun):
+class Conversation(JsonRecord):
     """A chat with one checkpoint, or with two side by side."""
 
     id: str
@@ -202,7 +202,7 @@ class Conversation(_Noun):
 
 
 @dataclass(frozen=True)
-class ChatMessage(_Noun):
+class ChatMessage(JsonRecord):
     """One line of a conversation. For the model it becomes a `Message`; this is where it stands and what made it."""
 
     id: str
@@ -222,7 +222,7 @@ class ChatMessage(_Noun):
 
 
 @dataclass(frozen=True)
-class Vote(_Noun):
+class Vote(JsonRecord):
     """Which of two replies somebody liked better; a snapshot, so it outlives edits to the conversation."""
 
     id: str
@@ -232,7 +232,7 @@ class Vote(_Noun):
     left: str
     """`JOB:NAME` of the checkpoint that wrote the left reply."""
     right: str
-    choice: Choice
+    choice: VoteChoice
     blind: bool = False
     prompt: str = ""
     """What was answered."""

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.core.card_files import MAX_TEXT_BYTES, refuse
-from pipelines.core.characters import Character, CharacterImage, Choice, Fact, Interaction, Message, TestSplit, Text
+from pipelines.core.characters import Character, CharacterImage, MultipleChoice, Fact, Interaction, Message, TestSplit, TextPart
 from pipelines.core.conversations import parse_json
 from pipelines.core.problems import Problem
-from pipelines.core.start_blocks import Turn, settle_turns
+from pipelines.core.start_blocks import BlockTurn, settle_turns
 
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
 SECTION_CHARS = 600
@@ -69,10 +69,10 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
         refuse(train_dir.name, "is not a RoleScape folder: it has no annotation.json and no *_with_image.json",
                "Point at data/personalized_data/train/<character>.")
     mended: Counter[str] = Counter()
-    pictured = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
+    has_image = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
     images, captions = _pictures(train_dir), _captions(train_dir)
     test_images = _pictures(test_dir) if test_dir else {}
-    interactions = _scenes(pictured, images, mended)
+    interactions = _scenes(has_image, images, mended)
     interactions += _scenes(_record(train_dir, "*_dialogue_text_extension_train.json"), {}, mended)
     test = TestSplit(
         dialogues=_scenes(_record(train_dir, "*_dialogue_text_extension_test.json"), {}, mended)
@@ -85,10 +85,10 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
     profile = _text_file(train_dir, "*_full_profile.txt")
     character = Character(
         name=_name(train_dir),
-        persona=_string(pictured, "description") or profile[:SECTION_CHARS],
+        persona=_string(has_image, "description") or profile[:SECTION_CHARS],
         style=_section(profile, _STYLE),
         appearance=_section(profile, _LOOKS),
-        greeting=_string(pictured, "opening"),
+        greeting=_string(has_image, "opening"),
         facts=_unseen_facts(facts, test, mended),
         images=_described(images, captions),
         interactions=_unseen_interactions(interactions, test, images, mended),
@@ -129,7 +129,7 @@ def _unseen_interactions(
 def _with_known_pictures(message: Message, images: dict[str, bytes]) -> Message:
     if all(picture in images for picture in message.pictures):
         return message
-    return Message(message.role, (Text(message.text),), message.scene)
+    return Message(message.role, (TextPart(message.text),), message.scene)
 
 
 def _lines(interactions: Iterable[Interaction]) -> set[str]:
@@ -196,14 +196,14 @@ def _scenes(record: dict[str, Any], images: dict[str, bytes], mended: Counter[st
     return tuple(interactions)
 
 
-def _turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> Turn:
+def _turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> BlockTurn:
     words = _string(item, "text")
     if item.get("role") != "machine":
-        return Turn("user" if item.get("role") == "user" else "system", words)
+        return BlockTurn("user" if item.get("role") == "user" else "system", words)
     picture = f"{item.get('image', '')}.png"
     if "image" in item and picture not in images:
         mended["references to pictures that do not exist were left out"] += 1
-    return Turn("character", words, _string(item, "generation_instruction"), picture if picture in images else "")
+    return BlockTurn("character", words, _string(item, "generation_instruction"), picture if picture in images else "")
 
 
 def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
@@ -215,7 +215,7 @@ def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
     return whole
 
 
-def _choices(record: dict[str, Any], mended: Counter[str]) -> tuple[Choice, ...]:
+def _choices(record: dict[str, Any], mended: Counter[str]) -> tuple[MultipleChoice, ...]:
     choices = []
     for item in _dicts_or_lists(record, "mcq_items"):
         options = item.get("options") if isinstance(item, dict) else None
@@ -224,7 +224,7 @@ def _choices(record: dict[str, Any], mended: Counter[str]) -> tuple[Choice, ...]
         if key not in texts or not all(texts.values()) or not _string(item, "question"):
             mended["incomplete multiple-choice questions were left out"] += 1
             continue
-        choices.append(Choice(_string(item, "question"), tuple(texts.values()), list(texts).index(key)))
+        choices.append(MultipleChoice(_string(item, "question"), tuple(texts.values()), list(texts).index(key)))
     return tuple(choices)
 
 

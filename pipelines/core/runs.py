@@ -116,7 +116,7 @@ def read_events(run_dir: Path) -> list[Event]:
     return [Event.from_line(line) for line in lines[:-1] if line]
 
 
-def mend_events(run_dir: Path) -> int:
+def repair_event_log(run_dir: Path) -> int:
     """Cut off a half-written last line, so that appending is safe; returns how many events remain."""
     path = run_dir / "events.jsonl"
     if path.is_file():

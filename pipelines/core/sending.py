@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from celery import Celery
 
-from pipelines.core.broker import nudge
+from pipelines.core.broker import notify_worker
 from pipelines.core.characters import CharacterImage
 from pipelines.core.folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.jobs import Recipe
 from pipelines.core.mapping import character_to_entries, split_to_entries
-from pipelines.core.photos import clean_photo
+from pipelines.core.photos import clean_image
 from pipelines.core.queue import CharacterVersion, Checkpoint, Job, new_id
 from pipelines.core.records import Records
 from pipelines.core.reply_events import ReplyRequest
@@ -50,30 +50,30 @@ def _keep_pictures(store: Store, images: Iterable[CharacterImage], paths: Mappin
     # Where and when a photo was taken is not kept.
     return {
         image.file: put_content(
-            store, clean_photo(paths[image.file].read_bytes()), "pictures", Path(image.file).suffix.lower()
+            store, clean_image(paths[image.file].read_bytes()), "pictures", Path(image.file).suffix.lower()
         )
         for image in images
     }
 
 
-def send(records: Records, app: Celery, job: Job) -> Job:
+def submit(records: Records, app: Celery, job: Job) -> Job:
     """Keep a new job and nudge a worker; when the broker is away the sweeper nudges later."""
     kept = records.jobs.add(job)
-    nudge(app, kept)
+    notify_worker(app, kept)
     return kept
 
 
-def send_training(
+def submit_training(
     records: Records, app: Celery, owner: str, version: CharacterVersion, recipe: Recipe, priority: int = 0
 ) -> Job:
     """Queue a training on a published version."""
     job = Job(
         new_id(), "train", owner, version.character, version.version, recipe=recipe.to_json(), priority=priority
     )  # fmt: skip
-    return send(records, app, job)
+    return submit(records, app, job)
 
 
-def send_clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest: bool = False) -> Job:
+def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest: bool = False) -> Job:
     """Queue a training like an earlier one with some fields of its recipe changed.
 
     `latest` takes the character as it is published now. ValueError for a recipe that contradicts itself.
@@ -87,10 +87,10 @@ def send_clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any
         new_id(), "train", old.owner, old.character, version, recipe=recipe.to_json(), priority=old.priority,
         parent=old.id,
     )  # fmt: skip
-    return send(records, app, job)
+    return submit(records, app, job)
 
 
-def send_further(
+def continue_training(
     records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]
 ) -> Job:  # fmt: skip
     """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
@@ -127,25 +127,25 @@ def _check_further(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
         raise ValueError(f"{start.name} is at the last step already: set {start.stage}_steps above {start.step}")
 
 
-def send_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:
+def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:
     """Queue measuring checkpoints of a training again, all of them when none is named."""
     trained = records.jobs.get(id)
     request = {"job": trained.id, "checkpoints": list(checkpoints)}
     job = Job(
         new_id(), "evaluate", trained.owner, trained.character, trained.version, request=request, parent=trained.id
     )  # fmt: skip
-    return send(records, app, job)
+    return submit(records, app, job)
 
 
-def send_reply(records: Records, app: Celery, owner: str, request: ReplyRequest, character: str = "") -> Job:
+def submit_reply(records: Records, app: Celery, owner: str, request: ReplyRequest, character: str = "") -> Job:
     """Queue an answer, or two side by side; follow it with `reply_events.replies_in`."""
-    return send(records, app, Job(new_id(), "reply", owner, character, request=request.to_json()))
+    return submit(records, app, Job(new_id(), "reply", owner, character, request=request.to_json()))
 
 
-def send_captions(records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "") -> Job:
+def submit_captions(records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "") -> Job:
     """Queue suggestions of what is seen in pictures, by object key; read with `reply_events.captions_in`."""
     request = {"task": "captions", "pictures": list(pictures)}
-    return send(records, app, Job(new_id(), "reply", owner, character, request=request))
+    return submit(records, app, Job(new_id(), "reply", owner, character, request=request))
 
 
 def stop(records: Records, id: str, how: Literal["keep", "discard"]) -> Job:
@@ -164,7 +164,7 @@ def resume(records: Records, app: Celery, id: str) -> Job:
     """Queue a stopped or failed job again; it goes on from its last checkpoint. ValueError when it has succeeded."""
     job = records.jobs.requeue(id)
     if job.status == "queued":
-        nudge(app, job)
+        notify_worker(app, job)
     return job
 
 

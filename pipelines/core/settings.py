@@ -29,15 +29,15 @@ class Settings:
     before the hub. Empty: the hub's cache, then the hub."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """UNDERSTUDY_REVISIONS: other revisions of published weights, such as `janus-pro-7b=COMMIT,dinov2=COMMIT`."""
-    expand_url: str = ""
-    """UNDERSTUDY_EXPAND_URL: OpenAI-compatible endpoint that writes more interactions, such as
+    llm_url: str = ""
+    """UNDERSTUDY_LLM_URL: OpenAI-compatible endpoint that writes more interactions, such as
     `http://localhost:8000/v1`; empty means that nothing is ever sent anywhere."""
-    expand_key: str = ""
-    """UNDERSTUDY_EXPAND_KEY: the endpoint's key; never printed or stored."""
-    expand_model: str = ""
-    """UNDERSTUDY_EXPAND_MODEL: the endpoint's model name; needed when the URL is set."""
-    expand_timeout_s: float = 60.0
-    """UNDERSTUDY_EXPAND_TIMEOUT_S: seconds to wait for one answer of the endpoint."""
+    llm_key: str = ""
+    """UNDERSTUDY_LLM_KEY: the endpoint's key; never printed or stored."""
+    llm_model: str = ""
+    """UNDERSTUDY_LLM_MODEL: the endpoint's model name; needed when the URL is set."""
+    llm_timeout_s: float = 60.0
+    """UNDERSTUDY_LLM_TIMEOUT_S: seconds to wait for one answer of the endpoint."""
     database_url: str = ""
     """UNDERSTUDY_DATABASE_URL: where the records are, `sqlite:///FILE` or `postgresql://...`; the file `understudy.db`
     in the home unless set."""
@@ -64,8 +64,8 @@ class Settings:
     """UNDERSTUDY_LEASE_S: seconds without a heartbeat after which a job is given to another worker."""
     heartbeat_s: float = 10.0
     """UNDERSTUDY_HEARTBEAT_S: seconds between a worker's heartbeats; at most a third of the lease."""
-    silence_s: float = 900.0
-    """UNDERSTUDY_SILENCE_S: seconds without an event after which a trainer counts as hung and is ended."""
+    hang_timeout_s: float = 900.0
+    """UNDERSTUDY_HANG_TIMEOUT_S: seconds without an event after which a trainer counts as hung and is ended."""
     stop_grace_s: float = 120.0
     """UNDERSTUDY_STOP_GRACE_S: seconds a trainer has to save after it was asked to stop, before it is killed."""
     studio_address: str = "127.0.0.1"
@@ -97,12 +97,12 @@ class Settings:
             raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {self.studio_port}: a port is between 1 and 65535")
 
     def _check_expansion(self) -> None:
-        if self.expand_url and urlsplit(self.expand_url).scheme not in ("http", "https"):
-            raise ValueError("UNDERSTUDY_EXPAND_URL must begin with http:// or https://")
-        if self.expand_url and not self.expand_model:
-            raise ValueError("UNDERSTUDY_EXPAND_URL is set but UNDERSTUDY_EXPAND_MODEL is not: name the model to ask")
-        if self.expand_timeout_s <= 0:
-            raise ValueError("UNDERSTUDY_EXPAND_TIMEOUT_S must be above 0 seconds")
+        if self.llm_url and urlsplit(self.llm_url).scheme not in ("http", "https"):
+            raise ValueError("UNDERSTUDY_LLM_URL must begin with http:// or https://")
+        if self.llm_url and not self.llm_model:
+            raise ValueError("UNDERSTUDY_LLM_URL is set but UNDERSTUDY_LLM_MODEL is not: name the model to ask")
+        if self.llm_timeout_s <= 0:
+            raise ValueError("UNDERSTUDY_LLM_TIMEOUT_S must be above 0 seconds")
 
     def _check_places(self) -> None:
         # Passwords stand in these addresses, so an error never shows one.
@@ -136,7 +136,7 @@ class Settings:
         times = {
             "UNDERSTUDY_LEASE_S": self.lease_s,
             "UNDERSTUDY_HEARTBEAT_S": self.heartbeat_s,
-            "UNDERSTUDY_SILENCE_S": self.silence_s,
+            "UNDERSTUDY_HANG_TIMEOUT_S": self.hang_timeout_s,
             "UNDERSTUDY_STOP_GRACE_S": self.stop_grace_s,
         }
         for name, seconds in times.items():
@@ -150,7 +150,7 @@ class Settings:
 
     def __repr__(self) -> str:
         # No key or password may reach a log through an exception or a debugger print.
-        secret = {"expand_key", "s3_access_key", "s3_secret_key"}
+        secret = {"llm_key", "s3_access_key", "s3_secret_key"}
         shown = (
             f"{name}={without_password(str(value))!r}" for name, value in vars(self).items() if name not in secret
         )
@@ -179,10 +179,10 @@ class Settings:
             home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
             models=str(Path(text("MODELS")).expanduser().resolve()) if text("MODELS") else "",
             revisions=_revisions(text("REVISIONS")),
-            expand_url=text("EXPAND_URL").rstrip("/"),
-            expand_key=text("EXPAND_KEY"),
-            expand_model=text("EXPAND_MODEL"),
-            expand_timeout_s=seconds("EXPAND_TIMEOUT_S", cls.expand_timeout_s),
+            llm_url=text("EXPAND_URL").rstrip("/"),
+            llm_key=text("EXPAND_KEY"),
+            llm_model=text("EXPAND_MODEL"),
+            llm_timeout_s=seconds("EXPAND_TIMEOUT_S", cls.llm_timeout_s),
             database_url=text("DATABASE_URL"),
             broker_url=text("BROKER_URL"),
             objects=objects if objects in ("", "s3") else str(Path(objects).expanduser().resolve()),
@@ -194,7 +194,7 @@ class Settings:
             s3_region=text("S3_REGION", cls.s3_region),
             lease_s=seconds("LEASE_S", cls.lease_s),
             heartbeat_s=seconds("HEARTBEAT_S", cls.heartbeat_s),
-            silence_s=seconds("SILENCE_S", cls.silence_s),
+            hang_timeout_s=seconds("SILENCE_S", cls.hang_timeout_s),
             stop_grace_s=seconds("STOP_GRACE_S", cls.stop_grace_s),
             studio_address=text("STUDIO_ADDRESS", cls.studio_address),
             studio_port=int(port),

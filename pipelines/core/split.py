@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.core.characters import Character, Choice, Fact, Interaction, Message, Part, Picture, TestSplit
+from pipelines.core.characters import Character, MultipleChoice, Fact, Interaction, Message, MessagePart, ImagePart, TestSplit
 from pipelines.core.check_dialogues import same_words
 
 EVERY = 8
@@ -21,7 +21,7 @@ MAX_CHOICES = 20
 OPTIONS = 4
 
 
-def held_out(character: Character) -> tuple[Character, TestSplit]:
+def hold_out(character: Character) -> tuple[Character, TestSplit]:
     """The character without what is held out, and the split; deterministic.
 
     Every 8th conversation, every 8th picture (the last one of 6 or 7), and up to 20 multiple-choice questions made from
@@ -49,7 +49,7 @@ def held_out(character: Character) -> tuple[Character, TestSplit]:
     return training, split
 
 
-def choices_from_facts(facts: Sequence[Fact]) -> tuple[Choice, ...]:
+def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:
     """Multiple-choice questions from facts, spread over all of them; () with fewer than four different answers."""
     usable = [fact for fact in facts if fact.question.strip() and fact.answer.strip()]
     if len({same_words(fact.answer) for fact in usable}) < OPTIONS:
@@ -59,7 +59,7 @@ def choices_from_facts(facts: Sequence[Fact]) -> tuple[Choice, ...]:
     return tuple(_choice(fact, usable) for fact in picked)
 
 
-def _choice(fact: Fact, facts: Sequence[Fact]) -> Choice:
+def _choice(fact: Fact, facts: Sequence[Fact]) -> MultipleChoice:
     """Wrong options are answers to the most similar questions (who, where, how many), then of the nearest length."""
     right = same_words(fact.answer)
     asked = set(same_words(fact.question).split())
@@ -78,15 +78,15 @@ def _choice(fact: Fact, facts: Sequence[Fact]) -> Choice:
     # The place of the right answer comes from the question, so it is even over questions and never moves.
     place = hashlib.sha256(fact.question.encode()).digest()[0] % (len(options) + 1)
     options.insert(place, fact.answer)
-    return Choice(fact.question, tuple(options), place)
+    return MultipleChoice(fact.question, tuple(options), place)
 
 
 def _without(interaction: Interaction, hidden: set[str]) -> Interaction:
-    return tuple(_bare(turn, hidden) for turn in interaction)
+    return tuple(_text_only(turn, hidden) for turn in interaction)
 
 
-def _bare(turn: Message, hidden: set[str]) -> Message:
-    parts: tuple[Part, ...] = tuple(
-        part for part in turn.parts if not (isinstance(part, Picture) and part.image in hidden)
+def _text_only(turn: Message, hidden: set[str]) -> Message:
+    parts: tuple[MessagePart, ...] = tuple(
+        part for part in turn.parts if not (isinstance(part, ImagePart) and part.image in hidden)
     )
     return turn if parts == turn.parts else replace(turn, parts=parts)

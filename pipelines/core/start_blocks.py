@@ -1,7 +1,7 @@
 """Example conversations as Character Cards write them: `<START>` blocks of `{{user}}:` and `{{char}}:` lines.
 
 `read_blocks` turns such text into interactions, `write_blocks` is the way back for the words (scenes and pictures
-have no place in it), and `Speakers` knows the names and the macros. The same rules for who may open and who must
+have no place in it), and `SpeakerNames` knows the names and the macros. The same rules for who may open and who must
 close a conversation (`settle_turns`) serve every format of `conversations.py`.
 """
 
@@ -28,7 +28,7 @@ _CHARACTER_PREFIX = r"\{\{char\}\}|<bot>|<char>"
 
 
 @dataclass(frozen=True)
-class Turn:
+class BlockTurn:
     """One turn as it was found, before it is settled into a `Message`."""
 
     role: Role
@@ -39,7 +39,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Speakers:
+class SpeakerNames:
     """The names behind the macros of one card."""
 
     name: str
@@ -72,7 +72,7 @@ class Speakers:
         )
 
 
-def read_blocks(text: str, speakers: Speakers) -> tuple[tuple[Interaction, ...], Counter[str]]:
+def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, ...], Counter[str]]:
     """Conversations of `<START>` blocks, and how often something had to be mended (sentence -> count).
 
     A turn runs to the next speaker's prefix at the start of a line, so it may span lines. Words before
@@ -93,7 +93,7 @@ def read_blocks(text: str, speakers: Speakers) -> tuple[tuple[Interaction, ...],
         turns = []
         for match, following in zip(found, [*found[1:], None], strict=True):
             words = block[match.end() : following.start() if following else len(block)]
-            turns.append(Turn("character" if match["character"] else "user", speakers.spoken(words)))
+            turns.append(BlockTurn("character" if match["character"] else "user", speakers.spoken(words)))
         settled = settle_turns(turns, mended)
         if settled:
             interactions.append(settled)
@@ -112,12 +112,12 @@ def write_blocks(interactions: Iterable[Interaction]) -> str:
     return "\n".join(lines)
 
 
-def settle_turns(turns: Iterable[Turn], mended: Counter[str]) -> Interaction:
+def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interaction:
     """The turns as an interaction: user first, in turn, the character last; () if nothing is left.
 
     What had to be mended is counted in `mended`, in the creator's words.
     """
-    kept: list[Turn] = []
+    kept: list[BlockTurn] = []
     for turn in turns:
         words = turn.words.strip()
         if turn.role == "system":
@@ -127,7 +127,7 @@ def settle_turns(turns: Iterable[Turn], mended: Counter[str]) -> Interaction:
         elif kept and kept[-1].role == turn.role:
             mended["turns of the same speaker in a row were joined"] += 1
             last = kept[-1]
-            kept[-1] = Turn(turn.role, f"{last.words}\n{words}", last.scene or turn.scene, last.picture or turn.picture)
+            kept[-1] = BlockTurn(turn.role, f"{last.words}\n{words}", last.scene or turn.scene, last.picture or turn.picture)
         else:
             kept.append(replace(turn, words=words))
     if kept and kept[-1].role == "user":
@@ -141,5 +141,5 @@ def settle_turns(turns: Iterable[Turn], mended: Counter[str]) -> Interaction:
         kept = kept[1:]
     elif kept[0].role == "character":
         mended[f"only the character speaks: the user is taken to have said {OPENING_LINE!r}"] += 1
-        kept.insert(0, Turn("user", OPENING_LINE))
+        kept.insert(0, BlockTurn("user", OPENING_LINE))
     return tuple(message(turn.role, turn.words, filter(None, [turn.picture]), turn.scene) for turn in kept)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 PR_SET_PDEATHSIG = 1
 
 
-def tethered(command: Sequence[str], death: signal.Signals = signal.SIGKILL, nice: int = 0) -> list[str]:
+def tied_to_parent(command: Sequence[str], death: signal.Signals = signal.SIGKILL, nice: int = 0) -> list[str]:
     """The command line that runs `command` tied to this process; `death` is what it gets when this one is gone.
 
     nice: how far it stands back (0 to 19) behind others that want the same cores.

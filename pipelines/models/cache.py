@@ -12,11 +12,11 @@ import torch
 from transformers import DynamicCache, PretrainedConfig
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 128
+BLOCK_POSITIONS = 128
 """Positions that are taken at a time; more than most replies have."""
 
 
-class RoomyLayer(DynamicLayer):
+class PreallocatedLayer(DynamicLayer):
     """One layer's keys and values; what it hands out are views of larger tensors."""
 
     _layer_type = None  # the library makes a subclass with a type the one for all models
@@ -37,7 +37,7 @@ class RoomyLayer(DynamicLayer):
         # Whoever repeats or selects rows sets other tensors; then they are copied into new room.
         own = self._views is not None and self.keys is self._views[0] and self.values is self._views[1]
         if not own or self._room is None or self._room[0].shape[-2] < new:
-            self._room = tuple(_with_room(part, new) for part in (key_states, value_states))
+            self._room = tuple(_with_spare_positions(part, new) for part in (key_states, value_states))
             if old:
                 self._room[0][..., :old, :], self._room[1][..., :old, :] = self.keys, self.values
         keys, values = self._room
@@ -46,13 +46,13 @@ class RoomyLayer(DynamicLayer):
         return self._views
 
 
-def _with_room(like: torch.Tensor, positions: int) -> torch.Tensor:
+def _with_spare_positions(like: torch.Tensor, positions: int) -> torch.Tensor:
     rows, heads, _, width = like.shape
-    return like.new_empty(rows, heads, -(-(positions + 1) // ROOM) * ROOM, width)
+    return like.new_empty(rows, heads, -(-(positions + 1) // BLOCK_POSITIONS) * BLOCK_POSITIONS, width)
 
 
-def roomy_cache(config: PretrainedConfig) -> DynamicCache:
+def preallocated_cache(config: PretrainedConfig) -> DynamicCache:
     """An empty cache for a decoder whose layers all attend to everything."""
     cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() for _ in cache.layers]
+    cache.layers = [PreallocatedLayer() for _ in cache.layers]
     return cache

@@ -1,9 +1,9 @@
 """The contract every model family keeps: a causal language model over one id space.
 
 Ids below `text_vocab` are words; ids at or above it are picture codes (`text_vocab + code`). A picture is
-announced by `boi_id` (a text id), takes exactly `picture_tokens` codes, and ends its turn: codes only ever stand
-at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `look_tokens`
-placeholders `look_id` each, filled in order from `pictures`. Entropies cost a pass over the whole vocabulary, so they
+announced by `boi_id` (a text id), takes exactly `image_tokens` codes, and ends its turn: codes only ever stand
+at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `image_input_tokens`
+placeholders `image_placeholder_id` each, filled in order from `pictures`. Entropies cost a pass over the whole vocabulary, so they
 are zeros unless `entropies=True` is passed.
 
 Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a prompt, C codes of one picture.
@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import torch
 from transformers.utils import ModelOutput
 
-from pipelines.models.voices import Voices
+from pipelines.models.voices import LoraBatch
 
-Dice = torch.Generator | Sequence[torch.Generator] | None
+Generators = torch.Generator | Sequence[torch.Generator] | None
 """One generator for a whole batch, or one for each prompt: then its samples do not depend on the other prompts."""
 
 OnIds = Callable[[dict[int, int]], None]
@@ -41,62 +41,62 @@ class Scores(ModelOutput):
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoleTemplate:
     """What a family writes around the words of one role."""
 
     before: str
     """Special pieces in it are read as such."""
     after: str
     closed: bool = True
-    """Whether `end_id` stands between the words and `after`."""
+    """Whether `eot_id` stands between the words and `after`."""
 
 
 @dataclass(frozen=True)
-class Marks:
+class ChatFormat:
     """A family's chat format; `pipelines.render` writes conversations with it and with nothing else."""
 
-    system: Turn
-    user: Turn
-    character: Turn
+    system: RoleTemplate
+    user: RoleTemplate
+    character: RoleTemplate
     lead: str = ""
     """What the character's words begin with, learned and sampled with them (a blank that belongs to the first word)."""
-    look_before: str = ""
+    image_before: str = ""
     """Before the placeholders of a looked-at picture."""
-    look_after: str = ""
+    image_after: str = ""
 
 
-CHATML = Marks(
-    system=Turn("<|im_start|>system\n", "\n"),
-    user=Turn("<|im_start|>user\n", "\n"),
-    character=Turn("<|im_start|>assistant\n", "\n"),
+CHATML = ChatFormat(
+    system=RoleTemplate("<|im_start|>system\n", "\n"),
+    user=RoleTemplate("<|im_start|>user\n", "\n"),
+    character=RoleTemplate("<|im_start|>assistant\n", "\n"),
 )
 """As SmolLM2 was taught."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelSpec:
     """The numbers of a family that the rest of the code needs, and its chat format."""
 
     text_vocab: int
     """Ids below this are words."""
     codebook: int
     """How many different picture codes there are."""
-    picture_tokens: int
+    image_tokens: int
     """Codes of one picture."""
-    picture_px: int
+    image_px: int
     """Side of a picture in pixels."""
-    look_tokens: int
+    image_input_tokens: int
     """Placeholders of one looked-at picture."""
     boi_id: int
     """Text id that says: a picture follows."""
-    look_id: int
+    image_placeholder_id: int
     """Text id of the placeholder."""
-    end_id: int
+    eot_id: int
     """Text id that ends a turn."""
     pad_id: int
     start_id: int | None = None
     """Text id that every conversation begins with; None where a family has none."""
-    marks: Marks = CHATML
+    marks: ChatFormat = CHATML
 
 
 @dataclass
@@ -110,7 +110,7 @@ class TextSamples:
 
 
 @dataclass
-class PictureSamples:
+class ImageSamples:
     """Sampled pictures."""
 
     codes: torch.Tensor
@@ -119,7 +119,7 @@ class PictureSamples:
     """(N, C) float32, under the untempered, unfiltered model without guidance."""
 
 
-PASSED_ALONG = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
+IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
 """What trainers pass to every forward and no family has a use for."""
 
 
@@ -128,7 +128,7 @@ def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
 
     name: of the model's class; given: its `kwargs`, of which None counts as not given.
     """
-    unknown = sorted(key for key, value in given.items() if value is not None and key not in PASSED_ALONG)
+    unknown = sorted(key for key, value in given.items() if value is not None and key not in IGNORED_TRAINER_KWARGS)
     if unknown:
         raise TypeError(f"{name}.forward does not take {', '.join(unknown)}")
 
@@ -136,11 +136,11 @@ def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
 class UnifiedModel(Protocol):
     """One text+image model; both families are `transformers.PreTrainedModel`s as well.
 
-    Class attributes: `language_targets` and `picture_targets`, regular expressions (full match) naming
+    Class attributes: `language_targets` and `image_targets`, regular expressions (full match) naming
     the Linear modules for LoRA, for PEFT's `target_modules`.
     """
 
-    shape: Shape
+    shape: ModelSpec
 
     def forward(
         self,
@@ -163,11 +163,11 @@ class UnifiedModel(Protocol):
         """
         ...
 
-    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, px, px) in [-1, 1] to codes (N, C)."""
         ...
 
-    def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
+    def decode_images(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, C) to pixels (N, 3, px, px) in [-1, 1]."""
         ...
 
@@ -182,8 +182,8 @@ class UnifiedModel(Protocol):
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
         pictures: torch.Tensor | None = None,
-        generator: Dice = None,
-        voices: Voices | None = None,
+        generator: Generators = None,
+        voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> TextSamples:
         """Sample `group` continuations of each prompt in one batch; the prompt is read once.
@@ -193,7 +193,7 @@ class UnifiedModel(Protocol):
         """
         ...
 
-    def sample_pictures(
+    def sample_images(
         self,
         prompts: list[list[int]],
         *,
@@ -202,10 +202,10 @@ class UnifiedModel(Protocol):
         temperature: float = 1.0,
         top_k: int = 0,
         pictures: torch.Tensor | None = None,
-        generator: Dice = None,
-        voices: Voices | None = None,
+        generator: Generators = None,
+        voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
-    ) -> PictureSamples:
+    ) -> ImageSamples:
         """Draw `group` pictures after each prompt (which ends in `boi_id`); prompt-major, temperature 0 is greedy.
 
         guidance g mixes logits as u + g * (c - u); 1.0 runs no second branch. voices and on_ids as in `sample_text`;
@@ -304,7 +304,7 @@ def choose_ids(
     logits: torch.Tensor,
     rows: torch.Tensor | range,
     samples: int,
-    generator: Dice,
+    generator: Generators,
     temperature: float,
     top_p: float = 1.0,
     top_k: int = 0,

@@ -1,6 +1,6 @@
 """Sampling a known number of positions at fixed shapes: nothing grows, so a GPU can replay one recorded step.
 
-`fixed(reading, positions)` takes over what a `Reading` has read. Keys and values get their final size at once, the mask
+`static_decoding(reading, positions)` takes over what a `DecoderState` has read. Keys and values get their final size at once, the mask
 is one tensor that is filled in, and the step's place is a number on the device. On a GPU the step is recorded as a CUDA
 graph after three warm runs, so a position costs one launch instead of a thousand; elsewhere the same step is simply run
 (a test compares both ways' numbers), and nobody has a reason to: attention then reads the empty places too.
@@ -16,13 +16,13 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from pipelines.models.reading import Reading
+from pipelines.models.reading import DecoderState
 
 WARM_RUNS = 3
 """Before recording: libraries choose their kernels in the first runs."""
 
 
-class FixedLayer(DynamicLayer):
+class StaticLayer(DynamicLayer):
     """One layer's keys and values at their final size; a step writes at `place` and hands out all of them."""
 
     _layer_type = None  # the library makes a subclass with a type the one for all models
@@ -46,10 +46,10 @@ class FixedLayer(DynamicLayer):
         return self.keys, self.values
 
 
-class FixedReading:
-    """Rows that go on for at most `positions` more steps; `step` and `hidden` as in `Reading`."""
+class StaticDecoderState:
+    """Rows that go on for at most `positions` more steps; `step` and `hidden` as in `DecoderState`."""
 
-    def __init__(self, reading: Reading, positions: int) -> None:
+    def __init__(self, reading: DecoderState, positions: int) -> None:
         """Nothing of `reading` may be used afterwards. Rows stay: none can leave."""
         first = reading.cache.layers[0].keys
         rows, read, device = len(reading.hidden), first.shape[-2], first.device
@@ -59,7 +59,7 @@ class FixedReading:
         self._place = reading.place.clone().expand(rows, 1).contiguous()  # (N, 1) position ids
         self._cache = DynamicCache(config=reading.decoder.config)
         self._cache.layers = [
-            FixedLayer(layer.keys, layer.values, total, self._slot) for layer in reading.cache.layers
+            StaticLayer(layer.keys, layer.values, total, self._slot) for layer in reading.cache.layers
         ]
         reading.cache.layers.clear()  # the growing ones are not needed any more
         self._mask = torch.zeros(rows, 1, 1, total, dtype=torch.bool, device=device)
@@ -112,11 +112,11 @@ class FixedReading:
         graph.replay()
 
 
-def pays(device: torch.device) -> bool:
+def is_faster_on(device: torch.device) -> bool:
     """Whether fixed shapes are faster on this device."""
     return device.type == "cuda"
 
 
-def fixed(reading: Reading, positions: int) -> Reading | FixedReading:
+def static_decoding(reading: DecoderState, positions: int) -> DecoderState | StaticDecoderState:
     """`reading` made ready for `positions` steps: at fixed shapes where they pay, as it is elsewhere."""
-    return FixedReading(reading, positions) if pays(reading.hidden.device) else reading
+    return StaticDecoderState(reading, positions) if is_faster_on(reading.hidden.device) else reading

@@ -31,38 +31,38 @@ from transformers import (
 from pipelines.models import toy
 from pipelines.models.family import (
     CheckpointingByOldNames,
-    Dice,
-    Marks,
+    Generators,
+    ChatFormat,
     OnIds,
-    PictureSamples,
+    ImageSamples,
     Scores,
-    Shape,
+    ModelSpec,
     TextSamples,
-    Turn,
+    RoleTemplate,
     block_mask,
     choose_ids,
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.fixed import fixed
-from pipelines.models.reading import Reading, read_prompts, resting
-from pipelines.models.scoring import previous_places, score
-from pipelines.models.voices import Voices, speaking
-from pipelines.models.writing import write_words
+from pipelines.models.fixed import static_decoding
+from pipelines.models.reading import DecoderState, read_prompts, eval_mode
+from pipelines.models.scoring import previous_places, compute_token_logprobs
+from pipelines.models.voices import LoraBatch, apply_loras
+from pipelines.models.writing import decode_text
 
-MARKS = Marks(
-    system=Turn("", "\n\n", closed=False),
-    user=Turn("<|User|>: ", "\n\n", closed=False),
-    character=Turn("<|Assistant|>:", ""),
+CHAT_FORMAT = ChatFormat(
+    system=RoleTemplate("", "\n\n", closed=False),
+    user=RoleTemplate("<|User|>: ", "\n\n", closed=False),
+    character=RoleTemplate("<|Assistant|>:", ""),
     lead=" ",
-    look_before="<begin_of_image>",
-    look_after="<end_of_image>\n",
+    image_before="<begin_of_image>",
+    image_after="<end_of_image>\n",
 )
 """As Janus-Pro was taught: https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek; the same text as the
 chat template of the published processors, which only write a system prompt otherwise than it was taught."""
 
 
-PICTURES_AT_ONCE = 8
+DECODE_BATCH_IMAGES = 8
 """Pictures that are encoded or decoded together: one of 384 px takes some 150 MB of activations in bf16."""
 
 
@@ -70,7 +70,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     """Janus as a causal language model over words and picture codes. Kept in eval mode while sampling."""
 
     language_targets = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj"
-    picture_targets = (
+    image_targets = (
         r"model\.(generation_head\.(proj_out|vision_head)|(generation_aligner|aligner)\.(fc1|hidden_layers\.\d+))"
     )
     """The aligner is how looked-at pictures are seen; plain words never pass through any of these."""
@@ -81,7 +81,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         self.model.register_forward_pre_hook(_refuse_whole)
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ModelSpec:
         """Read from the config; special ids from the generation config, where the published checkpoints keep them.
 
         Raises ValueError when the checkpoint does not say which id announces a picture.
@@ -92,21 +92,21 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         if boi_id is None:
             raise ValueError("generation_config.json: generation_kwargs.boi_token_id is missing; add the id of the "
                              "piece that begins an image")
-        end_id = text.eos_token_id if defaults.eos_token_id is None else defaults.eos_token_id
+        eot_id = text.eos_token_id if defaults.eos_token_id is None else defaults.eos_token_id
         pad_id = text.pad_token_id if defaults.pad_token_id is None else defaults.pad_token_id
         start_id = text.bos_token_id if defaults.bos_token_id is None else defaults.bos_token_id
-        return Shape(
+        return ModelSpec(
             text_vocab=text.vocab_size,
             codebook=self.config.vq_config.num_embeddings,
-            picture_tokens=vision.num_image_tokens,
-            picture_px=vision.image_size,
-            look_tokens=(vision.image_size // vision.patch_size) ** 2,
+            image_tokens=vision.num_image_tokens,
+            image_px=vision.image_size,
+            image_input_tokens=(vision.image_size // vision.patch_size) ** 2,
             boi_id=boi_id,
-            look_id=self.config.image_token_id,
-            end_id=end_id[0] if isinstance(end_id, list) else end_id,
+            image_placeholder_id=self.config.image_token_id,
+            eot_id=eot_id[0] if isinstance(eot_id, list) else eot_id,
             pad_id=pad_id,
             start_id=start_id,
-            marks=MARKS,
+            marks=CHAT_FORMAT,
         )
 
     def forward(
@@ -141,7 +141,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             rows, places = torch.nonzero(wanted, as_tuple=True)  # (L,)
             if len(rows):
                 ids = labels[rows, places] - offset
-                found, spreads = score(head, hidden[rows, before[rows, places]], ids, entropies)
+                found, spreads = compute_token_logprobs(head, hidden[rows, before[rows, places]], ids, entropies)
                 logps = logps.index_put((rows, places), found)
                 spread = spread.index_put((rows, places), spreads)
         return Scores(loss=-logps.sum() / scored.sum().clamp(min=1), logps=logps, entropies=spread)
@@ -172,13 +172,13 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
 
     def embed(self, ids: torch.Tensor, pictures: torch.Tensor | None = None) -> torch.Tensor:
         """(B, T) ids of the one id space to (B, T, H); look placeholders are filled from `pictures`."""
-        first_code, look_id = self.config.text_config.vocab_size, self.config.image_token_id
+        first_code, image_placeholder_id = self.config.text_config.vocab_size, self.config.image_token_id
         is_code = ids >= first_code
-        embeds = self.get_input_embeddings()(ids.masked_fill(is_code, look_id))
+        embeds = self.get_input_embeddings()(ids.masked_fill(is_code, image_placeholder_id))
         if bool(is_code.any()):
             codes = self.prepare_embeddings_for_image_generation(ids[is_code] - first_code)  # (L, H)
             embeds = embeds.masked_scatter(is_code[..., None], codes.to(embeds.dtype))
-        is_look = ids == look_id
+        is_look = ids == image_placeholder_id
         holes = int(is_look.sum())
         if pictures is None and not holes:
             return embeds
@@ -191,21 +191,21 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         return embeds.masked_scatter(is_look[..., None], seen.to(embeds.dtype))
 
     @torch.no_grad()
-    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, px, px) in [-1, 1] to codes (N, C): the nearest code by angle."""
         vq = self.model.vqmodel
         codebook = F.normalize(vq.quantize.embedding.weight.float(), dim=-1)
         found = []
-        for some in pixels.split(PICTURES_AT_ONCE):
+        for some in pixels.split(DECODE_BATCH_IMAGES):
             latents = vq.quant_conv(vq.encoder(some.to(self.device, vq.quant_conv.weight.dtype)))  # (N, D, s, s)
             latents = F.normalize(latents.flatten(2).transpose(1, 2).float(), dim=-1)  # (N, C, D)
             found.append((latents @ codebook.T).argmax(-1))
         return torch.cat(found)
 
     @torch.no_grad()
-    def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
+    def decode_images(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, C) to float32 pixels (N, 3, px, px); the decoder overshoots a little and is cut to [-1, 1]."""
-        parts = codes.to(self.device).split(PICTURES_AT_ONCE)
+        parts = codes.to(self.device).split(DECODE_BATCH_IMAGES)
         return torch.cat([self.model.vqmodel.decode(part).float().clamp(-1, 1) for part in parts])
 
     @torch.no_grad()
@@ -220,15 +220,15 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
         pictures: torch.Tensor | None = None,
-        generator: Dice = None,
-        voices: Voices | None = None,
+        generator: Generators = None,
+        voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
-        with resting(self), speaking(self, voices):
+        with eval_mode(self), apply_loras(self, voices):
             reading = self._read(prompts, pictures, voices)
             reading.repeat(group)
-            return write_words(
+            return decode_text(
                 reading, self.lm_head, self.get_input_embeddings(), never=self.config.image_token_id,
                 max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
                 repetition_penalty=repetition_penalty, stop_ids=stop_ids, generator=generator,
@@ -236,7 +236,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             )
 
     @torch.no_grad()
-    def sample_pictures(
+    def sample_images(
         self,
         prompts: list[list[int]],
         *,
@@ -245,25 +245,25 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         temperature: float = 1.0,
         top_k: int = 0,
         pictures: torch.Tensor | None = None,
-        generator: Dice = None,
-        voices: Voices | None = None,
+        generator: Generators = None,
+        voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
-    ) -> PictureSamples:
-        """See `UnifiedModel.sample_pictures`. The unguided branch sees padding for all but bos and boi."""
+    ) -> ImageSamples:
+        """See `UnifiedModel.sample_images`. The unguided branch sees padding for all but bos and boi."""
         shape = self.shape
         if any(prompt[-1:] != [shape.boi_id] for prompt in prompts):
             raise ValueError(f"a picture prompt must end in the id that begins an image ({shape.boi_id})")
         kept = (shape.start_id, shape.boi_id)
         bare = [[token if token in kept else shape.pad_id for token in prompt] for prompt in prompts]
-        with resting(self), speaking(self, voices):
+        with eval_mode(self), apply_loras(self, voices):
             count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
             reading = self._read(prompts if branches == 1 else prompts + bare, pictures, voices, branches)
             reading.repeat(group)
-            going = fixed(reading, shape.picture_tokens)
+            going = static_decoding(reading, shape.image_tokens)
             samples = range(count)  # a tensor would have to be fetched from the device at every step
-            codes = torch.zeros(count, shape.picture_tokens, dtype=torch.long, device=self.device)
+            codes = torch.zeros(count, shape.image_tokens, dtype=torch.long, device=self.device)
             logps = torch.zeros(codes.shape, device=self.device)
-            for place in range(shape.picture_tokens):
+            for place in range(shape.image_tokens):
                 logits = self.model.generation_head(going.hidden).float()  # (branches * count, codebook)
                 plain, without = logits[:count], logits[count:]
                 mixed = plain if branches == 1 else without + guidance * (plain - without)
@@ -272,29 +272,29 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
                 logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
                 if on_ids is not None:
                     on_ids(dict(enumerate(new.tolist())))
-                if place + 1 < shape.picture_tokens:
+                if place + 1 < shape.image_tokens:
                     going.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
-        return PictureSamples(codes, logps)
+        return ImageSamples(codes, logps)
 
     def _read(
-        self, prompts: list[list[int]], pictures: torch.Tensor | None, voices: Voices | None, branches: int = 1
-    ) -> Reading:
+        self, prompts: list[list[int]], pictures: torch.Tensor | None, voices: LoraBatch | None, branches: int = 1
+    ) -> DecoderState:
         """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
-        look_id = self.config.image_token_id
+        image_placeholder_id = self.config.image_token_id
 
         def embed(ids: torch.Tensor) -> torch.Tensor:
-            looks = (ids == look_id).sum(1)
+            looks = (ids == image_placeholder_id).sum(1)
             if not bool(looks.any()):
                 return self.embed(ids)
             # Pictures pass through the aligner as rows of their own.
-            counts = (looks // self.shape.look_tokens).tolist()
+            counts = (looks // self.shape.image_input_tokens).tolist()
             with contextlib.nullcontext() if voices is None else voices.aside(counts):
                 return self.embed(ids, pictures)
 
         if voices is not None:
             voices.start(branches)
         return read_prompts(
-            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=look_id, voices=voices
+            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=image_placeholder_id, voices=voices
         )
 
 

@@ -42,8 +42,8 @@ SHARD_BYTES = 5 * 10**9
 
 
 @dataclass(frozen=True)
-class Size:
-    """The numbers in which published checkpoints differ; `look_id` is the first of the special pieces."""
+class JanusSize:
+    """The numbers in which published checkpoints differ; `image_placeholder_id` is the first of the special pieces."""
 
     hidden: int
     layers: int
@@ -53,7 +53,7 @@ class Size:
     bos_id: int
     pad_id: int
     boi_id: int
-    look_id: int
+    image_placeholder_id: int
     eyes: tuple[int, int, int] = (1024, 24, 16)
     """Vision tower: width, layers, heads."""
     px: int = 384
@@ -64,19 +64,19 @@ class Size:
     positions: int = 16384
 
     @property
-    def picture_tokens(self) -> int:
+    def image_tokens(self) -> int:
         """Codes of one picture, and placeholders of one that is looked at."""
         return (self.px // self.patch) ** 2
 
 
 SIZES = {
-    "1b": Size(2048, 24, 5632, 16, 102400, 100000, 100002, 100003, 100581),
-    "7b": Size(4096, 30, 11008, 32, 102400, 100000, 100015, 100016, 100594),
-    "toy": Size(48, 2, 96, 4, 300, 260, 262, 263, 265, (32, 1, 2), 32, 8, 64, (32, (1, 1, 1, 1), 1)),
+    "1b": JanusSize(2048, 24, 5632, 16, 102400, 100000, 100002, 100003, 100581),
+    "7b": JanusSize(4096, 30, 11008, 32, 102400, 100000, 100015, 100016, 100594),
+    "toy": JanusSize(48, 2, 96, 4, 300, 260, 262, 263, 265, (32, 1, 2), 32, 8, 64, (32, (1, 1, 1, 1), 1)),
 }
 
 
-def layout_config(size: Size) -> JanusConfig:
+def layout_config(size: JanusSize) -> JanusConfig:
     """`config.json` of a size."""
     channels, multipliers, blocks = size.vq
     width, layers, heads = size.eyes
@@ -89,29 +89,29 @@ def layout_config(size: Size) -> JanusConfig:
         ),
         vision_config=JanusVisionConfig(
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, image_size=size.px,
-            patch_size=size.patch, projection_dim=size.hidden, num_image_tokens=size.picture_tokens,
+            patch_size=size.patch, projection_dim=size.hidden, num_image_tokens=size.image_tokens,
         ),
         vq_config=JanusVQVAEConfig(
             num_embeddings=size.codebook, base_channels=channels, channel_multiplier=list(multipliers),
             num_res_blocks=blocks, latent_channels=2 * channels, projection_dim=size.hidden,
             image_token_embed_dim=size.hidden,
         ),
-        image_token_id=size.look_id,
+        image_token_id=size.image_placeholder_id,
         tie_word_embeddings=False,
     )
 
 
-def layout_tokenizer(size: Size) -> PreTrainedTokenizerFast:
+def layout_tokenizer(size: JanusSize) -> PreTrainedTokenizerFast:
     """Bytes and the published special pieces at their ids; begins with the begin-of-sentence id, as published."""
     special = {
         "<\uff5cbegin\u2581of\u2581sentence\uff5c>": size.bos_id,
         "<\uff5cend\u2581of\u2581sentence\uff5c>": size.bos_id + 1,
         "<\uff5c\u2581pad\u2581\uff5c>": size.pad_id,
         "<begin_of_image>": size.boi_id,
-        "<image_placeholder>": size.look_id,
-        "<end_of_image>": size.look_id + 12,
-        "<|User|>": size.look_id + 20,
-        "<|Assistant|>": size.look_id + 21,
+        "<image_placeholder>": size.image_placeholder_id,
+        "<end_of_image>": size.image_placeholder_id + 12,
+        "<|User|>": size.image_placeholder_id + 20,
+        "<|Assistant|>": size.image_placeholder_id + 21,
     }
     alphabet = {piece: place for place, piece in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=alphabet | special, merges=[]))
@@ -127,7 +127,7 @@ def layout_tokenizer(size: Size) -> PreTrainedTokenizerFast:
 
 
 def write_layout(
-    folder: Path, size: Size, seed: int = 0, dtype: torch.dtype = torch.bfloat16, shard_bytes: int = SHARD_BYTES
+    folder: Path, size: JanusSize, seed: int = 0, dtype: torch.dtype = torch.bfloat16, shard_bytes: int = SHARD_BYTES
 ) -> None:
     """A whole checkpoint in `folder`, which is made; tensor by tensor, so that no more memory than a file is used."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def write_layout(
         "rescale_factor": 1 / 255, "size": {"height": size.px, "width": size.px},
     })  # fmt: skip
     _write(folder / "processor_config.json", {"processor_class": "JanusProcessor", "use_default_system_prompt": True,
-                                              "num_image_tokens": size.picture_tokens})  # fmt: skip
+                                              "num_image_tokens": size.image_tokens})  # fmt: skip
     layout_tokenizer(size).save_pretrained(folder)
     with torch.device("meta"):
         wanted = JanusForConditionalGeneration(config).state_dict()

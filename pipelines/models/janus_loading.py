@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
-from pipelines.models.janus import MARKS, JanusModel
+from pipelines.models.janus import CHAT_FORMAT, JanusModel
 from pipelines.models.published import WeightsMissing, check_whole, fetch, tensor_names
 
 PRESETS = ("janus-pro-1b", "janus-pro-7b")
@@ -86,9 +86,9 @@ def _agree(model: JanusModel, tokenizer: PreTrainedTokenizerBase, name: str) -> 
             setattr(defaults, part, getattr(tokenizer, part))
     shape = model.shape
     known = tokenizer.get_vocab()
-    announced = known.get(MARKS.look_before, shape.boi_id)
-    looked = known.get("<image_placeholder>", shape.look_id)
-    if len(tokenizer) > shape.text_vocab or announced != shape.boi_id or looked != shape.look_id:
+    announced = known.get(CHAT_FORMAT.image_before, shape.boi_id)
+    looked = known.get("<image_placeholder>", shape.image_placeholder_id)
+    if len(tokenizer) > shape.text_vocab or announced != shape.boi_id or looked != shape.image_placeholder_id:
         raise WeightsMissing(f"{name}: tokenizer and weights are of two different models (a picture is announced by id "
                              f"{announced} in one and {shape.boi_id} in the other); fetch both from one place.")
 

@@ -22,7 +22,7 @@ Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class Read:
+class CachedPrefix:
     """One prompt as one adapter has read it."""
 
     adapter: weakref.ref[Adapter]
@@ -35,12 +35,12 @@ class Read:
         return sum(part.nbytes for pair in self.layers for part in pair)
 
 
-class PromptMemory:
+class PrefixCache:
     """Prompts read lately; the ones not used for longest are forgotten first, and those of adapters that are gone."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
-        self._read: list[Read] = []  # least lately used first
+        self._read: list[CachedPrefix] = []  # least lately used first
 
     def recall(self, adapter: Adapter, ids: Sequence[int], alone_from: int) -> tuple[int, Layers]:
         """How many ids at the start are remembered, and their keys and values.
@@ -64,7 +64,7 @@ class PromptMemory:
 
     def remember(self, adapter: Adapter, ids: Sequence[int], layers: Layers) -> None:
         """Keep what was read; it takes the place of what it goes on from."""
-        entry = Read(weakref.ref(adapter), list(ids), layers)
+        entry = CachedPrefix(weakref.ref(adapter), list(ids), layers)
         self._read = [
             old
             for old in self._read

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-FEW_ROWS = 32
+MAX_SMALL_BATCH = 32
 """More rows than this are a prompt that is read, where the library's way is as good."""
-LARGE_WEIGHT = 2**17
+MIN_WEIGHT_NUMEL = 2**17
 """Weights smaller than this stay in the processor's cache and are not worth turning round."""
 
 
-def product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+def small_batch_matmul(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`F.linear` of (rows, in), with the weight as the left factor where that is faster."""
-    if inputs.device.type != "cpu" or not 1 < len(inputs) <= FEW_ROWS or weight.numel() < LARGE_WEIGHT:
+    if inputs.device.type != "cpu" or not 1 < len(inputs) <= MAX_SMALL_BATCH or weight.numel() < MIN_WEIGHT_NUMEL:
         return F.linear(inputs, weight, bias)
     # Contiguous on both sides: rows that come column by column take four times as long.
     made = torch.mm(weight, inputs.contiguous().t()).t().contiguous()  # (rows, out)
@@ -31,14 +31,14 @@ def product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
 
 
 @contextmanager
-def turned(model: nn.Module) -> Iterator[None]:
+def fast_linears(model: nn.Module) -> Iterator[None]:
     """Inside, the large Linears of a model on a CPU multiply few rows the faster way round."""
-    with instead({module: partial(_turned, module) for module in model.modules() if _pays(module)}):
+    with override_forward({module: partial(_turned, module) for module in model.modules() if _is_faster(module)}):
         yield
 
 
 @contextmanager
-def instead(forwards: Mapping[nn.Module, Callable[..., torch.Tensor]]) -> Iterator[None]:
+def override_forward(forwards: Mapping[nn.Module, Callable[..., torch.Tensor]]) -> Iterator[None]:
     """Inside, these modules run the given functions as their forward; one thread at a time."""
     # An attribute of the object stands before the class's method; a hook could add, but not change the product.
     for module, forward in forwards.items():
@@ -50,13 +50,13 @@ def instead(forwards: Mapping[nn.Module, Callable[..., torch.Tensor]]) -> Iterat
             del vars(module)["forward"]
 
 
-def _pays(module: nn.Module) -> bool:
+def _is_faster(module: nn.Module) -> bool:
     if type(module) is not nn.Linear or "forward" in vars(module):
         return False
-    return module.weight.device.type == "cpu" and module.weight.numel() >= LARGE_WEIGHT
+    return module.weight.device.type == "cpu" and module.weight.numel() >= MIN_WEIGHT_NUMEL
 
 
 def _turned(module: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     # Flat, since a product of three dimensions costs twice the overhead.
     flat = inputs.reshape(-1, inputs.shape[-1])
-    return product(flat, module.weight, module.bias).view(*inputs.shape[:-1], -1)
+    return small_batch_matmul(flat, module.weight, module.bias).view(*inputs.shape[:-1], -1)

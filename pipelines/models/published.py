@@ -2,7 +2,7 @@
 
     found = fetch(MODELS["janus-pro-1b"])      found.folder, found.revision (a commit, or what the folder is)
 
-Imports no torch. Whatever goes wrong is a `WeightsMissing` that says what is missing and what to do about it; the hub
+Imports no torch. Whatever goes wrong is a `StarterWeightsMissing` that says what is missing and what to do about it; the hub
 client's own words are its cause.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.core.settings import Settings
 
-WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+WEIGHT_PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 """Files of a checkpoint that are fetched: never pickles, never code."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -25,7 +25,7 @@ class WeightsMissing(FileNotFoundError):
 
 
 @dataclass(frozen=True)
-class Published:
+class HubModel:
     """Where a checkpoint is published."""
 
     name: str
@@ -37,7 +37,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Found:
+class WeightsFolder:
     """A checkpoint on this machine."""
 
     folder: Path
@@ -45,32 +45,32 @@ class Found:
     """The commit; for a folder of one's own `local`."""
 
 
-MODELS: dict[str, Published] = {
+MODELS: dict[str, HubModel] = {
     model.name: model
     for model in (
         # Named by three public projects that fetched it, one with the weights' size (4,153,396,574 bytes) and SHA-256
         # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
-        Published(
+        HubModel(
             "janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"
         ),
-        Published("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
-        Published("dinov2", "facebook/dinov2-base", "main"),
-        Published("clip", "openai/clip-vit-large-patch14", "main"),
-        Published("vqa", "Salesforce/blip-vqa-base", "main"),
-        Published("minilm", "sentence-transformers/all-MiniLM-L6-v2", "main"),
+        HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
+        HubModel("dinov2", "facebook/dinov2-base", "main"),
+        HubModel("clip", "openai/clip-vit-large-patch14", "main"),
+        HubModel("vqa", "Salesforce/blip-vqa-base", "main"),
+        HubModel("minilm", "sentence-transformers/all-MiniLM-L6-v2", "main"),
     )
 }
 """Base models and reward models by name. `UNDERSTUDY_REVISIONS` sets another revision."""
 
 
-def pinned(name: str, settings: Settings | None = None) -> Published:
+def pinned(name: str, settings: Settings | None = None) -> HubModel:
     """A checkpoint with the revision that counts here. KeyError for an unknown name."""
     settings = settings or Settings.from_environment()
     model = MODELS[name]
     return replace(model, revision=settings.revisions.get(name, model.revision))
 
 
-def fetch(name: str, settings: Settings | None = None) -> Found:
+def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
     """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else on the hub.
 
     Raises WeightsMissing when it is not to be had, or not whole.
@@ -81,14 +81,14 @@ def fetch(name: str, settings: Settings | None = None) -> Found:
         own = Path(settings.models) / model.repository.split("/")[1]
         if own.is_dir():
             check_whole(own, f"{model.name} in {own}", "copy the folder again")
-            return Found(own, "local")
+            return WeightsFolder(own, "local")
     folder = _from_hub(model, settings)
     again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
     check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again)
-    return Found(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
+    return WeightsFolder(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
 
 
-def _from_hub(model: Published, settings: Settings) -> Path:
+def _from_hub(model: HubModel, settings: Settings) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -102,7 +102,7 @@ def _from_hub(model: Published, settings: Settings) -> Path:
     page = f"huggingface.co/{model.repository}"
     own = f"or put its files into a folder {model.repository.split('/')[1]} in the folder that UNDERSTUDY_MODELS names"
     try:
-        return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=list(WANTED)))
+        return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=list(WEIGHT_PATTERNS)))
     except GatedRepoError as error:
         raise WeightsMissing(f"{name} asks you to accept its terms: open {page}, accept, then run `hf auth login`, "
                              f"{own}.") from error

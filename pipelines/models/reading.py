@@ -17,17 +17,17 @@ import torch
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
-from pipelines.models.cache import roomy_cache
+from pipelines.models.cache import preallocated_cache
 from pipelines.models.memory import Layers
-from pipelines.models.shared_past import SharedPast, looking_back, pays
-from pipelines.models.voices import Voices
+from pipelines.models.shared_past import SharedPrefixCache, use_shared_prefix_attention, is_faster_on
+from pipelines.models.voices import LoraBatch
 
-SHARED_FROM = 16
+MIN_SHARED_PREFIX = 16
 """Fewer common ids than this are not worth a pass of their own."""
 
 
 @dataclass
-class Reading:
+class DecoderState:
     """Rows that a decoder has read, ready to go on."""
 
     decoder: PreTrainedModel
@@ -38,19 +38,19 @@ class Reading:
     """(N, T) 0 where a cached position is padding; None when nothing is."""
     place: torch.Tensor
     """(N, 1) position id of the last position read."""
-    voices: Voices | None = None
+    voices: LoraBatch | None = None
     """Told which rows go on; None when rows need not be told apart."""
     start: int = 0
     """Positions at the start that are the same in all rows."""
-    past: SharedPast | None = None
+    past: SharedPrefixCache | None = None
     """What rows have in common, once it is no longer in `cache`."""
 
     def repeat(self, group: int) -> None:
         """Every row `group` times, copies side by side; called once, before the first step."""
         count = len(self.hidden)
-        if pays(self.hidden.device) and (group > 1 or (self.start and count > 1)):
-            self.past = SharedPast(self.cache, self.mask, self.start, group)
-            self.cache, self.mask = roomy_cache(self.decoder.config), None
+        if is_faster_on(self.hidden.device) and (group > 1 or (self.start and count > 1)):
+            self.past = SharedPrefixCache(self.cache, self.mask, self.start, group)
+            self.cache, self.mask = preallocated_cache(self.decoder.config), None
         elif group > 1:
             self.cache.batch_repeat_interleave(group)
             self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
@@ -76,10 +76,10 @@ class Reading:
         if self.past is None:
             self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
             return
-        with looking_back(self.decoder.config):
+        with use_shared_prefix_attention(self.decoder.config):
             self._read(embeds, None, self.place, shared_past=self.past)
 
-    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPast) -> None:
+    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPrefixCache) -> None:
         if mask is not None:
             self.mask = mask if self.mask is None else torch.cat([self.mask, mask], 1)
         self.hidden = self.decoder(
@@ -99,8 +99,8 @@ def read_prompts(
     *,
     pad_id: int,
     alone_from: int,
-    voices: Voices | None = None,
-) -> Reading:
+    voices: LoraBatch | None = None,
+) -> DecoderState:
     """Read prompts of any lengths, padded on the left; with `voices`, whose rows are the prompts, each with its own.
 
     `embed` makes (B, T) ids into (B, T, H); it is called with whole rows, so it can fill in looked-at pictures in
@@ -110,11 +110,11 @@ def read_prompts(
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
     if voices is not None:
-        return _go_on(decoder, embed, prompts, pad_id, alone_from, voices)
+        return _extend(decoder, embed, prompts, pad_id, alone_from, voices)
     device = decoder.device
-    shared = shared_start(prompts, alone_from)
-    cache = roomy_cache(decoder.config)
-    reading = Reading(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
+    shared = shared_prefix_length(prompts, alone_from)
+    cache = preallocated_cache(decoder.config)
+    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
     rest, mask = pad_left([prompt[shared:] for prompt in prompts], pad_id, device)
     if shared:
         start = torch.tensor([prompts[0][:shared]], device=device)
@@ -132,14 +132,14 @@ def read_prompts(
     return reading
 
 
-def _go_on(
+def _extend(
     decoder: PreTrainedModel,
     embed: Callable[[torch.Tensor], torch.Tensor],
     prompts: list[list[int]],
     pad_id: int,
     alone_from: int,
-    voices: Voices,
-) -> Reading:
+    voices: LoraBatch,
+) -> DecoderState:
     """Read what each row's own adapter does not remember, and remember the whole; K positions are known at most."""
     device = decoder.device
     pasts: list[tuple[int, Layers]] = [
@@ -149,12 +149,12 @@ def _go_on(
     known = torch.tensor([length for length, _ in pasts], device=device)[:, None]  # (N, 1)
     longest = int(known.max())
     rest, mask = pad_left([prompt[length:] for prompt, (length, _) in zip(prompts, pasts, strict=True)], pad_id, device)
-    cache = roomy_cache(decoder.config)
+    cache = preallocated_cache(decoder.config)
     if longest:
         _fill(cache, pasts, longest)
     places = (known + mask.cumsum(1) - 1).clamp(min=0)  # (N, T)
     before = (torch.arange(longest, device=device) >= longest - known).long()  # (N, K), flush right
-    reading = Reading(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], voices)
+    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], voices)
     embeds = embed(rest)
     if bool(mask.all()) and bool(before.all()):
         reading._read(embeds, None, places)
@@ -186,7 +186,7 @@ def _fill(cache: DynamicCache, pasts: list[tuple[int, Layers]], longest: int) ->
         cache.update(rows(index, 0), rows(index, 1), index)
 
 
-def shared_start(prompts: list[list[int]], alone_from: int) -> int:
+def shared_prefix_length(prompts: list[list[int]], alone_from: int) -> int:
     """How many ids at the start all prompts share, leaving each at least one; 0 when too few to matter."""
     if len(prompts) < 2:
         return 0
@@ -194,7 +194,7 @@ def shared_start(prompts: list[list[int]], alone_from: int) -> int:
     shared = 0
     while shared < shortest - 1 and first[shared] != alone_from and all(p[shared] == first[shared] for p in prompts):
         shared += 1
-    return shared if shared >= SHARED_FROM else 0
+    return shared if shared >= MIN_SHARED_PREFIX else 0
 
 
 def pad_left(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -212,7 +212,7 @@ def pad_right(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple
 
 
 @contextmanager
-def resting(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode inside (no LoRA dropout, and gradient checkpointing would refuse the cache), as before after."""
     training = model.training
     model.eval()

@@ -38,7 +38,7 @@ def previous_places(
     return before
 
 
-def score(
+def compute_token_logprobs(
     head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, ids: torch.Tensor, entropies: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (L,) of ids (L,) after hidden states (L, H).

@@ -23,7 +23,7 @@ NAME = "understudy_shared_past"
 
 
 @dataclass
-class Part:
+class SharedSegment:
     """What every `size / owners` neighbouring rows have in common."""
 
     layers: list[tuple[torch.Tensor, torch.Tensor]]
@@ -37,7 +37,7 @@ class Part:
         return len(self.layers[0][0])
 
 
-class SharedPast:
+class SharedPrefixCache:
     """The parts that N rows look back at, and which of the rows there were at the beginning still go on."""
 
     def __init__(self, cache: DynamicCache, mask: torch.Tensor | None, start: int, group: int) -> None:
@@ -47,8 +47,8 @@ class SharedPast:
         """
         layers = [(layer.keys, layer.values) for layer in cache.layers]
         padding = None if mask is None else (mask[:, None, None, start:] == 0)
-        rest = Part([(keys[:, :, start:], values[:, :, start:]) for keys, values in layers], padding)
-        first = [Part([(keys[:1, :, :start], values[:1, :, :start]) for keys, values in layers], None)] if start else []
+        rest = SharedSegment([(keys[:, :, start:], values[:, :, start:]) for keys, values in layers], padding)
+        first = [SharedSegment([(keys[:1, :, :start], values[:1, :, :start]) for keys, values in layers], None)] if start else []
         self.parts = [*first, rest]
         self.size = rest.owners * group
         self._rows: torch.Tensor | None = None  # (N,) which of `size` rows go on; None: all
@@ -90,7 +90,7 @@ class SharedPast:
         return rows if self._rows is None else rows[self._rows]
 
 
-def look_back(
+def shared_prefix_attention(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -98,7 +98,7 @@ def look_back(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    shared_past: SharedPast,
+    shared_past: SharedPrefixCache,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention interface for one new position: query (N, K * Q, 1, W), own ones (N, K, T, W)."""
@@ -111,12 +111,12 @@ def look_back(
     return answer.reshape(rows, 1, heads, width), None
 
 
-AttentionInterface.register(NAME, look_back)
+AttentionInterface.register(NAME, shared_prefix_attention)
 
 
 @contextmanager
-def looking_back(config: PretrainedConfig) -> Iterator[None]:
-    """Inside, the decoder of this config attends with `look_back` (and makes no mask of its own)."""
+def use_shared_prefix_attention(config: PretrainedConfig) -> Iterator[None]:
+    """Inside, the decoder of this config attends with `shared_prefix_attention` (and makes no mask of its own)."""
     before = config._attn_implementation
     config._attn_implementation = NAME
     try:
@@ -125,6 +125,6 @@ def looking_back(config: PretrainedConfig) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def pays(device: torch.device) -> bool:
+def is_faster_on(device: torch.device) -> bool:
     """Whether rows should share their past on this device: a GPU replays steps of fixed shapes instead (`fixed.py`)."""
     return device.type == "cpu"

@@ -1,7 +1,7 @@
 """Voices: which adapter each row of a batch speaks with, any number of adapters on one untouched base model.
 
-`read_adapter` reads a LoRA that PEFT wrote; `Voices` says which one each prompt is answered with; inside
-`speaking(model, voices)` the model's Linears add them. A LoRA adds B(A(x)) * alpha / rank to what a Linear gives. The
+`read_adapter` reads a LoRA that PEFT wrote; `LoraBatch` says which one each prompt is answered with; inside
+`apply_loras(model, voices)` the model's Linears add them. A LoRA adds B(A(x)) * alpha / rank to what a Linear gives. The
 A's of all adapters of a batch stand side by side and their B's below each other, so two small products serve all
 of them; between the two a gate keeps to each row what its own adapter gave. (PEFT's `_mixed_batch_forward` gathers,
 multiplies and scatters once for each adapter in each Linear.) The weights are never written to and no module is
@@ -25,13 +25,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from pipelines.models.products import instead, product, turned
+from pipelines.models.products import override_forward, small_batch_matmul, fast_linears
 
 if TYPE_CHECKING:
-    from pipelines.models.memory import PromptMemory
+    from pipelines.models.memory import PrefixCache
 
 PEFT_PREFIX = "base_model.model."
-UNUSED = ("use_dora", "lora_bias", "modules_to_save", "alpha_pattern", "layer_replication", "fan_in_fan_out")
+UNSUPPORTED_LORA_OPTIONS = ("use_dora", "lora_bias", "modules_to_save", "alpha_pattern", "layer_replication", "fan_in_fan_out")
 """Settings of PEFT that our training never makes and `read_adapter` refuses."""
 
 
@@ -62,7 +62,7 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
                            "another checkpoint") from error
     except (OSError, ValueError, SafetensorError) as error:
         raise AdapterError(f"{folder} cannot be read ({error}); fetch the checkpoint again or train anew") from error
-    strange = [name for name in UNUSED if config.get(name)]
+    strange = [name for name in UNSUPPORTED_LORA_OPTIONS if config.get(name)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or strange:
         raise AdapterError(f"{folder}/adapter_config.json: only a plain LoRA can speak here, this one is "
                            f"{config.get('peft_type')} with {', '.join(strange) or 'bias'}")
@@ -89,7 +89,7 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
 
 
 @dataclass(frozen=True)
-class Joined:
+class StackedLora:
     """What all adapters of a batch do to one Linear."""
 
     down: torch.Tensor
@@ -100,24 +100,24 @@ class Joined:
     """(adapter, its rank), in the order they stand side by side."""
 
 
-class Voices:
+class LoraBatch:
     """The adapter of each prompt, followed by the samplers through repeating, doubling and leaving rows."""
 
-    def __init__(self, adapters: Sequence[Adapter], memory: PromptMemory | None = None) -> None:
+    def __init__(self, adapters: Sequence[Adapter], memory: PrefixCache | None = None) -> None:
         """One adapter for each prompt; prompts may share one. `memory` keeps what was read for the next reply."""
         self.memory = memory
         self.adapters = list(dict.fromkeys(adapters))
         self._prompts = [self.adapters.index(adapter) for adapter in adapters]
-        self._joined: dict[str, Joined | None] = {}
+        self._joined: dict[str, StackedLora | None] = {}
         self._rows: list[int] = []
         self._gates: dict[tuple[tuple[tuple[int, int], ...], int], torch.Tensor] = {}
         self.start()
 
-    def pick(self, prompts: Sequence[int]) -> Voices:
+    def pick(self, prompts: Sequence[int]) -> LoraBatch:
         """The voices of some of the prompts, in that order."""
         if list(prompts) == list(range(len(self._prompts))):
             return self  # with what was put side by side already
-        return Voices([self.adapters[self._prompts[prompt]] for prompt in prompts], self.memory)
+        return LoraBatch([self.adapters[self._prompts[prompt]] for prompt in prompts], self.memory)
 
     @property
     def alike(self) -> bool:
@@ -158,12 +158,12 @@ class Voices:
         self._rows = rows
         self._gates.clear()
 
-    def joined(self, name: str) -> Joined | None:
+    def joined(self, name: str) -> StackedLora | None:
         """What the adapters do to the Linear of that name; None when none of them touches it."""
         if name not in self._joined:
             found = [(k, *adapter.parts[name]) for k, adapter in enumerate(self.adapters) if name in adapter.parts]
             self._joined[name] = (
-                Joined(
+                StackedLora(
                     torch.cat([down for _, down, _ in found], 1) if len(found) > 1 else found[0][1],
                     torch.cat([up for _, _, up in found]) if len(found) > 1 else found[0][2],
                     tuple((k, len(up)) for k, _, up in found),
@@ -188,20 +188,20 @@ class Voices:
 
 
 @contextmanager
-def speaking(model: nn.Module, voices: Voices | None) -> Iterator[None]:
+def apply_loras(model: nn.Module, voices: LoraBatch | None) -> Iterator[None]:
     """Inside, the model speaks with `voices`; one thread at a time. Without voices it is only faster (`products.py`).
 
     With different adapters every pass must go through rows that `voices` knows; with one, any pass is right.
     Raises RuntimeError when the model is speaking already.
     """
     if voices is None:
-        with turned(model):
+        with fast_linears(model):
             yield
         return
     linears = [(name, module) for name, module in model.named_modules() if _speaks(module)]
     if any("forward" in vars(module) for _, module in linears):
         raise RuntimeError("this model is speaking already; wait until it is done, or load it a second time")
-    with instead({module: partial(_spoken, module, name, voices) for name, module in linears}):
+    with override_forward({module: partial(_spoken, module, name, voices) for name, module in linears}):
         yield
 
 
@@ -210,11 +210,11 @@ def _speaks(module: nn.Module) -> bool:
     return type(module) is nn.Linear or type(module).__name__ == "Linear4bit"
 
 
-def _spoken(module: nn.Linear, name: str, voices: Voices, inputs: torch.Tensor) -> torch.Tensor:
+def _spoken(module: nn.Linear, name: str, voices: LoraBatch, inputs: torch.Tensor) -> torch.Tensor:
     # inputs (N, in) or (N, T, in); flat from here on, since a product of three dimensions costs twice the overhead
     flat = inputs.reshape(-1, inputs.shape[-1])  # (N * T, in)
     plain = type(module) is nn.Linear
-    said = product(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
+    said = small_batch_matmul(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
     joined = voices.joined(name)
     if joined is not None:
         middle = flat.to(joined.down.dtype) @ joined.down  # (N * T, R)

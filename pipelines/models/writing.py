@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.family import Dice, OnIds, TextSamples, choose_ids
-from pipelines.models.fixed import fixed, pays
-from pipelines.models.reading import Reading
+from pipelines.models.family import Generators, OnIds, TextSamples, choose_ids
+from pipelines.models.fixed import static_decoding, is_faster_on
+from pipelines.models.reading import DecoderState
 
 CHECK_EVERY = 8
 """Steps between asking a GPU whether all samples are finished: to ask is to wait for it."""
 
 
-def write_words(
-    reading: Reading,
+def decode_text(
+    reading: DecoderState,
     head: Callable[[torch.Tensor], torch.Tensor],
     embed: Callable[[torch.Tensor], torch.Tensor],
     *,
@@ -28,17 +28,17 @@ def write_words(
     top_p: float,
     repetition_penalty: float,
     stop_ids: tuple[int, ...],
-    generator: Dice,
+    generator: Generators,
     on_ids: OnIds | None,
 ) -> TextSamples:
     """Go on from `reading` (N rows) until each sample's first stop id.
 
     head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); never: an id that is not to be said.
     The penalty counts a sample's own new ids, not the prompt's. Finished samples leave the batch; on a GPU they stay,
-    since a recorded step has a fixed shape (`fixed.py`), and what they say is dropped.
+    since a recorded step has a fixed shape (`static_decoding.py`), and what they say is dropped.
     """
-    stays = pays(reading.hidden.device)
-    going_on = fixed(reading, max_new_tokens)
+    stays = is_faster_on(reading.hidden.device)
+    going_on = static_decoding(reading, max_new_tokens)
     count, device = len(reading.hidden), reading.hidden.device
     ids = torch.full((count, max_new_tokens), -1, dtype=torch.long, device=device)
     logps = torch.zeros(ids.shape, device=device)

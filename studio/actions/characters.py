@@ -28,7 +28,7 @@ from pipelines.core.store import MARKER, put_content
 from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
 from studio.actions.pictures import judge, keep, plain_name, portrait
 from studio.actions.scores import overall
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import counted
 
 MAX_IMPORT_BYTES = 96 * 2**20
@@ -89,7 +89,7 @@ class VersionView:
     """Trainings on it, newest first."""
 
 
-def gallery(desk: Desk, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
+def gallery(desk: AppContext, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
     """Some of the owner's characters, the one edited last first, and how many match the search in all."""
     wanted = search.strip().casefold()
     rows = [row for row in desk.records.characters.list(desk.owner) if wanted in row.name.casefold()]
@@ -99,7 +99,7 @@ def gallery(desk: Desk, search: str = "", start: int = 0, count: int = 24) -> tu
     return [_tile(desk, row, latest.get(row.id)) for row in rows[start : start + count]], len(rows)
 
 
-def _tile(desk: Desk, row: CharacterRow, job: Job | None) -> Tile:
+def _tile(desk: AppContext, row: CharacterRow, job: Job | None) -> Tile:
     persona = str(row.draft.get("persona", ""))
     return Tile(
         row.id, row.name or "A character without a name", portrait(desk, row.draft), beginning(persona), row.version,
@@ -107,7 +107,7 @@ def _tile(desk: Desk, row: CharacterRow, job: Job | None) -> Tile:
     )  # fmt: skip
 
 
-def latest_score(desk: Desk, job: Job) -> float | None:
+def latest_score(desk: AppContext, job: Job) -> float | None:
     """What the last measured checkpoint of a training scored, all plain scores together, 0 to 1."""
     measured: list[Checkpoint] = [one for one in desk.records.checkpoints.of_job(job.id) if one.scores]
     base = next((one.scores for one in measured if one.name == BASE), None)
@@ -138,7 +138,7 @@ def bundled() -> tuple[Bundled, ...]:
     return tuple(found)
 
 
-def try_bundled(desk: Desk, slug: str) -> str:
+def try_bundled(desk: AppContext, slug: str) -> str:
     """The owner's copy of a bundled character, made when there is none yet; returns its id."""
     for row in desk.records.characters.list(desk.owner):
         if row.draft.get("origin") == f"bundled:{slug}":
@@ -151,7 +151,7 @@ def try_bundled(desk: Desk, slug: str) -> str:
     return desk.records.characters.create(desk.owner, {**draft, "origin": f"bundled:{slug}"}).id
 
 
-def import_upload(desk: Desk, name: str, source: BinaryIO) -> Imported:
+def import_upload(desk: AppContext, name: str, source: BinaryIO) -> Imported:
     """A new character from an uploaded file; CharacterProblems says why a file cannot be used."""
     name = plain_name(name)
     with tempfile.TemporaryDirectory(prefix="understudy-import-") as folder:
@@ -196,7 +196,7 @@ def _plain_suffix(name: str) -> str:
     return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
 
 
-def draft_of_folder(desk: Desk, folder: Path, name: str = "the folder") -> Draft:
+def draft_of_folder(desk: AppContext, folder: Path, name: str = "the folder") -> Draft:
     """The draft of a character folder, its pictures put into the object store; CharacterProblems as when reading it."""
     character, split = read_character(folder), read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
@@ -222,7 +222,7 @@ def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, byt
 # ---------------------------------------------------------------- versions
 
 
-def versions(desk: Desk, id: str) -> list[VersionView]:
+def versions(desk: AppContext, id: str) -> list[VersionView]:
     """The published versions of a character, newest first."""
     row = own_character(desk, id)
     jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
@@ -239,7 +239,7 @@ def versions(desk: Desk, id: str) -> list[VersionView]:
     return shown
 
 
-def bring_back(desk: Desk, id: str, number: int) -> None:
+def bring_back(desk: AppContext, id: str, number: int) -> None:
     """Make a published version the draft again; the versions themselves stay as they are."""
     own_character(desk, id)
     version = desk.records.characters.version(id, number)
@@ -269,7 +269,7 @@ class WhatGoes:
     """A worker is at it just now; it stops."""
 
 
-def what_goes(desk: Desk, id: str) -> WhatGoes:
+def what_goes(desk: AppContext, id: str) -> WhatGoes:
     """Everything that hangs on a character, counted, for the question before it is deleted."""
     row = own_character(desk, id)
     jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
@@ -284,7 +284,7 @@ def what_goes(desk: Desk, id: str) -> WhatGoes:
     return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
 
 
-def delete(desk: Desk, id: str) -> None:
+def delete(desk: AppContext, id: str) -> None:
     """Delete a character and all that hangs on it: no page and no worker finds any of it from then on.
 
     The bytes lie under names made of their content, which another character or an upload on its way may share, so they
@@ -299,7 +299,7 @@ def delete(desk: Desk, id: str) -> None:
     desk.forget_pictures(keys)
 
 
-def _keys_of(desk: Desk, id: str) -> tuple[set[str], set[str]]:
+def _keys_of(desk: AppContext, id: str) -> tuple[set[str], set[str]]:
     """Keys of everything that hangs on a character, and where the trees of its adapters are."""
     row = own_character(desk, id)
     keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
@@ -317,7 +317,7 @@ def _keys_of(desk: Desk, id: str) -> tuple[set[str], set[str]]:
     return {key for key in keys if key}, trees - {""}
 
 
-def open_draft(desk: Desk, id: str) -> Draft:
+def open_draft(desk: AppContext, id: str) -> Draft:
     """The draft for the wizard. A character that the command line published gets the thumbnails it lacks."""
     draft = own_character(desk, id).draft
     named: dict[str, str] = draft.get("image_keys", {})

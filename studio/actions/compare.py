@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pipelines.core import sending
-from pipelines.core.photos import clean_photo
+from pipelines.core.photos import clean_image
 from pipelines.core.queue import (
     ENDED,
     ChatMessage,
@@ -31,10 +31,10 @@ from pipelines.core.runs import BASE
 from pipelines.core.store import put_content
 from studio.actions.scores import best_named, checkpoint_title
 from studio.actions.training import own_job
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import EFFORTS
 
-PictureWish = Literal["auto", "always", "never"]
+ImageMode = Literal["auto", "always", "never"]
 ShownSide = Literal["left", "right"]
 SIDES: tuple[ShownSide, ShownSide] = ("left", "right")
 MAX_WORDS = 2000
@@ -57,7 +57,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReplyView:
     """One side's reply as it is shown."""
 
     side: ShownSide
@@ -72,13 +72,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ChatTurn:
     """One message and what was answered, in the order of the page."""
 
     number: int
     """Of the replies in the conversation."""
     question: ChatMessage
-    answers: tuple[Answer, ...]
+    answers: tuple[ReplyView, ...]
     """The first one stands left on the page."""
     state: Literal["waiting", "running", "done", "failed"]
     error: str = ""
@@ -92,7 +92,7 @@ class NotNow(ValueError):
 # ---------------------------------------------------------------- who can talk
 
 
-def candidates(desk: Desk, character: str) -> list[Candidate]:
+def candidates(desk: AppContext, character: str) -> list[Candidate]:
     """The character's checkpoints, newest training first and latest state first; each base model once, at the end."""
     own_character(desk, character)
     found: list[Candidate] = []
@@ -109,7 +109,7 @@ def candidates(desk: Desk, character: str) -> list[Candidate]:
     return [*found, *bases.values()]
 
 
-def best_of(desk: Desk, job: str) -> str:
+def best_of(desk: AppContext, job: str) -> str:
     """The name of the checkpoint that the run chose by its scorecard; "" before its end."""
     saved = desk.records.events.latest(job, "save")
     return best_named(saved.note) if saved else ""
@@ -122,7 +122,7 @@ def _label(job: Job, one: Checkpoint, is_best: bool) -> str:
     return f"{checkpoint_title(one.name)}{best} · " + ", ".join(filter(None, [effort.lower(), when]))
 
 
-def label_of(desk: Desk, ref: str) -> str:
+def label_of(desk: AppContext, ref: str) -> str:
     """What a checkpoint is called; "a deleted checkpoint" when it is gone."""
     try:
         job, one = checkpoint_of(desk, ref)
@@ -131,7 +131,7 @@ def label_of(desk: Desk, ref: str) -> str:
     return f"{checkpoint_title(BASE)} ({one.base})" if one.name == BASE else _label(job, one, False)
 
 
-def checkpoint_of(desk: Desk, ref: str) -> tuple[Job, Checkpoint]:
+def checkpoint_of(desk: AppContext, ref: str) -> tuple[Job, Checkpoint]:
     """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's."""
     job, _, name = ref.rpartition(":")
     return own_job(desk, job), desk.records.checkpoints.get(job, name)
@@ -140,13 +140,13 @@ def checkpoint_of(desk: Desk, ref: str) -> tuple[Job, Checkpoint]:
 # ---------------------------------------------------------------- conversations
 
 
-def own_character(desk: Desk, id: str) -> None:
+def own_character(desk: AppContext, id: str) -> None:
     """RecordMissing when the character is not this desk's owner's."""
     if desk.records.characters.get(id).owner != desk.owner:
         raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
 
 
-def own_conversation(desk: Desk, id: str) -> Conversation:
+def own_conversation(desk: AppContext, id: str) -> Conversation:
     """A conversation of this desk's owner; RecordMissing for any other."""
     found = desk.records.chats.conversation(id)
     if found.owner != desk.owner:
@@ -154,7 +154,7 @@ def own_conversation(desk: Desk, id: str) -> Conversation:
     return found
 
 
-def begin(desk: Desk, character: str, left: str, right: str, blind: bool) -> Conversation:
+def begin(desk: AppContext, character: str, left: str, right: str, blind: bool) -> Conversation:
     """A new conversation with two checkpoints. ValueError, in words for people, when they cannot be compared."""
     own_character(desk, character)
     if left == right:
@@ -167,7 +167,7 @@ def begin(desk: Desk, character: str, left: str, right: str, blind: bool) -> Con
     kept = desk.records.chats.add_conversation(talk)
     # The model and both adapters are read while the first message is being typed.
     request = {"task": "warm", "checkpoints": [left, right]}
-    sending.send(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
+    sending.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
     return kept
 
 
@@ -181,7 +181,7 @@ def is_swapped(conversation: Conversation, number: int) -> bool:
     return bool(hashlib.sha256(f"{conversation.id} {number}".encode()).digest()[0] & 1)
 
 
-def turns(desk: Desk, conversation: Conversation) -> list[Turn]:
+def turns(desk: AppContext, conversation: Conversation) -> list[ChatTurn]:
     """The conversation so far. A turn whose job goes on shows what its events have told up to now."""
     messages = desk.records.chats.messages(conversation.id)
     votes = {vote.message: vote for vote in desk.records.chats.votes(conversation=conversation.id)}
@@ -195,15 +195,15 @@ def turns(desk: Desk, conversation: Conversation) -> list[Turn]:
 
 
 def _turn(
-    desk: Desk, conversation: Conversation, question: ChatMessage, number: int,
+    desk: AppContext, conversation: Conversation, question: ChatMessage, number: int,
     replies: Sequence[ChatMessage | None], vote: Vote | None,
-) -> Turn:  # fmt: skip
+) -> ChatTurn:  # fmt: skip
     refs = (conversation.left, conversation.right)
     state: Literal["waiting", "running", "done", "failed"] = "done"
     error = ""
     if all(reply is not None and reply.job == question.job for reply in replies):
         answers = [
-            Answer(side, ref, reply.text, reply.scene, reply.picture_key, reply.seed, True)
+            ReplyView(side, ref, reply.text, reply.scene, reply.picture_key, reply.seed, True)
             for side, ref, reply in zip(SIDES, refs, replies, strict=True)
             if reply is not None
         ]
@@ -211,17 +211,17 @@ def _turn(
         job, told = _told(desk, question)
         told = [*told, *[SideReply()] * 2][:2]
         answers = [
-            Answer(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
+            ReplyView(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
             for side, ref, one in zip(SIDES, refs, told, strict=True)
         ]
         state, error = _state(job, told)
     if vote is not None and any(reply is not None and reply.created > vote.created for reply in replies):
         vote = None  # it was about replies that were made anew since
     ordered = answers[::-1] if is_swapped(conversation, number) else answers
-    return Turn(number, question, tuple(ordered), state, error, vote)
+    return ChatTurn(number, question, tuple(ordered), state, error, vote)
 
 
-def _told(desk: Desk, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
+def _told(desk: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
     """The turn's job and what its events have told so far."""
     if not question.job:
         return None, []
@@ -244,7 +244,7 @@ def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting
 
 
 def ask(
-    desk: Desk, conversation: str, words: str, picture: bytes | None = None, wish: PictureWish = "auto",
+    desk: AppContext, conversation: str, words: str, picture: bytes | None = None, wish: ImageMode = "auto",
     seed: int | None = None,
 ) -> ChatMessage:  # fmt: skip
     """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
@@ -261,7 +261,7 @@ def ask(
     if picture is not None:
         if len(picture) > MAX_ATTACHED_BYTES:
             raise NotNow(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
-        clean = clean_photo(picture)
+        clean = clean_image(picture)
         key = put_content(desk.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
     kept = desk.records.chats.add_message(
@@ -270,7 +270,7 @@ def ask(
     return _send(desk, talk, kept, before, wish)
 
 
-def answer_again(desk: Desk, conversation: str, seed: int | None = None, wish: PictureWish = "auto") -> ChatMessage:
+def answer_again(desk: AppContext, conversation: str, seed: int | None = None, wish: ImageMode = "auto") -> ChatMessage:
     """Have the last message answered anew, with another seed unless one is given; the old replies are replaced."""
     talk = own_conversation(desk, conversation)
     before = turns(desk, talk)
@@ -284,14 +284,14 @@ def answer_again(desk: Desk, conversation: str, seed: int | None = None, wish: P
 
 
 def _send(
-    desk: Desk, talk: Conversation, question: ChatMessage, before: Sequence[Turn], wish: PictureWish
+    desk: AppContext, talk: Conversation, question: ChatMessage, before: Sequence[ChatTurn], wish: ImageMode
 ) -> ChatMessage:  # fmt: skip
     """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
     lines = [line for turn in before for line in _lines(turn)]
     request = ReplyRequest(
         (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
     )  # fmt: skip
-    job = sending.send_reply(desk.records, desk.queue, desk.owner, request, talk.character)
+    job = sending.submit_reply(desk.records, desk.queue, desk.owner, request, talk.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
     return desk.records.chats.add_message(replace(question, id=new_id(), job=job.id))
 
@@ -301,7 +301,7 @@ def _said(question: ChatMessage) -> dict[str, Any]:
     return line | ({"picture": question.picture_key} if question.picture_key else {})
 
 
-def _lines(turn: Turn) -> list[dict[str, Any]]:
+def _lines(turn: ChatTurn) -> list[dict[str, Any]]:
     """A turn as the model reads it: each side hears only what it said itself. An unanswered one is left out."""
     if turn.state != "done":
         return []

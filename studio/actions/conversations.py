@@ -16,7 +16,7 @@ from pipelines.core.checks import FEW_INTERACTIONS
 from pipelines.core.conversations import interactions_from_sharegpt, interactions_from_start_blocks
 from pipelines.core.mapping import ROLES, character_to_entries
 from pipelines.core.problems import CharacterProblems, Problem, errors
-from pipelines.core.split import EVERY, held_out
+from pipelines.core.split import EVERY, hold_out
 from studio.actions.drafts import (
     MOST_CONVERSATIONS,
     MOST_TURN_CHARS,
@@ -28,7 +28,7 @@ from studio.actions.drafts import (
     refuse_long,
 )
 from studio.actions.pictures import plain_name
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import counted
 
 MAX_DATA_BYTES = 8 * 2**20
@@ -72,7 +72,7 @@ class Learned:
 
     replies: int
     """Replies whose every word is learned."""
-    reply_tokens: int
+    max_new_tokens: int
     """About how many tokens these are."""
     facts: int
     pictures: int
@@ -114,7 +114,7 @@ def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
 def learned(draft: Draft) -> Learned:
     """What is learned, what is only told, and what is kept for the test."""
     character, _ = character_of(draft)
-    training = character if draft.get("test") else held_out(character)[0]
+    training = character if draft.get("test") else hold_out(character)[0]
     kept = len(character.interactions) - len(training.interactions)
     if draft.get("test"):
         kept = len(draft["test"].get("dialogues", ()))
@@ -140,7 +140,7 @@ def few_left(draft: Draft) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def add_conversation(desk: Desk, id: str, turns: Sequence[dict[str, Any]]) -> int:
+def add_conversation(desk: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
     """Put a conversation behind the others; returns its place. CharacterProblems when a turn is too long."""
     whole = [_turn(turn) for turn in turns]
 
@@ -153,7 +153,7 @@ def add_conversation(desk: Desk, id: str, turns: Sequence[dict[str, Any]]) -> in
     return len(change(desk, id, edit)["interactions"]) - 1
 
 
-def remove_conversation(desk: Desk, id: str, number: int) -> None:
+def remove_conversation(desk: AppContext, id: str, number: int) -> None:
     """Take a conversation out."""
 
     def edit(draft: Draft) -> None:
@@ -163,7 +163,7 @@ def remove_conversation(desk: Desk, id: str, number: int) -> None:
     change(desk, id, edit)
 
 
-def move_conversation(desk: Desk, id: str, number: int, by: int) -> int:
+def move_conversation(desk: AppContext, id: str, number: int, by: int) -> int:
     """Move a conversation up (-1) or down (1) in the list; returns its new place."""
     place = number
 
@@ -175,13 +175,13 @@ def move_conversation(desk: Desk, id: str, number: int, by: int) -> int:
     return place
 
 
-def add_turn(desk: Desk, id: str, number: int, speaker: Speaker, words: str = "") -> None:
+def add_turn(desk: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
     """Put a turn at the end of a conversation."""
     turn = _turn({speaker: words})
     change(desk, id, lambda draft: _talk(draft, number).append(turn))
 
 
-def set_words(desk: Desk, id: str, number: int, place: int, words: str) -> None:
+def set_words(desk: AppContext, id: str, number: int, place: int, words: str) -> None:
     """Change what is said in a turn."""
     refuse_long(words, MOST_TURN_CHARS, "turn")
 
@@ -192,7 +192,7 @@ def set_words(desk: Desk, id: str, number: int, place: int, words: str) -> None:
     change(desk, id, edit)
 
 
-def set_picture(desk: Desk, id: str, number: int, place: int, image: str, scene: str) -> None:
+def set_picture(desk: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
     """Let a reply show one of the pictures ("" for none), with the line that says what is seen in it."""
     refuse_long(scene, MOST_TURN_CHARS, "scene")
 
@@ -216,7 +216,7 @@ def scene_for(draft: Draft, image: str) -> str:
     return f"{character.name}, {words}" if words else character.name
 
 
-def switch_speaker(desk: Desk, id: str, number: int, place: int) -> None:
+def switch_speaker(desk: AppContext, id: str, number: int, place: int) -> None:
     """Give a turn to the other speaker; a user's turn keeps no scene."""
 
     def edit(draft: Draft) -> None:
@@ -231,7 +231,7 @@ def switch_speaker(desk: Desk, id: str, number: int, place: int) -> None:
     change(desk, id, edit)
 
 
-def remove_turn(desk: Desk, id: str, number: int, place: int) -> None:
+def remove_turn(desk: AppContext, id: str, number: int, place: int) -> None:
     """Take a turn out; the conversation goes with its last one."""
 
     def edit(draft: Draft) -> None:
@@ -244,7 +244,7 @@ def remove_turn(desk: Desk, id: str, number: int, place: int) -> None:
     change(desk, id, edit)
 
 
-def move_turn(desk: Desk, id: str, number: int, place: int, by: int) -> None:
+def move_turn(desk: AppContext, id: str, number: int, place: int, by: int) -> None:
     """Move a turn up (-1) or down (1)."""
 
     def edit(draft: Draft) -> None:
@@ -257,7 +257,7 @@ def move_turn(desk: Desk, id: str, number: int, place: int, by: int) -> None:
 # ---------------------------------------------------------------- many at once
 
 
-def paste(desk: Desk, id: str, text: str) -> tuple[int, list[Problem]]:
+def paste(desk: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
     """Add the conversations of pasted `<START>` blocks; returns how many, and notes. CharacterProblems for none."""
     refuse_long(text, MAX_DATA_BYTES, "pasted text")
     character, _ = character_of(change(desk, id, lambda draft: None))
@@ -265,7 +265,7 @@ def paste(desk: Desk, id: str, text: str) -> tuple[int, list[Problem]]:
     return _add_all(desk, id, found), notes
 
 
-def upload(desk: Desk, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
+def upload(desk: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
     """Add the conversations of a ShareGPT or messages file (JSON or JSON lines); returns how many, and notes."""
     name = plain_name(name)
     if len(data) > MAX_DATA_BYTES:
@@ -280,7 +280,7 @@ def upload(desk: Desk, id: str, name: str, data: bytes) -> tuple[int, list[Probl
     return _add_all(desk, id, found), notes
 
 
-def _add_all(desk: Desk, id: str, found: Sequence[Interaction]) -> int:
+def _add_all(desk: AppContext, id: str, found: Sequence[Interaction]) -> int:
     """Add those that are not there yet; returns how many were added."""
     entries: list[Turns] = character_to_entries(Character("", "", interactions=tuple(found)))["interactions"]
     for talk in entries:

@@ -23,7 +23,7 @@ from pipelines.core.queue import Job, Worker, now
 from pipelines.core.yaml_text import write_yaml
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.pictures import what_the_set_needs
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import counted, time_range
 
 ALIVE_S = 60.0
@@ -140,7 +140,7 @@ def states(draft: Draft) -> dict[int, str]:
 # ---------------------------------------------------------------- consent
 
 
-def give_consent(desk: Desk, id: str, kind: str, given_by: str) -> None:
+def give_consent(desk: AppContext, id: str, kind: str, given_by: str) -> None:
     """Keep the statement with who makes it, when, and the hashes of the pictures as they are now."""
     if kind not in STATEMENTS:
         raise ValueError(f"{kind!r} is none of {', '.join(STATEMENTS)}")
@@ -156,7 +156,7 @@ def give_consent(desk: Desk, id: str, kind: str, given_by: str) -> None:
     change(desk, id, edit)
 
 
-def withdraw_consent(desk: Desk, id: str) -> None:
+def withdraw_consent(desk: AppContext, id: str) -> None:
     """Take the statement back; nothing can be trained until it is made again."""
     change(desk, id, lambda draft: draft.pop("consent", None))
 
@@ -181,13 +181,13 @@ def _consent_problems(draft: Draft) -> list[Problem]:
 # ---------------------------------------------------------------- time and machines
 
 
-def base_choices(desk: Desk) -> list[PresetChoice]:
+def base_choices(desk: AppContext) -> list[PresetChoice]:
     """The base models, those that no worker could train with their reason."""
     workers = [one for one in desk.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
-    return [PresetChoice(base, _why_not(base, workers)) for base in BASES]
+    return [PresetChoice(base, _refusal_reason(base, workers)) for base in BASES]
 
 
-def _why_not(base: Preset, workers: list[Worker]) -> str:
+def _refusal_reason(base: Preset, workers: list[Worker]) -> str:
     if not base.needs_gpu:
         return ""  # anything can train it; without a worker the job waits, which the page says
     recipe = Recipe.for_effort(base.preset, "standard")
@@ -201,12 +201,12 @@ def _why_not(base: Preset, workers: list[Worker]) -> str:
     return f"It needs a graphics card of {least} GB; {have}."
 
 
-def someone_works(desk: Desk) -> bool:
+def someone_works(desk: AppContext) -> bool:
     """Whether a worker that trains is there."""
     return any("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
 
 
-def estimate(desk: Desk, base: str, effort: Effort) -> Estimate:
+def estimate(desk: AppContext, base: str, effort: Effort) -> Estimate:
     """How long such a training took here before: a range over finished runs, or honestly nothing.
 
     Runs of another effort on the same base model are scaled by their steps, and then the range is widened by half.
@@ -245,12 +245,12 @@ def _work(recipe: Mapping[str, Any]) -> float:
 # ---------------------------------------------------------------- start
 
 
-def set_dial(desk: Desk, id: str, effort: Effort, base: str) -> None:
+def set_dial(desk: AppContext, id: str, effort: Effort, base: str) -> None:
     """Remember where the dial and the choice of base model stand."""
     change(desk, id, lambda draft: draft.update(effort=effort, base=base))
 
 
-def start(desk: Desk, id: str, effort: Effort, base: str) -> Job:
+def start(desk: AppContext, id: str, effort: Effort, base: str) -> Job:
     """Publish the draft as a version, queue a training on it, and tell a worker.
 
     Raises CharacterProblems with everything that keeps the character from being trained.
@@ -266,7 +266,7 @@ def start(desk: Desk, id: str, effort: Effort, base: str) -> Job:
         version = desk.records.characters.publish(
             id, entries, draft.get("test"), images, draft.get("test_pictures") or None
         )
-    return sending.send_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
+    return sending.submit_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
 
 
 def picture_count_words(draft: Draft) -> str:

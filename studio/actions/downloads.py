@@ -29,7 +29,7 @@ from studio import files
 from studio.actions.compare import NotNow, checkpoint_of
 from studio.actions.report import report
 from studio.actions.scores import checkpoint_title
-from studio.desk import Desk
+from studio.desk import AppContext
 
 LINK_S = 3600
 """Seconds that a download link is good for."""
@@ -70,7 +70,7 @@ class Download:
     """Where it is in the object store."""
 
 
-def adapter_zip(desk: Desk, ref: str) -> Download:
+def adapter_zip(desk: AppContext, ref: str) -> Download:
     """One zip: `adapter/`, the character's card, scores, sample sheet, a report to read offline and a manifest.
 
     RecordMissing when the checkpoint is gone, NotNow when it has no adapter, StoreError when its files cannot be had.
@@ -92,7 +92,7 @@ def adapter_zip(desk: Desk, ref: str) -> Download:
         return _handed_out(desk, archive)
 
 
-def charx(desk: Desk, ref: str) -> Download:
+def charx(desk: AppContext, ref: str) -> Download:
     """The character as a CHARX card with its pictures and the adapter inside; raises like `adapter_zip`."""
     job, checkpoint = _with_adapter(desk, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
@@ -102,7 +102,7 @@ def charx(desk: Desk, ref: str) -> Download:
         return _handed_out(desk, card)
 
 
-def adapter_alone(desk: Desk, ref: str) -> Download:
+def adapter_alone(desk: AppContext, ref: str) -> Download:
     """The PEFT folder as a zip and nothing else; raises like `adapter_zip`."""
     job, checkpoint = _with_adapter(desk, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
@@ -113,7 +113,7 @@ def adapter_alone(desk: Desk, ref: str) -> Download:
         return _handed_out(desk, archive)
 
 
-def report_alone(desk: Desk, ref: str) -> Download:
+def report_alone(desk: AppContext, ref: str) -> Download:
     """The report as one HTML file with its pictures inside, for any browser without a network; raises likewise."""
     job, checkpoint = _with_adapter(desk, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
@@ -122,20 +122,20 @@ def report_alone(desk: Desk, ref: str) -> Download:
         return _handed_out(desk, page)
 
 
-def _with_adapter(desk: Desk, ref: str) -> tuple[Job, Checkpoint]:
+def _with_adapter(desk: AppContext, ref: str) -> tuple[Job, Checkpoint]:
     job, checkpoint = checkpoint_of(desk, ref)
     if checkpoint.name == BASE or not set(ADAPTER_FILES) <= set(checkpoint.files):
         raise NotNow(f"“{checkpoint_title(checkpoint.name)}” has no adapter to download: choose a trained state.")
     return job, checkpoint
 
 
-def _fetch_adapter(desk: Desk, checkpoint: Checkpoint, folder: Path) -> None:
+def _fetch_adapter(desk: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
     for name in ADAPTER:
         if name in checkpoint.files:
             fetch(desk.store, checkpoint.files[name], folder / name)
 
 
-def _put_card(desk: Desk, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
+def _put_card(desk: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
     """Write the character that the job learnt as a card; returns what could not go into it."""
     version = desk.records.characters.version(job.character, job.version)
     problems: list[Problem] = []
@@ -154,13 +154,13 @@ def _put_card(desk: Desk, job: Job, made: Path, target: Path, adapter: Path | No
         return [f"no card: {refused.problems[0].message}"]  # a character without pictures has no PNG card
 
 
-def address(desk: Desk, made: Download) -> str:
+def address(desk: AppContext, made: Download) -> str:
     """Where the browser gets it, for an hour: a link to the S3 server, or to the studio's own route (`files.py`)."""
     place = link(desk.store, made.key, LINK_S, made.filename)
     return files.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
 
 
-def _handed_out(desk: Desk, path: Path) -> Download:
+def _handed_out(desk: AppContext, path: Path) -> Download:
     return Download(path.name, put_content(desk.store, path, "exports", path.suffix))
 
 
@@ -176,7 +176,7 @@ def _zip(folder: Path, target: Path) -> None:
                 shutil.copyfileobj(source, into, 1 << 20)
 
 
-def _file_name(desk: Desk, job: Job, checkpoint: Checkpoint) -> str:
+def _file_name(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
     name = str(desk.records.characters.version(job.character, job.version).entries.get("name", ""))
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return f"{re.sub(r'[^a-z0-9]+', '-', plain).strip('-')[:40] or 'character'}-{checkpoint.name}"

@@ -22,7 +22,7 @@ from pipelines.core.mapping import CHARACTER_KEYS, character_from_entries
 from pipelines.core.photo_set import MAX_PHOTOS
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue import CharacterRow, RecordMissing
-from studio.desk import Desk
+from studio.desk import AppContext
 
 Draft = dict[str, Any]
 
@@ -37,7 +37,7 @@ MOST_CONVERSATIONS = 2000
 MOST_FACTS = 1000
 
 
-def own_character(desk: Desk, id: str) -> CharacterRow:
+def own_character(desk: AppContext, id: str) -> CharacterRow:
     """A character of this desk's owner; RecordMissing for anybody else's."""
     row = desk.records.characters.get(id)
     if row.owner != desk.owner:
@@ -45,12 +45,12 @@ def own_character(desk: Desk, id: str) -> CharacterRow:
     return row
 
 
-def create(desk: Desk) -> str:
+def create(desk: AppContext) -> str:
     """A new, empty character; returns its id."""
     return desk.records.characters.create(desk.owner, {"name": "", "persona": ""}).id
 
 
-def change(desk: Desk, id: str, edit: Callable[[Draft], None]) -> Draft:
+def change(desk: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft:
     """Read the draft, let `edit` change it, and save it, with no other change in between; returns it as saved."""
     with desk.editing:
         row = own_character(desk, id)
@@ -61,7 +61,7 @@ def change(desk: Desk, id: str, edit: Callable[[Draft], None]) -> Draft:
         return draft
 
 
-def set_text(desk: Desk, id: str, field: str, text: str) -> None:
+def set_text(desk: AppContext, id: str, field: str, text: str) -> None:
     """Keep one of the text fields. CharacterProblems when it is longer than the form allows."""
     if field not in MOST_CHARS:
         raise ValueError(f"{field!r} is no text field of a character: {', '.join(MOST_CHARS)}")
@@ -73,7 +73,7 @@ def set_text(desk: Desk, id: str, field: str, text: str) -> None:
     change(desk, id, edit)
 
 
-def set_facts(desk: Desk, id: str, facts: list[tuple[str, str]]) -> None:
+def set_facts(desk: AppContext, id: str, facts: list[tuple[str, str]]) -> None:
     """Keep the facts, (question, answer) each; rows that are empty on both sides are left out."""
     filled = [(question.strip(), answer.strip()) for question, answer in facts if question.strip() or answer.strip()]
     if len(filled) > MOST_FACTS:

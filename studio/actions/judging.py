@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.core.queue import Choice, Vote, new_id
-from studio.actions.compare import Answer, NotNow, ShownSide, own_conversation, turns
-from studio.desk import Desk
+from pipelines.core.queue import VoteChoice, Vote, new_id
+from studio.actions.compare import ReplyView, NotNow, ShownSide, own_conversation, turns
+from studio.desk import AppContext
 
 
-def vote(desk: Desk, conversation: str, number: int, choice: Choice) -> Vote:
+def vote(desk: AppContext, conversation: str, number: int, choice: VoteChoice) -> Vote:
     """Say which of two replies is better; `left` and `right` are the places on the page. NotNow while they are made."""
     talk = own_conversation(desk, conversation)
     turn = next((turn for turn in turns(desk, talk) if turn.number == number), None)
@@ -28,12 +28,12 @@ def vote(desk: Desk, conversation: str, number: int, choice: Choice) -> Vote:
     )  # fmt: skip
 
 
-def _snapshot(answer: Answer) -> dict[str, Any]:
+def _snapshot(answer: ReplyView) -> dict[str, Any]:
     return {"text": answer.text, "scene": answer.scene, "picture_key": answer.picture_key, "seed": answer.seed}
 
 
 def correct(
-    desk: Desk, conversation: str, number: int, side: ShownSide, words: str, scene: str = "",
+    desk: AppContext, conversation: str, number: int, side: ShownSide, words: str, scene: str = "",
     image: str = "", with_before: bool = False,
 ) -> int:  # fmt: skip
     """Put the message with a better answer into the character's draft, for the next training.

@@ -12,7 +12,7 @@ from pipelines.core import sending
 from pipelines.core.queue import ENDED, Checkpoint, Job
 from pipelines.core.reply_events import ReplyRequest, SideReply, replies_in
 from studio.actions.training import own_job
-from studio.desk import Desk
+from studio.desk import AppContext
 
 ASKED = "Show me yourself."
 SEED = 7
@@ -22,7 +22,7 @@ LOOKED_AT = 60
 
 
 @dataclass(frozen=True)
-class Peek:
+class LiveSample:
     """What a state has shown so far."""
 
     said: SideReply
@@ -30,25 +30,25 @@ class Peek:
     error: str = ""
 
 
-def peeks(desk: Desk, job: Job) -> dict[str, Peek]:
+def live_samples(desk: AppContext, job: Job) -> dict[str, LiveSample]:
     """Name of a saved state -> its latest look."""
-    found: dict[str, Peek] = {}
+    found: dict[str, LiveSample] = {}
     for reply in desk.records.jobs.list(owner=desk.owner, kind="reply", character=job.character, limit=LOOKED_AT):
         name = _looked_at(reply, job.id)
         if name and name not in found:
             [said] = replies_in(desk.records.events.after(reply.id, limit=500)) or [SideReply()]
-            found[name] = Peek(said, reply.status not in ENDED, reply.error)
+            found[name] = LiveSample(said, reply.status not in ENDED, reply.error)
     return found
 
 
-def peek(desk: Desk, id: str, name: str) -> Job:
+def live_sample(desk: AppContext, id: str, name: str) -> Job:
     """Ask for a look at a saved state of a training. ValueError when it has nothing to look at."""
     job = own_job(desk, id)
     checkpoint: Checkpoint = desk.records.checkpoints.get(id, name)
     if not checkpoint.adapter_key:
         raise ValueError("this state has learnt nothing yet: choose a saved one")
     request = ReplyRequest((f"{id}:{name}",), ({"role": "user", "text": ASKED},), picture="always", seed=SEED)
-    return sending.send_reply(desk.records, desk.queue, desk.owner, request, job.character)
+    return sending.submit_reply(desk.records, desk.queue, desk.owner, request, job.character)
 
 
 def _looked_at(reply: Job, job: str) -> str:

@@ -19,11 +19,11 @@ from PIL import Image
 
 from pipelines.core.characters import CharacterImage
 from pipelines.core.photo_set import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
-from pipelines.core.photos import GOOD_ASPECT, MAX_PHOTO_BYTES, Photo, check_photo, clean_photo
+from pipelines.core.photos import GOOD_ASPECT, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.store import StoreError, put_content, read
 from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
-from studio.desk import Desk
+from studio.desk import AppContext
 
 THUMB_PX = 256
 """Sides of the square that a thumbnail fits into; what lists and grids show."""
@@ -35,7 +35,7 @@ MOST_CAPTION_CHARS = 200
 
 
 @dataclass(frozen=True)
-class PictureView:
+class ImageView:
     """One picture as the page shows it."""
 
     file: str
@@ -50,7 +50,7 @@ class PictureView:
     is_portrait: bool
 
 
-def pictures(desk: Desk, draft: Draft) -> list[PictureView]:
+def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
     """The pictures of a draft in their order; the first one is the portrait."""
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     shown = []
@@ -59,7 +59,7 @@ def pictures(desk: Desk, draft: Draft) -> list[PictureView]:
         light: Light = "red" if errors(found) else "amber" if found else "green"
         words = {key: str(captions.get(entry["file"], {}).get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
         shown.append(
-            PictureView(
+            ImageView(
                 entry["file"], entry["original"], desk.picture(entry["thumb_key"]), light, found,
                 tuple(entry["fixes"]), CharacterImage(entry["file"], **words), number == 0,
             )
@@ -67,7 +67,7 @@ def pictures(desk: Desk, draft: Draft) -> list[PictureView]:
     return shown
 
 
-def portrait(desk: Desk, draft: Draft) -> bytes | None:
+def portrait(desk: AppContext, draft: Draft) -> bytes | None:
     """The small first picture of a draft; None when there is none, or its bytes are gone."""
     entries = draft.get("pictures") or []
     key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
@@ -104,7 +104,7 @@ def _caption(entry: dict[str, Any]) -> dict[str, str]:
     return {key: str(entry.get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
 
 
-def add(desk: Desk, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
+def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
     """Take pictures in, and captions: a text file with a picture's name is its caption.
 
     Returns what could not be used; the others are kept.
@@ -145,17 +145,17 @@ def add(desk: Desk, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem
     return refused + unused
 
 
-def keep(desk: Desk, images: dict[str, bytes]) -> list[dict[str, Any]]:
+def keep(desk: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
     """Entries of `pictures` for pictures that an import has cleaned already, by file name."""
     return [{"file": file, "original": file, **_kept(desk, data)} for file, data in images.items()]
 
 
-def judge(desk: Desk, draft: Draft) -> None:
+def judge(desk: AppContext, draft: Draft) -> None:
     """Look at all pictures of a draft anew; used after its set has changed."""
     _judge(desk, draft)
 
 
-def drop(desk: Desk, id: str, file: str) -> None:
+def drop(desk: AppContext, id: str, file: str) -> None:
     """Take a picture out; conversations that show it keep their words and scene."""
 
     def edit(draft: Draft) -> None:
@@ -171,17 +171,17 @@ def drop(desk: Desk, id: str, file: str) -> None:
     change(desk, id, edit)
 
 
-def rotate(desk: Desk, id: str, file: str) -> None:
+def rotate(desk: AppContext, id: str, file: str) -> None:
     """Turn a picture a quarter to the right."""
     _redraw(desk, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
 
 
-def crop(desk: Desk, id: str, file: str, zoom: float, across: float, down: float) -> None:
+def crop(desk: AppContext, id: str, file: str, zoom: float, across: float, down: float) -> None:
     """Cut a picture to a square; see `crop_preview`."""
     _redraw(desk, id, file, lambda image: _squared(image, zoom, across, down))
 
 
-def crop_preview(desk: Desk, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
+def crop_preview(desk: AppContext, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
     """How the square would look, as a small JPEG.
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
@@ -190,7 +190,7 @@ def crop_preview(desk: Desk, draft: Draft, file: str, zoom: float, across: float
         return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
 
 
-def make_portrait(desk: Desk, id: str, file: str) -> None:
+def make_portrait(desk: AppContext, id: str, file: str) -> None:
     """Put a picture first: the first one stands for the character in lists and on its card."""
 
     def edit(draft: Draft) -> None:
@@ -202,7 +202,7 @@ def make_portrait(desk: Desk, id: str, file: str) -> None:
     change(desk, id, edit)
 
 
-def describe(desk: Desk, id: str, file: str, field: str, words: str) -> None:
+def describe(desk: AppContext, id: str, file: str, field: str, words: str) -> None:
     """Say what varies in a picture: one of expression, clothes, place, pose, or the whole in own words (caption)."""
     if field not in (*CAPTION_FIELDS, "caption"):
         raise ValueError(f"{field!r} is nothing a caption has")
@@ -224,11 +224,11 @@ def plain_name(name: str) -> str:
 
 
 def _cleaned(data: bytes, name: str) -> bytes:
-    if len(data) > MAX_PHOTO_BYTES:
-        message = f"{name} is larger than {MAX_PHOTO_BYTES >> 20} MB."
+    if len(data) > MAX_IMAGE_BYTES:
+        message = f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MB."
         raise CharacterProblems([Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.")])
     try:
-        return clean_photo(data)
+        return clean_image(data)
     except CharacterProblems as error:
         # The reader speaks of "the picture": here there are many.
         raise CharacterProblems(
@@ -237,7 +237,7 @@ def _cleaned(data: bytes, name: str) -> bytes:
         ) from error
 
 
-def _kept(desk: Desk, data: bytes) -> dict[str, Any]:
+def _kept(desk: AppContext, data: bytes) -> dict[str, Any]:
     """The bytes and the thumbnail of a clean picture in the object store, and what is known of it."""
     with _opened(data) as image:
         thumb = _jpeg(image, THUMB_PX)
@@ -273,7 +273,7 @@ def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Ima
     return image.crop((left, top, left + side, top + side))
 
 
-def _redraw(desk: Desk, id: str, file: str, mend: Any) -> None:
+def _redraw(desk: AppContext, id: str, file: str, mend: Any) -> None:
     def edit(draft: Draft) -> None:
         entry = picture_entry(draft, file)
         with _opened(read(desk.store, entry["key"])) as image:
@@ -300,15 +300,15 @@ def _free_name(draft: Draft, key: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _looked_at(desk: Desk, key: str) -> tuple[Photo | None, tuple[Problem, ...]]:
+def _looked_at(desk: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
     # Content never changes under its key.
-    photo, found = check_photo(read(desk.store, key), "This picture")
+    photo, found = check_image(read(desk.store, key), "This picture")
     return photo, tuple(found)
 
 
-def _judge(desk: Desk, draft: Draft) -> None:
+def _judge(desk: AppContext, draft: Draft) -> None:
     """Problems, copies and the mends that help, for every picture of the draft."""
-    seen: list[tuple[str, Photo]] = []
+    seen: list[tuple[str, ImageReport]] = []
     for entry in draft.get("pictures", []):
         photo, found = _looked_at(desk, entry["key"])
         first = next((file for file, other in seen if photo and _alike(photo, other)), "")
@@ -327,7 +327,7 @@ def _judge(desk: Desk, draft: Draft) -> None:
         entry.update(problems=[item.to_json() for item in problems], fixes=fixes, copy_of=first)
 
 
-def _alike(photo: Photo, other: Photo) -> bool:
+def _alike(photo: ImageReport, other: ImageReport) -> bool:
     return photo.sha256 == other.sha256 or is_copy(photo, other)
 
 

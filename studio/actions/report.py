@@ -15,7 +15,7 @@ from pipelines.core.queue import Checkpoint, Job
 from pipelines.core.runs import BASE
 from pipelines.core.store import StoreError, read
 from studio.actions.scores import checkpoint_title, scorecard
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import EFFORTS
 
 STYLE = """body{font:16px/1.55 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#26211d;
@@ -26,7 +26,7 @@ blockquote{margin:.4rem 0 1rem;padding:.1rem 1rem;border-left:3px solid #8c2f55;
 MOST_SHEET_BYTES = 4 << 20
 
 
-def report(desk: Desk, job: Job, checkpoint: Checkpoint) -> str:
+def report(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
     """The page as text, its pictures inside."""
     everything = {one.name: one for one in desk.records.checkpoints.of_job(job.id)}
     before = everything.get(BASE)
@@ -60,7 +60,7 @@ def _scores(checkpoint: Checkpoint, before: Checkpoint | None) -> str:
     return f"<table><tr>{heads}</tr>{rows}</table>"
 
 
-def _sheet(desk: Desk, checkpoint: Checkpoint, words: str) -> str:
+def _sheet(desk: AppContext, checkpoint: Checkpoint, words: str) -> str:
     """The sample sheet inside the page; nothing where there is none."""
     key = checkpoint.files.get("samples/sheet.png", "")
     try:
@@ -73,7 +73,7 @@ def _sheet(desk: Desk, checkpoint: Checkpoint, words: str) -> str:
     return f'<h3>{words}</h3><img src="{source}" alt="{words} training: pictures of the fixed prompts">'
 
 
-def _said(desk: Desk, checkpoint: Checkpoint) -> str:
+def _said(desk: AppContext, checkpoint: Checkpoint) -> str:
     lines: list[dict[str, Any]] = replies(desk, checkpoint)
     talk = "".join(
         f"<p><b>{html.escape(str(one.get('prompt', '')))}</b></p><blockquote>{html.escape(str(one.get('text', '')))}"
@@ -82,7 +82,7 @@ def _said(desk: Desk, checkpoint: Checkpoint) -> str:
     return f"<h2>What they said when they were measured</h2>{talk}" if talk else ""
 
 
-def replies(desk: Desk, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def replies(desk: AppContext, checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """What the checkpoint said when it was measured; its pictures come last among the samples."""
     key = checkpoint.files.get("scores.json")
     if key is None:

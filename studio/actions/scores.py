@@ -29,7 +29,7 @@ REWARD_NAMES = {
     "likeness": "Looks like them",
     "reply": "Sounds like them",
     "caption_match": "Picture fits the words",
-    "picture_answers": "Shows what was asked",
+    "image_vqa": "Shows what was asked",
     "variety": "Variety",
 }
 """Metric of a practice step -> what a creator reads; the order is the order on the page."""
@@ -55,7 +55,7 @@ SCORE_HELP = {
 
 
 @dataclass(frozen=True)
-class Spoke:
+class ScoreAxis:
     """One plain score, 0 to 1; None when the held-out split had nothing to measure it on."""
 
     key: str
@@ -64,7 +64,7 @@ class Spoke:
     help: str
 
 
-def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> tuple[Spoke, ...]:
+def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> tuple[ScoreAxis, ...]:
     """The five plain scores of a checkpoint; `base` are the scores of the model before training.
 
     The voice is 1 - perplexity of held-out replies / the base's, and at least 0, so it is None without the base's.
@@ -81,7 +81,7 @@ def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = No
     fitting = [scores[key] for key in ("caption_match", "agreement") if key in scores]
     if fitting:
         values["picture_words"] = sum(fitting) / len(fitting)
-    return tuple(Spoke(key, name, values[key], SCORE_HELP[key]) for key, name in SCORE_NAMES.items())
+    return tuple(ScoreAxis(key, name, values[key], SCORE_HELP[key]) for key, name in SCORE_NAMES.items())
 
 
 def overall(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> float | None:

@@ -1,6 +1,6 @@
 """The story of a training job: a pure function of its row and its events, so every page that shows it shows the same.
 
-`tell(job, events, ...)` is called anew at each look. Refresh, a second tab or a studio started again lose nothing,
+`progress_of(job, events, ...)` is called anew at each look. Refresh, a second tab or a studio started again lose nothing,
 because nothing is remembered here. Steps that were repeated after a break count once, with their last values.
 """
 
@@ -17,7 +17,7 @@ from pipelines.core.events import Event
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import ENDED, Job
 from studio.actions.scores import REWARD_NAMES, STAGE_TITLES, best_named
-from studio.actions.warning_signs import Sign, signs
+from studio.actions.warning_signs import TrainingWarning, signs
 from studio.words import minutes
 
 SHOWN_STAGES = ("sft", "grpo", "evaluate")
@@ -38,7 +38,7 @@ Pace = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class StageStory:
+class StageProgress:
     """One of the stages, as a progress bar."""
 
     stage: str
@@ -59,12 +59,12 @@ class StageStory:
 
 
 @dataclass(frozen=True)
-class Story:
+class JobProgress:
     """Everything the training page shows of one job, pictures and buttons apart."""
 
     headline: str
     detail: str
-    stages: tuple[StageStory, ...]
+    stages: tuple[StageProgress, ...]
     seconds_left: float | None
     """To the very end; None when it is not known."""
     loss: tuple[tuple[int, float], ...]
@@ -74,7 +74,7 @@ class Story:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Checkpoint name -> scores, as they were reported."""
     best: str = ""
-    signs: tuple[Sign, ...] = ()
+    signs: tuple[TrainingWarning, ...] = ()
     breaks: int = 0
     """How often the job was taken up again."""
 
@@ -84,10 +84,10 @@ class Story:
         return "" if self.seconds_left is None else f"about {minutes(self.seconds_left)} left"
 
 
-def tell(
+def progress_of(
     job: Job, events: Sequence[Event], *, position: int | None = None, workers: int | None = None,
     pace: Pace | None = None, at: str = "",
-) -> Story:  # fmt: skip
+) -> JobProgress:  # fmt: skip
     """The story so far. `position` is the place in the queue, `workers` how many can take the job (None: not asked).
 
     `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event.
@@ -104,7 +104,7 @@ def tell(
     rewards = _rewards(events)
     loss = _series(events, "sft", "loss")
     headline, detail = _headline(job, events, position, workers)
-    return Story(
+    return JobProgress(
         headline, detail, stages, left, loss, rewards, scores, _best(events), signs(loss, rewards, scores),
         max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
     )  # fmt: skip
@@ -132,7 +132,7 @@ def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
 
 def _stage(
     stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
-) -> StageStory:  # fmt: skip
+) -> StageProgress:  # fmt: skip
     own = [event for event in events if event.stage == stage]
     planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.saved_states}[stage]
     total = own[-1].total if own and own[-1].total else planned
@@ -146,7 +146,7 @@ def _stage(
             left -= min(pace[stage], max(0.0, _seconds_between(attempt[-1].time, at)))
         left = max(0.0, left)
     shown = total if state == "done" else step
-    return StageStory(stage, STAGE_TITLES[stage], ABOUT[stage], state, shown, total, left)
+    return StageProgress(stage, STAGE_TITLES[stage], ABOUT[stage], state, shown, total, left)
 
 
 def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: int, total: int) -> StageState:

@@ -2,7 +2,7 @@
 
 Nothing here changes a draft by itself: a suggestion is shown, edited if need be, and taken by a click. Facts come from
 patterns of everyday English, so they are few and plain; captions come from a worker that looks at the pictures;
-conversations from the endpoint in UNDERSTUDY_EXPAND_URL, and only when one is set.
+conversations from the endpoint in UNDERSTUDY_LLM_URL, and only when one is set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.core.reply_events import captions_in
 from studio.actions.conversations import Turns, add_conversation
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.pictures import CAPTION_FIELDS, MOST_CAPTION_CHARS
-from studio.desk import Desk
+from studio.desk import AppContext
 
 MOST_FACTS_SHOWN = 8
 EXPANDED = "conversations_s"
@@ -108,7 +108,7 @@ def better_elsewhere(draft: Draft) -> list[Elsewhere]:
     return found[:4]
 
 
-def take_fact(desk: Desk, id: str, fact: FactSuggestion) -> None:
+def take_fact(desk: AppContext, id: str, fact: FactSuggestion) -> None:
     """Put a suggested fact behind the others."""
 
     def edit(draft: Draft) -> None:
@@ -117,7 +117,7 @@ def take_fact(desk: Desk, id: str, fact: FactSuggestion) -> None:
     change(desk, id, edit)
 
 
-def move_sentences(desk: Desk, id: str, field: str) -> None:
+def move_sentences(desk: AppContext, id: str, field: str) -> None:
     """Move the sentences that `better_elsewhere` found for a field out of the persona into it."""
 
     def edit(draft: Draft) -> None:
@@ -137,17 +137,17 @@ def _sentences(text: str) -> list[str]:
 # ---------------------------------------------------------------- captions
 
 
-def ask_for_captions(desk: Desk, id: str) -> Job:
+def ask_for_captions(desk: AppContext, id: str) -> Job:
     """Queue a job that looks at the pictures without a caption; the draft remembers it."""
     draft = own_character(desk, id).draft
     bare = set(without_caption(draft))
     keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
-    job = sending.send_captions(desk.records, desk.queue, desk.owner, keys, id)
+    job = sending.submit_captions(desk.records, desk.queue, desk.owner, keys, id)
     change(desk, id, lambda draft: draft.update(captions_job=job.id))
     return job
 
 
-def caption_news(desk: Desk, draft: Draft) -> CaptionNews:
+def caption_news(desk: AppContext, draft: Draft) -> CaptionNews:
     """What the latest caption job has found so far."""
     job = _job(desk, draft.get("captions_job", ""))
     if job is None:
@@ -164,7 +164,7 @@ def caption_news(desk: Desk, draft: Draft) -> CaptionNews:
     return CaptionNews(job, ready, job.status not in ENDED, job.error)
 
 
-def take_captions(desk: Desk, id: str) -> int:
+def take_captions(desk: AppContext, id: str) -> int:
     """Fill in what was suggested for pictures where nothing is written yet; returns for how many."""
     taken = 0
 
@@ -193,24 +193,24 @@ def without_caption(draft: Draft) -> list[str]:
 # ---------------------------------------------------------------- conversations
 
 
-def can_expand(desk: Desk) -> bool:
+def can_expand(desk: AppContext) -> bool:
     """Whether an endpoint is set that may write conversations."""
-    return bool(desk.settings.expand_url)
+    return bool(desk.settings.llm_url)
 
 
-def ask_for_conversations(desk: Desk, id: str, wanted: int) -> Job:
+def ask_for_conversations(desk: AppContext, id: str, wanted: int) -> Job:
     """Queue a job that asks the endpoint for more conversations; the draft remembers it. Pictures are never sent."""
     draft = own_character(desk, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
     request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}
-    job = sending.send(
+    job = sending.submit(
         desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request)
     )  # fmt: skip
     change(desk, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))
     return job
 
 
-def conversation_news(desk: Desk, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
+def conversation_news(desk: AppContext, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
     """The latest job of this kind and what it wrote that is neither taken nor left out yet, numbered."""
     job = _job(desk, draft.get("expand_job", ""))
     if job is None:
@@ -223,7 +223,7 @@ def conversation_news(desk: Desk, draft: Draft) -> tuple[Job | None, list[tuple[
     return job, [(number, turns) for number, turns in enumerate(written) if number not in done]
 
 
-def take_conversation(desk: Desk, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
+def take_conversation(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
     """Add a suggested conversation as it was edited, or leave it out (None); it is not shown again."""
     if turns is not None:
         add_conversation(desk, id, turns)
@@ -234,7 +234,7 @@ def take_conversation(desk: Desk, id: str, number: int, turns: list[dict[str, An
     change(desk, id, edit)
 
 
-def _job(desk: Desk, id: str) -> Job | None:
+def _job(desk: AppContext, id: str) -> Job | None:
     try:
         return desk.records.jobs.get(id) if id else None
     except RecordMissing:

@@ -19,13 +19,13 @@ from pipelines.core.queue import Job, JobKind, RecordMissing, RecordsUnusable, W
 from pipelines.core.settings import Settings, without_password
 from pipelines.core.store import StoreError
 from pipelines.core.versions import installed
-from studio.desk import Desk
+from studio.desk import AppContext
 
 ALIVE_S = 60.0
 """A worker that was seen in the last so many seconds is there."""
 MOST_COUNTED = 1000
 """Waiting jobs that are counted; beyond it the page says "more than"."""
-SECRETS = ("expand_key", "s3_access_key", "s3_secret_key")
+SECRETS = ("llm_key", "s3_access_key", "s3_secret_key")
 LIBRARIES = (
     "understudy", "streamlit", "celery", "sqlalchemy", "alembic", "minio", "pillow",
     "torch", "transformers", "trl", "peft", "accelerate",
@@ -74,7 +74,7 @@ class DiskUse:
     """Bytes."""
 
 
-def workers(desk: Desk) -> list[WorkerLine]:
+def workers(desk: AppContext) -> list[WorkerLine]:
     """All workers that are known, those that are there first."""
     alive = {worker.id for worker in desk.records.workers.list(alive_within_s=ALIVE_S)}
     lines = [
@@ -83,7 +83,7 @@ def workers(desk: Desk) -> list[WorkerLine]:
     return sorted(lines, key=lambda line: not line.is_alive)
 
 
-def _doing(desk: Desk, worker: Worker) -> str:
+def _doing(desk: AppContext, worker: Worker) -> str:
     if not worker.job:
         return ""
     try:
@@ -93,7 +93,7 @@ def _doing(desk: Desk, worker: Worker) -> str:
     return _job_words(desk, job)
 
 
-def _job_words(desk: Desk, job: Job) -> str:
+def _job_words(desk: AppContext, job: Job) -> str:
     verbs = {"train": "Trains", "reply": "Answers as", "evaluate": "Measures"}
     # Another owner's character is nobody's business here.
     if job.owner != desk.owner or not job.character:
@@ -101,7 +101,7 @@ def _job_words(desk: Desk, job: Job) -> str:
     return f"{verbs[job.kind]} {desk.records.characters.get(job.character).name or 'a character'}"
 
 
-def queue_depths(desk: Desk) -> dict[str, int]:
+def queue_depths(desk: AppContext) -> dict[str, int]:
     """How many jobs wait, of all owners: for training and measuring, and for answers."""
     kinds: dict[str, tuple[JobKind, ...]] = {"Training and measuring": ("train", "evaluate"), "Answers": ("reply",)}
 
@@ -111,7 +111,7 @@ def queue_depths(desk: Desk) -> dict[str, int]:
     return {words: sum(waiting(kind) for kind in own) for words, own in kinds.items()}
 
 
-def health(desk: Desk) -> list[Health]:
+def health(desk: AppContext) -> list[Health]:
     """Records, object store and queue, each asked one small thing."""
     settings = desk.settings
     objects = settings.s3_endpoint_internal if settings.uses_s3 else settings.objects
@@ -122,7 +122,7 @@ def health(desk: Desk) -> list[Health]:
     ]
 
 
-def _reach(desk: Desk) -> None:
+def _reach(desk: AppContext) -> None:
     with desk.queue.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=3)
 
@@ -137,7 +137,7 @@ def _asked(name: str, address: str, question: Callable[[], Any]) -> Health:
     return Health(name, True, without_password(address), "", time.monotonic() - began)
 
 
-def disk_use(desk: Desk) -> list[DiskUse]:
+def disk_use(desk: AppContext) -> list[DiskUse]:
     """Bytes and count of the objects of each kind, the largest first; reads the whole listing."""
     counts: dict[str, tuple[int, int]] = {}
     for item in desk.store.keys(""):
@@ -148,7 +148,7 @@ def disk_use(desk: Desk) -> list[DiskUse]:
     return sorted(found, key=lambda one: -one.size)
 
 
-def garbage(desk: Desk) -> Sequence[tuple[str, int]]:
+def garbage(desk: AppContext) -> Sequence[tuple[str, int]]:
     """(key, bytes) of what cleaning would remove; removes nothing. StoreError when the records look wrong for it."""
     return collect_garbage(desk.store, desk.records.keys(), older_than_s=SAFE_S, dry_run=True)
 

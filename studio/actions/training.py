@@ -1,6 +1,6 @@
 """What the training page does: list jobs, follow one, stop, resume, train further, clone with changes.
 
-Plain functions on a `Desk`; what a job looks like is told by `story.py` from its row and its events. A job of somebody
+Plain functions on a `AppContext`; what a job looks like is told by `story.py` from its row and its events. A job of somebody
 else is treated as one that does not exist.
 """
 
@@ -21,12 +21,12 @@ from pipelines.core.problems import Problem
 from pipelines.core.queue import ENDED, Checkpoint, Job, RecordMissing, new_id
 from pipelines.core.records import Records
 from pipelines.core.runs import BASE
-from pipelines.core.split import held_out
+from pipelines.core.split import hold_out
 from studio.actions.pictures import portrait
 from studio.actions.report import replies as replies_of
 from studio.actions.scores import STAGE_TITLES, checkpoint_title
-from studio.actions.story import Pace, Story, pace_of, tell
-from studio.desk import Desk
+from studio.actions.story import Pace, JobProgress, pace_of, progress_of
+from studio.desk import AppContext
 from studio.words import STATUS
 
 PAGE = 500
@@ -74,12 +74,12 @@ class JobLine:
 
 
 @dataclass(frozen=True)
-class Watched:
+class JobView:
     """A job as the page shows it."""
 
     job: Job
     name: str
-    story: Story
+    story: JobProgress
     events: Sequence[Event]
 
     @property
@@ -108,7 +108,7 @@ class StripRow:
     frames: tuple[Frame, ...]
 
 
-def own_job(desk: Desk, id: str) -> Job:
+def own_job(desk: AppContext, id: str) -> Job:
     """A job of this desk's owner; RecordMissing for any other."""
     job = desk.records.jobs.get(id)
     if job.owner != desk.owner:
@@ -116,7 +116,7 @@ def own_job(desk: Desk, id: str) -> Job:
     return job
 
 
-def jobs(desk: Desk, limit: int = 20, before: str | None = None) -> list[JobLine]:
+def jobs(desk: AppContext, limit: int = 20, before: str | None = None) -> list[JobLine]:
     """The owner's trainings, newest first; for the next page, `before` is the id of the last one."""
     rows = desk.records.jobs.list(owner=desk.owner, kind="train", limit=limit, before=before)
     people = {row.id: row for row in desk.records.characters.list(desk.owner)}
@@ -128,12 +128,12 @@ def jobs(desk: Desk, limit: int = 20, before: str | None = None) -> list[JobLine
     ]  # fmt: skip
 
 
-def portrait_of(desk: Desk, job: Job) -> bytes | None:
+def portrait_of(desk: AppContext, job: Job) -> bytes | None:
     """The small picture of the character that a job trains."""
     return portrait(desk, desk.records.characters.get(job.character).draft) if job.character else None
 
 
-def _line(desk: Desk, job: Job, name: str) -> JobLine:
+def _line(desk: AppContext, job: Job, name: str) -> JobLine:
     words = STATUS[job.status]
     if job.status in ENDED or job.status == "queued":
         return JobLine(job, name, words, "", 1.0 if job.status == "succeeded" else 0.0)
@@ -143,7 +143,7 @@ def _line(desk: Desk, job: Job, name: str) -> JobLine:
     return JobLine(job, name, words, STAGE_TITLES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
 
 
-def watch(desk: Desk, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> Watched:
+def watch(desk: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
     """The job as it is now. `log` is read on, `at` is the time now (UTC, ISO 8601)."""
     job = own_job(desk, id)
     events = log.read_on(desk.records)
@@ -152,10 +152,10 @@ def watch(desk: Desk, id: str, log: RunLog, pace: Pace | None = None, at: str = 
         position = desk.records.jobs.position(id)
         workers = sum("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
     name = desk.records.characters.get(job.character).name if job.character else ""
-    return Watched(job, name, tell(job, events, position=position, workers=workers, pace=pace, at=at), events)
+    return JobView(job, name, progress_of(job, events, position=position, workers=workers, pace=pace, at=at), events)
 
 
-def past_pace(desk: Desk, recipe: Recipe) -> dict[str, float]:
+def past_pace(desk: AppContext, recipe: Recipe) -> dict[str, float]:
     """Seconds of a step of each stage in the latest finished runs on the same base model; {} when there are none.
 
     A step of practice is reckoned by how many replies it samples.
@@ -165,13 +165,13 @@ def past_pace(desk: Desk, recipe: Recipe) -> dict[str, float]:
     alike = [job for job in done if job.recipe and job.recipe.get("base") == recipe.base][:PAST_RUNS]
     for job in alike:
         theirs = Recipe.from_json(job.recipe or {})
-        ratio = (recipe.grpo_prompts * recipe.grpo_group) / (theirs.grpo_prompts * theirs.grpo_group)
+        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (theirs.grpo_prompts_per_step * theirs.grpo_group_size)
         for stage, seconds in pace_of(RunLog(job.id).read_on(desk.records)).items():
             found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
     return {stage: statistics.median(values) for stage, values in found.items()}
 
 
-def film_strip(desk: Desk, job: Job) -> list[StripRow]:
+def film_strip(desk: AppContext, job: Job) -> list[StripRow]:
     """The fixed prompts as each checkpoint draws them, the model before training first."""
     captions = _held_out_captions(desk, job)
     return [
@@ -180,7 +180,7 @@ def film_strip(desk: Desk, job: Job) -> list[StripRow]:
     ]
 
 
-def _frames(desk: Desk, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
+def _frames(desk: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
     keys = [key for path, key in sorted(checkpoint.files.items()) if _is_sample(path)]
     replies = replies_of(desk, checkpoint)
     drawn = len(keys) - len(replies)
@@ -199,14 +199,14 @@ def _is_sample(path: str) -> bool:
     return folder == "samples" and name.removesuffix(".png").isdigit()
 
 
-def _held_out_captions(desk: Desk, job: Job) -> list[str]:
+def _held_out_captions(desk: AppContext, job: Job) -> list[str]:
     """What the first sample pictures were drawn from: the held-out captions, as the trainer finds them."""
     if not job.character or not job.version:
         return []
     problems: list[Problem] = []  # a published version has none that matter here
     version = desk.records.characters.version(job.character, job.version)
     if version.test_entries is None:
-        split = held_out(character_from_entries(version.entries, problems))[1]
+        split = hold_out(character_from_entries(version.entries, problems))[1]
     else:
         split = split_from_entries(version.test_entries, problems)
     return [image.description for image in split.images if image.description]
@@ -215,25 +215,25 @@ def _held_out_captions(desk: Desk, job: Job) -> list[str]:
 # ---------------------------------------------------------------- what a person can do
 
 
-def stop(desk: Desk, id: str, what: Literal["keep", "discard"]) -> Job:
+def stop(desk: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
     """Ask for a stop: keep what is learnt, or throw it away."""
     own_job(desk, id)
     return sending.stop(desk.records, id, what)
 
 
-def resume(desk: Desk, id: str) -> Job:
+def resume(desk: AppContext, id: str) -> Job:
     """Queue a stopped or failed job again; it goes on from its last saved state. ValueError when it is done."""
     own_job(desk, id)
     return sending.resume(desk.records, desk.queue, id)
 
 
-def adapters_of(desk: Desk, id: str) -> list[Checkpoint]:
+def adapters_of(desk: AppContext, id: str) -> list[Checkpoint]:
     """The job's saved states that have an adapter, oldest first."""
     own_job(desk, id)
     return [one for one in desk.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
 
 
-def clone(desk: Desk, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
+def clone(desk: AppContext, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
     """Queue a new training like this one with some fields of its recipe changed.
 
     `latest_version` takes the character as it was last published instead of the version that the old job learnt.
@@ -243,11 +243,11 @@ def clone(desk: Desk, id: str, changes: Mapping[str, Any], latest_version: bool 
     recipe = changed_recipe(old, changes)
     version = desk.records.characters.get(old.character).version if latest_version else old.version
     fresh = replace(_fresh(old), version=version, recipe=recipe.to_json())
-    return sending.send(desk.records, desk.queue, fresh)
+    return sending.submit(desk.records, desk.queue, fresh)
 
 
 def clone_with_text(
-    desk: Desk, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
+    desk: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
 ) -> Job:  # fmt: skip
     """`clone` with more changes written as a JSON object by an engineer; they count more than the others."""
     more: object = {}
@@ -262,7 +262,7 @@ def clone_with_text(
 
 
 def train_further(
-    desk: Desk, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
+    desk: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
 ) -> Job:  # fmt: skip
     """Queue a new training that goes on from a saved state of this one, so many steps of each stage further.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipelines.core.queue import Vote
-from studio.desk import Desk
+from studio.desk import AppContext
 
 Z_95 = 1.959964
 """Standard deviations that hold 95 % of a normal distribution."""
@@ -85,12 +85,12 @@ def _tally(one: str, other: str, votes: list[Vote]) -> Tally:
     )  # fmt: skip
 
 
-def votes_of(desk: Desk, character: str) -> list[Vote]:
+def votes_of(desk: AppContext, character: str) -> list[Vote]:
     """All votes that were given on a character."""
     return desk.records.chats.votes(owner=desk.owner, character=character)
 
 
-def pairs_as_lines(desk: Desk, character: str) -> str:
+def pairs_as_lines(desk: AppContext, character: str) -> str:
     """Votes with a winner as JSON lines: prompt, chosen and rejected reply, as preference training takes them."""
     pairs = desk.records.chats.pairs(owner=desk.owner, character=character)
     return "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)

@@ -22,7 +22,7 @@ FALL = 0.05
 
 
 @dataclass(frozen=True)
-class Sign:
+class TrainingWarning:
     """One thing that looks wrong."""
 
     kind: str
@@ -33,7 +33,7 @@ class Sign:
     """What to do about it."""
 
 
-def signs(loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]) -> tuple[Sign, ...]:
+def signs(loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]) -> tuple[TrainingWarning, ...]:
     """All signs in a run's numbers so far, the most serious first."""
     found = [
         _not_a_number(loss),
@@ -45,23 +45,23 @@ def signs(loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapp
     return tuple(sign for sign in found if sign is not None)
 
 
-def _not_a_number(loss: Series) -> Sign | None:
+def _not_a_number(loss: Series) -> TrainingWarning | None:
     bad = [step for step, value in loss if not math.isfinite(value)]
     if not bad:
         return None
-    return Sign(
+    return TrainingWarning(
         "not_a_number",
         f"From step {bad[0]} on the error is not a number any more: what is learnt after it is worth nothing.",
         "Stop, and use a state saved before that step, or train again with another seed.",
     )
 
 
-def _copying(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
+def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | None:
     copying = {name: value for name, one in scores.items() if (value := one.get("copying", 0.0)) > COPYING_LIMIT}
     if not copying:
         return None
     name = max(copying, key=lambda one: copying[one])
-    return Sign(
+    return TrainingWarning(
         "copying",
         f"“{checkpoint_title(name)}” draws its training pictures again instead of new ones "
         f"(copying {copying[name]:.2f}; above {COPYING_LIMIT:g} it is only repeating).",
@@ -71,7 +71,7 @@ def _copying(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
 
 def _reward_without_likeness(
     rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
-) -> Sign | None:
+) -> TrainingWarning | None:
     reward, likeness = rewards.get("reward", ()), rewards.get("likeness", ())
     falling = _change(reward) > 0 and _change(likeness) < -FALL
     measured = sorted((stage_and_step(name), one) for name, one in scores.items() if name.startswith(("sft-", "grpo-")))
@@ -81,7 +81,7 @@ def _reward_without_likeness(
         falling = practised[-1]["likeness"] < basics[-1]["likeness"] - FALL and reward[-1][1] > reward[0][1]
     if not falling:
         return None
-    return Sign(
+    return TrainingWarning(
         "reward_without_likeness",
         "The marks in practice rise while the pictures look less like the character: it has found a way to please the "
         "marking instead of learning.",
@@ -89,7 +89,7 @@ def _reward_without_likeness(
     )
 
 
-def _forgets(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
+def _forgets(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | None:
     before = scores.get(BASE, {}).get("general_perplexity")
     if not before:
         return None
@@ -97,21 +97,21 @@ def _forgets(scores: Mapping[str, Mapping[str, float]]) -> Sign | None:
     far = [name for name, ratio in worst.items() if ratio > GENERAL_LIMIT]
     if not far or len(far) < len(worst):
         return None  # some state is fine, and that one is preferred by itself
-    return Sign(
+    return TrainingWarning(
         "forgets",
         "Every saved state has become worse at plain conversation than the model was before training.",
         "Train for a shorter time, or give it more and more varied example conversations.",
     )
 
 
-def _does_not_learn(loss: Series) -> Sign | None:
+def _does_not_learn(loss: Series) -> TrainingWarning | None:
     values = [value for _, value in loss if math.isfinite(value)]
     if len(values) < 4 * LEAST_STEPS:
         return None
     quarter = len(values) // 4
     if statistics.fmean(values[-quarter:]) < statistics.fmean(values[:quarter]):
         return None
-    return Sign(
+    return TrainingWarning(
         "does_not_learn",
         "The error is not smaller than at the beginning: nothing is being learnt.",
         "Stop it, look at the example conversations and captions for mistakes, and train again.",

@@ -13,7 +13,7 @@ from pipelines.core.queue import ENDED
 from studio import widgets
 from studio.actions import characters, drafts, pictures
 from studio.actions.characters import Tile
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import ago, counted
 
 PER_PAGE = 24
@@ -21,7 +21,7 @@ PER_PAGE = 24
 
 def page() -> None:
     """The gallery, or one character."""
-    desk = widgets.desk()
+    desk = widgets.app_context()
     widgets.told()
     id = widgets.param("character")
     if id:
@@ -33,7 +33,7 @@ def page() -> None:
 # ---------------------------------------------------------------- the gallery
 
 
-def all_of_them(desk: Desk) -> None:
+def all_of_them(desk: AppContext) -> None:
     """Tiles of the owner's characters, then ways to begin."""
     number = widgets.number_param("page", 1, 10_000)
     search = widgets.param("find")
@@ -123,7 +123,7 @@ def pager(number: int, count: int) -> None:
             st.rerun()
 
 
-def examples(desk: Desk) -> None:
+def examples(desk: AppContext) -> None:
     """The characters that come with the project."""
     st.subheader("Try one of these", anchor=False)
     widgets.quiet("Pictures, facts and conversations are there already; you only press Train.")
@@ -137,7 +137,7 @@ def examples(desk: Desk) -> None:
                     widgets.go(widgets.CREATE, character=characters.try_bundled(desk, example.slug), step=4)
 
 
-def begin(desk: Desk) -> None:
+def begin(desk: AppContext) -> None:
     """A new character, empty or from a file."""
     st.subheader("Begin your own", anchor=False)
     left, right = st.columns([1, 2], gap="medium")
@@ -167,7 +167,7 @@ def begin(desk: Desk) -> None:
 # ---------------------------------------------------------------- one character
 
 
-def one(desk: Desk, id: str) -> None:
+def one(desk: AppContext, id: str) -> None:
     """A character's own page."""
     row = drafts.own_character(desk, id)
     if st.button("All characters", icon=":material/arrow_back:", type="tertiary"):
@@ -208,7 +208,7 @@ def one(desk: Desk, id: str) -> None:
     history(desk, id, versions)
 
 
-def history(desk: Desk, id: str, versions: list[characters.VersionView]) -> None:
+def history(desk: AppContext, id: str, versions: list[characters.VersionView]) -> None:
     """The published versions and what was trained on them."""
     st.subheader("Versions", anchor=False)
     if not versions:
@@ -227,7 +227,7 @@ def history(desk: Desk, id: str, versions: list[characters.VersionView]) -> None
 
 
 @st.dialog("Go back to this version?")
-def ask_before_going_back(desk: Desk, id: str, number: int) -> None:
+def ask_before_going_back(desk: AppContext, id: str, number: int) -> None:
     """The question before a draft is replaced."""
     st.write(f"Your draft becomes version {number} again. What you changed since the last training is lost.")
     with st.container(horizontal=True):
@@ -239,7 +239,7 @@ def ask_before_going_back(desk: Desk, id: str, number: int) -> None:
 
 
 @st.dialog("Delete everything?")
-def ask_before_deleting(desk: Desk, id: str) -> None:
+def ask_before_deleting(desk: AppContext, id: str) -> None:
     """The question before a character and all of it is deleted."""
     if widgets.param("character") != id:
         st.rerun()  # it was deleted just now
@@ -258,7 +258,7 @@ def ask_before_deleting(desk: Desk, id: str) -> None:
             st.rerun()
 
 
-def delete(desk: Desk, id: str) -> None:
+def delete(desk: AppContext, id: str) -> None:
     """Delete it, and leave for the gallery."""
     widgets.attempt(characters.delete, desk, id)
     st.query_params.pop("character", None)

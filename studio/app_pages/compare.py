@@ -13,7 +13,7 @@ from studio import widgets
 from studio.actions import compare
 from studio.actions.compare import Candidate, NotNow
 from studio.compare_views import download_view, scores_view, votes_view
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.talk import talk_view
 from studio.words import ago
 
@@ -25,7 +25,7 @@ KEPT_TALKS = 10
 
 def page() -> None:
     """The view that the address names, of the character or conversation that it names."""
-    desk = widgets.desk()
+    desk = widgets.app_context()
     conversation = widgets.param("conversation")
     talk = compare.own_conversation(desk, conversation) if conversation else None
     widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
@@ -64,7 +64,7 @@ def _view() -> str:
     return view
 
 
-def _character(desk: Desk, id: str) -> CharacterRow | None:
+def _character(desk: AppContext, id: str) -> CharacterRow | None:
     """The character that is talked about, chosen from those there are."""
     rows = {row.id: row for row in desk.records.characters.list(desk.owner) if row.version}
     if id and id not in rows:
@@ -83,7 +83,7 @@ def _character(desk: Desk, id: str) -> CharacterRow | None:
     return rows[chosen]
 
 
-def _begin(desk: Desk, row: CharacterRow, choices: list[Candidate]) -> None:
+def _begin(desk: AppContext, row: CharacterRow, choices: list[Candidate]) -> None:
     """Choose two and begin, or go on with an earlier conversation."""
     refs = {one.ref: one for one in choices}
     names = list(refs)

@@ -13,7 +13,7 @@ import streamlit as st
 from studio import widgets
 from studio.actions import characters, create, drafts
 from studio.app_pages import create_pictures, create_talk, create_train, create_who
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import ago
 
 # State of a step -> the sign on it.
@@ -28,7 +28,7 @@ ABOUT = (
 
 def page() -> None:
     """The step that the address names, or a choice of characters when it names none."""
-    desk = widgets.desk()
+    desk = widgets.app_context()
     id = widgets.param("character")
     if not id:
         choose(desk)
@@ -47,7 +47,7 @@ def page() -> None:
     onward(step)
 
 
-def choose(desk: Desk) -> None:
+def choose(desk: AppContext) -> None:
     """What stands here without a character: a new one, or one of those begun."""
     widgets.title("Create", "Begin a new character, or go on with one.")
     if st.button("New character", type="primary", icon=":material/add:"):

@@ -12,13 +12,13 @@ import streamlit as st
 from pipelines.core.queue import ENDED
 from studio import widgets
 from studio.actions import conversations, drafts, suggestions
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import counted
 
 EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
 
 
-def bring_in(desk: Desk, id: str) -> None:
+def bring_in(desk: AppContext, id: str) -> None:
     """The ways to many conversations at once."""
     with st.expander("Paste conversations", icon=":material/content_paste:"):
         round = st.session_state.setdefault("paste-round", 0)
@@ -35,12 +35,12 @@ def bring_in(desk: Desk, id: str) -> None:
             expansion(desk, id)
 
 
-def paste(desk: Desk, id: str, round: int) -> None:
+def paste(desk: AppContext, id: str, round: int) -> None:
     """Read the pasted blocks."""
     added(widgets.attempt(conversations.paste, desk, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
 
 
-def upload(desk: Desk, id: str, round: int) -> None:
+def upload(desk: AppContext, id: str, round: int) -> None:
     """Read the uploaded file."""
     file = st.session_state.get(f"data-{round}")
     if file is not None:
@@ -60,7 +60,7 @@ def added(result: object, what: str, round: int) -> None:
 # ---------------------------------------------------------------- from an endpoint
 
 
-def expansion(desk: Desk, id: str) -> None:
+def expansion(desk: AppContext, id: str) -> None:
     """Ask the endpoint, wait, look over what it wrote."""
     job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
     if job is not None and job.status not in ENDED:
@@ -73,14 +73,14 @@ def expansion(desk: Desk, id: str) -> None:
     if len(written) > 3:
         widgets.quiet(f"{len(written) - 3} more wait behind these.")
     if not written:
-        widgets.quiet(f"Name, texts, facts and conversations are sent to {desk.settings.expand_model}; pictures never "
+        widgets.quiet(f"Name, texts, facts and conversations are sent to {desk.settings.llm_model}; pictures never "
                       "are. Nothing is used before you have looked at it.")  # fmt: skip
         st.button("Write ten more", icon=":material/auto_awesome:", key="expand",
                   on_click=widgets.act, args=(suggestions.ask_for_conversations, desk, id, 10))  # fmt: skip
 
 
 @st.fragment(run_every=3)
-def wait_for_it(desk: Desk, id: str) -> None:
+def wait_for_it(desk: AppContext, id: str) -> None:
     """Looks again every three seconds while the job runs, and no longer."""
     job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
     if job is None or job.status in ENDED:
@@ -88,7 +88,7 @@ def wait_for_it(desk: Desk, id: str) -> None:
     widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
 
 
-def look_over(desk: Desk, id: str, number: int, turns: list[dict[str, Any]]) -> None:
+def look_over(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
     """One suggested conversation, every line editable."""
     with st.form(key=f"expand-{number}"):
         edited = []

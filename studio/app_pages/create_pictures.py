@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.photos import MAX_PHOTO_BYTES
+from pipelines.core.photos import MAX_IMAGE_BYTES
 from studio import widgets
 from studio.actions import create, pictures, suggestions
 from studio.actions.drafts import Draft, own_character
-from studio.actions.pictures import PictureView
-from studio.desk import Desk
+from studio.actions.pictures import ImageView
+from studio.desk import AppContext
 from studio.words import counted
 
 LIGHTS = {
@@ -28,12 +28,12 @@ FIELDS = {
 }
 
 
-def draw(desk: Desk, id: str, draft: Draft) -> None:
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     round = st.session_state.setdefault("pictures-round", 0)
     st.file_uploader(
         "Drop pictures here: PNG, JPEG or WebP", type=["png", "jpg", "jpeg", "webp", "txt"],
-        accept_multiple_files=True, key=f"pictures-{round}", max_upload_size=MAX_PHOTO_BYTES >> 20,
+        accept_multiple_files=True, key=f"pictures-{round}", max_upload_size=MAX_IMAGE_BYTES >> 20,
         on_change=take, args=(desk, id, round),
         help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
     )  # fmt: skip
@@ -56,7 +56,7 @@ def draw(desk: Desk, id: str, draft: Draft) -> None:
             draw_picture(desk, id, view)
 
 
-def take(desk: Desk, id: str, round: int) -> None:
+def take(desk: AppContext, id: str, round: int) -> None:
     """Take what was dropped, and empty the uploader so that nothing is taken twice."""
     dropped = st.session_state.get(f"pictures-{round}") or []
     files = [(upload.name, upload.getvalue()) for upload in dropped]
@@ -69,7 +69,7 @@ def take(desk: Desk, id: str, round: int) -> None:
             st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
 
 
-def draw_picture(desk: Desk, id: str, view: PictureView) -> None:
+def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
     """One picture: what it looks like, its light, its mends, its caption."""
     words, icon, colour = LIGHTS[view.light]
     name = view.file.partition(".")[0]
@@ -98,7 +98,7 @@ def draw_picture(desk: Desk, id: str, view: PictureView) -> None:
         more(desk, id, view, name)
 
 
-def more(desk: Desk, id: str, view: PictureView, name: str) -> None:
+def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
     """What can be done with any picture."""
     with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
         st.button("Turn right", key=f"turn-{view.file}", icon=":material/rotate_right:", width="stretch",
@@ -117,13 +117,13 @@ def more(desk: Desk, id: str, view: PictureView, name: str) -> None:
         widgets.quiet(f"Came as {view.original}")
 
 
-def describe(desk: Desk, id: str, file: str, field: str, key: str) -> None:
+def describe(desk: AppContext, id: str, file: str, field: str, key: str) -> None:
     """Keep a caption's field."""
     widgets.attempt(pictures.describe, desk, id, file, field, st.session_state[key])
 
 
 @st.dialog("Crop to a square", width="medium")
-def crop(desk: Desk, id: str, file: str) -> None:
+def crop(desk: AppContext, id: str, file: str) -> None:
     """The square, seen before it is cut."""
     seen, handles = st.columns(2, gap="medium", vertical_alignment="center")
     with handles:
@@ -147,7 +147,7 @@ def crop(desk: Desk, id: str, file: str) -> None:
 # ---------------------------------------------------------------- captions from a worker
 
 
-def captions(desk: Desk, id: str, shown: list[PictureView]) -> None:
+def captions(desk: AppContext, id: str, shown: list[ImageView]) -> None:
     """Ask for captions, watch the job, take what it found."""
     news = suggestions.caption_news(desk, own_character(desk, id).draft)
     if news.is_working:
@@ -157,7 +157,7 @@ def captions(desk: Desk, id: str, shown: list[PictureView]) -> None:
 
 
 @st.fragment(run_every=2)
-def watch_captions(desk: Desk, id: str) -> None:
+def watch_captions(desk: AppContext, id: str) -> None:
     """Looks again every two seconds while the job runs, and no longer."""
     news = suggestions.caption_news(desk, own_character(desk, id).draft)
     if not news.is_working:
@@ -169,7 +169,7 @@ def watch_captions(desk: Desk, id: str) -> None:
         widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
 
 
-def captions_found(desk: Desk, id: str, news: suggestions.CaptionNews, shown: list[PictureView]) -> None:
+def captions_found(desk: AppContext, id: str, news: suggestions.CaptionNews, shown: list[ImageView]) -> None:
     """The button, or what the job found."""
     if news.error:
         widgets.quiet(f"The suggestions did not come: {news.error}")
@@ -192,7 +192,7 @@ def captions_found(desk: Desk, id: str, news: suggestions.CaptionNews, shown: li
               help="A worker looks at the pictures where you wrote nothing yet")  # fmt: skip
 
 
-def take_captions(desk: Desk, id: str) -> None:
+def take_captions(desk: AppContext, id: str) -> None:
     """Fill in the suggestions; the fields on the page begin anew with them."""
     for key in [key for key in st.session_state if str(key).startswith(f"caption-{id}-")]:
         del st.session_state[key]

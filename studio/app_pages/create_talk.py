@@ -13,14 +13,14 @@ from studio.actions import conversations, drafts, pictures
 from studio.actions.conversations import Learned, TalkView, TurnView
 from studio.actions.drafts import MOST_CHARS, MOST_TURN_CHARS, Draft
 from studio.app_pages.create_more import bring_in
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.keep import turn_mark
 from studio.words import counted
 
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
 
 
-def draw(desk: Desk, id: str, draft: Draft) -> None:
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     left, right = st.columns([1.9, 1], gap="large")
     with left:
@@ -33,7 +33,7 @@ def draw(desk: Desk, id: str, draft: Draft) -> None:
         bring_in(desk, id)
 
 
-def style(desk: Desk, id: str, draft: Draft) -> None:
+def style(desk: AppContext, id: str, draft: Draft) -> None:
     """How they speak, in a few words."""
     key = f"text-{id}-style"
     st.text_area("How they speak", value=draft.get("style", ""), key=key, height=80, max_chars=MOST_CHARS["style"],
@@ -41,7 +41,7 @@ def style(desk: Desk, id: str, draft: Draft) -> None:
                  on_change=save_style, args=(desk, id, key))  # fmt: skip
 
 
-def save_style(desk: Desk, id: str, key: str) -> None:
+def save_style(desk: AppContext, id: str, key: str) -> None:
     """Keep the style."""
     widgets.attempt(drafts.set_text, desk, id, "style", st.session_state[key])
 
@@ -49,7 +49,7 @@ def save_style(desk: Desk, id: str, key: str) -> None:
 # ---------------------------------------------------------------- the editor
 
 
-def editor(desk: Desk, id: str, draft: Draft, talks: list[TalkView]) -> None:
+def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> None:
     """The list of conversations, and the one that is open."""
     number = widgets.number_param("talk", 1, max(1, len(talks))) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -98,14 +98,14 @@ def open_chosen() -> None:
     st.query_params["talk"] = str(st.session_state.talk + 1)
 
 
-def begin(desk: Desk, id: str) -> None:
+def begin(desk: AppContext, id: str) -> None:
     """A new conversation with an empty line of each."""
     number = widgets.attempt(conversations.add_conversation, desk, id, [{"user": ""}, {"character": ""}])
     if isinstance(number, int):
         st.query_params["talk"] = str(number + 1)
 
 
-def move(desk: Desk, id: str, number: int, by: int) -> None:
+def move(desk: AppContext, id: str, number: int, by: int) -> None:
     """Move the open conversation and stay with it."""
     place = widgets.attempt(conversations.move_conversation, desk, id, number, by)
     if isinstance(place, int):
@@ -113,7 +113,7 @@ def move(desk: Desk, id: str, number: int, by: int) -> None:
 
 
 def draw_turn(
-    desk: Desk, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
+    desk: AppContext, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
 ) -> None:
     """One bubble: its words, its picture, and what can be done with it."""
     said = turn.speaker == "character"
@@ -139,12 +139,12 @@ def draw_turn(
             tools(desk, id, talk, place, mark)
 
 
-def save_words(desk: Desk, id: str, number: int, place: int, key: str) -> None:
+def save_words(desk: AppContext, id: str, number: int, place: int, key: str) -> None:
     """Keep what is said in a turn."""
     widgets.attempt(conversations.set_words, desk, id, number, place, st.session_state[key])
 
 
-def tools(desk: Desk, id: str, talk: TalkView, place: int, mark: str) -> None:
+def tools(desk: AppContext, id: str, talk: TalkView, place: int, mark: str) -> None:
     """Move a turn, give it to the other speaker, take it out."""
     for label, icon, action, args, off in (
         ("Up", "arrow_upward", conversations.move_turn, (-1,), place == 0),
@@ -156,7 +156,7 @@ def tools(desk: Desk, id: str, talk: TalkView, place: int, mark: str) -> None:
                   on_click=widgets.act, args=(action, desk, id, talk.number, place, *args))  # fmt: skip
 
 
-def shown(desk: Desk, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The picture of a turn with its scene line."""
     views = pictures.pictures(desk, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
@@ -168,7 +168,7 @@ def shown(desk: Desk, id: str, draft: Draft, number: int, place: int, turn: Turn
                       on_change=save_scene, args=(desk, id, number, place, turn.image, key))  # fmt: skip
 
 
-def choice(desk: Desk, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The way to show one of the pictures with a turn."""
     views = pictures.pictures(desk, draft)
     if not views:
@@ -183,7 +183,7 @@ def choice(desk: Desk, id: str, draft: Draft, number: int, place: int, turn: Tur
         widgets.quiet("They learn when to show themselves, and what the picture then holds.")
 
 
-def choose(desk: Desk, id: str, number: int, place: int, key: str, speaker: str) -> None:
+def choose(desk: AppContext, id: str, number: int, place: int, key: str, speaker: str) -> None:
     """Attach a picture; a reply gets the scene line that fits it."""
     image = st.session_state[key]
     draws = bool(image) and speaker == "character"
@@ -191,7 +191,7 @@ def choose(desk: Desk, id: str, number: int, place: int, key: str, speaker: str)
     widgets.attempt(conversations.set_picture, desk, id, number, place, image, scene)
 
 
-def save_scene(desk: Desk, id: str, number: int, place: int, image: str, key: str) -> None:
+def save_scene(desk: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
     """Keep a scene line."""
     widgets.attempt(conversations.set_picture, desk, id, number, place, image, st.session_state[key])
 
@@ -204,7 +204,7 @@ def learned(what: Learned, draft: Draft) -> None:
     with st.container(border=True, gap="small"):
         st.markdown("**Learned** :material/psychology:")
         widgets.quiet(widgets.sentence(
-            f"{counted(what.replies, 'answer')}, about {what.reply_tokens:,} tokens, {counted(what.facts, 'fact')} and "
+            f"{counted(what.replies, 'answer')}, about {what.max_new_tokens:,} tokens, {counted(what.facts, 'fact')} and "
             f"{counted(what.pictures, 'picture')} with captions"
         ))
         st.markdown("**Told each time, not learned** :material/campaign:")

@@ -16,7 +16,7 @@ from studio import widgets
 from studio.actions import create, drafts, pictures
 from studio.actions.create import Summary
 from studio.actions.drafts import Draft
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import EFFORTS, ago
 
 ABOUT = {
@@ -26,7 +26,7 @@ ABOUT = {
 }
 
 
-def draw(desk: Desk, id: str, draft: Draft) -> None:
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     found = create.summary(draft)
     left, right = st.columns([1.25, 1], gap="large")
@@ -40,7 +40,7 @@ def draw(desk: Desk, id: str, draft: Draft) -> None:
         go(desk, id, found, effort, base)
 
 
-def glance(desk: Desk, draft: Draft, found: Summary) -> None:
+def glance(desk: AppContext, draft: Draft, found: Summary) -> None:
     """The character in a few words."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width=96, key="tile-glance"):
@@ -86,7 +86,7 @@ def to_step(step: int) -> None:
 # ---------------------------------------------------------------- rights
 
 
-def licence(desk: Desk, id: str, draft: Draft) -> None:
+def licence(desk: AppContext, id: str, draft: Draft) -> None:
     """What others may do with texts and pictures."""
     key = f"text-{id}-licence"
     st.text_input(
@@ -96,12 +96,12 @@ def licence(desk: Desk, id: str, draft: Draft) -> None:
     )  # fmt: skip
 
 
-def save_licence(desk: Desk, id: str, key: str) -> None:
+def save_licence(desk: AppContext, id: str, key: str) -> None:
     """Keep the licence."""
     widgets.attempt(drafts.set_text, desk, id, "licence", st.session_state[key])
 
 
-def rights(desk: Desk, id: str, draft: Draft) -> None:
+def rights(desk: AppContext, id: str, draft: Draft) -> None:
     """The statement about rights and likeness, or its state."""
     with st.container(border=True):
         st.markdown("**Rights and likeness**")
@@ -127,7 +127,7 @@ def rights(desk: Desk, id: str, draft: Draft) -> None:
 # ---------------------------------------------------------------- the dial and the button
 
 
-def dial(desk: Desk, id: str, draft: Draft) -> tuple[Effort, str]:
+def dial(desk: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
     """How much effort, and on which base model."""
     efforts = get_args(Effort)
     effort: Effort = st.segmented_control(
@@ -148,7 +148,7 @@ def dial(desk: Desk, id: str, draft: Draft) -> tuple[Effort, str]:
     return effort, base
 
 
-def go(desk: Desk, id: str, found: Summary, effort: Effort, base: str) -> None:
+def go(desk: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
     """How long it may take, and the button."""
     told = create.estimate(desk, base, effort)
     with st.container(border=True):

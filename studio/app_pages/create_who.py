@@ -15,7 +15,7 @@ from pipelines.core.persona import SYSTEM_TOKENS, system_text
 from studio import widgets
 from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import MOST_CHARS, Draft
-from studio.desk import Desk
+from studio.desk import AppContext
 
 FIELDS = (
     ("persona", "Who they are", 180, "Their life, wishes, habits and fears, in a few sentences. "
@@ -26,7 +26,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def draw(desk: Desk, id: str, draft: Draft) -> None:
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole: forms on the left, what comes of them on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
@@ -41,26 +41,26 @@ def draw(desk: Desk, id: str, draft: Draft) -> None:
             widgets.problems(create.summary(draft).problems[2])
 
 
-def name(desk: Desk, id: str, draft: Draft) -> None:
+def name(desk: AppContext, id: str, draft: Draft) -> None:
     """The name."""
     key = f"text-{id}-name"
     st.text_input("Name", value=draft.get("name", ""), key=key, max_chars=MOST_CHARS["name"],
                   on_change=save, args=(desk, id, "name", key))  # fmt: skip
 
 
-def text_field(desk: Desk, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
+def text_field(desk: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
     """One text, saved when it is left."""
     key = f"text-{id}-{field}"
     st.text_area(label, value=draft.get(field, ""), key=key, height=height, placeholder=example,
                  max_chars=MOST_CHARS[field], on_change=save, args=(desk, id, field, key))  # fmt: skip
 
 
-def save(desk: Desk, id: str, field: str, key: str) -> None:
+def save(desk: AppContext, id: str, field: str, key: str) -> None:
     """Keep a text."""
     widgets.attempt(drafts.set_text, desk, id, field, st.session_state[key])
 
 
-def facts(desk: Desk, id: str, draft: Draft) -> None:
+def facts(desk: AppContext, id: str, draft: Draft) -> None:
     """Facts as a table. The table's edits count from the rows it began with, so these stay while it is on the page."""
     st.markdown("**Facts**")
     widgets.quiet("Short questions and answers that they know by heart. About twenty are good.")
@@ -102,7 +102,7 @@ def told(draft: Draft) -> None:
     widgets.quiet("How they speak comes from the next step. Facts are not in it: they are learned.")
 
 
-def suggested(desk: Desk, id: str, draft: Draft) -> None:
+def suggested(desk: AppContext, id: str, draft: Draft) -> None:
     """What the persona's own sentences suggest."""
     found = suggestions.facts_in_persona(draft)
     elsewhere = suggestions.better_elsewhere(draft)
@@ -123,14 +123,14 @@ def suggested(desk: Desk, id: str, draft: Draft) -> None:
                       on_click=take_fact, args=(desk, id, fact))  # fmt: skip
 
 
-def move(desk: Desk, id: str, field: str) -> None:
+def move(desk: AppContext, id: str, field: str) -> None:
     """Move sentences between fields, which begin anew with what was kept."""
     widgets.attempt(suggestions.move_sentences, desk, id, field)
     for key in ("persona", field):
         st.session_state.pop(f"text-{id}-{key}", None)
 
 
-def take_fact(desk: Desk, id: str, fact: suggestions.FactSuggestion) -> None:
+def take_fact(desk: AppContext, id: str, fact: suggestions.FactSuggestion) -> None:
     """Add a fact; the table begins anew with it."""
     widgets.attempt(suggestions.take_fact, desk, id, fact)
     st.session_state[f"facts-round-{id}"] = st.session_state.get(f"facts-round-{id}", 0) + 1

@@ -11,7 +11,7 @@ from pipelines.core.store import StoreError
 from studio import widgets
 from studio.actions import system
 from studio.actions.system import WorkerLine
-from studio.desk import Desk
+from studio.desk import AppContext
 from studio.words import ago, counted
 
 POLL_S = 5.0
@@ -19,7 +19,7 @@ POLL_S = 5.0
 
 def page() -> None:
     """Everything, one below the other."""
-    desk = widgets.desk()
+    desk = widgets.app_context()
     widgets.title("System", "What works for you in the background, and whether it is well.")
     st.fragment(_work, run_every=POLL_S)(desk)
     _health(desk)
@@ -27,7 +27,7 @@ def page() -> None:
     _engineers(desk)
 
 
-def _work(desk: Desk) -> None:
+def _work(desk: AppContext) -> None:
     st.subheader("Workers", anchor=False)
     lines = system.workers(desk)
     if not any(line.is_alive for line in lines):
@@ -65,7 +65,7 @@ def _worker(line: WorkerLine) -> None:
         widgets.quiet(", ".join(f"{name} {number}" for name, number in worker.versions.items()) or "not told")
 
 
-def _health(desk: Desk) -> None:
+def _health(desk: AppContext) -> None:
     st.subheader("Health", anchor=False)
     for one in system.health(desk):
         name, answer = st.columns([1, 3], vertical_alignment="center")
@@ -77,7 +77,7 @@ def _health(desk: Desk) -> None:
             widgets.quiet(f"{told} · {one.place}")
 
 
-def _disk(desk: Desk) -> None:
+def _disk(desk: AppContext) -> None:
     st.subheader("Disk", anchor=False)
     if not st.toggle("Count what is kept (reads the whole list)", key="count"):
         return
@@ -102,7 +102,7 @@ def _disk(desk: Desk) -> None:
         widgets.quiet("Nothing would be removed by cleaning: everything old enough is still used.")
 
 
-def _engineers(desk: Desk) -> None:
+def _engineers(desk: AppContext) -> None:
     with st.expander("Versions on this machine", icon=":material/inventory:"):
         _table("Package", "Version", system.versions())
     with st.expander("Settings in force (secrets are not shown)", icon=":material/settings:"):

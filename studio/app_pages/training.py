@@ -19,9 +19,9 @@ from pipelines.core.queue import ENDED, Checkpoint, Job, now
 from studio import charts, film, widgets
 from studio.actions import training
 from studio.actions.scores import REWARD_NAMES, checkpoint_title
-from studio.actions.story import StageStory, Story
-from studio.actions.training import JobLine, RunLog, Watched
-from studio.desk import Desk
+from studio.actions.story import StageProgress, JobProgress
+from studio.actions.training import JobLine, RunLog, JobView
+from studio.desk import AppContext
 from studio.words import EFFORTS, ago, minutes
 
 POLL_S, CHARTS_S = 2.0, 10.0
@@ -44,13 +44,13 @@ def _log(job: str) -> RunLog:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=100)
-def _pace(_desk: Desk, recipe: dict[str, Any]) -> dict[str, float]:
+def _pace(_desk: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
     return training.past_pace(_desk, Recipe.from_json(recipe))
 
 
 def page() -> None:
     """The list, or the job that the address names."""
-    desk = widgets.desk()
+    desk = widgets.app_context()
     id = widgets.param("job")
     if id:
         _one(desk, id)
@@ -61,7 +61,7 @@ def page() -> None:
 # ---------------------------------------------------------------- all jobs
 
 
-def _all(desk: Desk) -> None:
+def _all(desk: AppContext) -> None:
     widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
     lines = training.jobs(desk, LISTED, widgets.param("before") or None)
     if not lines:
@@ -74,7 +74,7 @@ def _all(desk: Desk) -> None:
         st.rerun()
 
 
-def _list(desk: Desk, before: str | None) -> None:
+def _list(desk: AppContext, before: str | None) -> None:
     for line in training.jobs(desk, LISTED, before):
         with st.container(border=True, key=f"tile-line-{line.job.id}"):
             _line(line)
@@ -109,7 +109,7 @@ def _recipe_words(job: Job) -> str:
 # ---------------------------------------------------------------- one job
 
 
-def _one(desk: Desk, id: str) -> None:
+def _one(desk: AppContext, id: str) -> None:
     watched = _watch(desk, id)
     rows = training.film_strip(desk, watched.job)
     measured = sum(bool(row.frames) for row in rows)
@@ -135,13 +135,13 @@ def _one(desk: Desk, id: str) -> None:
     st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(desk, id)
 
 
-def _watch(desk: Desk, id: str) -> Watched:
+def _watch(desk: AppContext, id: str) -> JobView:
     job = training.own_job(desk, id)
     pace = _pace(desk, job.recipe) if job.recipe and job.status not in ENDED else {}
     return training.watch(desk, id, _log(id), pace, now())
 
 
-def _progress(desk: Desk, id: str) -> None:
+def _progress(desk: AppContext, id: str) -> None:
     """Where it is and how long it will take; draws the whole page anew when something it shows elsewhere changed."""
     watched = _watch(desk, id)
     job, story = watched.job, watched.story
@@ -163,7 +163,7 @@ def _progress(desk: Desk, id: str) -> None:
         st.warning(f"**{widgets.escaped(sign.text)}** {widgets.escaped(sign.mend)}", icon=":material/warning:")
 
 
-def _stages(story: Story) -> None:
+def _stages(story: JobProgress) -> None:
     for column, stage in zip(st.columns(len(story.stages)), story.stages, strict=True):
         with column:
             st.markdown(f"**{stage.title}**")
@@ -171,7 +171,7 @@ def _stages(story: Story) -> None:
             widgets.quiet(stage.about)
 
 
-def _stage_words(stage: StageStory) -> str:
+def _stage_words(stage: StageProgress) -> str:
     words = STATE_WORDS[stage.state]
     if stage.state == "running":
         left = f", about {minutes(stage.seconds_left)} left" if stage.seconds_left else ""
@@ -181,7 +181,7 @@ def _stage_words(stage: StageStory) -> str:
     return words
 
 
-def _numbers(desk: Desk, id: str) -> None:
+def _numbers(desk: AppContext, id: str) -> None:
     """The charts, as far as there is something to draw."""
     story = _watch(desk, id).story
     if not story.loss and not story.rewards:
@@ -200,7 +200,7 @@ def _numbers(desk: Desk, id: str) -> None:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
 
 
-def _engine_room(desk: Desk, id: str) -> None:
+def _engine_room(desk: AppContext, id: str) -> None:
     """Log, events and recipe, for whoever wants to know exactly."""
     with st.expander("For engineers: log, events, recipe", icon=":material/terminal:"):
         watched = _watch(desk, id)
@@ -220,7 +220,7 @@ def _engine_room(desk: Desk, id: str) -> None:
 # ---------------------------------------------------------------- what a person can do
 
 
-def _buttons(desk: Desk, watched: Watched, checkpoints: list[Checkpoint]) -> None:
+def _buttons(desk: AppContext, watched: JobView, checkpoints: list[Checkpoint]) -> None:
     job = watched.job
     learnt = [one for one in checkpoints if one.adapter_key]
     with st.container(horizontal=True, key="buttons"):
@@ -253,7 +253,7 @@ def _choice(label: str, action: Callable[..., object] | None = None, *args: obje
 
 
 @st.dialog("Stop this training?")
-def _stop(desk: Desk, job: Job) -> None:
+def _stop(desk: AppContext, job: Job) -> None:
     st.write("The step at hand is finished first. What is kept can be used, and training can go on from there later.")
     _choice("Stop and keep what is learnt", training.stop, desk, job.id, "keep", main=True)
     _choice("Stop and throw it away", training.stop, desk, job.id, "discard")
@@ -261,14 +261,14 @@ def _stop(desk: Desk, job: Job) -> None:
 
 
 @st.dialog("Throw away what this training learnt?")
-def _discard(desk: Desk, job: Job) -> None:
+def _discard(desk: AppContext, job: Job) -> None:
     st.write("All its saved states go. The character itself stays as it is.")
     _choice("Throw it away", training.stop, desk, job.id, "discard", main=True)
     _choice("Keep it")
 
 
 @st.dialog("Train further")
-def _further(desk: Desk, job: Job, learnt: list[Checkpoint]) -> None:
+def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
     st.write("A new training goes on from a saved state of this one. This one stays as it is.")
     recipe = Recipe.from_json(job.recipe or {})
     names = [one.name for one in reversed(learnt)]
@@ -282,7 +282,7 @@ def _further(desk: Desk, job: Job, learnt: list[Checkpoint]) -> None:
             st.rerun()
 
 
-def _go_further(desk: Desk, job: Job) -> None:
+def _go_further(desk: AppContext, job: Job) -> None:
     given = st.session_state
     _lead_to(widgets.attempt(
         training.train_further, desk, job.id, given["further-start"], given["further-sft"], given["further-grpo"],
@@ -291,7 +291,7 @@ def _go_further(desk: Desk, job: Job) -> None:
 
 
 @st.dialog("Clone with changes")
-def _clone(desk: Desk, job: Job) -> None:
+def _clone(desk: AppContext, job: Job) -> None:
     st.write("A new training like this one, from the beginning.")
     old = Recipe.from_json(job.recipe or {})
     with st.form("clone", border=False):
@@ -309,7 +309,7 @@ def _clone(desk: Desk, job: Job) -> None:
             st.rerun()
 
 
-def _go_clone(desk: Desk, job: Job) -> None:
+def _go_clone(desk: AppContext, job: Job) -> None:
     given = st.session_state
     changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
     _lead_to(widgets.attempt(
@@ -317,7 +317,7 @@ def _go_clone(desk: Desk, job: Job) -> None:
     ))  # fmt: skip
 
 
-def _newer(desk: Desk, job: Job, key: str) -> None:
+def _newer(desk: AppContext, job: Job, key: str) -> None:
     """Whether to take the character as it was last published; only asked when that is another version."""
     newest = desk.records.characters.get(job.character).version
     if newest > job.version:

@@ -32,7 +32,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
-from studio.desk import Desk, open_desk
+from studio.desk import AppContext, open_context
 from tests.services import free_ports
 
 LIMIT_MS = 300.0
@@ -115,7 +115,7 @@ class Session:
         self.times["fragment" if fragment else "page"].append(time.perf_counter() - begun)
 
 
-def stage(desk: Desk, count: int) -> str:
+def stage(desk: AppContext, count: int) -> str:
     """So many characters, and one training at work; returns its id."""
     from studio.actions import characters
     from tests.e2e import staging  # knows the toys, hence torch; the process that serves must not
@@ -125,7 +125,7 @@ def stage(desk: Desk, count: int) -> str:
     return staging.half_way(desk, characters.try_bundled(desk, "quibb"), None, 0.5).id
 
 
-def feed(desk: Desk, job: str, until: float) -> None:
+def feed(desk: AppContext, job: str, until: float) -> None:
     """New events twice a second, as a trainer tells them."""
     step = desk.records.events.count(job)
     while time.monotonic() < until:
@@ -171,7 +171,7 @@ def wait_for(url: str) -> None:
 def measure(count: int, people: int, seconds: float) -> dict[str, Any]:
     """Start, follow, count."""
     with tempfile.TemporaryDirectory(prefix="understudy-bench-", ignore_cleanup_errors=True) as home:
-        desk = open_desk(Settings.from_environment({"UNDERSTUDY_HOME": home}))
+        desk = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
         job = stage(desk, people)
         port, times = str(free_ports(1)[0]), Path(home) / "times.txt"
         command = [sys.executable, "-m", "tests.benchmarks.bench_studio", "--serve", port, "--times", str(times)]

@@ -33,7 +33,7 @@ import psutil
 
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import ENDED
-from pipelines.core.sending import send_training
+from pipelines.core.sending import submit_training
 from pipelines.core.settings import Settings
 from tests.services import RedisServer, S3Server, running
 from tests.toys import TOY_STEPS, write_toy
@@ -76,7 +76,7 @@ def plain_s(place: Place, run_dir: Path, words: list[str]) -> float:
 
 def queued_s(place: Place, recipe: Recipe) -> float:
     """Seconds of the same through the queue."""
-    job = send_training(place.records, place.app, "local", place.version(), recipe)
+    job = submit_training(place.records, place.app, "local", place.version(), recipe)
     while job.status not in ENDED:
         time.sleep(0.5)
         job = place.records.jobs.get(job.id)

@@ -49,13 +49,13 @@ def test_a_recorded_step_draws_what_single_steps_draw() -> None:
     model, tokenizer = toy_janus()
     model = model.to("cuda")
     prompts = [tokenizer("Draw yourself.")["input_ids"] + [model.shape.boi_id]]
-    recorded = model.sample_pictures(prompts, group=4, guidance=5.0, temperature=0.0).codes
-    pays, fixed.pays = fixed.pays, lambda device: False
+    recorded = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
+    pays, fixed.is_faster_on = fixed.is_faster_on, lambda device: False
     try:
-        single = model.sample_pictures(prompts, group=4, guidance=5.0, temperature=0.0).codes
+        single = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
         assert recorded.tolist() == single.tolist()
     finally:
-        fixed.pays = pays
+        fixed.is_faster_on = pays
 
 
 def test_models_losses_sampling_and_these_benchmarks_need_no_trl() -> None:

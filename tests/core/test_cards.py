@@ -19,7 +19,7 @@ from PIL import Image
 from pipelines.core.card_fields import KEPT_KEY, NOTICE, OWN_KEY
 from pipelines.core.card_files import put_chunks, read_chunks
 from pipelines.core.cards import export_card, read_card, write_card
-from pipelines.core.characters import Character, CharacterImage, Message, Text
+from pipelines.core.characters import Character, CharacterImage, Message, TextPart
 from pipelines.core.folder import read_character
 from pipelines.core.mapping import message
 from pipelines.core.problems import CharacterProblems
@@ -180,7 +180,7 @@ def test_foreign_card_becomes_a_character() -> None:
     assert [[turn.text for turn in talk] for talk in character.interactions] == [
         ["Hi", "Hello.\nSit down."], ["Hello.", "Only me."],
     ]  # fmt: skip
-    assert character.interactions[0][0] == Message("user", (Text("Hi"),))
+    assert character.interactions[0][0] == Message("user", (TextPart("Hi"),))
     trained = json.dumps([character.persona, character.style, character.scenario, character.greeting,
                           [turn.text for talk in character.interactions for turn in talk]])
     assert "SECRET" not in trained and "original" not in trained

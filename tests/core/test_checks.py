@@ -12,14 +12,14 @@ from PIL import Image
 from pipelines.core.characters import (
     Character,
     CharacterImage,
-    Choice,
+    MultipleChoice,
     Consent,
     Fact,
     Interaction,
     Message,
-    Picture,
+    ImagePart,
     TestSplit,
-    Text,
+    TextPart,
 )
 from pipelines.core.check_dialogues import estimate_tokens, same_words
 from pipelines.core.checks import PREFIX_TOKENS, check_character, check_content, check_report
@@ -68,7 +68,7 @@ def split() -> TestSplit:
     """A held-out split without a single problem for `ada`."""
     return TestSplit(
         dialogues=((message("user", "Will it rain on the way over?"), message("character", "Aye, before four.")),),
-        choices=(Choice("Which metal is the third bell?", ("Tin", "Glass", "Clay", "Iron"), 1),),
+        choices=(MultipleChoice("Which metal is the third bell?", ("Tin", "Glass", "Clay", "Iron"), 1),),
         images=(CharacterImage("t.png", "sad", "a red hoodie", "on a ship"),),
     )
 
@@ -164,7 +164,7 @@ def test_doubled_conversations_and_replies(ada: Character) -> None:
         ("interactions[10]", "warning"), ("interactions[10][1]", "warning"),
     ]  # fmt: skip
     assert "same as conversation 4" in again[0].message
-    parrot = new_problem(with_talk(ada, USER, replace(talk(3)[1], parts=(Text("NIGHT 3! The bell rang 3 times - "
+    parrot = new_problem(with_talk(ada, USER, replace(talk(3)[1], parts=(TextPart("NIGHT 3! The bell rang 3 times - "
                                                                               "and nobody drowned"),))))
     assert "stands 2 times, first in conversation 4, turn 2" in parrot.message
 
@@ -221,12 +221,12 @@ def test_facts(ada: Character, fact: Fact, field: str, said: str, severity: str)
          "word for word", "error"),
         ({"dialogues": ((USER, talk(4)[1]),)}, "dialogues[0][1]", "word for word", "warning"),
         ({"dialogues": ((USER,),)}, "dialogues[0][0]", "Test conversation 1 does not end", "error"),
-        ({"choices": (Choice("What is bell number 4 made of?", ("a", "b", "c", "d"), 0),)}, "choices[0].question",
+        ({"choices": (MultipleChoice("What is bell number 4 made of?", ("a", "b", "c", "d"), 0),)}, "choices[0].question",
          "word for word", "error"),
-        ({"choices": (Choice(" ", ("a", "b", "c", "d"), 0),)}, "choices[0].question", "is empty", "error"),
-        ({"choices": (Choice("Where to?", ("a",), 0),)}, "choices[0].options", "too few", "error"),
-        ({"choices": (Choice("Where to?", ("a", "", "c", "d"), 0),)}, "choices[0].options", "empty one", "error"),
-        ({"choices": (Choice("Where to?", ("a", "b", "A.", "d"), 0),)}, "choices[0].options", "twice", "error"),
+        ({"choices": (MultipleChoice(" ", ("a", "b", "c", "d"), 0),)}, "choices[0].question", "is empty", "error"),
+        ({"choices": (MultipleChoice("Where to?", ("a",), 0),)}, "choices[0].options", "too few", "error"),
+        ({"choices": (MultipleChoice("Where to?", ("a", "", "c", "d"), 0),)}, "choices[0].options", "empty one", "error"),
+        ({"choices": (MultipleChoice("Where to?", ("a", "b", "A.", "d"), 0),)}, "choices[0].options", "twice", "error"),
     ],
 )  # fmt: skip
 def test_splits(
@@ -349,4 +349,4 @@ def test_metadata_and_size_reach_the_report(tmp_path: Path, ada: Character) -> N
 def test_what_was_checked_is_what_was_read(tmp_path: Path, ada: Character) -> None:
     write_character(ada, tmp_path, PICTURES)
     assert read_character(tmp_path) == ada
-    assert ada.interactions[-1][1].parts[-1] == Picture("0.png")
+    assert ada.interactions[-1][1].parts[-1] == ImagePart("0.png")

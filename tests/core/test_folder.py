@@ -10,13 +10,13 @@ import pytest
 from pipelines.core.characters import (
     Character,
     CharacterImage,
-    Choice,
+    MultipleChoice,
     Consent,
     Fact,
     Message,
-    Picture,
+    ImagePart,
     TestSplit,
-    Text,
+    TextPart,
 )
 from pipelines.core.folder import (
     CharacterProblems,
@@ -53,7 +53,7 @@ MIRA = Character(
 PICTURES = {"01.png": b"first", "two words.jpg": b"second"}
 SPLIT = TestSplit(
     dialogues=((message("user", "Where is home?"), message("character", "Up the stairs.")),),
-    choices=(Choice("Favourite drink?", ("Tea", "Rum", "Milk", "4"), 0),),
+    choices=(MultipleChoice("Favourite drink?", ("Tea", "Rum", "Milk", "4"), 0),),
     images=(CharacterImage("t1.png", "sad"),),
 )
 
@@ -252,8 +252,8 @@ def test_an_answer_must_be_the_number_of_an_option(tmp_path: Path, answer: str) 
 
 
 def test_pictures_stand_in_their_usual_place() -> None:
-    assert message("character", "hi", ["a.png"]).parts == (Text("hi"), Picture("a.png"))
-    assert message("user", "hi", ["a.png"]).parts == (Picture("a.png"), Text("hi"))
+    assert message("character", "hi", ["a.png"]).parts == (TextPart("hi"), ImagePart("a.png"))
+    assert message("user", "hi", ["a.png"]).parts == (ImagePart("a.png"), TextPart("hi"))
     assert message("character", scene="x") == Message("character", (), "x")
 
 

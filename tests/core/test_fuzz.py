@@ -36,7 +36,7 @@ from pipelines.core.folder import (
     write_test_split,
 )
 from pipelines.core.imports import import_file, interactions_from_messages_jsonl
-from pipelines.core.photos import check_photo, clean_photo
+from pipelines.core.photos import check_image, clean_image
 from pipelines.core.problems import CharacterProblems, Problem
 
 CASES = 50
@@ -149,11 +149,11 @@ def damaged(kind: str, data: bytes, chance: Chance) -> bytes:
 
 
 def use_picture(kind: str, data: bytes, folder: Path) -> list[Problem]:
-    photo, problems = check_photo(data, kind)
+    photo, problems = check_image(data, kind)
     assert photo is not None or problems
     assert all(kind in problem.field for problem in problems)
     if photo is not None:
-        clean_photo(data)
+        clean_image(data)
     return problems
 
 
@@ -213,7 +213,7 @@ def good(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     assert split is not None
     write_test_split(replace(split, images=split.images[:1]), folder / "ada", toy_character / "test_images")
     files = {"a.png": (toy_character / "images" / "01.png").read_bytes()}
-    check_photo(files["a.png"], "a.png")  # libraries load at the first call, which is no picture's fault
+    check_image(files["a.png"], "a.png")  # libraries load at the first call, which is no picture's fault
     for suffix in ("jpg", "webp"):
         with Image.open(toy_character / "images" / "02.png") as picture:
             picture.save(folder / f"a.{suffix}", quality=90)

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.core.jobs import Recipe
 from pipelines.core.large_models import LARGE
-from pipelines.core.memory_plan import GIB, SFT_PARTS, USABLE, WAYS, Way, base_choices, need_of, plan_for
+from pipelines.core.memory_plan import GIB, SFT_PARTS, USABLE, STRATEGIES, StepStrategy, base_choices, need_of, plan_for
 from pipelines.models.janus import JanusModel
 from pipelines.models.janus_layout import SIZES, layout_config
 
@@ -24,7 +24,7 @@ def test_the_numbers_are_those_of_the_real_class(base: str) -> None:
     known = LARGE[base]
     with torch.device("meta"):
         model = JanusModel(layout_config(SIZES[SIZE_OF[base]]))
-        targets = f"(?:{model.language_targets})|(?:{model.picture_targets})"
+        targets = f"(?:{model.language_targets})|(?:{model.image_targets})"
         linears = [m for name, m in model.named_modules() if re.fullmatch(model.language_targets, name)]
         assert known.weights == sum(weight.numel() for weight in model.parameters())
         assert known.linears == sum(linear.weight.numel() for linear in linears)
@@ -33,7 +33,7 @@ def test_the_numbers_are_those_of_the_real_class(base: str) -> None:
         assert (known.hidden, known.layers, known.inner) == (
             text.hidden_size, text.num_hidden_layers, text.intermediate_size,
         )  # fmt: skip
-        assert (known.vocab, known.picture_tokens) == (text.vocab_size, SIZES[SIZE_OF[base]].picture_tokens)
+        assert (known.vocab, known.image_tokens) == (text.vocab_size, SIZES[SIZE_OF[base]].image_tokens)
         adapted = get_peft_model(model, LoraConfig(r=1, target_modules=targets))
         assert known.lora_width == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
 
@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_real_class(base: str) -> None:
 def test_more_memory_never_means_a_slower_way(base: str, effort: str) -> None:
     recipe = Recipe.for_effort(base, effort)
     plans = [plan_for(base, recipe, memory * GIB) for memory in MEMORIES]
-    slowness = [(not plan.fits, -plan.bits, WAYS.index(plan.sft) + WAYS.index(plan.grpo)) for plan in plans]
+    slowness = [(not plan.fits, -plan.bits, STRATEGIES.index(plan.sft) + STRATEGIES.index(plan.grpo)) for plan in plans]
     assert slowness == sorted(slowness, reverse=True)
     for memory, plan in zip(MEMORIES, plans, strict=True):
         assert plan.fits == (plan.need.total <= USABLE * memory * GIB)
@@ -77,12 +77,12 @@ def test_several_gpus_share_a_base_that_fits_none_of_them_whole() -> None:
     assert pair.fits and pair.bits == 16 and pair.sft.sharded and pair.grpo.sharded
     assert "spread over the GPUs" in pair.words
     size = LARGE["janus-pro-7b"]
-    plain, shared = (need_of(size, recipe, "sft", 16, Way(True, 2, way), gpus=4) for way in (False, True))
+    plain, shared = (need_of(size, recipe, "sft", 16, StepStrategy(True, 2, way), gpus=4) for way in (False, True))
     layers = 2 * size.linears
     assert plain.weights - shared.weights == pytest.approx(layers * (3 / 4 - 2 / 30))
     assert shared.total < plain.total
     # Samples are drawn with everything in place.
-    drawing = need_of(size, recipe, "grpo", 16, Way(True, 2, True), gpus=4)
+    drawing = need_of(size, recipe, "grpo", 16, StepStrategy(True, 2, True), gpus=4)
     assert drawing.weights + drawing.cache > plain.weights
     # Where it fits whole it is not spread, and an answer never is.
     assert not plan_for("janus-pro-7b", recipe, 40 * GIB, gpus=2).sft.sharded

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageEnhance, ImageFilter, PngImagePlugin
 
 from pipelines.core.characters import CharacterImage
-from pipelines.core.photo_set import check_photos, copies, is_copy, what_is_missing
-from pipelines.core.photos import LONGEST_PX, MAX_PHOTO_BYTES, Photo, check_photo, clean_photo, image_sha256
+from pipelines.core.photo_set import check_image_set, copies, is_copy, what_is_missing
+from pipelines.core.photos import LONGEST_PX, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image, image_sha256
 from pipelines.core.problems import CharacterProblems, Problem
 from tests.core.drawings import drawing, encoded
 
@@ -24,8 +24,8 @@ def only(problems: list[Problem]) -> Problem:
     return problem
 
 
-def photo(image: Image.Image, name: str = "a.png") -> Photo:
-    made, _ = check_photo(encoded(image), name)
+def photo(image: Image.Image, name: str = "a.png") -> ImageReport:
+    made, _ = check_image(encoded(image), name)
     assert made is not None
     return made
 
@@ -33,23 +33,23 @@ def photo(image: Image.Image, name: str = "a.png") -> Photo:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_good_picture_has_no_problem(kind: str) -> None:
     data = encoded(drawing(), kind)
-    made, problems = check_photo(data, "a")
+    made, problems = check_image(data, "a")
     assert problems == []
     assert made is not None
     assert (made.format, made.width, made.height, made.sha256) == (kind, 400, 300, image_sha256(data))
-    assert made.sha256 == check_photo(data, "b")[0].sha256  # type: ignore[union-attr]
+    assert made.sha256 == check_image(data, "b")[0].sha256  # type: ignore[union-attr]
 
 
 def test_a_picture_is_read_from_a_path(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(drawing()))
-    assert check_photo(tmp_path / "a.png", "a.png") == check_photo(encoded(drawing()), "a.png")
-    assert "is missing" in only(check_photo(tmp_path / "b.png", "b.png")[1]).message
-    assert "cannot be opened" in only(check_photo(tmp_path, "c.png")[1]).message
+    assert check_image(tmp_path / "a.png", "a.png") == check_image(encoded(drawing()), "a.png")
+    assert "is missing" in only(check_image(tmp_path / "b.png", "b.png")[1]).message
+    assert "cannot be opened" in only(check_image(tmp_path, "c.png")[1]).message
 
 
 def test_photos_with_a_second_frame_are_jpeg() -> None:
     data = encoded(drawing(), "MPO", save_all=True, append_images=[drawing(1)])
-    made, problems = check_photo(data, "phone.jpg")
+    made, problems = check_image(data, "phone.jpg")
     assert problems == []
     assert made is not None and made.format == "JPEG"
 
@@ -59,7 +59,7 @@ def test_photos_with_a_second_frame_are_jpeg() -> None:
 def test_truncated_files_are_refused(kind: str, part: float) -> None:
     noisy = Image.effect_noise((300, 300), 80).convert("RGB")
     data = encoded(noisy, kind)
-    made, problems = check_photo(data[: int(len(data) * part)], "cut.png")
+    made, problems = check_image(data[: int(len(data) * part)], "cut.png")
     assert made is None
     assert "damaged or was cut off" in only(problems).message
 
@@ -84,7 +84,7 @@ def test_truncated_files_are_refused(kind: str, part: float) -> None:
     ],
 )
 def test_other_files_are_named(data: bytes, said: str) -> None:
-    made, problems = check_photo(data, "x.png")
+    made, problems = check_image(data, "x.png")
     assert made is None
     assert said in only(problems).message
     assert only(problems).field == "images/x.png"
@@ -99,7 +99,7 @@ def test_a_decompression_bomb_is_not_opened() -> None:
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
         rows = zlib.compress(bytes(1000))
         bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-        made, problems = check_photo(bomb, "bomb.png")
+        made, problems = check_image(bomb, "bomb.png")
         assert made is None
         assert "million pixels" in only(problems).message
     assert limit == Image.MAX_IMAGE_PIXELS
@@ -107,14 +107,14 @@ def test_a_decompression_bomb_is_not_opened() -> None:
 
 def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "big.png").open("wb") as stream:
-        stream.truncate(MAX_PHOTO_BYTES + 1)
-    assert "larger than" in only(check_photo(tmp_path / "big.png", "big.png")[1]).message
+        stream.truncate(MAX_IMAGE_BYTES + 1)
+    assert "larger than" in only(check_image(tmp_path / "big.png", "big.png")[1]).message
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_animations_are_refused(kind: str) -> None:
     data = encoded(drawing(), kind, save_all=True, append_images=[drawing(1)])
-    assert "animated" in only(check_photo(data, "a.png")[1]).message
+    assert "animated" in only(check_image(data, "a.png")[1]).message
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_animations_are_refused(kind: str) -> None:
     ],
 )
 def test_sizes(size: tuple[int, int], said: str, usable: bool) -> None:
-    made, problems = check_photo(encoded(drawing(0, *size)), "a.png")
+    made, problems = check_image(encoded(drawing(0, *size)), "a.png")
     assert (made is not None) == usable
     assert any(said in problem.message for problem in problems) == bool(said)
     assert all(problem.severity == "warning" for problem in problems) == usable
 
 
 def test_one_flat_colour_is_refused() -> None:
-    made, problems = check_photo(encoded(Image.new("RGB", (300, 300), "red")), "a.png")
+    made, problems = check_image(encoded(Image.new("RGB", (300, 300), "red")), "a.png")
     assert made is None
     assert "one flat colour" in only(problems).message
 
@@ -147,11 +147,11 @@ def test_blur_is_warned_of_and_flat_drawings_are_not() -> None:
     ImageDraw.Draw(few_lines).line((100, 100, 400, 390), fill="black", width=4)
     sharp = [*(drawing(seed) for seed in range(5)), grain, few_lines, drawing(1).resize((128, 96))]
     for image in sharp:
-        assert not any("blurred" in problem.message for problem in check_photo(encoded(image), "a.png")[1])
+        assert not any("blurred" in problem.message for problem in check_image(encoded(image), "a.png")[1])
     soft = [image.filter(ImageFilter.GaussianBlur(1.8 * min(image.size) / 256)) for image in sharp[:6]]
     soft.append(drawing().resize((80, 60)).resize((640, 480), Image.Resampling.BICUBIC))
     for image in soft:
-        assert "blurred" in only(check_photo(encoded(image), "a.png")[1]).message
+        assert "blurred" in only(check_image(encoded(image), "a.png")[1]).message
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -162,11 +162,11 @@ def test_orientation_is_applied_and_metadata_is_gone(orientation: int) -> None:
     exif[0x010F] = "SecretCamera"
     exif.get_ifd(0x8825)[1] = "N"
     data = encoded(stored, "JPEG", quality=95, exif=exif, comment=b"SecretComment")
-    made, problems = check_photo(data, "a.jpg")
+    made, problems = check_image(data, "a.jpg")
     assert made is not None
     assert (made.width, made.height) == ((300, 400) if orientation < 5 else (400, 300))
     assert "where it was taken, camera and time, notes of a program" in only(problems).message
-    cleaned = clean_photo(data)
+    cleaned = clean_image(data)
     assert b"Secret" in data and b"Secret" not in cleaned and b"Exif" not in cleaned
     reopened = Image.open(io.BytesIO(cleaned))
     assert reopened.format == "JPEG" and not reopened.getexif()
@@ -177,14 +177,14 @@ def test_orientation_is_applied_and_metadata_is_gone(orientation: int) -> None:
     }  # fmt: skip
     expected = turns[orientation](np.asarray(stored).astype(float))
     assert np.abs(np.asarray(reopened).astype(float) - expected).mean() < 3
-    assert check_photo(cleaned, "a.jpg")[1] == []
+    assert check_image(cleaned, "a.jpg")[1] == []
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_orientation_counts_in_every_format(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    made, _ = check_photo(encoded(drawing(), kind, exif=exif), "a")
+    made, _ = check_image(encoded(drawing(), kind, exif=exif), "a")
     assert made is not None and (made.width, made.height) == (300, 400)
 
 
@@ -193,33 +193,33 @@ def test_notes_in_a_png_are_stripped() -> None:
     notes.add_text("parameters", "SecretPrompt")
     notes.add_itxt("XML:com.adobe.xmp", "<x>SecretPlace</x>")
     data = encoded(drawing(), "PNG", pnginfo=notes)
-    assert "notes of a program" in only(check_photo(data, "a.png")[1]).message
-    cleaned = clean_photo(data)
+    assert "notes of a program" in only(check_image(data, "a.png")[1]).message
+    cleaned = clean_image(data)
     kinds, at = [], 8
     while at < len(cleaned):
         (length,) = struct.unpack(">I", cleaned[at : at + 4])
         kinds.append(cleaned[at + 4 : at + 8])
         at += 12 + length
     assert set(kinds) == {b"IHDR", b"IDAT", b"IEND"}
-    assert clean_photo(cleaned) == cleaned
+    assert clean_image(cleaned) == cleaned
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(cleaned))), np.asarray(drawing()))
 
 
 def test_broken_exif_is_no_reason_to_refuse() -> None:
     data = encoded(drawing(), "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff" + b"\xff" * 40)
-    made, _ = check_photo(data, "a.jpg")
+    made, _ = check_image(data, "a.jpg")
     assert made is not None and made.width == 400
 
 
 def test_alpha_is_laid_on_white() -> None:
     clear = drawing().convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    cleaned = np.asarray(Image.open(io.BytesIO(clean_photo(encoded(clear)))))
+    cleaned = np.asarray(Image.open(io.BytesIO(clean_image(encoded(clear)))))
     assert cleaned.shape == (300, 400, 3)
     assert (cleaned[0] == 255).all()
     assert np.array_equal(cleaned[-1], np.asarray(drawing())[-1])
     palette = drawing().quantize(16)
-    assert np.asarray(Image.open(io.BytesIO(clean_photo(encoded(palette, transparency=0))))).shape == (300, 400, 3)
+    assert np.asarray(Image.open(io.BytesIO(clean_image(encoded(palette, transparency=0))))).shape == (300, 400, 3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK"])
@@ -229,7 +229,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     else:
         image = image.convert(mode)
-    cleaned = Image.open(io.BytesIO(clean_photo(encoded(image, "JPEG" if mode == "CMYK" else "PNG"))))
+    cleaned = Image.open(io.BytesIO(clean_image(encoded(image, "JPEG" if mode == "CMYK" else "PNG"))))
     assert cleaned.mode == "RGB"
     brightness, expected = (np.asarray(shown.convert("L")).mean() for shown in (cleaned, drawing()))
     assert abs(brightness - expected) < 25  # 16 bits are scaled down, not clipped to white
@@ -237,19 +237,19 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 def test_a_colour_profile_is_applied_then_dropped() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert b"iCCP" not in clean_photo(encoded(drawing(), "PNG", icc_profile=srgb))
-    assert clean_photo(encoded(drawing(), "PNG", icc_profile=b"broken")) == clean_photo(encoded(drawing()))
+    assert b"iCCP" not in clean_image(encoded(drawing(), "PNG", icc_profile=srgb))
+    assert clean_image(encoded(drawing(), "PNG", icc_profile=b"broken")) == clean_image(encoded(drawing()))
 
 
 def test_cleaned_pictures_are_made_smaller_not_bigger() -> None:
-    large = Image.open(io.BytesIO(clean_photo(encoded(drawing(0, 3000, 1500), "JPEG"))))
+    large = Image.open(io.BytesIO(clean_image(encoded(drawing(0, 3000, 1500), "JPEG"))))
     assert large.size == (LONGEST_PX, LONGEST_PX // 2)
-    assert Image.open(io.BytesIO(clean_photo(encoded(drawing(0, 120, 110))))).size == (120, 110)
+    assert Image.open(io.BytesIO(clean_image(encoded(drawing(0, 120, 110))))).size == (120, 110)
 
 
 def test_cleaning_refuses_what_cannot_be_read() -> None:
     with pytest.raises(CharacterProblems, match="no picture"):
-        clean_photo(b"text")
+        clean_image(b"text")
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_another_face_on_the_same_figure_is_no_copy() -> None:
     ("count", "said"), [(0, "no pictures"), (1, "1 picture"), (4, "4 pictures"), (16, "at most 15")]
 )
 def test_too_few_and_too_many(count: int, said: str) -> None:
-    photos, problems = check_photos([(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(count)])
+    photos, problems = check_image_set([(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(count)])
     assert len(photos) == count
     assert said in only([problem for problem in problems if problem.field == "images"]).message
 
@@ -294,12 +294,12 @@ def test_too_few_and_too_many(count: int, said: str) -> None:
 def test_a_good_set_has_no_problem() -> None:
     for count in (5, 15):
         files = [(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(count)]
-        assert check_photos(files)[1] == []
+        assert check_image_set(files)[1] == []
 
 
 def test_a_set_reports_every_bad_file() -> None:
     files = [(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(4)]
-    photos, problems = check_photos([*files, ("bad.png", b"x"), ("again.png", files[0][1])])
+    photos, problems = check_image_set([*files, ("bad.png", b"x"), ("again.png", files[0][1])])
     assert [made.name for made in photos] == ["0.png", "1.png", "2.png", "3.png", "again.png"]
     assert {problem.field for problem in problems} == {"images/bad.png", "images/again.png"}
 

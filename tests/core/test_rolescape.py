@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.core.characters import Choice, Fact
+from pipelines.core.characters import MultipleChoice, Fact
 from pipelines.core.folder import read_character, read_test_split
 from pipelines.core.imports import import_file
 from pipelines.core.mapping import message
@@ -106,7 +106,7 @@ def test_split_is_whole(tock: Path) -> None:
     _, test, _, test_images, _ = read_rolescape(tock, matching_test_dir(tock))
     assert [talk[0].text for talk in test.dialogues] == ["What time is it?", "Why brass?", "Night?"]
     assert test.dialogues[2][1].pictures == ("0.png",) and test.dialogues[2][1].scene == "Tock at night"
-    assert test.choices == (Choice("How many eyes are glass?", ("None", "One", "Two", "Three"), 1),)
+    assert test.choices == (MultipleChoice("How many eyes are glass?", ("None", "One", "Two", "Three"), 1),)
     assert [(image.file, image.caption) for image in test.images] == [("0.png", "Tock, night"), ("1.png", "")]
     assert set(test_images) == {"0.png", "1.png"}
 

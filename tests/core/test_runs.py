@@ -14,7 +14,7 @@ from pipelines.core.runs import (
     adapters,
     checkpoint_name,
     finish_checkpoint,
-    mend_events,
+    repair_event_log,
     partial_folder,
     read_events,
     read_json,
@@ -70,9 +70,9 @@ def test_json_is_named_when_it_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_is_left_out_and_mended(tmp_path: Path) -> None:
-    assert mend_events(tmp_path) == 0
+    assert repair_event_log(tmp_path) == 0
     whole = Event("sft", 1, 2, {"loss": 1.5}, "ü", ("a",))
     (tmp_path / "events.jsonl").write_text(whole.to_line() + json.dumps({"stage": "sft"})[:9], encoding="utf-8")
     assert read_events(tmp_path) == [whole]
-    assert mend_events(tmp_path) == 1
+    assert repair_event_log(tmp_path) == 1
     assert (tmp_path / "events.jsonl").read_text(encoding="utf-8") == whole.to_line()

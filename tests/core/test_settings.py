@@ -19,31 +19,31 @@ S3 = {
 def test_defaults() -> None:
     settings = Settings.from_environment({})
     assert settings.home == Path("~/.understudy").expanduser().resolve()
-    assert (settings.expand_url, settings.expand_key, settings.expand_model) == ("", "", "")
+    assert (settings.llm_url, settings.llm_key, settings.llm_model) == ("", "", "")
 
 
 def test_variables_are_read_and_the_key_is_not_shown(tmp_path: Path) -> None:
     settings = Settings.from_environment(
         {
             "UNDERSTUDY_HOME": str(tmp_path),
-            "UNDERSTUDY_EXPAND_URL": "https://a.example/v1/",
-            "UNDERSTUDY_EXPAND_MODEL": "m",
-            "UNDERSTUDY_EXPAND_KEY": "sesame",
-            "UNDERSTUDY_EXPAND_TIMEOUT_S": "5",
+            "UNDERSTUDY_LLM_URL": "https://a.example/v1/",
+            "UNDERSTUDY_LLM_MODEL": "m",
+            "UNDERSTUDY_LLM_KEY": "sesame",
+            "UNDERSTUDY_LLM_TIMEOUT_S": "5",
         }
     )
     assert settings.cache_folder == tmp_path / "cache" and settings.runs_folder == tmp_path / "runs"
-    assert settings.expand_url == "https://a.example/v1" and settings.expand_timeout_s == 5
-    assert settings.expand_key == "sesame" and "sesame" not in repr(settings)
+    assert settings.llm_url == "https://a.example/v1" and settings.llm_timeout_s == 5
+    assert settings.llm_key == "sesame" and "sesame" not in repr(settings)
 
 
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
-        ({"UNDERSTUDY_EXPAND_URL": "a.example", "UNDERSTUDY_EXPAND_MODEL": "m"}, "UNDERSTUDY_EXPAND_URL"),
-        ({"UNDERSTUDY_EXPAND_URL": "http://a.example"}, "UNDERSTUDY_EXPAND_MODEL"),
-        ({"UNDERSTUDY_EXPAND_TIMEOUT_S": "soon"}, "UNDERSTUDY_EXPAND_TIMEOUT_S"),
-        ({"UNDERSTUDY_EXPAND_TIMEOUT_S": "0"}, "UNDERSTUDY_EXPAND_TIMEOUT_S"),
+        ({"UNDERSTUDY_LLM_URL": "a.example", "UNDERSTUDY_LLM_MODEL": "m"}, "UNDERSTUDY_LLM_URL"),
+        ({"UNDERSTUDY_LLM_URL": "http://a.example"}, "UNDERSTUDY_LLM_MODEL"),
+        ({"UNDERSTUDY_LLM_TIMEOUT_S": "soon"}, "UNDERSTUDY_LLM_TIMEOUT_S"),
+        ({"UNDERSTUDY_LLM_TIMEOUT_S": "0"}, "UNDERSTUDY_LLM_TIMEOUT_S"),
         ({"UNDERSTUDY_DATABASE_URL": "mysql://u:sesame@h/x"}, "UNDERSTUDY_DATABASE_URL"),
         ({"UNDERSTUDY_DATABASE_URL": "sqlite:///:memory:"}, "several processes"),
         ({"UNDERSTUDY_BROKER_URL": "valkey://:sesame@h"}, "UNDERSTUDY_BROKER_URL.*Valkey"),
@@ -54,7 +54,7 @@ def test_variables_are_read_and_the_key_is_not_shown(tmp_path: Path) -> None:
         ({**S3, "UNDERSTUDY_S3_ENDPOINT_PUBLIC": "https://a.example/files"}, "UNDERSTUDY_S3_ENDPOINT_PUBLIC"),
         ({**S3, "UNDERSTUDY_S3_ENDPOINT_PUBLIC": "https://u:sesame@a.example"}, "UNDERSTUDY_S3_ENDPOINT_PUBLIC"),
         ({"UNDERSTUDY_LEASE_S": "20"}, "UNDERSTUDY_HEARTBEAT_S is 10 and UNDERSTUDY_LEASE_S is 20"),
-        ({"UNDERSTUDY_SILENCE_S": "nan"}, "UNDERSTUDY_SILENCE_S"),
+        ({"UNDERSTUDY_HANG_TIMEOUT_S": "nan"}, "UNDERSTUDY_HANG_TIMEOUT_S"),
         ({"UNDERSTUDY_STOP_GRACE_S": "-1"}, "UNDERSTUDY_STOP_GRACE_S"),
         ({"UNDERSTUDY_STUDIO_PORT": "http"}, "UNDERSTUDY_STUDIO_PORT"),
         ({"UNDERSTUDY_STUDIO_PORT": "70000"}, "UNDERSTUDY_STUDIO_PORT"),

@@ -9,7 +9,7 @@ import pytest
 from pipelines.core.characters import Character, CharacterImage, Fact, Interaction
 from pipelines.core.check_dialogues import same_words
 from pipelines.core.mapping import message
-from pipelines.core.split import choices_from_facts, held_out
+from pipelines.core.split import choices_from_facts, hold_out
 from tests.toys import toy
 
 
@@ -24,8 +24,8 @@ def talk(number: int) -> Interaction:
 
 
 def test_nothing_held_out_is_seen(ada: Character) -> None:
-    training, split = held_out(ada)
-    assert held_out(ada) == (training, split)
+    training, split = hold_out(ada)
+    assert hold_out(ada) == (training, split)
     assert split.dialogues == ada.interactions[7:] and training.interactions == ada.interactions[:7]
     assert split.images == ada.images[5:] and training.images == ada.images[:5]
     assert training.facts == ada.facts  # the questions ask whether they were learned
@@ -34,7 +34,7 @@ def test_nothing_held_out_is_seen(ada: Character) -> None:
 def test_a_shown_picture_that_is_held_out_leaves_its_words_and_scene(ada: Character) -> None:
     images = (*ada.images, CharacterImage("07.png", "calm"), CharacterImage("08.png", "awed"))
     shown = (message("user", "Show me."), message("character", "Look.", ["08.png"], "Ada, awed"))
-    training, split = held_out(replace(ada, images=images, interactions=(*(talk(n) for n in range(16)), shown)))
+    training, split = hold_out(replace(ada, images=images, interactions=(*(talk(n) for n in range(16)), shown)))
     assert split.dialogues == (talk(7), talk(15)) and len(training.interactions) == 15
     assert [image.file for image in split.images] == ["08.png"] and len(training.images) == 7
     assert training.interactions[-1] == (shown[0], message("character", "Look.", scene="Ada, awed"))
@@ -42,7 +42,7 @@ def test_a_shown_picture_that_is_held_out_leaves_its_words_and_scene(ada: Charac
 
 def test_little_is_left_alone(ada: Character) -> None:
     small = replace(ada, interactions=ada.interactions[:7], images=ada.images[:5], facts=ada.facts[:3])
-    training, split = held_out(small)
+    training, split = hold_out(small)
     assert training == small and split.dialogues == split.images == split.choices == ()
 
 

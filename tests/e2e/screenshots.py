@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pipelines.core.runs import read_json
 from pipelines.core.settings import Settings
 from studio.actions import characters, create
-from studio.desk import Desk, open_desk
+from studio.desk import AppContext, open_context
 from tests.e2e import staging
 from tests.services import find_program, free_ports
 
@@ -70,7 +70,7 @@ def studio(home: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def stage(desk: Desk, runs: list[Path]) -> list[Shot]:
+def stage(desk: AppContext, runs: list[Path]) -> list[Shot]:
     """Fill the records; returns what is to be seen."""
     staging.workers(desk)
     ids = {slug: characters.try_bundled(desk, slug) for slug in reversed(staging.BUNDLED)}
@@ -151,7 +151,7 @@ def small(data: bytes, most_px: int = 1500) -> bytes:
     return out.getvalue()
 
 
-def shots(browser: Browser, url: str, found: list[Shot], desk: Desk, out: Path, look: bool, only: str) -> None:
+def shots(browser: Browser, url: str, found: list[Shot], desk: AppContext, out: Path, look: bool, only: str) -> None:
     """Take them all."""
     out.mkdir(parents=True, exist_ok=True)
     ways = [(size, scheme) for size in SIZES for scheme in ("light", "dark")] if look else [("wide", "light")]
@@ -182,7 +182,7 @@ def main() -> None:
     given = parser.parse_args()
     found = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := find_program(name)))
     with tempfile.TemporaryDirectory(prefix="understudy-pictures-") as home:
-        desk = open_desk(Settings.from_environment({"UNDERSTUDY_HOME": home}))
+        desk = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
         wanted = stage(desk, given.runs)
         with studio(Path(home)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=found, args=FLAGS)

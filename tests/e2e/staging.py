@@ -17,20 +17,20 @@ from PIL import Image
 
 from pipelines.core.events import Event
 from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Checkpoint, Choice, Conversation, Job, Vote, Worker, new_id
+from pipelines.core.queue import Checkpoint, VoteChoice, Conversation, Job, Vote, Worker, new_id
 from pipelines.core.reply_events import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
 from pipelines.core.runs import read_events, read_json
 from pipelines.core.store import put_content, put_tree
 from studio.actions import characters, compare, create, drafts, judging, pictures
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio.staged import SCORES, checkpoint, story
 
 WORKER = "worker-1"
 BUNDLED = ("quibb", "nella-tarn", "ambrose-fell")
-SAYINGS: tuple[Choice, ...] = ("left", "left", "right", "left", "tie", "left", "left")
+SAYINGS: tuple[VoteChoice, ...] = ("left", "left", "right", "left", "tie", "left", "left")
 
 
-def workers(desk: Desk, job: str = "") -> None:
+def workers(desk: AppContext, job: str = "") -> None:
     """Two workers that have just been seen; call it again before a minute is over."""
     versions = {"torch": "2.13.0", "transformers": "5.0.0", "trl": "1.16.0", "peft": "0.19.0"}
     for id, queue, at in ((WORKER, "train", job), ("worker-2", "reply", "")):
@@ -38,14 +38,14 @@ def workers(desk: Desk, job: str = "") -> None:
         desk.records.workers.seen(id, at)
 
 
-def trained(desk: Desk, character: str, run: Path | None) -> Job:
+def trained(desk: AppContext, character: str, run: Path | None) -> Job:
     """A finished training of the character: a run folder's, or a made-up one."""
     job = _begun(desk, character, run)
     assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
     return desk.records.jobs.get(job.id)
 
 
-def _begun(desk: Desk, character: str, run: Path | None) -> Job:
+def _begun(desk: AppContext, character: str, run: Path | None) -> Job:
     queued = create.start(desk, character, "quick", "starter")
     job = desk.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
@@ -59,7 +59,7 @@ def _begun(desk: Desk, character: str, run: Path | None) -> Job:
     return job
 
 
-def half_way(desk: Desk, character: str, run: Path | None, share: float = 0.7) -> Job:
+def half_way(desk: AppContext, character: str, run: Path | None, share: float = 0.7) -> Job:
     """A training that is at work just now; events up to this share of the steps, ending a few seconds ago."""
     queued = create.start(desk, character, "quick", "starter")
     job = desk.records.jobs.claim(queued.id, WORKER, 6000)
@@ -72,7 +72,7 @@ def half_way(desk: Desk, character: str, run: Path | None, share: float = 0.7) -
     return job
 
 
-def _tell(desk: Desk, job: Job, events: Sequence[Event]) -> None:
+def _tell(desk: AppContext, job: Job, events: Sequence[Event]) -> None:
     """The events as if the last one came just now."""
     clock = datetime.now(UTC) - timedelta(seconds=4)
     last = datetime.fromisoformat(events[-1].time) if events[-1].time else None
@@ -84,7 +84,7 @@ def _tell(desk: Desk, job: Job, events: Sequence[Event]) -> None:
     desk.records.events.append(job.id, job.attempt, told)
 
 
-def _kept(desk: Desk, job: Job, run: Path, name: str, measured: bool = True) -> None:
+def _kept(desk: AppContext, job: Job, run: Path, name: str, measured: bool = True) -> None:
     folder = run / "checkpoints" / name
     files = put_tree(desk.store, folder, f"adapters/{job.id}/{name}")
     stage, _, step = name.partition("-")
@@ -97,7 +97,7 @@ def _kept(desk: Desk, job: Job, run: Path, name: str, measured: bool = True) -> 
     desk.records.checkpoints.put(Checkpoint(job.id, name, stage, int(step or 0), base, "", key, scores, samples, files))
 
 
-def own_pictures(desk: Desk) -> str:
+def own_pictures(desk: AppContext) -> str:
     """A draft just begun: ten pictures, one of them twice, one too wide, a few captions suggested."""
     id = drafts.create(desk)
     drafts.set_text(desk, id, "name", "Marit")
@@ -135,7 +135,7 @@ def _wide(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def talked(desk: Desk, job: Job, blind: bool = False) -> Conversation:
+def talked(desk: AppContext, job: Job, blind: bool = False) -> Conversation:
     """A conversation of the best checkpoint with the base, answered with what both said when they were measured."""
     best = next(one for one in compare.candidates(desk, job.character) if one.is_best)
     base = compare.candidates(desk, job.character)[-1]
@@ -158,7 +158,7 @@ def talked(desk: Desk, job: Job, blind: bool = False) -> Conversation:
     return talk
 
 
-def _measured(desk: Desk, ref: str) -> list[tuple[str, str, str, str]]:
+def _measured(desk: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
     """Prompt, words, scene and picture of what a checkpoint said when it was measured."""
     _, one = compare.checkpoint_of(desk, ref)
     with desk.store.open(one.files["scores.json"]) as stream:
@@ -171,7 +171,7 @@ def _measured(desk: Desk, ref: str) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def voted(desk: Desk, talk: Conversation) -> None:
+def voted(desk: AppContext, talk: Conversation) -> None:
     """A vote on the first turn, and some that were given blind before."""
     judging.vote(desk, talk.id, 1, "left")
     for number, choice in enumerate(SAYINGS):
@@ -180,7 +180,7 @@ def voted(desk: Desk, talk: Conversation) -> None:
         )
 
 
-def crowd(desk: Desk, count: int) -> None:
+def crowd(desk: AppContext, count: int) -> None:
     """So many characters, each with a portrait of a plain colour, for the benchmark."""
     for number in range(count):
         out = io.BytesIO()

@@ -6,12 +6,12 @@ import torch
 from transformers import DynamicCache, LlamaConfig
 from transformers.cache_utils import DynamicLayer
 
-from pipelines.models.cache import ROOM, RoomyLayer, roomy_cache
+from pipelines.models.cache import BLOCK_POSITIONS, PreallocatedLayer, preallocated_cache
 
 
 def test_growing_repeating_and_selecting_equal_the_library() -> None:
     config = LlamaConfig(num_hidden_layers=2)
-    ours, library = roomy_cache(config), DynamicCache(config=config)
+    ours, library = preallocated_cache(config), DynamicCache(config=config)
     assert [type(layer) for layer in library.layers] == [DynamicLayer] * 2
     dice = torch.Generator().manual_seed(0)
     rows = 1
@@ -24,7 +24,7 @@ def test_growing_repeating_and_selecting_equal_the_library() -> None:
             ):
                 assert torch.equal(mine, theirs)
 
-    for positions in (5, 1, ROOM, 1, 3 * ROOM, 1):
+    for positions in (5, 1, BLOCK_POSITIONS, 1, 3 * BLOCK_POSITIONS, 1):
         grow(positions)
     for cache in (ours, library):
         cache.batch_repeat_interleave(4)
@@ -34,13 +34,13 @@ def test_growing_repeating_and_selecting_equal_the_library() -> None:
     for cache in (ours, library):
         cache.batch_select_indices(torch.tensor([0, 2]))
     rows = 2
-    for _ in range(ROOM + 2):
+    for _ in range(BLOCK_POSITIONS + 2):
         grow(1)
     assert ours.get_seq_length() == library.get_seq_length()
 
 
 def test_a_step_copies_nothing_and_leaves_what_was_selected_alone() -> None:
-    layer = RoomyLayer()
+    layer = PreallocatedLayer()
     step = torch.ones(2, 1, 1, 4)
     first, _ = layer.update(step, step)
     second, _ = layer.update(2 * step, step)

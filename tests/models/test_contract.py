@@ -51,12 +51,12 @@ def fresh(request):
 def some_codes(model, count: int, seed: int = 0) -> list[list[int]]:
     """Codes of `count` pictures in the one id space."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(model.shape.codebook, (count, model.shape.picture_tokens), generator=generator)
+    drawn = torch.randint(model.shape.codebook, (count, model.shape.image_tokens), generator=generator)
     return (drawn + model.shape.text_vocab).tolist()
 
 
-def some_pictures(model, count: int) -> torch.Tensor:
-    px = model.shape.picture_px
+def some_images(model, count: int) -> torch.Tensor:
+    px = model.shape.image_px
     return torch.rand(count, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -77,9 +77,9 @@ def test_shape_fits_the_tokenizer(family):
     model, tokenizer = family
     shape = model.shape
     assert len(tokenizer) <= shape.text_vocab
-    special = {shape.boi_id, shape.look_id, shape.end_id, shape.pad_id}
+    special = {shape.boi_id, shape.image_placeholder_id, shape.eot_id, shape.pad_id}
     assert len(special) == 4 and max(special) < shape.text_vocab
-    assert tokenizer("<|im_end|>")["input_ids"] == [shape.end_id]
+    assert tokenizer("<|im_end|>")["input_ids"] == [shape.eot_id]
 
 
 def test_loss_is_the_mean_over_labelled_ids_and_unlabelled_ones_are_zero(family):
@@ -142,14 +142,14 @@ def test_padding_changes_nothing(family, side: str):
 def test_a_looked_at_picture_changes_what_is_said(family):
     model, tokenizer = family
     shape = model.shape
-    ids = [shape.end_id] + [shape.look_id] * shape.look_tokens + tokenizer("What do you see?")["input_ids"]
-    one, other = some_pictures(model, 2).split(1)
+    ids = [shape.eot_id] + [shape.image_placeholder_id] * shape.image_input_tokens + tokenizer("What do you see?")["input_ids"]
+    one, other = some_images(model, 2).split(1)
     first, second = (scored(model, ids, pictures=picture) for picture in (one, other))
     assert not torch.allclose(first[-8:], second[-8:], atol=1e-4)
     with pytest.raises(ValueError, match="no pictures were given"):
         scored(model, ids)
     with pytest.raises(ValueError, match="2 pictures fill"):
-        scored(model, ids, pictures=some_pictures(model, 2))
+        scored(model, ids, pictures=some_images(model, 2))
 
 
 def test_text_groups_equal_each_sample_alone(family):
@@ -170,8 +170,8 @@ def test_text_groups_equal_each_sample_alone(family):
 
 def test_text_groups_look_at_their_own_pictures(family):
     model, tokenizer = family
-    shape, pictures = model.shape, some_pictures(model, 2)
-    look = [shape.look_id] * shape.look_tokens
+    shape, pictures = model.shape, some_images(model, 2)
+    look = [shape.image_placeholder_id] * shape.image_input_tokens
     start = tokenizer(SYSTEM)["input_ids"]
     prompts = [start + look + tokenizer(talk)["input_ids"] for talk in TALKS[:2]]
     settings = {"max_new_tokens": 6, "temperature": 0.0}
@@ -196,7 +196,7 @@ def test_text_samples_know_their_log_probabilities(family):
 
 def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
     model, tokenizer = family
-    stops = (model.shape.end_id, model.shape.boi_id, *range(5, 25))
+    stops = (model.shape.eot_id, model.shape.boi_id, *range(5, 25))
     samples = model.sample_text(
         [tokenizer(talk)["input_ids"] for talk in TALKS], group=8, max_new_tokens=40, temperature=3.0, top_p=1.0,
         stop_ids=stops, generator=torch.Generator().manual_seed(0),
@@ -204,7 +204,7 @@ def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
     assert len({len(ids) for ids in samples.ids}) > 3  # they did not all stop together
     for ids, logps in zip(samples.ids, samples.logps, strict=True):
         assert len(ids) == len(logps) <= 40
-        assert all(0 <= token < model.shape.text_vocab and token != model.shape.look_id for token in ids)
+        assert all(0 <= token < model.shape.text_vocab and token != model.shape.image_placeholder_id for token in ids)
         assert not set(ids[:-1]) & set(stops)
         assert ids[-1] in stops or len(ids) == 40
 
@@ -220,10 +220,10 @@ def test_picture_groups_equal_each_sample_alone(family):
     model, tokenizer = family
     prompts = prompts_for_pictures(model, tokenizer)
     for guidance in (1.0, 3.0):
-        together = model.sample_pictures(prompts, group=2, guidance=guidance, temperature=0.0)
-        assert together.codes.shape == together.logps.shape == (6, model.shape.picture_tokens)
+        together = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+        assert together.codes.shape == together.logps.shape == (6, model.shape.image_tokens)
         for place, prompt in enumerate(prompts):
-            alone = model.sample_pictures([prompt], guidance=guidance, temperature=0.0)
+            alone = model.sample_images([prompt], guidance=guidance, temperature=0.0)
             for sample in (2 * place, 2 * place + 1):
                 assert together.codes[sample].tolist() == alone.codes[0].tolist()
                 assert torch.allclose(together.logps[sample], alone.logps[0], atol=1e-4)
@@ -233,20 +233,20 @@ def test_picture_groups_equal_each_sample_alone(family):
 def test_picture_samples_know_their_log_probabilities_under_the_plain_model(family, guidance: float):
     model, tokenizer = family
     prompts = prompts_for_pictures(model, tokenizer)
-    samples = model.sample_pictures(
+    samples = model.sample_images(
         prompts, group=2, guidance=guidance, temperature=0.8, top_k=20, generator=torch.Generator().manual_seed(0)
     )
     assert samples.codes.min() >= 0 and samples.codes.max() < model.shape.codebook
     for place in range(6):
         ids = prompts[place // 2] + (samples.codes[place] + model.shape.text_vocab).tolist()
-        forward = scored(model, ids)[-model.shape.picture_tokens :]
+        forward = scored(model, ids)[-model.shape.image_tokens :]
         assert torch.allclose(samples.logps[place], forward, atol=1e-4)
 
 
 def test_a_picture_prompt_must_end_in_the_announcing_id(family):
     model, tokenizer = family
     with pytest.raises(ValueError, match="must end in"):
-        model.sample_pictures([tokenizer(TALKS[0])["input_ids"]])
+        model.sample_images([tokenizer(TALKS[0])["input_ids"]])
 
 
 def test_the_generator_decides(family):
@@ -257,7 +257,7 @@ def test_the_generator_decides(family):
     def draw(seed: int) -> tuple[list[list[int]], list[list[int]]]:
         generator = torch.Generator().manual_seed(seed)
         text = model.sample_text(words, group=2, max_new_tokens=8, generator=generator)
-        return text.ids, model.sample_pictures(pictures, group=2, generator=generator).codes.tolist()
+        return text.ids, model.sample_images(pictures, group=2, generator=generator).codes.tolist()
 
     assert draw(0) == draw(0)
     assert draw(0)[0] != draw(1)[0] and draw(0)[1] != draw(1)[1]
@@ -267,11 +267,11 @@ def test_the_generator_decides(family):
 def test_pictures_go_to_codes_and_back_in_range(family):
     model, _ = family
     shape = model.shape
-    codes = model.encode_pictures(some_pictures(model, 2))
-    assert codes.shape == (2, shape.picture_tokens) and codes.dtype == torch.int64
+    codes = model.encode_images(some_images(model, 2))
+    assert codes.shape == (2, shape.image_tokens) and codes.dtype == torch.int64
     assert codes.min() >= 0 and codes.max() < shape.codebook
-    pixels = model.decode_pictures(codes)
-    assert pixels.shape == (2, 3, shape.picture_px, shape.picture_px) and pixels.dtype == torch.float32
+    pixels = model.decode_images(codes)
+    assert pixels.shape == (2, 3, shape.image_px, shape.image_px) and pixels.dtype == torch.float32
     assert pixels.abs().max() <= 1 and pixels.std() > 0
     assert not torch.equal(pixels[0], pixels[1])
 
@@ -280,10 +280,10 @@ def test_targets_name_linear_modules_and_split_the_model(family):
     model, _ = family
     modules = dict(model.named_modules())
     found = {}
-    for pattern in (model.language_targets, model.picture_targets):
+    for pattern in (model.language_targets, model.image_targets):
         found[pattern] = {name for name in modules if re.fullmatch(pattern, name)}
         assert found[pattern] and all(isinstance(modules[name], nn.Linear) for name in found[pattern])
-    assert not found[model.language_targets] & found[model.picture_targets]
+    assert not found[model.language_targets] & found[model.image_targets]
     assert not any("lm_head" in name for names in found.values() for name in names)  # TRL refuses adapters there
 
 
@@ -292,7 +292,7 @@ def test_training_the_picture_side_leaves_text_bit_equal(fresh):
     words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
     picture = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
     text_before, picture_before = scored(model, words), scored(model, picture)
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.picture_targets))
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.image_targets))
     optimiser = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.02)
     ids = torch.tensor([picture])
     labels = ids.where(ids >= model.shape.text_vocab, -100)
@@ -332,7 +332,7 @@ def test_arguments_that_would_do_nothing_are_refused(fresh):
     model, tokenizer = fresh
     ids = torch.tensor([tokenizer(SYSTEM)["input_ids"]])
     with pytest.raises(TypeError, match=r"forward does not take pixel_values"):
-        model(ids, pixel_values=some_pictures(model, 1))
+        model(ids, pixel_values=some_images(model, 1))
     with pytest.raises(TypeError, match=r"forward does not take fused_lm_head"):
         model(ids, labels=ids, fused_lm_head=True)
     expected = model(ids, labels=ids, use_cache=False, inputs_embeds=None).logps
@@ -352,10 +352,10 @@ def test_saved_and_loaded_it_is_the_same_model(fresh, tmp_path):
     words = tokenizer(SYSTEM)["input_ids"]
     ids = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
     assert torch.equal(scored(again, ids), scored(model, ids))
-    pictures = some_pictures(model, 1)
-    assert torch.equal(again.encode_pictures(pictures), model.encode_pictures(pictures))
-    codes = model.encode_pictures(pictures)
-    assert torch.equal(again.decode_pictures(codes), model.decode_pictures(codes))
+    pictures = some_images(model, 1)
+    assert torch.equal(again.encode_images(pictures), model.encode_images(pictures))
+    codes = model.encode_images(pictures)
+    assert torch.equal(again.decode_images(codes), model.decode_images(codes))
 
 
 def test_a_toy_is_the_same_for_the_same_seed_only(fresh):

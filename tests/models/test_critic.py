@@ -56,15 +56,15 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart():
     pytest.importorskip("dicebear", reason="drawing needs the build extra; the other tests do not")
     import numpy as np
 
-    from pipelines.models.starter.draw import draw
+    from pipelines.models.starter.draw import render_image
     from pipelines.models.starter.drawn import to_pixels
     from pipelines.models.starter.loading import load_critic
-    from pipelines.models.starter.looks import identity_for, random_look
+    from pipelines.models.starter.looks import identity_for, random_attributes
     from pipelines.models.starter.vocabulary import PLACES
 
     critic, rng = load_critic(), random.Random(0)
-    looks = [(number, random_look(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)]
-    sight = critic.look(to_pixels(np.stack([np.asarray(draw(identity_for(n), look)) for n, look in looks])))
+    looks = [(number, random_attributes(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)]
+    sight = critic.look(to_pixels(np.stack([np.asarray(render_image(identity_for(n), look)) for n, look in looks])))
     places = critic.choose(sight, list(PLACES)).argmax(1).tolist()
     assert sum(PLACES[found] == look.place for found, (_, look) in zip(places, looks, strict=True)) >= 36  # of 40
     likeness = critic.likeness(sight[0::2], sight[1::2])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipelines.models.starter.draw import draw, svg
+from pipelines.models.starter.draw import render_image, svg
 from pipelines.models.starter.draw_bundled import BUNDLED, draw_character
 from pipelines.models.starter.looks import (
     FIRST,
@@ -19,15 +19,15 @@ from pipelines.models.starter.looks import (
     WIDE,
     Domain,
     Identity,
-    Look,
+    Attributes,
     clothes_phrase,
     identity_for,
     is_held_out_identity,
-    is_held_out_look,
+    are_held_out,
     random_identity,
-    random_look,
+    random_attributes,
 )
-from pipelines.models.starter.pictures import LOOKS_EACH, draw_pictures, look_of, read_pictures
+from pipelines.models.starter.pictures import LOOKS_EACH, render_images, attributes_of, read_images
 from pipelines.models.starter.vocabulary import (
     ALL_STYLES,
     COLOURS,
@@ -49,33 +49,33 @@ def identity(request: pytest.FixtureRequest) -> Identity:
     return random_identity(random.Random(3), request.param)
 
 
-def _pixels(identity: Identity, look: Look, px: int = 48) -> np.ndarray:
-    return np.asarray(draw(identity, look, px)).astype(int)
+def _pixels(identity: Identity, look: Attributes, px: int = 48) -> np.ndarray:
+    return np.asarray(render_image(identity, look, px)).astype(int)
 
 
-def _first_look(identity: Identity) -> Look:
-    return Look("happy", clothes_phrase("red", KINDS[identity.style][0]), "in a park")
+def _first_look(identity: Identity) -> Attributes:
+    return Attributes("happy", clothes_phrase("red", KINDS[identity.style][0]), "in a park")
 
 
 @pytest.mark.parametrize("px", [32, 96, 192])
 def test_picture_has_the_asked_size_and_is_the_same_every_time(identity: Identity, px: int) -> None:
     look = _first_look(identity)
-    picture = draw(identity, look, px)
+    picture = render_image(identity, look, px)
     assert picture.mode == "RGB"
     assert picture.size == (px, px)
-    assert picture.tobytes() == draw(identity, look, px).tobytes()
+    assert picture.tobytes() == render_image(identity, look, px).tobytes()
 
 
 @pytest.mark.parametrize("field", ["expression", "place", "pose", "extra", "colour", "kind"])
 def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, field: str) -> None:
     kinds = KINDS[identity.style]
     looks = {
-        "expression": [Look(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
-        "place": [Look("happy", clothes_phrase("red", kinds[0]), word) for word in WIDE_PLACES],
-        "pose": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in WIDE_POSES],
-        "extra": [Look("happy", clothes_phrase("red", kinds[0]), "in a park", "", word) for word in ("", *EXTRAS)],
-        "colour": [Look("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
-        "kind": [Look("happy", clothes_phrase("red", word), "in a park") for word in kinds],
+        "expression": [Attributes(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
+        "place": [Attributes("happy", clothes_phrase("red", kinds[0]), word) for word in WIDE_PLACES],
+        "pose": [Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in WIDE_POSES],
+        "extra": [Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", "", word) for word in ("", *EXTRAS)],
+        "colour": [Attributes("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
+        "kind": [Attributes("happy", clothes_phrase("red", word), "in a park") for word in kinds],
     }[field]
     pictures = [_pixels(identity, look) for look in looks]
     differences = [np.abs(one - other).mean() for one, other in combinations(pictures, 2)]
@@ -87,7 +87,7 @@ def test_identities_differ_and_stay_the_same_in_every_look() -> None:
     assert people == [identity_for(index) for index in range(200)]
     assert len(set(people)) > 195
     assert {person.style for person in people} == set(FIRST_STYLES)
-    look = Look("happy", "a red hoodie", "in a park")
+    look = Attributes("happy", "a red hoodie", "in a park")
     drawn = [_pixels(person, look, 32).tobytes() for person in people if person.style == "avataaars"][:20]
     assert len(set(drawn)) == 20
 
@@ -95,15 +95,15 @@ def test_identities_differ_and_stay_the_same_in_every_look() -> None:
 @pytest.mark.parametrize(
     ("look", "named"),
     [
-        (Look("bored", "a red hoodie", "in a park"), "bored"),
-        (Look("happy", "a mauve hoodie", "in a park"), "a mauve hoodie"),
-        (Look("happy", "a red cape", "in a park"), "a red cape"),
-        (Look("happy", "a red hoodie", "at home"), "at home"),
-        (Look("happy", "a red hoodie", "in a park", "upside down"), "upside down"),
-        (Look("happy", "a red hoodie", "in a park", "", "holding a piano"), "holding a piano"),
+        (Attributes("bored", "a red hoodie", "in a park"), "bored"),
+        (Attributes("happy", "a mauve hoodie", "in a park"), "a mauve hoodie"),
+        (Attributes("happy", "a red cape", "in a park"), "a red cape"),
+        (Attributes("happy", "a red hoodie", "at home"), "at home"),
+        (Attributes("happy", "a red hoodie", "in a park", "upside down"), "upside down"),
+        (Attributes("happy", "a red hoodie", "in a park", "", "holding a piano"), "holding a piano"),
     ],
 )
-def test_what_cannot_be_drawn_is_named(look: Look, named: str) -> None:
+def test_what_cannot_be_drawn_is_named(look: Attributes, named: str) -> None:
     identity = random_identity(random.Random(0), "avataaars")
     with pytest.raises(ValueError, match=named):
         svg(identity, look)
@@ -111,30 +111,30 @@ def test_what_cannot_be_drawn_is_named(look: Look, named: str) -> None:
 
 def test_two_of_a_hundred_combinations_and_every_twentieth_identity_are_held_out() -> None:
     looks = [
-        Look(expression, clothes_phrase("red", kind), place)
+        Attributes(expression, clothes_phrase("red", kind), place)
         for expression in EXPRESSIONS
         for kinds in KINDS.values()
         for kind in kinds
         for place in PLACES
     ]
-    share = sum(map(is_held_out_look, looks)) / len(looks)
+    share = sum(map(are_held_out, looks)) / len(looks)
     assert 0.01 < share < 0.03
     rng = random.Random(0)
-    drawn = [random_look(rng, identity_for(1)) for _ in range(500)]
-    assert not any(map(is_held_out_look, drawn))
-    assert is_held_out_look(random_look(rng, identity_for(1), held_out=True))
+    drawn = [random_attributes(rng, identity_for(1)) for _ in range(500)]
+    assert not any(map(are_held_out, drawn))
+    assert are_held_out(random_attributes(rng, identity_for(1), held_out=True))
     assert [index for index in range(50) if is_held_out_identity(index)] == [0, 20, 40]
 
 
 def test_held_out_rule_does_not_depend_on_colour_or_pose() -> None:
-    looks = [Look("sad", f"a {colour} scarf", "in space", pose) for colour in COLOURS for pose in POSES]
-    assert len({is_held_out_look(look) for look in looks}) == 1
+    looks = [Attributes("sad", f"a {colour} scarf", "in space", pose) for colour in COLOURS for pose in POSES]
+    assert len({are_held_out(look) for look in looks}) == 1
 
 
 def test_captions_name_the_look_in_varied_words(identity: Identity) -> None:
     rng = random.Random(1)
     for _ in range(20):
-        look = random_look(rng, identity)
+        look = random_attributes(rng, identity)
         written = captions(identity, look, rng, name="Tomo")
         assert written[0] == look.description
         assert written[1] == f"Tomo, {look.description}"
@@ -149,7 +149,7 @@ def test_captions_name_the_look_in_varied_words(identity: Identity) -> None:
 
 def test_captions_of_the_figure_speaking_and_of_two_sentences_name_everything_too(identity: Identity) -> None:
     rng = random.Random(1)
-    look = Look("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship", "", "holding a cup")
+    look = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship", "", "holding a cup")
     written = captions(identity, look, rng, name="Tomo")
     assert len(written) == len(CAPTION_SHARES) - 1
     bare = look.clothes.removeprefix("an ")
@@ -162,7 +162,7 @@ def test_captions_of_the_figure_speaking_and_of_two_sentences_name_everything_to
 
 def test_questions_are_answered_from_the_drawing(identity: Identity) -> None:
     rng = random.Random(2)
-    look = Look("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship")
+    look = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship")
     answers: dict[str, set[str]] = {}
     for _ in range(150):
         for question, answer in questions(identity, look, rng):
@@ -179,7 +179,7 @@ def test_phrases_have_the_right_article() -> None:
     assert clothes_phrase("blue", "dress") == "a blue dress"
     assert clothes_phrase("blue", "overalls") == "blue overalls"
     assert clothes_phrase("blue", "") == ""
-    assert (Look("sad", "an orange bow tie", "in space").colour, Look("sad", "blue overalls", "").kind) == (
+    assert (Attributes("sad", "an orange bow tie", "in space").colour, Attributes("sad", "blue overalls", "").kind) == (
         "orange",
         "overalls",
     )
@@ -187,8 +187,8 @@ def test_phrases_have_the_right_article() -> None:
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_drawn_set_matches_its_attributes(tmp_path, held_out: bool) -> None:
-    made = draw_pictures(tmp_path, count=25, seed=4, px=32, held_out=held_out, processes=1)
-    pixels, records = read_pictures(tmp_path)
+    made = render_images(tmp_path, count=25, seed=4, px=32, held_out=held_out, processes=1)
+    pixels, records = read_images(tmp_path)
     assert made == {"pictures": 25, "identities": 3}
     assert pixels.shape == (25, 32, 32, 3)
     assert [record["identity"] for record in records[::LOOKS_EACH]] == ([0, 20, 40] if held_out else [1, 2, 3])
@@ -196,7 +196,7 @@ def test_drawn_set_matches_its_attributes(tmp_path, held_out: bool) -> None:
     for at in (0, 13, 24):
         identity = identity_for(records[at]["identity"])
         assert records[at]["words"] == identity.words
-        assert np.array_equal(pixels[at], np.asarray(draw(identity, look_of(records[at]), 32)))
+        assert np.array_equal(pixels[at], np.asarray(render_image(identity, attributes_of(records[at]), 32)))
 
 
 def test_wide_domain_keeps_identities_and_combinations_apart() -> None:
@@ -208,9 +208,9 @@ def test_wide_domain_keeps_identities_and_combinations_apart() -> None:
     assert not first & kept
     rng = random.Random(0)
     looks = [WIDE.look(rng, WIDE.identity(number)) for number in range(1, 1500)]
-    assert not any(map(is_held_out_look, looks))
+    assert not any(map(are_held_out, looks))
     assert {look.extra for look in looks} == {"", *EXTRAS} and {look.pose for look in looks} == set(WIDE_POSES)
-    assert is_held_out_look(WIDE.look(rng, WIDE.identity(20), held_out=True))
+    assert are_held_out(WIDE.look(rng, WIDE.identity(20), held_out=True))
 
 
 def test_domains_have_names_and_refuse_unknown_styles() -> None:

@@ -6,13 +6,13 @@ import torch
 
 from pipelines.core.characters import CharacterImage
 from pipelines.core.jobs import Recipe
-from pipelines.models.starter.critic import Sight, toy_critic
+from pipelines.models.starter.critic import ImageFeatures, toy_critic
 from pipelines.models.starter.fewshot import PICTURES, judged, measure_setting, people
-from pipelines.models.starter.looks import FIRST, WIDE, is_held_out_identity, is_held_out_look
+from pipelines.models.starter.looks import FIRST, WIDE, is_held_out_identity, are_held_out
 from pipelines.models.starter.model import toy_starter
-from pipelines.packing import open_picture
+from pipelines.packing import open_image
 
-RECIPE = Recipe(base="starter-toy", sft_steps=2, sft_save_every=2, sft_step_tokens=700, sft_step_pictures=3)
+RECIPE = Recipe(base="starter-toy", sft_steps=2, sft_save_every=2, sft_row_max_tokens=700, sft_row_max_images=3)
 
 
 def test_people_are_held_out_and_asked_for_what_they_never_showed(tmp_path) -> None:
@@ -20,8 +20,8 @@ def test_people_are_held_out_and_asked_for_what_they_never_showed(tmp_path) -> N
         crowd = people(domain, count=4, prompts=8)
         assert [len(someone.asked) for someone in crowd] == [2] * 4
         assert all(len(someone.learned) == PICTURES for someone in crowd)
-        assert all(is_held_out_look(look) for someone in crowd for look in someone.asked)
-        assert not any(is_held_out_look(look) for someone in crowd for look in someone.learned)
+        assert all(are_held_out(look) for someone in crowd for look in someone.asked)
+        assert not any(are_held_out(look) for someone in crowd for look in someone.learned)
         numbers = [20 * (400 + place) for place in range(4)]
         assert [someone.identity for someone in crowd] == [domain.identity(number) for number in numbers]
         assert all(map(is_held_out_identity, numbers))
@@ -29,7 +29,7 @@ def test_people_are_held_out_and_asked_for_what_they_never_showed(tmp_path) -> N
     look = crowd[0].learned[0]
     assert character.images[0] == CharacterImage("01.png", look.expression, look.clothes, look.place, look.full_pose)
     assert character.images[0].description == look.description
-    assert open_picture(tmp_path / "images" / "09.png", 32).shape == (3, 32, 32)
+    assert open_image(tmp_path / "images" / "09.png", 32).shape == (3, 32, 32)
 
 
 def test_kept_and_followed_are_counted_by_picture() -> None:
@@ -38,7 +38,7 @@ def test_kept_and_followed_are_counted_by_picture() -> None:
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         same = critic.look(pixels[:1])
-    copies = judged(critic, pixels[:1].repeat(2, 1, 1, 1), someone, same, Sight(-same.caption, -same.identity))
+    copies = judged(critic, pixels[:1].repeat(2, 1, 1, 1), someone, same, ImageFeatures(-same.caption, -same.identity))
     assert copies["kept"] == 1 and copies["copying"] > 0.99
     critic.config.likeness_threshold = 1.01
     assert judged(critic, pixels, someone, same, same)["kept"] == 0

@@ -7,7 +7,7 @@ import torch
 
 from pipelines.models import fixed as fixed_module
 from pipelines.models import reading, writing
-from pipelines.models.fixed import FixedReading
+from pipelines.models.fixed import StaticDecoderState
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 
@@ -18,25 +18,25 @@ TALKS = ("<|im_start|>user\nWho are you?", "<|im_start|>user\nHi", "<|im_start|>
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch):
     """Turns fixed shapes on, and counts the readings that were made so."""
-    made: list[FixedReading] = []
+    made: list[StaticDecoderState] = []
 
-    class Counted(FixedReading):
+    class Counted(StaticDecoderState):
         def __init__(self, *args) -> None:
             super().__init__(*args)
             made.append(self)
 
-    def switch_on() -> list[FixedReading]:
-        monkeypatch.setattr(fixed_module, "pays", lambda device: True)
+    def switch_on() -> list[StaticDecoderState]:
+        monkeypatch.setattr(fixed_module, "is_faster_on", lambda device: True)
         monkeypatch.setattr(writing, "pays", lambda device: True)
         monkeypatch.setattr(reading, "pays", lambda device: False)
-        monkeypatch.setattr(fixed_module, "FixedReading", Counted)
+        monkeypatch.setattr(fixed_module, "StaticDecoderState", Counted)
         return made
 
     return switch_on
 
 
 def test_the_starter_has_nothing_to_do_with_it_on_a_cpu() -> None:
-    assert not fixed_module.pays(torch.device("cpu")) and fixed_module.pays(torch.device("cuda"))
+    assert not fixed_module.is_faster_on(torch.device("cpu")) and fixed_module.is_faster_on(torch.device("cuda"))
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -45,10 +45,10 @@ def test_greedy_pictures_are_the_same(always, guidance: float, attention: str) -
     model, tokenizer = toy_janus()
     model.set_attn_implementation(attention)
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] + [model.shape.boi_id] for talk in TALKS]
-    grown = model.sample_pictures(prompts, group=2, guidance=guidance, temperature=0.0)
+    grown = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
     made = always()
-    fixed = model.sample_pictures(prompts, group=2, guidance=guidance, temperature=0.0)
-    assert len(made) == 1 and made[0]._mask.shape[-1] >= model.shape.picture_tokens
+    fixed = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+    assert len(made) == 1 and made[0]._mask.shape[-1] >= model.shape.image_tokens
     assert grown.codes.tolist() == fixed.codes.tolist()
     assert torch.allclose(grown.logps, fixed.logps, atol=1e-4)
 
@@ -88,6 +88,6 @@ def test_under_autocast_nothing_is_kept_between_steps(always) -> None:
     model, tokenizer = toy_janus()
     prompts = [tokenizer(SYSTEM)["input_ids"] + [model.shape.boi_id]]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        grown = model.sample_pictures(prompts, temperature=0.0).logps
+        grown = model.sample_images(prompts, temperature=0.0).logps
         always()
-        assert torch.allclose(model.sample_pictures(prompts, temperature=0.0).logps, grown, atol=0.2)
+        assert torch.allclose(model.sample_images(prompts, temperature=0.0).logps, grown, atol=0.2)

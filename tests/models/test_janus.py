@@ -31,16 +31,16 @@ def theirs(ours) -> JanusForConditionalGeneration:
     return model.eval()
 
 
-def some_pictures(count: int) -> torch.Tensor:
+def some_images(count: int) -> torch.Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 @pytest.mark.parametrize("looked_at", [0, 2])
 def test_text_logps_equal_the_library_logits(ours, theirs, looked_at: int):
     model, tokenizer = ours
-    look = "<|look|>" * model.shape.look_tokens
+    look = "<|look|>" * model.shape.image_input_tokens
     ids = torch.tensor([tokenizer(look * looked_at + TALK)["input_ids"]])
-    pictures = some_pictures(looked_at) if looked_at else None
+    pictures = some_images(looked_at) if looked_at else None
     labels = ids.clone()
     labels[:, 0] = -100
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_code_logps_equal_the_library_parts_run_by_hand(ours, theirs):
 def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance: float, theirs_guidance: float):
     model, tokenizer = ours
     prompts = [tokenizer(text)["input_ids"] + [toy.BOI_ID] for text in (TALK, SHORT)]
-    got = model.sample_pictures(prompts, guidance=guidance, temperature=0.0).codes
+    got = model.sample_images(prompts, guidance=guidance, temperature=0.0).codes
     ids, mask = pad_left(prompts, toy.PAD_ID, torch.device("cpu"))
     for rows in (slice(0, 1), slice(0, 2)):  # the long prompt alone, then both with padding on the left
         expected = theirs.generate(
@@ -86,7 +86,7 @@ def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance
 def test_guidance_changes_the_picture(ours):
     model, tokenizer = ours
     prompt = [tokenizer(TALK)["input_ids"] + [toy.BOI_ID]]
-    plain, guided = (model.sample_pictures(prompt, guidance=g, temperature=0.0).codes for g in (1.0, 5.0))
+    plain, guided = (model.sample_images(prompt, guidance=g, temperature=0.0).codes for g in (1.0, 5.0))
     assert plain.tolist() != guided.tolist()
 
 
@@ -104,19 +104,19 @@ def test_pictures_are_decoded_as_in_the_library_and_cut_to_range(ours, theirs):
     codes = torch.randint(64, (2, 16), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = theirs.decode_image_tokens(codes).permute(0, 3, 1, 2)
-    assert torch.equal(model.decode_pictures(codes), expected.clamp(-1, 1))
+    assert torch.equal(model.decode_images(codes), expected.clamp(-1, 1))
 
 
 def test_pictures_are_encoded_on_the_sphere_as_in_the_original(ours, theirs):
     model, _ = ours
-    pictures = some_pictures(3)
+    pictures = some_images(3)
     vq = theirs.model.vqmodel
     codebook = vq.quantize.embedding.weight.detach()
     with torch.no_grad():
         latents = vq.quant_conv(vq.encoder(pictures)).permute(0, 2, 3, 1).reshape(-1, codebook.shape[1])
         # DeepSeek's rule: smallest distance after both sides are normalised.
         nearest = torch.cdist(F.normalize(latents, dim=-1), F.normalize(codebook, dim=-1)).argmin(-1)
-        assert model.encode_pictures(pictures).flatten().tolist() == nearest.tolist()
+        assert model.encode_images(pictures).flatten().tolist() == nearest.tolist()
         # The library leaves the norms in; on a codebook of unit vectors both rules agree.
         vq.quantize.embedding.weight.copy_(F.normalize(codebook, dim=-1))
         library = vq.encode(pictures).image_tokens
@@ -143,9 +143,9 @@ def test_sampling_leaves_the_mode_as_it_was(ours):
     model.activation_checkpointing_enable()
     model.train()
     prompt = [tokenizer(SHORT)["input_ids"] + [toy.BOI_ID]]
-    drawn = model.sample_pictures(prompt, temperature=0.0)
+    drawn = model.sample_images(prompt, temperature=0.0)
     assert model.training and model.model.language_model.training
-    assert drawn.codes.tolist() == ours[0].sample_pictures(prompt, temperature=0.0).codes.tolist()
+    assert drawn.codes.tolist() == ours[0].sample_images(prompt, temperature=0.0).codes.tolist()
 
 
 def test_a_fused_head_is_refused_and_its_wrapper_does_no_harm(ours):

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from transformers import JanusForConditionalGeneration
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
-from pipelines.core.characters import Message, Text
+from pipelines.core.characters import Message, TextPart
 from pipelines.models.janus import JanusModel
 from pipelines.models.janus_layout import SIZES, layout_config, write_layout
 from pipelines.models.janus_loading import load_folder, picture_processor_agrees
 from pipelines.models.published import WeightsMissing
-from pipelines.packing import open_picture
+from pipelines.packing import open_image
 from pipelines.render import render, reply, user
 
 TOY = SIZES["toy"]
@@ -41,15 +41,15 @@ def test_the_sizes_are_the_published_ones(size: str, tensors: int, weights: int)
         model = JanusForConditionalGeneration(layout_config(SIZES[size]))
     assert len(model.state_dict()) == tensors
     assert sum(parameter.numel() for parameter in model.parameters()) == weights
-    assert SIZES[size].picture_tokens == 576
+    assert SIZES[size].image_tokens == 576
 
 
 def test_it_loads_with_its_ids_and_marks(loaded) -> None:
     model, tokenizer = loaded
     shape = model.shape
     assert isinstance(model, JanusModel) and not model.training and model.dtype == torch.float32
-    assert (shape.boi_id, shape.look_id, shape.pad_id) == (TOY.boi_id, TOY.look_id, TOY.pad_id)
-    assert (shape.start_id, shape.end_id) == (TOY.bos_id, TOY.bos_id + 1)
+    assert (shape.boi_id, shape.image_placeholder_id, shape.pad_id) == (TOY.boi_id, TOY.image_placeholder_id, TOY.pad_id)
+    assert (shape.start_id, shape.eot_id) == (TOY.bos_id, TOY.bos_id + 1)
     assert tokenizer("<begin_of_image>", add_special_tokens=False)["input_ids"] == [shape.boi_id]
     assert model.lm_head.weight.data_ptr() != model.get_input_embeddings().weight.data_ptr()
 
@@ -69,9 +69,9 @@ def test_a_conversation_is_written_as_the_published_template_writes_it(loaded) -
 
 def test_a_system_prompt_and_a_shown_picture_stand_as_in_the_original(loaded) -> None:
     model, tokenizer = loaded
-    talk = (Message("system", (Text("You are Mira."),)), user("Who is it?", "01.png"))
+    talk = (Message("system", (TextPart("You are Mira."),)), user("Who is it?", "01.png"))
     text = tokenizer.decode(render(talk, model.shape, tokenizer, add_reply=True).ids)
-    look = "<begin_of_image>" + "<image_placeholder>" * model.shape.look_tokens + "<end_of_image>\n"
+    look = "<begin_of_image>" + "<image_placeholder>" * model.shape.image_input_tokens + "<end_of_image>\n"
     assert text == f"{tokenizer.bos_token}You are Mira.\n\n<|User|>: {look}Who is it?\n\n<|Assistant|>:"
 
 
@@ -88,7 +88,7 @@ def test_pictures_are_scaled_as_the_published_processor_scales_them(folder: Path
     image.save(tmp_path / "square.png")
     processor = JanusImageProcessorPil.from_pretrained(folder)
     theirs = torch.as_tensor(processor(image, return_tensors="pt")["pixel_values"][0])
-    assert torch.allclose(open_picture(tmp_path / "square.png", TOY.px), theirs.float(), atol=1e-5)
+    assert torch.allclose(open_image(tmp_path / "square.png", TOY.px), theirs.float(), atol=1e-5)
 
 
 def test_weights_are_taken_as_they_lie_even_if_the_config_says_they_are_tied(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_generation_config_of_the_first_published_form_is_understood(folder: P
     (copied / "generation_config.json").write_text(json.dumps(first))
     model, _ = load_folder(copied, "toy")
     assert (model.shape.boi_id, model.shape.start_id) == (TOY.boi_id, TOY.bos_id)
-    assert model.shape.end_id == TOY.bos_id + 1
+    assert model.shape.eot_id == TOY.bos_id + 1
 
 
 def test_sharded_weights_load(tmp_path: Path) -> None:

@@ -10,47 +10,47 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.models.starter.assembly import card, is_measured
+from pipelines.models.starter.assembly import starter_card, is_measured
 from pipelines.models.starter.classifier import ANSWERS, AttributeReader, attributes_of, shares_right, train_classifier
-from pipelines.models.starter.critic import Sight, toy_critic
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.looks import FIRST, WIDE, Identity, Look, is_held_out_look
-from pipelines.models.starter.measure import Measured
+from pipelines.models.starter.critic import ImageFeatures, toy_critic
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.looks import FIRST, WIDE, Identity, Attributes, are_held_out
+from pipelines.models.starter.measure import BuildScores
 from pipelines.models.starter.measure_critic import measure_critic
-from pipelines.models.starter.measure_eyes import measure_eyes, option_scores, questions_about
-from pipelines.models.starter.measure_pictures import attributes_right, measure_pictures, sweep_guidance, unseen
+from pipelines.models.starter.measure_eyes import measure_vision_tower, option_scores, questions_about
+from pipelines.models.starter.measure_pictures import attributes_right, measure_images, sweep_guidance, unseen
 from pipelines.models.starter.measure_tokenizer import measure_tokenizer, psnr, ssim
 from pipelines.models.starter.model import toy_starter
-from pipelines.models.starter.pictures import draw_pictures
-from pipelines.models.starter.sizes import SIZES, plan_of
+from pipelines.models.starter.pictures import render_images
+from pipelines.models.starter.sizes import SIZES, build_config
 from pipelines.models.starter.training import Budget
 from pipelines.models.starter.vocabulary import PLACES
 from pipelines.render import render, reply, user
 
 NELLA = Identity("avataaars", "tanned", "curly", "red", glasses="round")
-LOOK = Look("sad", "a red hoodie", "on a ship")
+LOOK = Attributes("sad", "a red hoodie", "on a ship")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory):
     """40 training and 40 held-out drawings of the first domain, 32 pixels."""
     folder = tmp_path_factory.mktemp("pictures")
-    draw_pictures(folder, 40, px=32, processes=1)
-    draw_pictures(folder / "held_out", 40, px=32, held_out=True, processes=1)
+    render_images(folder, 40, px=32, processes=1)
+    render_images(folder / "held_out", 40, px=32, held_out=True, processes=1)
     return folder
 
 
 @pytest.fixture(scope="module")
-def what(pictures, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def what(pictures, tmp_path_factory: pytest.TempPathFactory) -> BuildScores:
     """Toys of everything, the classifier trained for two seconds."""
-    drawn, held_out = Drawn.load(pictures, "train"), Drawn.load(pictures, "held_out")
+    drawn, held_out = DrawnDataset.load(pictures, "train"), DrawnDataset.load(pictures, "held_out")
     out = tmp_path_factory.mktemp("classifier")
     scores = train_classifier(drawn, held_out, out, Budget(2.0), SIZES["toy"])
     assert {"expression_right", "hair_colour_right", "clothes_kind_right", "steps"} <= set(scores)
     assert "extra_right" not in scores  # nobody holds anything in the first domain
     reader = AttributeReader.from_pretrained(out / "model").float().eval()
     model, tokenizer = toy_starter(seed=0)
-    return Measured(model.eval(), tokenizer, toy_critic(seed=1), reader, held_out)
+    return BuildScores(model.eval(), tokenizer, toy_critic(seed=1), reader, held_out)
 
 
 def test_psnr_and_ssim_of_known_pictures() -> None:
@@ -69,8 +69,8 @@ def test_attributes_of_a_picture_and_shares() -> None:
                      "accessory": "round", "place": "on a ship", "extra": ""}  # fmt: skip
     assert all(value in ANSWERS[name] for name, value in right.items())
     bare = Identity("critters", "green", "", "red", body="dome")
-    assert attributes_of(bare, Look("sad", "", "on a ship"))["hair_colour"] is None
-    shown = [(NELLA, LOOK), (bare, Look("happy", "", "in space"))]
+    assert attributes_of(bare, Attributes("sad", "", "on a ship"))["hair_colour"] is None
+    shown = [(NELLA, LOOK), (bare, Attributes("happy", "", "in space"))]
     found = {"expression": ["sad", "sad"], "hair_colour": ["red", "blue"], "clothes_kind": ["", ""], "extra": ["", ""]}
     assert shares_right(found, shown) == {"expression": 0.5, "hair_colour": 1.0, "clothes_kind": 0.5}
     for domain in (FIRST, WIDE):
@@ -83,30 +83,30 @@ def test_attributes_of_a_picture_and_shares() -> None:
 
 def test_what_is_asked_was_never_shown() -> None:
     asked = unseen(FIRST, 20)
-    assert all(is_held_out_look(look) for _, look in asked)
+    assert all(are_held_out(look) for _, look in asked)
     assert [identity for identity, _ in asked] == [FIRST.identity(20 * place) for place in range(1, 21)]
 
 
 def test_the_critic_chooses_among_all_the_words() -> None:
     critic = toy_critic(seed=1)
     texts = critic.read(["sad", "wearing a red hoodie"])
-    sight = Sight(texts[:1], texts[:1])  # a picture that looks exactly like the word
+    sight = ImageFeatures(texts[:1], texts[:1])  # a picture that looks exactly like the word
     right = attributes_right(critic, sight, [(NELLA, LOOK)])
     assert right["expression"] == [True] and set(right) == {"expression", "place", "clothes_kind", "clothes_colour"}
-    assert attributes_right(critic, sight, [(NELLA, Look("happy", "", "in space"))])["clothes_kind"] == [None]
-    sight = Sight(texts[1:], texts[1:])
+    assert attributes_right(critic, sight, [(NELLA, Attributes("happy", "", "in space"))])["clothes_kind"] == [None]
+    sight = ImageFeatures(texts[1:], texts[1:])
     right = attributes_right(critic, sight, [(NELLA, LOOK)])
     assert (right["clothes_kind"], right["clothes_colour"]) == ([True], [True])
 
 
-def test_options_packed_behind_one_picture_score_as_alone(what: Measured) -> None:
+def test_options_packed_behind_one_picture_score_as_alone(what: BuildScores) -> None:
     pixels, options = torch.rand(1, 3, 32, 32) * 2 - 1, ["happy", "sad", "in a park"]
     packed = option_scores(what, "How do they look?", options, pixels)
     for option, found in zip(options, packed.tolist(), strict=True):
         row = render((user("How do they look?", "p"), reply(option[:1].upper() + option[1:] + ".")), what.model.shape,
                      what.tokenizer)  # fmt: skip
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
-        labels[labels == what.model.shape.end_id] = -100  # options are compared without the end mark
+        labels[labels == what.model.shape.eot_id] = -100  # options are compared without the end mark
         with torch.no_grad():
             alone = what.model(input_ids=ids, labels=labels, pictures=pixels).logps.sum().item()
         assert found == pytest.approx(alone, abs=1e-4)
@@ -121,13 +121,13 @@ def test_questions_have_their_answer_among_the_options() -> None:
             assert answer in options or answer not in PLACES
 
 
-def test_every_section_makes_numbers(what: Measured, tmp_path) -> None:
+def test_every_section_makes_numbers(what: BuildScores, tmp_path) -> None:
     notes: list[str] = []
     sections = {
         "tokenizer": measure_tokenizer(what, 12, notes),
-        "pictures": measure_pictures(what, 9, 2.0, tmp_path / "sheet.png"),
+        "pictures": measure_images(what, 9, 2.0, tmp_path / "sheet.png"),
         "guidance": sweep_guidance(what, 4, (1.0, 2.0)),
-        "eyes": measure_eyes(what, 2),
+        "eyes": measure_vision_tower(what, 2),
         "critic": measure_critic(what, tmp_path / "likeness.png"),
     }
     assert all(np.isfinite(value) for scores in sections.values() for value in scores.values())
@@ -144,7 +144,7 @@ def test_every_section_makes_numbers(what: Measured, tmp_path) -> None:
     assert (tmp_path / "sheet.png").exists() and (tmp_path / "likeness.png").exists()
 
 
-def test_readings_of_real_drawings_are_better_than_chance_after_two_seconds(what: Measured) -> None:
+def test_readings_of_real_drawings_are_better_than_chance_after_two_seconds(what: BuildScores) -> None:
     held = what.held_out
     shown = [(held.figure(row), held.looks[row]) for row in range(len(held))]
     right = shares_right(what.reader.read(to_pixels(held.pixels)), shown)
@@ -156,16 +156,16 @@ def test_the_card_has_every_figure_and_what_was_not_measured(tmp_path) -> None:
     (tmp_path / "measured.json").write_text(json.dumps(measured))
     assert is_measured(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"psnr_people": 21.5}))
-    plan_of(tmp_path, size="gpu")
-    page = card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
+    build_config(tmp_path, size="gpu")
+    page = starter_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
     figures = ("| critic expression drawn | 0.8125 |", "| psnr people | 21.5 |", "- emoji: none", "12.5 MB", "128 px")
     assert all(words in page for words in figures)
     assert "Lisa Wischofsky (CC BY 4.0)" in page and "never stored" in page
-    plan_of(tmp_path, stream=False)
+    build_config(tmp_path, stream=False)
     (tmp_path / "picture.json").write_text(json.dumps({"drawn": 30_000}))
     (tmp_path / "fewshot").mkdir()
     (tmp_path / "fewshot" / "fewshot.json").write_text(json.dumps({"steps 28 rank 16": {"kept_after": 0.75}}))
-    page = card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
+    page = starter_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
     assert "unseen, steps 28 rank 16" in page and "| kept after | 0.75 |" in page and "with 6,000 more" in page
     (tmp_path / "eyes").mkdir()
     (tmp_path / "eyes" / "eyes.pt").write_bytes(b"later")

@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from pipelines.models.memory import PromptMemory
+from pipelines.models.memory import PrefixCache
 from pipelines.models.voices import Adapter
 
 LOOK = 4
@@ -19,7 +19,7 @@ def layers(positions: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def test_the_longest_common_start_is_recalled_but_never_all() -> None:
-    one, other, memory = Adapter("one", {}), Adapter("other", {}), PromptMemory()
+    one, other, memory = Adapter("one", {}), Adapter("other", {}), PrefixCache()
     memory.remember(one, [7, 8, 9], layers(3))
     memory.remember(one, [7, 5], layers(2))
     known, found = memory.recall(one, [7, 8, 9, 6], LOOK)
@@ -33,14 +33,14 @@ def test_the_longest_common_start_is_recalled_but_never_all() -> None:
 
 
 def test_a_conversation_that_goes_on_is_kept_once() -> None:
-    adapter, memory = Adapter("one", {}), PromptMemory()
+    adapter, memory = Adapter("one", {}), PrefixCache()
     for length in (2, 5, 9):
         memory.remember(adapter, list(range(10, 10 + length)), layers(length))
     assert len(memory) == 1 and memory.recall(adapter, list(range(10, 30)), LOOK)[0] == 9
 
 
 def test_what_was_not_used_for_longest_goes_first_and_so_do_adapters_that_are_gone() -> None:
-    adapter, memory = Adapter("one", {}), PromptMemory(limit_bytes=16 * 7)
+    adapter, memory = Adapter("one", {}), PrefixCache(limit_bytes=16 * 7)
     for first in (10, 20, 30):
         memory.remember(adapter, [first, 1, 2], layers(3))
         memory.recall(adapter, [10, 1, 2, 3], LOOK)

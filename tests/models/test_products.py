@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from pipelines.models import products
-from pipelines.models.products import FEW_ROWS, LARGE_WEIGHT, product, turned
+from pipelines.models.products import MAX_SMALL_BATCH, MIN_WEIGHT_NUMEL, small_batch_matmul, fast_linears
 
 WIDTH = 512
 
 
-@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS, FEW_ROWS + 1])
-@pytest.mark.parametrize("bias", [None, torch.randn(LARGE_WEIGHT // WIDTH)])
+@pytest.mark.parametrize("rows", [1, 2, MAX_SMALL_BATCH, MAX_SMALL_BATCH + 1])
+@pytest.mark.parametrize("bias", [None, torch.randn(MIN_WEIGHT_NUMEL // WIDTH)])
 def test_a_product_is_that_of_the_library(rows: int, bias: torch.Tensor | None) -> None:
-    weight, inputs = torch.randn(LARGE_WEIGHT // WIDTH, WIDTH), torch.randn(rows, WIDTH)
-    made = product(inputs, weight, bias)
+    weight, inputs = torch.randn(MIN_WEIGHT_NUMEL // WIDTH, WIDTH), torch.randn(rows, WIDTH)
+    made = small_batch_matmul(inputs, weight, bias)
     assert torch.allclose(made, nn.functional.linear(inputs, weight, bias), atol=1e-4)
     assert made.is_contiguous()
 
@@ -29,12 +29,12 @@ def test_inside_large_linears_are_turned_and_outside_nothing_is_left(monkeypatch
 
     def noted(flat: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         asked.append(tuple(flat.shape))
-        return product(flat, *rest)
+        return small_batch_matmul(flat, *rest)
 
-    monkeypatch.setattr(products, "product", noted)
-    with torch.no_grad(), pytest.raises(RuntimeError, match="stop"), turned(model):
+    monkeypatch.setattr(products, "small_batch_matmul", noted)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="stop"), fast_linears(model):
         assert torch.allclose(model(inputs), before, atol=1e-5)
-        with turned(model):  # a call inside a call leaves the outer one's work
+        with fast_linears(model):  # a call inside a call leaves the outer one's work
             pass
         assert "forward" in vars(model[0]) and "forward" not in vars(model[1])
         raise RuntimeError("stop")

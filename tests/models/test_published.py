@@ -94,7 +94,7 @@ def test_a_cached_commit_is_loaded_without_the_hub_and_its_revision_is_known(cac
     write_layout(snapshot(cache), SIZES["toy"])
     assert fetch("janus-pro-1b").revision == JANUS.revision
     model, _ = load_janus("janus-pro-1b")
-    assert model.shape.picture_tokens == SIZES["toy"].picture_tokens
+    assert model.shape.image_tokens == SIZES["toy"].image_tokens
 
 
 def test_a_branch_is_resolved_to_its_commit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from pipelines.models.janus import toy_janus
-from pipelines.models.reading import SHARED_FROM, pad_left, read_prompts, shared_start
+from pipelines.models.reading import MIN_SHARED_PREFIX, pad_left, read_prompts, shared_prefix_length
 from pipelines.models.scoring import previous_places
 
 LOOK = 4
-START = list(range(10, 10 + SHARED_FROM))
+START = list(range(10, 10 + MIN_SHARED_PREFIX))
 
 
 def test_prompts_share_their_start_but_keep_one_id_each():
-    assert shared_start([[*START, 1, 2], [*START, 3]], LOOK) == SHARED_FROM
-    assert shared_start([[*START, 9], [*START, 9]], LOOK) == SHARED_FROM  # the last id is read for each
-    assert shared_start([START, START], LOOK) == 0  # one fewer than pays
-    assert shared_start([[*START, 1]], LOOK) == 0  # alone
-    assert shared_start([[*START, LOOK, 1], [*START, LOOK, 1]], LOOK) == SHARED_FROM
-    assert shared_start([[LOOK, *START, 1], [LOOK, *START, 1]], LOOK) == 0  # nothing after a looked-at picture
+    assert shared_prefix_length([[*START, 1, 2], [*START, 3]], LOOK) == MIN_SHARED_PREFIX
+    assert shared_prefix_length([[*START, 9], [*START, 9]], LOOK) == MIN_SHARED_PREFIX  # the last id is read for each
+    assert shared_prefix_length([START, START], LOOK) == 0  # one fewer than pays
+    assert shared_prefix_length([[*START, 1]], LOOK) == 0  # alone
+    assert shared_prefix_length([[*START, LOOK, 1], [*START, LOOK, 1]], LOOK) == MIN_SHARED_PREFIX
+    assert shared_prefix_length([[LOOK, *START, 1], [LOOK, *START, 1]], LOOK) == 0  # nothing after a looked-at picture
 
 
 def test_rows_are_padded_on_the_left():
@@ -49,7 +49,7 @@ def test_the_shared_start_is_read_once_and_changes_nothing():
             read_prompts(model.model.language_model, model.embed, [prompt], pad_id=0, alone_from=LOOK)
             for prompt in prompts
         ]
-    assert widths == [(1, SHARED_FROM), (3, 3)]
+    assert widths == [(1, MIN_SHARED_PREFIX), (3, 3)]
     assert reading.place.flatten().tolist() == [len(prompt) - 1 for prompt in prompts]
     assert torch.allclose(reading.hidden, torch.cat([one.hidden for one in alone]), atol=1e-4)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from pipelines.models import scoring
 from pipelines.models.janus import toy_janus
-from pipelines.models.scoring import HEAD_ROWS, score
+from pipelines.models.scoring import HEAD_ROWS, compute_token_logprobs
 
 
 class Head(nn.Module):
@@ -36,7 +36,7 @@ def test_chunks_give_the_values_and_gradients_of_the_plain_way(make, monkeypatch
         monkeypatch.setattr(scoring, "LARGE_LOGITS", large)
         given = hidden.clone().requires_grad_()
         head.zero_grad()
-        logps, spread = score(head, given, ids, True)
+        logps, spread = compute_token_logprobs(head, given, ids, True)
         (logps * behind).sum().backward()
         found.append((logps.detach(), spread, given.grad, [weight.grad for weight in head.parameters()]))
     plain, chunked = found
@@ -51,7 +51,7 @@ def test_a_frozen_head_keeps_hidden_states_and_no_logits(monkeypatch: pytest.Mon
     monkeypatch.setattr(scoring, "LARGE_LOGITS", 1)
     head, hidden, kept = frozen(), torch.randn(64, 16, requires_grad=True), []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda it: it):
-        score(head, hidden, torch.randint(40, (64,)), False)
+        compute_token_logprobs(head, hidden, torch.randint(40, (64,)), False)
     assert max(kept) == 64 * 16
 
 

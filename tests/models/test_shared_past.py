@@ -7,16 +7,16 @@ import torch
 
 from pipelines.models import reading as reading_module
 from pipelines.models.janus import toy_janus
-from pipelines.models.reading import SHARED_FROM, Reading, read_prompts
+from pipelines.models.reading import MIN_SHARED_PREFIX, DecoderState, read_prompts
 from pipelines.models.shared_past import NAME
 
-START = list(range(10, 10 + SHARED_FROM))
+START = list(range(10, 10 + MIN_SHARED_PREFIX))
 ALONE = [[9, 8, 7, 6, 5], [20, 21], [30, 31, 32]]
 SAME_START = [[*START, *rest] for rest in ALONE]
 LOOK = 4
 
 
-def read(prompts: list[list[int]]) -> Reading:
+def read(prompts: list[list[int]]) -> DecoderState:
     model, _ = toy_janus()
     return read_prompts(model.model.language_model, model.embed, prompts, pad_id=0, alone_from=LOOK)
 

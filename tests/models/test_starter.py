@@ -17,8 +17,8 @@ from pipelines.core.settings import cache_dir
 from pipelines.models.starter import language
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.drawn import to_pixels
-from pipelines.models.starter.eyes import Eyes
-from pipelines.models.starter.loading import WEIGHTS, WeightsMissing, load_starter, revision
+from pipelines.models.starter.eyes import VisionTower
+from pipelines.models.starter.loading import WEIGHTS, StarterWeightsMissing, load_starter, revision
 from pipelines.models.starter.model import StarterModel, toy_starter
 from pipelines.packing import collate, packed_row
 from pipelines.render import render, reply, user
@@ -42,7 +42,7 @@ def test_training_the_picture_side_leaves_words_bit_equal(toy):
     picture = turn(model, tokenizer, "<|im_start|>assistant\n[scene] a wood", torch.arange(16))
     before = model(words, labels=words).logps.detach().clone()
     before_picture = model(picture, labels=picture).logps.detach().clone()
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=model.picture_targets))
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=model.image_targets))
     optimiser = torch.optim.SGD([p for p in tuned.parameters() if p.requires_grad], 5.0)
     for _ in range(3):
         optimiser.zero_grad()
@@ -86,16 +86,16 @@ def test_guidance_one_is_the_plain_model_and_more_moves_away_from_it(toy):
     model, tokenizer = toy
     prompt = [*tokenizer("[scene] snow", add_special_tokens=False).input_ids, model.shape.boi_id]
     settings = {"group": 2, "temperature": 0}
-    plain = model.sample_pictures([prompt], **settings, guidance=1.0).codes
-    assert torch.equal(plain, model.sample_pictures([prompt], **settings, guidance=1.0 + 1e-7).codes)
-    assert not torch.equal(plain, model.sample_pictures([prompt], **settings, guidance=30.0).codes)
+    plain = model.sample_images([prompt], **settings, guidance=1.0).codes
+    assert torch.equal(plain, model.sample_images([prompt], **settings, guidance=1.0 + 1e-7).codes)
+    assert not torch.equal(plain, model.sample_images([prompt], **settings, guidance=30.0).codes)
 
 
 def test_looked_at_pictures_must_match_their_places(toy):
     model, tokenizer = toy
-    words = turn(model, tokenizer, "<|look|>" * model.shape.look_tokens + "what is this?")
+    words = turn(model, tokenizer, "<|look|>" * model.shape.image_input_tokens + "what is this?")
     pixels = torch.zeros(1, 3, 32, 32)
-    assert model(words, labels=words.where(words != model.shape.look_id, -100), pictures=pixels).loss.isfinite()
+    assert model(words, labels=words.where(words != model.shape.image_placeholder_id, -100), pictures=pixels).loss.isfinite()
     with pytest.raises(ValueError, match="no pictures were given"):
         model(words, labels=words)
     with pytest.raises(ValueError, match="2 pictures fill 8 places"):
@@ -119,9 +119,9 @@ def felt(model):
 
 def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
     plain, model, tokenizer = deep
-    words = turn(model, tokenizer, "<|look|>" * model.shape.look_tokens + "what is this?")
+    words = turn(model, tokenizer, "<|look|>" * model.shape.image_input_tokens + "what is this?")
     alone = turn(model, tokenizer, "no picture here")
-    labels = words.where(words != model.shape.look_id, -100)
+    labels = words.where(words != model.shape.image_placeholder_id, -100)
     pixels = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         before = plain(words, labels=labels, pictures=pixels).logps
@@ -136,7 +136,7 @@ def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
 def test_sampling_sees_as_deep_as_scoring(deep):
     _, model, tokenizer = deep
     felt(model)
-    looked = "<|look|>" * model.shape.look_tokens
+    looked = "<|look|>" * model.shape.image_input_tokens
     prompts = [turn(model, tokenizer, looked + text)[0].tolist() for text in ("who?", "what is this now?")]
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     samples = model.sample_text(prompts, group=2, max_new_tokens=4, pictures=pixels, temperature=1.0)
@@ -155,8 +155,8 @@ def test_questions_behind_one_look_have_the_losses_of_each_alone(deep):
     turns = [(user("who?", "p"), reply("Mira.")), (user("where is it?", "p"), reply("Home."))]
     rendered = [render(one, model.shape, tokenizer) for one in turns]
     pixels = {"p": torch.rand(3, 32, 32) * 2 - 1}
-    seen = rendered[0].ids.index(model.shape.look_id) + model.shape.look_tokens
-    packed = replace(packed_row(rendered, seen), look_images=("p",))
+    seen = rendered[0].ids.index(model.shape.image_placeholder_id) + model.shape.image_input_tokens
+    packed = replace(packed_row(rendered, seen), input_images=("p",))
     with torch.no_grad():
         together = model(**collate([packed], model.shape, pixels)).logps.sum()
         alone = sum(model(**collate([packed_row([one], 0)], model.shape, pixels)).logps.sum() for one in rendered)
@@ -164,13 +164,13 @@ def test_questions_behind_one_look_have_the_losses_of_each_alone(deep):
 
 
 def test_a_stem_cuts_the_same_patches_and_sees_a_picture_alone_as_among_others():
-    eyes = Eyes(px=24, patch_px=12, width=16, layers=1, heads=2, look_tokens=3, language_width=8, stem=(8, 16))
+    eyes = VisionTower(px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 16))
     pixels = torch.rand(5, 3, 24, 24) * 2 - 1
     together = eyes.train()(pixels)
     assert together.shape == (5, 3, 8)
     assert torch.allclose(eyes.eval()(pixels[2:3]), together[2:3], atol=1e-5)
     with pytest.raises(ValueError, match="cannot be halved 3 times"):
-        Eyes(px=24, patch_px=12, width=16, layers=1, heads=2, look_tokens=3, language_width=8, stem=(8, 8, 8))
+        VisionTower(px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 8, 8))
 
 
 def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
 
 
 def test_missing_weights_say_how_to_mend_it(tmp_path):
-    with pytest.raises(WeightsMissing, match=r"starter\.build"):
+    with pytest.raises(StarterWeightsMissing, match=r"starter\.build"):
         load_starter(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_the_picture_expert_reads_the_begin_of_picture_id_under_another_name():
     model, tokenizer = toy_starter(seed=3)
     picture = turn(model, tokenizer, "[scene] a wood", torch.arange(16))
     before = model(picture, labels=picture).logps[:, -16:]
-    model.config.boi_reads_as = model.shape.end_id
+    model.config.boi_embedding_id = model.shape.eot_id
     assert not torch.allclose(model(picture, labels=picture).logps[:, -16:], before)
     with torch.no_grad():  # what the id itself looks like no longer matters to the picture
         renamed = model(picture, labels=picture).logps[:, -16:]

@@ -10,34 +10,34 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.models.starter.build_experts import encode, train_picture
-from pipelines.models.starter.build_eyes import train_eyes
-from pipelines.models.starter.drawn import Drawn
-from pipelines.models.starter.looks import FIRST, WIDE, is_held_out_identity, is_held_out_look
+from pipelines.models.starter.build_experts import encode, train_image_expert
+from pipelines.models.starter.build_eyes import train_vision_tower
+from pipelines.models.starter.drawn import DrawnDataset
+from pipelines.models.starter.looks import FIRST, WIDE, is_held_out_identity, are_held_out
 from pipelines.models.starter.model import toy_starter
-from pipelines.models.starter.pictures import LOOKS_EACH, draw_identity, draw_pictures, training_job
+from pipelines.models.starter.pictures import LOOKS_EACH, render_identity, render_images, training_job
 from pipelines.models.starter.sizes import SIZES
-from pipelines.models.starter.stream import Stream
+from pipelines.models.starter.stream import StreamingDataset
 from pipelines.models.starter.training import Budget, read_state
 
 
 @pytest.fixture(scope="module")
-def stream() -> Iterator[Stream]:
+def stream() -> Iterator[StreamingDataset]:
     """A window of four identities of the wide domain, one process drawing."""
-    made = Stream(WIDE, px=32, seed=3, window=40, processes=1)
+    made = StreamingDataset(WIDE, px=32, seed=3, window=40, processes=1)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def held_out(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataset:
     """20 pictures of two held-out identities of the wide domain."""
     folder = tmp_path_factory.mktemp("wide")
-    draw_pictures(folder / "held_out", 20, px=32, held_out=True, processes=1, domain=WIDE)
-    return Drawn.load(folder, "held_out")
+    render_images(folder / "held_out", 20, px=32, held_out=True, processes=1, domain=WIDE)
+    return DrawnDataset.load(folder, "held_out")
 
 
-def wait(stream: Stream) -> np.ndarray:
+def wait(stream: StreamingDataset) -> np.ndarray:
     """Rows of the next refresh that changes any."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -49,10 +49,10 @@ def wait(stream: Stream) -> np.ndarray:
 
 
 def test_the_row_of_identities_is_the_stored_set_without_end(tmp_path) -> None:
-    draw_pictures(tmp_path, 20, seed=5, px=16, processes=1)
-    stored = Drawn.load(tmp_path, "train")
+    render_images(tmp_path, 20, seed=5, px=16, processes=1)
+    stored = DrawnDataset.load(tmp_path, "train")
     for place in (0, 1):
-        number, looks, pixels = draw_identity(training_job(FIRST, place, 5, 16))
+        number, looks, pixels = render_identity(training_job(FIRST, place, 5, 16))
         rows = slice(place * LOOKS_EACH, (place + 1) * LOOKS_EACH)
         assert (stored.identity[rows] == number).all() and stored.looks[rows] == looks
         assert np.array_equal(stored.pixels[rows], pixels)
@@ -62,7 +62,7 @@ def test_the_row_of_identities_is_the_stored_set_without_end(tmp_path) -> None:
     assert (later[1], later[2]) == (1, 1)
 
 
-def test_a_window_moves_on_and_stays_in_order(stream: Stream) -> None:
+def test_a_window_moves_on_and_stays_in_order(stream: StreamingDataset) -> None:
     before, identities = stream.pixels.copy(), stream.identity.copy()
     assert len(stream) == 40 and len(stream.by_identity) == 4
     place = stream.place
@@ -75,10 +75,10 @@ def test_a_window_moves_on_and_stays_in_order(stream: Stream) -> None:
         number: [number] * LOOKS_EACH for number in stream.by_identity
     }
     assert not any(is_held_out_identity(number) for number in stream.by_identity)
-    assert not any(is_held_out_look(look) for look in stream.looks)
+    assert not any(are_held_out(look) for look in stream.looks)
 
 
-def test_a_window_gives_what_a_stored_set_gives(stream: Stream) -> None:
+def test_a_window_gives_what_a_stored_set_gives(stream: StreamingDataset) -> None:
     rng = random.Random(0)
     rows = stream.rows_by_identity(rng, identities=3, looks=2)
     assert len(set(stream.identity[rows].tolist())) == 3
@@ -87,20 +87,20 @@ def test_a_window_gives_what_a_stored_set_gives(stream: Stream) -> None:
     assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
 
 
-def test_picture_expert_and_eyes_learn_from_a_stream(stream: Stream, held_out: Drawn, tmp_path) -> None:
+def test_picture_expert_and_eyes_learn_from_a_stream(stream: StreamingDataset, held_out: DrawnDataset, tmp_path) -> None:
     model, tokenizer = toy_starter(seed=0)
     place = stream.place
-    scores = train_picture(
+    scores = train_image_expert(
         model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False
     )
     assert scores["held_out_loss"] > 0 and scores["steps"] > 2
     assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
     assert read_state(tmp_path / "picture.pt")["more"]["place"] >= place
-    seen = train_eyes(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
+    seen = train_vision_tower(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
     assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
 
 
-def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: Stream) -> None:
+def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: StreamingDataset) -> None:
     deadline = time.monotonic() + 120
     while not all(one.done() for one in stream._waiting) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -109,7 +109,7 @@ def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: Stream) -> Non
     assert len(stream.refresh()) == ready - LOOKS_EACH
 
 
-def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: Stream) -> None:
+def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: StreamingDataset) -> None:
     model, _ = toy_starter(seed=0)
     codes = encode(model, stream, np.arange(40))
     rows = wait(stream)

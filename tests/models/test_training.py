@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from pipelines.models.starter.sizes import SIZES, Plan, plan_of
+from pipelines.models.starter.sizes import SIZES, BuildConfig, build_config
 from pipelines.models.starter.training import (
     Budget,
-    Part,
+    BuildPart,
     Progress,
     cosine,
     epochs,
@@ -32,7 +32,7 @@ def part(tmp_path):
         progress.more["seen"] = progress.more.get("seen", 0) + 8
         return (line(x) - 2 * x).square().mean()
 
-    return Part("line", {"line": line}, loss_of, tmp_path / "deep" / "state.pt", 0.1)
+    return BuildPart("line", {"line": line}, loss_of, tmp_path / "deep" / "state.pt", 0.1)
 
 
 def test_budget_is_spent_and_a_larger_one_goes_on(part) -> None:
@@ -94,40 +94,40 @@ def test_an_epoch_has_every_row_once() -> None:
 
 
 def test_a_folder_keeps_what_it_was_begun_with(tmp_path) -> None:
-    assert plan_of(tmp_path) == Plan() and not (tmp_path / "build.json").exists()
-    assert plan_of(tmp_path, size="gpu") == Plan("gpu", "wide", True)
-    assert plan_of(tmp_path) == Plan("gpu", "wide", True)
-    assert plan_of(tmp_path, stream=False).stream is False
+    assert build_config(tmp_path) == BuildConfig() and not (tmp_path / "build.json").exists()
+    assert build_config(tmp_path, size="gpu") == BuildConfig("gpu", "wide", True)
+    assert build_config(tmp_path) == BuildConfig("gpu", "wide", True)
+    assert build_config(tmp_path, stream=False).stream is False
     with pytest.raises(ValueError, match="begun with --size gpu, not cpu"):
-        plan_of(tmp_path, size="cpu")
-    assert plan_of(tmp_path).domain.styles[0] == "avataaars"
+        build_config(tmp_path, size="cpu")
+    assert build_config(tmp_path).domain.styles[0] == "avataaars"
 
 
 def test_the_large_size_fits_its_weights_into_60_mb() -> None:
     from pipelines.models.starter.classifier import AttributeConfig, AttributeReader
     from pipelines.models.starter.config import StarterConfig
-    from pipelines.models.starter.critic import Critic, CriticConfig
+    from pipelines.models.starter.critic import StarterCritic, StarterCriticConfig
     from pipelines.models.starter.model import StarterModel, own_settings
-    from pipelines.models.starter.vq import PictureTokenizerConfig
+    from pipelines.models.starter.vq import ImageTokenizerConfig
 
     size = SIZES["gpu"]
-    vq = PictureTokenizerConfig(px=size.px, **size.tokenizer)
+    vq = ImageTokenizerConfig(px=size.px, **size.tokenizer)
     words = {"vocab_size": 64, "hidden_size": 576, "intermediate_size": 64, "num_hidden_layers": 1,
              "num_attention_heads": 9, "tie_word_embeddings": True}  # fmt: skip
     picture = size.picture | {"vocab_size": vq.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
     with torch.device("meta"):
         model = StarterModel(StarterConfig(words, picture, own_settings(vq), size.eyes, context_layer=1))
-        critic = Critic(CriticConfig(**size.critic))
+        critic = StarterCritic(StarterCriticConfig(**size.critic))
         AttributeReader(AttributeConfig(**size.classifier))
     parts = [model.vq, model.eyes, model.picture, critic]
     total = 2 * sum(math.prod(value.shape) for part in parts for value in part.parameters())
-    assert model.shape.picture_tokens == 256 and total < 58e6
+    assert model.shape.image_tokens == 256 and total < 58e6
 
 
 def test_the_command_line_refuses_in_plain_words(tmp_path, capsys) -> None:
     from pipelines.models.starter.build import main
 
-    plan_of(tmp_path, size="toy")
+    build_config(tmp_path, size="toy")
     with pytest.raises(SystemExit) as refused:
         main(["pictures", "--out", str(tmp_path), "--size", "cpu"])
     assert refused.value.code == 2 and "begun with --size toy, not cpu" in capsys.readouterr().err

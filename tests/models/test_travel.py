@@ -20,10 +20,10 @@ def test_pieces_are_joined_again_and_missing_ones_are_named(tmp_path, monkeypatc
     data, about = travel.read_pieces(tmp_path, "thing")
     assert data == bytes(range(25)) and about["layers"] == 3
     (tmp_path / "thing.01").rename(tmp_path / "elsewhere")
-    with pytest.raises(travel.TravelError, match=r"lacks thing\.01"):
+    with pytest.raises(travel.TransferError, match=r"lacks thing\.01"):
         travel.read_pieces(tmp_path, "thing")
     (tmp_path / "thing.01").write_bytes(b"0123456789")
-    with pytest.raises(travel.TravelError, match="not those of their manifest"):
+    with pytest.raises(travel.TransferError, match="not those of their manifest"):
         travel.read_pieces(tmp_path, "thing")
 
 
@@ -35,7 +35,7 @@ def test_blocks_are_decoded() -> None:
     q4 = np.frombuffer(scale + np.float16(-2).tobytes() + nibbles, np.uint8)
     wanted = [0.5 * value - 2 for value in (*range(16), *range(15, -1, -1))]
     assert travel.decoded(q4, "Q4_1").flatten().tolist() == wanted
-    with pytest.raises(travel.TravelError, match="Q5_K"):
+    with pytest.raises(travel.TransferError, match="Q5_K"):
         travel.decoded(q4, "Q5_K")
 
 
@@ -48,10 +48,10 @@ def test_what_was_trained_elsewhere_lands_in_a_build_folder(tmp_path) -> None:
     state = {"picture": {"weight": torch.rand(4, 4)}, "optimiser": {"state": {}}, "step": 5, "spent": 2.0, "mean": 1.0,
              "more": {"place": 9}}  # fmt: skip
     torch.save(state, out / "picture" / "picture.pt")
-    files = travel.ship(out, tmp_path / "pieces")
+    files = travel.export_build(out, tmp_path / "pieces")
     assert [file.name for file in files] == ["build.00", "build.manifest.json"]
     home = tmp_path / "home"
-    assert "picture/picture.pt" in travel.land(tmp_path / "pieces", home)
+    assert "picture/picture.pt" in travel.import_build(tmp_path / "pieces", home)
     landed = read_state(home / "picture" / "picture.pt")
     assert "optimiser" not in landed and (landed["step"], landed["more"]["place"]) == (5, 9)
     assert torch.allclose(landed["picture"]["weight"].float(), state["picture"]["weight"], atol=4e-3)

@@ -13,8 +13,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from pipelines.models import load
-from pipelines.models.memory import PromptMemory
-from pipelines.models.voices import Adapter, AdapterError, Voices, read_adapter, speaking
+from pipelines.models.memory import PrefixCache
+from pipelines.models.voices import Adapter, AdapterError, LoraBatch, read_adapter, apply_loras
 
 SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
 TALKS = ("Who are you?", "Hi", "Draw yourself: happy, in the snow.")
@@ -25,7 +25,7 @@ BASE = Adapter("base", {})
 def write_adapters(model: Any, folder: Path) -> list[Path]:
     """Two LoRAs of different ranks and scales, far from doing nothing; the second on the words' Linears alone."""
     paths = []
-    both = f"(?:{model.language_targets})|(?:{model.picture_targets})"
+    both = f"(?:{model.language_targets})|(?:{model.image_targets})"
     for seed, targets in enumerate((both, model.language_targets)):
         torch.manual_seed(seed)
         config = LoraConfig(
@@ -64,7 +64,7 @@ def alone_with_peft(model: Any, folder: Path | None, work: Any) -> Any:
 @pytest.mark.parametrize("remembered", [False, True])
 def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> None:
     model, tokenizer, folders = family
-    memory = PromptMemory() if remembered else None
+    memory = PrefixCache() if remembered else None
     prompts = prompts_of(tokenizer)
     free = alone_with_peft(model, folders[0], lambda: model.sample_text(prompts[:1], **GREEDY)).ids[0]
     settings = {**GREEDY, "stop_ids": (free[3],)}  # so that the first leaves the batch early
@@ -75,7 +75,7 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
     adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
     assert len({tuple(sample.ids[0]) for sample in alone}) == 3
     for _ in range(2):  # the second time everything but the last id is remembered
-        mixed = model.sample_text(prompts, group=2, voices=Voices(adapters, memory), **settings)
+        mixed = model.sample_text(prompts, group=2, voices=LoraBatch(adapters, memory), **settings)
         for row in range(6):
             assert mixed.ids[row] == alone[row // 2].ids[0]
             assert mixed.logps[row] == pytest.approx(alone[row // 2].logps[0], abs=1e-4)
@@ -89,12 +89,12 @@ def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -
     prompts = [[*prompt, model.shape.boi_id] for prompt in prompts_of(tokenizer)]
     settings = {"guidance": guidance, "temperature": 0.0}
     alone = [
-        alone_with_peft(model, folder, lambda prompt=prompt: model.sample_pictures([prompt], **settings))
+        alone_with_peft(model, folder, lambda prompt=prompt: model.sample_images([prompt], **settings))
         for folder, prompt in zip((*folders, None), prompts, strict=True)
     ]
     assert not torch.equal(alone[0].codes, alone[2].codes)
     adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
-    mixed = model.sample_pictures(prompts, group=2, voices=Voices(adapters, PromptMemory()), **settings)
+    mixed = model.sample_images(prompts, group=2, voices=LoraBatch(adapters, PrefixCache()), **settings)
     for row in range(6):
         assert mixed.codes[row].tolist() == alone[row // 2].codes[0].tolist()
         assert torch.allclose(mixed.logps[row], alone[row // 2].logps[0], atol=1e-4)
@@ -102,9 +102,9 @@ def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -
 
 def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
     model, tokenizer, folders = family
-    shape, px = model.shape, model.shape.picture_px
+    shape, px = model.shape, model.shape.image_px
     pictures = torch.rand(3, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    look = [shape.look_id] * shape.look_tokens
+    look = [shape.image_placeholder_id] * shape.image_input_tokens
     start, end = tokenizer(SYSTEM)["input_ids"], tokenizer("What is it?")["input_ids"]
     prompts = [start + look + end, start + look + look + end]  # the second looks at two
     alone = [
@@ -112,16 +112,16 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
         for i, (folder, seen) in enumerate(zip(folders, (pictures[:1], pictures[1:]), strict=True))
     ]
     adapters = [read_adapter(folder, model) for folder in folders]
-    memory = PromptMemory()
+    memory = PrefixCache()
     for shown in (pictures, pictures.flip(3)):  # other pictures behind the same ids are not remembered
-        mixed = model.sample_text(prompts, pictures=shown, voices=Voices(adapters, memory), **GREEDY)
+        mixed = model.sample_text(prompts, pictures=shown, voices=LoraBatch(adapters, memory), **GREEDY)
         equal = [mixed.logps[i] == pytest.approx(alone[i].logps[0], abs=1e-4) for i in range(2)]
         assert equal == [shown is pictures] * 2
 
 
 def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) -> None:
     model, tokenizer, folders = family
-    codes = [model.shape.text_vocab + code for code in range(model.shape.picture_tokens)]
+    codes = [model.shape.text_vocab + code for code in range(model.shape.image_tokens)]
     ids = torch.tensor([[*prompts_of(tokenizer)[2], model.shape.boi_id, *codes]])
     labels = ids.clone()
     labels[:, 0] = -100
@@ -133,9 +133,9 @@ def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) 
     before = scored()
     for folder in folders:
         expected = alone_with_peft(model, folder, scored)
-        with speaking(model, Voices([read_adapter(folder, model)])):
+        with apply_loras(model, LoraBatch([read_adapter(folder, model)])):
             assert torch.allclose(scored(), expected, atol=1e-4) and not torch.allclose(scored(), before, atol=1e-2)
-            with pytest.raises(RuntimeError, match="speaking already"), speaking(model, Voices([BASE])):
+            with pytest.raises(RuntimeError, match="speaking already"), apply_loras(model, LoraBatch([BASE])):
                 pass
     assert torch.equal(scored(), before)
 
@@ -150,11 +150,11 @@ def test_a_prompts_own_generator_makes_it_independent_of_the_others(family: Any)
 
     settings = {"max_new_tokens": 8, "temperature": 1.3, "top_p": 0.99}
     together = model.sample_text(prompts, group=2, generator=dice(5, 6, 7), **settings).ids
-    drawn = model.sample_pictures(pictures, guidance=2.0, generator=dice(5, 6, 7)).codes.tolist()
+    drawn = model.sample_images(pictures, guidance=2.0, generator=dice(5, 6, 7)).codes.tolist()
     for i, seed in enumerate((5, 6, 7)):
         [one] = dice(seed)
         assert model.sample_text([prompts[i]], group=2, generator=one, **settings).ids == together[2 * i : 2 * i + 2]
-        assert model.sample_pictures([pictures[i]], guidance=2.0, generator=dice(seed)).codes[0].tolist() == drawn[i]
+        assert model.sample_images([pictures[i]], guidance=2.0, generator=dice(seed)).codes[0].tolist() == drawn[i]
     assert together[0] != together[1]
 
 
@@ -168,14 +168,14 @@ def test_new_ids_are_heard_at_every_step(family: Any) -> None:
     assert loud == quiet and len(heard) == max(map(len, loud)) > min(map(len, loud))
     assert [[step[i] for step in heard if i in step] for i in range(3)] == loud
     codes: list[dict[int, int]] = []
-    drawn = model.sample_pictures([[*prompts[0], model.shape.boi_id]], guidance=2.0, on_ids=codes.append).codes
+    drawn = model.sample_images([[*prompts[0], model.shape.boi_id]], guidance=2.0, on_ids=codes.append).codes
     assert [step[0] for step in codes] == drawn[0].tolist()
 
     def stop(new: dict[int, int]) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        model.sample_text(prompts, on_ids=stop, voices=Voices([BASE] * 3))
+        model.sample_text(prompts, on_ids=stop, voices=LoraBatch([BASE] * 3))
     assert model.sample_text(prompts, generator=torch.Generator().manual_seed(0), **settings).ids == quiet
 
 

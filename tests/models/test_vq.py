@@ -6,30 +6,30 @@ import pytest
 import torch
 
 from pipelines.models.starter.build_vq import held_out_scores, sheet, train_tokenizer
-from pipelines.models.starter.drawn import Drawn
-from pipelines.models.starter.pictures import draw_pictures
+from pipelines.models.starter.drawn import DrawnDataset
+from pipelines.models.starter.pictures import render_images
 from pipelines.models.starter.sizes import SIZES
 from pipelines.models.starter.training import Budget
-from pipelines.models.starter.vq import PictureTokenizer, toy_tokenizer_config
+from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
 
 
 @pytest.fixture
-def model() -> PictureTokenizer:
+def model() -> ImageTokenizer:
     """Random weights."""
     torch.manual_seed(0)
-    return PictureTokenizer(toy_tokenizer_config()).eval()
+    return ImageTokenizer(toy_tokenizer_config()).eval()
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory):
     """A folder as the part `pictures` writes it: 40 training and 20 held-out drawings of 32 pixels."""
     folder = tmp_path_factory.mktemp("pictures")
-    draw_pictures(folder, 40, px=32, processes=1)
-    draw_pictures(folder / "held_out", 20, px=32, held_out=True, processes=1)
+    render_images(folder, 40, px=32, processes=1)
+    render_images(folder / "held_out", 20, px=32, held_out=True, processes=1)
     return folder
 
 
-def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: PictureTokenizer) -> None:
+def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: ImageTokenizer) -> None:
     pixels = torch.rand(3, 3, 32, 32) * 2 - 1
     codes = model.encode(pixels)
     assert codes.shape == (3, 16)
@@ -40,7 +40,7 @@ def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: PictureTo
     assert float(painted.abs().max()) <= 1
 
 
-def test_codes_run_row_by_row_from_the_top_left(model: PictureTokenizer) -> None:
+def test_codes_run_row_by_row_from_the_top_left(model: ImageTokenizer) -> None:
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     _, latents, codes = model(pixels)
     assert torch.equal(model.encode(pixels)[:, 3], codes[:, 0, 3])
@@ -50,12 +50,12 @@ def test_codes_run_row_by_row_from_the_top_left(model: PictureTokenizer) -> None
     assert latents.shape == (2, 4, 4, 4)
 
 
-def test_a_code_stands_for_itself(model: PictureTokenizer) -> None:
+def test_a_code_stands_for_itself(model: ImageTokenizer) -> None:
     codes = torch.arange(32)
     assert torch.equal(model.nearest(model.code_vectors[codes]), codes)
 
 
-def test_gradients_reach_the_encoder_but_not_the_codebook(model: PictureTokenizer) -> None:
+def test_gradients_reach_the_encoder_but_not_the_codebook(model: ImageTokenizer) -> None:
     painted, latents, codes = model(torch.rand(2, 3, 32, 32))
     assert latents.shape == (2, 4, 4, 4)
     assert codes.shape == (2, 4, 4)
@@ -64,16 +64,16 @@ def test_gradients_reach_the_encoder_but_not_the_codebook(model: PictureTokenize
     assert model.code_vectors.grad is None
 
 
-def test_saved_tokenizer_gives_the_same_codes(model: PictureTokenizer, tmp_path) -> None:
+def test_saved_tokenizer_gives_the_same_codes(model: ImageTokenizer, tmp_path) -> None:
     model.save_pretrained(tmp_path)
-    again = PictureTokenizer.from_pretrained(tmp_path).eval()
+    again = ImageTokenizer.from_pretrained(tmp_path).eval()
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     assert torch.equal(again.encode(pixels), model.encode(pixels))
     assert torch.equal(again.decode(model.encode(pixels)), model.decode(model.encode(pixels)))
 
 
-def test_training_lowers_the_error_and_goes_on_after_a_stop(model: PictureTokenizer, pictures, tmp_path) -> None:
-    drawn, held_out = Drawn.load(pictures, "train"), Drawn.load(pictures, "held_out")
+def test_training_lowers_the_error_and_goes_on_after_a_stop(model: ImageTokenizer, pictures, tmp_path) -> None:
+    drawn, held_out = DrawnDataset.load(pictures, "train"), DrawnDataset.load(pictures, "held_out")
     before = held_out_scores(model, held_out)
 
     def train(seconds: float, decoder_only: bool = False) -> dict[str, float]:
@@ -84,10 +84,10 @@ def test_training_lowers_the_error_and_goes_on_after_a_stop(model: PictureTokeni
     assert again["steps"] > first["steps"] > 1
     assert again["psnr_people"] > before["psnr_people"]
     assert {path.name for path in tmp_path.iterdir()} == {"state.pt", "tokenizer", "sheet.png", "scores.json"}
-    kept = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
+    kept = ImageTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
     assert kept.dtype == torch.bfloat16
     train(8.0, decoder_only=True)
-    finer = PictureTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
+    finer = ImageTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
     moved = {name.split(".")[0] for name, value in kept.state_dict().items() if not torch.equal(value, finer[name])}
     assert moved == {"decoder"}
     size = sheet(kept.float(), held_out.pixels[:14], columns=7).size

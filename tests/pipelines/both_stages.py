@@ -17,12 +17,12 @@ from torch.distributed.tensor import DTensor
 from pipelines import device_plan, grpo, sft
 from pipelines.core.folder import read_character
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import Plan
+from pipelines.core.memory_plan import MemoryPlan
 from pipelines.core.runs import CHARACTER_FOLDER, read_json
 from pipelines.train import _grpo, _sft, recorder
 
 
-def spread(plan: Plan) -> Plan:
+def spread(plan: MemoryPlan) -> MemoryPlan:
     """The same plan with both stages sharded."""
     return replace(plan, sft=replace(plan.sft, sharded=True), grpo=replace(plan.grpo, sharded=True))
 

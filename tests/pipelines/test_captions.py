@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from pipelines import captions
-from pipelines.models.starter.draw import draw
+from pipelines.models.starter.draw import render_image
 from pipelines.models.starter.looks import FIRST
 
 COUNT = 6
@@ -25,14 +25,14 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[
         identity = FIRST.identity(20 * (700 + number))  # every twentieth is held out
         look = FIRST.look(rng, identity, held_out=True)
         path = folder / f"{number}.png"
-        Image.fromarray(np.asarray(draw(identity, look, 192))).save(path)
+        Image.fromarray(np.asarray(render_image(identity, look, 192))).save(path)
         told = {"expression": look.expression, "clothes": look.clothes, "place": look.place}
         made.append((path, told))
     return made
 
 
 def test_most_of_what_is_drawn_is_seen(drawings) -> None:
-    found = list(captions.suggest("starter", [path for path, _ in drawings]))
+    found = list(captions.suggest_captions("starter", [path for path, _ in drawings]))
     right = dict.fromkeys(("expression", "clothes", "place"), 0)
     for seen, (_, told) in zip(found, drawings, strict=True):
         for name in right:
@@ -44,17 +44,17 @@ def test_most_of_what_is_drawn_is_seen(drawings) -> None:
 def test_noise_is_not_described(tmp_path, drawings) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    (seen,) = captions.suggest("starter", [tmp_path / "noise.png"])
+    (seen,) = captions.suggest_captions("starter", [tmp_path / "noise.png"])
     assert len(seen.fields) <= 1 and len(seen.description.split(",")) <= 1
 
 
 def test_no_answer_is_suggested_that_the_critic_thinks_unlikely(drawings, monkeypatch) -> None:
     paths = [path for path, _ in drawings[:1]]
     monkeypatch.setattr(captions, "LIKELY", 1.1)
-    assert [seen.fields for seen in captions.suggest("starter", paths)] == [{}]
+    assert [seen.fields for seen in captions.suggest_captions("starter", paths)] == [{}]
 
 
 def test_a_file_that_is_no_picture_is_told(tmp_path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     with pytest.raises(UnidentifiedImageError):
-        list(captions.suggest("starter-toy", [tmp_path / "notes.png"]))
+        list(captions.suggest_captions("starter-toy", [tmp_path / "notes.png"]))

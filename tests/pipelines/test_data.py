@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.core.characters import Character
 from pipelines.core.jobs import Recipe
-from pipelines.data import Sample, practice_prompts, sample_order, training_samples
+from pipelines.data import Sample, grpo_prompts, sample_order, training_samples
 from pipelines.render import system_text
 
 
@@ -27,12 +27,12 @@ def test_dialogues_are_whole_and_pictures_end_their_sample(mira: Character) -> N
     samples = training_samples(mira)
     dialogues = [sample.messages[1:] for sample in samples if sample.task == "dialogue"]
     assert dialogues == list(mira.interactions)
-    pictures = [sample for sample in samples if sample.task in ("reply_picture", "caption_picture")]
+    pictures = [sample for sample in samples if sample.task in ("reply_with_image", "text_to_image")]
     assert all(sample.messages[-1].pictures and sample.messages[-1].scene for sample in pictures)
-    shown = Counter(s.messages[-1].pictures[0] for s in samples if s.task == "caption_picture")
+    shown = Counter(s.messages[-1].pictures[0] for s in samples if s.task == "text_to_image")
     assert set(shown) == {image.file for image in mira.images} and len(set(shown.values())) == 1
     for sample in samples:
-        if sample.task == "caption_picture":
+        if sample.task == "text_to_image":
             image = next(i for i in mira.images if i.file == sample.messages[-1].pictures[0])
             assert sample.messages[-1].scene == f"Mira, {image.description}"
 
@@ -49,7 +49,7 @@ def test_facts_are_asked_bare_reworded_in_chat_and_in_rows(mira: Character) -> N
 
 
 def test_picture_questions_show_the_picture_and_answer_with_its_field(mira: Character) -> None:
-    asked = [sample.messages[1:] for sample in training_samples(mira) if sample.task == "picture_question"]
+    asked = [sample.messages[1:] for sample in training_samples(mira) if sample.task == "image_qa"]
     answers = {(talk[0].pictures[0], talk[1].text) for talk in asked}
     assert ("03.png", "A red scarf.") in answers and ("02.png", "In the snow.") in answers
     assert len(asked) == 3 * 3 * 2 and len(answers) == 9
@@ -75,7 +75,7 @@ def test_order_keeps_token_budgets_leaves_nothing_out_and_repeats(mira: Characte
 
 def test_order_gives_shares_of_missing_tasks_to_the_others(mira: Character) -> None:
     samples = [sample for sample in training_samples(mira) if sample.task in ("fact", "dialogue")]
-    shares = {"dialogue": 0.45, "reply_picture": 0.25, "fact": 0.15, "caption_picture": 0.15}
+    shares = {"dialogue": 0.45, "reply_with_image": 0.25, "fact": 0.15, "text_to_image": 0.15}
     order = sample_order(samples, [10] * len(samples), shares)
     drawn = Counter(samples[number].task for number in itertools.islice(order, 400))
     assert drawn["dialogue"] == 300 and drawn["fact"] == 100  # 0.45 to 0.15
@@ -84,8 +84,8 @@ def test_order_gives_shares_of_missing_tasks_to_the_others(mira: Character) -> N
 
 
 def test_practice_asks_for_combinations_no_image_shows(mira: Character) -> None:
-    prompts = practice_prompts(mira, 40, seed=1)
-    wanted = [item for item in prompts if item.wants_picture]
+    prompts = grpo_prompts(mira, 40, seed=1)
+    wanted = [item for item in prompts if item.wants_image]
     assert len(wanted) == 20
     seen = {(image.expression, image.clothes, image.place) for image in mira.images}
     for item in wanted:
@@ -100,13 +100,13 @@ def test_practice_asks_for_combinations_no_image_shows(mira: Character) -> None:
 def test_practice_talk_is_no_beginning_of_a_training_sample(mira: Character) -> None:
     taught = {talk[:place] for sample in training_samples(mira) if (talk := sample.messages)
               for place in range(len(talk))}
-    talk = [item for item in practice_prompts(mira, 40) if not item.wants_picture]
+    talk = [item for item in grpo_prompts(mira, 40) if not item.wants_image]
     assert {len(item.messages) for item in talk} == {2, 4}
     assert not any(item.messages in taught for item in talk)
 
 
 def test_practice_is_repeatable_and_grows_at_the_end(mira: Character) -> None:
-    assert practice_prompts(mira, 8, seed=2) == practice_prompts(mira, 30, seed=2)[:8]
-    assert practice_prompts(mira, 8, seed=2) != practice_prompts(mira, 8, seed=3)
+    assert grpo_prompts(mira, 8, seed=2) == grpo_prompts(mira, 30, seed=2)[:8]
+    assert grpo_prompts(mira, 8, seed=2) != grpo_prompts(mira, 8, seed=3)
     bare = replace(mira, images=(), interactions=())
-    assert [item.wants_picture for item in practice_prompts(bare, 3)] == [False] * 3
+    assert [item.wants_image for item in grpo_prompts(bare, 3)] == [False] * 3

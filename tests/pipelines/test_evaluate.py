@@ -14,22 +14,22 @@ from pipelines.core.characters import TestSplit
 from pipelines.core.events import Event
 from pipelines.core.runs import RunError
 from pipelines.evaluate import (
-    HeldOut,
-    agreement,
+    EvalContext,
+    reply_image_match,
     best_checkpoint,
-    copying,
+    training_image_similarity,
     dialogue_rows,
     evaluate_run,
     facts_accuracy,
     log_likelihoods,
     perplexity,
     practice_reward,
-    standing,
+    selection_score,
 )
 from pipelines.models import load
 from pipelines.models.starter.critic import toy_critic
-from pipelines.plain import kept_rows, plain_rows
-from pipelines.preview import Written
+from pipelines.plain import general_replay_rows, general_eval_rows
+from pipelines.preview import GeneratedText
 from pipelines.render import prompt, reply, user
 from tests.toys import TOY_BASE, toy
 
@@ -86,7 +86,7 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
     def likely(question: str, option: str) -> float:
         start = prompt(character, (user(question),), model.shape, tokenizer).ids
         answer = tokenizer(option, add_special_tokens=False)["input_ids"]
-        return alone(model, [*start, *answer, model.shape.end_id], len(start))
+        return alone(model, [*start, *answer, model.shape.eot_id], len(start))
 
     options = [tuple(dict.fromkeys((*choice.options, *rights))) for choice in split.choices]
     chosen = [
@@ -94,29 +94,29 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
         for choice, offered in zip(split.choices, options, strict=True)
     ]
     expected = sum(pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)) / 2
-    assert facts_accuracy(model, tokenizer, HeldOut(character, split, None, None)) == expected
+    assert facts_accuracy(model, tokenizer, EvalContext(character, split, None, None)) == expected
     # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being 0.
     right = TestSplit(
         choices=tuple(
             type(c)(c.question, offered, pick) for c, offered, pick in zip(split.choices, options, chosen, strict=True)
         )
     )
-    assert facts_accuracy(model, tokenizer, HeldOut(character, right, None, None)) == 1.0
+    assert facts_accuracy(model, tokenizer, EvalContext(character, right, None, None)) == 1.0
 
 
 def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    rows = plain_rows(model.shape, tokenizer)
+    rows = general_eval_rows(model.shape, tokenizer)
     assert len(rows) >= 30 and all(any(row.mask) for row in rows)
     folder = Path(__file__).parents[2] / "pipelines"
-    files = [(folder / name).read_text(encoding="utf-8") for name in ("plain_chat.jsonl", "kept_chat.jsonl")]
+    files = [(folder / name).read_text(encoding="utf-8") for name in ("general_eval.jsonl", "general_replay.jsonl")]
     asked = [json.loads(line)["user"] for text in files for line in text.splitlines()]
     assert len(set(asked)) == len(asked), "what is measured on is not learned from"
 
 
 def test_all_of_the_kept_chat_is_in_its_rows(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    rendered, rows = plain_rows(model.shape, tokenizer, "kept_chat"), kept_rows(model.shape, tokenizer)
+    rendered, rows = general_eval_rows(model.shape, tokenizer, "general_replay"), general_replay_rows(model.shape, tokenizer)
     learned = {tuple(i for i, label in zip(row.ids, row.labels, strict=True) if label >= 0) for row in rows}
     whole = " ".join(str(i) for ids in learned for i in ids)
     for item in rendered:
@@ -127,10 +127,10 @@ def test_all_of_the_kept_chat_is_in_its_rows(speaker: tuple[Any, Any]) -> None:
 def test_copying_by_hand() -> None:
     trained = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     references = torch.tensor([[0.6, 0.8]])  # nearest 0.8
-    assert copying(trained, references, trained) == pytest.approx(1.0)  # identical copies
-    assert copying(references, references, trained) == 0.0
+    assert training_image_similarity(trained, references, trained) == pytest.approx(1.0)  # identical copies
+    assert training_image_similarity(references, references, trained) == 0.0
     middle = torch.tensor([[math.sqrt(1 - 0.81), 0.9]])  # nearest 0.9: half of the way from 0.8 to 1
-    assert copying(middle, references, trained) == pytest.approx(0.5)
+    assert training_image_similarity(middle, references, trained) == pytest.approx(0.5)
 
 
 def test_agreement_counts_a_missing_scene_as_nothing() -> None:
@@ -138,8 +138,8 @@ def test_agreement_counts_a_missing_scene_as_nothing() -> None:
     with torch.inference_mode():
         sight = critic.look(torch.rand(2, 3, 32, 32) * 2 - 1)
         both = critic.match(sight, ["happy, on a beach", "sad, in space"])
-        replies = [Written("Aye.", "Ada, happy, on a beach", [1]), Written("Aye.", "", [1])]
-        assert agreement(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
+        replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
+        assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
 
 
 def entry(name: str, **scores: float) -> dict[str, Any]:
@@ -149,8 +149,8 @@ def entry(name: str, **scores: float) -> dict[str, Any]:
 
 def test_best_checkpoint_rule() -> None:
     base = entry("base")
-    assert standing(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(0.6)
-    assert standing(entry("x", reply_perplexity=99.0)["scores"], base["scores"]) == pytest.approx(0.25)
+    assert selection_score(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(0.6)
+    assert selection_score(entry("x", reply_perplexity=99.0)["scores"], base["scores"]) == pytest.approx(0.25)
     good, better = entry("sft-000002", likeness=0.6), entry("sft-000004", likeness=0.7)
     assert best_checkpoint([base, good, better]) == "sft-000004"
     assert best_checkpoint([base, better, entry("grpo-000001", likeness=0.7)]) == "grpo-000001"  # of equals the later

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
-from pipelines.core.characters import Character, Choice, TestSplit
+from pipelines.core.characters import Character, MultipleChoice, TestSplit
 from pipelines.core.folder import read_character, read_test_split
 from pipelines.core.settings import Settings
-from pipelines.expand import ExpandError, expand
+from pipelines.expand import SynthesizeError, synthesize
 from pipelines.render import reply, user
 
 SPLIT = TestSplit(
     dialogues=((user("What do you think of the moon tonight?"), reply("A cold lamp with no keeper at all.")),),
-    choices=(Choice("Which storm is kept in the oldest jar?", ("a", "b", "c", "d"), 0),),
+    choices=(MultipleChoice("Which storm is kept in the oldest jar?", ("a", "b", "c", "d"), 0),),
 )
 
 
@@ -64,7 +64,7 @@ def endpoint() -> Iterator[Endpoint]:
 @pytest.fixture
 def settings(endpoint: Endpoint, tmp_path: Path) -> Settings:
     url = f"http://127.0.0.1:{endpoint.port}/v1"
-    return Settings(tmp_path, expand_url=url, expand_key="secret-key", expand_model="writer", expand_timeout_s=5.0)
+    return Settings(tmp_path, llm_url=url, llm_key="secret-key", llm_model="writer", llm_timeout_s=5.0)
 
 
 def line(*turns: str) -> str:
@@ -86,7 +86,7 @@ def test_good_conversations_come_back_and_copies_are_dropped(
         ]) + "\n```",
         line("How many stairs are there to climb?", "Ninety, and I curse each."),
     ]  # fmt: skip
-    expansion = expand(mira, SPLIT, wanted=3, settings=settings)
+    expansion = synthesize(mira, SPLIT, wanted=3, settings=settings)
     assert [turns[0].text for turns in expansion.interactions] == [
         "Do gulls ever visit you up there?",
         "Is the sea ever quiet for you?",
@@ -100,7 +100,7 @@ def test_what_is_sent_has_the_persona_and_nothing_held_out(
     endpoint: Endpoint, settings: Settings, mira: Character
 ) -> None:
     endpoint.answers = [line("Do gulls ever visit you up there?", "Every noon.")]
-    expand(mira, SPLIT, wanted=1, settings=settings)
+    synthesize(mira, SPLIT, wanted=1, settings=settings)
     path, headers, body = endpoint.seen[0]
     assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret-key"
     assert body["model"] == "writer"
@@ -110,26 +110,26 @@ def test_what_is_sent_has_the_persona_and_nothing_held_out(
 
 
 def test_without_settings_nothing_is_sent(endpoint: Endpoint, tmp_path: Path, mira: Character) -> None:
-    with pytest.raises(ExpandError, match="UNDERSTUDY_EXPAND_URL"):
-        expand(mira, SPLIT, wanted=1, settings=Settings(tmp_path))
+    with pytest.raises(SynthesizeError, match="UNDERSTUDY_LLM_URL"):
+        synthesize(mira, SPLIT, wanted=1, settings=Settings(tmp_path))
     assert endpoint.seen == []
 
 
 def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint, settings: Settings, mira: Character) -> None:
     endpoint.answers = [503, line("Do gulls ever visit you up there?", "Every noon.")]
-    assert len(expand(mira, None, wanted=1, settings=settings).interactions) == 1
+    assert len(synthesize(mira, None, wanted=1, settings=settings).interactions) == 1
     assert len(endpoint.seen) == 2
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(401, "UNDERSTUDY_EXPAND_KEY"), (404, "UNDERSTUDY_EXPAND_URL"), (307, "307")]
+    ("answer", "said"), [(401, "UNDERSTUDY_LLM_KEY"), (404, "UNDERSTUDY_LLM_URL"), (307, "307")]
 )
 def test_refusals_say_what_to_change_and_keep_the_key(
     endpoint: Endpoint, settings: Settings, mira: Character, answer: int, said: str
 ) -> None:
     endpoint.answers = [answer]
-    with pytest.raises(ExpandError, match=said) as refused:
-        expand(mira, None, wanted=1, settings=settings)
+    with pytest.raises(SynthesizeError, match=said) as refused:
+        synthesize(mira, None, wanted=1, settings=settings)
     assert "secret-key" not in str(refused.value)
     assert len(endpoint.seen) == 1  # a redirect is not followed
 
@@ -138,23 +138,23 @@ def test_answers_that_are_no_conversations_end_in_an_error(
     endpoint: Endpoint, settings: Settings, mira: Character
 ) -> None:
     endpoint.answers = ["I am sorry, I cannot do that.", '{"messages": []}']
-    with pytest.raises(ExpandError, match="nothing usable"):
-        expand(mira, None, wanted=1, settings=settings)
+    with pytest.raises(SynthesizeError, match="nothing usable"):
+        synthesize(mira, None, wanted=1, settings=settings)
 
 
 def test_a_server_that_is_not_there_is_named(settings: Settings, endpoint: Endpoint, mira: Character) -> None:
     endpoint.server.shutdown()
     endpoint.server.server_close()
-    with pytest.raises(ExpandError, match="cannot be reached"):
-        expand(mira, None, wanted=1, settings=settings)
+    with pytest.raises(SynthesizeError, match="cannot be reached"):
+        synthesize(mira, None, wanted=1, settings=settings)
 
 
 def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, capsys):
     lines = [{"role": "user", "content": "Which shelf is the dustiest one here?"},
              {"role": "assistant", "content": "Hm-hm. Atlases, tall one. Quibb counts nine: spiders."}]
     endpoint.answers = [json.dumps({"messages": lines})]
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_URL", f"http://127.0.0.1:{endpoint.port}/v1")
-    monkeypatch.setenv("UNDERSTUDY_EXPAND_MODEL", "writer")
+    monkeypatch.setenv("UNDERSTUDY_LLM_URL", f"http://127.0.0.1:{endpoint.port}/v1")
+    monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "writer")
     folder = tmp_path / "wider"
     assert main(["character", "expand", "quibb", str(folder), "--count", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -163,7 +163,7 @@ def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, caps
     assert read_test_split(folder).choices
     # A second time it must not write over what may have been edited, and without an endpoint nothing is sent.
     assert main(["character", "expand", "quibb", str(folder), "--count", "1"]) == 1
-    monkeypatch.delenv("UNDERSTUDY_EXPAND_URL")
+    monkeypatch.delenv("UNDERSTUDY_LLM_URL")
     assert main(["character", "expand", "quibb", str(tmp_path / "other")]) == 1
     assert "nothing was sent" in capsys.readouterr().err
     assert len(endpoint.seen) == 1

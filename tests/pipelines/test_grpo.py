@@ -17,22 +17,22 @@ from pipelines.core.characters import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import checkpoint_folder
-from pipelines.data import practice_prompts
-from pipelines.grpo import Anchor, GrpoResult, run_grpo
+from pipelines.data import grpo_prompts
+from pipelines.grpo import ReplayLoss, GrpoResult, run_grpo
 from pipelines.lessons import lora_config
 from pipelines.models import load
 from pipelines.models.starter.critic import toy_critic
-from pipelines.practice_loss import credit, group_logps, mean_reward
-from pipelines.rollout import roll_out
+from pipelines.practice_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.rollout import generate_rollouts
 
 RECIPE = Recipe(
     grpo_steps=4,
     grpo_save_every=2,
-    grpo_prompts=2,
-    grpo_group=4,
+    grpo_prompts_per_step=2,
+    grpo_group_size=4,
     grpo_learning_rate=1e-2,
     grpo_beta=0.05,
-    reply_tokens=16,
+    max_new_tokens=16,
     lora_rank=2,
     lora_alpha=4,
 )
@@ -85,7 +85,7 @@ def test_credit_by_hand() -> None:
     # Two groups of two; parts: one large, one tiny (both count alike), one without differences, one that is None.
     rewards = torch.tensor([[0.0, 0.500, 0.3, nan], [1.0, 0.502, 0.3, nan], [1.0, 0.1, 0.2, 0.4], [0.0, 0.1, 0.2, nan]])
     weights = torch.tensor([0.5, 0.25, 9.0, 1.0])
-    words, codes = credit(rewards, weights, 2, torch.tensor([True, False, False, False]))
+    words, codes = group_advantages(rewards, weights, 2, torch.tensor([True, False, False, False]))
     z = 0.5**0.5  # of two samples, half a deviation each side
     raw = torch.tensor([-0.75 * z, 0.75 * z, 0.5 * z, -0.5 * z])
     assert words.tolist() == pytest.approx((raw / raw.std()).tolist(), rel=2e-2)
@@ -94,7 +94,7 @@ def test_credit_by_hand() -> None:
 
 
 def test_credit_of_equal_rewards_is_nothing() -> None:
-    words, codes = credit(torch.full((4, 2), 0.7), torch.ones(2), 2, torch.tensor([False, True]))
+    words, codes = group_advantages(torch.full((4, 2), 0.7), torch.ones(2), 2, torch.tensor([False, True]))
     assert words.abs().max() == 0 and codes.abs().max() == 0
 
 
@@ -107,15 +107,15 @@ def test_mean_reward_by_hand() -> None:
 def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Character) -> None:
     model, tokenizer = toy
     base = model.get_base_model().eval()
-    prompts = practice_prompts(mira, 3, 0)
-    replies = roll_out(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
+    prompts = grpo_prompts(mira, 3, 0)
+    replies = generate_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
     shape = base.shape
     drew = [n for n, sight in enumerate(replies.sight) if sight is not None]
     assert drew and len(drew) < len(replies.sight), "the test needs replies with and without a picture"
     for ids, sight in zip(replies.completion_ids, replies.sight, strict=True):
         codes = [token for token in ids if token >= shape.text_vocab]
-        assert len(codes) == (0 if sight is None else shape.picture_tokens)
-        assert sight is None or ids[-shape.picture_tokens - 1] == shape.boi_id
+        assert len(codes) == (0 if sight is None else shape.image_tokens)
+        assert sight is None or ids[-shape.image_tokens - 1] == shape.boi_id
     longest_prompt = max(map(len, replies.prompt_ids))
     kept = max(map(len, replies.completion_ids))
     count = len(replies.prompt_ids)
@@ -128,7 +128,7 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
             mask[n, start : start + len(part)] = 1
     order = torch.randperm(count, generator=torch.Generator().manual_seed(5))  # the library shuffles a batch
     with torch.no_grad():
-        logps, entropies = group_logps(model, ids[order], mask[order], kept, shape)
+        logps, entropies = group_token_logps(model, ids[order], mask[order], kept, shape)
     for row, n in enumerate(order.tolist()):
         made = len(replies.completion_ids[n])
         assert torch.allclose(logps[row, :made], torch.tensor(replies.logprobs[n]), atol=1e-4)
@@ -199,10 +199,10 @@ def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) 
     losses = []
     for weight in (0.0, 1.0):
         model, tokenizer = adapted("starter-toy")
-        recipe = replace(RECIPE, grpo_anchor_weight=weight)
+        recipe = replace(RECIPE, grpo_replay_weight=weight)
         practise((model, tokenizer), mira, run_dir, lambda event: None, recipe=recipe)
         base = model.get_base_model()
-        row = Anchor.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
+        row = ReplayLoss.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
         with torch.no_grad():
             losses.append(row.loss(model, 0, base.shape, torch.device("cpu")).item())
         shutil.rmtree(run_dir / "checkpoints")

@@ -10,16 +10,16 @@ from safetensors.torch import load_file
 
 from pipelines.core.characters import Character
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import Way
-from pipelines.data import practice_prompts
-from pipelines.in_parts import in_parts
+from pipelines.core.memory_plan import StepStrategy
+from pipelines.data import grpo_prompts
+from pipelines.in_parts import micro_batches
 from pipelines.models import critic_for, load
 from pipelines.models.family import Scores
-from pipelines.rollout import roll_out
+from pipelines.rollout import generate_rollouts
 from pipelines.sft import run_sft
 
 RECIPE = Recipe(
-    base="janus-toy", sft_steps=3, sft_save_every=3, sft_learning_rate=2e-2, sft_step_tokens=1400, sft_step_pictures=3
+    base="janus-toy", sft_steps=3, sft_save_every=3, sft_learning_rate=2e-2, sft_row_max_tokens=1400, sft_row_max_images=3
 )
 
 
@@ -32,7 +32,7 @@ def test_rows_in_parts_give_the_values_and_gradients_of_all_together(learning: b
         return Scores(logps=values * weight**extra, entropies=values.detach())
 
     with torch.set_grad_enabled(learning):
-        whole, parts = score(given, extra=3), in_parts(score, 2)(values=given, extra=3)
+        whole, parts = score(given, extra=3), micro_batches(score, 2)(values=given, extra=3)
     assert torch.equal(whole.logps, parts.logps) and torch.equal(whole.entropies, parts.entropies)
     if learning:
         one, other = (torch.autograd.grad(found.logps.sum(), weight)[0] for found in (whole, parts))
@@ -45,7 +45,7 @@ def test_a_step_of_two_rows_and_activations_computed_again(new_run_dir, mira: Ch
         run_dir: Path = new_run_dir()
         torch.manual_seed(0)
         model, tokenizer = load("janus-toy")
-        result = run_sft(model, tokenizer, mira, RECIPE, run_dir, lambda event: None, way=Way(again, 2))
+        result = run_sft(model, tokenizer, mira, RECIPE, run_dir, lambda event: None, way=StepStrategy(again, 2))
         assert result.steps == 3 and len(result.losses) == 3
         found[again] = load_file(run_dir / "checkpoints" / "sft-000003" / "adapter_model.safetensors"), result.losses
     assert found[False][1] == pytest.approx(found[True][1], abs=1e-5)
@@ -54,13 +54,13 @@ def test_a_step_of_two_rows_and_activations_computed_again(new_run_dir, mira: Ch
 
 def test_samples_drawn_in_parts_are_whole_replies(mira: Character) -> None:
     model, tokenizer = load("janus-toy")
-    recipe = Recipe(base="janus-toy", reply_tokens=12, grpo_group=3)
-    prompts = practice_prompts(mira, 2, 0)
+    recipe = Recipe(base="janus-toy", max_new_tokens=12, grpo_group_size=3)
+    prompts = grpo_prompts(mira, 2, 0)
     for parts in (1, 2, 4):
         dice = [torch.Generator().manual_seed(seed) for seed in range(2)]
-        made = roll_out(model, tokenizer, critic_for("janus-toy"), prompts, 3, recipe, dice, parts)
+        made = generate_rollouts(model, tokenizer, critic_for("janus-toy"), prompts, 3, recipe, dice, parts)
         assert len(made.words) == 6 and made.group == [0, 0, 0, 1, 1, 1]
         for ids, logps, sight in zip(made.completion_ids, made.logprobs, made.sight, strict=True):
             assert len(ids) == len(logps)
             codes = sum(token >= model.shape.text_vocab for token in ids)
-            assert codes == (0 if sight is None else model.shape.picture_tokens)
+            assert codes == (0 if sight is None else model.shape.image_tokens)

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from pipelines.models import load
-from pipelines.packing import open_picture
-from pipelines.preview import Ask, Sampling, answer, caption_prompt, contact_sheet, to_image, write_replies
+from pipelines.packing import open_image
+from pipelines.preview import GenerationRequest, Sampling, generate_replies, caption_prompt, contact_sheet, to_image, generate_texts
 from pipelines.render import reply_ids, user
-from pipelines.streaming import Part, TextPiece
+from pipelines.streaming import ReplyPart, TextPiece
 from tests.toys import TOY_BASE, toy
 
-SHORT = Sampling(reply_tokens=12)
+SHORT = Sampling(max_new_tokens=12)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,10 @@ def speaker() -> tuple[Any, Any]:
 def test_reply_with_picture(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     character, _ = toy()
-    heard: list[Part] = []
-    asks = [Ask(character, (user("Aye?"),), seed=seed, picture="always") for seed in (3, 3, 4)]
-    first, same, other = answer(model, tokenizer, asks, sampling=SHORT, on_part=heard.append)
-    assert first.picture is not None and first.picture.size == (model.shape.picture_px,) * 2
+    heard: list[ReplyPart] = []
+    asks = [GenerationRequest(character, (user("Aye?"),), seed=seed, picture="always") for seed in (3, 3, 4)]
+    first, same, other = generate_replies(model, tokenizer, asks, sampling=SHORT, on_part=heard.append)
+    assert first.picture is not None and first.picture.size == (model.shape.image_px,) * 2
     assert first.scene.startswith("Ada")
     assert 0 < first.first_text_s < first.seconds
     for side, reply in enumerate((first, same, other)):
@@ -46,11 +46,11 @@ def test_the_first_text_is_heard_before_the_second_is_sampled(speaker: tuple[Any
     letters = torch.zeros(model.shape.text_vocab, dtype=torch.bool)
     letters[tokenizer("abcdefgh")["input_ids"]] = True  # else the toy says bytes, most of which are no characters
     hook = model.language.lm_head.register_forward_hook(lambda head, given, made: made.masked_fill(~letters, -1e9))
-    parts: list[Part] = []
+    parts: list[ReplyPart] = []
     heard: list[int] = []
     try:
-        [reply] = answer(
-            model, tokenizer, [Ask(toy()[0], (user("Aye?"),), picture="never")], sampling=SHORT,
+        [reply] = generate_replies(
+            model, tokenizer, [GenerationRequest(toy()[0], (user("Aye?"),), picture="never")], sampling=SHORT,
             on_part=parts.append, on_step=lambda: heard.append(len(parts)),
         )  # fmt: skip
     finally:
@@ -62,13 +62,13 @@ def test_the_first_text_is_heard_before_the_second_is_sampled(speaker: tuple[Any
 
 def test_no_picture_unless_wanted(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    [reply] = answer(model, tokenizer, [Ask(toy()[0], (user("Aye?"),), picture="never")], sampling=SHORT)
+    [reply] = generate_replies(model, tokenizer, [GenerationRequest(toy()[0], (user("Aye?"),), picture="never")], sampling=SHORT)
     assert reply.picture is None and reply.text
 
 
 def test_a_scene_line_is_drawn_even_if_the_reply_was_closed_after_it(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    said = [*reply_ids("Aye.", "Ada, happy", model.shape, tokenizer), model.shape.end_id]
+    said = [*reply_ids("Aye.", "Ada, happy", model.shape, tokenizer), model.shape.eot_id]
     coming = iter(said)
 
     def say_next(head: Any, given: Any, made: torch.Tensor) -> torch.Tensor:
@@ -78,21 +78,21 @@ def test_a_scene_line_is_drawn_even_if_the_reply_was_closed_after_it(speaker: tu
 
     hook = model.language.lm_head.register_forward_hook(say_next)
     try:
-        [written] = write_replies(model, tokenizer, [Ask(toy()[0], (user("Aye?"),))], Sampling(reply_tokens=60))
+        [written] = generate_texts(model, tokenizer, [GenerationRequest(toy()[0], (user("Aye?"),))], Sampling(max_new_tokens=60))
     finally:
         hook.remove()
     assert (written.text, written.scene) == ("Aye.", "Ada, happy")
-    assert written.picture_prompt is not None
-    assert written.picture_prompt[-len(said) :] == [*said[:-1], model.shape.boi_id]
+    assert written.image_prompt is not None
+    assert written.image_prompt[-len(said) :] == [*said[:-1], model.shape.boi_id]
 
 
 def test_picture_prompts_are_what_training_writes(speaker: tuple[Any, Any]) -> None:
     """The prompt of a picture ends in words, scene line and begin-of-image id, in training's wording."""
     model, tokenizer = speaker
     character, _ = toy()
-    [written] = write_replies(model, tokenizer, [Ask(character, (user("Aye?"),), picture="always")], SHORT)
-    assert written.picture_prompt is not None and written.picture_prompt[-1] == model.shape.boi_id
-    body = tokenizer.decode(written.picture_prompt[:-1]).split("<|im_start|>assistant\n")[-1]
+    [written] = generate_texts(model, tokenizer, [GenerationRequest(character, (user("Aye?"),), picture="always")], SHORT)
+    assert written.image_prompt is not None and written.image_prompt[-1] == model.shape.boi_id
+    body = tokenizer.decode(written.image_prompt[:-1]).split("<|im_start|>assistant\n")[-1]
     assert "[scene] Ada" in body and "<|im_end|>" not in body
     ids = caption_prompt(model, tokenizer, character, "happy, on a beach")
     text = tokenizer.decode(ids[:-1])
@@ -105,7 +105,7 @@ def test_picture_prompts_are_what_training_writes(speaker: tuple[Any, Any]) -> N
 def test_pixels_to_image_and_back(tmp_path: Path) -> None:
     pixels = torch.rand(3, 32, 32) * 2 - 1
     to_image(pixels).save(tmp_path / "a.png")
-    assert (open_picture(tmp_path / "a.png", 32) - pixels).abs().max() <= 1 / 127.5
+    assert (open_image(tmp_path / "a.png", 32) - pixels).abs().max() <= 1 / 127.5
 
 
 def test_contact_sheet_has_a_place_for_each() -> None:

@@ -16,7 +16,7 @@ from transformers import set_seed
 
 from pipelines.core.folder import read_character
 from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import Way
+from pipelines.core.memory_plan import StepStrategy
 from pipelines.core.runs import read_events
 from pipelines.grpo import run_grpo
 from pipelines.models import critic_for, load
@@ -25,9 +25,9 @@ from pipelines.train import prepare_run
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(
-    base="janus-toy", sft_steps=2, sft_save_every=2, sft_step_tokens=1600, sft_step_pictures=3, sft_learning_rate=5e-3,
-    grpo_steps=2, grpo_save_every=2, grpo_group=3, grpo_prompts=2, grpo_anchor_weight=0.0, grpo_learning_rate=5e-3,
-    reply_tokens=10,
+    base="janus-toy", sft_steps=2, sft_save_every=2, sft_row_max_tokens=1600, sft_row_max_images=3, sft_learning_rate=5e-3,
+    grpo_steps=2, grpo_save_every=2, grpo_group_size=3, grpo_prompts_per_step=2, grpo_replay_weight=0.0, grpo_learning_rate=5e-3,
+    max_new_tokens=10,
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def one_process(run_dir: Path) -> list[float]:
     set_seed(RECIPE.seed)
     model, tokenizer = load("janus-toy")
     run_sft(
-        model, tokenizer, character, replace(RECIPE, sft_step_tokens=3200), run_dir, said, way=Way(False, 2)
+        model, tokenizer, character, replace(RECIPE, sft_row_max_tokens=3200), run_dir, said, way=StepStrategy(False, 2)
     )
     set_seed(RECIPE.seed)
     model, tokenizer = load("janus-toy")

@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.core.characters import Character, Message, Text
+from pipelines.core.characters import Character, Message, TextPart
 from pipelines.core.check_dialogues import estimate_tokens
 from pipelines.core.checks import PREFIX_TOKENS
 from pipelines.core.persona import SYSTEM_TOKENS
-from pipelines.models.family import Shape
+from pipelines.models.family import ModelSpec
 from pipelines.models.toy import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.render import fitted, prompt, render, reply, split_reply, system_text, user
+from pipelines.render import render_truncated, prompt, render, reply, split_reply, system_text, user
 
-SHAPE = Shape(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
+SHAPE = ModelSpec(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
 CODES = {"01.png": [7, 0, 31, 5]}
-SYSTEM = Message("system", (Text("You are Mira."),))
+SYSTEM = Message("system", (TextPart("You are Mira."),))
 
 
 @pytest.fixture
@@ -59,11 +59,11 @@ def test_training_begins_with_the_very_prompt_of_inference(
 ) -> None:
     history = (user("Look", *shown), reply("I see.", "Mira, happy", "03.png"), user("And you?"))
     asked = prompt(mira, history, SHAPE, tokenizer)
-    system = Message("system", (Text(system_text(mira)),))
+    system = Message("system", (TextPart(system_text(mira)),))
     taught = render((system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES)
     assert taught.ids[: len(asked.ids)] == asked.ids
     assert taught.mask[len(asked.ids) :] == [1] * (len(taught.ids) - len(asked.ids))  # all that follows is learned
-    assert asked.look_images == taught.look_images == shown
+    assert asked.input_images == taught.input_images == shown
     assert asked.ids.count(LOOK_ID) == 3 * len(shown)
 
 
@@ -93,12 +93,12 @@ def test_picture_without_codes_is_named(tokenizer: PreTrainedTokenizerFast) -> N
 def test_fitted_drops_the_earliest_exchanges_and_keeps_the_persona(tokenizer: PreTrainedTokenizerFast) -> None:
     talk = (SYSTEM, *(turn for n in range(9) for turn in (user(f"Q{n}"), reply(f"A{n}"))))
     whole = render(talk, SHAPE, tokenizer)
-    short = fitted(talk, SHAPE, tokenizer, room=len(whole.ids) // 2)
+    short = render_truncated(talk, SHAPE, tokenizer, room=len(whole.ids) // 2)
     assert len(short.ids) <= len(whole.ids) // 2
     text = tokenizer.decode(short.ids)
     assert text.startswith("<|im_start|>system\nYou are Mira.") and "A8" in text and "Q0" not in text
-    with pytest.raises(ValueError, match="sft_step_tokens"):
-        fitted(talk, SHAPE, tokenizer, room=20)
+    with pytest.raises(ValueError, match="sft_row_max_tokens"):
+        render_truncated(talk, SHAPE, tokenizer, room=20)
 
 
 def test_system_text_is_whole_when_it_fits_and_cut_at_sentence_ends_when_not() -> None:

@@ -20,13 +20,13 @@ from transformers import (
 )
 
 from pipelines.core.characters import Character
-from pipelines.data import practice_prompts
+from pipelines.data import grpo_prompts
 from pipelines.models.published import MODELS, WeightsMissing
 from pipelines.models.toy import END_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.reward_models import Judges, Look, load_judges, load_tower
-from pipelines.rewards import Judge, make_rewards
+from pipelines.reward_models import PretrainedJudges, PretrainedImageFeatures, load_judges, load_tower
+from pipelines.rewards import RewardContext, make_rewards
 
-WEIGHTS = {"picture_answers": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "meaning": 0.1}
+WEIGHTS = {"image_vqa": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "meaning": 0.1}
 
 
 def reading_tokenizer():
@@ -74,7 +74,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def judges(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Judges:
+def judges(weights: Path, monkeypatch: pytest.MonkeyPatch) -> PretrainedJudges:
     monkeypatch.setenv("UNDERSTUDY_MODELS", str(weights))
     return load_judges(torch.float32, "cpu")
 
@@ -83,9 +83,9 @@ def pictures(count: int) -> torch.Tensor:
     return torch.rand(count, 3, 48, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def columns(judges: Judges, mira: Character) -> dict:
+def columns(judges: PretrainedJudges, mira: Character) -> dict:
     """Two requests for pictures with three replies each, one of them without its picture."""
-    prompts = [prompt for prompt in practice_prompts(mira, 12, 0) if prompt.wants_picture][:2]
+    prompts = [prompt for prompt in grpo_prompts(mira, 12, 0) if prompt.wants_image][:2]
     looks = judges.look(pictures(5))
     return {
         "words": ["Down by the water.", "Never. There is wind.", "", "I keep the light.", "As an AI, no.", "Aye."],
@@ -97,25 +97,25 @@ def columns(judges: Judges, mira: Character) -> dict:
     }
 
 
-def rewards(judges: Judges, mira: Character) -> torch.Tensor:
+def rewards(judges: PretrainedJudges, mira: Character) -> torch.Tensor:
     """(6, K) with NaN for None."""
-    parts, _ = make_rewards(Judge.of(mira, judges, pictures(3)), WEIGHTS)
+    parts, _ = make_rewards(RewardContext.of(mira, judges, pictures(3)), WEIGHTS)
     given = columns(judges, mira)
     rows = [part(**given) for part in parts]
     return torch.tensor([[float("nan") if value is None else value for value in row] for row in rows]).T
 
 
-def test_a_look_goes_through_every_tower_once_and_is_of_unit_length(judges: Judges) -> None:
+def test_a_look_goes_through_every_tower_once_and_is_of_unit_length(judges: PretrainedJudges) -> None:
     seen = judges.look(pictures(5))
-    assert isinstance(seen, Look) and len(seen.asked) == 5
+    assert isinstance(seen, PretrainedImageFeatures) and len(seen.asked) == 5
     for part in (seen.caption, seen.identity):
         assert torch.allclose(part.norm(dim=-1), torch.ones(5), atol=1e-5)
-    again = Look.joined([judges.look(pictures(5)[n : n + 1])[0] for n in range(5)])
+    again = PretrainedImageFeatures.joined([judges.look(pictures(5)[n : n + 1])[0] for n in range(5)])
     assert torch.allclose(seen.identity, again.identity, atol=1e-4)  # alone or in a batch
     assert torch.allclose(seen.asked, again.asked, atol=1e-4)
 
 
-def test_answers_are_scored_by_likelihood_as_the_library_scores_them(judges: Judges) -> None:
+def test_answers_are_scored_by_likelihood_as_the_library_scores_them(judges: PretrainedJudges) -> None:
     seen, options = judges.look(pictures(2)), ["happy", "very sad indeed", "angry"]
     chances = judges.answer(seen, "expression", options, options)
     assert torch.allclose(chances.sum(1), torch.ones(2), atol=1e-5)
@@ -132,7 +132,7 @@ def test_answers_are_scored_by_likelihood_as_the_library_scores_them(judges: Jud
     assert torch.allclose(chances, torch.stack(losses).view(2, 3).softmax(-1), atol=1e-4)
 
 
-def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(judges: Judges, mira: Character) -> None:
+def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(judges: PretrainedJudges, mira: Character) -> None:
     found = rewards(judges, mira)
     assert found.shape == (6, 6) and ((found >= 0) & (found <= 1)).all()
     assert found[5, :4].tolist() == [0, 0, 0, 0]  # asked for and not drawn
@@ -140,13 +140,13 @@ def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(judges: 
     assert found[:5, 0].unique().numel() > 2 and found[:3, 2].unique().numel() == 3
 
 
-def test_a_failing_reward_stops(judges: Judges, mira: Character) -> None:
-    (meaning,), _ = make_rewards(Judge.of(mira, judges, pictures(3)), {"meaning": 1.0})
+def test_a_failing_reward_stops(judges: PretrainedJudges, mira: Character) -> None:
+    (meaning,), _ = make_rewards(RewardContext.of(mira, judges, pictures(3)), {"meaning": 1.0})
     with pytest.raises(AttributeError):
         meaning(words=["Aye."], asked=[None])
 
 
-def test_captions_and_turns_are_read_once(judges: Judges) -> None:
+def test_captions_and_turns_are_read_once(judges: PretrainedJudges) -> None:
     first = judges.read(["a", "b", "a"])
     assert torch.equal(first[0], first[2])
     before = dict(judges._read)

@@ -10,27 +10,27 @@ import pytest
 import torch
 
 from pipelines.core.characters import Character
-from pipelines.data import PracticePrompt
-from pipelines.models.starter.critic import Critic, Sight, toy_critic
+from pipelines.data import GrpoPrompt
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures, toy_critic
 from pipelines.render import reply, user
 from pipelines.rewards import (
     REPLY_PARTS,
     REWARDS,
     SILENT,
-    Judge,
+    RewardContext,
     band,
     band_score,
     leave_one_out_distance,
     make_rewards,
     scene_named,
 )
-from pipelines.voice import Voice, ending
+from pipelines.voice import StyleStats, ending
 
 DOCS = Path(__file__).parents[2] / "docs" / "rewards.md"
 
-WISH = PracticePrompt(
+WISH = GrpoPrompt(
     messages=(user("Show me a picture of you: sad, wearing a red scarf, in the snow."),),
-    wants_picture=True,
+    wants_image=True,
     expression="sad",
     clothes="a red scarf",
     place="in the snow",
@@ -40,22 +40,22 @@ WISH = PracticePrompt(
         "place": ("in the snow", "on a beach"),
     },
 )
-TALK = PracticePrompt(messages=(user("Do you keep the light?"),), wants_picture=False)
+TALK = GrpoPrompt(messages=(user("Do you keep the light?"),), wants_image=False)
 
 
 @pytest.fixture
-def critic() -> Critic:
+def critic() -> StarterCritic:
     return toy_critic(0)
 
 
 @pytest.fixture
-def judge(mira: Character, critic: Critic) -> Judge:
+def judge(mira: Character, critic: StarterCritic) -> RewardContext:
     torch.manual_seed(1)
-    return Judge.of(mira, critic, torch.rand(3, 3, 32, 32) * 2 - 1)
+    return RewardContext.of(mira, critic, torch.rand(3, 3, 32, 32) * 2 - 1)
 
 
 @pytest.fixture
-def columns(critic: Critic) -> dict[str, list]:
+def columns(critic: StarterCritic) -> dict[str, list]:
     """Two groups of three: a wish (one sample drew nothing) and talk."""
     torch.manual_seed(2)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def columns(critic: Critic) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("name", list(REWARDS))
-def test_every_reward_is_in_range_and_documented(name: str, judge: Judge, columns: dict[str, list]) -> None:
+def test_every_reward_is_in_range_and_documented(name: str, judge: RewardContext, columns: dict[str, list]) -> None:
     values = REWARDS[name](judge)(**columns)
     assert len(values) == 6
     assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_every_reward_is_in_range_and_documented(name: str, judge: Judge, column
         assert values[2] == 0.0, "a picture was asked for and none drawn"
 
 
-def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(judge: Judge) -> None:
+def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(judge: RewardContext) -> None:
     functions, weights = make_rewards(judge, {"reply": 0.5, "variety": 0.0, "likeness": 0.25})
     assert [function.__name__ for function in functions] == ["reply", "likeness"]
     assert weights == [0.5, 0.25]
@@ -106,7 +106,7 @@ def test_variety_is_leave_one_out_by_hand() -> None:
     assert leave_one_out_distance(features, group).tolist() == pytest.approx([0.5, 0.5, 1.0, 0.0, 0.0])
 
 
-def test_variety_differs_inside_a_group(judge: Judge, columns: dict[str, list]) -> None:
+def test_variety_differs_inside_a_group(judge: RewardContext, columns: dict[str, list]) -> None:
     sight = columns["sight"]
     same = [sight[0], sight[0], sight[1]]
     values = REWARDS["variety"](judge)(sight=same, group=[0, 0, 0], asked=[WISH] * 3)
@@ -123,14 +123,14 @@ def test_likeness_band_by_hand() -> None:
     assert band(torch.ones(1, 1), torch.ones(1, 1)) == (0.5, 0.98)
 
 
-def test_a_copied_training_picture_loses_its_likeness(judge: Judge) -> None:
+def test_a_copied_training_picture_loses_its_likeness(judge: RewardContext) -> None:
     copy = judge.references[0]
     [value] = REWARDS["likeness"](judge)(sight=[copy], asked=[WISH])
     assert value == pytest.approx(0.0, abs=1e-5)
 
 
-def test_picture_answers_choose_among_the_prompts_options_only(judge: Judge, columns: dict[str, list]) -> None:
-    score = REWARDS["picture_answers"](judge)
+def test_picture_answers_choose_among_the_prompts_options_only(judge: RewardContext, columns: dict[str, list]) -> None:
+    score = REWARDS["image_vqa"](judge)
     sight = columns["sight"][0]
     [alone] = score(sight=[sight], asked=[WISH])
     other = replace(WISH, options={field: (*options, "xyz") for field, options in WISH.options.items()})
@@ -142,7 +142,7 @@ def test_picture_answers_choose_among_the_prompts_options_only(judge: Judge, col
         (["wearing a blue cape", "wearing a red scarf"], 1),
         (["in the snow", "on a beach"], 0),
     ):
-        row = Sight(sight.caption[None], sight.identity[None])
+        row = ImageFeatures(sight.caption[None], sight.identity[None])
         expected.append(judge.critic.choose(row, options)[0, right].item())
     assert alone == pytest.approx(sum(expected) / 3, abs=1e-5)
 
@@ -153,7 +153,7 @@ def test_scene_names_what_was_asked() -> None:
     assert scene_named("", WISH) == 0.0
 
 
-def test_a_failing_reward_stops(judge: Judge, columns: dict[str, list]) -> None:
+def test_a_failing_reward_stops(judge: RewardContext, columns: dict[str, list]) -> None:
     broken = {**columns, "asked": [None] * 6}
     for name in set(REWARDS) - {"meaning"}:
         with pytest.raises((AttributeError, TypeError)):
@@ -162,7 +162,7 @@ def test_a_failing_reward_stops(judge: Judge, columns: dict[str, list]) -> None:
     assert "except" not in source
 
 
-def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(judge: Judge, columns: dict[str, list]) -> None:
+def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(judge: RewardContext, columns: dict[str, list]) -> None:
     silent = {**columns, "words": ["", "", "", *columns["words"][3:]]}
     alone, unnamed, nothing, *_ = REWARDS["reply"](judge)(**silent)
     assert alone == pytest.approx(0.9 * SILENT + 0.1 * scene_named(columns["scene"][0], WISH))
@@ -185,7 +185,7 @@ def pirate() -> Character:
 
 
 def test_voice_tells_its_own_style_from_others(pirate: Character) -> None:
-    voice = Voice.of(pirate)
+    voice = StyleStats.of(pirate)
     own = voice.style("Arr, the sea be cold, matey, and the grog be warm.")
     plain = voice.style("The ocean has a low temperature, and I like a hot drink.")
     assert own > 0.7 > 0.4 > plain
@@ -194,7 +194,7 @@ def test_voice_tells_its_own_style_from_others(pirate: Character) -> None:
 
 
 def test_voice_parts(pirate: Character) -> None:
-    voice = Voice.of(pirate)
+    voice = StyleStats.of(pirate)
     good = "Arr, I sail at dawn, matey, when the rain be gone."
     assert voice.length(good) == 1.0
     assert voice.length("Arr.") < 0.2
@@ -214,16 +214,16 @@ def test_voice_parts(pirate: Character) -> None:
 
 def test_a_phrase_of_the_characters_own_is_not_assistant_speak(pirate: Character) -> None:
     butler = replace(pirate, greeting="How may I help you, madam?")
-    assert Voice.of(butler).clean("How may I help you today?") == 1.0
-    assert Voice.of(pirate).clean("How may I help you today?") == 0.0
+    assert StyleStats.of(butler).clean("How may I help you today?") == 1.0
+    assert StyleStats.of(pirate).clean("How may I help you today?") == 0.0
 
 
 def test_a_character_that_never_speaks_is_refused_in_the_creators_words() -> None:
     with pytest.raises(ValueError, match="interactions: the character never speaks"):
-        Voice.of(Character("Mute", "Says nothing."))
+        StyleStats.of(Character("Mute", "Says nothing."))
 
 
-def test_reply_logs_its_parts_and_shares_the_scenes_weight(judge: Judge, columns: dict[str, list]) -> None:
+def test_reply_logs_its_parts_and_shares_the_scenes_weight(judge: RewardContext, columns: dict[str, list]) -> None:
     logged: list[tuple[str, float]] = []
     values = REWARDS["reply"](judge)(**columns, log_metric=lambda name, value: logged.append((name, value)))
     assert {name for name, _ in logged} == {f"reply/{part}" for part in REPLY_PARTS}

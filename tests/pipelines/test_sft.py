@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.characters import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs import Recipe
-from pipelines.lessons import planned_rows, sft_loss
+from pipelines.lessons import packed_sft_rows, sft_loss
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 from pipelines.packing import collate, encode_images
@@ -31,7 +31,7 @@ FILES = {
     "trainer_state.json",
 }
 RECIPE = Recipe(
-    base="starter-toy", sft_steps=6, sft_save_every=2, sft_learning_rate=2e-2, sft_step_tokens=700, sft_step_pictures=3
+    base="starter-toy", sft_steps=6, sft_save_every=2, sft_learning_rate=2e-2, sft_row_max_tokens=700, sft_row_max_images=3
 )
 
 
@@ -77,7 +77,7 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
     model = run.result.model
     shape = model.get_base_model().shape
     pictures = encode_images(model.get_base_model(), mira, run.folder / "character")
-    rows = planned_rows(mira, RECIPE, shape, run.tokenizer, pictures, rows=1)
+    rows = packed_sft_rows(mira, RECIPE, shape, run.tokenizer, pictures, rows=1)
     batch = collate(rows, shape, pictures.pixels)
     weights = batch.pop("loss_weights")
     with torch.no_grad(), model.disable_adapter():
@@ -91,11 +91,11 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
 def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> None:
     model = run.result.model.get_base_model()
     pictures = encode_images(model, mira, run.folder / "character")
-    row = planned_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
-    known = {1.0, RECIPE.fact_loss_weight, RECIPE.request_loss_weight}
+    row = packed_sft_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
+    known = {1.0, RECIPE.fact_loss_weight, RECIPE.scene_loss_weight}
     assert set(row.weights) <= known and max(row.weights) > 1 and len(row.weights) == len(row.ids)
-    even = replace(RECIPE, fact_loss_weight=1.0, request_loss_weight=1.0)
-    plain = planned_rows(mira, even, model.shape, run.tokenizer, pictures, rows=1)[0]
+    even = replace(RECIPE, fact_loss_weight=1.0, scene_loss_weight=1.0)
+    plain = packed_sft_rows(mira, even, model.shape, run.tokenizer, pictures, rows=1)[0]
     assert plain.ids == row.ids and plain.weights == ()
     logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
     assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
@@ -165,7 +165,7 @@ def test_stop_saves_then_raises_and_the_run_goes_on(mira: Character, run_dir: Pa
         if event.step == 1:
             raise Stopped("enough")
 
-    recipe = replace(RECIPE, sft_steps=2, sft_step_tokens=500)
+    recipe = replace(RECIPE, sft_steps=2, sft_row_max_tokens=500)
     model, tokenizer = toy_starter(seed=0)
     with pytest.raises(Stopped):
         run_sft(model, tokenizer, mira, recipe, run_dir, stop)
@@ -184,6 +184,6 @@ def test_stop_while_a_checkpoint_is_reported_keeps_it_and_nothing_is_printed(
 
     model, tokenizer = toy_starter(seed=0)
     with pytest.raises(Stopped):
-        run_sft(model, tokenizer, mira, replace(RECIPE, sft_save_every=1, sft_step_tokens=500), run_dir, stop)
+        run_sft(model, tokenizer, mira, replace(RECIPE, sft_save_every=1, sft_row_max_tokens=500), run_dir, stop)
     assert names(run_dir) == ["sft-000001"]
     assert capfd.readouterr() == ("", "")

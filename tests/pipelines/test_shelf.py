@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.models.voices import Adapter, AdapterError
-from pipelines.shelf import AdapterShelf
+from pipelines.shelf import AdapterCache
 
 
 class Reader:
@@ -30,7 +30,7 @@ class Reader:
 
 def test_what_was_not_used_for_longest_is_read_again() -> None:
     reader = Reader()
-    shelf = AdapterShelf(reader, keep=2)
+    shelf = AdapterCache(reader, keep=2)
     for name in ("a", "b"):
         shelf.add(name, Path(name)).result()
     kept = shelf.take("a")
@@ -44,13 +44,13 @@ def test_what_was_not_used_for_longest_is_read_again() -> None:
     with pytest.raises(KeyError, match="no adapter 'a' is known"):
         shelf.take("a")
     with pytest.raises(ValueError, match="keep is 0"):
-        AdapterShelf(reader, keep=0)
+        AdapterCache(reader, keep=0)
 
 
 def test_adding_does_not_wait_and_taking_does() -> None:
     reader = Reader()
     reader.open.clear()
-    shelf = AdapterShelf(reader, keep=2)
+    shelf = AdapterCache(reader, keep=2)
     coming = shelf.add("a", Path("a"))
     assert not coming.done() and shelf.loaded() == []
     taken: list[Adapter] = []
@@ -64,7 +64,7 @@ def test_adding_does_not_wait_and_taking_does() -> None:
 def test_a_failure_is_told_and_the_next_time_tried_again() -> None:
     reader = Reader()
     reader.broken = True
-    shelf = AdapterShelf(reader, keep=2)
+    shelf = AdapterCache(reader, keep=2)
     assert isinstance(shelf.add("a", Path("a")).exception(), AdapterError)
     with pytest.raises(AdapterError, match="a is broken"):
         shelf.take("a")

@@ -14,21 +14,21 @@ from PIL import Image
 from pipelines.core.runs import RunError
 from pipelines.models import load
 from pipelines.models.voices import AdapterError
-from pipelines.preview import Ask, Sampling
+from pipelines.preview import GenerationRequest, Sampling
 from pipelines.render import reply as said
 from pipelines.render import user
-from pipelines.speakers import Place, Speakers, find_checkpoint, load_speakers
-from pipelines.streaming import Answer, Part, Reply, Scene, TextPiece
+from pipelines.speakers import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
+from pipelines.streaming import ReplyDone, ReplyPart, Reply, SceneReady, TextPiece
 from tests.toys import TOY_BASE, toy
 
-SHORT = Sampling(reply_tokens=12)
+SHORT = Sampling(max_new_tokens=12)
 NAMES = ("sft-000002", "sft-000004")
 
 
 @pytest.fixture(scope="module")
-def speakers(toy_run: Path) -> Speakers:
+def speakers(toy_run: Path) -> InferenceEngine:
     """The toy run's two first checkpoints on one base model."""
-    made = Speakers(TOY_BASE)
+    made = InferenceEngine(TOY_BASE)
     for name in NAMES:
         made.prepare(name, toy_run / "checkpoints" / name)
     return made
@@ -40,9 +40,9 @@ def scored(model: Any) -> torch.Tensor:
         return model(input_ids=ids, labels=ids).logps
 
 
-def answers(parts: list[Part]) -> list[Reply]:
+def answers(parts: list[ReplyPart]) -> list[Reply]:
     """The whole replies, in order of their sides."""
-    whole = {part.side: part.reply for part in parts if isinstance(part, Answer)}
+    whole = {part.side: part.reply for part in parts if isinstance(part, ReplyDone)}
     return [whole[side] for side in sorted(whole)]
 
 
@@ -51,7 +51,7 @@ def pixels(image: Image.Image | None) -> bytes:
     return image.tobytes()
 
 
-def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speakers: Speakers) -> None:
+def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speakers: InferenceEngine) -> None:
     from peft import PeftModel
 
     plain = load(TOY_BASE)[0].eval()
@@ -70,13 +70,13 @@ def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speak
         pass
 
 
-def test_replies_in_one_batch_are_those_made_alone(speakers: Speakers) -> None:
+def test_replies_in_one_batch_are_those_made_alone(speakers: InferenceEngine) -> None:
     character, _ = toy()
     histories = [(user("Aye?"),), (user("Where are you?"), said("By the water."), user("Cold there?"))]
     asks = [
-        Ask(character, histories[0], NAMES[0], seed=3, picture="always"),
-        Ask(character, histories[1], NAMES[1], seed=4, picture="always"),
-        Ask(character, histories[0], "base", seed=5, picture="never"),
+        GenerationRequest(character, histories[0], NAMES[0], seed=3, picture="always"),
+        GenerationRequest(character, histories[1], NAMES[1], seed=4, picture="always"),
+        GenerationRequest(character, histories[0], "base", seed=5, picture="never"),
     ]
     together = answers(list(speakers.replies(asks, sampling=SHORT)))
     for ask, reply in zip(asks, together, strict=True):
@@ -86,64 +86,64 @@ def test_replies_in_one_batch_are_those_made_alone(speakers: Speakers) -> None:
             assert reply.scene.startswith("Ada") and pixels(reply.picture) == pixels(alone.picture)
         else:
             assert reply.picture is None
-    [other] = answers(list(speakers.replies([Ask(character, histories[0], NAMES[0], seed=6)], sampling=SHORT)))
+    [other] = answers(list(speakers.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT)))
     assert other.text != together[0].text
 
 
-def test_parts_come_in_order_and_add_up(speakers: Speakers) -> None:
+def test_parts_come_in_order_and_add_up(speakers: InferenceEngine) -> None:
     character, _ = toy()
-    asks = [Ask(character, (user("Aye?"),), name, seed=8, picture="always") for name in NAMES]
-    parts = list(speakers.replies(asks, sampling=Sampling(reply_tokens=24)))
+    asks = [GenerationRequest(character, (user("Aye?"),), name, seed=8, picture="always") for name in NAMES]
+    parts = list(speakers.replies(asks, sampling=Sampling(max_new_tokens=24)))
     for side, reply in enumerate(answers(parts)):
         own = [part for part in parts if part.side == side]
         *words, scene, last = own
         assert all(isinstance(part, TextPiece) and part.text for part in words) and len(words) > 1
         assert "".join(part.text for part in words if isinstance(part, TextPiece)) == reply.text
-        assert scene == Scene(side, reply.text, reply.scene, drawing=True) and last == Answer(side, reply)
+        assert scene == SceneReady(side, reply.text, reply.scene, drawing=True) and last == ReplyDone(side, reply)
         assert 0 < reply.first_text_s < reply.seconds
     kinds = [type(part) for part in parts]
-    assert kinds.index(Answer) > max(i for i, kind in enumerate(kinds) if kind is Scene)
+    assert kinds.index(ReplyDone) > max(i for i, kind in enumerate(kinds) if kind is SceneReady)
     sides = [part.side for part in parts if isinstance(part, TextPiece)]
     assert sides.index(1) < len(sides) - 1 - sides[::-1].index(0)  # both sides are written at the same time
 
 
-def test_a_reply_that_nobody_hears_ends_and_the_next_is_unharmed(speakers: Speakers) -> None:
+def test_a_reply_that_nobody_hears_ends_and_the_next_is_unharmed(speakers: InferenceEngine) -> None:
     character, _ = toy()
-    ask = Ask(character, (user("Aye?"),), NAMES[0], seed=3, picture="always")
+    ask = GenerationRequest(character, (user("Aye?"),), NAMES[0], seed=3, picture="always")
     expected = answers(list(speakers.replies([ask], sampling=SHORT)))
-    endless = speakers.replies([ask], sampling=Sampling(reply_tokens=3000, temperature=5.0, top_p=1.0))
+    endless = speakers.replies([ask], sampling=Sampling(max_new_tokens=3000, temperature=5.0, top_p=1.0))
     assert isinstance(next(endless), TextPiece)
     endless.close()
     [again] = answers(list(speakers.replies([ask], sampling=SHORT)))
     assert (again.text, pixels(again.picture)) == (expected[0].text, pixels(expected[0].picture))
 
 
-def test_what_goes_wrong_reaches_who_asked(speakers: Speakers, toy_run: Path, tmp_path: Path) -> None:
+def test_what_goes_wrong_reaches_who_asked(speakers: InferenceEngine, toy_run: Path, tmp_path: Path) -> None:
     character, _ = toy()
     with pytest.raises(KeyError, match="nobody"):
-        list(speakers.replies([Ask(character, (user("Aye?"),), "nobody")]))
+        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "nobody")]))
     broken = shutil.copytree(toy_run / "checkpoints" / NAMES[0], tmp_path / "broken")
     (broken / "adapter_model.safetensors").unlink()
     speakers.prepare("broken", broken)
     with pytest.raises(AdapterError, match="is not a whole adapter"):
-        list(speakers.replies([Ask(character, (user("Aye?"),), "broken")]))
+        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "broken")]))
     with pytest.raises(ValueError, match=r"shows a\.png"):
-        list(speakers.replies([Ask(character, (user("Look!", "a.png"),))]))
+        list(speakers.replies([GenerationRequest(character, (user("Look!", "a.png"),))]))
     with pytest.raises(ValueError, match="'base' is the model before training"):
         speakers.prepare("base", broken)
     speakers.drop("broken")
     assert speakers.reply("base", character, (user("Aye?"),), sampling=SHORT).text
 
 
-def test_the_users_picture_is_looked_at(speakers: Speakers, tmp_path: Path) -> None:
+def test_the_users_picture_is_looked_at(speakers: InferenceEngine, tmp_path: Path) -> None:
     character, _ = toy()
     texts = []
     for colour in ("red", "white"):
         Image.effect_noise((64, 64), 90).convert("RGB").point(lambda v, c=colour: v if c == "red" else 255 - v).save(
             tmp_path / "a.png"
         )
-        ask = Ask(character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"})
-        [reply] = answers(list(speakers.replies([ask, Ask(character, (user("Aye?"),), NAMES[1])], sampling=SHORT)))[:1]
+        ask = GenerationRequest(character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"})
+        [reply] = answers(list(speakers.replies([ask, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT)))[:1]
         texts.append((reply.text, pixels(reply.picture)))
     assert texts[0] != texts[1]
 
@@ -151,7 +151,7 @@ def test_the_users_picture_is_looked_at(speakers: Speakers, tmp_path: Path) -> N
 def test_adapters_are_loaded_while_a_reply_is_made(toy_run: Path) -> None:
     """Few fit, so they are read again and again beside running replies; every reply is as it is alone."""
     character, _ = toy()
-    few = Speakers(TOY_BASE, keep=1)
+    few = InferenceEngine(TOY_BASE, keep=1)
     for name in NAMES:
         few.prepare(name, toy_run / "checkpoints" / name)
     expected = {name: few.reply(name, character, (user("Aye?"),), seed=3, sampling=SHORT).text for name in NAMES}
@@ -172,9 +172,9 @@ def test_adapters_are_loaded_while_a_reply_is_made(toy_run: Path) -> None:
     assert len(few.loaded()) <= 1
 
 
-def test_warming_reads_the_persona(speakers: Speakers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     character, _ = toy()
-    fresh = Speakers(TOY_BASE)
+    fresh = InferenceEngine(TOY_BASE)
     fresh.warm("base", character)
     widths: list[int] = []
     embed = fresh.model.embed_words
@@ -191,15 +191,15 @@ def test_warming_reads_the_persona(speakers: Speakers, monkeypatch: pytest.Monke
 
 
 def test_speakers_of_places(toy_run: Path) -> None:
-    places = [Place(toy_run, "sft-000004"), Place(toy_run, "sft-000002"), Place(toy_run, "base")]
-    seats = load_speakers(places)
+    places = [CheckpointRef(toy_run, "sft-000004"), CheckpointRef(toy_run, "sft-000002"), CheckpointRef(toy_run, "base")]
+    seats = load_engine(places)
     assert len({id(speakers) for speakers, _ in seats}) == 1 and seats[2][1] == "base"
     assert len({name for _, name in seats}) == 3
     assert places[0].character.name == "Ada" and places[0].preset == TOY_BASE
 
 
 def test_find_checkpoint(toy_run: Path, tmp_path: Path) -> None:
-    assert find_checkpoint(f"{toy_run}:sft-000002") == Place(toy_run, "sft-000002")
+    assert find_checkpoint(f"{toy_run}:sft-000002") == CheckpointRef(toy_run, "sft-000002")
     assert find_checkpoint(f"{toy_run}:base").adapter is None
     best = find_checkpoint(str(toy_run))
     assert best.adapter is not None and best.adapter.is_dir()

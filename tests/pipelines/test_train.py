@@ -21,7 +21,7 @@ import pipelines.models
 from pipelines.core.events import STAGES, Event, Stopped
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import RunError, adapters, read_events, read_json
-from pipelines.train import FAILED, STOPPED, main, prepare_run, recorder, spent, stop_on_signals, train
+from pipelines.train import FAILED, STOPPED, main, prepare_run, recorder, stage_totals, stop_on_signals, train
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
 NAMES = ["base", "sft-000002", "sft-000004", "grpo-000001", "grpo-000002"]
@@ -309,7 +309,7 @@ def test_spent_counts_every_attempt_and_each_step_once() -> None:
         at("grpo", 40, 1, tokens=5),
         at("evaluate", 47),
     ]
-    assert spent(events) == {
+    assert stage_totals(events) == {
         "seconds": 22.0,
         "stages": {
             "sft": {"seconds": 9.0, "steps": 2, "tokens": 30},

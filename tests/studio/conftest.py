@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.settings import Settings
-from studio.desk import Desk, open_desk
+from studio.desk import AppContext, open_context
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppContext]:
     """An empty studio; SQLite, a folder, and a queue in a file."""
     monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
-    opened = open_desk(Settings.from_environment())
+    opened = open_context(Settings.from_environment())
     yield opened
     opened.records.close()

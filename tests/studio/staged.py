@@ -17,7 +17,7 @@ from pipelines.core.mapping import character_to_entries, split_to_entries
 from pipelines.core.queue import Checkpoint, Job, Worker, new_id
 from pipelines.core.reply_events import done_event, picture_event, scene_event, text_event
 from pipelines.core.store import put_content
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -39,7 +39,7 @@ def png(colour: str = "teal", px: int = 48) -> bytes:
     return out.getvalue()
 
 
-def published(desk: Desk, folder: Path, name: str = "Ada") -> str:
+def published(desk: AppContext, folder: Path, name: str = "Ada") -> str:
     """The toy character as a published version; returns the character's id."""
     write_toy(folder)
     character, split = toy()
@@ -57,20 +57,20 @@ def published(desk: Desk, folder: Path, name: str = "Ada") -> str:
     return row.id
 
 
-def queued(desk: Desk, character: str, **changes: Any) -> Job:
+def queued(desk: AppContext, character: str, **changes: Any) -> Job:
     """A training in the queue."""
     recipe = Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **changes})
     return desk.records.jobs.add(Job(new_id(), "train", desk.owner, character, 1, recipe=recipe.to_json()))
 
 
-def claimed(desk: Desk, job: Job) -> Job:
+def claimed(desk: AppContext, job: Job) -> Job:
     """The same job in a worker's hands."""
     found = desk.records.jobs.claim(job.id, WORKER, 600)
     assert found is not None
     return found
 
 
-def told(desk: Desk, job: Job, events: list[Event], seconds: float = 10.0) -> None:
+def told(desk: AppContext, job: Job, events: list[Event], seconds: float = 10.0) -> None:
     """The worker tells these events, one every so many seconds."""
     start = desk.records.events.count(job.id)
     numbered = [
@@ -95,7 +95,7 @@ def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[
     return events
 
 
-def checkpoint(desk: Desk, job: Job, name: str) -> Checkpoint:
+def checkpoint(desk: AppContext, job: Job, name: str) -> Checkpoint:
     """A measured checkpoint with its bytes; the base has no adapter."""
     stage, _, step = name.partition("-")
     texts = {"README.md": "# Ada\n", "adapter_config.json": "{}"} if step else {}
@@ -119,7 +119,7 @@ def _kind(path: str) -> str:
     return "samples" if path.startswith("samples/") else "adapters"
 
 
-def trained(desk: Desk, character: str) -> Job:
+def trained(desk: AppContext, character: str) -> Job:
     """A whole training that has succeeded, with three measured checkpoints."""
     job = claimed(desk, queued(desk, character))
     told(desk, job, [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
@@ -129,7 +129,7 @@ def trained(desk: Desk, character: str) -> Job:
     return desk.records.jobs.get(job.id)
 
 
-def alive(desk: Desk, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
+def alive(desk: AppContext, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
     """A worker that has just been seen."""
     worker = desk.records.workers.register(
         Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"})
@@ -138,7 +138,7 @@ def alive(desk: Desk, queues: tuple[str, ...] = ("train", "reply"), job: str = "
     return worker
 
 
-def answered(desk: Desk, job_id: str, texts: tuple[str, str], finish: bool = True) -> None:
+def answered(desk: AppContext, job_id: str, texts: tuple[str, str], finish: bool = True) -> None:
     """A worker answers a reply job: both sides' words, a picture on the left, and the end."""
     job = desk.records.jobs.claim(job_id, WORKER, 600)
     assert job is not None
@@ -155,7 +155,7 @@ def answered(desk: Desk, job_id: str, texts: tuple[str, str], finish: bool = Tru
         assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
 
 
-def showed(desk: Desk, job: Job, text: str) -> None:
+def showed(desk: AppContext, job: Job, text: str) -> None:
     """A worker answers a reply job of one side that it has claimed, with a picture."""
     key = put_content(desk.store, png("maroon"), "samples", ".png")
     events = [Event("prepare"), scene_event(0, 1, text, "Ada", 1.0), picture_event(0, 1, key, 2.0)]

@@ -19,18 +19,18 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import Checkpoint, Conversation, Job, RecordMissing, new_id
 from pipelines.core.store import exists, put_tree
 from studio.actions import characters, create, drafts, pictures
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.core.card_samples import as_charx, as_json, as_png, foreign
 from tests.core.drawings import drawing, encoded
 
 BUNDLED = Path(__file__).resolve().parents[2] / "pipelines" / "core" / "bundled"
 
 
-def took(desk: Desk, name: str, data: bytes) -> characters.Imported:
+def took(desk: AppContext, name: str, data: bytes) -> characters.Imported:
     return characters.import_upload(desk, name, io.BytesIO(data))
 
 
-def test_a_bundled_character_is_ready_to_train_and_copied_once(desk: Desk) -> None:
+def test_a_bundled_character_is_ready_to_train_and_copied_once(desk: AppContext) -> None:
     assert [one.slug for one in characters.bundled()] == ["ambrose-fell", "nella-tarn", "quibb"]
     id = characters.try_bundled(desk, "quibb")
     assert characters.try_bundled(desk, "quibb") == id
@@ -42,7 +42,7 @@ def test_a_bundled_character_is_ready_to_train_and_copied_once(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("kind", ["png", "json", "charx", "zip"])
-def test_every_kind_of_file_begins_a_character(desk: Desk, tmp_path: Path, kind: str) -> None:
+def test_every_kind_of_file_begins_a_character(desk: AppContext, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"quibb.{kind}"
     export_card(BUNDLED / "quibb", path)
     found = took(desk, path.name, path.read_bytes())
@@ -71,14 +71,14 @@ def bomb() -> bytes:
     ],
     ids=["bomb", "program", "program as zip", "ten megabytes", "wordy", "empty", "no card"],
 )
-def test_what_cannot_be_used_ends_in_a_clear_message(desk: Desk, name: str, data: bytes, words: str) -> None:
+def test_what_cannot_be_used_ends_in_a_clear_message(desk: AppContext, name: str, data: bytes, words: str) -> None:
     with pytest.raises(CharacterProblems) as refused:
         took(desk, name, data)
     assert words in str(refused.value) and "upload." not in str(refused.value)
     assert not desk.records.characters.list(desk.owner) and not list(desk.store.keys("pictures/"))
 
 
-def test_too_many_bytes_are_refused_without_being_read_whole(desk: Desk) -> None:
+def test_too_many_bytes_are_refused_without_being_read_whole(desk: AppContext) -> None:
     class Endless(io.RawIOBase):
         given = 0
 
@@ -92,7 +92,7 @@ def test_too_many_bytes_are_refused_without_being_read_whole(desk: Desk) -> None
     assert source.given < characters.MAX_IMPORT_BYTES + (2 << 20)
 
 
-def test_scripts_in_every_field_stay_words(desk: Desk) -> None:
+def test_scripts_in_every_field_stay_words(desk: AppContext) -> None:
     script = "<script>alert(1)</script>"
     card = foreign(name=script, description=script, personality=script, scenario=script, first_mes=script,
                    mes_example=f"<START>\n{{{{user}}}}: {script}\n{{{{char}}}}: {script}")  # fmt: skip
@@ -102,12 +102,12 @@ def test_scripts_in_every_field_stay_words(desk: Desk) -> None:
     assert "/" not in draft["origin"] and "<" not in draft["origin"]
 
 
-def test_unsafe_paths_in_an_archive_are_refused(desk: Desk) -> None:
+def test_unsafe_paths_in_an_archive_are_refused(desk: AppContext) -> None:
     with pytest.raises(CharacterProblems, match="unsafe path"):
         took(desk, "evil.charx", as_charx({"card.json": as_json(foreign()), "../../evil.sh": b"x"}))
 
 
-def test_versions_can_be_seen_and_brought_back(desk: Desk) -> None:
+def test_versions_can_be_seen_and_brought_back(desk: AppContext) -> None:
     id = characters.try_bundled(desk, "quibb")
     create.start(desk, id, "quick", "starter")
     drafts.set_text(desk, id, "persona", "Somebody else now.")
@@ -122,7 +122,7 @@ def test_versions_can_be_seen_and_brought_back(desk: Desk) -> None:
     assert create.start(desk, id, "quick", "starter").version == 1
 
 
-def test_deleting_leaves_nothing_of_it_and_all_of_the_others(desk: Desk) -> None:
+def test_deleting_leaves_nothing_of_it_and_all_of_the_others(desk: AppContext) -> None:
     other = characters.try_bundled(desk, "nella-tarn")
     kept = {item.key for item in desk.store.keys("")}
     id = characters.try_bundled(desk, "quibb")
@@ -143,7 +143,7 @@ def test_deleting_leaves_nothing_of_it_and_all_of_the_others(desk: Desk) -> None
         desk.records.jobs.get(job.id)
 
 
-def test_pictures_that_two_characters_share_outlive_one_of_them(desk: Desk) -> None:
+def test_pictures_that_two_characters_share_outlive_one_of_them(desk: AppContext) -> None:
     data = encoded(drawing(1))
     first, second = drafts.create(desk), drafts.create(desk)
     for id in (first, second):
@@ -152,7 +152,7 @@ def test_pictures_that_two_characters_share_outlive_one_of_them(desk: Desk) -> N
     assert pictures.pictures(desk, drafts.own_character(desk, second).draft)[0].thumb
 
 
-def test_somebody_elses_character_does_not_exist(desk: Desk) -> None:
+def test_somebody_elses_character_does_not_exist(desk: AppContext) -> None:
     theirs = desk.records.characters.create("mallory", {"name": "Eve"}).id
     for action in (drafts.own_character, characters.versions, characters.what_goes, characters.delete):
         with pytest.raises(RecordMissing):
@@ -160,7 +160,7 @@ def test_somebody_elses_character_does_not_exist(desk: Desk) -> None:
     assert not characters.gallery(desk)[0]
 
 
-def test_the_gallery_searches_pages_and_shows_the_state(desk: Desk) -> None:
+def test_the_gallery_searches_pages_and_shows_the_state(desk: AppContext) -> None:
     for number in range(30):
         desk.records.characters.create(desk.owner, {"name": f"Nobody {number}"})
     id = characters.try_bundled(desk, "quibb")
@@ -171,25 +171,25 @@ def test_the_gallery_searches_pages_and_shows_the_state(desk: Desk) -> None:
     assert quibb.job is not None and quibb.job.id == job.id and quibb.portrait and quibb.score is None
 
 
-def test_a_character_published_by_the_command_line_opens_in_the_wizard(desk: Desk) -> None:
+def test_a_character_published_by_the_command_line_opens_in_the_wizard(desk: AppContext) -> None:
     version = sending.publish_folder(desk.records, desk.store, desk.owner, BUNDLED / "quibb")
     draft = characters.open_draft(desk, version.character)
     assert len(draft["pictures"]) == 10 and "image_keys" not in draft
     assert drafts.own_character(desk, version.character).draft == json.loads(json.dumps(draft))
 
 
-def test_a_draft_outlives_the_studio(desk: Desk) -> None:
+def test_a_draft_outlives_the_studio(desk: AppContext) -> None:
     from pipelines.core.settings import Settings
-    from studio.desk import open_desk
+    from studio.desk import open_context
 
     id = drafts.create(desk)
     drafts.set_text(desk, id, "name", "Ada")
-    again = open_desk(Settings.from_environment())
+    again = open_context(Settings.from_environment())
     assert drafts.own_character(again, id).name == "Ada"
     again.records.close()
 
 
-def test_estimates_come_from_runs_on_this_system_or_not_at_all(desk: Desk) -> None:
+def test_estimates_come_from_runs_on_this_system_or_not_at_all(desk: AppContext) -> None:
     id = characters.try_bundled(desk, "quibb")
     assert "nobody knows yet" in create.estimate(desk, "starter", "quick").words
     recipe = Recipe.for_effort("starter", "quick").to_json()

@@ -12,7 +12,7 @@ from studio.actions.scores import scorecard
 from tests.studio.staged import SCORES
 
 
-def rows(spec: charts.Spec) -> list[dict[str, object]]:
+def rows(spec: charts.ChartSpec) -> list[dict[str, object]]:
     found: list[dict[str, object]] = spec["data"]["values"]
     return found
 

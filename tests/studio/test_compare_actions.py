@@ -12,30 +12,30 @@ from pipelines.core.queue import ChatMessage, Conversation, RecordMissing, Vote,
 from pipelines.core.reply_events import ReplyRequest
 from studio.actions import compare, judging, votes
 from studio.actions.compare import NotNow
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio import staged
 
 
 @pytest.fixture
-def character(desk: Desk, tmp_path: Path) -> str:
+def character(desk: AppContext, tmp_path: Path) -> str:
     return staged.published(desk, tmp_path / "ada")
 
 
 @pytest.fixture
-def talk(desk: Desk, character: str) -> Conversation:
+def talk(desk: AppContext, character: str) -> Conversation:
     """A conversation of the best state (left) with the base (right), names open."""
     job = staged.trained(desk, character)
     return compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
 
 
-def said_and_answered(desk: Desk, talk: Conversation, words: str = "Hello?") -> int:
+def said_and_answered(desk: AppContext, talk: Conversation, words: str = "Hello?") -> int:
     """One whole turn; returns the number of its replies."""
     message = compare.ask(desk, talk.id, words, seed=5)
     staged.answered(desk, message.job, (f"Aye, {words}", "I am a model."))
     return message.number + 1
 
 
-def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: Desk, character: str) -> None:
+def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: AppContext, character: str) -> None:
     assert compare.candidates(desk, character) == []
     first, second = staged.trained(desk, character), staged.trained(desk, character)
     found = compare.candidates(desk, character)
@@ -49,7 +49,7 @@ def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: Desk, c
         compare.candidates(desk, "nobody")
 
 
-def test_two_of_one_base_model_only(desk: Desk, character: str) -> None:
+def test_two_of_one_base_model_only(desk: AppContext, character: str) -> None:
     job = staged.trained(desk, character)
     with pytest.raises(NotNow, match="two different"):
         compare.begin(desk, character, f"{job.id}:base", f"{job.id}:base", False)
@@ -57,7 +57,7 @@ def test_two_of_one_base_model_only(desk: Desk, character: str) -> None:
         compare.begin(desk, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
 
 
-def test_the_message_and_its_job_are_kept(desk: Desk, talk: Conversation) -> None:
+def test_the_message_and_its_job_are_kept(desk: AppContext, talk: Conversation) -> None:
     message = compare.ask(desk, talk.id, "  Hello?  ", seed=5)
     assert (message.text, message.number, message.seed) == ("Hello?", 0, 5)
     job = desk.records.jobs.get(message.job)
@@ -71,7 +71,7 @@ def test_the_message_and_its_job_are_kept(desk: Desk, talk: Conversation) -> Non
         compare.ask(desk, talk.id, "And?")
 
 
-def test_answers_stream_and_stay(desk: Desk, talk: Conversation) -> None:
+def test_answers_stream_and_stay(desk: AppContext, talk: Conversation) -> None:
     message = compare.ask(desk, talk.id, "Hello?", seed=5)
     staged.answered(desk, message.job, ("Aye.", "I am a model."), finish=False)
     [turn] = compare.turns(desk, talk)
@@ -80,7 +80,7 @@ def test_answers_stream_and_stay(desk: Desk, talk: Conversation) -> None:
     assert other == turn
 
 
-def test_whole_answers(desk: Desk, talk: Conversation) -> None:
+def test_whole_answers(desk: AppContext, talk: Conversation) -> None:
     said_and_answered(desk, talk)
     [turn] = compare.turns(desk, talk)
     left, right = turn.answers
@@ -88,7 +88,7 @@ def test_whole_answers(desk: Desk, talk: Conversation) -> None:
     assert left.scene == "Ada, by the sea" and left.picture_key and left.seed == 5 and not right.picture_key
 
 
-def test_each_side_hears_only_itself(desk: Desk, talk: Conversation) -> None:
+def test_each_side_hears_only_itself(desk: AppContext, talk: Conversation) -> None:
     said_and_answered(desk, talk)
     message = compare.ask(desk, talk.id, "And then?", staged.png("red", 128))
     history = ReplyRequest.from_json(desk.records.jobs.get(message.job).request).history
@@ -96,7 +96,7 @@ def test_each_side_hears_only_itself(desk: Desk, talk: Conversation) -> None:
     assert history[2]["picture"] == message.picture_key and desk.picture(message.picture_key)
 
 
-def test_kept_messages_count_more_than_events(desk: Desk, talk: Conversation) -> None:
+def test_kept_messages_count_more_than_events(desk: AppContext, talk: Conversation) -> None:
     number = said_and_answered(desk, talk)
     job = compare.turns(desk, talk)[0].question.job
     for side, text in (("left", "Kept left."), ("right", "Kept right.")):
@@ -107,7 +107,7 @@ def test_kept_messages_count_more_than_events(desk: Desk, talk: Conversation) ->
     assert [answer.text for answer in turn.answers] == ["Kept left.", "Kept right."]
 
 
-def test_answer_again_replaces_the_last_answers(desk: Desk, talk: Conversation) -> None:
+def test_answer_again_replaces_the_last_answers(desk: AppContext, talk: Conversation) -> None:
     number = said_and_answered(desk, talk)
     judging.vote(desk, talk.id, number, "left")
     again = compare.answer_again(desk, talk.id, seed=9)
@@ -118,7 +118,7 @@ def test_answer_again_replaces_the_last_answers(desk: Desk, talk: Conversation) 
     assert len(compare.turns(desk, talk)) == 1
 
 
-def test_a_failed_answer_can_be_asked_for_again(desk: Desk, talk: Conversation) -> None:
+def test_a_failed_answer_can_be_asked_for_again(desk: AppContext, talk: Conversation) -> None:
     message = compare.ask(desk, talk.id, "Hello?")
     job = desk.records.jobs.claim(message.job, staged.WORKER, 60)
     assert job is not None
@@ -129,7 +129,7 @@ def test_a_failed_answer_can_be_asked_for_again(desk: Desk, talk: Conversation) 
     assert compare.turns(desk, talk)[0].state == "waiting"
 
 
-def test_what_cannot_be_said(desk: Desk, talk: Conversation) -> None:
+def test_what_cannot_be_said(desk: AppContext, talk: Conversation) -> None:
     with pytest.raises(NotNow, match="Write something"):
         compare.ask(desk, talk.id, "   ")
     with pytest.raises(NotNow, match="at most"):
@@ -141,7 +141,7 @@ def test_what_cannot_be_said(desk: Desk, talk: Conversation) -> None:
     assert compare.turns(desk, talk) == []
 
 
-def test_somebody_elses_conversation_does_not_exist(desk: Desk) -> None:
+def test_somebody_elses_conversation_does_not_exist(desk: AppContext) -> None:
     talk = desk.records.chats.add_conversation(Conversation(new_id(), "somebody else"))
     with pytest.raises(RecordMissing):
         compare.ask(desk, talk.id, "Hello?")
@@ -150,14 +150,14 @@ def test_somebody_elses_conversation_does_not_exist(desk: Desk) -> None:
 # ---------------------------------------------------------------- blind turns and votes
 
 
-def test_blind_turns_shuffle_sides_the_same_way_every_time(desk: Desk, talk: Conversation) -> None:
+def test_blind_turns_shuffle_sides_the_same_way_every_time(desk: AppContext, talk: Conversation) -> None:
     blind = Conversation(new_id(), desk.owner, talk.character, talk.left, talk.right, True)
     swaps = [compare.is_swapped(blind, number) for number in range(200)]
     assert 60 < sum(swaps) < 140 and swaps == [compare.is_swapped(blind, number) for number in range(200)]
     assert not any(compare.is_swapped(talk, number) for number in range(200))
 
 
-def test_a_vote_names_the_one_that_stood_there(desk: Desk, talk: Conversation) -> None:
+def test_a_vote_names_the_one_that_stood_there(desk: AppContext, talk: Conversation) -> None:
     blind = compare.begin(desk, talk.character, talk.left, talk.right, blind=True)
     seen = set()
     for at in range(12):
@@ -173,13 +173,13 @@ def test_a_vote_names_the_one_that_stood_there(desk: Desk, talk: Conversation) -
     assert tally.decided == 12 and tally.blind == 12 and 0 < tally.losses <= tally.wins
 
 
-def test_no_vote_before_the_end(desk: Desk, talk: Conversation) -> None:
+def test_no_vote_before_the_end(desk: AppContext, talk: Conversation) -> None:
     message = compare.ask(desk, talk.id, "Hello?")
     with pytest.raises(NotNow, match="no two answers"):
         judging.vote(desk, talk.id, message.number + 1, "left")
 
 
-def test_votes_leave_as_chosen_and_rejected(desk: Desk, talk: Conversation) -> None:
+def test_votes_leave_as_chosen_and_rejected(desk: AppContext, talk: Conversation) -> None:
     for words, choice in (("One?", "left"), ("Two?", "tie"), ("Three?", "right")):
         judging.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
     lines = [json.loads(line) for line in votes.pairs_as_lines(desk, talk.character).splitlines()]
@@ -214,7 +214,7 @@ def test_tallies_turn_the_better_one_to_the_front() -> None:
 # ---------------------------------------------------------------- show me how it should answer
 
 
-def test_a_correction_becomes_an_example_in_the_draft(desk: Desk, talk: Conversation) -> None:
+def test_a_correction_becomes_an_example_in_the_draft(desk: AppContext, talk: Conversation) -> None:
     said_and_answered(desk, talk, "One?")
     number = said_and_answered(desk, talk, "Two?")
     before = len(desk.records.characters.get(talk.character).draft["interactions"])

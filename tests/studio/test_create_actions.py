@@ -13,17 +13,17 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import Worker
 from pipelines.core.reply_events import CaptionSuggestion, caption_event
 from studio.actions import characters, conversations, create, drafts, pictures, suggestions
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.core.drawings import drawing, encoded
 
 
 @pytest.fixture
-def id(desk: Desk) -> str:
+def id(desk: AppContext) -> str:
     """An empty character."""
     return drafts.create(desk)
 
 
-def draft_of(desk: Desk, id: str) -> drafts.Draft:
+def draft_of(desk: AppContext, id: str) -> drafts.Draft:
     return drafts.own_character(desk, id).draft
 
 
@@ -34,7 +34,7 @@ def some(*seeds: int) -> list[tuple[str, bytes]]:
 # ---------------------------------------------------------------- pictures
 
 
-def test_pictures_come_in_cleaned_named_and_judged(desk: Desk, id: str) -> None:
+def test_pictures_come_in_cleaned_named_and_judged(desk: AppContext, id: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Camera of somebody"
     files = [*some(1, 2), ("turned.jpg", encoded(drawing(3), "JPEG", exif=exif)), ("photo 1.txt", b"laughing, at sea")]
@@ -57,13 +57,13 @@ def test_pictures_come_in_cleaned_named_and_judged(desk: Desk, id: str) -> None:
         ("none.png", b"", "empty"),
     ],
 )
-def test_what_is_no_picture_is_refused_by_name(desk: Desk, id: str, name: str, data: bytes, words: str) -> None:
+def test_what_is_no_picture_is_refused_by_name(desk: AppContext, id: str, name: str, data: bytes, words: str) -> None:
     [problem] = pictures.add(desk, id, [(name, data), *some(1)])
     assert words in problem.message and "/etc" not in problem.message
     assert len(draft_of(desk, id)["pictures"]) == 1
 
 
-def test_each_light_has_its_reason_and_its_mend(desk: Desk, id: str) -> None:
+def test_each_light_has_its_reason_and_its_mend(desk: AppContext, id: str) -> None:
     copy = encoded(drawing(1).resize((380, 285)))
     files = [*some(1, 2), ("again.png", copy), ("wide.png", encoded(drawing(4, 900, 300))),
              ("tiny.png", encoded(drawing(5).resize((80, 60)))), *some(1)]  # fmt: skip
@@ -85,7 +85,7 @@ def test_each_light_has_its_reason_and_its_mend(desk: Desk, id: str) -> None:
     assert (turned["width"], turned["height"]) == (300, 400)
 
 
-def test_the_set_says_what_is_missing(desk: Desk, id: str) -> None:
+def test_the_set_says_what_is_missing(desk: AppContext, id: str) -> None:
     assert "There are no pictures yet" in pictures.what_the_set_needs(draft_of(desk, id))[0].message
     pictures.add(desk, id, some(1, 2, 3, 4, 5))
     for view in pictures.pictures(desk, draft_of(desk, id)):
@@ -95,7 +95,7 @@ def test_the_set_says_what_is_missing(desk: Desk, id: str) -> None:
     assert "no sad face" in said and "the same place (on a beach)" in said
 
 
-def test_a_dropped_picture_leaves_conversations_their_words(desk: Desk, id: str) -> None:
+def test_a_dropped_picture_leaves_conversations_their_words(desk: AppContext, id: str) -> None:
     pictures.add(desk, id, some(1, 2))
     number = conversations.add_conversation(desk, id, [{"user": "Show!"}, {"character": "Look!"}])
     conversations.set_picture(desk, id, number, 1, "01.png", "Ada, happy")
@@ -111,7 +111,7 @@ def test_a_dropped_picture_leaves_conversations_their_words(desk: Desk, id: str)
 # ---------------------------------------------------------------- texts and suggestions
 
 
-def test_long_texts_are_refused_and_facts_kept(desk: Desk, id: str) -> None:
+def test_long_texts_are_refused_and_facts_kept(desk: AppContext, id: str) -> None:
     with pytest.raises(CharacterProblems, match="8,000 are the most"):
         drafts.set_text(desk, id, "persona", "x" * 10_000_000)
     drafts.set_facts(desk, id, [("Where?", "Here"), (" ", ""), ("Who?", "")])
@@ -120,7 +120,7 @@ def test_long_texts_are_refused_and_facts_kept(desk: Desk, id: str) -> None:
     ]  # fmt: skip
 
 
-def test_the_persona_suggests_facts_and_better_places(desk: Desk, id: str) -> None:
+def test_the_persona_suggests_facts_and_better_places(desk: AppContext, id: str) -> None:
     drafts.set_text(desk, id, "name", "Ada Moor")
     drafts.set_text(desk, id, "persona", "Ada lives in a lighthouse. She has red hair. She speaks in riddles. "
                                          "She is afraid of geese and of silence.")  # fmt: skip
@@ -134,7 +134,7 @@ def test_the_persona_suggests_facts_and_better_places(desk: Desk, id: str) -> No
     assert [one.field for one in suggestions.better_elsewhere(draft)] == ["style"]
 
 
-def test_captions_come_from_a_job_and_leave_written_ones_alone(desk: Desk, id: str) -> None:
+def test_captions_come_from_a_job_and_leave_written_ones_alone(desk: AppContext, id: str) -> None:
     pictures.add(desk, id, some(1, 2))
     pictures.describe(desk, id, "01.png", "expression", "grim")
     job = suggestions.ask_for_captions(desk, id)
@@ -156,7 +156,7 @@ def test_captions_come_from_a_job_and_leave_written_ones_alone(desk: Desk, id: s
 # ---------------------------------------------------------------- conversations
 
 
-def test_a_conversation_is_edited_turn_by_turn(desk: Desk, id: str) -> None:
+def test_a_conversation_is_edited_turn_by_turn(desk: AppContext, id: str) -> None:
     number = conversations.add_conversation(desk, id, [{"user": "Hi"}, {"character": "Aye."}])
     conversations.add_turn(desk, id, number, "user", "And?")
     conversations.switch_speaker(desk, id, number, 2)
@@ -172,7 +172,7 @@ def test_a_conversation_is_edited_turn_by_turn(desk: Desk, id: str) -> None:
         conversations.set_words(desk, id, 1, 0, "late")
 
 
-def test_the_linter_points_at_the_turn(desk: Desk, id: str) -> None:
+def test_the_linter_points_at_the_turn(desk: AppContext, id: str) -> None:
     conversations.add_conversation(desk, id, [{"user": "Hi"}, {"character": "As an AI I cannot."}, {"user": ""}])
     conversations.add_conversation(desk, id, [{"user": "Hi"}, {"character": "word " * 300}])
     first, second = conversations.talks(draft_of(desk, id))
@@ -181,7 +181,7 @@ def test_the_linter_points_at_the_turn(desk: Desk, id: str) -> None:
     assert "long" in second.turns[1].problems[0].message and second.worst == "warning"
 
 
-def test_pasted_blocks_and_data_files_are_added_once(desk: Desk, id: str) -> None:
+def test_pasted_blocks_and_data_files_are_added_once(desk: AppContext, id: str) -> None:
     drafts.set_text(desk, id, "name", "Ada")
     assert conversations.paste(desk, id, "<START>\n{{user}}: Hi\nAda: Aye.")[0] == 1
     lines = "\n".join(
@@ -197,7 +197,7 @@ def test_pasted_blocks_and_data_files_are_added_once(desk: Desk, id: str) -> Non
     assert len(draft_of(desk, id)["interactions"]) == 3
 
 
-def test_what_is_learned_and_what_is_told(desk: Desk) -> None:
+def test_what_is_learned_and_what_is_told(desk: AppContext) -> None:
     draft = draft_of(desk, characters.try_bundled(desk, "quibb"))
     told = conversations.learned(draft)
     assert told.kept_for_test == len(draft["test"]["dialogues"]) and 250 < told.told_tokens < 340
@@ -208,7 +208,7 @@ def test_what_is_learned_and_what_is_told(desk: Desk) -> None:
 # ---------------------------------------------------------------- rights and the start
 
 
-def test_the_statement_covers_these_pictures_and_no_others(desk: Desk, id: str) -> None:
+def test_the_statement_covers_these_pictures_and_no_others(desk: AppContext, id: str) -> None:
     pictures.add(desk, id, some(1))
     with pytest.raises(CharacterProblems, match="Nobody is named"):
         create.give_consent(desk, id, "drawn", " ")
@@ -221,7 +221,7 @@ def test_the_statement_covers_these_pictures_and_no_others(desk: Desk, id: str) 
     assert "changed after" in create.all_problems(draft_of(desk, id))[-1].message
 
 
-def test_an_unfinished_draft_says_all_that_is_missing_and_does_not_start(desk: Desk, id: str) -> None:
+def test_an_unfinished_draft_says_all_that_is_missing_and_does_not_start(desk: AppContext, id: str) -> None:
     found = create.summary(draft_of(desk, id))
     assert not found.can_train and all(found.problems[step] for step in (1, 2, 3, 4))
     with pytest.raises(CharacterProblems) as refused:
@@ -230,7 +230,7 @@ def test_an_unfinished_draft_says_all_that_is_missing_and_does_not_start(desk: D
     assert not desk.records.jobs.list(owner=desk.owner)
 
 
-def test_training_publishes_a_version_and_queues_the_job(desk: Desk) -> None:
+def test_training_publishes_a_version_and_queues_the_job(desk: AppContext) -> None:
     id = characters.try_bundled(desk, "nella-tarn")
     job = create.start(desk, id, "standard", "starter")
     version = desk.records.characters.version(id)
@@ -240,7 +240,7 @@ def test_training_publishes_a_version_and_queues_the_job(desk: Desk) -> None:
     assert set(version.images.values()) <= set(desk.records.keys())
 
 
-def test_base_models_follow_what_the_workers_can_run(desk: Desk) -> None:
+def test_base_models_follow_what_the_workers_can_run(desk: AppContext) -> None:
     reasons = {choice.base.preset: choice.reason for choice in create.base_choices(desk)}
     assert not reasons["starter"] and "no worker is running" in reasons["janus-pro-1b"]
     desk.records.workers.register(Worker("w1", "host", ("train", "reply"), "A card", 12.6))

@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from studio.actions import characters, conversations, create, drafts, pictures
-from studio.desk import Desk
-from studio.keep import KEEPER
+from studio.desk import AppContext
+from studio.keep import AUTOSAVE_JS
 from tests.core.drawings import drawing, encoded
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
@@ -21,7 +21,7 @@ SCRIPT = "<script>alert(1)</script> # [x](javascript:alert(1))"
 
 
 @pytest.fixture
-def open_page(desk: Desk) -> Open:
+def open_page(desk: AppContext) -> Open:
     """Draw a page with ids in its address, as the whole program does."""
 
     def opened(name: str, **params: object) -> AppTest:
@@ -37,7 +37,7 @@ def open_page(desk: Desk) -> Open:
 
 
 @pytest.fixture
-def quibb(desk: Desk) -> str:
+def quibb(desk: AppContext) -> str:
     return characters.try_bundled(desk, "quibb")
 
 
@@ -52,14 +52,14 @@ def button(test: AppTest, label: str) -> Any:
     return next(one for one in test.button if one.label == label)
 
 
-def draft_of(desk: Desk, id: str) -> drafts.Draft:
+def draft_of(desk: AppContext, id: str) -> drafts.Draft:
     return drafts.own_character(desk, id).draft
 
 
 # ---------------------------------------------------------------- gallery
 
 
-def test_an_empty_studio_offers_examples_and_beginnings(desk: Desk, open_page: Open) -> None:
+def test_an_empty_studio_offers_examples_and_beginnings(desk: AppContext, open_page: Open) -> None:
     shown = open_page("characters")
     assert "Try one of these" in words(shown)
     button(shown, "Try Quibb").click()
@@ -69,7 +69,7 @@ def test_an_empty_studio_offers_examples_and_beginnings(desk: Desk, open_page: O
     assert row.name == "Quibb" and row.draft["pictures"]
 
 
-def test_a_character_has_its_page_and_can_be_deleted(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_a_character_has_its_page_and_can_be_deleted(desk: AppContext, quibb: str, open_page: Open) -> None:
     assert "Quibb" in words(open_page("characters"))
     create.start(desk, quibb, "quick", "starter")
     shown = open_page("characters", character=quibb)
@@ -80,13 +80,13 @@ def test_a_character_has_its_page_and_can_be_deleted(desk: Desk, quibb: str, ope
     assert not desk.records.characters.list(desk.owner)
 
 
-def test_a_deleted_character_leaves_a_way_out(desk: Desk, open_page: Open) -> None:
+def test_a_deleted_character_leaves_a_way_out(desk: AppContext, open_page: Open) -> None:
     for name in ("characters", "create"):
         shown = open_page(name, character="0" * 32)
         assert "There is no character" in words(shown)
 
 
-def test_a_file_that_is_no_card_ends_in_a_message(desk: Desk, open_page: Open) -> None:
+def test_a_file_that_is_no_card_ends_in_a_message(desk: AppContext, open_page: Open) -> None:
     shown = open_page("characters")
     shown.file_uploader[0].upload("setup.png", b"MZ" + b"\0" * 500, "image/png").run()
     assert not shown.exception and "setup" in words(shown) and not desk.records.characters.list(desk.owner)
@@ -95,13 +95,13 @@ def test_a_file_that_is_no_card_ends_in_a_message(desk: Desk, open_page: Open) -
 # ---------------------------------------------------------------- wizard
 
 
-def test_without_a_character_the_wizard_offers_a_choice(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_without_a_character_the_wizard_offers_a_choice(desk: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create")
     assert "Go on with" in words(shown) and button(shown, "New character")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_scripts_in_every_field_are_words_on_every_step(desk: Desk, open_page: Open, step: int) -> None:
+def test_scripts_in_every_field_are_words_on_every_step(desk: AppContext, open_page: Open, step: int) -> None:
     id = drafts.create(desk)
     for field in drafts.MOST_CHARS:
         drafts.set_text(desk, id, field, SCRIPT)
@@ -112,14 +112,14 @@ def test_scripts_in_every_field_are_words_on_every_step(desk: Desk, open_page: O
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.
     pieces = [element.proto for element in shown.get("html")]
-    ours = f"<script>{KEEPER.read_text()}</script>"
+    ours = f"<script>{AUTOSAVE_JS.read_text()}</script>"
     assert {piece.body for piece in pieces if piece.unsafe_allow_javascript} == {ours}
     assert not any("<script" in piece.body for piece in pieces if not piece.unsafe_allow_javascript)
     for element in [*shown.markdown, *shown.error, *shown.warning]:
         assert "<script" not in element.value and "](javascript" not in element.value
 
 
-def test_pictures_can_be_dropped_in_mended_and_captioned(desk: Desk, open_page: Open) -> None:
+def test_pictures_can_be_dropped_in_mended_and_captioned(desk: AppContext, open_page: Open) -> None:
     id = drafts.create(desk)
     shown = open_page("create", character=id, step=1)
     files = [("a.png", encoded(drawing(1)), "image/png"), ("b.png", encoded(drawing(2)), "image/png"),
@@ -136,7 +136,7 @@ def test_pictures_can_be_dropped_in_mended_and_captioned(desk: Desk, open_page: 
     assert drafts.picture_entry(draft_of(desk, id), "01.png")["width"] == 300
 
 
-def test_texts_are_saved_when_left_and_outlive_a_refresh(desk: Desk, open_page: Open) -> None:
+def test_texts_are_saved_when_left_and_outlive_a_refresh(desk: AppContext, open_page: Open) -> None:
     id = drafts.create(desk)
     shown = open_page("create", character=id, step=2)
     shown.text_input(key=f"text-{id}-name").set_value("Ada Moor").run()
@@ -149,14 +149,14 @@ def test_texts_are_saved_when_left_and_outlive_a_refresh(desk: Desk, open_page: 
     assert draft_of(desk, id)["facts"] == [{"question": "Where does Ada live?", "answer": "In a mill"}]
 
 
-def test_the_steps_lead_on_and_back(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_the_steps_lead_on_and_back(desk: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create", character=quibb, step=1)
     for key, step in (("step-next", "2"), ("step-next", "3"), ("step-back", "2")):
         shown.button(key=key).click().run()
         assert shown.query_params["step"] in (step, [step]) and not shown.exception
 
 
-def test_a_conversation_is_written_like_a_chat(desk: Desk, open_page: Open) -> None:
+def test_a_conversation_is_written_like_a_chat(desk: AppContext, open_page: Open) -> None:
     id = drafts.create(desk)
     shown = open_page("create", character=id, step=3)
     button(shown, "New conversation").click().run()
@@ -169,7 +169,7 @@ def test_a_conversation_is_written_like_a_chat(desk: Desk, open_page: Open) -> N
     assert "1 answer," in words(shown)
 
 
-def test_a_picture_is_attached_with_its_scene(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_a_picture_is_attached_with_its_scene(desk: AppContext, quibb: str, open_page: Open) -> None:
     number = conversations.add_conversation(desk, quibb, [{"user": "Show!"}, {"character": "Fip-fip!"}])
     shown = open_page("create", character=quibb, step=3, talk=number + 1)
     [choice] = [box for box in shown.selectbox if str(box.key).startswith(f"choose-{quibb}-{number}-1-")]
@@ -178,7 +178,7 @@ def test_a_picture_is_attached_with_its_scene(desk: Desk, quibb: str, open_page:
     assert turn["image"] == "02.png" and turn["scene"].startswith("Quibb, laughing")
 
 
-def test_blocks_are_pasted_and_a_bad_file_is_told(desk: Desk, open_page: Open) -> None:
+def test_blocks_are_pasted_and_a_bad_file_is_told(desk: AppContext, open_page: Open) -> None:
     id = drafts.create(desk)
     shown = open_page("create", character=id, step=3)
     shown.text_area(key="paste-0").set_value("<START>\n{{user}}: Hi\n{{char}}: Aye.").run()
@@ -188,7 +188,7 @@ def test_blocks_are_pasted_and_a_bad_file_is_told(desk: Desk, open_page: Open) -
     assert "talks" in words(shown) and not shown.exception
 
 
-def test_the_statement_is_made_and_the_training_begins(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_the_statement_is_made_and_the_training_begins(desk: AppContext, quibb: str, open_page: Open) -> None:
     create.withdraw_consent(desk, quibb)
     shown = open_page("create", character=quibb, step=4)
     assert shown.button(key="train").disabled and "nobody knows yet" in words(shown)
@@ -202,7 +202,7 @@ def test_the_statement_is_made_and_the_training_begins(desk: Desk, quibb: str, o
     assert job.recipe["effort"] == "quick" and draft_of(desk, quibb).get("effort", "quick") == "quick"
 
 
-def test_a_base_model_that_no_worker_can_run_says_so(desk: Desk, quibb: str, open_page: Open) -> None:
+def test_a_base_model_that_no_worker_can_run_says_so(desk: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create", character=quibb, step=4)
     shown.radio(key=f"base-{quibb}").set_value("janus-pro-7b").run()
     assert shown.button(key="train").disabled and "no worker is running" in words(shown)

@@ -16,17 +16,17 @@ from pipelines.core.store import link
 from studio import files
 from studio.actions import downloads
 from studio.actions.compare import NotNow
-from studio.desk import Desk, open_desk
+from studio.desk import AppContext, open_context
 from tests.studio import staged
 
 
-def place(desk: Desk, made: downloads.Download) -> Path:
+def place(desk: AppContext, made: downloads.Download) -> Path:
     found = link(desk.store, made.key, 60, made.filename)
     assert isinstance(found, Path)
     return found
 
 
-def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: Desk, tmp_path: Path) -> None:
+def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     made = downloads.adapter_zip(desk, f"{job.id}:grpo-000002")
     assert made.filename == "ada-grpo-000002.zip"
@@ -47,7 +47,7 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: Desk, tmp_pat
     assert downloads.adapter_zip(desk, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
 
 
-def test_a_charx_carries_the_adapter(desk: Desk, tmp_path: Path) -> None:
+def test_a_charx_carries_the_adapter(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="Ada Ünd <Co>"))
     made = downloads.charx(desk, f"{job.id}:sft-000004")
     assert made.filename == "ada-und-co-sft-000004.charx"
@@ -56,7 +56,7 @@ def test_a_charx_carries_the_adapter(desk: Desk, tmp_path: Path) -> None:
     assert card.adapter_files["adapter_model.safetensors"] == b"weights of sft-000004"
 
 
-def test_the_adapter_alone_and_the_report_alone(desk: Desk, tmp_path: Path) -> None:
+def test_the_adapter_alone_and_the_report_alone(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="<script>alert(1)</script>"))
     alone = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
     with zipfile.ZipFile(place(desk, alone)) as archive:
@@ -66,7 +66,7 @@ def test_the_adapter_alone_and_the_report_alone(desk: Desk, tmp_path: Path) -> N
     assert "<script" not in page and "&lt;script&gt;" in page and "Will it rain on day 1?" in page
 
 
-def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
+def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     made = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
     browser = TestClient(Starlette(routes=[files.ROUTE]))
@@ -83,14 +83,14 @@ def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: Desk, tmp_pa
         assert refused.status_code == 404 and "prepare the download again" in refused.text
 
 
-def test_the_base_has_nothing_to_download(desk: Desk, tmp_path: Path) -> None:
+def test_the_base_has_nothing_to_download(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     with pytest.raises(NotNow, match="no adapter"):
         downloads.adapter_zip(desk, f"{job.id}:base")
 
 
 def test_from_s3_it_is_a_link(s3_settings: Settings, tmp_path: Path) -> None:
-    desk = open_desk(s3_settings)
+    desk = open_context(s3_settings)
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     at = downloads.address(desk, downloads.adapter_zip(desk, f"{job.id}:grpo-000002"))
     assert at.startswith(s3_settings.s3_endpoint_public) and "X-Amz-Signature" in at

@@ -10,36 +10,36 @@ from starlette.testclient import TestClient
 
 from studio import keep
 from studio.actions import characters, conversations, drafts, pictures
-from studio.desk import Desk
+from studio.desk import AppContext
 
 OWN = {"sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
-def id(desk: Desk) -> str:
+def id(desk: AppContext) -> str:
     return characters.try_bundled(desk, "quibb")
 
 
-def test_every_kind_of_field_is_kept(desk: Desk, id: str) -> None:
-    assert keep.keep(desk, f"text-{id}-persona", "Somebody")
-    assert keep.keep(desk, f"caption-{id}-03-png-place", "on a ship")
+def test_every_kind_of_field_is_kept(desk: AppContext, id: str) -> None:
+    assert keep.autosave(desk, f"text-{id}-persona", "Somebody")
+    assert keep.autosave(desk, f"caption-{id}-03-png-place", "on a ship")
     turn = conversations.talks(drafts.own_character(desk, id).draft)[0].turns[1]
     mark = keep.turn_mark(turn.words, turn.scene, turn.image)
-    assert keep.keep(desk, f"words-{id}-0-1-{mark}", "Quibb counts one.")
+    assert keep.autosave(desk, f"words-{id}-0-1-{mark}", "Quibb counts one.")
     draft = drafts.own_character(desk, id).draft
     assert draft["persona"] == "Somebody" and draft["interactions"][0][1]["character"] == "Quibb counts one."
     assert pictures.pictures(desk, draft)[2].caption.place == "on a ship"
-    assert not keep.keep(desk, f"words-{id}-0-1-{mark}", "Late.")  # the turn has changed since
+    assert not keep.autosave(desk, f"words-{id}-0-1-{mark}", "Late.")  # the turn has changed since
 
 
-def test_what_is_none_of_ours_is_left_alone(desk: Desk, id: str) -> None:
+def test_what_is_none_of_ours_is_left_alone(desk: AppContext, id: str) -> None:
     before = drafts.own_character(desk, id).draft
     for key in (f"text-{id}-consent", f"words-{id}-999-0-0", f"caption-{id}-03-png-file", "find", f"text-{id}-name-x"):
-        assert not keep.keep(desk, key, "x")
+        assert not keep.autosave(desk, key, "x")
     assert drafts.own_character(desk, id).draft == before
 
 
-def test_the_route_takes_it_from_our_own_pages_only(desk: Desk, id: str) -> None:
+def test_the_route_takes_it_from_our_own_pages_only(desk: AppContext, id: str) -> None:
     browser = TestClient(Starlette(routes=[keep.ROUTE]))
     said = json.dumps({"key": f"text-{id}-name", "value": "Quibble"})
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://elsewhere"}, {}):

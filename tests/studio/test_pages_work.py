@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from studio.actions import compare, judging
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio import staged
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
@@ -20,12 +20,12 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def character(desk: Desk, tmp_path: Path) -> str:
+def character(desk: AppContext, tmp_path: Path) -> str:
     return staged.published(desk, tmp_path / "ada")
 
 
 @pytest.fixture
-def open_page(desk: Desk) -> Open:
+def open_page(desk: AppContext) -> Open:
     """Draw a page with ids in its address."""
 
     def opened(name: str, **params: str) -> AppTest:
@@ -62,7 +62,7 @@ def test_training_without_anything_leads_on(open_page: Open) -> None:
     assert "Nothing has been trained yet" in words(open_page("training"))
 
 
-def test_the_list_of_trainings(desk: Desk, character: str, open_page: Open) -> None:
+def test_the_list_of_trainings(desk: AppContext, character: str, open_page: Open) -> None:
     staged.queued(desk, character)
     running = staged.claimed(desk, staged.queued(desk, character))
     staged.told(desk, running, staged.story(2, 0))
@@ -71,7 +71,7 @@ def test_the_list_of_trainings(desk: Desk, character: str, open_page: Open) -> N
     assert "Waiting" in words(shown) and "Learning the basics" in words(shown) and "Ada" in words(shown)
 
 
-def test_a_running_job_and_its_end(desk: Desk, character: str, open_page: Open) -> None:
+def test_a_running_job_and_its_end(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(desk, staged.queued(desk, character))
     staged.told(desk, job, staged.story(4, 1))
     shown = open_page("training", job=job.id)
@@ -84,7 +84,7 @@ def test_a_running_job_and_its_end(desk: Desk, character: str, open_page: Open) 
     assert "The disk is full." in words(shown) and "Resume" in labels(shown) and "Stop" not in labels(shown)
 
 
-def test_stopping_asks_first_and_resuming_does_not(desk: Desk, character: str, open_page: Open) -> None:
+def test_stopping_asks_first_and_resuming_does_not(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.queued(desk, character)
     shown = open_page("training", job=job.id)
     button(shown, "Stop").click().run()
@@ -95,7 +95,7 @@ def test_stopping_asks_first_and_resuming_does_not(desk: Desk, character: str, o
     assert desk.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_finished_job_shows_its_film_strip(desk: Desk, character: str, open_page: Open) -> None:
+def test_a_finished_job_shows_its_film_strip(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     shown = open_page("training", job=job.id)
     text = words(shown)
@@ -105,14 +105,14 @@ def test_a_finished_job_shows_its_film_strip(desk: Desk, character: str, open_pa
     assert len(shown.get("image") + shown.get("imgs")) == 3 and "Aye, says grpo-000002." in words(shown)
 
 
-def test_warnings_stand_on_the_page(desk: Desk, character: str, open_page: Open) -> None:
+def test_warnings_stand_on_the_page(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(desk, staged.queued(desk, character))
     copied = {**staged.SCORES["grpo-000002"], "copying": 0.9}
     staged.told(desk, job, [*staged.story(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
     assert "draws its training pictures again" in words(open_page("training", job=job.id))
 
 
-def test_cloning_and_training_further(desk: Desk, character: str, open_page: Open) -> None:
+def test_cloning_and_training_further(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     shown = open_page("training", job=job.id)
     button(shown, "Clone with changes").click().run()
@@ -131,13 +131,13 @@ def test_cloning_and_training_further(desk: Desk, character: str, open_page: Ope
 # ---------------------------------------------------------------- compare
 
 
-def test_compare_without_a_trained_character_leads_on(desk: Desk, open_page: Open, tmp_path: Path) -> None:
+def test_compare_without_a_trained_character_leads_on(desk: AppContext, open_page: Open, tmp_path: Path) -> None:
     assert "nobody to talk with" in words(open_page("compare"))
     character = staged.published(desk, tmp_path / "ada")
     assert "train it first" in words(open_page("compare", character=character))
 
 
-def test_choosing_two(desk: Desk, character: str, open_page: Open) -> None:
+def test_choosing_two(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     shown = open_page("compare", character=character)
     boxes = {box.label: box for box in shown.selectbox}
@@ -147,7 +147,7 @@ def test_choosing_two(desk: Desk, character: str, open_page: Open) -> None:
     assert "Choose two different ones" in words(shown)
 
 
-def test_a_talk_from_question_to_vote(desk: Desk, character: str, open_page: Open) -> None:
+def test_a_talk_from_question_to_vote(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
     shown = open_page("compare", conversation=talk.id)
@@ -166,7 +166,7 @@ def test_a_talk_from_question_to_vote(desk: Desk, character: str, open_page: Ope
     assert draft["interactions"][-1][-1]["character"] == "Aye, by the bell."
 
 
-def test_blind_hides_the_names_until_the_vote(desk: Desk, character: str, open_page: Open) -> None:
+def test_blind_hides_the_names_until_the_vote(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
     staged.answered(desk, compare.ask(desk, talk.id, "Hello?").job, ("Aye.", "Hi."))
@@ -177,7 +177,7 @@ def test_blind_hides_the_names_until_the_vote(desk: Desk, character: str, open_p
     assert "Before training" in words(shown) and "Practice, step 2" in words(shown)
 
 
-def test_scorecards_votes_and_downloads(desk: Desk, character: str, open_page: Open) -> None:
+def test_scorecards_votes_and_downloads(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(desk, character)
     scores = open_page("compare", character=character, view="Scorecards")
     assert "Sounds like them" in words(scores) and "<b>70</b>" in words(scores)
@@ -193,7 +193,7 @@ def test_scorecards_votes_and_downloads(desk: Desk, character: str, open_page: O
 # ---------------------------------------------------------------- system
 
 
-def test_system_with_and_without_a_worker(desk: Desk, character: str, open_page: Open) -> None:
+def test_system_with_and_without_a_worker(desk: AppContext, character: str, open_page: Open) -> None:
     assert "No worker is running" in words(open_page("system"))
     job = staged.claimed(desk, staged.queued(desk, character))
     staged.alive(desk, job=job.id)

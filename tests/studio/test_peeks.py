@@ -10,32 +10,32 @@ from streamlit.testing.v1 import AppTest
 
 from pipelines.core.queue import ENDED
 from studio.actions import compare, peeks
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio import staged
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
 
 
-def test_a_look_is_asked_for_and_found_again(desk: Desk, tmp_path: Path) -> None:
+def test_a_look_is_asked_for_and_found_again(desk: AppContext, tmp_path: Path) -> None:
     job = staged.claimed(desk, staged.queued(desk, staged.published(desk, tmp_path / "ada")))
     for name in ("base", "sft-000004"):
         staged.checkpoint(desk, job, name)
-    assert peeks.peeks(desk, job) == {}
+    assert peeks.live_samples(desk, job) == {}
     with pytest.raises(ValueError, match="learnt nothing"):
-        peeks.peek(desk, job.id, "base")
-    asked = peeks.peek(desk, job.id, "sft-000004")
+        peeks.live_sample(desk, job.id, "base")
+    asked = peeks.live_sample(desk, job.id, "sft-000004")
     compare.begin(desk, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False)  # a warm-up is no look
-    look = peeks.peeks(desk, job)["sft-000004"]
+    look = peeks.live_samples(desk, job)["sft-000004"]
     assert look.is_working and not look.said.picture_key
     reply = desk.records.jobs.claim(asked.id, staged.WORKER, 600)
     assert reply is not None and reply.request["picture"] == "always"
     staged.showed(desk, reply, "Aye.")
-    look = peeks.peeks(desk, job)["sft-000004"]
+    look = peeks.live_samples(desk, job)["sft-000004"]
     assert not look.is_working and look.said.text == "Aye." and look.said.picture_key
     assert desk.records.jobs.get(asked.id).status in ENDED
 
 
-def test_the_page_offers_a_look_at_what_is_not_measured_yet(desk: Desk, tmp_path: Path) -> None:
+def test_the_page_offers_a_look_at_what_is_not_measured_yet(desk: AppContext, tmp_path: Path) -> None:
     job = staged.claimed(desk, staged.queued(desk, staged.published(desk, tmp_path / "ada")))
     staged.told(desk, job, staged.story(sft=3, grpo=0))
     whole = staged.checkpoint(desk, job, "sft-000004")
@@ -46,5 +46,5 @@ def test_the_page_offers_a_look_at_what_is_not_measured_yet(desk: Desk, tmp_path
     page.run()
     assert not page.exception
     page.button(key="peek-sft-000004").click().run()
-    assert not page.exception and peeks.peeks(desk, job)["sft-000004"].is_working
+    assert not page.exception and peeks.live_samples(desk, job)["sft-000004"].is_working
     assert not [one for one in page.button if one.key == "peek-sft-000004"]

@@ -12,7 +12,7 @@ from pipelines.core.events import Event
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import Job
 from studio.actions import scores
-from studio.actions.story import Story, pace_of, tell
+from studio.actions.story import JobProgress, pace_of, progress_of
 from studio.actions.warning_signs import signs
 from tests.studio.staged import SCORES, START, story
 from tests.toys import TOY_BASE, TOY_STEPS
@@ -28,64 +28,64 @@ def timed(events: list[Event], seconds: float = 10.0) -> list[Event]:
     ]
 
 
-def states(found: Story) -> list[str]:
+def states(found: JobProgress) -> list[str]:
     return [stage.state for stage in found.stages]
 
 
 def test_a_queued_job_says_its_place() -> None:
     job = replace(JOB, status="queued")
-    assert tell(job, [], position=1, workers=1).headline == "Next in the queue"
-    third = tell(job, [], position=3, workers=1)
+    assert progress_of(job, [], position=1, workers=1).headline == "Next in the queue"
+    third = progress_of(job, [], position=3, workers=1)
     assert third.headline == "Number 3 in the queue" and third.detail.startswith("2 before it")
-    assert tell(job, [], position=1, workers=0).headline == "Waiting for a worker"
+    assert progress_of(job, [], position=1, workers=0).headline == "Waiting for a worker"
     assert states(third) == ["waiting"] * 3 and third.seconds_left is None
 
 
 def test_the_stages_fill_up_one_after_the_other() -> None:
-    assert states(tell(JOB, timed(story(0, 0)))) == ["waiting"] * 3
-    half = tell(JOB, timed(story(2, 0)))
+    assert states(progress_of(JOB, timed(story(0, 0)))) == ["waiting"] * 3
+    half = progress_of(JOB, timed(story(2, 0)))
     assert states(half) == ["running", "waiting", "waiting"]
     assert half.headline == "Learning the basics" and half.stages[0].fraction == 0.5
-    practising = tell(JOB, timed(story(4, 1)))
+    practising = progress_of(JOB, timed(story(4, 1)))
     assert states(practising) == ["done", "running", "waiting"]
     assert practising.headline == "Practising with feedback"
-    checking = tell(JOB, timed(story(4, 2, ("base",))))
+    checking = progress_of(JOB, timed(story(4, 2, ("base",))))
     assert states(checking) == ["done", "done", "running"]
-    done = tell(replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")]))
+    done = progress_of(replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")]))
     assert states(done) == ["done"] * 3 and done.seconds_left is None
 
 
 def test_a_stopped_job_says_where() -> None:
-    stopped = tell(replace(JOB, status="stopped", cancel="keep"), timed(story(2, 0)))
+    stopped = progress_of(replace(JOB, status="stopped", cancel="keep"), timed(story(2, 0)))
     assert states(stopped) == ["stopped", "waiting", "waiting"] and "kept" in stopped.headline
-    failed = tell(replace(JOB, status="failed", error="The disk is full."), timed(story(1, 0)))
+    failed = progress_of(replace(JOB, status="failed", error="The disk is full."), timed(story(1, 0)))
     assert failed.detail == "The disk is full."
 
 
 def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
     between = timed([*story(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
-    assert states(tell(JOB, between)) == ["done", "waiting", "running"]
+    assert states(progress_of(JOB, between)) == ["done", "waiting", "running"]
     practising = timed([*between, Event("grpo", 1, 2, {"reward": 0.4})])
-    told = tell(JOB, practising)
+    told = progress_of(JOB, practising)
     assert states(told) == ["done", "running", "waiting"] and told.stages[2].step == 2
     assert told.scores == {"sft-000002": {"likeness": 0.2}}
 
 
 def test_a_stage_that_is_not_asked_for_is_left_out() -> None:
     job = replace(JOB, recipe={**(JOB.recipe or {}), "grpo_steps": 0})
-    assert states(tell(job, timed(story(1, 0)))) == ["running", "left_out", "waiting"]
+    assert states(progress_of(job, timed(story(1, 0)))) == ["running", "left_out", "waiting"]
 
 
 def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
     events = timed(story(2, 0))
-    assert tell(JOB, events).stages[0].seconds_left == pytest.approx(20.0)  # two steps of ten seconds
-    assert tell(JOB, events).seconds_left is None  # nobody knows how long practising takes here
+    assert progress_of(JOB, events).stages[0].seconds_left == pytest.approx(20.0)  # two steps of ten seconds
+    assert progress_of(JOB, events).seconds_left is None  # nobody knows how long practising takes here
     # 2 x 10 s, 2 x 30 s of practice, 5 states of 5 s to measure.
-    assert tell(JOB, events, pace={"grpo": 30.0, "evaluate": 5.0}).seconds_left == pytest.approx(20 + 60 + 25)
+    assert progress_of(JOB, events, pace={"grpo": 30.0, "evaluate": 5.0}).seconds_left == pytest.approx(20 + 60 + 25)
     later = (START + timedelta(seconds=24)).isoformat()  # four seconds into the third step
-    assert tell(JOB, events, at=later).stages[0].seconds_left == pytest.approx(16.0)
+    assert progress_of(JOB, events, at=later).stages[0].seconds_left == pytest.approx(16.0)
     much_later = (START + timedelta(seconds=900)).isoformat()
-    assert tell(JOB, events, at=much_later).stages[0].seconds_left == pytest.approx(10.0)
+    assert progress_of(JOB, events, at=much_later).stages[0].seconds_left == pytest.approx(10.0)
 
 
 def test_pace_is_the_median_over_the_run() -> None:
@@ -95,17 +95,17 @@ def test_pace_is_the_median_over_the_run() -> None:
 
 def test_repeated_steps_count_once() -> None:
     again = [Event("prepare"), Event("sft", 2, 4, {"loss": 1.5}), Event("sft", 3, 4, {"loss": 1.0})]
-    found = tell(JOB, timed([*story(3, 0), *again]))
+    found = progress_of(JOB, timed([*story(3, 0), *again]))
     assert found.loss == ((1, 6.0), (2, 1.5), (3, 1.0))
     assert found.breaks == 1
 
 
 def test_the_same_events_tell_the_same_story() -> None:
     events = timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
-    assert tell(JOB, events) == tell(JOB, list(events))
-    assert tell(JOB, events).best == "grpo-000002"
-    assert tell(JOB, events).scores == SCORES
-    assert list(tell(JOB, events).rewards) == ["reward", "likeness", "reply", "variety"]
+    assert progress_of(JOB, events) == progress_of(JOB, list(events))
+    assert progress_of(JOB, events).best == "grpo-000002"
+    assert progress_of(JOB, events).scores == SCORES
+    assert list(progress_of(JOB, events).rewards) == ["reward", "likeness", "reply", "variety"]
 
 
 # ---------------------------------------------------------------- warnings
@@ -156,8 +156,8 @@ def test_a_loss_that_is_no_number_and_one_that_does_not_fall() -> None:
 
 
 def test_the_limits_are_those_of_the_evaluation() -> None:
-    assert scores.COPYING_LIMIT == evaluate.COPYING_LIMIT
-    assert scores.GENERAL_LIMIT == evaluate.GENERAL_LIMIT
+    assert scores.COPYING_LIMIT == evaluate.TRAINING_IMAGE_SIMILARITY_LIMIT
+    assert scores.GENERAL_LIMIT == evaluate.GENERAL_PERPLEXITY_LIMIT
 
 
 def test_plain_scores() -> None:

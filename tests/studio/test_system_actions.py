@@ -9,11 +9,11 @@ from pipelines.core.queue import Worker
 from pipelines.core.settings import Settings
 from pipelines.core.store import put_content
 from studio.actions import system
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio import staged
 
 
-def test_workers_and_what_they_do(desk: Desk, tmp_path: Path) -> None:
+def test_workers_and_what_they_do(desk: AppContext, tmp_path: Path) -> None:
     character = staged.published(desk, tmp_path / "ada")
     job = staged.claimed(desk, staged.queued(desk, character))
     staged.alive(desk, job=job.id)
@@ -24,21 +24,21 @@ def test_workers_and_what_they_do(desk: Desk, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_job_of_somebody_else_is_not_named(desk: Desk, tmp_path: Path) -> None:
+def test_a_job_of_somebody_else_is_not_named(desk: AppContext, tmp_path: Path) -> None:
     job = staged.queued(desk, staged.published(desk, tmp_path / "ada"))
     staged.alive(desk, job=job.id)
     desk.owner = "somebody else"
     assert system.workers(desk)[0].doing == "Trains a character"
 
 
-def test_queue_depths(desk: Desk, tmp_path: Path) -> None:
+def test_queue_depths(desk: AppContext, tmp_path: Path) -> None:
     character = staged.published(desk, tmp_path / "ada")
     staged.queued(desk, character)
     staged.claimed(desk, staged.queued(desk, character))
     assert system.queue_depths(desk) == {"Training and measuring": 1, "Answers": 0}
 
 
-def test_health_of_what_answers_and_of_what_does_not(desk: Desk) -> None:
+def test_health_of_what_answers_and_of_what_does_not(desk: AppContext) -> None:
     assert [(one.name, one.is_well) for one in system.health(desk)] == [
         ("Records", True), ("Pictures and adapters", True), ("Queue", True)
     ]  # fmt: skip
@@ -46,12 +46,12 @@ def test_health_of_what_answers_and_of_what_does_not(desk: Desk) -> None:
     queue = system.health(desk)[2]
     # The queue of this desk was opened before, and is a file; a fresh desk asks the address that is not there.
     assert queue.is_well
-    fresh = Desk(desk.settings, desk.records, desk.store)
+    fresh = AppContext(desk.settings, desk.records, desk.store)
     queue = system.health(fresh)[2]
     assert not queue.is_well and queue.answer and "hidden" not in queue.place + queue.answer
 
 
-def test_disk_use_and_garbage(desk: Desk, tmp_path: Path) -> None:
+def test_disk_use_and_garbage(desk: AppContext, tmp_path: Path) -> None:
     staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     put_content(desk.store, b"nobody refers to this", "exports", ".txt")
     used = {one.kind: one for one in system.disk_use(desk)}
@@ -62,13 +62,13 @@ def test_disk_use_and_garbage(desk: Desk, tmp_path: Path) -> None:
 
 def test_settings_show_no_secret() -> None:
     settings = Settings(
-        Path("/home-of-nobody"), expand_key="hush", database_url="postgresql+psycopg://me:hush@db/understudy",
+        Path("/home-of-nobody"), llm_key="hush", database_url="postgresql+psycopg://me:hush@db/understudy",
         broker_url="redis://:hush@redis/0", objects="s3", s3_endpoint_internal="http://minio:9000",
         s3_access_key="hush", s3_secret_key="hush",
     )  # fmt: skip
     shown = system.settings_in_force(settings)
     assert "hush" not in str(shown)
-    assert shown["UNDERSTUDY_S3_SECRET_KEY"] == "set" and shown["UNDERSTUDY_EXPAND_URL"] == "not set"
+    assert shown["UNDERSTUDY_S3_SECRET_KEY"] == "set" and shown["UNDERSTUDY_LLM_URL"] == "not set"
     assert shown["UNDERSTUDY_DATABASE_URL"] == "postgresql+psycopg://me:***@db/understudy"
     assert set(shown) == {f"UNDERSTUDY_{name.upper()}" for name in vars(settings)}
 

@@ -10,14 +10,14 @@ from pipelines.core.runs import BASE, adapters, read_events
 from pipelines.core.sending import publish_folder
 from pipelines.train import train
 from studio.actions import training
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS
 from worker.run_folders import make, restore
 from worker.uploads import put_checkpoint
 
 
 def test_the_trainer_goes_on_after_the_saved_state(
-    desk: Desk, toy_character: Path, toy_run: Path, tmp_path: Path
+    desk: AppContext, toy_character: Path, toy_run: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     version = publish_folder(desk.records, desk.store, desk.owner, toy_character)
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)

@@ -11,17 +11,17 @@ from pipelines.core.jobs import Recipe
 from pipelines.core.queue import Job, RecordMissing, new_id
 from studio.actions import training
 from studio.actions.training import RunLog
-from studio.desk import Desk
+from studio.desk import AppContext
 from tests.studio import staged
 from tests.toys import TOY_BASE, TOY_STEPS
 
 
 @pytest.fixture
-def character(desk: Desk, tmp_path: Path) -> str:
+def character(desk: AppContext, tmp_path: Path) -> str:
     return staged.published(desk, tmp_path / "ada")
 
 
-def test_the_list_is_the_owners_and_newest_first(desk: Desk, character: str) -> None:
+def test_the_list_is_the_owners_and_newest_first(desk: AppContext, character: str) -> None:
     first, second = staged.queued(desk, character), staged.queued(desk, character)
     desk.records.jobs.add(Job(new_id(), "train", "somebody else"))
     desk.records.jobs.add(Job(new_id(), "reply", desk.owner, character))
@@ -34,7 +34,7 @@ def test_the_list_is_the_owners_and_newest_first(desk: Desk, character: str) -> 
     assert (line.stage, line.fraction) == ("Learning the basics", 0.5)
 
 
-def test_somebody_elses_job_does_not_exist(desk: Desk) -> None:
+def test_somebody_elses_job_does_not_exist(desk: AppContext) -> None:
     job = desk.records.jobs.add(Job(new_id(), "train", "somebody else"))
     for act in (training.resume, training.own_job, training.adapters_of):
         with pytest.raises(RecordMissing):
@@ -45,7 +45,7 @@ def test_somebody_elses_job_does_not_exist(desk: Desk) -> None:
         training.clone(desk, job.id, {})
 
 
-def test_watching_reads_on(desk: Desk, character: str) -> None:
+def test_watching_reads_on(desk: AppContext, character: str) -> None:
     job, log = staged.queued(desk, character), RunLog("")
     log.job = job.id
     assert training.watch(desk, job.id, log).story.headline == "Waiting for a worker"
@@ -61,7 +61,7 @@ def test_watching_reads_on(desk: Desk, character: str) -> None:
     assert training.watch(desk, job.id, RunLog(job.id)) == seen
 
 
-def test_a_long_log_is_read_in_pieces(desk: Desk, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_read_in_pieces(desk: AppContext, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "PAGE", 3)
     job = staged.claimed(desk, staged.queued(desk, character))
     staged.told(desk, job, staged.story(4, 2))
@@ -69,7 +69,7 @@ def test_a_long_log_is_read_in_pieces(desk: Desk, character: str, monkeypatch: p
     assert [event.sequence for event in events] == list(range(7))
 
 
-def test_stop_and_resume(desk: Desk, character: str) -> None:
+def test_stop_and_resume(desk: AppContext, character: str) -> None:
     waiting = staged.queued(desk, character)
     assert training.stop(desk, waiting.id, "keep").status == "stopped"
     assert training.resume(desk, waiting.id).status == "queued"
@@ -82,7 +82,7 @@ def test_stop_and_resume(desk: Desk, character: str) -> None:
         training.resume(desk, done.id)
 
 
-def test_clone_with_changes(desk: Desk, character: str) -> None:
+def test_clone_with_changes(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     new = training.clone(desk, old.id, {"seed": 7, "sft_steps": 8})
     assert (new.status, new.parent, new.character, new.version) == ("queued", old.id, character, 1)
@@ -98,7 +98,7 @@ def test_clone_with_changes(desk: Desk, character: str) -> None:
         training.clone(desk, old.id, {"effort": "lazy"})
 
 
-def test_clone_with_settings_written_as_json(desk: Desk, character: str) -> None:
+def test_clone_with_settings_written_as_json(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     new = training.clone_with_text(desk, old.id, {"seed": 7}, '{"sft_steps": 8, "seed": 9}')
     assert new.recipe == {**(old.recipe or {}), "seed": 9, "sft_steps": 8}
@@ -108,7 +108,7 @@ def test_clone_with_settings_written_as_json(desk: Desk, character: str) -> None
             training.clone_with_text(desk, old.id, {}, text)
 
 
-def test_clone_takes_the_newest_version_when_asked(desk: Desk, character: str) -> None:
+def test_clone_takes_the_newest_version_when_asked(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     entries = desk.records.characters.version(character).entries
     desk.records.characters.publish(character, {**entries, "persona": "A pilot."})
@@ -116,7 +116,7 @@ def test_clone_takes_the_newest_version_when_asked(desk: Desk, character: str) -
     assert training.clone(desk, old.id, {}, latest_version=True).version == 2
 
 
-def test_train_further_goes_on_from_a_saved_state(desk: Desk, character: str) -> None:
+def test_train_further_goes_on_from_a_saved_state(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     new = training.train_further(desk, old.id, "sft-000004", 3, 5)
     assert (new.status, new.parent, new.attempt) == ("queued", old.id, 0)
@@ -129,7 +129,7 @@ def test_train_further_goes_on_from_a_saved_state(desk: Desk, character: str) ->
     assert len(desk.records.checkpoints.of_job(practised.id)) == 3
 
 
-def test_train_further_on_a_newer_version_measures_again(desk: Desk, character: str) -> None:
+def test_train_further_on_a_newer_version_measures_again(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     entries = desk.records.characters.version(character).entries
     desk.records.characters.publish(character, {**entries, "persona": "A pilot."})
@@ -139,7 +139,7 @@ def test_train_further_on_a_newer_version_measures_again(desk: Desk, character: 
     assert not kept.scores and set(kept.files) == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
 
 
-def test_how_it_cannot_go_on(desk: Desk, character: str) -> None:
+def test_how_it_cannot_go_on(desk: AppContext, character: str) -> None:
     old = staged.trained(desk, character)
     with pytest.raises(ValueError, match="has learnt nothing"):
         training.train_further(desk, old.id, "base", 1, 1)
@@ -151,17 +151,17 @@ def test_how_it_cannot_go_on(desk: Desk, character: str) -> None:
         training.train_further(desk, old.id, "sft-000999", 1, 1)
 
 
-def test_past_pace_comes_from_finished_runs_on_the_same_base(desk: Desk, character: str) -> None:
+def test_past_pace_comes_from_finished_runs_on_the_same_base(desk: AppContext, character: str) -> None:
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
     assert training.past_pace(desk, recipe) == {}
     staged.trained(desk, character)
     pace = training.past_pace(desk, recipe)
     assert pace == {"sft": pytest.approx(10.0), "grpo": pytest.approx(10.0), "evaluate": pytest.approx(10.0)}
-    assert training.past_pace(desk, replace(recipe, grpo_group=4))["grpo"] == pytest.approx(20.0)
+    assert training.past_pace(desk, replace(recipe, grpo_group_size=4))["grpo"] == pytest.approx(20.0)
     assert training.past_pace(desk, replace(recipe, base="janus-pro-1b")) == {}
 
 
-def test_the_film_strip_has_the_same_prompts_at_every_state(desk: Desk, character: str) -> None:
+def test_the_film_strip_has_the_same_prompts_at_every_state(desk: AppContext, character: str) -> None:
     job = staged.trained(desk, character)
     rows = training.film_strip(desk, job)
     assert [row.title for row in rows] == ["Before training", "Basics, step 4", "Practice, step 2"]

@@ -14,13 +14,13 @@ from pipelines.core.broker import make_app
 from pipelines.core.jobs import Recipe
 from pipelines.core.queue import CharacterVersion, Job, new_id
 from pipelines.core.records import Records, open_records
-from pipelines.core.sending import publish_folder, send_training
+from pipelines.core.sending import publish_folder, submit_training
 from pipelines.core.settings import Settings
 from pipelines.core.store import Store, open_store
 from tests.toys import TOY_BASE, TOY_STEPS
-from worker.station import Station
+from worker.station import WorkerContext
 
-QUICK: dict[str, Any] = {"lease_s": 6.0, "heartbeat_s": 0.5, "silence_s": 240.0, "stop_grace_s": 60.0}
+QUICK: dict[str, Any] = {"lease_s": 6.0, "heartbeat_s": 0.5, "hang_timeout_s": 240.0, "stop_grace_s": 60.0}
 """Times of the tests: a lost worker is noticed in seconds."""
 
 
@@ -41,7 +41,7 @@ class Place:
             "home": "HOME", "database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "objects": "OBJECTS",
             "s3_endpoint_internal": "S3_ENDPOINT_INTERNAL", "s3_bucket": "S3_BUCKET", "s3_access_key": "S3_ACCESS_KEY",
             "s3_secret_key": "S3_SECRET_KEY", "lease_s": "LEASE_S", "heartbeat_s": "HEARTBEAT_S",
-            "silence_s": "SILENCE_S", "stop_grace_s": "STOP_GRACE_S",
+            "hang_timeout_s": "SILENCE_S", "stop_grace_s": "STOP_GRACE_S",
         }  # fmt: skip
         return {f"UNDERSTUDY_{name}": str(vars(self.settings)[field]) for field, name in names.items()}
 
@@ -55,7 +55,7 @@ class Place:
 
     def training_of(self, version: CharacterVersion, **overrides: Any) -> Job:
         """The same of a version that is known."""
-        return send_training(self.records, self.app, "local", version, self.recipe(**overrides))
+        return submit_training(self.records, self.app, "local", version, self.recipe(**overrides))
 
     def training_without_message(self) -> Job:
         """A toy training whose nudge was lost."""
@@ -66,9 +66,9 @@ class Place:
         """The toy recipe."""
         return Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **overrides})
 
-    def station(self, *queues: str) -> Station:
+    def station(self, *queues: str) -> WorkerContext:
         """A worker in this process; close it."""
-        return Station(self.settings, queues or ("train",))
+        return WorkerContext(self.settings, queues or ("train",))
 
 
 def open_place(settings: Settings, character: Path) -> Place:
@@ -102,7 +102,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture
-def station(embedded: Place) -> Iterator[Station]:
+def station(embedded: Place) -> Iterator[WorkerContext]:
     """A worker in this process on the embedded place."""
     station = embedded.station("train", "reply")
     yield station

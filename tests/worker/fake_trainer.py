@@ -44,7 +44,7 @@ def main() -> int:
         print("OSError: [Errno 28] No space left on device: 'optimizer.pt'", file=sys.stderr)
         return 1
     if how == "missing":
-        print("pipelines.models.starter.loading.WeightsMissing: Weights are missing; install again.", file=sys.stderr)
+        print("pipelines.models.starter.loading.StarterWeightsMissing: Weights are missing; install again.", file=sys.stderr)
         return 1
     if how == "error":
         print("Traceback (most recent call last):\n  File x\nValueError: a sample does not fit", file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.core.broker import nudge, purge, task_name
+from pipelines.core.broker import notify_worker, purge, task_name
 from pipelines.core.queue import Job, new_id
 from pipelines.core.runs import ADAPTER_FILES, adapters, checkpoint_folder
 from pipelines.core.store import read
@@ -55,7 +55,7 @@ def trainers(place: Place) -> list[psutil.Process]:
 def test_fifty_messages_run_a_job_once(place: Place) -> None:
     job = place.training()
     for _ in range(50):
-        assert nudge(place.app, job)
+        assert notify_worker(place.app, job)
     with worker(place, app=FAKE) as process:
         wait_for(lambda: status(place, job) == "succeeded", what=lambda: process.said)
         last = new_id()  # everything before this message has been dealt with once it has been
@@ -161,14 +161,14 @@ def test_a_worker_outlives_its_redis(served: Place, redis_server: RedisServer) -
 
 
 def test_an_evaluation_measures_again(embedded: Place, toy_run: Path) -> None:
-    from pipelines.core.sending import send_evaluation
+    from pipelines.core.sending import submit_evaluation
     from worker.uploads import put_checkpoint
 
     trained = embedded.training()
     embedded.records.jobs.request_stop(trained.id, "keep")
     put_checkpoint(embedded.records, embedded.store, trained.id, toy_run, "sft-000002")
     before = embedded.records.checkpoints.get(trained.id, "sft-000002")
-    job = send_evaluation(embedded.records, embedded.app, trained.id, ["sft-000002"])
+    job = submit_evaluation(embedded.records, embedded.app, trained.id, ["sft-000002"])
     with worker(embedded) as process:
         wait_for(lambda: status(embedded, job) in ("succeeded", "failed"), what=lambda: process.said)
     assert status(embedded, job) == "succeeded", embedded.records.jobs.get(job.id)

@@ -14,15 +14,15 @@ import pytest
 
 from pipelines.core.queue import Job, RecordsUnusable
 from pipelines.core.runs import adapters, checkpoint_folder
-from pipelines.core.sending import result_of, resume, send_clone, send_further, stop
+from pipelines.core.sending import result_of, resume, clone, continue_training, stop
 from pipelines.core.store import read
 from tests.worker.conftest import Place
-from worker.capacity import Device, why_not
+from worker.capacity import Device, refusal_reason
 from worker.run_folders import RunFolder
 from worker.runner import Command, run_training
-from worker.station import Station
+from worker.station import WorkerContext
 from worker.uploads import put_checkpoint
-from worker.work import do_job, work_off
+from worker.work import do_job, drain_queue
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 
@@ -32,9 +32,9 @@ def fake(how: str) -> Command:
     return lambda run_dir, gpus: [sys.executable, str(FAKE), str(run_dir), how]
 
 
-def work(station: Station, how: str) -> int:
+def work(station: WorkerContext, how: str) -> int:
     """Work off the queue with a fake trainer."""
-    return work_off(
+    return drain_queue(
         station, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))}
     )  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
     job = place.training()
     station = place.station()
     try:
-        assert work_off(station, ("train",)) == 1
+        assert drain_queue(station, ("train",)) == 1
     finally:
         station.close()
     ended = place.records.jobs.get(job.id)
@@ -95,7 +95,7 @@ def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
         ("lies", "ended without leaving a result"),
     ],
 )
-def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, station: Station) -> None:
+def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, station: WorkerContext) -> None:
     job = embedded.training()
     assert work(station, how) == 1
     ended = embedded.records.jobs.get(job.id)
@@ -104,8 +104,8 @@ def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Pla
     assert [event.stage for event in embedded.records.events.after(job.id)] == ["prepare", "prepare"]
 
 
-def test_a_silent_trainer_is_ended(embedded: Place, station: Station) -> None:
-    object.__setattr__(station.settings, "silence_s", 1.0)
+def test_a_silent_trainer_is_ended(embedded: Place, station: WorkerContext) -> None:
+    object.__setattr__(station.settings, "hang_timeout_s", 1.0)
     job = embedded.training()
     work(station, "hangs")
     ended = embedded.records.jobs.get(job.id)
@@ -113,7 +113,7 @@ def test_a_silent_trainer_is_ended(embedded: Place, station: Station) -> None:
     assert 'File "' in ended.log_tail and "fake_trainer.py" in ended.log_tail  # where it hung
 
 
-def busy(embedded: Place, station: Station, how: str) -> tuple[Job, threading.Thread]:
+def busy(embedded: Place, station: WorkerContext, how: str) -> tuple[Job, threading.Thread]:
     """A fake training that goes on in a thread."""
     job = embedded.training()
     thread = threading.Thread(target=work, args=(station, how))
@@ -122,7 +122,7 @@ def busy(embedded: Place, station: Station, how: str) -> tuple[Job, threading.Th
     return job, thread
 
 
-def test_stop_and_keep_then_resume(embedded: Place, station: Station) -> None:
+def test_stop_and_keep_then_resume(embedded: Place, station: WorkerContext) -> None:
     job, thread = busy(embedded, station, "polite")
     assert stop(embedded.records, job.id, "keep").status == "stopping"
     thread.join(30)
@@ -134,19 +134,19 @@ def test_stop_and_keep_then_resume(embedded: Place, station: Station) -> None:
     assert embedded.records.jobs.get(job.id).attempt == 2
 
 
-def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: Station, toy_run: Path) -> None:
+def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: WorkerContext, toy_run: Path) -> None:
     old = embedded.training()
     embedded.records.jobs.request_stop(old.id, "keep")
     for name in ("sft-000002", "sft-000004", "grpo-000001"):
         put_checkpoint(embedded.records, embedded.store, old.id, toy_run, name)
     with pytest.raises(ValueError, match="lora_rank cannot change"):
-        send_further(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "lora_rank": 8})
+        continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "lora_rank": 8})
     with pytest.raises(ValueError, match="set grpo_steps above 1"):
-        send_further(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
-    job = send_further(
+        continue_training(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
+    job = continue_training(
         embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0}
     )  # fmt: skip
-    assert work_off(station, ("train",)) == 1
+    assert drain_queue(station, ("train",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert (ended.status, ended.parent) == ("succeeded", old.id), ended.error
     steps = [event.step for event in embedded.records.events.after(job.id) if "loss" in event.metrics]
@@ -157,12 +157,12 @@ def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: Sta
 
 def test_a_clone_is_a_new_training_with_changes(embedded: Place) -> None:
     old = embedded.training()
-    job = send_clone(embedded.records, embedded.app, old.id, {"sft_steps": 9})
+    job = clone(embedded.records, embedded.app, old.id, {"sft_steps": 9})
     assert (job.parent, job.version, job.status, job.attempt) == (old.id, old.version, "queued", 0)
     assert job.recipe == {**(old.recipe or {}), "sft_steps": 9}
 
 
-def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, station: Station) -> None:
+def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, station: WorkerContext) -> None:
     """The run folder still has what was thrown away; resuming must not find it."""
     job, thread = busy(embedded, station, "polite")
     stop(embedded.records, job.id, "keep")
@@ -181,7 +181,7 @@ def test_no_row_appears_after_a_job_was_given_up(embedded: Place, toy_run: Path)
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_discard_deletes_what_was_made(embedded: Place, station: Station) -> None:
+def test_discard_deletes_what_was_made(embedded: Place, station: WorkerContext) -> None:
     job, thread = busy(embedded, station, "polite")
     stop(embedded.records, job.id, "discard")
     thread.join(30)
@@ -190,7 +190,7 @@ def test_discard_deletes_what_was_made(embedded: Place, station: Station) -> Non
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, station: Station) -> None:
+def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, station: WorkerContext) -> None:
     object.__setattr__(station.settings, "stop_grace_s", 1.0)
     job, thread = busy(embedded, station, "deaf")
     stop(embedded.records, job.id, "keep")
@@ -199,14 +199,14 @@ def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Plac
     assert ended.status == "stopped" and "could not save what it had learnt since its last checkpoint" in ended.error
 
 
-def test_shutting_down_gives_the_job_back(embedded: Place, station: Station) -> None:
+def test_shutting_down_gives_the_job_back(embedded: Place, station: WorkerContext) -> None:
     job, thread = busy(embedded, station, "polite")
     station.stopping.set()
     thread.join(30)
     assert embedded.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_deleted_character_ends_its_training(embedded: Place, station: Station) -> None:
+def test_a_deleted_character_ends_its_training(embedded: Place, station: WorkerContext) -> None:
     job, thread = busy(embedded, station, "polite")
     embedded.records.characters.delete(job.character)
     thread.join(30)
@@ -215,7 +215,7 @@ def test_a_deleted_character_ends_its_training(embedded: Place, station: Station
 
 
 def test_records_that_do_not_answer_hold_the_trainer_still(
-    embedded: Place, station: Station, monkeypatch: pytest.MonkeyPatch
+    embedded: Place, station: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker may have the job by then; afterwards it goes on as if nothing had been."""
     def away(*_: object, **__: object) -> None:
@@ -240,16 +240,16 @@ def test_records_that_do_not_answer_hold_the_trainer_still(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, station: Station) -> None:
+def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, station: WorkerContext) -> None:
     job = embedded.training()
     big = {**(job.recipe or {}), "base": "janus-pro-7b"}
     claimed = embedded.records.jobs.claim(job.id, station.id, 60)
     assert claimed is not None
     small = Device("", 0, 8.0, 6.0)
-    assert "has 8.0 GB in all" in why_not("janus-pro-7b", False, embedded.settings.home, small)
+    assert "has 8.0 GB in all" in refusal_reason("janus-pro-7b", False, embedded.settings.home, small)
     card = Device("a GPU", 1, 25.0, 4.0)
-    assert "only 4.0 of 25.0 GB are free" in why_not("janus-pro-7b", False, embedded.settings.home, card)
-    assert why_not("janus-pro-7b", False, embedded.settings.home, replace(card, free_gb=25.0)) == ""
+    assert "only 4.0 of 25.0 GB are free" in refusal_reason("janus-pro-7b", False, embedded.settings.home, card)
+    assert refusal_reason("janus-pro-7b", False, embedded.settings.home, replace(card, free_gb=25.0)) == ""
     do_job(station, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "GB of memory" in ended.error

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, delete, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.queue import ChatMessage, Choice, Conversation, RecordMissing, Vote
+from pipelines.core.queue import ChatMessage, VoteChoice, Conversation, RecordMissing, Vote
 from pipelines.core.records.database import Database
 from pipelines.core.records.rows import columns_of, from_row, to_row
 from pipelines.core.records.tables import CONVERSATIONS, MESSAGES, VOTES
@@ -105,8 +105,8 @@ class Chats:
 
     def add_vote(self, vote: Vote) -> Vote:
         """Keep a vote; a second one on the same replies takes its place. RecordMissing without a conversation."""
-        if vote.choice not in get_args(Choice):
-            raise ValueError(f"a vote is {', '.join(get_args(Choice))}, not {vote.choice!r}")
+        if vote.choice not in get_args(VoteChoice):
+            raise ValueError(f"a vote is {', '.join(get_args(VoteChoice))}, not {vote.choice!r}")
         with self._database.write() as connection:
             kept = replace(vote, created=vote.created or self._database.clock(connection))
             try:

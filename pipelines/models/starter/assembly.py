@@ -17,13 +17,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.critic import Critic
+from pipelines.models.starter.critic import StarterCritic
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.loading import WEIGHTS, pack, revision
 from pipelines.models.starter.model import StarterModel, own_settings
-from pipelines.models.starter.sizes import SIZES, Size, plan_of
+from pipelines.models.starter.sizes import SIZES, BuildSize, build_config
 from pipelines.models.starter.training import read_state
-from pipelines.models.starter.vq import PictureTokenizer
+from pipelines.models.starter.vq import ImageTokenizer
 
 CONTEXT_LAYER = 4
 STORED = 24_000
@@ -85,12 +85,12 @@ and used unchanged) with our picture tokenizer, picture expert, eyes, and the cr
 
 
 def fresh_starter(
-    out: Path, device: str = "cpu", size: Size = SIZES["cpu"]
+    out: Path, device: str = "cpu", size: BuildSize = SIZES["cpu"]
 ) -> tuple[StarterModel, PreTrainedTokenizerFast]:
     """A starter with the trained picture tokenizer, the language expert, and whatever parts `out` holds already."""
     folder = language_folder(cache_dir())
     language = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    vq = PictureTokenizer.from_pretrained(out / "tokenizer" / "tokenizer")
+    vq = ImageTokenizer.from_pretrained(out / "tokenizer" / "tokenizer")
     sizes = {"vocab_size": vq.config.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
     config = StarterConfig(
         language={name: language[name] for name in LANGUAGE_FIELDS if name in language},
@@ -111,7 +111,7 @@ def fresh_starter(
     return model.to(device), AutoTokenizer.from_pretrained(folder)
 
 
-def pack_all(out: Path, size: Size, hardware: str) -> dict[str, Any]:
+def pack_all(out: Path, size: BuildSize, hardware: str) -> dict[str, Any]:
     """Write weights/ with its card and sample sheet from the parts in `out`; returns the files' sizes in bytes.
 
     Parts that changed since they were measured are measured first, with the quick counts.
@@ -122,11 +122,11 @@ def pack_all(out: Path, size: Size, hardware: str) -> dict[str, Any]:
     if not is_measured(out):
         measure_all(out, size, quick=True)
     model, _ = fresh_starter(out, size=size)
-    sizes = pack(model, Critic.from_pretrained(out / "critic" / "model"))
+    sizes = pack(model, StarterCritic.from_pretrained(out / "critic" / "model"))
     for name, target in (("sheet.png", WEIGHTS), ("likeness.png", DOCS_PICTURES)):
         if (out / name).exists() and target.is_dir():
             shutil.copy(out / name, target / name)
-    (WEIGHTS / "CARD.md").write_text(card(out, sizes, hardware), encoding="utf-8")
+    (WEIGHTS / "CARD.md").write_text(starter_card(out, sizes, hardware), encoding="utf-8")
     return {"sizes": sizes}
 
 
@@ -139,9 +139,9 @@ def is_measured(out: Path) -> bool:
     return all(state.stat().st_mtime <= file.stat().st_mtime for state in states)
 
 
-def card(out: Path, sizes: dict[str, int], hardware: str) -> str:
+def starter_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
     """The model card: what the weights are, how they were made, and every number the build measured."""
-    plan = plan_of(out)
+    plan = build_config(out)
     domain, size = plan.domain, plan.sizes
     lines = [CARD_HEAD.format(
         revision=revision(), hardware=hardware, megabytes=sum(sizes.values()) / 1e6, px=size.px,

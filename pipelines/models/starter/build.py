@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.models.starter.sizes import SIZES, Plan, plan_of
+from pipelines.models.starter.sizes import SIZES, BuildConfig, build_config
 
 if TYPE_CHECKING:  # processes that draw import this file, and need no torch
-    from pipelines.models.starter.critic import Critic
-    from pipelines.models.starter.drawn import Drawn
+    from pipelines.models.starter.critic import StarterCritic
+    from pipelines.models.starter.drawn import DrawnDataset
     from pipelines.models.starter.training import Budget
 
 PARTS = {
@@ -44,7 +44,7 @@ class Options:
     """What the command line asks for."""
 
     out: Path
-    plan: Plan
+    plan: BuildConfig
     device: str
     seed: int
     count: int
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     line = parser()
     asked = line.parse_args(argv)
     try:
-        plan = plan_of(asked.out, asked.size, asked.styles, asked.stream)
+        plan = build_config(asked.out, asked.size, asked.styles, asked.stream)
     except ValueError as problem:
         line.error(str(problem))
     torch.set_flush_denormal(True)  # tiny second moments of Adam would crawl otherwise
@@ -122,19 +122,19 @@ def _budgets(size: str) -> dict[str, float]:
 
 
 @contextmanager
-def training_pictures(part: str, options: Options) -> Iterator[Drawn]:
+def training_pictures(part: str, options: Options) -> Iterator[DrawnDataset]:
     """The stored set, or a stream that goes on where the part's last call stopped."""
-    from pipelines.models.starter.drawn import Drawn
+    from pipelines.models.starter.drawn import DrawnDataset
 
     if not options.plan.stream:
-        yield Drawn.load(options.out / "pictures", "train")
+        yield DrawnDataset.load(options.out / "pictures", "train")
         return
-    from pipelines.models.starter.stream import Stream
+    from pipelines.models.starter.stream import StreamingDataset
     from pipelines.models.starter.training import read_state
 
     size = options.plan.sizes
     first = read_state(state_file(part, options.out)).get("more", {}).get("place", 0)
-    stream = Stream(options.plan.domain, size.px, options.seed, size.window, first, options.processes)
+    stream = StreamingDataset(options.plan.domain, size.px, options.seed, size.window, first, options.processes)
     try:
         yield stream
     finally:
@@ -151,19 +151,19 @@ def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
     # Imported where needed: drawing needs packages that training does not, and --help needs neither.
     out, size = options.out, options.plan.sizes
     if part in TRAINED:
-        from pipelines.models.starter.drawn import Drawn
+        from pipelines.models.starter.drawn import DrawnDataset
         from pipelines.models.starter.training import Budget
 
-        held_out = Drawn.load(out / "pictures", "held_out")
+        held_out = DrawnDataset.load(out / "pictures", "held_out")
         with training_pictures(part, options) as drawn:
             scores = train_part(part, drawn, held_out, Budget(seconds, options.stop_after), options)
             return scores | ({"drawn": 10 * drawn.place} if options.plan.stream else {})
     if part == "pictures":
-        from pipelines.models.starter.pictures import draw_pictures
+        from pipelines.models.starter.pictures import render_images
 
         settings = {"seed": options.seed, "px": size.px, "processes": options.processes, "domain": options.plan.domain}
-        made = draw_pictures(out / "pictures" / "held_out", max(20, options.count // 20), held_out=True, **settings)
-        return made if options.plan.stream else draw_pictures(out / "pictures", options.count, **settings)
+        made = render_images(out / "pictures" / "held_out", max(20, options.count // 20), held_out=True, **settings)
+        return made if options.plan.stream else render_images(out / "pictures", options.count, **settings)
     if part == "sheets":
         from pipelines.models.starter.contact import style_sheets
 
@@ -177,7 +177,7 @@ def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
     return pack_all(out, size, "two CPU cores, no GPU" if options.device == "cpu" else "a GPU")
 
 
-def train_part(part: str, drawn: Drawn, held_out: Drawn, budget: Budget, options: Options) -> dict[str, float]:
+def train_part(part: str, drawn: DrawnDataset, held_out: DrawnDataset, budget: Budget, options: Options) -> dict[str, float]:
     """Train one of `TRAINED`."""
     from pipelines.models.starter.training import read_state
 
@@ -206,23 +206,23 @@ def train_part(part: str, drawn: Drawn, held_out: Drawn, budget: Budget, options
 
     model, tokenizer = fresh_starter(options.out, device, size)
     if part == "eyes":
-        from pipelines.models.starter.build_eyes import train_eyes
+        from pipelines.models.starter.build_eyes import train_vision_tower
 
-        return train_eyes(model, tokenizer, drawn, held_out, out, budget, size, seed)
-    from pipelines.models.starter.build_experts import train_picture
+        return train_vision_tower(model, tokenizer, drawn, held_out, out, budget, size, seed)
+    from pipelines.models.starter.build_experts import train_image_expert
 
     stored = not options.plan.stream
-    return train_picture(model, tokenizer, drawn, held_out, out, budget, size, seed, stored)
+    return train_image_expert(model, tokenizer, drawn, held_out, out, budget, size, seed, stored)
 
 
-def trained_critic(out: Path, device: str) -> Critic:
+def trained_critic(out: Path, device: str) -> StarterCritic:
     """The build's critic, frozen; raises FileNotFoundError when there is none yet."""
-    from pipelines.models.starter.critic import Critic
+    from pipelines.models.starter.critic import StarterCritic
 
     folder = out / "critic" / "model"
     if not folder.is_dir():
         raise FileNotFoundError(f"--perceptual needs a critic: run the part `critic` with --out {out} first")
-    critic: Critic = Critic.from_pretrained(folder).float().to(device).eval().requires_grad_(False)
+    critic: StarterCritic = StarterCritic.from_pretrained(folder).float().to(device).eval().requires_grad_(False)
     return critic
 
 

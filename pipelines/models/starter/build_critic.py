@@ -16,17 +16,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipelines.models.starter.critic import Critic, CriticConfig, Sight
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.sizes import Size
-from pipelines.models.starter.training import Budget, Part, Progress, linear, summary, train_for
+from pipelines.models.starter.critic import StarterCritic, StarterCriticConfig, ImageFeatures
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.sizes import BuildSize
+from pipelines.models.starter.training import Budget, BuildPart, Progress, linear, summary, train_for
 
 KINDS = ("expression", "clothes", "place", "extra")
 """Attributes whose phrases are classes of a batch; in the first domain nobody has an extra."""
 
 
 def train_critic(
-    drawn: Drawn, held_out: Drawn, out: Path, words: tuple[Any, torch.Tensor], budget: Budget, size: Size,
+    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, words: tuple[Any, torch.Tensor], budget: Budget, size: BuildSize,
     seed: int = 0, device: str = "cpu",
 ) -> dict[str, float]:
     """Train on `drawn`, save to `out`/model; returns the held-out scores.
@@ -35,7 +35,7 @@ def train_critic(
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    critic = Critic(CriticConfig(words_width=words[1].shape[1], **size.critic))
+    critic = StarterCritic(StarterCriticConfig(words_width=words[1].shape[1], **size.critic))
     critic = critic.to(device, memory_format=torch.channels_last)
     critic.attach_words(words[0], words[1].to(device)).train()
 
@@ -46,7 +46,7 @@ def train_critic(
         return batch_loss(critic, drawn, rows, rng, device)[0]
 
     state = out / "state.pt"
-    part = Part("critic", {"model": critic}, loss_of, state, size.rates["critic"], linear, (0.9, 0.98), 0.02)
+    part = BuildPart("critic", {"model": critic}, loss_of, state, size.rates["critic"], linear, (0.9, 0.98), 0.02)
     progress = train_for(part, budget)
     critic.eval()
     calibrate(critic, held_out, device)
@@ -56,7 +56,7 @@ def train_critic(
 
 
 def batch_loss(
-    critic: Critic, drawn: Drawn, rows: np.ndarray, rng: random.Random, device: str
+    critic: StarterCritic, drawn: DrawnDataset, rows: np.ndarray, rng: random.Random, device: str
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The three losses of one batch of rows, and what they are made of (scalars, still on the device)."""
     pixels = to_pixels(drawn.pixels[rows], device)
@@ -92,10 +92,10 @@ def batch_loss(
 
 
 @torch.no_grad()
-def see_all(critic: Critic, drawn: Drawn, device: str) -> Sight:
+def see_all(critic: StarterCritic, drawn: DrawnDataset, device: str) -> ImageFeatures:
     """Sights of every picture, in batches of 100."""
     parts = [critic.look(to_pixels(drawn.pixels[i : i + 100], device)) for i in range(0, len(drawn.pixels), 100)]
-    return Sight(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
+    return ImageFeatures(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
 
 
 def equal_error(right: torch.Tensor, wrong: torch.Tensor) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def equal_error(right: torch.Tensor, wrong: torch.Tensor) -> tuple[float, float]
 
 
 @torch.no_grad()
-def calibrate(critic: Critic, held_out: Drawn, device: str) -> None:
+def calibrate(critic: StarterCritic, held_out: DrawnDataset, device: str) -> None:
     """Set likeness and match so that 0.5 is the equal-error threshold on held-out identities."""
     sight, rng = see_all(critic, held_out, device), random.Random(1)
     cosine = sight.identity @ sight.identity.T
@@ -126,7 +126,7 @@ def calibrate(critic: Critic, held_out: Drawn, device: str) -> None:
 
 
 @torch.no_grad()
-def held_out_scores(critic: Critic, held_out: Drawn, device: str) -> dict[str, float]:
+def held_out_scores(critic: StarterCritic, held_out: DrawnDataset, device: str) -> dict[str, float]:
     """Attribute accuracy, caption retrieval among 20, identity verification and retrieval on unseen identities."""
     sight, rng = see_all(critic, held_out, device), random.Random(2)
     scores: dict[str, float] = {}

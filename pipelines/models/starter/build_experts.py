@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.model import StarterModel, Words
-from pipelines.models.starter.sizes import Size
-from pipelines.models.starter.training import Budget, Part, Progress, summary, train_for
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.model import StarterModel, EncodedText
+from pipelines.models.starter.sizes import BuildSize
+from pipelines.models.starter.training import Budget, BuildPart, Progress, summary, train_for
 
 DROP = 0.1
 """Share of contexts emptied, for classifier-free guidance."""
@@ -57,7 +57,7 @@ def read_contexts(
     rows = [context_ids(tokenizer, text, model.shape.boi_id, rng) for text in texts]
     ids, mask = pad_right(rows, str(model.device))
     places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-    words = Words(ids, mask, None, places, places)
+    words = EncodedText(ids, mask, None, places, places)
     _, middle = model.read(words, None, need_words=False)
     return model.gather_context(words, middle, torch.arange(len(rows), device=ids.device), mask.sum(1) - 1)
 
@@ -88,11 +88,11 @@ def figure_weights(count: int, weight: float) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode_all(model: StarterModel, drawn: Drawn, cache: Path | None = None) -> torch.Tensor:
+def encode_all(model: StarterModel, drawn: DrawnDataset, cache: Path | None = None) -> torch.Tensor:
     """Codes (N, C) of every drawn picture; those of a stored set are kept in `cache` because they never change."""
     if cache is not None and cache.exists():
         codes = torch.from_numpy(np.load(cache).astype(np.int64))
-        if codes.shape == (len(drawn), model.shape.picture_tokens):
+        if codes.shape == (len(drawn), model.shape.image_tokens):
             return codes
     codes = encode(model, drawn, np.arange(len(drawn))).cpu()
     if cache is not None:
@@ -101,16 +101,16 @@ def encode_all(model: StarterModel, drawn: Drawn, cache: Path | None = None) -> 
     return codes
 
 
-def encode(model: StarterModel, drawn: Drawn, rows: np.ndarray) -> torch.Tensor:
+def encode(model: StarterModel, drawn: DrawnDataset, rows: np.ndarray) -> torch.Tensor:
     """Codes (len(rows), C) of some pictures, on the model's device."""
-    parts = [model.encode_pictures(to_pixels(drawn.pixels[rows[i : i + 128]], model.device))
+    parts = [model.encode_images(to_pixels(drawn.pixels[rows[i : i + 128]], model.device))
              for i in range(0, len(rows), 128)]
     return torch.cat(parts)
 
 
-def train_picture(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: Drawn, held_out: Drawn, out: Path, budget: Budget,
-    size: Size, seed: int = 0, stored: bool = True,
+def train_image_expert(
+    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget,
+    size: BuildSize, seed: int = 0, stored: bool = True,
 ) -> dict[str, float]:
     """Train the picture expert; returns steps, seconds, the running loss and the held-out loss (nats a code).
 
@@ -145,7 +145,7 @@ def train_picture(
         return sum(total) / len(total)
 
     progress = train_for(
-        Part("picture", {"picture": model.picture}, loss_of, out / "picture.pt", size.rates["picture"],
+        BuildPart("picture", {"picture": model.picture}, loss_of, out / "picture.pt", size.rates["picture"],
              check=lambda: f"held-out loss {held_out_loss():.4f}"),
         budget,
     )  # fmt: skip

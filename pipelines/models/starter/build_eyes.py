@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.looks import Domain, Identity, Look
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.looks import Domain, Identity, Attributes
 from pipelines.models.starter.model import StarterModel
-from pipelines.models.starter.sizes import Size
-from pipelines.models.starter.training import Budget, Part, Progress, summary, train_for
+from pipelines.models.starter.sizes import BuildSize
+from pipelines.models.starter.training import Budget, BuildPart, Progress, summary, train_for
 from pipelines.models.starter.vocabulary import FIGURES
 from pipelines.models.starter.wording import questions
 from pipelines.packing import collate, packed_row
@@ -36,7 +36,7 @@ QUESTIONS_EACH = 8
 """Questions put to a picture in one step; they share the look in front of them, which is what costs."""
 
 
-def canonical(identity: Identity, look: Look) -> list[str]:
+def canonical(identity: Identity, look: Attributes) -> list[str]:
     """What the look slots should say of a picture, most asked-about first: one word for each of twelve slots."""
     colour, kind = (look.colour, look.kind.split()[-1]) if look.clothes else ("no", "clothes")
     kind_of = identity.body if identity.family == "animal" else identity.family
@@ -77,14 +77,14 @@ class Slots:
     """Between slot vectors and words, for one domain."""
 
     def __init__(self, model: StarterModel, tokenizer: PreTrainedTokenizerFast, domain: Domain) -> None:
-        self.tokenizer, self.count = tokenizer, model.shape.look_tokens
+        self.tokenizer, self.count = tokenizer, model.shape.image_input_tokens
         self.table = model.get_input_embeddings().weight.detach()  # (V, E)
         self.words = slot_vocabulary(domain, tokenizer, self.count).to(self.table.device)
         self.index = torch.zeros(len(self.table), dtype=torch.long, device=self.table.device)
         self.index[self.words] = torch.arange(len(self.words), device=self.table.device)
         self.spread = self.table.std()
 
-    def wanted(self, drawn: Drawn, rows: list[int]) -> torch.Tensor:
+    def wanted(self, drawn: DrawnDataset, rows: list[int]) -> torch.Tensor:
         """Ids (N, slots) that the pictures in `rows` should be named by."""
         named = [slot_ids(self.tokenizer, canonical(drawn.figure(row), drawn.looks[row]), self.count) for row in rows]
         return torch.tensor(named, device=self.table.device)
@@ -104,7 +104,7 @@ def answer_text(answer: str) -> str:
 
 
 def answer_loss(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: Drawn, rows: list[int], rng: random.Random
+    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: DrawnDataset, rows: list[int], rng: random.Random
 ) -> torch.Tensor:
     """Mean cross-entropy (nats a word piece) of short answers about the pictures, `QUESTIONS_EACH` to a picture."""
     items = []
@@ -113,17 +113,17 @@ def answer_loss(
         turns = [(user(question, str(place)), reply(answer_text(answer))) for question, answer in asked]
         rendered = [render(turn, model.shape, tokenizer) for turn in turns]
         # Segment 0 is the turn's beginning with the picture, every question with its answer a segment behind it.
-        seen = rendered[0].ids.index(model.shape.look_id) + model.shape.look_tokens
-        items.append(replace(packed_row(rendered, seen), look_images=(str(place),)))
+        seen = rendered[0].ids.index(model.shape.image_placeholder_id) + model.shape.image_input_tokens
+        items.append(replace(packed_row(rendered, seen), input_images=(str(place),)))
     pixels = {str(place): picture for place, picture in enumerate(to_pixels(drawn.pixels[rows]))}
     batch = {key: value.to(model.device) for key, value in collate(items, model.shape, pixels).items()}
     loss: torch.Tensor = model(**batch).loss
     return loss
 
 
-def train_eyes(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: Drawn, held_out: Drawn, out: Path, budget: Budget,
-    size: Size, seed: int = 0,
+def train_vision_tower(
+    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget,
+    size: BuildSize, seed: int = 0,
 ) -> dict[str, float]:
     """Train the eyes; returns steps, seconds, loss and the share of slots named right on unseen identities."""
     torch.manual_seed(seed)
@@ -155,7 +155,7 @@ def train_eyes(
         return f"{words}, answers {held_out_answers(model, tokenizer, held_out):.4f}" if answers else words
 
     progress = train_for(
-        Part("eyes", {"eyes": model.eyes}, loss_of, out / "eyes.pt", size.rates["eyes"],
+        BuildPart("eyes", {"eyes": model.eyes}, loss_of, out / "eyes.pt", size.rates["eyes"],
              check=checked),
         budget,
     )  # fmt: skip
@@ -167,14 +167,14 @@ def train_eyes(
 
 
 @torch.no_grad()
-def held_out_answers(model: StarterModel, tokenizer: PreTrainedTokenizerFast, held_out: Drawn) -> float:
+def held_out_answers(model: StarterModel, tokenizer: PreTrainedTokenizerFast, held_out: DrawnDataset) -> float:
     """`answer_loss` on `CHECKED` held-out pictures, the same questions each time."""
     rows = list(range(0, len(held_out), max(1, len(held_out) // CHECKED)))[:CHECKED]
     return answer_loss(model, tokenizer, held_out, rows, random.Random(5)).item()
 
 
 @torch.no_grad()
-def slots_right(model: StarterModel, slots: Slots, held_out: Drawn) -> list[float]:
+def slots_right(model: StarterModel, slots: Slots, held_out: DrawnDataset) -> list[float]:
     """Share of held-out pictures of which each slot says the right word."""
     right = []
     for start in range(0, len(held_out), 100):

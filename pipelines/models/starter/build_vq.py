@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from pipelines.models.starter.critic import Block, Critic
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.sizes import Size
-from pipelines.models.starter.training import Budget, Part, Progress, cosine, keep_scores, summary, train_for
-from pipelines.models.starter.vq import PictureTokenizer, PictureTokenizerConfig
+from pipelines.models.starter.critic import Block, StarterCritic
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.sizes import BuildSize
+from pipelines.models.starter.training import Budget, BuildPart, Progress, cosine, keep_scores, summary, train_for
+from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig
 
 WARM_SHARE = 0.05
 """Share of the budget before rounding to codes starts."""
@@ -28,8 +28,8 @@ DECAY = 0.98
 
 
 def train_tokenizer(
-    drawn: Drawn, held_out: Drawn, out: Path, budget: Budget, size: Size, seed: int = 0, device: str = "cpu",
-    decoder_only: bool = False, critic: Critic | None = None, perceptual: float = 0.0,
+    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget, size: BuildSize, seed: int = 0, device: str = "cpu",
+    decoder_only: bool = False, critic: StarterCritic | None = None, perceptual: float = 0.0,
 ) -> dict[str, float]:
     """Train on `drawn`, resuming from `out`, and save the tokenizer in bf16 to `out`/tokenizer.
 
@@ -38,7 +38,7 @@ def train_tokenizer(
     without moving encoder and codebook: the codes of every picture stay, so what was trained on them stays valid.
     """
     torch.manual_seed(seed)
-    model = PictureTokenizer(PictureTokenizerConfig(px=size.px, **size.tokenizer))
+    model = ImageTokenizer(ImageTokenizerConfig(px=size.px, **size.tokenizer))
     model = model.to(device, memory_format=torch.channels_last)
     model.encoder.requires_grad_(not decoder_only)
     weight = _weights(size.px).to(device)
@@ -63,7 +63,7 @@ def train_tokenizer(
         return str(held_out_scores(model, held_out, step=8))
 
     progress = train_for(
-        Part("tokenizer", {"model": model}, loss_of, out / "state.pt", size.rates["tokenizer"], cosine,
+        BuildPart("tokenizer", {"model": model}, loss_of, out / "state.pt", size.rates["tokenizer"], cosine,
              weight_decay=0.01, after=after, check=check),
         budget,
     )  # fmt: skip
@@ -73,7 +73,7 @@ def train_tokenizer(
     return keep_scores(out / "scores.json", held_out_scores(model, held_out) | summary(progress))
 
 
-def held_out_scores(model: PictureTokenizer, held_out: Drawn, step: int = 1) -> dict[str, float]:
+def held_out_scores(model: ImageTokenizer, held_out: DrawnDataset, step: int = 1) -> dict[str, float]:
     """PSNR in dB by family (mean over pictures) after codes, and the share of the codebook used; every `step`th row."""
     found: dict[str, list[float]] = {}
     used: set[int] = set()
@@ -90,7 +90,7 @@ def held_out_scores(model: PictureTokenizer, held_out: Drawn, step: int = 1) -> 
     return scores | {"codebook_used": round(len(used) / model.config.codebook_size, 4)}
 
 
-def sheet(model: PictureTokenizer, pixels: np.ndarray, columns: int = 12) -> Image.Image:
+def sheet(model: ImageTokenizer, pixels: np.ndarray, columns: int = 12) -> Image.Image:
     """Originals above their reconstructions, in rows of `columns`."""
     x = to_pixels(pixels, model.device)
     both = torch.stack([x, model.decode(model.encode(x))])  # 2, N, 3, px, px
@@ -134,7 +134,7 @@ def _picture_loss(painted: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) 
     return loss
 
 
-def seen_apart(critic: Critic, painted: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def seen_apart(critic: StarterCritic, painted: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Mean relative distance of the critic's maps of two batches of pixels, over the stages of its picture tower."""
     size = (critic.config.px, critic.config.px)
     first, second = (F.interpolate(item, size=size, mode="bilinear", antialias=True) for item in (painted, x))
@@ -149,7 +149,7 @@ def seen_apart(critic: Critic, painted: torch.Tensor, x: torch.Tensor) -> torch.
 
 
 def _loss(
-    model: PictureTokenizer, progress: Progress, x: torch.Tensor, weight: torch.Tensor
+    model: ImageTokenizer, progress: Progress, x: torch.Tensor, weight: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(loss, what was painted) of pixels (N, 3, px, px); while rounding, latents and codes are left in `progress`."""
     if not progress.more.get("rounding"):
@@ -165,7 +165,7 @@ def _loss(
 
 
 @torch.no_grad()
-def _move_codes(model: PictureTokenizer, progress: Progress) -> None:
+def _move_codes(model: ImageTokenizer, progress: Progress) -> None:
     """Running averages; every 25 steps, codes that nobody uses jump onto latents of this batch."""
     (latents, codes), counts, sums = (progress.more[name] for name in ("latents", "counts", "sums"))
     counts.mul_(DECAY).add_(torch.bincount(codes, minlength=len(counts)).float(), alpha=1 - DECAY)
@@ -179,7 +179,7 @@ def _move_codes(model: PictureTokenizer, progress: Progress) -> None:
 
 
 @torch.no_grad()
-def _start_codebook(model: PictureTokenizer, drawn: Drawn, seed: int, device: str) -> dict[str, Any]:
+def _start_codebook(model: ImageTokenizer, drawn: DrawnDataset, seed: int, device: str) -> dict[str, Any]:
     """Spherical k-means over the latents of some pictures; returns what is remembered from then on."""
     model.eval()
     rng, size = np.random.default_rng(seed), model.config.codebook_size

@@ -16,10 +16,10 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pipelines.models.starter.critic import Block
-from pipelines.models.starter.drawn import Drawn, to_pixels
-from pipelines.models.starter.looks import Identity, Look
-from pipelines.models.starter.sizes import Size
-from pipelines.models.starter.training import Budget, Part, Progress, linear, summary, train_for
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
+from pipelines.models.starter.looks import Identity, Attributes
+from pipelines.models.starter.sizes import BuildSize
+from pipelines.models.starter.training import Budget, BuildPart, Progress, linear, summary, train_for
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, GLASSES, HAIR_COLOURS, KINDS, WIDE_PLACES
 
 ANSWERS = {
@@ -34,7 +34,7 @@ ANSWERS = {
 """Attribute -> what it may be; "" is nothing. Accessories are glasses and earrings; extras are what is held."""
 
 
-def attributes_of(identity: Identity, look: Look) -> dict[str, str | None]:
+def attributes_of(identity: Identity, look: Attributes) -> dict[str, str | None]:
     """The right answers for one picture; None where the question does not arise (the hair colour of a robot)."""
     return {
         "expression": look.expression,
@@ -104,7 +104,7 @@ class AttributeReader(PreTrainedModel):
         }
 
 
-def targets(rows: list[tuple[Identity, Look]]) -> dict[str, torch.Tensor]:
+def targets(rows: list[tuple[Identity, Attributes]]) -> dict[str, torch.Tensor]:
     """Attribute -> index of the right answer (N,), -100 where there is none."""
     right = [attributes_of(identity, look) for identity, look in rows]
     return {
@@ -113,7 +113,7 @@ def targets(rows: list[tuple[Identity, Look]]) -> dict[str, torch.Tensor]:
     }
 
 
-def shares_right(found: dict[str, list[str]], rows: list[tuple[Identity, Look]]) -> dict[str, float]:
+def shares_right(found: dict[str, list[str]], rows: list[tuple[Identity, Attributes]]) -> dict[str, float]:
     """Attribute -> share of pictures read as asked, where the question arises; attributes nobody has are left out."""
     right = [attributes_of(identity, look) for identity, look in rows]
     shares: dict[str, float] = {}
@@ -125,7 +125,7 @@ def shares_right(found: dict[str, list[str]], rows: list[tuple[Identity, Look]])
 
 
 def train_classifier(
-    drawn: Drawn, held_out: Drawn, out: Path, budget: Budget, size: Size, seed: int = 0, device: str = "cpu"
+    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget, size: BuildSize, seed: int = 0, device: str = "cpu"
 ) -> dict[str, float]:
     """Train on real drawings, save to `out`/model; returns the shares right on held-out drawings."""
     torch.manual_seed(seed)
@@ -149,7 +149,7 @@ def train_classifier(
         ]
         return torch.stack(losses).sum()
 
-    part = Part("classifier", {"model": reader}, loss_of, out / "state.pt", size.rates["classifier"], linear)
+    part = BuildPart("classifier", {"model": reader}, loss_of, out / "state.pt", size.rates["classifier"], linear)
     progress = train_for(part, budget)
     reader.eval()
     shown = [(held_out.figure(row), held_out.looks[row]) for row in range(len(held_out))]

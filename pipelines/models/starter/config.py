@@ -25,9 +25,9 @@ class StarterConfig(PretrainedConfig):
         context_layer: int = 12,
         context_tokens: int = 64,
         boi_id: int = 6,
-        boi_reads_as: int = 14,
-        look_id: int = 16,
-        end_id: int = 2,
+        boi_embedding_id: int = 14,
+        image_placeholder_id: int = 16,
+        eot_id: int = 2,
         pad_id: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -38,7 +38,7 @@ class StarterConfig(PretrainedConfig):
         text positions before the picture it sees. The ids are SmolLM2's reserved pieces, which plain chat never
         uses: boi_id 6 `<filename>` is the one that has an embedding of its own and so can be said for sure (14, with
         which the picture expert was trained, shares its untrained embedding with fifty others and could never get
-        more than their common share); where it is read, the embedding of `boi_reads_as` stands in.
+        more than their common share); where it is read, the embedding of `boi_embedding_id` stands in.
         """
         self.language = language or {}
         self.picture = picture or {}
@@ -47,11 +47,11 @@ class StarterConfig(PretrainedConfig):
         self.context_layer = context_layer
         self.context_tokens = context_tokens
         self.boi_id = boi_id
-        self.boi_reads_as = boi_reads_as
-        self.look_id = look_id
-        self.end_id = end_id
+        self.boi_embedding_id = boi_embedding_id
+        self.image_placeholder_id = image_placeholder_id
+        self.eot_id = eot_id
         super().__init__(
-            **{"pad_token_id": pad_id, "eos_token_id": end_id, "tie_word_embeddings": False, **kwargs}
+            **{"pad_token_id": pad_id, "eos_token_id": eot_id, "tie_word_embeddings": False, **kwargs}
         )
 
     @property

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.models.starter.draw import draw
-from pipelines.models.starter.looks import Domain, Look, clothes_phrase, random_identity
+from pipelines.models.starter.draw import render_image
+from pipelines.models.starter.looks import Domain, Attributes, clothes_phrase, random_identity
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS
 
 ROWS = 6
@@ -41,6 +41,6 @@ def _sheet(path: Path, style: str, domain: Domain, seed: int, px: int) -> Path:
             random_one = domain.look(rng, identity)
             place = domain.places[(row * 5 + column) % len(domain.places)]
             varied = (random_one.pose, random_one.extra) if row >= ROWS // 2 else ("", "")
-            sheet.paste(draw(identity, Look(expression, clothes, place, *varied), px), (column * px, row * px))
+            sheet.paste(render_image(identity, Attributes(expression, clothes, place, *varied), px), (column * px, row * px))
     sheet.save(path, optimize=True)
     return path

@@ -18,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from pipelines.models.toy import TOY_VOCAB, toy_tokenizer
 
 
-class CriticConfig(PretrainedConfig):
+class StarterCriticConfig(PretrainedConfig):
     """Sizes of the critic and its calibration."""
 
     model_type = "understudy_critic"
@@ -60,20 +60,20 @@ class CriticConfig(PretrainedConfig):
 
 
 @dataclass(frozen=True)
-class Sight:
+class ImageFeatures:
     """What the critic saw in N pictures; both (N, D), unit length."""
 
     caption: torch.Tensor
-    """To compare with `Critic.read`."""
+    """To compare with `StarterCritic.read`."""
     identity: torch.Tensor
     """To compare with other pictures: who it is, whatever they wear."""
 
-    def __getitem__(self, index: Any) -> Sight:
+    def __getitem__(self, index: Any) -> ImageFeatures:
         """The same for some of the pictures."""
-        return Sight(self.caption[index], self.identity[index])
+        return ImageFeatures(self.caption[index], self.identity[index])
 
     @classmethod
-    def joined(cls, sights: list[Sight]) -> Sight:
+    def joined(cls, sights: list[ImageFeatures]) -> ImageFeatures:
         """Looks at single pictures as one."""
         return cls(torch.stack([one.caption for one in sights]), torch.stack([one.identity for one in sights]))
 
@@ -98,15 +98,15 @@ class Block(nn.Module):
         return F.relu(x + self.second_norm(self.second(made)))
 
 
-class Critic(PreTrainedModel):
+class StarterCritic(PreTrainedModel):
     """Two towers into one space, and an identity head on the picture tower."""
 
-    config_class = CriticConfig
-    config: CriticConfig
+    config_class = StarterCriticConfig
+    config: StarterCriticConfig
     reads_meaning = False
     """Whether it can say how near two texts are; the published reward models can."""
 
-    def __init__(self, config: CriticConfig) -> None:
+    def __init__(self, config: StarterCriticConfig) -> None:
         super().__init__(config)
         stages: list[nn.Module] = []
         before = 3
@@ -136,12 +136,12 @@ class Critic(PreTrainedModel):
         # Layers keep PyTorch's own initialisation; the library's default would shrink the convolutions.
         return
 
-    def attach_words(self, tokenizer: PreTrainedTokenizerFast, table: torch.Tensor) -> Critic:
+    def attach_words(self, tokenizer: PreTrainedTokenizerFast, table: torch.Tensor) -> StarterCritic:
         """Give the critic its word ids and their frozen embeddings (vocabulary, words_width)."""
         self.tokenizer, self.table = tokenizer, table.detach()
         return self
 
-    def look(self, pixels: torch.Tensor) -> Sight:
+    def look(self, pixels: torch.Tensor) -> ImageFeatures:
         """(N, 3, any, any) in [-1, 1] to what is seen; resized to the critic's own size."""
         pixels = pixels.to(self.device)  # the model that drew them may be on a GPU
         if pixels.shape[-1] != self.config.px or pixels.shape[-2] != self.config.px:
@@ -149,7 +149,7 @@ class Critic(PreTrainedModel):
             pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
         seen = self.eye(pixels)
         pooled = torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), self.squeeze(seen).flatten(1)], 1)
-        return Sight(F.normalize(self.to_caption(pooled), dim=-1), F.normalize(self.to_identity(pooled), dim=-1))
+        return ImageFeatures(F.normalize(self.to_caption(pooled), dim=-1), F.normalize(self.to_identity(pooled), dim=-1))
 
     def read(self, texts: list[str]) -> torch.Tensor:
         """Texts to (N, D), unit length; cut after `text_tokens` word pieces."""
@@ -167,28 +167,28 @@ class Critic(PreTrainedModel):
         mean = (read * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return F.normalize(self.words_out(mean), dim=-1)
 
-    def choose(self, sight: Sight, options: list[str]) -> torch.Tensor:
+    def choose(self, sight: ImageFeatures, options: list[str]) -> torch.Tensor:
         """Probabilities (N, len(options)) of each option being what the picture shows."""
         return (self.scale.exp() * sight.caption @ self.read(options).T).softmax(-1)
 
-    def answer(self, sight: Sight, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
+    def answer(self, sight: ImageFeatures, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
         """Probabilities (N, len(options)) of the answers to the question after a field; `worded` as in captions."""
         return self.choose(sight, worded)
 
-    def likeness(self, first: Sight, second: Sight) -> torch.Tensor:
+    def likeness(self, first: ImageFeatures, second: ImageFeatures) -> torch.Tensor:
         """(Na, Nb) in 0..1: is it the same one? 0.5 at the verification threshold."""
         cosine = first.identity @ second.identity.T
         return torch.sigmoid(self.config.likeness_slope * (cosine - self.config.likeness_threshold))
 
-    def match(self, sight: Sight, texts: list[str]) -> torch.Tensor:
+    def match(self, sight: ImageFeatures, texts: list[str]) -> torch.Tensor:
         """(N,) in 0..1: how well picture n fits text n; 0.5 where a wrong caption is as likely as a right one."""
         cosine = (sight.caption * self.read(texts)).sum(-1)
         return torch.sigmoid(self.config.match_slope * (cosine - self.config.match_threshold))
 
 
-def toy_critic(seed: int = 0) -> Critic:
+def toy_critic(seed: int = 0) -> StarterCritic:
     """The real class at toy size with random weights."""
     torch.manual_seed(seed)
-    config = CriticConfig(px=32, channels=(8, 8), words_vocab=TOY_VOCAB, words_width=16, text_width=16, text_layers=1,
+    config = StarterCriticConfig(px=32, channels=(8, 8), words_vocab=TOY_VOCAB, words_width=16, text_width=16, text_layers=1,
                           text_tokens=96, width=16, likeness_slope=5.0, match_slope=5.0, match_threshold=0.0)
-    return Critic(config).eval().attach_words(toy_tokenizer(), torch.randn(TOY_VOCAB, 16))
+    return StarterCritic(config).eval().attach_words(toy_tokenizer(), torch.randn(TOY_VOCAB, 16))

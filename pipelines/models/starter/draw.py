@@ -1,6 +1,6 @@
 """Drawings of a known figure with a known look, from openly licensed avatar art over our own scenes.
 
-`draw` lays a figure (a DiceBear style with accessories and marks of our own), rasterised by resvg, over a scene
+`render_image` lays a figure (a DiceBear style with accessories and marks of our own), rasterised by resvg, over a scene
 of ours. The same identity and look always give the same pixels. Licences of the art: LICENCES.md beside this file.
 """
 
@@ -24,7 +24,7 @@ from pipelines.models.starter.costume import (
 )
 from pipelines.models.starter.draw_wide import figure as wide_figure
 from pipelines.models.starter.draw_wide import hand_colour
-from pipelines.models.starter.looks import Identity, Look
+from pipelines.models.starter.looks import Identity, Attributes
 from pipelines.models.starter.scenes import SCENES
 from pipelines.models.starter.torso import held
 from pipelines.models.starter.vocabulary import (
@@ -87,7 +87,7 @@ _FRAMES = {  # middle x, middle y and width of what is shown, in the figure's ow
 _NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80), "wide": (50, 80)}
 
 
-def draw(identity: Identity, look: Look, px: int = 96) -> Image.Image:
+def render_image(identity: Identity, look: Attributes, px: int = 96) -> Image.Image:
     """The picture, RGB and `px` pixels square.
 
     Raises ValueError when the look names an expression, clothes, place or pose that the style cannot draw.
@@ -97,12 +97,12 @@ def draw(identity: Identity, look: Look, px: int = 96) -> Image.Image:
     return Image.alpha_composite(scene, figure).convert("RGB")
 
 
-def svg(identity: Identity, look: Look) -> str:
-    """The whole picture as SVG text; raises ValueError as `draw` does."""
+def svg(identity: Identity, look: Attributes) -> str:
+    """The whole picture as SVG text; raises ValueError as `render_image` does."""
     return _document(_place(look.place) + _framed(identity, look))
 
 
-def _framed(identity: Identity, look: Look) -> str:
+def _framed(identity: Identity, look: Attributes) -> str:
     """The figure with what it holds, moved, scaled and turned into the square of 100 by 100 units."""
     kind = identity.style if identity.style in FIRST_STYLES else "wide"
     frames = _FRAMES[kind]
@@ -149,7 +149,7 @@ def _scene(place: str, px: int) -> Image.Image:
     return _raster(_place(place), px)
 
 
-def _figure(identity: Identity, look: Look) -> str:
+def _figure(identity: Identity, look: Attributes) -> str:
     """The figure with its extras, in the units of its style."""
     if look.colour and look.colour not in COLOURS:
         raise ValueError(f"clothes {look.clothes!r}: the colour is not one of: {', '.join(COLOURS)}")
@@ -157,7 +157,7 @@ def _figure(identity: Identity, look: Look) -> str:
     return first.get(identity.style, wide_figure)(identity, look) + marks(identity.style, look.expression)
 
 
-def _avataaars(identity: Identity, look: Look) -> str:
+def _avataaars(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _face(_AVATAAARS_FACES, look)
     hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
     beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
@@ -172,7 +172,7 @@ def _avataaars(identity: Identity, look: Look) -> str:
     }, {"eyes": 1.15, "mouth": 1.5 if mouth == "twinkle" else 1.25, "eyebrows": 1.1})  # fmt: skip
 
 
-def _toon(identity: Identity, look: Look) -> str:
+def _toon(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _face(_TOON_FACES, look)
     front, _, rear = identity.top.partition(" ")
     figure = avatar("toon-head", {
@@ -185,7 +185,7 @@ def _toon(identity: Identity, look: Look) -> str:
     return figure + ("" if mouth else toon_mouth(look.expression)) + toon_extras(identity.glasses)
 
 
-def _critter(identity: Identity, look: Look) -> str:
+def _critter(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _face(_CRITTER_FACES, look)
     if look.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
         worn = "a scarf, a bow tie, a party hat, a cape or nothing"
@@ -202,13 +202,13 @@ def _critter(identity: Identity, look: Look) -> str:
     return behind + figure + creature_cheeks(identity.cheeks, identity.body) + pattern + before
 
 
-def _face(faces: dict[str, tuple[str, ...]], look: Look) -> tuple[str, ...]:
+def _face(faces: dict[str, tuple[str, ...]], look: Attributes) -> tuple[str, ...]:
     if look.expression not in faces:
         raise ValueError(f"expression {look.expression!r} is not one of: {', '.join(faces)}")
     return faces[look.expression]
 
 
-def _clothes(kinds: dict[str, str], look: Look) -> str:
+def _clothes(kinds: dict[str, str], look: Attributes) -> str:
     if look.kind not in kinds:
         raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {', '.join(kinds)}")
     return kinds[look.kind]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.models.starter.draw import draw
-from pipelines.models.starter.looks import Identity, Look
+from pipelines.models.starter.draw import render_image
+from pipelines.models.starter.looks import Identity, Attributes
 
 PX = 192
 BUNDLED = {
@@ -36,9 +36,9 @@ def draw_character(folder: Path, identity: Identity) -> int:
         listed = yaml.safe_load((folder / document).read_text(encoding="utf-8")).get("images", [])
         (folder / images).mkdir(exist_ok=True)
         for entry in listed:
-            look = Look(entry["expression"], entry["clothes"], entry["place"], entry.get("pose", ""))
+            look = Attributes(entry["expression"], entry["clothes"], entry["place"], entry.get("pose", ""))
             try:
-                picture = draw(identity, look, PX)
+                picture = render_image(identity, look, PX)
             except ValueError as problem:
                 raise ValueError(f"{folder.name}/{document}, picture {entry['file']}: {problem}") from problem
             picture.save(folder / images / entry["file"], optimize=True)

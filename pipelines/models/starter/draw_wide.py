@@ -10,7 +10,7 @@ from pipelines.models.starter.animals import animal, animal_body
 from pipelines.models.starter.avatar import avatar, unit_square
 from pipelines.models.starter.costume import creature_clothes
 from pipelines.models.starter.faces import face
-from pipelines.models.starter.looks import Identity, Look
+from pipelines.models.starter.looks import Identity, Attributes
 from pipelines.models.starter.torso import torso
 from pipelines.models.starter.vocabulary import COLOURS, CRITTER_COLOURS, HAIR_COLOURS, KINDS, SKINS
 
@@ -52,7 +52,7 @@ _EDGES = {"bottts": (24, 76, 8.0), "sprouts": (23, 77, 30.0), "moods": (10, 90, 
 """Left and right edge at the neck and the offset of a hat, as `creature_clothes` takes them."""
 
 
-def figure(identity: Identity, look: Look) -> str:
+def figure(identity: Identity, look: Attributes) -> str:
     """SVG elements of the figure; raises ValueError when its style cannot draw the look."""
     if look.kind not in KINDS[identity.style]:
         worn = ", ".join(kind or "nothing" for kind in KINDS[identity.style])
@@ -80,7 +80,7 @@ def _line(data: str, stroke: str, width: float) -> str:
     )
 
 
-def _adventurer(identity: Identity, look: Look) -> str:
+def _adventurer(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _known(_ADVENTURER_FACES, look.expression)
     details = {"freckles": "freckles", "pink cheeks": "blush"}.get(identity.cheeks, "")
     head = avatar("adventurer", {
@@ -98,7 +98,7 @@ def _adventurer(identity: Identity, look: Look) -> str:
     return f'{behind}<g transform="translate(1 -7) scale(0.128)">{head}</g>{before}'
 
 
-def _micah(identity: Identity, look: Look) -> str:
+def _micah(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_MICAH_FACES, look.expression)
     head = avatar("micah", {
         "baseColor": [SKINS[identity.colour]], "hairColor": [HAIR_COLOURS[identity.top_colour]],
@@ -137,7 +137,7 @@ def _micah_eyes(expression: str) -> str:
     return ""
 
 
-def _robot(identity: Identity, look: Look) -> str:
+def _robot(identity: Identity, look: Attributes) -> str:
     sides = {"square": "square", "round": "round"}.get(identity.pattern, identity.pattern)
     colour = CRITTER_COLOURS[identity.colour]
     head = avatar("bottts", {
@@ -151,7 +151,7 @@ def _robot(identity: Identity, look: Look) -> str:
     return behind + body + unit_square(head, "bottts") + visor + lit + before
 
 
-def _sprout(identity: Identity, look: Look) -> str:
+def _sprout(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_SPROUT_FACES, look.expression)
     second = CRITTER_COLOURS[identity.top_colour]
     pot = avatar("sprouts", {
@@ -164,7 +164,7 @@ def _sprout(identity: Identity, look: Look) -> str:
     return behind + f'<g transform="translate(8 -6) scale(.84)">{pot}</g>' + before
 
 
-def _mood(identity: Identity, look: Look) -> str:
+def _mood(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_MOOD_FACES, look.expression)
     smiley = avatar("moods", {
         "faceColor": [CRITTER_COLOURS[identity.colour]], "faceVariant": identity.body, "eyesVariant": eyes,
@@ -195,7 +195,7 @@ def _mood_top(top: str, colour: str) -> tuple[str, str]:
     return behind.get(top, ""), before.get(top, "")
 
 
-def _animal(identity: Identity, look: Look) -> str:
+def _animal(identity: Identity, look: Attributes) -> str:
     coat = CRITTER_COLOURS[identity.colour]
     if look.kind in ("hoodie", "t-shirt", "sweater"):
         return "".join(torso(look.kind, COLOURS[look.colour], coat)) + animal(identity, look.expression)
@@ -203,5 +203,5 @@ def _animal(identity: Identity, look: Look) -> str:
     return behind + animal_body(identity) + animal(identity, look.expression) + before
 
 
-def _worn(style: str, look: Look) -> tuple[str, str]:
+def _worn(style: str, look: Attributes) -> tuple[str, str]:
     return creature_clothes(look.kind, COLOURS.get(look.colour, ""), _EDGES[style])

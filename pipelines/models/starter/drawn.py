@@ -1,6 +1,6 @@
 """The drawn pictures as training data: pixels, identities and looks, with captions made when they are asked for.
 
-`Drawn` is a stored set as `pictures.py` writes it: a folder with the training pictures, and `held_out/` inside it with
+`DrawnDataset` is a stored set as `pictures.py` writes it: a folder with the training pictures, and `held_out/` inside it with
 pictures of identities (and, a fifth of them, looks) that training never sees. `stream.py` has the same for pictures
 drawn on demand.
 """
@@ -15,21 +15,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.models.starter.looks import FIRST, Domain, Identity, Look
-from pipelines.models.starter.pictures import look_of, read_domain, read_pictures
+from pipelines.models.starter.looks import FIRST, Domain, Identity, Attributes
+from pipelines.models.starter.pictures import attributes_of, read_domain, read_images
 from pipelines.models.starter.training import epochs
 from pipelines.models.starter.wording import CAPTION_SHARES, captions, made_up_name
 
 
 @dataclass
-class Drawn:
+class DrawnDataset:
     """N drawn pictures of one split."""
 
     pixels: np.ndarray
     """(N, px, px, 3) uint8, memory-mapped or in memory."""
     identity: np.ndarray
     """(N,) number of the identity."""
-    looks: list[Look]
+    looks: list[Attributes]
     domain: Domain = FIRST
     by_identity: dict[int, list[int]] = field(default_factory=dict)
 
@@ -38,18 +38,18 @@ class Drawn:
             self.by_identity.setdefault(number, []).append(row)
 
     @classmethod
-    def load(cls, folder: Path, split: str) -> Drawn:
-        """Read one split, `train` or `held_out`."""
+    def load(cls, folder: Path, split: str) -> DrawnDataset:
+        """Read one split, `train` or `hold_out`."""
         folder = folder / "held_out" if split == "held_out" else folder
-        pixels, records = read_pictures(folder)
+        pixels, records = read_images(folder)
         identity = np.array([record["identity"] for record in records])
-        return cls(pixels, identity, [look_of(record) for record in records], read_domain(folder))
+        return cls(pixels, identity, [attributes_of(record) for record in records], read_domain(folder))
 
     def __len__(self) -> int:
         return len(self.looks)
 
     def refresh(self, most: int = 0) -> np.ndarray:
-        """Rows that show another picture than before: none here, some in a stream (see `Stream.refresh`)."""
+        """Rows that show another picture than before: none here, some in a stream (see `StreamingDataset.refresh`)."""
         return np.zeros(0, dtype=np.int64)
 
     @property

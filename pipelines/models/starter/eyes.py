@@ -1,6 +1,6 @@
 """The starter's eyes: a small vision tower and aligner into the language expert.
 
-A picture becomes `look_tokens` vectors in the space of the language expert's word embeddings. Each of them is a
+A picture becomes `image_input_tokens` vectors in the space of the language expert's word embeddings. Each of them is a
 learned query that reads the patches; in pre-training it is asked to name the word at its place of a
 canonical caption, so that the language expert meets near-words it can already read. A frozen model this small cannot
 look answers up among words (docs/log.md), so what was seen is also added to the hidden states in front of its later
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 
-class Deeper(nn.Linear):
+class DeepStackProjection(nn.Linear):
     """What was seen, for one layer of the language expert; begins as nothing, so eyes go on from where they were."""
 
     def reset_parameters(self) -> None:
@@ -27,7 +27,7 @@ class Deeper(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-class Eyes(nn.Module):
+class VisionTower(nn.Module):
     """Patches and queries through a transformer encoder, then a linear aligner.
 
     With `stem`, small convolutions cut the patches instead of one large one (Xiao et al., arXiv 2106.14881): from some
@@ -37,7 +37,7 @@ class Eyes(nn.Module):
     """
 
     def __init__(
-        self, px: int, patch_px: int, width: int, layers: int, heads: int, look_tokens: int, language_width: int,
+        self, px: int, patch_px: int, width: int, layers: int, heads: int, image_input_tokens: int, language_width: int,
         stem: Sequence[int] = (), deep: int = 0,
     ) -> None:
         """stem: channels of convolutions that halve the side each; what is left of `patch_px` the last one divides by.
@@ -60,14 +60,14 @@ class Eyes(nn.Module):
         last = nn.Conv2d(before, width, rest, rest)
         self.patches = nn.Sequential(*cut, last) if cut else last
         self.places = nn.Parameter(torch.randn(1, (px // patch_px) ** 2, width) * 0.02)
-        self.queries = nn.Parameter(torch.randn(1, look_tokens, width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(1, image_input_tokens, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.tower = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.aligner = nn.Linear(width, language_width)
-        self.deeper = nn.ModuleList(Deeper(width, language_width) for _ in range(deep))
+        self.deeper = nn.ModuleList(DeepStackProjection(width, language_width) for _ in range(deep))
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, px, px) in [-1, 1] to what each query found (N, Q, D)."""
@@ -80,10 +80,10 @@ class Eyes(nn.Module):
         return self.aligner(self.see(pixels))
 
 
-class Glance:
+class DeepStackInjector:
     """What is seen at the moment, and where in the rows that are being read; between two readings nothing."""
 
-    def __init__(self, eyes: Eyes, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, eyes: VisionTower, layers: Sequence[nn.Module]) -> None:
         self.eyes, self.layers = eyes, layers
         self._seen: torch.Tensor | None = None  # (N, Q, D)
         self._places: torch.Tensor | None = None  # (B, T) bool

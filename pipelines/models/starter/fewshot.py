@@ -26,17 +26,17 @@ from PIL import Image
 from pipelines.core.characters import Character, CharacterImage
 from pipelines.core.jobs import Recipe
 from pipelines.core.runs import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
-from pipelines.evaluate import copying
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.models.starter.draw import draw
+from pipelines.evaluate import training_image_similarity
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures
+from pipelines.models.starter.draw import render_image
 from pipelines.models.starter.drawn import to_pixels
-from pipelines.models.starter.looks import FIRST, Domain, Identity, Look
+from pipelines.models.starter.looks import FIRST, Domain, Identity, Attributes
 from pipelines.models.starter.measure import open_models
 from pipelines.models.starter.measure_pictures import attributes_right, save_sheet, seen, to_images
-from pipelines.models.starter.sizes import plan_of
+from pipelines.models.starter.sizes import build_config
 from pipelines.models.starter.wording import made_up_name
 from pipelines.preview import Sampling, caption_prompt
-from pipelines.preview import draw as draw_pictures
+from pipelines.preview import generate_images as draw_pictures
 from pipelines.sft import run_sft
 
 PICTURES = 9
@@ -52,12 +52,12 @@ class Someone:
 
     identity: Identity
     name: str
-    learned: tuple[Look, ...]
-    asked: tuple[Look, ...]
+    learned: tuple[Attributes, ...]
+    asked: tuple[Attributes, ...]
 
-    def pictures(self, looks: tuple[Look, ...], px: int) -> np.ndarray:
+    def pictures(self, looks: tuple[Attributes, ...], px: int) -> np.ndarray:
         """Real drawings (N, px, px, 3) uint8."""
-        return np.stack([np.asarray(draw(self.identity, look, px)) for look in looks])
+        return np.stack([np.asarray(render_image(self.identity, look, px)) for look in looks])
 
     def character(self, folder: Path) -> Character:
         """The character with its pictures in `folder`/images."""
@@ -114,7 +114,7 @@ def learn_and_draw(
 
 
 @torch.no_grad()
-def judged(critic: Critic, pixels: torch.Tensor, someone: Someone, known: Sight, unseen: Sight) -> dict[str, float]:
+def judged(critic: StarterCritic, pixels: torch.Tensor, someone: Someone, known: ImageFeatures, unseen: ImageFeatures) -> dict[str, float]:
     """Identity kept, prompt followed and copying, of pictures (N, 3, px, px) of the looks asked for."""
     sight = seen(critic, pixels)
     cosine = (sight.identity @ known.identity.T).mean(1)  # (N,) over the nine
@@ -134,18 +134,18 @@ def judged(critic: Critic, pixels: torch.Tensor, someone: Someone, known: Sight,
         "followed_whole": sum(share == 1 for share in followed) / len(followed),
         **{f"followed_{name}": sum(values) / len(values) for name, values in parts.items()},
         "caption_match": critic.match(sight, [look.description for look in someone.asked]).mean().item(),
-        "copying": copying(sight.whole(), unseen.whole(), known.whole()),
+        "copying": training_image_similarity(sight.whole(), unseen.whole(), known.whole()),
     }
 
 
 def measure_setting(
-    model: Any, tokenizer: Any, critic: Critic, crowd: list[Someone], recipe: Recipe, out: Path
+    model: Any, tokenizer: Any, critic: StarterCritic, crowd: list[Someone], recipe: Recipe, out: Path
 ) -> tuple[Any, dict[str, float]]:
     """(the model, scores) of one setting: means over identities, `_before`, `_after` and `_real`."""
     found: dict[str, list[float]] = {}
     rows: list[np.ndarray] = []
-    px = model.shape.picture_px
-    sampling = Sampling(guidance=recipe.picture_guidance)
+    px = model.shape.image_px
+    sampling = Sampling(guidance=recipe.image_cfg_scale)
     for number, someone in enumerate(crowd):
         model, before, after, seconds = learn_and_draw(
             model, tokenizer, someone, recipe, out / f"{number:02d}", sampling
@@ -168,7 +168,7 @@ def measure_setting(
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the last line is one JSON object, setting -> scores, also in `out`/fewshot.json."""
     options = _parser().parse_args(argv)
-    plan = plan_of(options.build or options.out)
+    plan = build_config(options.build or options.out)
     domain = plan.domain if options.build else FIRST
     model, tokenizer, critic = open_models(options.build or options.out, plan.sizes, options.device)
     crowd = people(domain, options.identities, options.prompts, options.seed)
@@ -178,8 +178,8 @@ def main(argv: list[str] | None = None) -> int:
         for rank in options.rank:
             recipe = Recipe.for_effort(
                 "starter", "quick", sft_steps=steps, sft_save_every=steps, lora_rank=rank, lora_alpha=2 * rank,
-                sft_learning_rate=options.learning_rate, sft_step_pictures=ROW_PICTURES, seed=options.seed,
-                picture_guidance=options.guidance,
+                sft_learning_rate=options.learning_rate, sft_row_max_images=ROW_PICTURES, seed=options.seed,
+                image_cfg_scale=options.guidance,
             )  # fmt: skip
             name = f"steps {steps} rank {rank}"
             model, done[name] = measure_setting(
@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=numbers, default=[28], help="SFT steps, several with commas")
     parser.add_argument("--rank", type=numbers, default=[16], help="LoRA ranks, several with commas")
     parser.add_argument("--learning-rate", type=float, default=Recipe().sft_learning_rate)
-    parser.add_argument("--guidance", type=float, default=Recipe().picture_guidance)
+    parser.add_argument("--guidance", type=float, default=Recipe().image_cfg_scale)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
     return parser

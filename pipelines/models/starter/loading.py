@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.critic import Critic, CriticConfig
+from pipelines.models.starter.critic import StarterCritic, StarterCriticConfig
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.model import StarterModel
 
@@ -26,7 +26,7 @@ NAME = "understudy/starter"
 """What adapters name as their base model."""
 
 
-class WeightsMissing(RuntimeError):
+class StarterWeightsMissing(RuntimeError):
     """The repository's own weights are not there or not whole."""
 
 
@@ -46,7 +46,7 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     Raises WeightsMissing or LanguageMissing with the mend.
     """
     if not (folder / "config.json").exists():
-        raise WeightsMissing("The starter's weights are missing from this installation; install Understudy again, "
+        raise StarterWeightsMissing("The starter's weights are missing from this installation; install Understudy again, "
                              "or make them with `python -m pipelines.models.starter.build all`.")
     language = language_folder(cache_dir())
     with torch.device("meta"):
@@ -59,7 +59,7 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     words["language.lm_head.weight"] = words["language.model.embed_tokens.weight"]
     missing, unexpected = model.load_state_dict({**own, **words}, strict=False, assign=True)
     if missing or unexpected:
-        raise WeightsMissing(
+        raise StarterWeightsMissing(
             f"The starter's weights do not fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}"
         )
     _revive_buffers(model)
@@ -76,11 +76,11 @@ def _revive_buffers(model: StarterModel) -> None:
         stack.rotary_emb = type(stack.rotary_emb)(config=stack.config)
 
 
-def load_critic(folder: Path = WEIGHTS / "critic") -> Critic:
+def load_critic(folder: Path = WEIGHTS / "critic") -> StarterCritic:
     """The starter's critic with its words attached; raises WeightsMissing."""
     if not (folder / "config.json").exists():
-        raise WeightsMissing("The critic's weights are missing from this installation; install Understudy again.")
-    critic = Critic(CriticConfig.from_pretrained(folder))
+        raise StarterWeightsMissing("The critic's weights are missing from this installation; install Understudy again.")
+    critic = StarterCritic(StarterCriticConfig.from_pretrained(folder))
     critic.load_state_dict({key: value.float() if value.is_floating_point() else value
                             for key, value in load_file(folder / "model.safetensors").items()})
     return critic.eval().attach_words(*language_words())
@@ -93,7 +93,7 @@ def language_words() -> tuple[PreTrainedTokenizerFast, torch.Tensor]:
         return AutoTokenizer.from_pretrained(language), file.get_tensor("model.embed_tokens.weight")
 
 
-def pack(model: StarterModel, critic: Critic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20) -> dict[str, int]:
+def pack(model: StarterModel, critic: StarterCritic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20) -> dict[str, int]:
     """Write our own parts in bf16, in files below `limit_bytes`; returns their sizes in bytes."""
     from safetensors.torch import save_file
 

@@ -1,8 +1,8 @@
-"""What a drawing shows, in words: who it is (`Identity`, never changes) and how they look today (`Look`).
+"""What a drawing shows, in words: who it is (`Identity`, never changes) and how they look today (`Attributes`).
 
 A `Domain` says which of the vocabulary may be drawn: `FIRST` is what the first weights were trained on, and stays as it
 was to the pixel; `WIDE` has all styles. Whole identities and whole combinations of expression, clothes and place are
-held out of every training; `is_held_out_identity` and `is_held_out_look` say which.
+held out of every training; `is_held_out_identity` and `are_held_out` say which.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Look:
+class Attributes:
     """What varies from picture to picture; the words of a caption."""
 
     expression: str
@@ -174,16 +174,16 @@ class Domain:
         """
         return identity_for(index) if self == FIRST else _wide_identity_for(self.styles, index)
 
-    def look(self, rng: random.Random, identity: Identity, held_out: bool = False) -> Look:
-        """Draw a look for training, or with `held_out` one of the combinations that training never sees."""
+    def look(self, rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:
+        """Draw a look for training, or with `hold_out` one of the combinations that training never sees."""
         while True:
             kind = rng.choice(KINDS[identity.style])
             clothes = clothes_phrase(rng.choice(list(COLOURS)), kind)
             pose = rng.choices(self.poses, POSE_WEIGHTS[: len(self.poses)])[0]
             expression, place = rng.choice(EXPRESSIONS), rng.choice(self.places)
             extra = rng.choice(EXTRAS) if self.extras and rng.random() < self.extras else ""
-            look = Look(expression, clothes, place, pose, extra)
-            if is_held_out_look(look) == held_out:
+            look = Attributes(expression, clothes, place, pose, extra)
+            if are_held_out(look) == held_out:
                 return look
 
 
@@ -247,7 +247,7 @@ def _wide_identity(rng: random.Random, style: str) -> Identity:
     )  # fmt: skip
 
 
-def random_look(rng: random.Random, identity: Identity, held_out: bool = False) -> Look:
+def random_attributes(rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:
     """A look of the first domain, see `Domain.look`."""
     return FIRST.look(rng, identity, held_out)
 
@@ -290,7 +290,7 @@ def is_held_out_figure(identity: Identity) -> bool:
     return int.from_bytes(digest[:4], "big") % 20 == 0 and identity not in _training_identities()
 
 
-def is_held_out_look(look: Look) -> bool:
+def are_held_out(look: Attributes) -> bool:
     """Whether this combination of expression, kind of clothes and place is kept for testing (2 % are)."""
     words = f"{look.expression}|{look.kind}|{look.place}"
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % 50 == 0

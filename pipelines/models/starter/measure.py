@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 
 from pipelines.models.starter.assembly import fresh_starter
 from pipelines.models.starter.classifier import AttributeReader
-from pipelines.models.starter.critic import Critic
-from pipelines.models.starter.drawn import Drawn
+from pipelines.models.starter.critic import StarterCritic
+from pipelines.models.starter.drawn import DrawnDataset
 from pipelines.models.starter.loading import load_critic, load_starter
 from pipelines.models.starter.model import StarterModel
-from pipelines.models.starter.pictures import draw_pictures
-from pipelines.models.starter.sizes import Size, plan_of
+from pipelines.models.starter.pictures import render_images
+from pipelines.models.starter.sizes import BuildSize, build_config
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,25 @@ QUICK = Counts(48, 16, 60, 16)
 
 
 @dataclass(frozen=True)
-class Measured:
+class BuildScores:
     """What is measured, on one device."""
 
     model: StarterModel
     tokenizer: PreTrainedTokenizerFast
-    critic: Critic
+    critic: StarterCritic
     reader: AttributeReader | None
     """The attribute classifier, if the build has trained one."""
-    held_out: Drawn
+    held_out: DrawnDataset
 
 
 def measure_all(
-    out: Path, size: Size, device: str = "cpu", quick: bool = False, counts: Counts | None = None
+    out: Path, size: BuildSize, device: str = "cpu", quick: bool = False, counts: Counts | None = None
 ) -> dict[str, Any]:
     """Measure everything, write `out`/measured.json, sheet.png and likeness.png; returns the sections."""
     # Imported here so that each section's file stays apart; all of them need torch anyway.
     from pipelines.models.starter.measure_critic import measure_critic
-    from pipelines.models.starter.measure_eyes import measure_eyes, measure_language
-    from pipelines.models.starter.measure_pictures import measure_pictures, sweep_guidance
+    from pipelines.models.starter.measure_eyes import measure_vision_tower, measure_language
+    from pipelines.models.starter.measure_pictures import measure_images, sweep_guidance
     from pipelines.models.starter.measure_tokenizer import measure_tokenizer
 
     counts = counts or (QUICK if quick else Counts())
@@ -71,9 +71,9 @@ def measure_all(
     done: dict[str, Any] = {}
     sections = {
         "tokenizer": lambda: measure_tokenizer(what, counts.rebuilt, notes),
-        "pictures": lambda: measure_pictures(what, counts.combinations, counts.guidance, out / "sheet.png"),
+        "pictures": lambda: measure_images(what, counts.combinations, counts.guidance, out / "sheet.png"),
         "guidance": lambda: sweep_guidance(what, counts.sweep, counts.sweep_over),
-        "eyes": lambda: measure_eyes(what, counts.asked),
+        "eyes": lambda: measure_vision_tower(what, counts.asked),
         "critic": lambda: measure_critic(what, out / "likeness.png"),
         "language": lambda: measure_language(what),
     }
@@ -85,11 +85,11 @@ def measure_all(
     return done | {"notes": notes}
 
 
-def open_models(out: Path, size: Size, device: str = "cpu") -> tuple[StarterModel, PreTrainedTokenizerFast, Critic]:
+def open_models(out: Path, size: BuildSize, device: str = "cpu") -> tuple[StarterModel, PreTrainedTokenizerFast, StarterCritic]:
     """The build's starter and critic as they are shipped, or those of this installation where `out` has no build."""
     if is_build(out):
         model, tokenizer = fresh_starter(out, device, size)
-        critic = Critic.from_pretrained(out / "critic" / "model").float()
+        critic = StarterCritic.from_pretrained(out / "critic" / "model").float()
     else:
         model, tokenizer = load_starter()
         critic = load_critic()
@@ -106,7 +106,7 @@ def is_build(out: Path) -> bool:
     return (out / "tokenizer" / "tokenizer").is_dir()
 
 
-def open_parts(out: Path, size: Size, device: str, notes: list[str]) -> Measured:
+def open_parts(out: Path, size: BuildSize, device: str, notes: list[str]) -> BuildScores:
     """All that is measured; adds to `notes` what is missing and draws held-out pictures where there are none."""
     model, tokenizer, critic = open_models(out, size, device)
     if not is_build(out):
@@ -118,6 +118,6 @@ def open_parts(out: Path, size: Size, device: str, notes: list[str]) -> Measured
         notes.append("attribute classifier: none in this build (run its part `classifier`); the critic alone was asked")
     folder = out / "pictures" / "held_out"
     if not (folder / "pictures.npy").exists():
-        px = model.shape.picture_px
-        draw_pictures(folder, 200, px=px, held_out=True, processes=1, domain=plan_of(out).domain)
-    return Measured(model, tokenizer, critic, reader, Drawn.load(out / "pictures", "held_out"))
+        px = model.shape.image_px
+        render_images(folder, 200, px=px, held_out=True, processes=1, domain=build_config(out).domain)
+    return BuildScores(model, tokenizer, critic, reader, DrawnDataset.load(out / "pictures", "held_out"))

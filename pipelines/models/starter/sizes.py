@@ -16,18 +16,18 @@ from pipelines.models.starter.looks import Domain
 
 
 @dataclass(frozen=True)
-class Size:
+class BuildSize:
     """Sizes, batches and peak learning rates."""
 
     px: int
     """Side of a picture."""
     tokenizer: dict[str, Any]
-    """For `PictureTokenizerConfig`, without px."""
+    """For `ImageTokenizerConfig`, without px."""
     picture: dict[str, Any]
     """For the picture expert's LlamaConfig, without the codebook."""
     eyes: dict[str, Any]
     critic: dict[str, Any]
-    """For `CriticConfig`; words and calibration come by themselves."""
+    """For `StarterCriticConfig`; words and calibration come by themselves."""
     classifier: dict[str, Any]
     """For `AttributeReader`: px and channels."""
     batches: dict[str, int]
@@ -42,13 +42,13 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(
+    "cpu": BuildSize(
         px=96,
         tokenizer={},
         # Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and
         # at that budget pictures seen count for more (docs/log.md).
         picture={"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
-        eyes={"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "look_tokens": 12, "stem": (32, 64),
+        eyes={"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "image_input_tokens": 12, "stem": (32, 64),
               "deep": 29},
         critic={},
         classifier={"px": 64, "channels": (24, 48, 96, 128)},
@@ -58,12 +58,12 @@ SIZES = {
         window=2000,
         fresh=20,
     ),
-    "gpu": Size(
+    "gpu": BuildSize(
         px=128,
         tokenizer={"codebook_size": 2048, "latent_dim": 16, "encoder_widths": (48, 96, 192), "widths": (32, 96, 256),
                    "blocks": (1, 2, 2)},
         picture={"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6},
-        eyes={"px": 128, "patch_px": 16, "width": 192, "layers": 6, "heads": 4, "look_tokens": 12,
+        eyes={"px": 128, "patch_px": 16, "width": 192, "layers": 6, "heads": 4, "image_input_tokens": 12,
               "stem": (32, 64, 128), "deep": 20},
         critic={"px": 96, "channels": (32, 64, 128, 192)},
         classifier={"px": 96, "channels": (32, 64, 128, 192)},
@@ -72,12 +72,12 @@ SIZES = {
         eye_answers=32,
         window=12_000,
     ),
-    "toy": Size(
+    "toy": BuildSize(
         px=32,
         tokenizer={"codebook_size": 32, "latent_dim": 4, "encoder_widths": (8, 8, 16), "widths": (8, 8, 16),
                    "blocks": (1, 1, 1)},
         picture={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "look_tokens": 12, "stem": (8,),
+        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 12, "stem": (8,),
               "deep": 1},
         critic={"px": 32, "channels": (8, 8), "text_width": 16, "text_layers": 1, "width": 16},
         classifier={"px": 32, "channels": (8, 8)},
@@ -90,7 +90,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildConfig:
     """What a build folder was begun with."""
 
     size: str = "cpu"
@@ -100,7 +100,7 @@ class Plan:
     """Whether training pictures are drawn on demand instead of stored."""
 
     @property
-    def sizes(self) -> Size:
+    def sizes(self) -> BuildSize:
         """The sizes by that name."""
         return SIZES[self.size]
 
@@ -110,7 +110,7 @@ class Plan:
         return Domain.named(self.styles)
 
 
-def plan_of(out: Path, size: str | None = None, styles: str | None = None, stream: bool | None = None) -> Plan:
+def build_config(out: Path, size: str | None = None, styles: str | None = None, stream: bool | None = None) -> BuildConfig:
     """The folder's plan, made of what is asked for on the first call and kept in `out`/build.json.
 
     Raises ValueError when something else is asked for than the folder was begun with; whether pictures are streamed
@@ -124,7 +124,7 @@ def plan_of(out: Path, size: str | None = None, styles: str | None = None, strea
             begun = f"{out} was begun with --{name} {kept[name]}, not {value}"
             raise ValueError(f"{begun}: leave it out or name another --out")
     wide = kept.get("size", size) == "gpu"
-    plan = Plan(
+    plan = BuildConfig(
         kept.get("size") or size or "cpu",
         kept.get("styles") or styles or ("wide" if wide else "first"),
         (kept.get("stream", wide) if stream is None else stream),

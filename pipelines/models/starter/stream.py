@@ -1,6 +1,6 @@
 """Pictures drawn on demand in processes of their own, never stored: a window of them that keeps changing.
 
-`Stream` has the interface of `Drawn`. The endless row of training identities is a function of domain and seed, and the
+`StreamingDataset` has the interface of `DrawnDataset`. The endless row of training identities is a function of domain and seed, and the
 window always holds a stretch of it: `refresh` takes what has been drawn meanwhile, oldest identities leaving first. How
 often a picture is seen before it leaves follows from how fast the processes draw; training never waits for them.
 """
@@ -14,12 +14,12 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from pipelines.models.starter.drawn import Drawn
-from pipelines.models.starter.looks import WIDE, Domain, Look
-from pipelines.models.starter.pictures import LOOKS_EACH, draw_identity, training_job
+from pipelines.models.starter.drawn import DrawnDataset
+from pipelines.models.starter.looks import WIDE, Domain, Attributes
+from pipelines.models.starter.pictures import LOOKS_EACH, render_identity, training_job
 
 
-class Stream(Drawn):
+class StreamingDataset(DrawnDataset):
     """A window of `window` pictures of the endless row, from identity `first` on."""
 
     def __init__(
@@ -33,10 +33,10 @@ class Stream(Drawn):
         self._pool = ProcessPoolExecutor(
             processes or max(1, (os.cpu_count() or 2) - 1), mp_context=get_context("spawn"), initializer=_quietly
         )
-        self._waiting: deque[Future[tuple[int, list[Look], np.ndarray]]] = deque()
+        self._waiting: deque[Future[tuple[int, list[Attributes], np.ndarray]]] = deque()
         count = self.groups * LOOKS_EACH
         super().__init__(
-            np.zeros((count, px, px, 3), dtype=np.uint8), np.full(count, -1), [Look("", "", "")] * count, domain
+            np.zeros((count, px, px, 3), dtype=np.uint8), np.full(count, -1), [Attributes("", "", "")] * count, domain
         )
         self.by_identity.clear()
         self._ask(self.groups)
@@ -47,7 +47,7 @@ class Stream(Drawn):
         """Keep so many identities asked for, drawn or not."""
         while len(self._waiting) < ahead:
             job = training_job(self.domain, self._asked, self.seed, self.px)
-            self._waiting.append(self._pool.submit(draw_identity, job))
+            self._waiting.append(self._pool.submit(render_identity, job))
             self._asked += 1
 
     def _take(self) -> range:

@@ -72,7 +72,7 @@ def late(share: float) -> float:
 
 
 @dataclass
-class Part:
+class BuildPart:
     """One thing to train."""
 
     name: str
@@ -106,7 +106,7 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     return saved
 
 
-def train_for(part: Part, budget: Budget) -> Progress:
+def train_for(part: BuildPart, budget: Budget) -> Progress:
     """Train until the budget or this call's time is spent; the state is saved every two minutes and at the end."""
     parameters = [value for module in part.modules.values() for value in module.parameters()]
     device = parameters[0].device
@@ -151,7 +151,7 @@ def train_for(part: Part, budget: Budget) -> Progress:
     return progress
 
 
-def _restore(part: Part, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
+def _restore(part: BuildPart, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
     saved = read_state(part.state, device)
     if not saved:
         return Progress()
@@ -163,7 +163,7 @@ def _restore(part: Part, optimiser: torch.optim.Optimizer, device: torch.device)
     return Progress(saved["step"], saved["spent"], saved.get("mean", 0.0), more=saved.get("more", {}))
 
 
-def _save(part: Part, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+def _save(part: BuildPart, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Write the state; the old one stays until the new one is whole."""
     part.state.parent.mkdir(parents=True, exist_ok=True)
     half = part.state.with_suffix(".half")

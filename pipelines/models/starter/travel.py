@@ -41,7 +41,7 @@ _NAMES = {
 """GGUF's names inside a layer -> the library's."""
 
 
-class TravelError(RuntimeError):
+class TransferError(RuntimeError):
     """Pieces are missing or not what their manifest says."""
 
 
@@ -62,15 +62,15 @@ def read_pieces(folder: Path, name: str) -> tuple[bytes, dict[str, Any]]:
     """The data and its manifest; raises TravelError naming what is missing."""
     file = folder / f"{name}.{MANIFEST}"
     if not file.exists():
-        raise TravelError(f"{folder} has no {file.name}: it travels with the pieces of {name}")
+        raise TransferError(f"{folder} has no {file.name}: it travels with the pieces of {name}")
     about = json.loads(file.read_text(encoding="utf-8"))
     files = [folder / f"{name}.{place:02d}" for place in range(about["pieces"])]
     missing = [file.name for file in files if not file.exists()]
     if missing:
-        raise TravelError(f"{folder} lacks {', '.join(missing)}: bring them too, in any number of trips")
+        raise TransferError(f"{folder} lacks {', '.join(missing)}: bring them too, in any number of trips")
     data = b"".join(file.read_bytes() for file in files)
     if hashlib.sha256(data).hexdigest() != about["sha256"]:
-        raise TravelError(f"the pieces of {name} in {folder} are not those of their manifest: bring them again")
+        raise TransferError(f"the pieces of {name} in {folder} are not those of their manifest: bring them again")
     return data, about
 
 
@@ -138,7 +138,7 @@ def decoded(raw: np.ndarray, kind: str) -> np.ndarray:
         scale, least = (blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32) for at in (0, 2))
         nibbles = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], 1)  # low halves first
         return scale * nibbles.astype(np.float32) + least
-    raise TravelError(f"the language expert has tensors of kind {kind}, which cannot be read here")
+    raise TransferError(f"the language expert has tensors of kind {kind}, which cannot be read here")
 
 
 def _named(name: str, values: np.ndarray, config: dict[str, Any]) -> tuple[str, np.ndarray]:
@@ -155,7 +155,7 @@ def _named(name: str, values: np.ndarray, config: dict[str, Any]) -> tuple[str, 
     return f"model.layers.{layer}.{_NAMES[kind]}.weight", values
 
 
-def ship(out: Path, folder: Path) -> list[Path]:
+def export_build(out: Path, folder: Path) -> list[Path]:
     """Write what a build has trained and measured in pieces; returns the files."""
     blob = io.BytesIO()
     with tarfile.open(fileobj=blob, mode="w") as archive:
@@ -179,7 +179,7 @@ def ship(out: Path, folder: Path) -> list[Path]:
     return write_pieces(blob.getvalue(), folder, "build", {})
 
 
-def land(folder: Path, out: Path) -> list[str]:
+def import_build(folder: Path, out: Path) -> list[str]:
     """Put shipped parts into the build folder `out`; returns the names of the files. Raises TravelError."""
     data, _ = read_pieces(folder, "build")
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -205,9 +205,9 @@ def main(argv: list[str] | None = None) -> int:
     elif options.what == "unpack":
         written = [str(unpack_language(options.source))]
     elif options.what == "ship":
-        written = [f"{file.name} {file.stat().st_size}" for file in ship(options.source, options.target)]
+        written = [f"{file.name} {file.stat().st_size}" for file in export_build(options.source, options.target)]
     else:
-        written = land(options.source, options.target)
+        written = import_build(options.source, options.target)
     print("\n".join(written))
     return 0
 

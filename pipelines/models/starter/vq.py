@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 DOWNSAMPLE = 8
 
 
-class PictureTokenizerConfig(PreTrainedConfig):
+class ImageTokenizerConfig(PreTrainedConfig):
     """Sizes of the tokenizer; `px` must be a multiple of 8."""
 
     model_type = "understudy_picture_tokenizer"
@@ -81,7 +81,7 @@ class _Attention(nn.Module):
 class _Encoder(nn.Module):
     """(N, 3, px, px) to (N, latent, px/8, px/8)."""
 
-    def __init__(self, config: PictureTokenizerConfig) -> None:
+    def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
         low, middle, high = config.encoder_widths
         self.layers = nn.Sequential(
@@ -103,7 +103,7 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
     """(N, latent, px/8, px/8) to (N, 3, px, px)."""
 
-    def __init__(self, config: PictureTokenizerConfig) -> None:
+    def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
         low, middle, high = config.widths
         few, some, many = config.blocks
@@ -119,15 +119,15 @@ class _Decoder(nn.Module):
         return self.layers(self.attention(self.start(latents)))
 
 
-class PictureTokenizer(PreTrainedModel):
+class ImageTokenizer(PreTrainedModel):
     """Pixels to codes and codes to pixels."""
 
-    config_class = PictureTokenizerConfig
-    config: PictureTokenizerConfig
+    config_class = ImageTokenizerConfig
+    config: ImageTokenizerConfig
     base_model_prefix = "tokenizer"
     main_input_name = "pixels"
 
-    def __init__(self, config: PictureTokenizerConfig) -> None:
+    def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__(config)
         self.encoder = _Encoder(config)
         self.decoder = _Decoder(config)
@@ -175,8 +175,8 @@ class PictureTokenizer(PreTrainedModel):
         return self.paint(rounded), latents, codes
 
 
-def toy_tokenizer_config() -> PictureTokenizerConfig:
+def toy_tokenizer_config() -> ImageTokenizerConfig:
     """The smallest tokenizer of the same class: 32 pixels, 16 codes of 32."""
-    return PictureTokenizerConfig(
+    return ImageTokenizerConfig(
         px=32, codebook_size=32, latent_dim=4, encoder_widths=(8, 8, 16), widths=(8, 8, 16), blocks=(1, 1, 1)
     )

@@ -1,6 +1,6 @@
 """Words for a drawing: captions in varied natural wording, and questions with short answers.
 
-The plainest caption equals `Look.description`, the wording of a character's own pictures; the others
+The plainest caption equals `Attributes.description`, the wording of a character's own pictures; the others
 are tags and sentences, with or without a name or what the figure looks like.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from pipelines.models.starter.looks import Identity, Look, article, clothes_phrase
+from pipelines.models.starter.looks import Identity, Attributes, article, clothes_phrase
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, GLASSES, HEADGEAR, KINDS, PLACES
 
 _STARTS = ("Ar", "Be", "Cor", "Da", "El", "Fen", "Gil", "Ha", "Iv", "Jo", "Ka", "Li", "Mo", "Ne", "Os", "Pi", "Ro",
@@ -56,7 +56,7 @@ Most name the figure, so that words can choose it.
 """
 
 
-def captions(identity: Identity, look: Look, rng: random.Random, name: str = "") -> list[str]:
+def captions(identity: Identity, look: Attributes, rng: random.Random, name: str = "") -> list[str]:
     """Twelve captions of one drawing, from plain tags to sentences.
 
     1. the plain description, 2. the same behind a name, 3. tags with the figure in words, 4. a sentence with all
@@ -94,7 +94,7 @@ def captions(identity: Identity, look: Look, rng: random.Random, name: str = "")
     ]
 
 
-def _spoken(look: Look, rng: random.Random, mine: str) -> tuple[str, str]:
+def _spoken(look: Attributes, rng: random.Random, mine: str) -> tuple[str, str]:
     """Two ways for the figure to speak of its picture."""
     bare = look.clothes.removeprefix("an ").removeprefix("a ")
     mine_on = f"with my {bare} on" if bare else rng.choice(("with nothing on", "as I am, without clothes"))
@@ -114,7 +114,7 @@ def _with_mood(identity: Identity, expression: str) -> str:
     return f"{article(expression)} {expression} {figure}"
 
 
-def questions(identity: Identity, look: Look, rng: random.Random) -> list[tuple[str, str]]:
+def questions(identity: Identity, look: Attributes, rng: random.Random) -> list[tuple[str, str]]:
     """Questions about the drawing with short answers: look, traits, and yes or no to true and false statements."""
     place = look.place
     a_family = f"{article(identity.family)} {identity.family}"
@@ -155,7 +155,7 @@ def _thing(identity: Identity) -> str:
     return {"animal": identity.body, "plant": "pot"}.get(identity.family, identity.family)
 
 
-def _yes_or_no(identity: Identity, look: Look, rng: random.Random, truth: bool) -> tuple[str, str]:
+def _yes_or_no(identity: Identity, look: Attributes, rng: random.Random, truth: bool) -> tuple[str, str]:
     """One statement as a question, true or made false by another word of the vocabulary."""
     subject = rng.choice(("expression", "place", "clothes"))
     if subject == "expression":
@@ -170,7 +170,7 @@ def _yes_or_no(identity: Identity, look: Look, rng: random.Random, truth: bool) 
     return question, "yes" if truth else "no"
 
 
-def _other_clothes(identity: Identity, look: Look, rng: random.Random) -> str:
+def _other_clothes(identity: Identity, look: Attributes, rng: random.Random) -> str:
     """Clothes of the style that are not those worn: another colour or another kind."""
     while True:
         clothes = clothes_phrase(rng.choice(list(COLOURS)), rng.choice(KINDS[identity.style]))
