@@ -97,7 +97,7 @@ types: $(INSTALLED)
 
 # Goes on where it stopped: every part keeps its state in BUILD.
 build-starter: $(INSTALLED) language
-	$(BIN)/python -m pipelines.models.starter.build all --out $(BUILD) --device $(DEVICE)
+	$(BIN)/python -m pipelines.starter_build.build all --out $(BUILD) --device $(DEVICE)
 
 clean:
 	@if [ -e $(INSTALLED) ]; then rm -rf $(VENV); fi

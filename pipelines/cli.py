@@ -13,11 +13,11 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import characters, chat, doctor, environment, keeping, measure, queued, training, up
-from pipelines.commands.terminal import CommandFailed, WrongUsage, reason_of
+from pipelines.commands import bench, character, chat, doctor, env_file, jobs, maintenance, train, up
+from pipelines.commands.console import CommandFailed, WrongUsage, reason_of
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import RecordMissing, RecordsUnusable
-from pipelines.core.runs import RunError
+from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
+from pipelines.core.run_folder import RunError
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
     shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (training, chat, measure, characters, doctor, up, queued, environment, keeping):
+    for group in (train, chat, bench, character, doctor, up, jobs, env_file, maintenance):
         group.add(commands, shared)
     return root
 

@@ -25,9 +25,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.characters import Character, CharacterImage
+from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.events import Event, Report, Stopped
-from pipelines.core.folder import (
+from pipelines.core.character.character_folder import (
     IMAGES,
     TEST_IMAGES,
     read_character,
@@ -35,10 +35,10 @@ from pipelines.core.folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.jobs import Recipe
-from pipelines.core.mapping import character_to_entries
-from pipelines.core.photos import clean_image
-from pipelines.core.runs import (
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.character.serialize import character_to_entries
+from pipelines.core.character.image_check import clean_image
+from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RunError,
     adapters,
@@ -49,7 +49,7 @@ from pipelines.core.runs import (
     read_json,
     write_json,
 )
-from pipelines.core.split import hold_out
+from pipelines.core.character.held_out_split import hold_out
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -104,7 +104,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     first = os.environ.get("RANK", "0") == "0"
     record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
-    from pipelines.evaluate import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
+    from pipelines.evaluation.scorecard import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
@@ -129,9 +129,9 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.device_plan import free_gpu_memory, note_weights, plan_here
+    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
     from pipelines.models import load
-    from pipelines.sft import run_sft
+    from pipelines.training.sft import run_sft
 
     plan = plan_here(recipe)
     set_seed(recipe.seed)  # the adapter's first values are drawn from the global generator
@@ -151,9 +151,9 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
-    from pipelines.device_plan import free_gpu_memory, note_weights, plan_here
-    from pipelines.grpo import run_grpo
-    from pipelines.lessons import lora_config
+    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
+    from pipelines.training.grpo import run_grpo
+    from pipelines.training.sft_loss import lora_config
     from pipelines.models import critic_for, load
 
     plan = plan_here(recipe)

@@ -1,7 +1,7 @@
-"""What `understudy up` starts: `streamlit run studio/app.py`. The pages (`front_door.py`), and two routes beside them.
+"""What `understudy up` starts: `streamlit run studio/app.py`. The pages (`navigation.py`), and two routes beside them.
 
-One hands out files of a folder store (`files.py`; on S3 the browser fetches them from there), one takes words that were
-being written when a page went away (`keep.py`).
+One hands out files of a folder store (`download_route.py`; on S3 the browser fetches them from there), one takes words that were
+being written when a page went away (`autosave.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,6 @@ from pathlib import Path
 import streamlit as st
 
 from pipelines.core import broker, store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
-from studio import files, keep
+from studio import autosave, download_route
 
-app = st.App(Path(__file__).with_name("front_door.py"), routes=[files.ROUTE, keep.ROUTE])
+app = st.App(Path(__file__).with_name("front_door.py"), routes=[download_route.ROUTE, autosave.ROUTE])

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import Checkpoint
-from pipelines.core.runs import BASE
-from pipelines.core.store import StoreError
+from pipelines.core.jobs.job import Checkpoint
+from pipelines.core.run_folder import BASE
+from pipelines.core.storage.store import StoreError
 from studio import charts, widgets
 from studio.actions import compare, downloads, votes
 from studio.actions.compare import Candidate, NotNow
 from studio.actions.scores import ScoreAxis, scorecard
 from studio.actions.votes import Tally
-from studio.desk import AppContext
-from studio.words import counted
+from studio.context import AppContext
+from studio.labels import counted
 
 KINDS = {
     "zip": ("Everything as one zip", "Adapter, model card, scores, character card, sample sheet, report and manifest.",

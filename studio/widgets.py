@@ -15,11 +15,11 @@ from typing import NoReturn
 import streamlit as st
 
 from pipelines.core.problems import CharacterProblems, Problem
-from pipelines.core.queue import Job, JobStatus, RecordMissing, RecordsUnusable
-from pipelines.core.store import StoreError
-from studio.desk import AppContext, shared_context
-from studio.keep import AUTOSAVE_JS
-from studio.words import STATUS
+from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
+from pipelines.core.storage.store import StoreError
+from studio.context import AppContext, shared_context
+from studio.autosave import AUTOSAVE_JS
+from studio.labels import STATUS
 
 CHARACTERS = "app_pages/characters.py"
 CREATE = "app_pages/create.py"

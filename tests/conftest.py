@@ -27,7 +27,7 @@ def toy_character(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_run(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of the toy character on the toy starter; not to be written to."""
-    from pipelines.core.jobs import Recipe
+    from pipelines.core.jobs.recipe import Recipe
     from pipelines.train import prepare_run, train
 
     run_dir = tmp_path_factory.mktemp("runs") / "ada"

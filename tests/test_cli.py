@@ -17,10 +17,10 @@ from rich.console import Console
 
 from pipelines.cli import main
 from pipelines.commands.chat import ChatSide, shown
-from pipelines.commands.terminal import bundled_slugs, scorecard
-from pipelines.commands.training import recipe_overrides
-from pipelines.core.characters import Character
-from pipelines.core.jobs import Recipe
+from pipelines.commands.console import bundled_slugs, scorecard
+from pipelines.commands.train import recipe_overrides
+from pipelines.core.character.character import Character
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.train import prepare_run
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 

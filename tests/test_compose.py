@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pipelines.cli import parser
-from pipelines.commands.environment import SECRETS, environment_text
+from pipelines.commands.env_file import SECRETS, environment_text
 from pipelines.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

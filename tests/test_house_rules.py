@@ -56,7 +56,7 @@ def short(path: Path) -> str:
 
 
 def module_name(path: Path) -> str:
-    """`pipelines/core/jobs.py` -> `pipelines.core.jobs`; a package is its folder."""
+    """`pipelines/core/jobs/recipe.py` -> `pipelines.core.jobs.recipe`; a package is its folder."""
     return short(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
@@ -129,14 +129,14 @@ def dependencies() -> list[str]:
 
 
 def test_the_rule_of_directions_knows_right_from_wrong() -> None:
-    assert allowed("studio.app", "pipelines.core.jobs", False)
+    assert allowed("studio.app", "pipelines.core.jobs.recipe", False)
     assert not allowed("studio.app", "pipelines.train", True)
     assert not allowed("studio.app", "pipelines", False)
     assert allowed("worker.tasks", "pipelines.train.train", True)
     assert not allowed("worker.tasks", "pipelines.train.train", False)
     assert not allowed("worker.tasks", "studio.app", True)
-    assert not allowed("pipelines.core.jobs", "pipelines.data", True)
-    assert not allowed("pipelines.core.jobs", "pipelines.coreless", False)
+    assert not allowed("pipelines.core.jobs.recipe", "pipelines.data.samples", True)
+    assert not allowed("pipelines.core.jobs.recipe", "pipelines.coreless", False)
     assert not allowed("pipelines.cli", "worker.runner", True)
 
 
@@ -166,7 +166,7 @@ def test_core_studio_and_the_command_line_load_no_torch() -> None:
         for path in sources("pipelines", "studio")
         if is_under(module_name(path), "pipelines.core") or is_under(module_name(path), "studio")
     ]
-    assert "pipelines.core.jobs" in modules
+    assert "pipelines.core.jobs.recipe" in modules
     modules.append("pipelines.cli")  # its commands import heavy libraries when they run, so `--help` is quick
     code = (
         "import importlib, sys\n"
@@ -227,7 +227,7 @@ def test_there_is_one_message_type() -> None:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Message")
     ]
     # A ChatMessage is a row: where a Message stands in a stored chat. No model or reward is given one.
-    assert found == ["pipelines/core/characters.py: Message", "pipelines/core/queue.py: ChatMessage"]
+    assert found == ["pipelines/core/character/character.py: Message", "pipelines/core/jobs/job.py: ChatMessage"]
 
 
 def test_attributes_are_not_guessed() -> None:
@@ -293,7 +293,7 @@ def test_rewards_are_in_the_docs() -> None:
     missing = [name for name in names if f"`{name}`" not in text_of("rewards.md")]
     assert not missing, f"not in docs/rewards.md: {missing}"
     handlers = [node.lineno for node in ast.walk(tree(ROOT / "pipelines" / "rewards.py")) if isinstance(node, ast.Try)]
-    assert not handlers, f"a reward that fails stops the run: pipelines/rewards.py:{handlers}"
+    assert not handlers, f"a reward that fails stops the run: pipelines/rewards/rewards.py:{handlers}"
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
@@ -353,5 +353,5 @@ def test_files_are_small_enough_for_a_repository() -> None:
 def test_the_starters_weights_are_here_and_small() -> None:
     folder = "pipelines/models/starter/weights/"
     sizes = [path.stat().st_size for path in repository_files() if short(path).startswith(folder)]
-    assert sizes, f"{folder} is empty: run `python -m pipelines.models.starter.build pack`"
+    assert sizes, f"{folder} is empty: run `python -m pipelines.starter_build.build pack`"
     assert sum(sizes) <= WEIGHTS_BYTES, f"{sum(sizes)} bytes in {folder}, {WEIGHTS_BYTES} are allowed"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from pipelines.core.characters import Character, CharacterImage, MultipleChoice, Fact, TestSplit
-from pipelines.core.folder import write_character, write_test_split
-from pipelines.render import reply, user
+from pipelines.core.character.character import Character, CharacterImage, MultipleChoice, Fact, TestSplit
+from pipelines.core.character.character_folder import write_character, write_test_split
+from pipelines.data.chat_template import reply, user
 
 TOY_BASE = "starter-toy"
 """The base model of the runs below: real classes, random weights."""

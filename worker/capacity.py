@@ -1,7 +1,7 @@
 """Whether a job fits this machine, looked at before it is started: memory of the device, memory of the machine, disk.
 
 A job that cannot fit is told so at once, in plain words, instead of failing after minutes. What a job needs is reckoned
-by `pipelines.core.memory_plan`, as training itself does when it chooses how to fit.
+by `pipelines.core.jobs.memory_plan`, as training itself does when it chooses how to fit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.memory_plan import plan_for
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.memory_plan import plan_for
 
 GB = 1e9
 LEAST_DISK_GB = 1.0

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from pipelines.core.queue import Cancel, Job, LeaseLost, RecordsUnusable
+from pipelines.core.jobs.job import Cancel, Job, LeaseLost, RecordsUnusable
 from pipelines.core.records import Records
 
 STILL_AT = 0.75

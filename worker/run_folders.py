@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.events import Event
-from pipelines.core.folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import ENDED, Job, RecordMissing
+from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.records import Records
-from pipelines.core.runs import CHECKPOINTS, RunError, read_events
-from pipelines.core.store import Store, fetch_files
+from pipelines.core.run_folder import CHECKPOINTS, RunError, read_events
+from pipelines.core.storage.store import Store, fetch_files
 from pipelines.core.yaml_text import write_yaml
-from worker.trainer import kill_leftover
+from worker.trainer_process import kill_leftover
 
 EVENTS_AT_ONCE = 5000
 DAY_S = 24 * 3600.0

@@ -20,16 +20,16 @@ from typing import Literal
 import psutil
 
 from pipelines.core.events import Event
-from pipelines.core.queue import Job, RecordMissing, RecordsUnusable
-from pipelines.core.runs import CHECKPOINTS
-from pipelines.core.store import ObjectMissing, StoreError, put_content
+from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
+from pipelines.core.run_folder import CHECKPOINTS
+from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
 from worker.capacity import device, refusal_reason
-from worker.endings import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
+from worker.outcome import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
 from worker.lease import Lease
-from worker.relay import EventForwarder
+from worker.event_forwarder import EventForwarder
 from worker.run_folders import RunFolder, prepare, tidy
-from worker.station import WorkerContext
-from worker.trainer import TrainerProcess, trainer_command, write_pid
+from worker.worker_context import WorkerContext
+from worker.trainer_process import TrainerProcess, trainer_command, write_pid
 from worker.uploads import Uploads
 
 POLL_S = 0.2

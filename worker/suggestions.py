@@ -13,15 +13,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.core.mapping import character_from_entries, split_from_entries
+from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.problems import Problem
-from pipelines.core.queue import Job
-from pipelines.core.reply_events import CaptionSuggestion, caption_event, conversations_event
-from pipelines.core.store import fetch_files
-from worker.endings import JobOutcome
+from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, conversations_event
+from pipelines.core.storage.store import fetch_files
+from worker.outcome import JobOutcome
 from worker.lease import Lease
-from worker.relay import EventForwarder
-from worker.station import WorkerContext
+from worker.event_forwarder import EventForwarder
+from worker.worker_context import WorkerContext
 
 CACHED_S = 7 * 24 * 3600.0
 """How long a copy of a picture outlives its last use here, and so its deletion."""
@@ -43,7 +43,7 @@ def cached_picture(station: WorkerContext, key: str) -> Path:
 
 def run_captions(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
     """Describe pictures, one event each. None: not ours any more, or back to the queue."""
-    from pipelines.captions import suggest_captions
+    from pipelines.inference.captioning import suggest_captions
 
     keys = [str(key) for key in job.request.get("pictures", [])]
     began = time.monotonic()
@@ -64,7 +64,7 @@ def run_captions(station: WorkerContext, job: Job, lease: Lease, relay: EventFor
 
 def run_expansion(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
     """Ask the endpoint for more conversations like those of the draft; fails with its reason when it refuses."""
-    from pipelines.expand import SynthesizeError, synthesize
+    from pipelines.data.synthesize import SynthesizeError, synthesize
 
     problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
     character = character_from_entries(job.request.get("entries", {}), problems)

@@ -1,6 +1,6 @@
 """What Celery calls: `python -m celery -A worker.tasks worker -Q train -c 1 --pool solo`.
 
-A task is like a view: it takes the nudge, lets `work.py` claim what is next in the records, and returns. The pool is
+A task is like a view: it takes the nudge, lets `job_loop.py` claim what is next in the records, and returns. The pool is
 solo: the work is in a subprocess or on one GPU, and no fork may inherit connections or CUDA.
 """
 
@@ -14,10 +14,10 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 from kombu import Queue
 
-from pipelines.core.broker import QUEUES, make_app, notify_worker, task_name
+from pipelines.core.queue.broker import QUEUES, make_app, notify_worker, task_name
 from pipelines.core.settings import Settings
-from worker.station import WorkerContext
-from worker.work import KINDS, drain_queue
+from worker.worker_context import WorkerContext
+from worker.job_loop import KINDS, drain_queue
 
 settings = Settings.from_environment()
 app = make_app(settings)

@@ -13,11 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Checkpoint, RecordMissing, RecordsUnusable
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Checkpoint, RecordMissing, RecordsUnusable
 from pipelines.core.records import Records
-from pipelines.core.runs import BASE, RunError, adapters, checkpoint_folder, read_json, stage_and_step
-from pipelines.core.store import Store, StoreError, put_tree
+from pipelines.core.run_folder import BASE, RunError, adapters, checkpoint_folder, read_json, stage_and_step
+from pipelines.core.storage.store import Store, StoreError, put_tree
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Seconds between tries: doubled each time."""

@@ -19,13 +19,13 @@ from transformers.trainer_utils import SaveStrategy
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
-from pipelines.core.jobs import Recipe
-from pipelines.grpo import CharacterTrainer, make_trainer
-from pipelines.lessons import lora_config
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.training.grpo import CharacterTrainer, make_trainer
+from pipelines.training.sft_loss import lora_config
 from pipelines.models import critic_for, load
-from pipelines.models.starter.critic import StarterCritic
-from pipelines.rewards import Reward
-from pipelines.rollout import generate_rollouts
+from pipelines.rewards.starter_critic import StarterCritic
+from pipelines.rewards.rewards import Reward
+from pipelines.training.rollout import generate_rollouts
 
 
 class PlainTrainer(CharacterTrainer):

@@ -25,22 +25,22 @@ from torch import nn
 
 from pipelines.benchmarks.peaks import forget_peak, peak_memory, peak_of, wait
 from pipelines.benchmarks.subject import always_draws, bench_character, terse_character
-from pipelines.core.jobs import Recipe
-from pipelines.core.large_models import LARGE
-from pipelines.core.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
-from pipelines.core.runs import CHARACTER_FOLDER
-from pipelines.data import grpo_prompts
-from pipelines.device_plan import device_memory
-from pipelines.in_parts import micro_batches
-from pipelines.lessons import lora_config, packed_sft_rows, sft_loss
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.model_specs import LARGE
+from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
+from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.data.samples import grpo_prompts
+from pipelines.models.device_memory import device_memory
+from pipelines.training.micro_batches import micro_batches
+from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
 from pipelines.models import load
-from pipelines.models.janus_layout import SIZES, write_layout
+from pipelines.models.janus_random_weights import SIZES, write_layout
 from pipelines.models.janus_loading import load_folder
-from pipelines.models.starter.critic import toy_critic
-from pipelines.packing import collate, encode_images
-from pipelines.practice_loss import group_advantages, group_token_logps
-from pipelines.rewards import WORDS_ONLY, RewardContext, make_rewards
-from pipelines.rollout import Rollouts, generate_rollouts
+from pipelines.rewards.starter_critic import toy_critic
+from pipelines.data.packing import collate, encode_images
+from pipelines.training.grpo_loss import group_advantages, group_token_logps
+from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
+from pipelines.training.rollout import Rollouts, generate_rollouts
 
 RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
 """Checkpoints made on the spot -> the preset whose recipe and plan they follow."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import JanusForConditionalGeneration
 
-from pipelines.data import grpo_prompts, sample_order, training_samples
-from pipelines.lessons import sft_loss
-from pipelines.models.reading import pad_left
-from pipelines.packing import PackedRow, collate, tokens_after_prefix, render_samples
-from pipelines.render import render
+from pipelines.data.samples import grpo_prompts, sample_order, training_samples
+from pipelines.training.sft_loss import sft_loss
+from pipelines.models.decoding.prefill import pad_left
+from pipelines.data.packing import PackedRow, collate, tokens_after_prefix, render_samples
+from pipelines.data.chat_template import render
 
 if TYPE_CHECKING:
     from pipelines.benchmarks.machine import Bench

@@ -21,15 +21,15 @@ from transformers import LlamaForCausalLM
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
-from pipelines.core.characters import Character, Interaction
-from pipelines.core.jobs import Recipe
-from pipelines.core.runs import BASE
-from pipelines.lessons import lora_config
+from pipelines.core.character.character import Character, Interaction
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import BASE
+from pipelines.training.sft_loss import lora_config
 from pipelines.models.starter.model import StarterModel
-from pipelines.preview import GenerationRequest, Sampling, to_image
-from pipelines.render import prompt, user
-from pipelines.speakers import InferenceEngine
-from pipelines.streaming import ReplyDone, Reply
+from pipelines.inference.generate import GenerationRequest, Sampling, to_image
+from pipelines.data.chat_template import prompt, user
+from pipelines.inference.engine import InferenceEngine
+from pipelines.inference.streaming import ReplyDone, Reply
 
 
 def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:

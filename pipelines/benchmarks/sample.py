@@ -19,12 +19,12 @@ from transformers import JanusForConditionalGeneration, LlamaForCausalLM
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
-from pipelines.data import grpo_prompts
+from pipelines.data.samples import grpo_prompts
 from pipelines.models import load
-from pipelines.models.family import ModelSpec
+from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import JanusModel
-from pipelines.models.reading import pad_left
-from pipelines.render import render
+from pipelines.models.decoding.prefill import pad_left
+from pipelines.data.chat_template import render
 
 PROMPTS, GROUP, WORDS = 2, 8, 48
 """As in a step of Character-GRPO."""

@@ -19,14 +19,14 @@ from datasets import Dataset
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
-from pipelines.checkpoints import quiet_libraries
-from pipelines.core.jobs import Recipe
-from pipelines.core.runs import CHARACTER_FOLDER
-from pipelines.data import sample_order, training_samples
-from pipelines.lessons import lora_config
+from pipelines.training.trainer_mixin import quiet_libraries
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.data.samples import sample_order, training_samples
+from pipelines.training.sft_loss import lora_config
 from pipelines.models import load
-from pipelines.packing import PackedRow, collate, encode_images, tokens_after_prefix, pack_rows, render_samples
-from pipelines.sft import PackedTrainer, sft_arguments
+from pipelines.data.packing import PackedRow, collate, encode_images, tokens_after_prefix, pack_rows, render_samples
+from pipelines.training.sft import PackedTrainer, sft_arguments
 
 STEPS = 2
 """Optimiser steps in one measurement."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.core.characters import Character
-from pipelines.core.folder import read_character
-from pipelines.core.runs import CHARACTER_FOLDER
-from pipelines.models.family import TextSamples
-from pipelines.render import reply, user
+from pipelines.core.character.character import Character
+from pipelines.core.character.character_folder import read_character
+from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.models.interface import TextSamples
+from pipelines.data.chat_template import reply, user
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
 WORDS = 48

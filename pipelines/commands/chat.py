@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.terminal import CommandResult, CommandFailed
+from pipelines.commands.console import CommandResult, CommandFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipelines.core.characters import Character, Interaction
-    from pipelines.speakers import InferenceEngine
-    from pipelines.streaming import ReplyPart, Reply
+    from pipelines.core.character.character import Character, Interaction
+    from pipelines.inference.engine import InferenceEngine
+    from pipelines.inference.streaming import ReplyPart, Reply
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def _outputs(picture: Path | None, count: int) -> list[Path | None]:
 
 def _seats(given: list[str]) -> list[ChatSide]:
     """Load each base model once, with every adapter that is asked for."""
-    from pipelines.speakers import find_checkpoint, load_engine
+    from pipelines.inference.engine import find_checkpoint, load_engine
 
     places = [find_checkpoint(text) for text in given]
     return [
@@ -110,9 +110,9 @@ def _answer(
     """One reply of every seat, shown as it comes; pictures written to `outs` where there is one."""
     from rich.console import Console
 
-    from pipelines.core.characters import Message, TextPart
-    from pipelines.preview import GenerationRequest
-    from pipelines.streaming import SceneReady, TextPiece
+    from pipelines.core.character.character import Message, TextPart
+    from pipelines.inference.generate import GenerationRequest
+    from pipelines.inference.streaming import SceneReady, TextPiece
 
     asks = []
     for seat, out in zip(seats, outs, strict=True):

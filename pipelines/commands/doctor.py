@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipelines.commands.terminal import CommandResult, bundled_slugs
+from pipelines.commands.console import CommandResult, bundled_slugs
 from pipelines.core.settings import Settings
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
@@ -98,10 +98,10 @@ def _device() -> Finding:
 def _bases() -> list[Finding]:
     """How a `standard` training of each large base model would run here; nothing is wrong when it does not fit."""
     try:
-        from pipelines.device_plan import device_memory
+        from pipelines.models.device_memory import device_memory
     except ImportError:
         return []
-    from pipelines.core.memory_plan import base_choices
+    from pipelines.core.jobs.memory_plan import base_choices
 
     name, memory = device_memory()
     plans = base_choices(memory, on_gpu=bool(name))

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from pipelines.core.tether import tied_to_parent
+from pipelines.core.child_process import tied_to_parent
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Seconds before a program that died is started again, doubled each time."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.commands.processes import Programs
-from pipelines.commands.terminal import CommandResult, CommandFailed
+from pipelines.commands.console import CommandResult, CommandFailed
 from pipelines.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 """Events: the one way a run speaks. Durable and replayable, one JSON object a line in `events.jsonl`.
 
-What an event is and the outlet's type, no more: reading and writing the file is in `runs.py` and `pipelines.train`.
+What an event is and the outlet's type, no more: reading and writing the file is in `run_folder.py` and `pipelines.train`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 Stage = Literal["prepare", "sft", "grpo", "evaluate", "save", "reply"]
 STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
-"""The stages of a run; a reply job's events are of stage "reply" alone (`reply_events.py` says what they mean)."""
+"""The stages of a run; a reply job's events are of stage "reply" alone (`reply_protocol.py` says what they mean)."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ PRESETS: dict[str, str] = {
 def load(preset: str, bits: int = 16) -> tuple[Any, Any]:
     """(model, tokenizer) of a preset; ValueError for an unknown name.
 
-    The model keeps the contract of `pipelines.models.family.UnifiedModel`. bits: 4 keeps a published model's linears in
+    The model keeps the contract of `pipelines.models.interface.UnifiedModel`. bits: 4 keeps a published model's linears in
     4 bits (a GPU and the extra `four-bit` needed); the small models are never kept so.
     """
     # Imported here: a program that only lists the presets needs no torch.
@@ -43,14 +43,14 @@ def critic_for(preset: str, effort: str = "quick") -> Any:
     """What judges pictures of a preset: a random toy for the toys; the published reward models for a published base at
     `standard` and `thorough` on a GPU; else the starter's own critic."""
     if preset.endswith("-toy"):
-        from pipelines.models.starter.critic import toy_critic
+        from pipelines.rewards.starter_critic import toy_critic
 
         return toy_critic()
     if not preset.startswith("starter") and effort != "quick":
         import torch
 
         if torch.cuda.is_available():
-            from pipelines.reward_models import load_judges
+            from pipelines.rewards.pretrained_judges import load_judges
 
             return load_judges()
     from pipelines.models.starter.loading import load_critic

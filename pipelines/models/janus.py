@@ -3,7 +3,7 @@
 `JanusModel` adds no weights to `JanusForConditionalGeneration`, so published checkpoints load as they are. Words go
 through the word embedding and `lm_head`, codes through the generation embedding, its aligner and the generation
 head; looked-at pictures enter through SigLIP and the aligner. All pictures are in [-1, 1], Janus' own scale on both
-sides. The contract (shapes, ids, packing) is in `pipelines.models.family`.
+sides. The contract (shapes, ids, packing) is in `pipelines.models.interface`.
 
 Departures from the library: pictures are encoded with the codebook on the unit sphere, as in DeepSeek's original
 (https://github.com/deepseek-ai/Janus, vq_model.py) and as the library itself decodes; and text `generate` of the
@@ -28,8 +28,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pipelines.models import toy
-from pipelines.models.family import (
+from pipelines.models import toy_tokenizer
+from pipelines.models.interface import (
     CheckpointingByOldNames,
     Generators,
     ChatFormat,
@@ -44,11 +44,11 @@ from pipelines.models.family import (
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.fixed import static_decoding
-from pipelines.models.reading import DecoderState, read_prompts, eval_mode
-from pipelines.models.scoring import previous_places, compute_token_logprobs
-from pipelines.models.voices import LoraBatch, apply_loras
-from pipelines.models.writing import decode_text
+from pipelines.models.decoding.static_decode import static_decoding
+from pipelines.models.decoding.prefill import DecoderState, read_prompts, eval_mode
+from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_places
+from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
+from pipelines.models.decoding.decode_text import decode_text
 
 CHAT_FORMAT = ChatFormat(
     system=RoleTemplate("", "\n\n", closed=False),
@@ -313,9 +313,9 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
     width = 48
     config = JanusConfig(
         text_config=LlamaConfig(
-            vocab_size=toy.TOY_VOCAB, hidden_size=width, intermediate_size=96, num_hidden_layers=2,
+            vocab_size=toy_tokenizer.TOY_VOCAB, hidden_size=width, intermediate_size=96, num_hidden_layers=2,
             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192, initializer_range=0.15,
-            pad_token_id=toy.PAD_ID, bos_token_id=toy.START_ID, eos_token_id=toy.END_ID,
+            pad_token_id=toy_tokenizer.PAD_ID, bos_token_id=toy_tokenizer.START_ID, eos_token_id=toy_tokenizer.END_ID,
         ),
         vision_config=JanusVisionConfig(
             hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8, mlp_ratio=2.0,
@@ -325,7 +325,7 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
             embed_dim=8, num_embeddings=64, latent_channels=16, base_channels=32, channel_multiplier=[1, 1, 1, 1],
             num_res_blocks=1, projection_dim=width, image_token_embed_dim=width, initializer_range=0.15,
         ),
-        image_token_id=toy.LOOK_ID,
+        image_token_id=toy_tokenizer.LOOK_ID,
         tie_word_embeddings=False,  # as published: `lm_head` has weights of its own
         initializer_range=0.15,  # wider than usual, so that untrained samples differ from each other
     )
@@ -333,7 +333,7 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
         torch.manual_seed(seed)
         model = JanusModel(config)
     model.generation_config = GenerationConfig(
-        pad_token_id=toy.PAD_ID, bos_token_id=toy.START_ID, eos_token_id=toy.END_ID,
-        generation_kwargs={"boi_token_id": toy.BOI_ID},
+        pad_token_id=toy_tokenizer.PAD_ID, bos_token_id=toy_tokenizer.START_ID, eos_token_id=toy_tokenizer.END_ID,
+        generation_kwargs={"boi_token_id": toy_tokenizer.BOI_ID},
     )
-    return model.eval(), toy.toy_tokenizer()
+    return model.eval(), toy_tokenizer.toy_tokenizer()

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
 from pipelines.models.janus import CHAT_FORMAT, JanusModel
-from pipelines.models.published import WeightsMissing, check_whole, fetch, tensor_names
+from pipelines.models.hub_weights import WeightsMissing, check_whole, fetch, tensor_names
 
 PRESETS = ("janus-pro-1b", "janus-pro-7b")
 KEPT_WHOLE = (

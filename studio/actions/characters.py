@@ -1,7 +1,7 @@
 """The gallery: which characters there are, how to begin one, their versions, and deleting all of one.
 
 A character begins empty, as a copy of a bundled one, or from a file of another program (Character Card, CHARX, zip of
-a character folder). Files are untrusted: they are read by `imports.py` with its guards, into a folder that is gone
+a character folder). Files are untrusted: they are read by `import_character.py` with its guards, into a folder that is gone
 afterwards, and nothing is kept unless all of it could be read.
 """
 
@@ -17,19 +17,19 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pipelines.core.characters import CharacterImage
-from pipelines.core.folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.imports import import_file
-from pipelines.core.mapping import character_to_entries, split_to_entries
+from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.formats.import_character import import_file
+from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.problems import CharacterProblems, Problem
-from pipelines.core.queue import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
-from pipelines.core.runs import BASE
-from pipelines.core.store import MARKER, put_content
+from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
+from pipelines.core.run_folder import BASE
+from pipelines.core.storage.store import MARKER, put_content
 from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
-from studio.actions.pictures import judge, keep, plain_name, portrait
+from studio.actions.images import judge, keep, plain_name, portrait
 from studio.actions.scores import overall
-from studio.desk import AppContext
-from studio.words import counted
+from studio.context import AppContext
+from studio.labels import counted
 
 MAX_IMPORT_BYTES = 96 * 2**20
 """Larger files are refused before they are opened; a card with fifteen large pictures stays below."""

@@ -2,7 +2,7 @@
 
 In a conversation the sides `left` and `right` always mean the same checkpoints; which of them stands left on the page
 is said by `is_swapped`, turn by turn, when the comparison is blind. Replies come from one reply job for both sides, so
-they are made together; what the job has told so far is read from its events. Votes and corrections are in `judging.py`.
+they are made together; what the job has told so far is read from its events. Votes and corrections are in `feedback.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.core import sending
-from pipelines.core.photos import clean_image
-from pipelines.core.queue import (
+from pipelines.core.queue import submit
+from pipelines.core.character.image_check import clean_image
+from pipelines.core.jobs.job import (
     ENDED,
     ChatMessage,
     Checkpoint,
@@ -26,13 +26,13 @@ from pipelines.core.queue import (
     Vote,
     new_id,
 )
-from pipelines.core.reply_events import ReplyRequest, SideReply, replies_in
-from pipelines.core.runs import BASE
-from pipelines.core.store import put_content
+from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
+from pipelines.core.run_folder import BASE
+from pipelines.core.storage.store import put_content
 from studio.actions.scores import best_named, checkpoint_title
-from studio.actions.training import own_job
-from studio.desk import AppContext
-from studio.words import EFFORTS
+from studio.actions.training_jobs import own_job
+from studio.context import AppContext
+from studio.labels import EFFORTS
 
 ImageMode = Literal["auto", "always", "never"]
 ShownSide = Literal["left", "right"]
@@ -167,7 +167,7 @@ def begin(desk: AppContext, character: str, left: str, right: str, blind: bool) 
     kept = desk.records.chats.add_conversation(talk)
     # The model and both adapters are read while the first message is being typed.
     request = {"task": "warm", "checkpoints": [left, right]}
-    sending.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
+    submit.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
     return kept
 
 
@@ -291,7 +291,7 @@ def _send(
     request = ReplyRequest(
         (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
     )  # fmt: skip
-    job = sending.submit_reply(desk.records, desk.queue, desk.owner, request, talk.character)
+    job = submit.submit_reply(desk.records, desk.queue, desk.owner, request, talk.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
     return desk.records.chats.add_message(replace(question, id=new_id(), job=job.id))
 

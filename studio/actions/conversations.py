@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.core.characters import Character, Interaction, Role
-from pipelines.core.check_dialogues import check_interactions, estimate_tokens
-from pipelines.core.checks import FEW_INTERACTIONS
-from pipelines.core.conversations import interactions_from_sharegpt, interactions_from_start_blocks
-from pipelines.core.mapping import ROLES, character_to_entries
+from pipelines.core.character.character import Character, Interaction, Role
+from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens
+from pipelines.core.character.checks import FEW_INTERACTIONS
+from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
+from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.problems import CharacterProblems, Problem, errors
-from pipelines.core.split import EVERY, hold_out
+from pipelines.core.character.held_out_split import EVERY, hold_out
 from studio.actions.drafts import (
     MOST_CONVERSATIONS,
     MOST_TURN_CHARS,
@@ -27,9 +27,9 @@ from studio.actions.drafts import (
     picture_entry,
     refuse_long,
 )
-from studio.actions.pictures import plain_name
-from studio.desk import AppContext
-from studio.words import counted
+from studio.actions.images import plain_name
+from studio.context import AppContext
+from studio.labels import counted
 
 MAX_DATA_BYTES = 8 * 2**20
 """Largest file of conversations that is taken; a thousand conversations are about 1 MB."""

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pipelines.core import sending
-from pipelines.core.checks import check_content
-from pipelines.core.jobs import Effort, Recipe
-from pipelines.core.mapping import split_from_entries
-from pipelines.core.memory_plan import GIB, plan_for
-from pipelines.core.photo_set import MAX_PHOTOS, MIN_PHOTOS
+from pipelines.core.queue import submit
+from pipelines.core.character.checks import check_content
+from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.character.serialize import split_from_entries
+from pipelines.core.jobs.memory_plan import GIB, plan_for
+from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS
 from pipelines.core.problems import CharacterProblems, Problem, errors
-from pipelines.core.queue import Job, Worker, now
+from pipelines.core.jobs.job import Job, Worker, now
 from pipelines.core.yaml_text import write_yaml
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.pictures import what_the_set_needs
-from studio.desk import AppContext
-from studio.words import counted, time_range
+from studio.actions.images import what_the_set_needs
+from studio.context import AppContext
+from studio.labels import counted, time_range
 
 ALIVE_S = 60.0
 """A worker that was seen in the last so many seconds is there."""
@@ -266,7 +266,7 @@ def start(desk: AppContext, id: str, effort: Effort, base: str) -> Job:
         version = desk.records.characters.publish(
             id, entries, draft.get("test"), images, draft.get("test_pictures") or None
         )
-    return sending.submit_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
+    return submit.submit_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
 
 
 def picture_count_words(draft: Draft) -> str:

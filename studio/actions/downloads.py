@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.cards import export_card
-from pipelines.core.folder import write_character
-from pipelines.core.mapping import character_from_entries
+from pipelines.core.formats.cards import export_card
+from pipelines.core.character.character_folder import write_character
+from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.problems import CharacterProblems, Problem
-from pipelines.core.queue import Checkpoint, Job
-from pipelines.core.runs import ADAPTER_FILES, BASE
-from pipelines.core.store import fetch, link, put_content
-from studio import files
+from pipelines.core.jobs.job import Checkpoint, Job
+from pipelines.core.run_folder import ADAPTER_FILES, BASE
+from pipelines.core.storage.store import fetch, link, put_content
+from studio import download_route
 from studio.actions.compare import NotNow, checkpoint_of
 from studio.actions.report import report
 from studio.actions.scores import checkpoint_title
-from studio.desk import AppContext
+from studio.context import AppContext
 
 LINK_S = 3600
 """Seconds that a download link is good for."""
@@ -41,9 +41,9 @@ README = "README.md"
 SNIPPETS = {
     "Talk with it, picture included": """from pathlib import Path
 
-from pipelines.core.cards import read_card
-from pipelines.render import user
-from pipelines.speakers import Speakers
+from pipelines.core.formats.cards import read_card
+from pipelines.data.chat_template import user
+from pipelines.inference.engine import Speakers
 
 character = read_card(Path("card.png").read_bytes(), "card.png").character
 speakers = Speakers("{base}")
@@ -155,9 +155,9 @@ def _put_card(desk: AppContext, job: Job, made: Path, target: Path, adapter: Pat
 
 
 def address(desk: AppContext, made: Download) -> str:
-    """Where the browser gets it, for an hour: a link to the S3 server, or to the studio's own route (`files.py`)."""
+    """Where the browser gets it, for an hour: a link to the S3 server, or to the studio's own route (`download_route.py`)."""
     place = link(desk.store, made.key, LINK_S, made.filename)
-    return files.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
+    return download_route.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
 
 
 def _handed_out(desk: AppContext, path: Path) -> Download:

@@ -17,12 +17,12 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.core.characters import Character
-from pipelines.core.mapping import CHARACTER_KEYS, character_from_entries
-from pipelines.core.photo_set import MAX_PHOTOS
+from pipelines.core.character.character import Character
+from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
+from pipelines.core.character.image_set_check import MAX_PHOTOS
 from pipelines.core.problems import CharacterProblems, Problem
-from pipelines.core.queue import CharacterRow, RecordMissing
-from studio.desk import AppContext
+from pipelines.core.jobs.job import CharacterRow, RecordMissing
+from studio.context import AppContext
 
 Draft = dict[str, Any]
 

@@ -11,12 +11,12 @@ import html
 import json
 from typing import Any
 
-from pipelines.core.queue import Checkpoint, Job
-from pipelines.core.runs import BASE
-from pipelines.core.store import StoreError, read
+from pipelines.core.jobs.job import Checkpoint, Job
+from pipelines.core.run_folder import BASE
+from pipelines.core.storage.store import StoreError, read
 from studio.actions.scores import checkpoint_title, scorecard
-from studio.desk import AppContext
-from studio.words import EFFORTS
+from studio.context import AppContext
+from studio.labels import EFFORTS
 
 STYLE = """body{font:16px/1.55 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#26211d;
 background:#fdfcfa}h1,h2{font-family:Georgia,serif}table{border-collapse:collapse;width:100%}td,th{text-align:left;

@@ -1,6 +1,6 @@
 """Scores, reward parts and checkpoints in the words that a creator reads, and the numbers behind them.
 
-A scorecard is what `pipelines.evaluate` measured on the held-out split; everything here is arithmetic on those dicts.
+A scorecard is what `pipelines.evaluation.scorecard` measured on the held-out split; everything here is arithmetic on those dicts.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.core.runs import BASE, stage_and_step
+from pipelines.core.run_folder import BASE, stage_and_step
 
 COPYING_LIMIT = 0.5
-"""Above this a checkpoint draws its training pictures again; the same limit as in `pipelines.evaluate`."""
+"""Above this a checkpoint draws its training pictures again; the same limit as in `pipelines.evaluation.scorecard`."""
 GENERAL_LIMIT = 1.05
-"""Plain chat may become this many times as surprising as to the base model; as in `pipelines.evaluate`."""
+"""Plain chat may become this many times as surprising as to the base model; as in `pipelines.evaluation.scorecard`."""
 
 STAGE_TITLES = {
     "prepare": "Getting ready",

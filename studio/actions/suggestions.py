@@ -12,14 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core import sending
-from pipelines.core.check_dialogues import same_words
-from pipelines.core.queue import ENDED, Job, RecordMissing, new_id
-from pipelines.core.reply_events import captions_in
+from pipelines.core.queue import submit
+from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
+from pipelines.core.jobs.reply_protocol import captions_in
 from studio.actions.conversations import Turns, add_conversation
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.pictures import CAPTION_FIELDS, MOST_CAPTION_CHARS
-from studio.desk import AppContext
+from studio.actions.images import CAPTION_FIELDS, MOST_CAPTION_CHARS
+from studio.context import AppContext
 
 MOST_FACTS_SHOWN = 8
 EXPANDED = "conversations_s"
@@ -142,7 +142,7 @@ def ask_for_captions(desk: AppContext, id: str) -> Job:
     draft = own_character(desk, id).draft
     bare = set(without_caption(draft))
     keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
-    job = sending.submit_captions(desk.records, desk.queue, desk.owner, keys, id)
+    job = submit.submit_captions(desk.records, desk.queue, desk.owner, keys, id)
     change(desk, id, lambda draft: draft.update(captions_job=job.id))
     return job
 
@@ -203,7 +203,7 @@ def ask_for_conversations(desk: AppContext, id: str, wanted: int) -> Job:
     draft = own_character(desk, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
     request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}
-    job = sending.submit(
+    job = submit.submit(
         desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request)
     )  # fmt: skip
     change(desk, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))

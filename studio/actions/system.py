@@ -14,12 +14,12 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.core.garbage import SAFE_S, collect_garbage
-from pipelines.core.queue import Job, JobKind, RecordMissing, RecordsUnusable, Worker
+from pipelines.core.storage.garbage import SAFE_S, collect_garbage
+from pipelines.core.jobs.job import Job, JobKind, RecordMissing, RecordsUnusable, Worker
 from pipelines.core.settings import Settings, without_password
-from pipelines.core.store import StoreError
+from pipelines.core.storage.store import StoreError
 from pipelines.core.versions import installed
-from studio.desk import AppContext
+from studio.context import AppContext
 
 ALIVE_S = 60.0
 """A worker that was seen in the last so many seconds is there."""

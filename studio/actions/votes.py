@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipelines.core.queue import Vote
-from studio.desk import AppContext
+from pipelines.core.jobs.job import Vote
+from studio.context import AppContext
 
 Z_95 = 1.959964
 """Standard deviations that hold 95 % of a normal distribution."""

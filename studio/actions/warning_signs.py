@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.core.runs import BASE, stage_and_step
+from pipelines.core.run_folder import BASE, stage_and_step
 from studio.actions.scores import COPYING_LIMIT, GENERAL_LIMIT, checkpoint_title
 
 Series = Sequence[tuple[int, float]]

@@ -9,12 +9,12 @@ import html
 
 import streamlit as st
 
-from pipelines.core.queue import ENDED
+from pipelines.core.jobs.job import ENDED
 from studio import widgets
-from studio.actions import characters, drafts, pictures
+from studio.actions import characters, drafts, images
 from studio.actions.characters import Tile
-from studio.desk import AppContext
-from studio.words import ago, counted
+from studio.context import AppContext
+from studio.labels import ago, counted
 
 PER_PAGE = 24
 
@@ -174,7 +174,7 @@ def one(desk: AppContext, id: str) -> None:
         widgets.go(widgets.CHARACTERS)
     left, right = st.columns([1, 2.2], gap="large")
     with left.container(key="tile-portrait"):
-        widgets.picture(pictures.portrait(desk, row.draft), f"Portrait of {row.name}")
+        widgets.picture(images.portrait(desk, row.draft), f"Portrait of {row.name}")
     versions = characters.versions(desk, id)
     latest = next((job for version in versions for job in version.jobs), None)
     with right:
@@ -200,7 +200,7 @@ def one(desk: AppContext, id: str) -> None:
                 widgets.go(widgets.CREATE, character=id, step=4)
             if st.button("Delete", icon=":material/delete:", type="tertiary"):
                 ask_before_deleting(desk, id)
-    shown = pictures.pictures(desk, row.draft)
+    shown = images.pictures(desk, row.draft)
     if len(shown) > 1:
         with st.container(key="strip-pictures", horizontal=True, gap="xsmall"):
             for view in shown:

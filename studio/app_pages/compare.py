@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.queue import CharacterRow, RecordMissing
+from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from studio import widgets
 from studio.actions import compare
 from studio.actions.compare import Candidate, NotNow
 from studio.compare_views import download_view, scores_view, votes_view
-from studio.desk import AppContext
-from studio.talk import talk_view
-from studio.words import ago
+from studio.context import AppContext
+from studio.chat_view import talk_view
+from studio.labels import ago
 
 TALK, SCORES, VOTES, DOWNLOAD = "Talk", "Scorecards", "Votes", "Download"
 VIEWS = {TALK: ":material/forum:", SCORES: ":material/radar:", VOTES: ":material/how_to_vote:",

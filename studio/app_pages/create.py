@@ -1,7 +1,7 @@
 """The wizard: four steps from pictures to a training, `?character=ID&step=1..4`.
 
 Everything is saved when a field is left or a button is pressed, so a refresh, a closed tab or a restarted studio lose
-nothing. The steps themselves are drawn in `create_pictures.py`, `create_who.py`, `create_talk.py`, `create_train.py`.
+nothing. The steps themselves are drawn in `create_images.py`, `create_persona.py`, `create_dialogues.py`, `create_train.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import streamlit as st
 
 from studio import widgets
 from studio.actions import characters, create, drafts
-from studio.app_pages import create_pictures, create_talk, create_train, create_who
-from studio.desk import AppContext
-from studio.words import ago
+from studio.app_pages import create_dialogues, create_images, create_persona, create_train
+from studio.context import AppContext
+from studio.labels import ago
 
 # State of a step -> the sign on it.
 MARKS = {"error": ":material/radio_button_unchecked:", "warning": ":material/lightbulb:", "": ":material/check_circle:"}
@@ -43,7 +43,7 @@ def page() -> None:
     widgets.quiet(ABOUT[step - 1])
     widgets.told()
     st.space("small")
-    (create_pictures.draw, create_who.draw, create_talk.draw, create_train.draw)[step - 1](desk, id, draft)
+    (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](desk, id, draft)
     onward(step)
 
 

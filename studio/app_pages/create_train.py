@@ -10,14 +10,14 @@ from typing import get_args
 
 import streamlit as st
 
-from pipelines.core.jobs import Effort
-from pipelines.core.queue import Job
+from pipelines.core.jobs.recipe import Effort
+from pipelines.core.jobs.job import Job
 from studio import widgets
-from studio.actions import create, drafts, pictures
+from studio.actions import create, drafts, images
 from studio.actions.create import Summary
 from studio.actions.drafts import Draft
-from studio.desk import AppContext
-from studio.words import EFFORTS, ago
+from studio.context import AppContext
+from studio.labels import EFFORTS, ago
 
 ABOUT = {
     "quick": "A first impression. Good for finding out what is still missing.",
@@ -44,7 +44,7 @@ def glance(desk: AppContext, draft: Draft, found: Summary) -> None:
     """The character in a few words."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width=96, key="tile-glance"):
-            widgets.picture(pictures.portrait(desk, draft), "Portrait")
+            widgets.picture(images.portrait(desk, draft), "Portrait")
         with st.container(width="stretch"):
             st.html(f'<p class="u-name">{html.escape(str(draft.get("name") or "No name yet"))}</p>')
             widgets.chips(list(found.lines))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.store import StoreError
+from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import system
 from studio.actions.system import WorkerLine
-from studio.desk import AppContext
-from studio.words import ago, counted
+from studio.context import AppContext
+from studio.labels import ago, counted
 
 POLL_S = 5.0
 

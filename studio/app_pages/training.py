@@ -14,15 +14,15 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import ENDED, Checkpoint, Job, now
-from studio import charts, film, widgets
-from studio.actions import training
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
+from studio import charts, sample_strip, widgets
+from studio.actions import training_jobs
 from studio.actions.scores import REWARD_NAMES, checkpoint_title
-from studio.actions.story import StageProgress, JobProgress
-from studio.actions.training import JobLine, RunLog, JobView
-from studio.desk import AppContext
-from studio.words import EFFORTS, ago, minutes
+from studio.actions.job_progress import StageProgress, JobProgress
+from studio.actions.training_jobs import JobLine, RunLog, JobView
+from studio.context import AppContext
+from studio.labels import EFFORTS, ago, minutes
 
 POLL_S, CHARTS_S = 2.0, 10.0
 """Seconds between two looks at the numbers, and at the charts."""
@@ -45,7 +45,7 @@ def _log(job: str) -> RunLog:
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=100)
 def _pace(_desk: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
-    return training.past_pace(_desk, Recipe.from_json(recipe))
+    return training_jobs.past_pace(_desk, Recipe.from_json(recipe))
 
 
 def page() -> None:
@@ -63,7 +63,7 @@ def page() -> None:
 
 def _all(desk: AppContext) -> None:
     widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
-    lines = training.jobs(desk, LISTED, widgets.param("before") or None)
+    lines = training_jobs.jobs(desk, LISTED, widgets.param("before") or None)
     if not lines:
         widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
         return
@@ -75,7 +75,7 @@ def _all(desk: AppContext) -> None:
 
 
 def _list(desk: AppContext, before: str | None) -> None:
-    for line in training.jobs(desk, LISTED, before):
+    for line in training_jobs.jobs(desk, LISTED, before):
         with st.container(border=True, key=f"tile-line-{line.job.id}"):
             _line(line)
 
@@ -111,14 +111,14 @@ def _recipe_words(job: Job) -> str:
 
 def _one(desk: AppContext, id: str) -> None:
     watched = _watch(desk, id)
-    rows = training.film_strip(desk, watched.job)
+    rows = training_jobs.film_strip(desk, watched.job)
     measured = sum(bool(row.frames) for row in rows)
     st.session_state[f"seen-{id}"] = (watched.job.status, len(rows), measured)
     if st.button("All trainings", icon=":material/arrow_back:", type="tertiary"):
         st.query_params.clear()
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="tile-head"):
-        face = training.portrait_of(desk, watched.job)
+        face = training_jobs.portrait_of(desk, watched.job)
         if face is not None:
             widgets.picture(face, f"Portrait of {watched.name}", HEAD_PX)
         with st.container(gap="xxsmall", width="stretch"):
@@ -131,14 +131,14 @@ def _one(desk: AppContext, id: str) -> None:
     again = None if watched.is_over else POLL_S
     st.fragment(_progress, run_every=again)(desk, id)
     st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(desk, id)
-    film.draw(desk, watched.job, rows, watched.story.best)
+    sample_strip.draw(desk, watched.job, rows, watched.story.best)
     st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(desk, id)
 
 
 def _watch(desk: AppContext, id: str) -> JobView:
-    job = training.own_job(desk, id)
+    job = training_jobs.own_job(desk, id)
     pace = _pace(desk, job.recipe) if job.recipe and job.status not in ENDED else {}
-    return training.watch(desk, id, _log(id), pace, now())
+    return training_jobs.watch(desk, id, _log(id), pace, now())
 
 
 def _progress(desk: AppContext, id: str) -> None:
@@ -228,7 +228,7 @@ def _buttons(desk: AppContext, watched: JobView, checkpoints: list[Checkpoint]) 
             _opens("Stop", ":material/stop_circle:", lambda: _stop(desk, job))
         if job.status in ("stopped", "failed"):
             st.button("Resume", icon=":material/play_arrow:", type="primary", on_click=widgets.act,
-                      args=(training.resume, desk, job.id))  # fmt: skip
+                      args=(training_jobs.resume, desk, job.id))  # fmt: skip
         if learnt and st.button("Talk and compare", icon=":material/forum:",
                                 type="primary" if job.status == "succeeded" else "secondary"):  # fmt: skip
             widgets.go(widgets.COMPARE, character=job.character)
@@ -255,15 +255,15 @@ def _choice(label: str, action: Callable[..., object] | None = None, *args: obje
 @st.dialog("Stop this training?")
 def _stop(desk: AppContext, job: Job) -> None:
     st.write("The step at hand is finished first. What is kept can be used, and training can go on from there later.")
-    _choice("Stop and keep what is learnt", training.stop, desk, job.id, "keep", main=True)
-    _choice("Stop and throw it away", training.stop, desk, job.id, "discard")
+    _choice("Stop and keep what is learnt", training_jobs.stop, desk, job.id, "keep", main=True)
+    _choice("Stop and throw it away", training_jobs.stop, desk, job.id, "discard")
     _choice("Let it go on")
 
 
 @st.dialog("Throw away what this training learnt?")
 def _discard(desk: AppContext, job: Job) -> None:
     st.write("All its saved states go. The character itself stays as it is.")
-    _choice("Throw it away", training.stop, desk, job.id, "discard", main=True)
+    _choice("Throw it away", training_jobs.stop, desk, job.id, "discard", main=True)
     _choice("Keep it")
 
 
@@ -285,7 +285,7 @@ def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
 def _go_further(desk: AppContext, job: Job) -> None:
     given = st.session_state
     _lead_to(widgets.attempt(
-        training.train_further, desk, job.id, given["further-start"], given["further-sft"], given["further-grpo"],
+        training_jobs.train_further, desk, job.id, given["further-start"], given["further-sft"], given["further-grpo"],
         given.get("further-latest", False),
     ))  # fmt: skip
 
@@ -313,7 +313,7 @@ def _go_clone(desk: AppContext, job: Job) -> None:
     given = st.session_state
     changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
     _lead_to(widgets.attempt(
-        training.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
+        training_jobs.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
     ))  # fmt: skip
 
 

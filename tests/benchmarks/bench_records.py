@@ -22,11 +22,11 @@ from typing import Any
 from sqlalchemy import insert
 
 from pipelines.core.events import Event
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Job, JobKind, JobStatus
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Job, JobKind, JobStatus
 from pipelines.core.records import Records, open_records
 from pipelines.core.records.database import later
-from pipelines.core.records.rows import to_row
+from pipelines.core.records.row_mapping import to_row
 from pipelines.core.records.tables import CHARACTERS, JOBS
 from tests.services import PostgresServer, running
 

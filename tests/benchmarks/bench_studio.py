@@ -32,7 +32,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from pipelines.core.events import Event
 from pipelines.core.settings import Settings
-from studio.desk import AppContext, open_context
+from studio.context import AppContext, open_context
 from tests.services import free_ports
 
 LIMIT_MS = 300.0

@@ -25,8 +25,8 @@ from typing import Any
 
 import psutil
 
-from pipelines.core.queue import ENDED, Job
-from pipelines.core.store import StoreError, read
+from pipelines.core.jobs.job import ENDED, Job
+from pipelines.core.storage.store import StoreError, read
 from tests.services import RedisServer, S3Server, running
 from tests.toys import write_toy
 from tests.worker.conftest import QUICK, Place, open_place

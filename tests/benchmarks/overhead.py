@@ -31,9 +31,9 @@ from typing import Any
 
 import psutil
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import ENDED
-from pipelines.core.sending import submit_training
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import ENDED
+from pipelines.core.queue.submit import submit_training
 from pipelines.core.settings import Settings
 from tests.services import RedisServer, S3Server, running
 from tests.toys import TOY_STEPS, write_toy

@@ -43,25 +43,25 @@ def test_a_whole_janus_loads_learns_and_draws_at_toy_size() -> None:
 def test_a_recorded_step_draws_what_single_steps_draw() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    from pipelines.models import fixed
+    from pipelines.models.decoding import static_decode
     from pipelines.models.janus import toy_janus
 
     model, tokenizer = toy_janus()
     model = model.to("cuda")
     prompts = [tokenizer("Draw yourself.")["input_ids"] + [model.shape.boi_id]]
     recorded = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
-    pays, fixed.is_faster_on = fixed.is_faster_on, lambda device: False
+    pays, static_decode.is_faster_on = static_decode.is_faster_on, lambda device: False
     try:
         single = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
         assert recorded.tolist() == single.tolist()
     finally:
-        fixed.is_faster_on = pays
+        static_decode.is_faster_on = pays
 
 
 def test_models_losses_sampling_and_these_benchmarks_need_no_trl() -> None:
     modules = ["pipelines.benchmarks.machine", "pipelines.benchmarks.janus", "pipelines.benchmarks.plain_paths",
-               "pipelines.lessons", "pipelines.practice_loss", "pipelines.rollout",
-               "pipelines.reward_models"]  # fmt: skip
+               "pipelines.training.sft_loss", "pipelines.training.grpo_loss", "pipelines.training.rollout",
+               "pipelines.rewards.pretrained_judges"]  # fmt: skip
     code = (
         "import sys\nsys.modules['trl'] = None\nimport importlib\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"

@@ -25,10 +25,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pipelines.core.runs import read_json
+from pipelines.core.run_folder import read_json
 from pipelines.core.settings import Settings
 from studio.actions import characters, create
-from studio.desk import AppContext, open_context
+from studio.context import AppContext, open_context
 from tests.e2e import staging
 from tests.services import find_program, free_ports
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from PIL import Image
 
 from pipelines.core.events import Event
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Checkpoint, VoteChoice, Conversation, Job, Vote, Worker, new_id
-from pipelines.core.reply_events import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
-from pipelines.core.runs import read_events, read_json
-from pipelines.core.store import put_content, put_tree
-from studio.actions import characters, compare, create, drafts, judging, pictures
-from studio.desk import AppContext
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Checkpoint, VoteChoice, Conversation, Job, Vote, Worker, new_id
+from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
+from pipelines.core.run_folder import read_events, read_json
+from pipelines.core.storage.store import put_content, put_tree
+from studio.actions import characters, compare, create, drafts, feedback, images
+from studio.context import AppContext
 from tests.studio.staged import SCORES, checkpoint, story
 
 WORKER = "worker-1"
@@ -104,10 +104,10 @@ def own_pictures(desk: AppContext) -> str:
     source = drafts.own_character(desk, characters.try_bundled(desk, "nella-tarn")).draft["pictures"]
     files = [(f"photo-{number:02d}.png", desk.picture(entry["key"])) for number, entry in enumerate(source[:8], 1)]
     files += [("photo-09.png", files[2][1]), ("photo-10.png", _wide(files[5][1]))]
-    pictures.add(desk, id, files)
+    images.add(desk, id, files)
     for file, field, words in (("01.png", "expression", "happy"), ("01.png", "clothes", "a blue blazer"),
                                ("02.png", "expression", "laughing")):  # fmt: skip
-        pictures.describe(desk, id, file, field, words)
+        images.describe(desk, id, file, field, words)
     draft = drafts.own_character(desk, id).draft
     entries = [entry for entry in draft["pictures"] if entry["file"] in ("03.png", "04.png", "05.png")]
     request = {"task": "captions", "pictures": [entry["key"] for entry in entries]}
@@ -173,7 +173,7 @@ def _measured(desk: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
 
 def voted(desk: AppContext, talk: Conversation) -> None:
     """A vote on the first turn, and some that were given blind before."""
-    judging.vote(desk, talk.id, 1, "left")
+    feedback.vote(desk, talk.id, 1, "left")
     for number, choice in enumerate(SAYINGS):
         desk.records.chats.add_vote(
             Vote(new_id(), talk.id, 10 + number, talk.left, talk.right, choice, True, "Who are you?")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from pipelines.core.records import open_records
-from tests.core.card_samples import as_json, as_png, foreign
+from tests.core.formats.card_samples import as_json, as_png, foreign
 from tests.e2e.conftest import House
 from tests.e2e.test_whole_way import settled
 

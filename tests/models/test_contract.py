@@ -1,4 +1,4 @@
-"""The contract of `pipelines.models.family`, one test body for every family at toy size (the real classes, random
+"""The contract of `pipelines.models.interface`, one test body for every family at toy size (the real classes, random
 weights). A new family joins by one line in FAMILIES."""
 
 from __future__ import annotations

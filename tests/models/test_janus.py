@@ -9,9 +9,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import JanusForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
-from pipelines.models import toy
+from pipelines.models import toy_tokenizer
 from pipelines.models.janus import toy_janus
-from pipelines.models.reading import pad_left
+from pipelines.models.decoding.prefill import pad_left
 
 TALK = "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n"
 SHORT = "<|im_start|>user\nHi<|im_end|>\n"
@@ -53,10 +53,10 @@ def test_text_logps_equal_the_library_logits(ours, theirs, looked_at: int):
 
 def test_code_logps_equal_the_library_parts_run_by_hand(ours, theirs):
     model, tokenizer = ours
-    words = tokenizer(TALK)["input_ids"] + [toy.BOI_ID]
+    words = tokenizer(TALK)["input_ids"] + [toy_tokenizer.BOI_ID]
     codes = torch.randint(64, (1, 16), generator=torch.Generator().manual_seed(0))
-    ids = torch.cat([torch.tensor([words]), codes + toy.TOY_VOCAB], 1)
-    labels = ids.where(ids >= toy.TOY_VOCAB, -100)
+    ids = torch.cat([torch.tensor([words]), codes + toy_tokenizer.TOY_VOCAB], 1)
+    labels = ids.where(ids >= toy_tokenizer.TOY_VOCAB, -100)
     with torch.no_grad():
         got = model(ids, labels=labels).logps[:, len(words) :]
         spoken = theirs.get_input_embeddings()(ids[:, : len(words)])
@@ -71,9 +71,9 @@ def test_code_logps_equal_the_library_parts_run_by_hand(ours, theirs):
 @pytest.mark.parametrize(("guidance", "theirs_guidance"), [(1.0, 1 + 1e-9), (1.5, 1.5), (5.0, 5.0)])
 def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance: float, theirs_guidance: float):
     model, tokenizer = ours
-    prompts = [tokenizer(text)["input_ids"] + [toy.BOI_ID] for text in (TALK, SHORT)]
+    prompts = [tokenizer(text)["input_ids"] + [toy_tokenizer.BOI_ID] for text in (TALK, SHORT)]
     got = model.sample_images(prompts, guidance=guidance, temperature=0.0).codes
-    ids, mask = pad_left(prompts, toy.PAD_ID, torch.device("cpu"))
+    ids, mask = pad_left(prompts, toy_tokenizer.PAD_ID, torch.device("cpu"))
     for rows in (slice(0, 1), slice(0, 2)):  # the long prompt alone, then both with padding on the left
         expected = theirs.generate(
             ids[rows], attention_mask=mask[rows], generation_mode="image", do_sample=False,
@@ -85,7 +85,7 @@ def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance
 
 def test_guidance_changes_the_picture(ours):
     model, tokenizer = ours
-    prompt = [tokenizer(TALK)["input_ids"] + [toy.BOI_ID]]
+    prompt = [tokenizer(TALK)["input_ids"] + [toy_tokenizer.BOI_ID]]
     plain, guided = (model.sample_images(prompt, guidance=g, temperature=0.0).codes for g in (1.0, 5.0))
     assert plain.tolist() != guided.tolist()
 
@@ -93,7 +93,7 @@ def test_guidance_changes_the_picture(ours):
 def test_greedy_text_equals_the_library(ours, theirs):
     model, tokenizer = ours
     ids = tokenizer(TALK)["input_ids"]
-    got = model.sample_text([ids], max_new_tokens=20, temperature=0.0, stop_ids=(toy.END_ID,)).ids[0]
+    got = model.sample_text([ids], max_new_tokens=20, temperature=0.0, stop_ids=(toy_tokenizer.END_ID,)).ids[0]
     expected = theirs.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
                                max_new_tokens=20, do_sample=False)
     assert got == expected[0, len(ids) :].tolist()
@@ -142,7 +142,7 @@ def test_sampling_leaves_the_mode_as_it_was(ours):
     model, tokenizer = toy_janus(seed=0)
     model.activation_checkpointing_enable()
     model.train()
-    prompt = [tokenizer(SHORT)["input_ids"] + [toy.BOI_ID]]
+    prompt = [tokenizer(SHORT)["input_ids"] + [toy_tokenizer.BOI_ID]]
     drawn = model.sample_images(prompt, temperature=0.0)
     assert model.training and model.model.language_model.training
     assert drawn.codes.tolist() == ours[0].sample_images(prompt, temperature=0.0).codes.tolist()
@@ -150,7 +150,7 @@ def test_sampling_leaves_the_mode_as_it_was(ours):
 
 def test_a_fused_head_is_refused_and_its_wrapper_does_no_harm(ours):
     model, tokenizer = toy_janus(seed=0)
-    ids = torch.tensor([tokenizer(SHORT)["input_ids"] + [toy.BOI_ID, toy.TOY_VOCAB + 3]])
+    ids = torch.tensor([tokenizer(SHORT)["input_ids"] + [toy_tokenizer.BOI_ID, toy_tokenizer.TOY_VOCAB + 3]])
     expected = model(ids, labels=ids).logps
     add_fused_lm_head(model)  # what TRL's trainers do to every model
     assert torch.equal(model(input_ids=ids, labels=ids).logps, expected)

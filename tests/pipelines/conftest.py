@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.core.characters import Character, CharacterImage, Fact
-from pipelines.render import reply, user
+from pipelines.core.character.character import Character, CharacterImage, Fact
+from pipelines.data.chat_template import reply, user
 
 
 @pytest.fixture(scope="session")

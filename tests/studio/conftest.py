@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.settings import Settings
-from studio.desk import AppContext, open_context
+from studio.context import AppContext, open_context
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from typing import Any
 from PIL import Image
 
 from pipelines.core.events import Event
-from pipelines.core.jobs import Recipe
-from pipelines.core.mapping import character_to_entries, split_to_entries
-from pipelines.core.queue import Checkpoint, Job, Worker, new_id
-from pipelines.core.reply_events import done_event, picture_event, scene_event, text_event
-from pipelines.core.store import put_content
-from studio.desk import AppContext
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.jobs.job import Checkpoint, Job, Worker, new_id
+from pipelines.core.jobs.reply_protocol import done_event, picture_event, scene_event, text_event
+from pipelines.core.storage.store import put_content
+from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from pipelines.core import sending
-from pipelines.core.cards import export_card
-from pipelines.core.garbage import collect_garbage
-from pipelines.core.jobs import Recipe
+from pipelines.core.queue import submit
+from pipelines.core.formats.cards import export_card
+from pipelines.core.storage.garbage import collect_garbage
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import Checkpoint, Conversation, Job, RecordMissing, new_id
-from pipelines.core.store import exists, put_tree
-from studio.actions import characters, create, drafts, pictures
-from studio.desk import AppContext
-from tests.core.card_samples import as_charx, as_json, as_png, foreign
+from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
+from pipelines.core.storage.store import exists, put_tree
+from studio.actions import characters, create, drafts, images
+from studio.context import AppContext
+from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign
 from tests.core.drawings import drawing, encoded
 
 BUNDLED = Path(__file__).resolve().parents[2] / "pipelines" / "core" / "bundled"
@@ -111,7 +111,7 @@ def test_versions_can_be_seen_and_brought_back(desk: AppContext) -> None:
     id = characters.try_bundled(desk, "quibb")
     create.start(desk, id, "quick", "starter")
     drafts.set_text(desk, id, "persona", "Somebody else now.")
-    pictures.drop(desk, id, "10.png")
+    images.drop(desk, id, "10.png")
     [version] = characters.versions(desk, id)
     assert version.number == 1 and "10 pictures" in version.contents and len(version.jobs) == 1
     characters.bring_back(desk, id, 1)
@@ -147,9 +147,9 @@ def test_pictures_that_two_characters_share_outlive_one_of_them(desk: AppContext
     data = encoded(drawing(1))
     first, second = drafts.create(desk), drafts.create(desk)
     for id in (first, second):
-        pictures.add(desk, id, [("face.png", data)])
+        images.add(desk, id, [("face.png", data)])
     characters.delete(desk, first)
-    assert pictures.pictures(desk, drafts.own_character(desk, second).draft)[0].thumb
+    assert images.pictures(desk, drafts.own_character(desk, second).draft)[0].thumb
 
 
 def test_somebody_elses_character_does_not_exist(desk: AppContext) -> None:
@@ -172,7 +172,7 @@ def test_the_gallery_searches_pages_and_shows_the_state(desk: AppContext) -> Non
 
 
 def test_a_character_published_by_the_command_line_opens_in_the_wizard(desk: AppContext) -> None:
-    version = sending.publish_folder(desk.records, desk.store, desk.owner, BUNDLED / "quibb")
+    version = submit.publish_folder(desk.records, desk.store, desk.owner, BUNDLED / "quibb")
     draft = characters.open_draft(desk, version.character)
     assert len(draft["pictures"]) == 10 and "image_keys" not in draft
     assert drafts.own_character(desk, version.character).draft == json.loads(json.dumps(draft))
@@ -180,7 +180,7 @@ def test_a_character_published_by_the_command_line_opens_in_the_wizard(desk: App
 
 def test_a_draft_outlives_the_studio(desk: AppContext) -> None:
     from pipelines.core.settings import Settings
-    from studio.desk import open_context
+    from studio.context import open_context
 
     id = drafts.create(desk)
     drafts.set_text(desk, id, "name", "Ada")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import ChatMessage, Conversation, RecordMissing, Vote, new_id
-from pipelines.core.reply_events import ReplyRequest
-from studio.actions import compare, judging, votes
+from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, new_id
+from pipelines.core.jobs.reply_protocol import ReplyRequest
+from studio.actions import compare, feedback, votes
 from studio.actions.compare import NotNow
-from studio.desk import AppContext
+from studio.context import AppContext
 from tests.studio import staged
 
 
@@ -109,7 +109,7 @@ def test_kept_messages_count_more_than_events(desk: AppContext, talk: Conversati
 
 def test_answer_again_replaces_the_last_answers(desk: AppContext, talk: Conversation) -> None:
     number = said_and_answered(desk, talk)
-    judging.vote(desk, talk.id, number, "left")
+    feedback.vote(desk, talk.id, number, "left")
     again = compare.answer_again(desk, talk.id, seed=9)
     [turn] = compare.turns(desk, talk)
     assert turn.question.seed == 9 and turn.state == "waiting" and turn.question.text == "Hello?"
@@ -162,7 +162,7 @@ def test_a_vote_names_the_one_that_stood_there(desk: AppContext, talk: Conversat
     seen = set()
     for at in range(12):
         number = said_and_answered(desk, blind, f"Question {at}?")
-        given = judging.vote(desk, blind.id, number, "left")
+        given = feedback.vote(desk, blind.id, number, "left")
         turn = compare.turns(desk, blind)[-1]
         assert given.left == turn.answers[0].ref and turn.vote == given and given.blind
         own = "Aye" if given.left == talk.left else "I am"
@@ -176,12 +176,12 @@ def test_a_vote_names_the_one_that_stood_there(desk: AppContext, talk: Conversat
 def test_no_vote_before_the_end(desk: AppContext, talk: Conversation) -> None:
     message = compare.ask(desk, talk.id, "Hello?")
     with pytest.raises(NotNow, match="no two answers"):
-        judging.vote(desk, talk.id, message.number + 1, "left")
+        feedback.vote(desk, talk.id, message.number + 1, "left")
 
 
 def test_votes_leave_as_chosen_and_rejected(desk: AppContext, talk: Conversation) -> None:
     for words, choice in (("One?", "left"), ("Two?", "tie"), ("Three?", "right")):
-        judging.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
+        feedback.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
     lines = [json.loads(line) for line in votes.pairs_as_lines(desk, talk.character).splitlines()]
     assert [(line["prompt"], line["chosen"]["text"], line["rejected"]["text"]) for line in lines] == [
         ("One?", "Aye, One?", "I am a model."), ("Three?", "I am a model.", "Aye, Three?")
@@ -219,9 +219,9 @@ def test_a_correction_becomes_an_example_in_the_draft(desk: AppContext, talk: Co
     number = said_and_answered(desk, talk, "Two?")
     before = len(desk.records.characters.get(talk.character).draft["interactions"])
     with pytest.raises(NotNow, match="Write how"):
-        judging.correct(desk, talk.id, number, "right", "  ")
-    assert judging.correct(desk, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
-    assert judging.correct(desk, talk.id, number, "right", "Aye!", with_before=True) == before + 2
+        feedback.correct(desk, talk.id, number, "right", "  ")
+    assert feedback.correct(desk, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
+    assert feedback.correct(desk, talk.id, number, "right", "Aye!", with_before=True) == before + 2
     plain, whole = desk.records.characters.get(talk.character).draft["interactions"][-2:]
     assert plain == [{"user": "Two?"}, {"character": "Aye, two bells.", "scene": "Ada, happy", "image": "01.png"}]
     assert whole == [{"user": "One?"}, {"character": "I am a model."}, {"user": "Two?"}, {"character": "Aye!"}]

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.queue import Worker
-from pipelines.core.reply_events import CaptionSuggestion, caption_event
-from studio.actions import characters, conversations, create, drafts, pictures, suggestions
-from studio.desk import AppContext
+from pipelines.core.jobs.job import Worker
+from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
+from studio.actions import characters, conversations, create, drafts, images, suggestions
+from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 
 
@@ -38,9 +38,9 @@ def test_pictures_come_in_cleaned_named_and_judged(desk: AppContext, id: str) ->
     exif = Image.Exif()
     exif[0x010F] = "Camera of somebody"
     files = [*some(1, 2), ("turned.jpg", encoded(drawing(3), "JPEG", exif=exif)), ("photo 1.txt", b"laughing, at sea")]
-    assert pictures.add(desk, id, files) == []
+    assert images.add(desk, id, files) == []
     draft = draft_of(desk, id)
-    shown = pictures.pictures(desk, draft)
+    shown = images.pictures(desk, draft)
     assert [view.file for view in shown] == ["01.png", "02.png", "03.jpg"] and shown[0].is_portrait
     assert shown[0].caption.caption == "laughing, at sea" and {view.light for view in shown} == {"green"}
     assert b"Camera" not in desk.picture(draft["pictures"][2]["key"])
@@ -58,7 +58,7 @@ def test_pictures_come_in_cleaned_named_and_judged(desk: AppContext, id: str) ->
     ],
 )
 def test_what_is_no_picture_is_refused_by_name(desk: AppContext, id: str, name: str, data: bytes, words: str) -> None:
-    [problem] = pictures.add(desk, id, [(name, data), *some(1)])
+    [problem] = images.add(desk, id, [(name, data), *some(1)])
     assert words in problem.message and "/etc" not in problem.message
     assert len(draft_of(desk, id)["pictures"]) == 1
 
@@ -67,45 +67,45 @@ def test_each_light_has_its_reason_and_its_mend(desk: AppContext, id: str) -> No
     copy = encoded(drawing(1).resize((380, 285)))
     files = [*some(1, 2), ("again.png", copy), ("wide.png", encoded(drawing(4, 900, 300))),
              ("tiny.png", encoded(drawing(5).resize((80, 60)))), *some(1)]  # fmt: skip
-    assert pictures.add(desk, id, files) == []
-    lights = {view.file: (view.light, view.fixes) for view in pictures.pictures(desk, draft_of(desk, id))}
+    assert images.add(desk, id, files) == []
+    lights = {view.file: (view.light, view.fixes) for view in images.pictures(desk, draft_of(desk, id))}
     assert lights == {
         "01.png": ("green", ()), "02.png": ("green", ()), "03.png": ("amber", ("drop",)),
         "04.png": ("amber", ("crop",)), "05.png": ("red", ("drop",)), "06.png": ("red", ("drop",)),
     }  # fmt: skip
     for file in ("03.png", "05.png", "06.png"):
-        pictures.drop(desk, id, file)
-    preview = Image.open(io.BytesIO(pictures.crop_preview(desk, draft_of(desk, id), "04.png", 0.0, 0.5, 0.5)))
+        images.drop(desk, id, file)
+    preview = Image.open(io.BytesIO(images.crop_preview(desk, draft_of(desk, id), "04.png", 0.0, 0.5, 0.5)))
     assert preview.width == preview.height
-    pictures.crop(desk, id, "04.png", 0.0, 0.5, 0.5)
+    images.crop(desk, id, "04.png", 0.0, 0.5, 0.5)
     entry = drafts.picture_entry(draft_of(desk, id), "04.png")
     assert (entry["width"], entry["height"]) == (300, 300) and entry["problems"] == []
-    pictures.rotate(desk, id, "01.png")
+    images.rotate(desk, id, "01.png")
     turned = drafts.picture_entry(draft_of(desk, id), "01.png")
     assert (turned["width"], turned["height"]) == (300, 400)
 
 
 def test_the_set_says_what_is_missing(desk: AppContext, id: str) -> None:
-    assert "There are no pictures yet" in pictures.what_the_set_needs(draft_of(desk, id))[0].message
-    pictures.add(desk, id, some(1, 2, 3, 4, 5))
-    for view in pictures.pictures(desk, draft_of(desk, id)):
-        pictures.describe(desk, id, view.file, "expression", "happy")
-        pictures.describe(desk, id, view.file, "place", "on a beach")
-    said = " ".join(problem.message for problem in pictures.what_the_set_needs(draft_of(desk, id)))
+    assert "There are no pictures yet" in images.what_the_set_needs(draft_of(desk, id))[0].message
+    images.add(desk, id, some(1, 2, 3, 4, 5))
+    for view in images.pictures(desk, draft_of(desk, id)):
+        images.describe(desk, id, view.file, "expression", "happy")
+        images.describe(desk, id, view.file, "place", "on a beach")
+    said = " ".join(problem.message for problem in images.what_the_set_needs(draft_of(desk, id)))
     assert "no sad face" in said and "the same place (on a beach)" in said
 
 
 def test_a_dropped_picture_leaves_conversations_their_words(desk: AppContext, id: str) -> None:
-    pictures.add(desk, id, some(1, 2))
+    images.add(desk, id, some(1, 2))
     number = conversations.add_conversation(desk, id, [{"user": "Show!"}, {"character": "Look!"}])
     conversations.set_picture(desk, id, number, 1, "01.png", "Ada, happy")
-    pictures.make_portrait(desk, id, "02.png")
-    pictures.drop(desk, id, "01.png")
+    images.make_portrait(desk, id, "02.png")
+    images.drop(desk, id, "01.png")
     draft = draft_of(desk, id)
     assert draft["interactions"][0][1] == {"character": "Look!", "scene": "Ada, happy"}
     assert [entry["file"] for entry in draft["images"]] == ["02.png"]
     with pytest.raises(CharacterProblems, match="no longer there"):
-        pictures.rotate(desk, id, "01.png")
+        images.rotate(desk, id, "01.png")
 
 
 # ---------------------------------------------------------------- texts and suggestions
@@ -135,8 +135,8 @@ def test_the_persona_suggests_facts_and_better_places(desk: AppContext, id: str)
 
 
 def test_captions_come_from_a_job_and_leave_written_ones_alone(desk: AppContext, id: str) -> None:
-    pictures.add(desk, id, some(1, 2))
-    pictures.describe(desk, id, "01.png", "expression", "grim")
+    images.add(desk, id, some(1, 2))
+    images.describe(desk, id, "01.png", "expression", "grim")
     job = suggestions.ask_for_captions(desk, id)
     key = drafts.picture_entry(draft_of(desk, id), "02.png")["key"]
     assert job.request["pictures"] == [key]
@@ -209,14 +209,14 @@ def test_what_is_learned_and_what_is_told(desk: AppContext) -> None:
 
 
 def test_the_statement_covers_these_pictures_and_no_others(desk: AppContext, id: str) -> None:
-    pictures.add(desk, id, some(1))
+    images.add(desk, id, some(1))
     with pytest.raises(CharacterProblems, match="Nobody is named"):
         create.give_consent(desk, id, "drawn", " ")
     create.give_consent(desk, id, "drawn", "Ada's maker")
     draft = draft_of(desk, id)
     assert create.consent_covers(draft) and draft["consent"]["image_sha256"] == [draft["pictures"][0]["sha256"]]
     assert draft["consent"]["statement"] == create.STATEMENTS["drawn"] and draft["consent"]["given_at"]
-    pictures.rotate(desk, id, "01.png")
+    images.rotate(desk, id, "01.png")
     assert not create.consent_covers(draft_of(desk, id))
     assert "changed after" in create.all_problems(draft_of(desk, id))[-1].message
 

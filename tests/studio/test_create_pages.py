@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from studio.actions import characters, conversations, create, drafts, pictures
-from studio.desk import AppContext
-from studio.keep import AUTOSAVE_JS
+from studio.actions import characters, conversations, create, drafts, images
+from studio.context import AppContext
+from studio.autosave import AUTOSAVE_JS
 from tests.core.drawings import drawing, encoded
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
@@ -106,8 +106,8 @@ def test_scripts_in_every_field_are_words_on_every_step(desk: AppContext, open_p
     for field in drafts.MOST_CHARS:
         drafts.set_text(desk, id, field, SCRIPT)
     drafts.set_facts(desk, id, [(SCRIPT, SCRIPT)])
-    pictures.add(desk, id, [(f"{SCRIPT}.png", encoded(drawing(1)))])
-    pictures.describe(desk, id, "01.png", "expression", SCRIPT)
+    images.add(desk, id, [(f"{SCRIPT}.png", encoded(drawing(1)))])
+    images.describe(desk, id, "01.png", "expression", SCRIPT)
     conversations.add_conversation(desk, id, [{"user": SCRIPT}, {"character": SCRIPT, "scene": SCRIPT}])
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.

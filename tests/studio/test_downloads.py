@@ -10,13 +10,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from pipelines.core.cards import read_card
+from pipelines.core.formats.cards import read_card
 from pipelines.core.settings import Settings
-from pipelines.core.store import link
-from studio import files
+from pipelines.core.storage.store import link
+from studio import download_route
 from studio.actions import downloads
 from studio.actions.compare import NotNow
-from studio.desk import AppContext, open_context
+from studio.context import AppContext, open_context
 from tests.studio import staged
 
 
@@ -32,7 +32,7 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, t
     assert made.filename == "ada-grpo-000002.zip"
     with zipfile.ZipFile(place(desk, made)) as archive:
         files = {name.removeprefix("ada-grpo-000002/"): archive.read(name) for name in archive.namelist()}
-    assert set(files) == {
+    assert set(download_route) == {
         "README.md", "adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
         "card.png", "manifest.json", "report.html", "samples.png", "scores.json",
     }  # fmt: skip
@@ -43,7 +43,7 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, t
     report = files["report.html"].decode()
     assert "<td>70</td>" in report and "Ada" in report and "data:image/png;base64," in report  # voice: 1 - 30 / 100
     assert "src=\"samples" not in report and "http" not in report  # everything is inside
-    assert not any(str(desk.settings.home).encode() in data for data in files.values())
+    assert not any(str(desk.settings.home).encode() in data for data in download_route.values())
     assert downloads.adapter_zip(desk, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
 
 
@@ -69,15 +69,15 @@ def test_the_adapter_alone_and_the_report_alone(desk: AppContext, tmp_path: Path
 def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: AppContext, tmp_path: Path) -> None:
     job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
     made = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
-    browser = TestClient(Starlette(routes=[files.ROUTE]))
+    browser = TestClient(Starlette(routes=[download_route.ROUTE]))
     address = downloads.address(desk, made)
     answer = browser.get(f"/{address}")
     assert answer.status_code == 200 and answer.content == place(desk, made).read_bytes()
     assert answer.headers["content-disposition"] == f'attachment; filename="{made.filename}"'
     _, ticket, name = address.split("/")
     key = desk.records.checkpoints.get(job.id, "sft-000004").files["scores.json"]
-    forged = files.address(key, name, 60).split("/")[1].split(".")[0] + "." + ticket.split(".")[1]
-    late = files.address(made.key, name, -1).split("/")[1]
+    forged = download_route.address(key, name, 60).split("/")[1].split(".")[0] + "." + ticket.split(".")[1]
+    late = download_route.address(made.key, name, -1).split("/")[1]
     for wrong in (forged, late, ticket[:-1], "x", f"{ticket}0", "ä.ö"):
         refused = browser.get(f"/files/{wrong}/{name}")
         assert refused.status_code == 404 and "prepare the download again" in refused.text

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from studio.actions import compare, judging
-from studio.desk import AppContext
+from studio.actions import compare, feedback
+from studio.context import AppContext
 from tests.studio import staged
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
@@ -172,7 +172,7 @@ def test_blind_hides_the_names_until_the_vote(desk: AppContext, character: str, 
     staged.answered(desk, compare.ask(desk, talk.id, "Hello?").job, ("Aye.", "Hi."))
     shown = open_page("compare", conversation=talk.id)
     assert "Before training" not in words(shown) and "Practice, step 2" not in words(shown)
-    judging.vote(desk, talk.id, 1, "tie")
+    feedback.vote(desk, talk.id, 1, "tie")
     shown.run()
     assert "Before training" in words(shown) and "Practice, step 2" in words(shown)
 
@@ -183,7 +183,7 @@ def test_scorecards_votes_and_downloads(desk: AppContext, character: str, open_p
     assert "Sounds like them" in words(scores) and "<b>70</b>" in words(scores)
     talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
     staged.answered(desk, compare.ask(desk, talk.id, "Hello?").job, ("Aye.", "Hi."))
-    judging.vote(desk, talk.id, 1, "left")
+    feedback.vote(desk, talk.id, 1, "left")
     assert "100% of 1 choice" in words(open_page("compare", character=character, view="Votes"))
     load = open_page("compare", character=character, view="Download")
     button(load, "Prepare").click().run()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.core.queue import Worker
+from pipelines.core.jobs.job import Worker
 from pipelines.core.settings import Settings
-from pipelines.core.store import put_content
+from pipelines.core.storage.store import put_content
 from studio.actions import system
-from studio.desk import AppContext
+from studio.context import AppContext
 from tests.studio import staged
 
 

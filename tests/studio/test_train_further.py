@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Job, new_id
-from pipelines.core.runs import BASE, adapters, read_events
-from pipelines.core.sending import publish_folder
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Job, new_id
+from pipelines.core.run_folder import BASE, adapters, read_events
+from pipelines.core.queue.submit import publish_folder
 from pipelines.train import train
-from studio.actions import training
-from studio.desk import AppContext
+from studio.actions import training_jobs
+from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS
 from worker.run_folders import make, restore
 from worker.uploads import put_checkpoint
@@ -25,7 +25,7 @@ def test_the_trainer_goes_on_after_the_saved_state(
     desk.records.jobs.add(old)
     for name in (BASE, *adapters(toy_run)):
         put_checkpoint(desk.records, desk.store, old.id, toy_run, name)
-    new = training.train_further(desk, old.id, "sft-000004", 2, 1)
+    new = training_jobs.train_further(desk, old.id, "sft-000004", 2, 1)
     run = tmp_path / "run"
     make(run, new.character, new.version, Recipe.from_json(new.recipe or {}), desk.records, desk.store)
     restore(run, new.id, desk.records, desk.store)

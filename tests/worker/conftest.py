@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from pipelines.core.broker import make_app
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import CharacterVersion, Job, new_id
+from pipelines.core.queue.broker import make_app
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import CharacterVersion, Job, new_id
 from pipelines.core.records import Records, open_records
-from pipelines.core.sending import publish_folder, submit_training
+from pipelines.core.queue.submit import publish_folder, submit_training
 from pipelines.core.settings import Settings
-from pipelines.core.store import Store, open_store
+from pipelines.core.storage.store import Store, open_store
 from tests.toys import TOY_BASE, TOY_STEPS
-from worker.station import WorkerContext
+from worker.worker_context import WorkerContext
 
 QUICK: dict[str, Any] = {"lease_s": 6.0, "heartbeat_s": 0.5, "hang_timeout_s": 240.0, "stop_grace_s": 60.0}
 """Times of the tests: a lost worker is noticed in seconds."""

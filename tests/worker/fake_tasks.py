@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.signals import task_postrun
 
-from worker import tasks, work
+from worker import job_loop, tasks
 from worker.runner import run_training
 
 app = tasks.app
@@ -30,4 +30,4 @@ def _say(**_: Any) -> None:
     print(DEALT_WITH, file=sys.__stderr__, flush=True)
 
 
-work.RUNS = {**work.RUNS, "train": lambda *arguments: run_training(*arguments, command=_command)}
+job_loop.RUNS = {**job_loop.RUNS, "train": lambda *arguments: run_training(*arguments, command=_command)}

@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.core.broker import notify_worker, purge, task_name
-from pipelines.core.queue import Job, new_id
-from pipelines.core.runs import ADAPTER_FILES, adapters, checkpoint_folder
-from pipelines.core.store import read
+from pipelines.core.queue.broker import notify_worker, purge, task_name
+from pipelines.core.jobs.job import Job, new_id
+from pipelines.core.run_folder import ADAPTER_FILES, adapters, checkpoint_folder
+from pipelines.core.storage.store import read
 from tests.services import RedisServer
 from tests.toys import TOY_BASE, TOY_STEPS
 from tests.worker.conftest import Place
@@ -161,7 +161,7 @@ def test_a_worker_outlives_its_redis(served: Place, redis_server: RedisServer) -
 
 
 def test_an_evaluation_measures_again(embedded: Place, toy_run: Path) -> None:
-    from pipelines.core.sending import submit_evaluation
+    from pipelines.core.queue.submit import submit_evaluation
     from worker.uploads import put_checkpoint
 
     trained = embedded.training()

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.queue import Job, RecordsUnusable
-from pipelines.core.runs import adapters, checkpoint_folder
-from pipelines.core.sending import result_of, resume, clone, continue_training, stop
-from pipelines.core.store import read
+from pipelines.core.jobs.job import Job, RecordsUnusable
+from pipelines.core.run_folder import adapters, checkpoint_folder
+from pipelines.core.queue.submit import clone, continue_training, result_of, resume, stop
+from pipelines.core.storage.store import read
 from tests.worker.conftest import Place
 from worker.capacity import Device, refusal_reason
 from worker.run_folders import RunFolder
 from worker.runner import Command, run_training
-from worker.station import WorkerContext
+from worker.worker_context import WorkerContext
 from worker.uploads import put_checkpoint
-from worker.work import do_job, drain_queue
+from worker.job_loop import do_job, drain_queue
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 

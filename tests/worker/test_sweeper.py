@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from pipelines.core.broker import purge
-from pipelines.core.queue import Checkpoint, Worker, new_id
-from pipelines.core.sending import stop
-from pipelines.core.store import exists, put_content
+from pipelines.core.queue.broker import purge
+from pipelines.core.jobs.job import Checkpoint, Worker, new_id
+from pipelines.core.queue.submit import stop
+from pipelines.core.storage.store import exists, put_content
 from tests.worker.conftest import Place
 from worker.run_folders import KEPT_S, RunFolder
 from worker.sweeper import DAY_S, GARBAGE_AGE_S, Sweeper

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from pipelines.core.queue import CharacterRow, CharacterVersion, RecordMissing, new_id
+from pipelines.core.jobs.job import CharacterRow, CharacterVersion, RecordMissing, new_id
 from pipelines.core.records.database import Database
-from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CHARACTER_VERSIONS, CHARACTERS
 
 _COLUMNS = columns_of(CharacterRow, CHARACTERS)

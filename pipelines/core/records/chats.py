@@ -12,9 +12,9 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, delete, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.queue import ChatMessage, VoteChoice, Conversation, RecordMissing, Vote
+from pipelines.core.jobs.job import ChatMessage, VoteChoice, Conversation, RecordMissing, Vote
 from pipelines.core.records.database import Database
-from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CONVERSATIONS, MESSAGES, VOTES
 
 _CONVERSATION_COLUMNS = columns_of(Conversation, CONVERSATIONS)

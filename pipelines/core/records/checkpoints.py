@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import case, delete, select
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.queue import Checkpoint, RecordMissing
+from pipelines.core.jobs.job import Checkpoint, RecordMissing
 from pipelines.core.records.database import Database
-from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CHECKPOINTS
 
 _COLUMNS = columns_of(Checkpoint, CHECKPOINTS)

@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipelines.core.queue import RecordsUnusable, now
+from pipelines.core.jobs.job import RecordsUnusable, now
 
 BUSY_S = 30
 """How long a writer waits for another one before it gives up."""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from pipelines.core.events import Event, Stage
-from pipelines.core.queue import LeaseLost, RecordMissing
+from pipelines.core.jobs.job import LeaseLost, RecordMissing
 from pipelines.core.records.database import Database
 from pipelines.core.records.tables import EVENTS, JOBS
 

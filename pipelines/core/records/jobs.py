@@ -7,7 +7,7 @@
     stopped, failed   requeue -> queued
 
 Every step is one conditional update: of many that try, one changes the row and the others see that it is changed.
-Leases and the order of the queue go by the database's clock. The order itself is in `order.py`.
+Leases and the order of the queue go by the database's clock. The order itself is in `queue_order.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, case, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.queue import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
+from pipelines.core.jobs.job import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
 from pipelines.core.records.database import Database, later
-from pipelines.core.records.order import next_job, place_of
-from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.queue_order import next_job, place_of
+from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import JOBS
 
 _COLUMNS = columns_of(Job, JOBS)

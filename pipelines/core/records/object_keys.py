@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Text, select, type_coerce
 
 from pipelines.core.records.database import Database
 from pipelines.core.records.tables import CHARACTER_VERSIONS, CHARACTERS, CHECKPOINTS, EVENTS, JOBS, MESSAGES, VOTES
-from pipelines.core.store import MARKER
+from pipelines.core.storage.store import MARKER
 
 _LIKE_A_KEY = re.compile(r"[a-z]+/\S+")
 _FREE: tuple[Column[Any], ...] = (

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from sqlalchemy import delete, select, update
 
-from pipelines.core.queue import RecordMissing, Worker
+from pipelines.core.jobs.job import RecordMissing, Worker
 from pipelines.core.records.database import Database, later
-from pipelines.core.records.rows import columns_of, from_row, to_row
+from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import WORKERS
 
 _COLUMNS = columns_of(Worker, WORKERS)

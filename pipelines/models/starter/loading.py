@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.critic import StarterCritic, StarterCriticConfig
+from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.model import StarterModel
 
@@ -47,7 +47,7 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     """
     if not (folder / "config.json").exists():
         raise StarterWeightsMissing("The starter's weights are missing from this installation; install Understudy again, "
-                             "or make them with `python -m pipelines.models.starter.build all`.")
+                             "or make them with `python -m pipelines.starter_build.build all`.")
     language = language_folder(cache_dir())
     with torch.device("meta"):
         model = StarterModel(StarterConfig.from_pretrained(folder))

@@ -3,7 +3,7 @@
 Words are SmolLM2-135M. A picture is drawn by a small autoregressive decoder over VQ codes that reads the language
 expert's hidden states of the text just before it, so the picture loss reaches the language expert's LoRA. Codes never
 pass through the language expert: they only ever end a turn, and later turns keep the scene's words instead.
-The contract (shapes, ids, packing) is in `pipelines.models.family`; sampling is in `sampling.py`.
+The contract (shapes, ids, packing) is in `pipelines.models.interface`; sampling is in `sampling.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from pipelines.models import toy
-from pipelines.models.family import (
+from pipelines.models import toy_tokenizer
+from pipelines.models.interface import (
     CheckpointingByOldNames,
     ImageSamples,
     Scores,
@@ -27,10 +27,10 @@ from pipelines.models.family import (
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.scoring import compute_token_logprobs
+from pipelines.models.decoding.token_logprobs import compute_token_logprobs
 from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.eyes import DeepStackProjection, VisionTower, DeepStackInjector
+from pipelines.models.starter.vision_tower import DeepStackProjection, VisionTower, DeepStackInjector
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
 
 
@@ -333,18 +333,18 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
     words = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = StarterConfig(
-        language={**words, "vocab_size": toy.TOY_VOCAB, "num_key_value_heads": 2, "max_position_embeddings": 4096,
-                  "tie_word_embeddings": True, "pad_token_id": toy.PAD_ID, "eos_token_id": toy.END_ID},
+        language={**words, "vocab_size": toy_tokenizer.TOY_VOCAB, "num_key_value_heads": 2, "max_position_embeddings": 4096,
+                  "tie_word_embeddings": True, "pad_token_id": toy_tokenizer.PAD_ID, "eos_token_id": toy_tokenizer.END_ID},
         picture={**words, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
         tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": ImageTokenizerConfig().encoder_widths},
         eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 4},
         context_layer=1,
         context_tokens=16,
-        boi_id=toy.BOI_ID,
-        boi_embedding_id=toy.BOI_ID,
-        image_placeholder_id=toy.LOOK_ID,
-        eot_id=toy.END_ID,
-        pad_id=toy.PAD_ID,
+        boi_id=toy_tokenizer.BOI_ID,
+        boi_embedding_id=toy_tokenizer.BOI_ID,
+        image_placeholder_id=toy_tokenizer.LOOK_ID,
+        eot_id=toy_tokenizer.END_ID,
+        pad_id=toy_tokenizer.PAD_ID,
     )
-    return StarterModel(config).eval(), toy.toy_tokenizer()
+    return StarterModel(config).eval(), toy_tokenizer.toy_tokenizer()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipelines.models.cache import preallocated_cache
-from pipelines.models.family import Generators, OnIds, ImageSamples, TextSamples, choose_ids, restart_positions
-from pipelines.models.reading import pad_right, read_prompts, eval_mode, shared_prefix_length
-from pipelines.models.voices import LoraBatch, apply_loras
-from pipelines.models.writing import decode_text
+from pipelines.models.decoding.kv_cache import preallocated_cache
+from pipelines.models.interface import Generators, OnIds, ImageSamples, TextSamples, choose_ids, restart_positions
+from pipelines.models.decoding.prefill import eval_mode, pad_right, read_prompts, shared_prefix_length
+from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
+from pipelines.models.decoding.decode_text import decode_text
 
 if TYPE_CHECKING:
     from pipelines.models.starter.model import StarterModel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.queue import Job, new_id
+from pipelines.core.jobs.job import Job, new_id
 from pipelines.core.records import Records, open_records
 
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import func, select
 
 from pipelines.core.events import Event
-from pipelines.core.folder import read_character, read_test_split
-from pipelines.core.mapping import character_to_entries, split_to_entries
-from pipelines.core.queue import (
+from pipelines.core.character.character_folder import read_character, read_test_split
+from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.jobs.job import (
     CharacterRow,
     ChatMessage,
     Checkpoint,

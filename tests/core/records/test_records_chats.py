@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from pipelines.core.events import Event
-from pipelines.core.queue import (
+from pipelines.core.jobs.job import (
     ChatMessage,
     Checkpoint,
     Conversation,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.core.events import Event
-from pipelines.core.queue import Job, LeaseLost, RecordMissing, new_id
+from pipelines.core.jobs.job import Job, LeaseLost, RecordMissing, new_id
 from pipelines.core.records import Records
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from pipelines.core.jobs import Recipe
-from pipelines.core.queue import Job, LeaseLost, RecordMissing, new_id
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Job, LeaseLost, RecordMissing, new_id
 from pipelines.core.records import Records
 from pipelines.core.records.tables import JOBS
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from pipelines.core.events import Event
-from pipelines.core.queue import Job
+from pipelines.core.jobs.job import Job
 from pipelines.core.records import Records, open_records
 
 CALLS = {

@@ -1,4 +1,4 @@
-"""What Alembic runs for a migration: on the connection, and inside the transaction, that `opening.py` made.
+"""What Alembic runs for a migration: on the connection, and inside the transaction, that `connect.py` made.
 
 There is no `alembic.ini` and no offline mode: a change is written by hand in `versions/`, and the test that compares a
 migrated database with `tables.py` prints the operations that are missing.

@@ -1,0 +1,132 @@
+"""`understudy character check | import | export | expand`: character folders in and out.
+
+The checks, cards, imports and the expansion themselves are elsewhere; here they get words on a terminal and an exit
+status.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage, bundled_slugs, character_folder
+
+if TYPE_CHECKING:
+    from pipelines.core.problems import Problem
+
+KINDS = (".png", ".json", ".charx", ".zip")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    """Put the four commands on the command line."""
+    group = commands.add_parser("character", help="check, import, export or expand a character").add_subparsers(
+        dest="character_command", required=True, metavar="check|import|export|expand"
+    )
+    check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
+    check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
+    check.set_defaults(run=run_check)
+    bring = group.add_parser("import", parents=[shared], help="a card, chat log or RoleScape-20 folder into a folder")
+    bring.add_argument("file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, or a RoleScape-20 folder")
+    bring.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
+    bring.set_defaults(run=run_import)
+    export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
+    export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
+    export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
+    export.set_defaults(run=run_export)
+    more = group.add_parser(
+        "expand", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_LLM_URL"
+    )
+    more.add_argument("source", metavar="DIR", help="character folder, or the name of a bundled one")
+    more.add_argument("folder", metavar="NEW_DIR", type=Path, help="new folder: the character with the new ones added")
+    more.add_argument("--count", type=int, default=20, help="conversations to add (default 20)")
+    more.add_argument("--seed", type=int, default=0, help="which examples the endpoint is shown (default 0)")
+    more.set_defaults(run=run_expand)
+
+
+def run_check(arguments: argparse.Namespace) -> CommandResult:
+    """Print the problems; exit status 0 only when there are none."""
+    from pipelines.core.character.checks import check_report
+
+    report: dict[str, Any] = check_report(character_folder(arguments.folder))
+    for problem in report["problems"]:
+        kind = "" if problem["severity"] == "error" else " (only a hint)"
+        print(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
+    print("Ready to be trained." if report["ok"] else "Not ready to be trained.")
+    return report, 0 if report["ok"] else 1
+
+
+def run_import(arguments: argparse.Namespace) -> CommandResult:
+    """Write a new character folder from a file of another program."""
+    from pipelines.core.formats.import_character import import_file
+
+    if not arguments.file.exists():
+        raise CommandFailed(f"{arguments.file} does not exist")
+    notes = import_file(arguments.file, arguments.folder)
+    _print_notes(notes)
+    print(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
+    return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
+
+
+def run_export(arguments: argparse.Namespace) -> CommandResult:
+    """Write a card from a run's or folder's character; a CHARX or zip of a run carries its best adapter."""
+    from pipelines.core.formats.cards import export_card
+    from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, read_json
+
+    if arguments.file.suffix.lower() not in KINDS:
+        raise WrongUsage(f"{arguments.file}: the name must end in one of {', '.join(KINDS)}")
+    folder, adapter = Path(arguments.source).expanduser(), None
+    if (folder / CHARACTER_FOLDER).is_dir():
+        if (folder / "result.json").is_file() and arguments.file.suffix.lower() in (".charx", ".zip"):
+            adapter = checkpoint_folder(folder, read_json(folder / "result.json")["best"])
+        folder = folder / CHARACTER_FOLDER
+    else:
+        folder = character_folder(arguments.source)
+    notes = export_card(folder, arguments.file, adapter)
+    _print_notes(notes)
+    print(f"Wrote {arguments.file}.")
+    return {
+        "file": str(arguments.file),
+        "adapter": adapter.name if adapter else None,
+        "notes": [note.to_json() for note in notes],
+    }, 0
+
+
+def run_expand(arguments: argparse.Namespace) -> CommandResult:
+    """Write a copy of the character with new conversations at the end, to be read and edited before training."""
+    from pipelines.core.character.character_folder import (
+        IMAGES,
+        TEST_IMAGES,
+        read_character,
+        read_test_split,
+        write_character,
+        write_test_split,
+    )
+    from pipelines.core.settings import Settings
+    from pipelines.data.synthesize import SynthesizeError, synthesize
+
+    if arguments.count < 1:
+        raise WrongUsage("--count must be at least 1")
+    if arguments.folder.exists():
+        raise CommandFailed(f"{arguments.folder} is there already; name a new folder")
+    source = character_folder(arguments.source)
+    character, split = read_character(source), read_test_split(source)
+    try:
+        found = synthesize(character, split, arguments.count, Settings.from_environment(), arguments.seed)
+    except SynthesizeError as error:
+        raise CommandFailed(str(error)) from error
+    wider = replace(character, interactions=(*character.interactions, *found.interactions))
+    if split is not None:
+        write_test_split(split, arguments.folder, source / TEST_IMAGES)
+    write_character(wider, arguments.folder, source / IMAGES)
+    left_out = "".join(f", {count} left out ({reason})" for reason, count in found.dropped.items())
+    print(f"Wrote {arguments.folder} with {len(found.interactions)} new conversations{left_out}.")
+    print("They stand last in its character.yaml: read and edit them before you train.")
+    return {"folder": str(arguments.folder), "added": len(found.interactions), "dropped": found.dropped}, 0
+
+
+def _print_notes(notes: Iterable[Problem]) -> None:
+    for note in notes:
+        print(f"{note.field}: {note.message} {note.mend}")

@@ -1,0 +1,65 @@
+"""`understudy collect` and `understudy alive`: looking after what is kept.
+
+    understudy collect --dry-run        what no record refers to any more, and how much it is
+    understudy collect                  the same, deleted
+    understudy alive [--queue train]    exit status 0 when the records answer, and a worker of this host with them
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage
+from pipelines.core.settings import Settings
+
+HOUR_S = 3600.0
+LEASES = 2
+"""A worker that was not seen for so many leases is taken for gone."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    """Put both commands on the command line."""
+    collect = commands.add_parser("collect", parents=[shared], help="delete what no record refers to")
+    collect.add_argument("--dry-run", action="store_true", help="only say what would go")
+    collect.add_argument("--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones (24)")
+    collect.add_argument("--even-all", action="store_true", help="also when the records refer to nothing at all")
+    collect.set_defaults(run=run_collect)
+    alive = commands.add_parser("alive", parents=[shared], help="do the records answer, is a worker of this host there")
+    alive.add_argument("--queue", choices=("train", "reply"), help="a worker of this host must take jobs from it")
+    alive.set_defaults(run=run_alive)
+
+
+def run_collect(arguments: argparse.Namespace) -> CommandResult:
+    """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
+    from pipelines.core.storage.garbage import SAFE_S, collect_garbage
+    from pipelines.core.records import open_records
+    from pipelines.core.storage.store import open_store
+
+    if arguments.older_than * HOUR_S < SAFE_S:
+        raise WrongUsage(f"--older-than must be at least {SAFE_S / HOUR_S:g} hours, or work in progress is lost")
+    settings = Settings.from_environment()
+    records = open_records(settings.database_url)
+    gone = collect_garbage(
+        open_store(settings), records.keys(), arguments.older_than * HOUR_S, arguments.dry_run, arguments.even_all
+    )
+    size = sum(item_bytes for _, item_bytes in gone)
+    for key, item_bytes in gone:
+        print(f"{item_bytes:>12} {key}")
+    print(f"{len(gone)} objects, {size / 1e6:.1f} MB {'would go' if arguments.dry_run else 'deleted'}")
+    keys = [key for key, _ in gone]
+    return {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys}, 0
+
+
+def run_alive(arguments: argparse.Namespace) -> CommandResult:
+    """Ask the records, which fails when they do not answer; with a queue, look for a worker of this host."""
+    from pipelines.core.records import open_records
+
+    settings = Settings.from_environment()
+    within_s = settings.lease_s * LEASES
+    host = platform.node()
+    here = [worker for worker in open_records(settings.database_url).workers.list(within_s) if worker.host == host]
+    if arguments.queue and not any(arguments.queue in worker.queues for worker in here):
+        raise CommandFailed(f"no worker for {arguments.queue} was seen on {host} in the last {within_s:g} s")
+    print(f"records answer; {len(here)} workers on {host}")
+    return {"ok": True, "host": host, "workers": [worker.id for worker in here]}, 0

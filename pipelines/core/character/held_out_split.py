@@ -1,0 +1,92 @@
+"""A held-out split for a character that came without one: the same every time, taken out of the training data.
+
+Conversations and pictures that are held out are no longer trained on. Facts stay in training: the questions ask
+whether they were learned, with other facts' answers as the wrong options.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.core.character.character import Character, MultipleChoice, Fact, Interaction, Message, MessagePart, ImagePart, TestSplit
+from pipelines.core.character.validate_dialogues import same_words
+
+EVERY = 8
+"""One conversation and one picture in this many is held out."""
+MIN_IMAGES = 6
+"""From this many pictures on one is held out, so that at least five stay."""
+MAX_CHOICES = 20
+OPTIONS = 4
+
+
+def hold_out(character: Character) -> tuple[Character, TestSplit]:
+    """The character without what is held out, and the split; deterministic.
+
+    Every 8th conversation, every 8th picture (the last one of 6 or 7), and up to 20 multiple-choice questions made from
+    the facts when they have four different answers. Held-out pictures keep lying in `images/`.
+    A training conversation that shows a held-out picture keeps its words and scene without the picture.
+    """
+    chosen = {number for number in range(len(character.interactions)) if number % EVERY == EVERY - 1}
+    count = len(character.images)
+    kept_back = {number for number in range(count) if number % EVERY == EVERY - 1}
+    if not kept_back and count >= MIN_IMAGES:
+        kept_back = {count - 1}
+    test_images = tuple(image for number, image in enumerate(character.images) if number in kept_back)
+    hidden = {image.file for image in test_images}
+    training = replace(
+        character,
+        images=tuple(image for number, image in enumerate(character.images) if number not in kept_back),
+        interactions=tuple(_without(item, hidden) for number, item in enumerate(character.interactions)
+                           if number not in chosen),
+    )
+    split = TestSplit(
+        dialogues=tuple(item for number, item in enumerate(character.interactions) if number in chosen),
+        choices=choices_from_facts(character.facts),
+        images=test_images,
+    )
+    return training, split
+
+
+def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:
+    """Multiple-choice questions from facts, spread over all of them; () with fewer than four different answers."""
+    usable = [fact for fact in facts if fact.question.strip() and fact.answer.strip()]
+    if len({same_words(fact.answer) for fact in usable}) < OPTIONS:
+        return ()
+    step = max(1.0, len(usable) / MAX_CHOICES)
+    picked = [usable[int(number * step)] for number in range(min(len(usable), MAX_CHOICES))]
+    return tuple(_choice(fact, usable) for fact in picked)
+
+
+def _choice(fact: Fact, facts: Sequence[Fact]) -> MultipleChoice:
+    """Wrong options are answers to the most similar questions (who, where, how many), then of the nearest length."""
+    right = same_words(fact.answer)
+    asked = set(same_words(fact.question).split())
+
+    def strangeness(other: Fact) -> tuple[bool, int, int, str]:
+        words = same_words(other.question).split()
+        opening = words[:1] != same_words(fact.question).split()[:1]
+        return opening, -len(asked & set(words)), abs(len(other.answer) - len(fact.answer)), other.question
+
+    wrong: dict[str, str] = {}
+    for other in sorted(facts, key=strangeness):
+        answer = same_words(other.answer)
+        if answer != right and same_words(other.question) != same_words(fact.question):
+            wrong.setdefault(answer, other.answer)
+    options = list(wrong.values())[: OPTIONS - 1]
+    # The place of the right answer comes from the question, so it is even over questions and never moves.
+    place = hashlib.sha256(fact.question.encode()).digest()[0] % (len(options) + 1)
+    options.insert(place, fact.answer)
+    return MultipleChoice(fact.question, tuple(options), place)
+
+
+def _without(interaction: Interaction, hidden: set[str]) -> Interaction:
+    return tuple(_text_only(turn, hidden) for turn in interaction)
+
+
+def _text_only(turn: Message, hidden: set[str]) -> Message:
+    parts: tuple[MessagePart, ...] = tuple(
+        part for part in turn.parts if not (isinstance(part, ImagePart) and part.image in hidden)
+    )
+    return turn if parts == turn.parts else replace(turn, parts=parts)

@@ -1,0 +1,301 @@
+"""The words of a Character Card, both ways: card data -> `Character`, `Character` -> card data (V1, V2, V3).
+
+A card from elsewhere: description and personality become the persona, `first_mes` the greeting, `mes_example` the
+interactions, `extensions.sd_character_prompt` the appearance. Creator notes, tags, creator and version never enter what
+is trained. Everything else is kept in `Character.extensions` (unknown extensions as they are, other fields
+under `understudy_card`) and written back on export, where fields nobody changed get their original text again.
+A card of ours carries the whole character under `extensions.understudy`; fields edited in another program since win.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.core.formats.card_files import refuse
+from pipelines.core.character.character import Character, Interaction
+from pipelines.core.formats.chat_formats import notes_from
+from pipelines.core.character.serialize import character_from_entries, character_to_entries
+from pipelines.core.problems import Problem, errors
+from pipelines.core.formats.start_blocks import SpeakerNames, read_blocks, write_blocks
+
+OWN_KEY = "understudy"
+"""Our block in a card's `data.extensions`."""
+KEPT_KEY = "understudy_card"
+"""What a card said beyond our fields, in `Character.extensions`."""
+LOOKS_KEY = "sd_character_prompt"
+"""Where SillyTavern reads what a picture generator should draw."""
+EXAMPLES = 8
+"""Interactions written to `mes_example`, which chat programs put into their prompt; our block holds all of them."""
+NOTICE = (
+    "This character card is Character Card V3, but it is loaded as a Character Card V2. "
+    "Please use a Character Card V3 compatible application to use this character card properly."
+)
+"""What the specification wants in the creator notes of a V2 copy."""
+
+WORDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
+"""The six fields of V1."""
+V2_DEFAULTS: dict[str, Any] = {
+    "creator_notes": "", "system_prompt": "", "post_history_instructions": "", "alternate_greetings": [],
+    "tags": [], "creator": "", "character_version": "", "extensions": {},
+}
+V3_ONLY = (
+    "assets", "nickname", "creator_notes_multilingual", "source", "group_only_greetings", "creation_date",
+    "modification_date",
+)
+
+
+@dataclass(frozen=True)
+class CardData:
+    """One card, of whatever version, as V2-like data."""
+
+    version: int
+    """1, 2 or 3."""
+    data: dict[str, Any]
+    notes: list[Problem]
+
+
+def card_data(card: Any, file: str) -> CardData:
+    """Finds version and data in a card's JSON.
+
+    Raises:
+        CharacterProblems: not a card, or a card without a name.
+    """
+    if not isinstance(card, dict):
+        refuse(file, "is not a Character Card: it holds no JSON object", "Export it again where it was made.")
+    spec, data = card.get("spec"), card.get("data")
+    notes = []
+    if isinstance(data, dict) and (str(spec).startswith("chara_card_v") or "name" in data):
+        version = 2 if spec == "chara_card_v2" else 3
+        if spec not in ("chara_card_v2", "chara_card_v3"):
+            notes.append(_note(file, f"The card says it is {str(spec)[:40]!r}; it is read like a V3 card."))
+        elif version == 3 and str(card.get("spec_version")) != "3.0":
+            found = str(card.get("spec_version"))[:20]
+            notes.append(_note(file, f"The card is of version {found!r}; newer parts are kept, but not used."))
+    elif "name" in card and any(word in card for word in WORDS[1:]):
+        version, data = 1, {key: value for key, value in card.items() if key not in ("spec", "spec_version", "data")}
+    else:
+        names = ", ".join(repr(str(key)[:30]) for key in list(card)[:6])
+        refuse(file, f"is not a Character Card (it has {names or 'nothing in it'})",
+               "A card has a name and a description, or `spec` and `data`.")
+    for word in WORDS:
+        if not isinstance(data.get(word, ""), str):
+            if data[word] is not None:
+                notes.append(_note(file, f"The field {word!r} is not a text, so it is left out."))
+            data = {**data, word: ""}
+    if not data.get("name", "").strip():
+        refuse(file, "has no name", "Give the character a name in the program that made the card.")
+    return CardData(version, data, notes)
+
+
+def _note(file: str, message: str, mend: str = "Nothing to do, unless it matters to you.") -> Problem:
+    return Problem(file, message, mend, "warning")
+
+
+def _word(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _extension(data: dict[str, Any], key: str) -> dict[str, Any]:
+    extensions = data.get("extensions")
+    value = extensions.get(key) if isinstance(extensions, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+# ---------------------------------------------------------------- card -> character
+
+
+def character_of_card(card: CardData, file: str) -> tuple[Character, list[Problem]]:
+    """The character that a card describes, without pictures unless the card is ours, and notes on what was left out."""
+    data = card.data
+    mended: Counter[str] = Counter()
+    foreign = _foreign(data, mended)
+    notes = list(card.notes)
+    own = _own(data)
+    if own is None:
+        if OWN_KEY in (data.get("extensions") or {}):
+            notes.append(_note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
+        character = foreign
+        notes += notes_from(mended, file) + _unused(data, file)
+    else:
+        character = _with_edits(own, foreign, data)
+    kept = _kept(data, character, foreign)
+    return replace(character, extensions=kept), notes
+
+
+def _foreign(data: dict[str, Any], mended: Counter[str]) -> Character:
+    """The character as the standard fields tell it."""
+    speakers = SpeakerNames(_word(data, "name"), _word(data, "nickname"))
+    description, personality = speakers.told(_word(data, "description")), speakers.told(_word(data, "personality"))
+    texts = [description] if personality in description else [description, personality]
+    interactions, found = read_blocks(_word(data, "mes_example"), speakers)
+    mended.update(found)
+    return Character(
+        name=_word(data, "name"),
+        persona="\n\n".join(text for text in texts if text),
+        appearance=speakers.told(_word(_extension(data, LOOKS_KEY), "positive")),
+        greeting=speakers.spoken(_word(data, "first_mes")),
+        scenario=speakers.told(_word(data, "scenario")),
+        interactions=interactions,
+    )
+
+
+def _own(data: dict[str, Any]) -> Character | None:
+    """The character of our block; None without one, or when another program damaged it."""
+    entries = _extension(data, OWN_KEY).get("character")
+    if not isinstance(entries, dict):
+        return None
+    problems: list[Problem] = []
+    character = character_from_entries(entries, problems)
+    return None if errors(problems) else character
+
+
+def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Character:
+    """Our character with the standard fields that another program has changed since the export."""
+    words = _words(own)
+    unchanged = {key: _word(data, key) == words[key].strip() for key in WORDS}
+    whole_persona = foreign.persona == own.persona
+    told = SpeakerNames(_word(data, "name"), _word(data, "nickname")).told
+    looks = _word(_extension(data, LOOKS_KEY), "positive")
+    changed: dict[str, Any] = {"name": foreign.name}
+    if not unchanged["description"] and not whole_persona:
+        changed["persona"] = told(_word(data, "description"))
+    if not unchanged["personality"] and not whole_persona:
+        changed["style"] = told(_word(data, "personality"))
+    if not unchanged["scenario"]:
+        changed["scenario"] = foreign.scenario
+    if not unchanged["first_mes"]:
+        changed["greeting"] = foreign.greeting
+    if looks != own.appearance:
+        changed["appearance"] = foreign.appearance
+    if not unchanged["mes_example"] and not _same_words(foreign.interactions, own.interactions):
+        changed["interactions"] = foreign.interactions + own.interactions[EXAMPLES:]
+    return replace(own, **changed)
+
+
+def _same_words(left: tuple[Interaction, ...], right: tuple[Interaction, ...]) -> bool:
+    return write_blocks(left) == write_blocks(right)
+
+
+def _kept(data: dict[str, Any], character: Character, foreign: Character) -> dict[str, object]:
+    """The card's own extensions, and under `KEPT_KEY` every other field that says something."""
+    extensions = data.get("extensions")
+    kept: dict[str, object] = {
+        str(key): value for key, value in (extensions if isinstance(extensions, dict) else {}).items()
+        if key not in (OWN_KEY, KEPT_KEY, LOOKS_KEY)
+    }
+    looks = {key: value for key, value in _extension(data, LOOKS_KEY).items() if key != "positive" and value}
+    if looks:
+        kept[LOOKS_KEY] = looks
+    rest = {key: value for key, value in data.items()
+            if key not in (*WORDS, "extensions", "assets") and value not in (None, "", [], {})}
+    notes = rest.get("creator_notes")
+    if isinstance(notes, str) and notes.startswith(NOTICE):
+        rest["creator_notes"] = notes.removeprefix(NOTICE).strip()
+        if not rest["creator_notes"]:
+            del rest["creator_notes"]
+    # The original texts are kept only where our own fields would not give them again.
+    ours = _words(character)
+    original = {key: _word(data, key) for key in WORDS if _word(data, key) != ours[key].strip()}
+    same = character.persona == foreign.persona
+    original = {key: value for key, value in original.items() if same or key not in ("description", "personality")}
+    card = {**({"data": rest} if rest else {}), **({"original": original} if original else {})}
+    return {**kept, KEPT_KEY: card} if card else kept
+
+
+def _unused(data: dict[str, Any], file: str) -> list[Problem]:
+    """Notes on parts of a card that are kept for export but not taught."""
+    notes = []
+    book = data.get("character_book")
+    entries = book.get("entries") if isinstance(book, dict) else None
+    if isinstance(entries, list) and entries:
+        notes.append(_note(file, f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
+                           "Write what the character should know as facts: a question and a short answer."))
+    if any(_word(data, key) for key in ("system_prompt", "post_history_instructions")):
+        notes.append(_note(file, "The card's instructions to the model are kept for export, but not taught."))
+    return notes
+
+
+# ---------------------------------------------------------------- character -> card
+
+
+def _words(character: Character) -> dict[str, str]:
+    """The six fields of V1, from our own fields alone."""
+    return {
+        "name": character.name,
+        "description": character.persona,
+        "personality": character.style,
+        "scenario": character.scenario,
+        "first_mes": character.greeting,
+        "mes_example": write_blocks(character.interactions[:EXAMPLES]),
+    }
+
+
+def _words_or_original(character: Character, kept: dict[str, Any]) -> dict[str, str]:
+    """The six fields; the imported card's own text where the character still says the same."""
+    words = _words(character)
+    original = kept.get("original")
+    if not isinstance(original, dict):
+        return words
+    nickname = (kept.get("data") or {}).get("nickname", "") if isinstance(kept.get("data"), dict) else ""
+    card = {**words, "personality": "", **original, "nickname": nickname}
+    meant = _foreign(card, Counter())
+    if meant.persona == character.persona and not character.style:
+        words |= {"description": _word(card, "description"), "personality": _word(card, "personality")}
+    if meant.scenario == character.scenario:
+        words["scenario"] = _word(card, "scenario")
+    if meant.greeting == character.greeting:
+        words["first_mes"] = _word(card, "first_mes")
+    if _same_words(meant.interactions, character.interactions):
+        words["mes_example"] = _word(card, "mes_example")
+    return words
+
+
+def data_of_character(character: Character, image_sha256: dict[str, str]) -> dict[str, Any]:
+    """The `data` of a V3 card, without assets; `image_sha256` lets an import find each picture again by its hash."""
+    kept = character.extensions.get(KEPT_KEY)
+    kept = kept if isinstance(kept, dict) else {}
+    rest = kept.get("data") if isinstance(kept.get("data"), dict) else {}
+    extensions = {key: value for key, value in character.extensions.items() if key != KEPT_KEY}
+    looks = extensions.get(LOOKS_KEY)
+    if character.appearance or looks:
+        extensions[LOOKS_KEY] = {"positive": character.appearance, "negative": "",
+                                 **(looks if isinstance(looks, dict) else {})}
+    entries = {key: value for key, value in character_to_entries(character).items() if key != "extensions"}
+    extensions[OWN_KEY] = {"version": 1, "character": entries, "image_sha256": image_sha256}
+    return {
+        **V2_DEFAULTS, "group_only_greetings": [], **(rest or {}),
+        **_words_or_original(character, kept), "extensions": extensions,
+    }
+
+
+def card_of_data(data: dict[str, Any], version: int, backfill: bool = False) -> dict[str, Any]:
+    """The card's JSON object for version 1, 2 or 3; `backfill` marks a V2 copy that stands beside a V3 card."""
+    if version == 3:
+        return {"spec": "chara_card_v3", "spec_version": "3.0", "data": data}
+    if version == 1:
+        return {key: data[key] for key in WORDS}
+    older = {key: value for key, value in data.items() if key not in V3_ONLY}
+    if isinstance(older.get("character_book"), dict):
+        older["character_book"] = _plain_book(older["character_book"])
+    if backfill:
+        older["creator_notes"] = f"{NOTICE}\n\n{data['creator_notes']}".strip()
+    return {"spec": "chara_card_v2", "spec_version": "2.0", "data": older}
+
+
+def _plain_book(book: dict[str, Any]) -> dict[str, Any]:
+    """A lorebook without V3's `@@decorators`, which older programs would show as text."""
+    entries = book.get("entries")
+    if not isinstance(entries, list):
+        return book
+    return {**book, "entries": [_plain_entry(entry) for entry in entries]}
+
+
+def _plain_entry(entry: Any) -> Any:
+    content = entry.get("content") if isinstance(entry, dict) else None
+    if not isinstance(content, str):
+        return entry
+    lines = [line for line in content.split("\n") if not line.startswith("@@")]
+    return {**entry, "content": "\n".join(lines).strip("\n")}

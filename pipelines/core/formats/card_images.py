@@ -1,0 +1,193 @@
+"""The pictures of a Character Card, both ways: avatar and assets -> images, images -> avatar and assets.
+
+Assets are found behind `embeded://` (the specification spells it so; `embedded://` is read too), `__asset:` in PNG
+cards, and data URLs. Nothing is fetched from the network. Only PNG, JPEG and WebP are taken; what a file is called
+does not count, its first bytes do. A card of ours names each picture by its hash, so pictures come back under their own
+names even when another program renamed the assets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from PIL import Image, UnidentifiedImageError
+
+from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64, refuse
+from pipelines.core.character.character import Character, CharacterImage, Interaction
+from pipelines.core.character.serialize import is_file_name, message
+
+MAX_IMAGES = 15
+"""Most pictures taken from a card of another program; a character has 5 to 15."""
+MAX_PIXELS = 50_000_000
+"""Largest picture that is turned into a PNG avatar."""
+ADAPTER_TYPE = "x_understudy_adapter"
+"""Asset type of an adapter's files in a CHARX."""
+
+_EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
+_TAKEN_TYPES = ("icon", "emotion", "other", "x_")
+"""Asset types that may show the character; backgrounds and the user's icon do not."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One picture of a card."""
+
+    kind: str
+    name: str
+    data: bytes
+
+
+def suffix_of(data: bytes) -> str:
+    """`.png`, `.jpg` or `.webp` by the first bytes; "" for anything else."""
+    if data.startswith(PNG_SIGNATURE):
+        return ".png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    return ".webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
+
+
+# ---------------------------------------------------------------- card -> images
+
+
+def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: Counter[str]) -> list[Asset]:
+    """The pictures that the card's `assets` name, main icon first; `files` are those inside the card by path."""
+    listed = data.get("assets")
+    found = []
+    for item in listed if isinstance(listed, list) else []:
+        if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
+            mended["assets without an address were left out"] += 1
+            continue
+        kind, name = (value if isinstance(value, str) else "" for value in (item.get("type"), item.get("name")))
+        if item["uri"].startswith("ccdefault:") or kind == ADAPTER_TYPE:
+            continue
+        content = _content(item["uri"], files, file, mended)
+        if content is None:
+            continue
+        if not suffix_of(content):
+            mended["assets that are not PNG, JPEG or WebP pictures were left out"] += 1
+        elif not kind.startswith(_TAKEN_TYPES):
+            mended["assets that do not show the character were left out"] += 1
+        else:
+            found.append(Asset(kind, name, content))
+    return sorted(found, key=lambda asset: (asset.kind, asset.name) != ("icon", "main"))
+
+
+def _content(uri: str, files: dict[str, bytes], file: str, mended: Counter[str]) -> bytes | None:
+    """The bytes behind an address, or None with a note."""
+    if _EMBEDDED.match(uri) or uri.startswith("__asset:"):
+        path = _EMBEDDED.sub("", uri).removeprefix("__asset:").lstrip("/")
+        if path not in files:
+            mended["assets whose file is missing were left out"] += 1
+        return files.get(path)
+    if uri.startswith("data:"):
+        head, _, body = uri.partition(",")
+        if head.endswith(";base64"):
+            return decode_base64(body.encode("ascii", "replace"), file, "a picture in its text")
+        return unquote_to_bytes(body)
+    mended["pictures on the internet were left out: nothing is fetched"] += 1
+    return None
+
+
+def with_pictures(
+    character: Character, hashes: dict[str, str], avatar: bytes | None, assets: list[Asset], mended: Counter[str]
+) -> tuple[Character, dict[str, bytes]]:
+    """The character with the card's pictures, avatar first; `hashes` (file -> SHA-256) is given for a card of ours."""
+    if hashes:
+        return _own_pictures(character, hashes, avatar, assets, mended)
+    chosen = ([Asset("icon", "main", avatar)] if avatar else []) + assets
+    images: dict[str, bytes] = {}
+    described = []
+    for asset in chosen:
+        if asset.data in images.values():
+            continue
+        if len(images) == MAX_IMAGES:
+            mended[f"pictures beyond the first {MAX_IMAGES} were left out"] += 1
+            continue
+        name = f"{len(images) + 1:02d}{suffix_of(asset.data)}"
+        images[name] = asset.data
+        expression = asset.name.replace("_", " ").strip().lower() if asset.kind == "emotion" else ""
+        described.append(CharacterImage(name, expression=expression))
+    return replace(character, images=tuple(described)), images
+
+
+def _own_pictures(
+    character: Character, hashes: dict[str, str], avatar: bytes | None, assets: list[Asset], mended: Counter[str]
+) -> tuple[Character, dict[str, bytes]]:
+    """Each listed picture by its hash; the avatar stands in for the first one if a program re-encoded it."""
+    pool = {hashlib.sha256(data).hexdigest(): data for data in [*(asset.data for asset in assets), avatar or b""]}
+    images = {image.file: pool[hashes[image.file]] for image in character.images if hashes.get(image.file) in pool}
+    first = character.images[0].file if character.images else ""
+    if avatar and first and first not in images:
+        images = {first: avatar, **images}
+        mended["the first picture was changed by another program; the card's avatar takes its place"] += 1
+    missing = {image.file for image in character.images} - set(images)
+    if missing:
+        mended["pictures that this kind of card does not carry were left out"] += len(missing)
+    names = {file: file for file in images}
+    interactions = tuple(with_files(interaction, names) for interaction in character.interactions)
+    listed = tuple(image for image in character.images if image.file in images)
+    return replace(character, images=listed, interactions=interactions), images
+
+
+def with_files(interaction: Interaction, names: dict[str, str]) -> Interaction:
+    """The conversation with its pictures under their new names (old -> new); others are left out."""
+    return tuple(
+        message(turn.role, turn.text, [names[file] for file in turn.pictures if file in names], turn.scene)
+        if turn.pictures else turn
+        for turn in interaction
+    )
+
+
+# ---------------------------------------------------------------- images -> card
+
+
+def png_avatar(data: bytes, file: str) -> bytes:
+    """The picture as PNG; a PNG stays byte for byte what it is."""
+    if data.startswith(PNG_SIGNATURE):
+        return data
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                refuse(file, "is too large for an avatar", f"Scale it below {MAX_PIXELS // 10**6} megapixels.")
+            out = io.BytesIO()
+            picture.convert("RGBA" if "A" in picture.getbands() else "RGB").save(out, "PNG")
+            return out.getvalue()
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        refuse(file, "cannot be opened as a picture", "Replace it; `understudy character check` lists all such.")
+
+
+def asset_entries(
+    character: Character, images: dict[str, bytes], avatar: str | None
+) -> list[tuple[dict[str, str], str]]:
+    """The card's `assets` entries without their addresses, each with its image's file name ("" for the avatar itself).
+
+    `avatar` names the image that the card's own picture shows byte for byte; None when it shows none of them so.
+    """
+    entries: list[tuple[dict[str, str], str]] = []
+    used: Counter[str] = Counter()
+    for image in character.images:
+        extension = suffix_of(images[image.file]).removeprefix(".") or "unknown"
+        if not entries:
+            shown = "" if image.file == avatar else image.file
+            entries.append(({"type": "icon", "name": "main", "ext": extension}, shown))
+            continue
+        name = image.expression or PurePosixPath(image.file).stem
+        used[name] += 1
+        unique = name if used[name] == 1 else f"{name}_{used[name]}"
+        entries.append(({"type": "emotion", "name": unique, "ext": extension}, image.file))
+    return entries
+
+
+def adapter_paths(adapter_files: dict[str, bytes]) -> dict[str, bytes]:
+    """An adapter's files by their path in a CHARX; raises `CharacterProblems` for names that are not plain."""
+    for name in adapter_files:
+        if not is_file_name(name) or not name.isascii():
+            refuse(name, "is not a plain file name", "Give only the files of the adapter's own folder.")
+    return {f"assets/{ADAPTER_TYPE}/ai/{name}": data for name, data in adapter_files.items()}

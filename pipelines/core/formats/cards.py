@@ -1,0 +1,304 @@
+"""Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX.
+
+`read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts.
+`write_model_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
+character folder, or packs the whole folder as a zip. Export and import give an equal character; a card carries no
+test split (the zip does). Text fields are in `card_fields.py`, pictures in `card_images.py`, containers in
+`card_files.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.core.formats.card_fields import (
+    OWN_KEY,
+    CardData,
+    card_data,
+    card_of_data,
+    character_of_card,
+    data_of_character,
+)
+from pipelines.core.formats.card_files import (
+    MAX_FILE_BYTES,
+    PNG_SIGNATURE,
+    decode_base64,
+    put_chunks,
+    read_archive,
+    read_chunks,
+    refuse,
+    write_archive,
+)
+from pipelines.core.formats.card_images import (
+    ADAPTER_TYPE,
+    adapter_paths,
+    asset_entries,
+    assets_of,
+    png_avatar,
+    suffix_of,
+    with_pictures,
+)
+from pipelines.core.character.character import Character
+from pipelines.core.formats.chat_formats import notes_from, parse_json
+from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES, image_path, read_character
+from pipelines.core.problems import Problem
+
+Format = Literal["png", "json", "charx"]
+MAX_INLINE_BYTES = 24 * 2**20
+"""Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
+ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
+"""Adapter files that are taken from a CHARX; pickled weights are not."""
+_PNG_ASSET = "chara-ext-asset_:"
+
+
+@dataclass(frozen=True)
+class CardImport:
+    """What a card held."""
+
+    character: Character
+    images: dict[str, bytes]
+    """Bytes by file name, for every picture that the character lists."""
+    notes: list[Problem]
+    """What was mended, left out or kept only for export; warnings all."""
+    adapter_files: dict[str, bytes] = field(default_factory=dict)
+    """Files of an adapter that a CHARX carries, by plain name."""
+
+
+# ---------------------------------------------------------------- in
+
+
+def read_card(source: Path | bytes, name: str = "") -> CardImport:
+    """Reads a card; `name` is what problems call it (default: the file's name).
+
+    Raises:
+        CharacterProblems: not a card, damaged, encrypted, or too large; the text says which and what to do.
+    """
+    file = name or (source.name if isinstance(source, Path) else "the card")
+    data = read_bytes(source, file) if isinstance(source, Path) else source
+    if len(data) > MAX_FILE_BYTES:
+        refuse(file, f"is larger than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
+    if data.startswith(PNG_SIGNATURE):
+        return _from_png(data, file)
+    if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
+        return _from_charx(data, file)
+    if suffix_of(data):
+        refuse(file, "is a picture without a card: JPEG and WebP files lose it",
+               "Get the original PNG, the JSON or the CHARX file of the card.")
+    return _assembled(_parsed(data, file), None, {}, {}, file, Counter())
+
+
+def read_bytes(path: Path, file: str) -> bytes:
+    """A file's bytes; raises `CharacterProblems` when it cannot be opened or is larger than `MAX_FILE_BYTES`."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)  # one more than is allowed, so that too large is noticed
+    except OSError as error:
+        refuse(file, f"cannot be opened ({error.strerror or error})", "Check the path and that you may read it.")
+
+
+def _from_png(data: bytes, file: str) -> CardImport:
+    texts = read_chunks(data, file)
+    text = texts.get("ccv3", texts.get("chara"))
+    if text is None:
+        refuse(file, "is a picture without a card", "Resizing or sending it through a chat removes the card: get the "
+               "original PNG, or the JSON file.")
+    if not text.lstrip().startswith(b"{"):
+        text = decode_base64(text, file, "the card in the picture")
+    files = {keyword.removeprefix(_PNG_ASSET): decode_base64(content, file, "a picture in the card")
+             for keyword, content in texts.items() if keyword.startswith(_PNG_ASSET)}
+    return _assembled(_parsed(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
+
+
+def is_card_chunk(keyword: str) -> bool:
+    """Whether a PNG text chunk of this keyword (lower case) belongs to a card."""
+    return keyword in ("chara", "ccv3") or keyword.startswith(_PNG_ASSET)
+
+
+def _from_charx(data: bytes, file: str) -> CardImport:
+    pictures = (".png", ".jpg", ".jpeg", ".webp")
+
+    def wanted(path: str) -> bool:
+        return path == "card.json" or path.lower().endswith(pictures) or "/ai/" in path
+
+    files, others = read_archive(data, file, wanted)
+    if "card.json" not in files:
+        refuse(file, "is an archive without a card.json", "A CHARX has one at its root; send the PNG or JSON card.")
+    mended: Counter[str] = Counter()
+    adapter = {}
+    for path, content in files.items():
+        if "/ai/" in path and path.endswith(ADAPTER_SUFFIXES):
+            adapter[path.rsplit("/", 1)[-1]] = content
+        elif "/ai/" in path:
+            mended["model files that are not safetensors were left out"] += 1
+    extra = [path for path in others if path.startswith("assets/")]
+    if extra:
+        mended["assets that are not pictures were left out"] += len(extra)
+    return _assembled(_parsed(files["card.json"], file), None, files, adapter, file, mended)
+
+
+def _parsed(text: bytes, file: str) -> CardData:
+    try:
+        return card_data(parse_json(text.decode("utf-8-sig"), file), file)
+    except UnicodeDecodeError:
+        refuse(file, "is no Character Card: it is neither a PNG, an archive nor UTF-8 text", "Send the original file.")
+    except ValueError as error:
+        refuse(file, f"holds no valid JSON ({error})", "Export the card again from the program that made it.")
+
+
+def _assembled(
+    card: CardData, avatar: bytes | None, files: dict[str, bytes], adapter: dict[str, bytes], file: str,
+    mended: Counter[str],
+) -> CardImport:
+    """Character, pictures and notes from the card's data, its own picture and the files inside it."""
+    character, notes = character_of_card(card, file)
+    assets = assets_of(card.data, files, file, mended)
+    hashes = _hashes(card.data) if character.images else {}
+    character, images = with_pictures(character, hashes, avatar, assets, mended)
+    return CardImport(character, images, notes + notes_from(mended, file), adapter)
+
+
+def _hashes(data: dict[str, Any]) -> dict[str, str]:
+    """File name -> SHA-256 of a card of ours; {} for any other."""
+    extensions = data.get("extensions")
+    own = extensions.get(OWN_KEY) if isinstance(extensions, dict) else None
+    hashes = own.get("image_sha256") if isinstance(own, dict) else None
+    return {key: value for key, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
+
+
+# ---------------------------------------------------------------- out
+
+
+def write_card(
+    character: Character,
+    images: dict[str, bytes],
+    path: Path,
+    version: int = 3,
+    format: Format | None = None,
+    adapter_files: dict[str, bytes] | None = None,
+) -> list[Problem]:
+    """Writes a card and returns notes on what it cannot carry; `format` defaults to the path's suffix.
+
+    Raises:
+        CharacterProblems: a listed picture is not in `images`, no picture for a PNG, or a format that cannot hold this.
+    """
+    kind = format or path.suffix.lower().removeprefix(".")
+    if kind not in ("png", "json", "charx"):
+        refuse(path.name, "is no kind of card", "Name the file .png, .json or .charx.")
+    if version not in (1, 2, 3) or (kind == "charx" and version != 3):
+        refuse(path.name, f"cannot be a card of version {version}", "PNG and JSON hold 1, 2 or 3; CHARX holds 3.")
+    if adapter_files and kind != "charx":
+        refuse(path.name, "cannot carry an adapter", "Name the file .charx.")
+    missing = [image.file for image in character.images if image.file not in images]
+    if missing:
+        refuse(path.name, f"cannot be written: the pictures {', '.join(missing)} are missing", "Add the files.")
+    hashes = {image.file: hashlib.sha256(images[image.file]).hexdigest() for image in character.images}
+    data = data_of_character(character, hashes)
+    mended: Counter[str] = Counter()
+    if kind == "charx":
+        content = _charx(character, images, data, adapter_files or {})
+    elif kind == "png":
+        content = _png(character, images, data, version, path.name, mended)
+    else:
+        if version == 3:
+            data |= {"assets": _inline_assets(character, images, None, mended)}
+        elif images:
+            mended["pictures are not in this card: only V3 cards carry them"] += len(images)
+        content = _json(card_of_data(data, version), path.name)
+    if version == 1:
+        mended["a V1 card holds only words: style, facts and captions are not in it"] += 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return notes_from(mended, path.name)
+
+
+def _png(
+    character: Character, images: dict[str, bytes], data: dict[str, Any], version: int, file: str, mended: Counter[str]
+) -> bytes:
+    if not character.images:
+        refuse(file, "needs a picture to be written into", "Add a picture to the character, or name the file .json.")
+    first = character.images[0].file
+    avatar = put_chunks(png_avatar(images[first], first), {}, is_card_chunk, first)
+    same = first if avatar == images[first] else None
+    cards = {"chara": card_of_data(data, min(version, 2), backfill=version == 3)}
+    if version == 3:
+        cards["ccv3"] = card_of_data(data | {"assets": _inline_assets(character, images, same, mended)}, 3)
+    elif len(images) > 1:
+        mended["pictures beyond the first are not in this card: only V3 cards carry them"] += len(images) - 1
+    texts = {keyword: base64.b64encode(_json(card, file, None)) for keyword, card in cards.items()}
+    return put_chunks(avatar, texts, is_card_chunk, first)
+
+
+def _inline_assets(
+    character: Character, images: dict[str, bytes], avatar: str | None, mended: Counter[str]
+) -> list[dict[str, str]]:
+    """`assets` with the pictures as data URLs, as far as they fit; the card's own picture is the avatar."""
+    entries = asset_entries(character, images, avatar)
+    if sum(len(images[file]) for _, file in entries if file) > MAX_INLINE_BYTES:
+        mended["pictures beyond the first are too large for this kind of card: name the file .charx"] += len(images) - 1
+        entries = entries[:1]
+    kinds = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "unknown": "application/octet-stream"}
+    assets = []
+    for entry, file in entries:
+        uri = f"data:{kinds[entry['ext']]};base64,{base64.b64encode(images[file]).decode()}" if file else "ccdefault:"
+        assets.append({**entry, "uri": uri})
+    return assets
+
+
+def _charx(
+    character: Character, images: dict[str, bytes], data: dict[str, Any], adapter_files: dict[str, bytes]
+) -> bytes:
+    files: dict[str, bytes] = {}
+    assets = []
+    for number, (entry, file) in enumerate(asset_entries(character, images, None), start=1):
+        path = f"assets/{entry['type']}/images/{number:02d}.{entry['ext']}"  # ASCII, whatever the picture is called
+        files[path] = images[file]
+        assets.append({**entry, "uri": f"embeded://{path}"})  # spelled as the specification spells it
+    for path, content in adapter_paths(adapter_files).items():
+        files[path] = content
+        name = path.rsplit("/", 1)[-1]
+        ext = name.rsplit(".", 1)[-1].lower()
+        assets.append({"type": ADAPTER_TYPE, "name": name, "ext": ext, "uri": f"embeded://{path}"})
+    return write_archive({"card.json": _json(card_of_data(data | {"assets": assets}, 3), "card.json"), **files})
+
+
+def _json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes:
+    try:
+        return json.dumps(card, ensure_ascii=False, indent=indent, allow_nan=False).encode()
+    except ValueError:
+        refuse(file, "cannot be written: `extensions` holds a number that JSON does not have (.nan or .inf)",
+               "Take it out of character.yaml.")
+
+
+def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list[Problem]:
+    """Writes a character folder as `.png`, `.json` or `.charx` card or whole as `.zip`; returns notes.
+
+    `adapter` is a folder with a PEFT adapter; only `.charx` and `.zip` can carry it.
+    """
+    character = read_character(folder)
+    adapter_files = {}
+    if adapter is not None:
+        adapter_files = {path.name: path.read_bytes() for path in sorted(adapter.iterdir())
+                         if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)}
+    if target.suffix.lower() == ".zip":
+        files = _folder_files(folder) | {f"adapter/{name}": data for name, data in adapter_files.items()}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(write_archive(files))
+        return []
+    images = {image.file: read_bytes(image_path(folder, image.file), image.file) for image in character.images}
+    return write_card(character, images, target, adapter_files=adapter_files)
+
+
+def _folder_files(folder: Path) -> dict[str, bytes]:
+    """Everything that belongs to a character folder, by path relative to it."""
+    paths = [folder / CHARACTER_FILE, folder / TEST_FILE, folder / "LICENCE.md"]
+    for kind in (IMAGES, TEST_IMAGES):
+        paths += sorted(path for path in (folder / kind).glob("*") if suffix_of(path.read_bytes()[:16]))
+    return {str(path.relative_to(folder).as_posix()): read_bytes(path, path.name) for path in paths if path.is_file()}

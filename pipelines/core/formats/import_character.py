@@ -1,0 +1,227 @@
+"""Imports: any file of another program -> a character folder.
+
+`import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a zip of a character folder, or a RoleScape-20
+folder, and returns notes on what was mended or left out. Nothing is written unless all of it could be read.
+The readers of conversations (`interactions_from_...`) live in `conversations.py` and are offered here too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, refuse
+from pipelines.core.formats.card_images import suffix_of, with_files
+from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
+from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit
+from pipelines.core.formats.chat_formats import (
+    interactions_from_messages_jsonl,
+    interactions_from_sharegpt,
+    interactions_from_start_blocks,
+    notes_from,
+)
+from pipelines.core.character.character_folder import (
+    CHARACTER_FILE,
+    IMAGES,
+    TEST_FILE,
+    TEST_IMAGES,
+    read_character,
+    write_character,
+    write_test_split,
+)
+from pipelines.core.character.serialize import character_from_entries, is_file_name, split_from_entries
+from pipelines.core.character.image_check import check_image, clean_image
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
+from pipelines.core.yaml_text import read_yaml
+
+__all__ = [
+    "import_file", "interactions_from_messages_jsonl", "interactions_from_sharegpt", "interactions_from_start_blocks",
+]
+
+ADAPTER_FOLDER = "adapter"
+"""Where an adapter that came with a CHARX is put, inside the character folder."""
+MAX_EXTENSION_CHARS = 1_000_000
+"""Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
+_EXIF_MARKS = (b"Exif", b"eXIf", b"EXIF")
+"""How EXIF is marked in JPEG, PNG and WebP; an orientation alone is reason to turn the picture upright."""
+
+
+def import_file(source: Path, folder: Path) -> list[Problem]:
+    """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
+
+    Into a folder that holds a character already, conversations are added (JSON, JSON lines or `<START>` blocks).
+
+    Raises:
+        CharacterProblems: nothing usable in the source; the folder is left as it was.
+    """
+    if (folder / CHARACTER_FILE).exists():
+        return _add_conversations(source, folder)
+    if source.is_dir():
+        return _import_rolescape(source, folder)
+    data = read_bytes(source, source.name)
+    if source.suffix.lower() in (".jsonl", ".txt") or re.match(rb"\s*(\[|\{\s*\"(conversations?|messages)\")", data):
+        refuse(source.name, "holds conversations, but no character to add them to",
+               f"Make the character first (a folder with {CHARACTER_FILE}), then import them into its folder.")
+    if data.startswith(b"PK"):
+        files, _ = read_archive(data, source.name, _in_folder)
+        if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
+            return _import_zip(files, folder, source.name)
+    return _import_card(read_card(data, source.name), folder, source.name)
+
+
+def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
+    mended: Counter[str] = Counter()
+    character, images = _with_whole_pictures(card.character, card.images, mended)
+    if len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS:
+        mended["parts that are only kept for export are too large for a folder and were left out"] += 1
+        character = replace(character, extensions={})
+    write_character(character, folder, images)
+    _write_adapter(card.adapter_files, folder, mended)
+    return card.notes + notes_from(mended, file)
+
+
+def _write_adapter(files: dict[str, bytes], folder: Path, mended: Counter[str]) -> None:
+    """Puts an adapter's files beside the character; nothing without any."""
+    plain = {name: data for name, data in files.items() if is_file_name(name) and name.endswith(ADAPTER_SUFFIXES)}
+    if plain:
+        (folder / ADAPTER_FOLDER).mkdir(exist_ok=True)
+        for name, content in plain.items():
+            (folder / ADAPTER_FOLDER / name).write_bytes(content)
+        mended[f"an adapter came with it; its files are in {ADAPTER_FOLDER}/"] += 1
+
+
+def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
+    if (source / CHARACTER_FILE).exists():
+        refuse(source.name, "is a character folder already", "Use it as it is, or copy it.")
+    found = read_rolescape(source, matching_test_dir(source))
+    mended: Counter[str] = Counter()
+    character, images = _with_whole_pictures(found.character, found.images, mended)
+    test, test_images = _with_whole_test_pictures(found.test, found.test_images, mended)
+    write_test_split(test, folder, test_images)
+    write_character(character, folder, images)
+    return found.notes + notes_from(mended, source.name)
+
+
+def _in_folder(member: str) -> bool:
+    """Whether a file of a zip belongs to a character folder, at the root or one folder down."""
+    path = PurePosixPath(member)
+    return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
+
+
+def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Problem]:
+    """A zipped character folder, read like one on disk."""
+    at = min((path for path in files if PurePosixPath(path).name == CHARACTER_FILE), key=len)
+    inside = {str(PurePosixPath(path).relative_to(PurePosixPath(at).parent)): data for path, data in files.items()
+              if PurePosixPath(path).is_relative_to(PurePosixPath(at).parent)}
+    problems: list[Problem] = []
+    character = character_from_entries(read_yaml(inside[CHARACTER_FILE], CHARACTER_FILE), problems)
+    test = None
+    if TEST_FILE in inside:
+        test = split_from_entries(read_yaml(inside[TEST_FILE], TEST_FILE), problems)
+    if errors(problems):
+        raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
+    mended: Counter[str] = Counter()
+    character, images = _with_whole_pictures(character, _in(inside, IMAGES), mended)
+    if test is not None:
+        test, held = _with_whole_test_pictures(test, _in(inside, TEST_IMAGES), mended)
+        write_test_split(test, folder, held)
+    write_character(character, folder, images)
+    _write_adapter(_in(inside, ADAPTER_FOLDER), folder, mended)
+    return problems + notes_from(mended, file)
+
+
+def _in(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
+    return {path.removeprefix(f"{folder}/"): data for path, data in files.items() if path.startswith(f"{folder}/")}
+
+
+def _with_whole_pictures(
+    character: Character, images: dict[str, bytes], mended: Counter[str]
+) -> tuple[Character, dict[str, bytes]]:
+    """The character with the pictures that can be opened, and their clean bytes."""
+    listed, interactions, clean = _whole_pictures(character.images, character.interactions, images, mended)
+    return replace(character, images=listed, interactions=interactions), clean
+
+
+def _with_whole_test_pictures(
+    test: TestSplit, images: dict[str, bytes], mended: Counter[str]
+) -> tuple[TestSplit, dict[str, bytes]]:
+    listed, dialogues, clean = _whole_pictures(test.images, test.dialogues, images, mended)
+    return replace(test, images=listed, dialogues=dialogues), clean
+
+
+def _whole_pictures(
+    listed: Sequence[CharacterImage], talks: Sequence[Interaction], images: dict[str, bytes], mended: Counter[str]
+) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, bytes]]:
+    """The listed pictures that can be opened, under new names in the conversations too, and their clean bytes."""
+    names, clean = _clean({image.file: images.get(image.file, b"") for image in listed}, mended)
+    whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
+    return whole, tuple(with_files(talk, names) for talk in talks), clean
+
+
+def _clean(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Old name -> new name and new name -> bytes of the pictures that can be opened.
+
+    Pictures that tell more than they show are stripped of it; all others keep their bytes.
+    """
+    names: dict[str, str] = {}
+    clean: dict[str, bytes] = {}
+    for file, data in images.items():
+        photo, _ = check_image(data, file)
+        try:
+            stripped = clean_image(data)
+        except CharacterProblems:
+            mended["pictures that cannot be opened were left out"] += 1
+            continue
+        if photo is not None and not photo.details and not any(mark in data for mark in _EXIF_MARKS):
+            stripped = data
+        suffix = suffix_of(stripped)
+        same = suffix_of(data) == suffix or file.lower().endswith(suffix)
+        names[file] = file if same else f"{file}{suffix}"
+        clean[names[file]] = stripped
+    return names, clean
+
+
+# ---------------------------------------------------------------- conversations for a character that is there
+
+
+def _add_conversations(source: Path, folder: Path) -> list[Problem]:
+    """Adds the conversations of a file to the character of a folder, those it has already left out."""
+    character = read_character(folder)
+    if source.is_dir() or source.suffix.lower() not in (".json", ".jsonl", ".txt"):
+        refuse(folder.name, "holds a character already",
+               "Choose a new folder, or send conversations (.json, .jsonl, .txt).")
+    interactions, notes = _conversations(source, character.name)
+    known = {_key(interaction) for interaction in character.interactions}
+    new = []
+    for interaction in interactions:
+        if _key(interaction) not in known:
+            known.add(_key(interaction))
+            new.append(interaction)
+    mended: Counter[str] = Counter()
+    if len(new) < len(interactions):
+        mended["conversations that are there already were left out"] += len(interactions) - len(new)
+    write_character(replace(character, interactions=character.interactions + tuple(new)), folder)
+    return notes + notes_from(mended, source.name)
+
+
+def _conversations(source: Path, name: str) -> tuple[tuple[Interaction, ...], list[Problem]]:
+    """The conversations of a file in whichever of the three forms it is."""
+    data = read_bytes(source, source.name)
+    if len(data) > MAX_TEXT_BYTES:
+        refuse(source.name, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        refuse(source.name, "is not UTF-8 text", "Save it again as UTF-8.")
+    if source.suffix.lower() == ".txt" or "<start>" in text[:200].lower():
+        return interactions_from_start_blocks(text, name, file=source.name)
+    return interactions_from_sharegpt(text, source.name)
+
+
+def _key(interaction: Interaction) -> tuple[str, ...]:
+    return tuple(normalised(message.text) for message in interaction)

@@ -1,0 +1,285 @@
+"""RoleScape-20 folders: one character of the paper's data set, with its train and test split.
+
+`read_rolescape(train_dir, test_dir)` reads `data/personalized_data/{train,test}/<dir>/` as the authors lay it out.
+That data may not be passed on, so none of it is here: you point at your own copy. As published, the training split
+holds lines and questions of the test split, word for word; those are dropped from training, so that the
+test stays whole, and counted in the notes. Picture numbers in the text-only conversations name pictures that do not
+exist, so they are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
+from pipelines.core.character.character import Character, CharacterImage, MultipleChoice, Fact, Interaction, Message, TestSplit, TextPart
+from pipelines.core.formats.chat_formats import parse_json
+from pipelines.core.problems import Problem
+from pipelines.core.formats.start_blocks import BlockTurn, settle_turns
+
+LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
+SECTION_CHARS = 600
+"""Most characters taken from one section of a profile; the system prompt is short."""
+MAX_PICTURE_BYTES = 64 * 2**20
+"""Largest picture that is read."""
+
+_SECTION = re.compile(r"^\s*[*\-#]*\s*\*\*(?P<title>[^*:\n]{2,60}):?\*\*:?[ \t]*", re.MULTILINE)
+_STYLE = re.compile(r"linguistic|speech|speaking|language|tone|voice", re.IGNORECASE)
+_LOOKS = re.compile(r"appearance|looks", re.IGNORECASE)
+
+
+class RoleScape(NamedTuple):
+    """One imported character; pictures are bytes by file name."""
+
+    character: Character
+    test: TestSplit
+    images: dict[str, bytes]
+    test_images: dict[str, bytes]
+    notes: list[Problem]
+
+
+def is_rolescape(folder: Path) -> bool:
+    """Whether the folder looks like one character of the training split."""
+    return (folder / "annotation.json").is_file() or any(folder.glob("*_with_image.json"))
+
+
+def matching_test_dir(train_dir: Path) -> Path | None:
+    """The test folder that belongs to `.../train/<dir>`, if it is there."""
+    parts = list(train_dir.resolve().parts)
+    if "train" not in parts:
+        return None
+    at = len(parts) - 1 - parts[::-1].index("train")
+    found = Path(*parts[:at], "test", *parts[at + 1 :])
+    return found if found.is_dir() else None
+
+
+def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
+    """One character of RoleScape-20 with both splits; without `test_dir` its pictures and their talk are missing.
+
+    Raises:
+        CharacterProblems: no RoleScape folder, or one of its files is damaged (named in the problem).
+    """
+    if not is_rolescape(train_dir):
+        refuse(train_dir.name, "is not a RoleScape folder: it has no annotation.json and no *_with_image.json",
+               "Point at data/personalized_data/train/<character>.")
+    mended: Counter[str] = Counter()
+    has_image = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
+    images, captions = _pictures(train_dir), _captions(train_dir)
+    test_images = _pictures(test_dir) if test_dir else {}
+    interactions = _scenes(has_image, images, mended)
+    interactions += _scenes(_record(train_dir, "*_dialogue_text_extension_train.json"), {}, mended)
+    test = TestSplit(
+        dialogues=_scenes(_record(train_dir, "*_dialogue_text_extension_test.json"), {}, mended)
+        + _scenes(_test_record(test_dir), test_images, mended),
+        choices=_choices(_record(train_dir, "*_knowledge_qa_test.json"), mended),
+        images=_described(test_images, _captions(test_dir) if test_dir else {}),
+    )
+    facts = _facts(_record(train_dir, "*_knowledge_qa.json"), mended)
+    images = _without_copies(images, test_images, mended)
+    profile = _text_file(train_dir, "*_full_profile.txt")
+    character = Character(
+        name=_name(train_dir),
+        persona=_string(has_image, "description") or profile[:SECTION_CHARS],
+        style=_section(profile, _STYLE),
+        appearance=_section(profile, _LOOKS),
+        greeting=_string(has_image, "opening"),
+        facts=_unseen_facts(facts, test, mended),
+        images=_described(images, captions),
+        interactions=_unseen_interactions(interactions, test, images, mended),
+        licence=LICENCE,
+        extensions={"rolescape": {"folder": train_dir.name, "full_profile": profile}},
+    )
+    if not character.persona:
+        refuse(train_dir.name, "has no description and no profile", "Get the folder again; its files are incomplete.")
+    notes = [_note(train_dir.name, f"{sentence} ({count} x)") for sentence, count in mended.items()]
+    if test_dir is None:
+        notes.append(_note(train_dir.name, "the test folder is missing: no held-out pictures were imported"))
+    return RoleScape(character, test, images, test_images, notes)
+
+
+def _note(where: str, sentence: str) -> Problem:
+    return Problem(where, f"{sentence}.", "Nothing to do, unless it matters to you.", "warning")
+
+
+def normalised(text: str) -> str:
+    """The text as duplicates are compared: letters and digits only, one case, one form for every character."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum())
+
+
+def _unseen_interactions(
+    interactions: tuple[Interaction, ...], test: TestSplit, images: dict[str, bytes], mended: Counter[str]
+) -> tuple[Interaction, ...]:
+    """Conversations none of whose lines stands in the test; references to dropped pictures are taken out."""
+    tested = _lines(test.dialogues)
+    unseen = []
+    for interaction in interactions:
+        if tested & _lines([interaction]):
+            mended["conversations with a line of the test were dropped from training"] += 1
+        else:
+            unseen.append(tuple(_with_known_pictures(message, images) for message in interaction))
+    return tuple(unseen)
+
+
+def _with_known_pictures(message: Message, images: dict[str, bytes]) -> Message:
+    if all(picture in images for picture in message.pictures):
+        return message
+    return Message(message.role, (TextPart(message.text),), message.scene)
+
+
+def _lines(interactions: Iterable[Interaction]) -> set[str]:
+    return {normalised(message.text) for interaction in interactions for message in interaction} - {""}
+
+
+def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]) -> tuple[Fact, ...]:
+    """Facts asked once, none of them a question of the test."""
+    asked = {normalised(choice.question) for choice in test.choices}
+    tested = len(asked)
+    unseen = []
+    for fact in facts:
+        question = normalised(fact.question)
+        if question in asked:
+            # The first `tested` questions are the test's, the later ones our own.
+            known = any(normalised(choice.question) == question for choice in test.choices) if tested else False
+            mended["facts that the test asks for were dropped from training" if known
+                   else "facts asked twice were left out"] += 1
+            continue
+        asked.add(question)
+        unseen.append(fact)
+    return tuple(unseen)
+
+
+def _without_copies(
+    images: dict[str, bytes], test_images: dict[str, bytes], mended: Counter[str]
+) -> dict[str, bytes]:
+    """The training pictures that are not byte for byte a picture of the test."""
+    tested = {hashlib.sha256(data).digest() for data in test_images.values()}
+    kept = {file: data for file, data in images.items() if hashlib.sha256(data).digest() not in tested}
+    if len(kept) < len(images):
+        mended["pictures of the test were dropped from training"] += len(images) - len(kept)
+    return kept
+
+
+def _record(folder: Path, pattern: str) -> dict[str, Any]:
+    """The JSON object in the first file that fits; {} without one. A damaged file raises `CharacterProblems`."""
+    path = next(iter(sorted(folder.glob(pattern))), None)
+    if path is None:
+        return {}
+    where = f"{folder.name}/{path.name}"
+    try:
+        value = parse_json(_bytes(path, MAX_TEXT_BYTES), where)
+    except ValueError as error:
+        refuse(where, f"is not valid JSON ({error})", "Get the file again.")
+    if not isinstance(value, dict):
+        refuse(where, "does not hold one JSON object", "Get the file again.")
+    return value
+
+
+def _test_record(test_dir: Path | None) -> dict[str, Any]:
+    if test_dir is None:
+        return {}
+    return _record(test_dir, "*_with_image.json") or _record(test_dir, "annotation.json")
+
+
+def _scenes(record: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> tuple[Interaction, ...]:
+    interactions = []
+    for scene in _dicts_or_lists(record, "scenes"):
+        turns = [turn for item in scene if isinstance(item, dict) for turn in [_turn(item, images, mended)]]
+        settled = settle_turns(turns, mended)
+        if settled:
+            interactions.append(settled)
+    return tuple(interactions)
+
+
+def _turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> BlockTurn:
+    words = _string(item, "text")
+    if item.get("role") != "machine":
+        return BlockTurn("user" if item.get("role") == "user" else "system", words)
+    picture = f"{item.get('image', '')}.png"
+    if "image" in item and picture not in images:
+        mended["references to pictures that do not exist were left out"] += 1
+    return BlockTurn("character", words, _string(item, "generation_instruction"), picture if picture in images else "")
+
+
+def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
+    facts = [Fact(_string(item, "question"), _string(item, "answer")) for item in _dicts_or_lists(record, "qa_items")
+             if isinstance(item, dict)]
+    whole = tuple(fact for fact in facts if fact.question and fact.answer)
+    if len(whole) < len(facts):
+        mended["facts without a question or an answer were left out"] += len(facts) - len(whole)
+    return whole
+
+
+def _choices(record: dict[str, Any], mended: Counter[str]) -> tuple[MultipleChoice, ...]:
+    choices = []
+    for item in _dicts_or_lists(record, "mcq_items"):
+        options = item.get("options") if isinstance(item, dict) else None
+        texts = {key: _string(options, key) for key in sorted(options)} if isinstance(options, dict) else {}
+        key = _string(item, "answer_key") if isinstance(item, dict) else ""
+        if key not in texts or not all(texts.values()) or not _string(item, "question"):
+            mended["incomplete multiple-choice questions were left out"] += 1
+            continue
+        choices.append(MultipleChoice(_string(item, "question"), tuple(texts.values()), list(texts).index(key)))
+    return tuple(choices)
+
+
+def _captions(folder: Path) -> dict[str, str]:
+    """File name -> caption, from the picture instructions."""
+    items = _dicts_or_lists(_record(folder, "*_t2i_instruction.json"), "t2i_instructions")
+    known = (item for item in items if isinstance(item, dict))
+    return {f"{item.get('image_id', '')}.png": _string(item, "t2i_instruction") for item in known}
+
+
+def _described(images: dict[str, bytes], captions: dict[str, str]) -> tuple[CharacterImage, ...]:
+    return tuple(CharacterImage(file, caption=captions.get(file, "")) for file in images)
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    """The numbered pictures of a folder, in the order of their numbers."""
+    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal() and path.is_file()]
+    return {path.name: _bytes(path, MAX_PICTURE_BYTES) for path in sorted(paths, key=lambda path: int(path.stem))}
+
+
+def _bytes(path: Path, limit: int) -> bytes:
+    if path.stat().st_size > limit:
+        refuse(f"{path.parent.name}/{path.name}", f"is larger than {limit >> 20} MB", "Get the file again.")
+    return path.read_bytes()
+
+
+def _text_file(folder: Path, pattern: str) -> str:
+    path = next(iter(sorted(folder.glob(pattern))), None)
+    return _bytes(path, MAX_TEXT_BYTES).decode("utf-8", "replace").strip() if path else ""
+
+
+def _section(profile: str, title: re.Pattern[str]) -> str:
+    """The first section of a profile whose bold title fits, cut at the end of a sentence."""
+    titles = list(_SECTION.finditer(profile))
+    for found, following in zip(titles, [*titles[1:], None], strict=True):
+        if title.search(found["title"]):
+            text = profile[found.end() : following.start() if following else len(profile)].strip()
+            return text if len(text) <= SECTION_CHARS else text[: text.rfind(".", 0, SECTION_CHARS) + 1].strip()
+    return ""
+
+
+def _name(train_dir: Path) -> str:
+    """The character's short name, which begins its file names; the folder's name without one."""
+    for suffix in ("_with_image.json", "_dialogue_text_extension_train.json", "_knowledge_qa.json"):
+        path = next(iter(sorted(train_dir.glob(f"*{suffix}"))), None)
+        if path:
+            return path.name.removesuffix(suffix)
+    return train_dir.name
+
+
+def _string(record: Any, key: str) -> str:
+    value = record.get(key) if isinstance(record, dict) else None
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _dicts_or_lists(record: dict[str, Any], key: str) -> list[Any]:
+    value = record.get(key, [])
+    return [item for item in value if isinstance(item, (dict, list))] if isinstance(value, list) else []

@@ -1,0 +1,135 @@
+"""The recipe: everything a training run may be told, derived from one dial.
+
+`Recipe.for_effort("starter", "quick")` is what the studio and the command line call; every field may be
+overridden there. Contradictions raise when a recipe is built, naming both fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pipelines.core.jobs.model_specs import large_settings
+
+Effort = Literal["quick", "standard", "thorough"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one run."""
+
+    base: str = "starter"
+    """Preset name of the base model."""
+    effort: Effort = "quick"
+    """The creator's dial; only a label here, the numbers below count."""
+    seed: int = 0
+    """Seed of data order, LoRA initialisation and sampling."""
+    lora_rank: int = 16
+    """Rank of the LoRA matrices, on language and picture linears alike."""
+    lora_alpha: int = 32
+    """LoRA scale is alpha / rank."""
+    sft_steps: int = 28
+    """Optimiser steps of Unified-SFT."""
+    sft_learning_rate: float = 1.5e-3
+    """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
+    sft_row_max_tokens: int = 2048
+    """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
+    sft_row_max_images: int = 10
+    """Most pictures in one packed row."""
+    fact_loss_weight: float = 4.0
+    """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
+    scene_loss_weight: float = 3.0
+    """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
+    what, is settled by these few words."""
+    sft_save_every: int = 28
+    """Steps between checkpoints."""
+    task_shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "dialogue": 0.28, "reply_with_image": 0.2, "text_to_image": 0.28, "fact": 0.19, "image_qa": 0.05,
+        }
+    )
+    """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
+    picture takes 144 positions of about 190, so a row holds five or six pictures beside some 700 words."""
+    grpo_steps: int = 6
+    """Optimiser steps of Character-GRPO; 0 skips the stage."""
+    grpo_learning_rate: float = 1.5e-4
+    """Constant rate, AdamW."""
+    grpo_prompts_per_step: int = 2
+    """Different prompts in one step."""
+    grpo_group_size: int = 6
+    """Replies sampled for each prompt (the paper: 8)."""
+    grpo_beta: float = 0.02
+    """Weight of the KL term to the model before this stage."""
+    grpo_replay_weight: float = 0.5
+    """Weight of stage 1's loss, on half a row of its samples and a row of plain chat, in every step of practice; 0
+    leaves it out."""
+    grpo_save_every: int = 6
+    """Steps between checkpoints."""
+    reward_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "image_vqa": 0.25, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.25,
+        }
+    )
+    """Weights of the reward parts, after each is normalised inside its group."""
+    max_new_tokens: int = 96
+    """Most text tokens in a sampled reply, scene included."""
+    temperature: float = 0.8
+    """Sampling temperature of words in practice."""
+    top_p: float = 0.95
+    """Nucleus of words in practice."""
+    image_cfg_scale: float = 2.0
+    """Classifier-free guidance when pictures are drawn for people; practice draws without (1.0)."""
+
+    image_temperature: float = 0.45
+    """Sampling temperature of codes when pictures are drawn for people; practice draws at 1.0. Small models need less
+    than 1: with the starter 1.0 smudges, and 0.45 reads clearer than 0.6 (docs/log.md)."""
+
+    def __post_init__(self) -> None:
+        # Steps and sizes that cannot be run are refused here, before a GPU is asked for.
+        if self.grpo_steps and self.grpo_group_size < 2:
+            raise ValueError(
+                "grpo_group_size must be at least 2 when grpo_steps is above 0: a group of one has no advantage"
+            )
+        if self.sft_steps == 0 and self.grpo_steps == 0:
+            raise ValueError("sft_steps and grpo_steps are both 0: there is nothing to train")
+        if self.sft_save_every < 1 or self.grpo_save_every < 1:
+            raise ValueError("sft_save_every and grpo_save_every must be at least 1")
+
+    @classmethod
+    def for_effort(cls, base: str, effort: Effort, **overrides: Any) -> Recipe:
+        """The recipe of one dial position; `overrides` are field names of this class.
+
+        More steps of a stage take a smaller rate, steps times rate staying the same: at the full rate stage 1 learns
+        ten pictures and fifty conversations by heart, and practice wears the voice off (docs/log.md).
+        """
+        tables: dict[str, dict[str, float]] = {
+            "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
+            "standard": {
+                "sft_steps": 56, "sft_learning_rate": 7.5e-4, "sft_save_every": 28,
+                "grpo_steps": 28, "grpo_save_every": 14, "grpo_group_size": 8,
+                "grpo_learning_rate": 2.5e-4, "grpo_replay_weight": 0.2,
+            },
+            "thorough": {
+                "sft_steps": 112, "sft_learning_rate": 3.75e-4, "sft_save_every": 56,
+                "grpo_steps": 112, "grpo_save_every": 28, "grpo_group_size": 8,
+                "grpo_learning_rate": 6.25e-5, "grpo_replay_weight": 0.2,
+            },
+        }
+        if effort not in tables:
+            raise ValueError(f"effort {effort!r} is not one of {', '.join(tables)}")
+        large = {} if base.startswith("starter") else large_settings(base, effort)
+        return cls(base=base, effort=effort, **{**tables[effort], **large, **overrides})
+
+    @property
+    def saved_states(self) -> int:
+        """How many states a whole run measures: the base, and one at each saving."""
+        return 1 + -(-self.sft_steps // self.sft_save_every) + -(-self.grpo_steps // self.grpo_save_every)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict for `run.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Recipe:
+        """The inverse of `to_json`; an unknown key raises TypeError."""
+        return cls(**data)

@@ -1,0 +1,154 @@
+"""What the events of a reply job mean: words as they are written, then the scene, then the picture, for each side.
+
+A reply job's request is `ReplyRequest.to_json()`. Its events have stage "reply", `step` is the side (0 left, 1 right)
+and `total` how many sides there are; which of the metrics below an event carries says what it brings. A page that
+draws a chat calls `replies_in` with all events of the job so far. Captions (request with task "captions") come as one
+event for each picture, read by `captions_in`; conversations that an endpoint writes (task "expand") in one event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pipelines.core.character.character import Character, Interaction
+from pipelines.core.events import Event
+from pipelines.core.character.serialize import character_to_entries
+
+TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
+CONVERSATIONS = "conversations_s"
+"""Metrics of these events: seconds from the start of the work until this was there."""
+
+
+@dataclass(frozen=True)
+class ReplyRequest:
+    """What a reply job is asked for."""
+
+    checkpoints: tuple[str, ...]
+    """`JOB:NAME` of one checkpoint, or of two that answer side by side; of one base model."""
+    history: tuple[dict[str, Any], ...] = ()
+    """The talk so far, its last line the user's: `{"role": "user" or "character", "text", "scene"?, "picture"?}`,
+    `picture` being an object key. A line may hold `left` and `right` instead, each with text and scene, where the
+    two sides said different things."""
+    conversation: str = ""
+    """Where the replies are kept as messages; "" when nowhere."""
+    number: int = -1
+    """The replies' place in that conversation; -1 for behind the last message."""
+    picture: Literal["auto", "always", "never"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.checkpoints) <= 2:
+            raise ValueError(f"one checkpoint answers, or two side by side, not {len(self.checkpoints)}")
+        if any(":" not in name for name in self.checkpoints):
+            raise ValueError(f"checkpoints are named JOB:NAME, not {', '.join(self.checkpoints)}")
+        if not self.history or self.history[-1].get("role") != "user":
+            raise ValueError("history must end with a line of the user: that is what is answered")
+
+    def to_json(self) -> dict[str, Any]:
+        """The request of the job."""
+        return {"task": "reply", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ReplyRequest:
+        """The inverse; ValueError for what cannot be answered."""
+        values: dict[str, Any] = {key: value for key, value in data.items() if key != "task"}
+        values |= {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error
+
+
+@dataclass
+class SideReply:
+    """One side's answer as far as it has come."""
+
+    text: str = ""
+    scene: str = ""
+    picture_key: str = ""
+    done: bool = False
+    first_text_s: float | None = None
+    """Seconds until the first words; None before."""
+    seconds: float = 0.0
+    """Seconds until everything was there."""
+
+
+@dataclass(frozen=True)
+class CaptionSuggestion:
+    """What varies in one picture, as far as it could be told."""
+
+    picture: str
+    """Object key."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Some of expression, clothes, place, pose."""
+    description: str = ""
+    """The same in one line."""
+
+
+def text_event(side: int, sides: int, piece: str, seconds: float) -> Event:
+    """More words of one side, to be put behind those before."""
+    return Event("reply", side, sides, {TEXT: seconds}, piece)
+
+
+def scene_event(side: int, sides: int, text: str, scene: str, seconds: float) -> Event:
+    """The words are complete, as they will be kept, and this is what the picture will show; "" for no picture."""
+    return Event("reply", side, sides, {SCENE: seconds}, json.dumps({"text": text, "scene": scene}, ensure_ascii=False))
+
+
+def picture_event(side: int, sides: int, key: str, seconds: float) -> Event:
+    """The picture is in the object store."""
+    return Event("reply", side, sides, {PICTURE: seconds}, artifacts=(key,))
+
+
+def done_event(side: int, sides: int, seconds: float) -> Event:
+    """Nothing more comes on this side."""
+    return Event("reply", side, sides, {DONE: seconds})
+
+
+def caption_event(number: int, total: int, suggestion: CaptionSuggestion, seconds: float) -> Event:
+    """One picture described."""
+    note = json.dumps({"fields": suggestion.fields, "description": suggestion.description}, ensure_ascii=False)
+    return Event("reply", number, total, {CAPTION: seconds}, note, (suggestion.picture,))
+
+
+def conversations_event(interactions: Sequence[Interaction], seconds: float) -> Event:
+    """Conversations that an endpoint wrote, as `character.yaml` has them."""
+    entries = character_to_entries(Character("", "", interactions=tuple(interactions)))["interactions"]
+    return Event("reply", 0, 1, {CONVERSATIONS: seconds}, json.dumps(entries, ensure_ascii=False))
+
+
+def replies_in(events: Iterable[Event]) -> list[SideReply]:
+    """Each side as far as it has come, left first; empty before the first event. A new attempt begins anew."""
+    sides: list[SideReply] = []
+    for event in events:
+        if event.stage == "prepare":
+            sides = []
+        if event.stage != "reply" or CAPTION in event.metrics or CONVERSATIONS in event.metrics:
+            continue
+        while len(sides) < event.total:
+            sides.append(SideReply())
+        side = sides[event.step]
+        if TEXT in event.metrics:
+            side.text += event.note
+            side.first_text_s = event.metrics[TEXT] if side.first_text_s is None else side.first_text_s
+        elif SCENE in event.metrics:
+            whole = json.loads(event.note)
+            side.text, side.scene = whole["text"], whole["scene"]
+        elif PICTURE in event.metrics:
+            side.picture_key = event.artifacts[0]
+        elif DONE in event.metrics:
+            side.done, side.seconds = True, event.metrics[DONE]
+    return sides
+
+
+def captions_in(events: Iterable[Event]) -> list[CaptionSuggestion]:
+    """The suggestions so far, in the order of the request's pictures."""
+    found = {}
+    for event in events:
+        if event.stage == "reply" and CAPTION in event.metrics:
+            note = json.loads(event.note)
+            found[event.step] = CaptionSuggestion(event.artifacts[0], note["fields"], note["description"])
+    return [found[number] for number in sorted(found)]

@@ -1,0 +1,178 @@
+"""What the command line and the studio do with the queue: publish a character, send jobs, stop them, go on with them.
+
+Bytes first, then rows, then the nudge; whatever is interrupted in between leaves nothing half done: the bytes go with
+the next garbage collection, and a job without its nudge is found by the sweeper.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from celery import Celery
+
+from pipelines.core.queue.broker import notify_worker
+from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.character.image_check import clean_image
+from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
+from pipelines.core.records import Records
+from pipelines.core.jobs.reply_protocol import ReplyRequest
+from pipelines.core.storage.store import Store, put_content, read
+
+
+def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> CharacterVersion:
+    """Keep a character folder as a version: of the owner's character of that name, or of a new one.
+
+    The same folder again gives the same version. Raises CharacterProblems, StoreError or RecordsUnusable.
+    """
+    character, split = read_character(folder), read_test_split(folder)
+    images = _keep_pictures(store, character.images, {image.file: image_path(folder, image.file)
+                                                       for image in character.images})  # fmt: skip
+    entries = character_to_entries(character)
+    test_entries, test_images = None, {}
+    if split is not None:
+        test_entries = split_to_entries(split)
+        paths = {image.file: test_image_path(folder, image.file) for image in split.images}
+        test_images = _keep_pictures(store, split.images, paths)
+    known = next((row.id for row in records.characters.list(owner) if row.name == character.name), "")
+    draft = {**entries, "image_keys": images}
+    id = known or records.characters.create(owner, draft).id
+    return records.characters.publish(id, entries, test_entries, images, test_images)
+
+
+def _keep_pictures(store: Store, images: Iterable[CharacterImage], paths: Mapping[str, Path]) -> dict[str, str]:
+    # Where and when a photo was taken is not kept.
+    return {
+        image.file: put_content(
+            store, clean_image(paths[image.file].read_bytes()), "pictures", Path(image.file).suffix.lower()
+        )
+        for image in images
+    }
+
+
+def submit(records: Records, app: Celery, job: Job) -> Job:
+    """Keep a new job and nudge a worker; when the broker is away the sweeper nudges later."""
+    kept = records.jobs.add(job)
+    notify_worker(app, kept)
+    return kept
+
+
+def submit_training(
+    records: Records, app: Celery, owner: str, version: CharacterVersion, recipe: Recipe, priority: int = 0
+) -> Job:
+    """Queue a training on a published version."""
+    job = Job(
+        new_id(), "train", owner, version.character, version.version, recipe=recipe.to_json(), priority=priority
+    )  # fmt: skip
+    return submit(records, app, job)
+
+
+def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest: bool = False) -> Job:
+    """Queue a training like an earlier one with some fields of its recipe changed.
+
+    `latest` takes the character as it is published now. ValueError for a recipe that contradicts itself.
+    """
+    old = records.jobs.get(id)
+    if old.kind != "train" or old.recipe is None:
+        raise ValueError(f"job {id} is no training; only trainings can be cloned")
+    recipe = Recipe.from_json({**old.recipe, **changes})
+    version = records.characters.version(old.character).version if latest else old.version
+    job = Job(
+        new_id(), "train", old.owner, old.character, version, recipe=recipe.to_json(), priority=old.priority,
+        parent=old.id,
+    )  # fmt: skip
+    return submit(records, app, job)
+
+
+def continue_training(
+    records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]
+) -> Job:  # fmt: skip
+    """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
+
+    It has the earlier one's checkpoints up to that as its own, scores, optimiser and all, so its trainer resumes there.
+    ValueError when the recipe leaves nothing to do or is for another adapter.
+    """
+    old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
+    recipe = Recipe.from_json({**(old.recipe or {}), **changes})
+    _check_further(Recipe.from_json(old.recipe or {}), start, recipe)
+    job = Job(
+        new_id(), "train", old.owner, old.character, old.version, recipe=recipe.to_json(), priority=old.priority,
+        parent=old.id, status="stopped",  # until its checkpoints are there, no worker may take it
+    )  # fmt: skip
+    records.jobs.add(job)
+    for kept in records.checkpoints.of_job(id):
+        records.checkpoints.put(replace(kept, job=job.id))
+        if kept.name == checkpoint:
+            break
+    return resume(records, app, job.id)
+
+
+def _check_further(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
+    if not start.adapter_key:
+        raise ValueError(f"{start.name} has learnt nothing yet: name a later checkpoint, or clone the job")
+    before, after = old.to_json(), recipe.to_json()
+    for name in ("base", "lora_rank", "lora_alpha"):
+        if before[name] != after[name]:
+            raise ValueError(f"{name} cannot change when a training goes on: clone the job instead")
+    if start.stage == "grpo" and recipe.sft_steps != old.sft_steps:
+        raise ValueError(f"{start.name} has practised and cannot go back to stage 1: name an sft checkpoint")
+    steps = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps}[start.stage]
+    if steps < start.step or (steps == start.step and (start.stage == "grpo" or not recipe.grpo_steps)):
+        raise ValueError(f"{start.name} is at the last step already: set {start.stage}_steps above {start.step}")
+
+
+def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:
+    """Queue measuring checkpoints of a training again, all of them when none is named."""
+    trained = records.jobs.get(id)
+    request = {"job": trained.id, "checkpoints": list(checkpoints)}
+    job = Job(
+        new_id(), "evaluate", trained.owner, trained.character, trained.version, request=request, parent=trained.id
+    )  # fmt: skip
+    return submit(records, app, job)
+
+
+def submit_reply(records: Records, app: Celery, owner: str, request: ReplyRequest, character: str = "") -> Job:
+    """Queue an answer, or two side by side; follow it with `reply_events.replies_in`."""
+    return submit(records, app, Job(new_id(), "reply", owner, character, request=request.to_json()))
+
+
+def submit_captions(records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "") -> Job:
+    """Queue suggestions of what is seen in pictures, by object key; read with `reply_events.captions_in`."""
+    request = {"task": "captions", "pictures": list(pictures)}
+    return submit(records, app, Job(new_id(), "reply", owner, character, request=request))
+
+
+def stop(records: Records, id: str, how: Literal["keep", "discard"]) -> Job:
+    """Ask for a stop. What a job made is thrown away at once when no worker has it, else by its worker.
+
+    A job that has ended keeps its status. Where it was stopped or failed, discarding removes its checkpoints; one that
+    has succeeded stays whole.
+    """
+    job = records.jobs.request_stop(id, how)
+    if how == "discard" and job.status in ("stopped", "failed"):
+        records.checkpoints.remove_all(id)
+    return job
+
+
+def resume(records: Records, app: Celery, id: str) -> Job:
+    """Queue a stopped or failed job again; it goes on from its last checkpoint. ValueError when it has succeeded."""
+    job = records.jobs.requeue(id)
+    if job.status == "queued":
+        notify_worker(app, job)
+    return job
+
+
+def result_of(records: Records, store: Store, id: str) -> dict[str, Any] | None:
+    """What `result.json` of a complete training holds (best checkpoint, seconds, steps); None before."""
+    event = records.events.latest(id, "save")
+    key = next((key for key in event.artifacts if key.startswith("runs/")), "") if event else ""
+    if not key:
+        return None
+    result: dict[str, Any] = json.loads(read(store, key))
+    return result

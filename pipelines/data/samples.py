@@ -1,0 +1,237 @@
+"""What a model is taught and asked: the samples of the five tasks, their mix, and unseen requests for practice.
+
+`training_samples` builds the tasks from one character, `sample_order` mixes them by share, and `grpo_prompts`
+composes requests that training never showed, from the character's own vocabulary. The words around them and the
+renderer are in `pipelines/data/chat_template.py`; putting samples into rows is `pipelines/data/packing.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipelines.core.character.character import Character, CharacterImage, Interaction, Message, TextPart
+from pipelines.data.chat_template import (
+    LOOSE_REQUESTS,
+    IMAGE_QUESTIONS,
+    IMAGE_REQUESTS,
+    QUESTION_PREFIXES,
+    reply,
+    scene_text,
+    system_text,
+    user,
+)
+
+Task = Literal["dialogue", "reply_with_image", "text_to_image", "fact", "image_qa"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One conversation to learn from."""
+
+    task: Task
+    messages: Interaction
+    """System prompt first, the character's turn last."""
+
+
+@dataclass(frozen=True)
+class GrpoPrompt:
+    """A request nobody wrote an answer to, and what a good answer must show."""
+
+    messages: Interaction
+    """System prompt first, the user's turn last."""
+    wants_image: bool
+    expression: str = ""
+    clothes: str = ""
+    place: str = ""
+    options: dict[str, tuple[str, ...]] | None = None
+    """For each field asked for: the answers to choose from, the right one among them. None without a picture."""
+
+    @property
+    def description(self) -> str:
+        """What the picture should show, worded like a caption; empty when no picture is wanted."""
+        return CharacterImage("", expression=self.expression, clothes=self.clothes, place=self.place).description
+
+
+def training_samples(character: Character, seed: int = 0) -> list[Sample]:
+    """All samples of the five tasks; equal characters and seeds give equal lists.
+
+    dialogue: a whole conversation, pictures left out; reply_with_image: up to a turn with its picture; text_to_image:
+    a request for a picture; fact: questions alone, in other words, in chat and several in a row; image_qa:
+    a short answer about a picture the user shows.
+    """
+    system = Message("system", (TextPart(system_text(character)),))
+    chosen = random.Random(f"samples {seed}")
+    samples = [
+        *_conversations(character),
+        *_captions(character, chosen),
+        *_facts(character, chosen),
+        *_picture_questions(character),
+    ]
+    return [replace(sample, messages=(system, *sample.messages)) for sample in samples]
+
+
+def _conversations(character: Character) -> Iterator[Sample]:
+    files = {image.file for image in character.images}
+    for turns in character.interactions:
+        yield Sample("dialogue", turns)
+        for place, turn in enumerate(turns):
+            if turn.role == "character" and turn.pictures and turn.pictures[0] in files:
+                yield Sample("reply_with_image", turns[: place + 1])
+
+
+def _openings(character: Character, chosen: random.Random) -> Iterator[Interaction]:
+    # First exchanges of the character's own conversations, without pictures, for ever; empty ones when it has none.
+    firsts = [
+        turns[:2] for turns in character.interactions if len(turns) > 2 and not turns[1].scene and not turns[0].pictures
+    ]
+    chosen.shuffle(firsts)
+    return itertools.cycle(firsts or [()])
+
+
+def _captions(character: Character, chosen: random.Random) -> Iterator[Sample]:
+    openings = _openings(character, chosen)
+    for image in character.images:
+        fields = _fields(image)
+        # Without words: at quick, words before the scene left three of five requests without a picture (docs/log.md).
+        drawn = reply("", scene_text(character.name, image.description), image.file)
+        asked = [request.format(description=image.description) for request in IMAGE_REQUESTS if image.description]
+        asked += [request.format(**fields) for field, request in LOOSE_REQUESTS.items() if fields[field]]
+        asked = asked or ["Draw yourself."]
+        for place, request in enumerate(asked):
+            # Every other one after some talk: asked cold alone, half of a chat's requests got no picture.
+            opening = next(openings) if place % 2 else ()
+            yield Sample("text_to_image", (*opening, user(request), drawn))
+
+
+def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
+    openings = _openings(character, chosen)
+
+    def asked(number: int, prefix: str = "") -> Interaction:
+        return user(prefix + character.facts[number].question), reply(character.facts[number].answer)
+
+    order = list(range(len(character.facts)))
+    for number in order:
+        yield Sample("fact", asked(number))
+        yield Sample("fact", asked(number, chosen.choice(QUESTION_PREFIXES)))
+    # Four in a row, in four orders, once after some talk: the cheapest way to ask often, since answers are short.
+    for begun in (True, False, False, False):
+        chosen.shuffle(order)
+        for start in range(0, len(order), 4):
+            turns = [asked(number, chosen.choice(("", "", *QUESTION_PREFIXES))) for number in order[start : start + 4]]
+            opening = next(openings) if begun else ()
+            yield Sample("fact", (*opening, *itertools.chain.from_iterable(turns)))
+
+
+def _fields(image: CharacterImage) -> dict[str, str]:
+    # What requests and questions are about, in the order of IMAGE_QUESTIONS.
+    return {"expression": image.expression, "clothes": image.clothes, "place": image.place}
+
+
+def _picture_questions(character: Character) -> Iterator[Sample]:
+    for image in character.images:
+        for field, value in _fields(image).items():
+            for question in IMAGE_QUESTIONS[field] if value else ():
+                answer = value[:1].upper() + value[1:] + "."
+                yield Sample("image_qa", (user(question, image.file), reply(answer)))
+
+
+def sample_order(
+    samples: Sequence[Sample], costs: Sequence[int], shares: Mapping[str, float], seed: int = 0
+) -> Iterator[int]:
+    """Indices into `samples`, for ever: a token budget for each task, each task in reshuffled epochs.
+
+    costs: tokens of each sample; next comes the task that has had least of its share of them, so any stretch keeps the
+    budgets to within one sample a task, and within a task nothing is left out. Shares of tasks without samples go to
+    the others. Raises ValueError when no task with a share above 0 has a sample.
+    """
+    places = {task: [i for i, sample in enumerate(samples) if sample.task == task] for task in sorted(shares)}
+    shares = {task: shares[task] for task, found in places.items() if found and shares[task] > 0}
+    if not shares:
+        raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
+
+    def epochs(task: str) -> Iterator[int]:
+        for epoch in itertools.count():
+            order = list(places[task])
+            random.Random(f"{seed} {task} {epoch}").shuffle(order)
+            yield from order
+
+    draws = {task: epochs(task) for task in shares}
+    spent = dict.fromkeys(shares, 0)
+    while True:
+        task = min(shares, key=lambda name: (spent[name] / shares[name], name))
+        number = next(draws[task])
+        spent[task] += costs[number]
+        yield number
+
+
+def grpo_prompts(character: Character, count: int, seed: int = 0) -> list[GrpoPrompt]:
+    """`count` unseen requests for Character-GRPO, every other one for a picture (when the character has any).
+
+    Pictures asked for combine expressions, clothes and places of the character's images that no image combines;
+    talk puts a question from one conversation after the opening of another. The list for a smaller count is the
+    beginning of the list for a larger one.
+    """
+    system = Message("system", (TextPart(system_text(character)),))
+    chosen = random.Random(f"practice {seed}")
+    words = {field: _vocabulary(character, field) for field in IMAGE_QUESTIONS}
+    seen = {tuple(_fields(image).values()) for image in character.images}
+    combinations = list(itertools.product(*(words[field] or [""] for field in IMAGE_QUESTIONS)))
+    unseen = [combination for combination in combinations if combination not in seen] or combinations
+    chosen.shuffle(unseen)
+    openings = _openings(character, chosen)
+    talk = _unseen_talk(character, chosen)
+    prompts = []
+    for number in range(count):
+        if number % 2 or not any(words.values()):
+            prompts.append(GrpoPrompt((system, *talk[number // 2 % len(talk)]), wants_image=False))
+            continue
+        fields = dict(zip(IMAGE_QUESTIONS, unseen[number // 2 % len(unseen)], strict=True))
+        options = {
+            field: _options(value, words[field], chosen) for field, value in fields.items() if len(words[field]) > 1
+        }
+        wanted = GrpoPrompt((), True, **fields, options=options)
+        request = IMAGE_REQUESTS[number // 2 % len(IMAGE_REQUESTS)].format(description=wanted.description)
+        opening = next(openings) if number % 4 else ()
+        prompts.append(replace(wanted, messages=(system, *opening, user(request))))
+    return prompts
+
+
+def _unseen_talk(character: Character, chosen: random.Random) -> list[Interaction]:
+    # Conversations that end with the user and begin no conversation of the character's: a later question asked cold,
+    # and a question of one conversation after the opening of another.
+    lines = [
+        (number, place, turn)
+        for number, turns in enumerate(character.interactions)
+        for place, turn in enumerate(turns)
+        if turn.role == "user" and not turn.pictures
+    ]
+    firsts = {turns[0] for turns in character.interactions}
+    cold = [(turn,) for _, place, turn in lines if place > 0 and turn not in firsts]
+    warm = [
+        (*turns[:2], turn)
+        for number, turns in enumerate(character.interactions)
+        for other, _, turn in lines
+        if other != number and len(turns) > 2 and turn != turns[2] and not turns[1].scene and not turns[0].pictures
+    ]
+    chosen.shuffle(cold)
+    chosen.shuffle(warm)
+    both = [talk for pair in itertools.zip_longest(cold, warm[: len(cold) or None]) for talk in pair if talk]
+    return both or [(turn,) for _, _, turn in lines] or [(user("Hello, who are you?"),)]
+
+
+def _vocabulary(character: Character, field: str) -> list[str]:
+    # Different values of one field among the images, in order of appearance.
+    values = [_fields(image)[field] for image in character.images]
+    return list(dict.fromkeys(value for value in values if value))
+
+
+def _options(right: str, values: list[str], chosen: random.Random) -> tuple[str, ...]:
+    # The right answer and up to three others, shuffled.
+    others = [value for value in values if value != right]
+    options = [right, *chosen.sample(others, min(3, len(others)))]
+    chosen.shuffle(options)
+    return tuple(options)

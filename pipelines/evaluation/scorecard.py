@@ -1,0 +1,341 @@
+"""The scorecard: what training changed, measured on the held-out split with fixed prompts and seeds.
+
+`measure` scores one model as it stands; `evaluate_run` does it for a run's checkpoints, the base first, and leaves
+`scores.json` and `samples/` in each. Every model gets the same persona prompt. docs/training.md says how
+each number is made and how the best checkpoint is chosen.
+
+Letters: B rows, T positions, N drawn pictures, R held-out references, S the character's training pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.evaluation.model_card import write_model_card
+from pipelines.core.character.character import Character, Interaction, Message, TestSplit, TextPart
+from pipelines.core.events import Event, Report
+from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import (
+    BASE,
+    CHARACTER_FOLDER,
+    RunError,
+    adapters,
+    checkpoint_folder,
+    read_events,
+    read_json,
+    stage_and_step,
+    write_json,
+)
+from pipelines.models import critic_for
+from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
+from pipelines.data.packing import collate, open_image, pack_in_turn
+from pipelines.data.replay_chat import general_eval_rows
+from pipelines.inference.generate import GenerationRequest, Sampling, GeneratedText, caption_prompt, contact_sheet, generate_images, to_image, generate_texts
+from pipelines.data.chat_template import Rendered, render, reply, system_text, user
+from pipelines.rewards.rewards import leave_one_out_distance
+from pipelines.inference.engine import InferenceEngine
+
+ROW_TOKENS = 2048
+"""Ids of one scoring row, prefix included."""
+CAPTIONS, DRAWN_EACH, REPLIES = 5, 2, 4
+"""Held-out captions drawn, pictures of each, and sampled replies."""
+REPLY_TOKENS = 56
+"""Most text tokens of a sampled reply here; longer ones of the chat would take half of the time."""
+SEED = 20
+"""Seed of everything sampled for the scorecard."""
+DISTRACTORS = 4
+"""Right answers of other questions that stand among a question's options."""
+GENERAL_PERPLEXITY_LIMIT = 1.05
+"""A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
+TRAINING_IMAGE_SIMILARITY_LIMIT = 0.5
+"""A checkpoint above this draws its training pictures again."""
+
+
+@dataclass(frozen=True)
+class EvalContext:
+    """What checkpoints of one run are measured on; read and looked at once."""
+
+    character: Character
+    split: TestSplit
+    references: ImageFeatures | None
+    """(R, D) held-out pictures; None when there are none."""
+    trained: ImageFeatures | None
+    """(S, D) the character's own pictures."""
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """The scores of one model and what they were taken from."""
+
+    scores: dict[str, float]
+    pictures: list[tuple[str, torch.Tensor]]
+    """(label, (3, px, px) in [-1, 1]): the sample sheet."""
+    replies: list[dict[str, str]]
+    """Prompt, text and scene of the sampled replies."""
+
+
+# ---------------------------------------------------------------- words
+
+
+def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model: Any, tokenizer: Any) -> list[Rendered]:
+    """Held-out conversations with the persona prompt; the character's words and end marks are scored.
+
+    Scene lines and pictures are left out: the base model was never told how a scene is written, so they would flatter
+    training.
+    """
+    system = Message("system", (TextPart(system_text(character)),))
+    rows = []
+    for dialogue in dialogues:
+        turns = [replace(turn, parts=(TextPart(turn.text),), scene="") for turn in dialogue]
+        rows.append(render((system, *turns), model.shape, tokenizer))
+    return rows
+
+
+def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, int]]:
+    """For each row the summed log-probability of its scored ids and how many they are.
+
+    Rows are packed behind the prefix that all share, so the persona prompt is read once a packed row.
+    """
+    shape, device = model.shape, model.device
+    found: list[tuple[float, int]] = []
+    for row in pack_in_turn(rows, shape, ROW_TOKENS):
+        batch = collate([row], shape, {})
+        with torch.inference_mode():
+            logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0].double().cpu()  # (T,)
+        segments, scored = batch["segment_ids"][0], batch["labels"][0] != -100  # (T,)
+        for number in range(1, max(row.segments) + 1):
+            own = (segments == number) & scored
+            found.append((float(logps[own].sum()), int(own.sum())))
+    return found
+
+
+def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
+    """exp of the mean loss per scored id over all rows together."""
+    total, count = map(sum, zip(*likelihoods, strict=True))
+    return math.exp(-total / count)
+
+
+def facts_accuracy(model: Any, tokenizer: Any, held: EvalContext) -> float:
+    """Share of multiple-choice questions whose right option is the likeliest answer, its end mark included.
+
+    An option's score is log p(option | persona, question): how likely the model is to say just that. Beside its own
+    options each question gets the right answers of the FAMILIAR questions after it, so that an answer cannot win by
+    being well known from training.
+    """
+    system = Message("system", (TextPart(system_text(held.character)),))
+    choices = held.split.choices
+    rights = [choice.options[choice.answer] for choice in choices]
+    asked = []
+    for place, choice in enumerate(choices):
+        others = [rights[(place + ahead) % len(rights)] for ahead in range(1, DISTRACTORS + 1)]
+        asked.append(list(dict.fromkeys([*choice.options, *others])))
+    rows = [
+        render((system, user(choice.question), reply(option)), model.shape, tokenizer)
+        for choice, options in zip(choices, asked, strict=True)
+        for option in options
+    ]
+    likely = [total for total, _ in log_likelihoods(model, rows)]
+    right = start = 0
+    for choice, options in zip(choices, asked, strict=True):
+        own = likely[start : start + len(options)]
+        right += own.index(max(own)) == choice.answer
+        start += len(options)
+    return right / len(held.split.choices)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def eval_context(folder: Path, character: Character, split: TestSplit, critic: StarterCritic) -> EvalContext:
+    """Look at references and training pictures once."""
+
+    def looked(paths: list[Path]) -> ImageFeatures | None:
+        if not paths:
+            return None
+        with torch.inference_mode():
+            return _look(critic, torch.stack([open_image(path, critic.config.px) for path in paths]))
+
+    references = looked([test_image_path(folder, image.file) for image in split.images])
+    trained = looked([image_path(folder, image.file) for image in character.images])
+    return EvalContext(character, split, references, trained)
+
+
+def _look(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
+    # Pictures may be bf16 on a GPU; the critic is where and what it was loaded as.
+    return critic.look(pixels.to(critic.device, critic.dtype))
+
+
+def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
+    """How much nearer drawn pictures come to one training picture than unseen pictures of the character do.
+
+    Features (N, D), (R, D), (S, D) of unit length. 0: no nearer than the references on average; 1: identical copies.
+    """
+    own = float((references @ trained.T).amax(1).mean())
+    nearest = (drawn @ trained.T).amax(1)
+    return float(((nearest - own) / max(1 - own, 1e-6)).clamp(0, 1).mean())
+
+
+def image_scores(sight: ImageFeatures, descriptions: Sequence[str], held: EvalContext, critic: StarterCritic) -> dict[str, float]:
+    """Scores of N = captions x DRAWN_EACH pictures, prompt-major, against the captions and the references."""
+    named = [text for text in descriptions for _ in range(DRAWN_EACH)]
+    group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
+    scores = {
+        "caption_match": float(critic.match(sight, named).mean()),
+        "variety": float(leave_one_out_distance(sight.whole(), group).mean()),
+    }
+    if held.references is not None:
+        scores["likeness"] = float(critic.likeness(sight, held.references).mean())
+        if held.trained is not None:
+            scores["copying"] = training_image_similarity(sight.whole(), held.references.whole(), held.trained.whole())
+    return scores
+
+
+def reply_image_match(sight: ImageFeatures, replies: Sequence[GeneratedText], name: str, critic: StarterCritic) -> float:
+    """How well the picture of each reply fits its scene line; a reply without a scene counts 0."""
+    scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
+    matches = critic.match(sight, scenes)
+    return float(sum(float(match) for match, scene in zip(matches, scenes, strict=True) if scene) / len(scenes))
+
+
+# ---------------------------------------------------------------- one model, one run
+
+
+def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic, sampling: Sampling) -> EvalResult:
+    """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
+    scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.shape, tokenizer)))}
+    if held.split.dialogues:
+        rows = dialogue_rows(held.character, held.split.dialogues, model, tokenizer)
+        scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))
+    if held.split.choices:
+        scores["facts_accuracy"] = facts_accuracy(model, tokenizer, held)
+    generator = torch.Generator(device=model.device).manual_seed(SEED)
+    openings = [(user(talk[0].text),) for talk in held.split.dialogues[:REPLIES] if talk[0].role == "user"]
+    openings = openings or [(user("Hello! Show me where you are."),)]
+    short = replace(sampling, max_new_tokens=min(sampling.max_new_tokens, REPLY_TOKENS))
+    asks = [GenerationRequest(held.character, opening, picture="always") for opening in openings]
+    written = generate_texts(model, tokenizer, asks, short, generator=generator)
+    descriptions = [image.description for image in held.split.images if image.description][:CAPTIONS]
+    prompts = [caption_prompt(model, tokenizer, held.character, text) for text in descriptions]
+    prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]
+    own = len(prompts)
+    # Captions and replies in one batch: drawing is a long loop of small steps.
+    prompts += [item.image_prompt for item in written if item.image_prompt is not None]
+    drawn = generate_images(model, prompts, sampling, generator=generator)
+    with torch.inference_mode():
+        sight = _look(critic, drawn)
+        if descriptions:
+            scores |= image_scores(sight[:own], descriptions, held, critic)
+        scores["agreement"] = reply_image_match(sight[own:], written, held.character.name, critic)
+    pictures = [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
+    pictures += [(item.scene, picture) for item, picture in zip(written, drawn[own:], strict=True)]
+    replies = [
+        {"prompt": opening[0].text, "text": item.text, "scene": item.scene}
+        for opening, item in zip(openings, written, strict=True)
+    ]
+    return EvalResult(scores, pictures, replies)
+
+
+def evaluate_run(
+    run_dir: Path, names: Sequence[str], report: Report, again: bool = False, speakers: InferenceEngine | None = None
+) -> list[dict[str, Any]]:
+    """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
+
+    A checkpoint that has `scores.json` is not measured again unless `again`. Events count what is measured, of all
+    that the run will have. Raises RunError for an unknown name.
+    """
+    recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
+    there = [BASE, *adapters(run_dir)]
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise RunError(f"{run_dir} has no checkpoint {', '.join(unknown)}; it has {', '.join(there)}")
+    chosen = [name for name in there if not names or name in names]
+    files = {name: checkpoint_folder(run_dir, name) / "scores.json" for name in chosen}
+    todo = [name for name in chosen if again or not files[name].is_file()]
+    if todo:
+        folder = run_dir / CHARACTER_FOLDER
+        critic = critic_for(recipe.base, recipe.effort)
+        held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
+        speakers = speakers or InferenceEngine(recipe.base)
+    total = len(chosen) if again else max(recipe.saved_states, len(chosen))
+    for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
+        assert speakers is not None
+        adapter = checkpoint_folder(run_dir, name)
+        if name != BASE:
+            speakers.add(name, adapter)
+        with speakers.using(name) as model:
+            measured = measure(model, speakers.tokenizer, held, critic, Sampling.of(recipe))
+        stage, step = stage_and_step(name)
+        practised = practice_reward(run_dir, name)
+        scores = measured.scores | ({} if practised is None else {"reward": practised})
+        artifacts = _save_samples(adapter / "samples", measured)
+        entry = {"name": name, "stage": stage, "step": step, "scores": scores}
+        write_json(files[name], entry | {"replies": measured.replies})
+        if name != BASE:
+            write_model_card(run_dir, entry)
+            speakers.drop(name)
+        relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
+        report(Event("evaluate", number, total, metrics=scores, note=name, artifacts=relative))
+    keys = ("name", "stage", "step", "scores")
+    return [{key: value for key, value in read_json(files[name]).items() if key in keys} for name in chosen]
+
+
+def _save_samples(folder: Path, measured: EvalResult) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [to_image(picture) for _, picture in measured.pictures]
+    paths = [folder / f"{number:02d}.png" for number in range(1, len(images) + 1)]
+    for image, path in zip(images, paths, strict=True):
+        image.save(path)
+    sheet = folder / "sheet.png"
+    contact_sheet(images, [label for label, _ in measured.pictures]).save(sheet)
+    return [*paths, sheet]
+
+
+def practice_reward(run_dir: Path, name: str) -> float | None:
+    """Mean reward of the practice steps that led from the checkpoint before to this one; None outside practice."""
+    stage, step = stage_and_step(name)
+    if stage != "grpo":
+        return None
+    earlier = [s for s in (stage_and_step(other)[1] for other in adapters(run_dir, "grpo")) if s < step]
+    after = max(earlier, default=0)
+    # A resumed run repeats steps: the last event of a step counts.
+    rewards = {e.step: e.metrics["reward"] for e in read_events(run_dir) if e.stage == "grpo" and "reward" in e.metrics}
+    own = [value for at, value in rewards.items() if after < at <= step]
+    return sum(own) / len(own) if own else None
+
+
+def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
+    """The name of the best trained checkpoint by the rule of docs/training.md.
+
+    Among those within GENERAL_LIMIT of the base's plain-chat perplexity, at most COPYING_LIMIT, and no worse than the
+    base at the character's own words, the highest `selection_score`; of equals the later. When none is within all limits, the
+    one with the lowest plain-chat perplexity.
+    """
+    base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
+    trained = [item for item in checkpoints if item["name"] != BASE]
+    if not trained:
+        raise RunError("there is no trained checkpoint to choose from")
+    kept = [
+        item
+        for item in trained
+        if item["scores"]["general_perplexity"] <= GENERAL_PERPLEXITY_LIMIT * base["general_perplexity"]
+        and item["scores"].get("copying", 0.0) <= TRAINING_IMAGE_SIMILARITY_LIMIT
+        and item["scores"].get("reply_perplexity", 0.0) <= base.get("reply_perplexity", float("inf"))
+    ]
+    if not kept:
+        return str(min(trained, key=lambda item: item["scores"]["general_perplexity"])["name"])
+    return str(max(reversed(kept), key=lambda item: selection_score(item["scores"], base))["name"])
+
+
+def selection_score(scores: dict[str, float], base: dict[str, float]) -> float:
+    """Mean of what there is of facts, likeness, caption match, agreement, and words (1 - perplexity / the base's)."""
+    parts = [scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "agreement") if key in scores]
+    if "reply_perplexity" in scores and "reply_perplexity" in base:
+        parts.append(max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"]))
+    return sum(parts) / len(parts)

@@ -1,0 +1,66 @@
+"""The memory plan for the device at hand, and what a run notes about the weights it found.
+
+`pipelines.core.jobs.memory_plan` decides; here the device is looked at, which takes torch.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import torch
+
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.memory_plan import MemoryPlan, plan_for
+from pipelines.core.run_folder import RunError, read_json, write_json
+
+
+def device_memory() -> tuple[str, float]:
+    """Name of the GPU, "" without one, and bytes of its memory, or of the machine's."""
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return found.name, float(found.total_memory)
+    return "", float(psutil.virtual_memory().total)
+
+
+def plan_here(recipe: Recipe) -> MemoryPlan:
+    """How this run is made to fit the device of this process. RunError when it cannot be."""
+    name, memory = device_memory()
+    plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name), gpus=int(os.environ.get("WORLD_SIZE", "1")))
+    if not plan.fits:
+        raise RunError(
+            f"{recipe.base} {plan.words}, and {name or 'this machine'} has {memory / 1e9:.1f} GB. Choose a smaller "
+            "base model, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, or use a larger machine."
+        )
+    return plan
+
+
+def reply_bits(base: str) -> int:
+    """In how many bits a base model is kept that only answers or is measured here."""
+    name, memory = device_memory()
+    return plan_for(base, Recipe.for_effort(base, "quick"), memory, on_gpu=bool(name), replying=True).bits
+
+
+def free_gpu_memory() -> None:
+    """After a stage: its trainer and model hold each other, and a GPU's memory stays with the process."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def note_weights(run_dir: Path, base: str, plan: MemoryPlan) -> None:
+    """Write into `run.json` which published weights were found, and how they are made to fit; others note nothing."""
+    # Imported here: the small base models need nothing of the hub.
+    from pipelines.models.hub_weights import MODELS, fetch
+
+    if base not in MODELS or os.environ.get("RANK", "0") != "0":
+        return
+    run = read_json(run_dir / "run.json")
+    found = fetch(base)
+    noted = {"repository": MODELS[base].repository, "revision": found.revision, "bits": plan.bits}
+    ways = {"sft": asdict(plan.sft), "grpo": asdict(plan.grpo)}
+    if run.get("weights") != noted or run.get("ways") != ways:
+        write_json(run_dir / "run.json", run | {"weights": noted, "ways": ways})

@@ -1,0 +1,240 @@
+"""The character's voice in numbers: what sets its own turns apart from the people who talk to it. No model, no judge.
+
+`StyleStats.of(character)` counts once; its methods then measure one reply each, 0..1. Used by the `reply` reward.
+Everything is relative to the character's own turns: a laconic character is not asked to be long, and a character
+whose own turns say "certainly" may say it. Works on words and letters, so it knows no language but its stop list.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from pipelines.core.character.character import Character
+
+ASSISTANT_PHRASES = (
+    "as an ai", "as a language model", "ai language model", "ai assistant", "virtual assistant", "i'm an assistant",
+    "i am an assistant", "how can i assist", "how may i assist", "how can i help you", "how may i help you",
+    "i'm here to help", "i am here to help", "here to assist", "feel free to ask", "feel free to reach",
+    "is there anything else", "let me know if you", "i hope this helps", "i don't have personal",
+    "i do not have personal", "i can't assist", "i cannot assist", "i apologize for", "i'm sorry, but i can",
+    "my training data", "my knowledge cutoff",
+)
+"""Ways in which chat models speak and characters do not, lower case."""
+
+ASSISTANT_TURNS = (
+    "Certainly! Here is some information that may help you. Please let me know if you have any further questions.",
+    "I'm sorry, but as an AI language model I don't have personal experiences or feelings.",
+    "Of course! I'd be happy to help you with that. Here are a few suggestions to consider:",
+    "It is important to note that there are several factors to consider in this situation.",
+    "Thank you for your question. In summary, the answer depends on your specific needs and preferences.",
+    "Sure! Here's a list of things you can do. Feel free to ask if you need more details.",
+    "I'm here to assist you with any questions you may have. How can I help you today?",
+    "As a helpful assistant, I strive to provide accurate and relevant information to users.",
+)
+"""Counted as the opposite of every character, beside the people it talks to."""
+
+_MARKUP = re.compile(r"(?im)<\||\|>|\[scene\]|\[/?inst\]|^\s*(user|assistant|system|human)\s*:")
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "a about all also am an and any are as at be been but by can could did do does for from had has have he "
+        "her here him his how i if in into is it its just like me more my no not now of on one or our out over "
+        "please really she should so some tell than that the their them then there these they this to too up us "
+        "very was we were what when where which who why will with would you your yes show",
+    )
+)
+"""Words that carry no meaning of their own."""
+_ENDS = ".!?*~)\"'\u2026\u201d\u2019\u00bb\u3002\uff01\uff1f"
+"""Marks that end a sentence, a quotation or an acted line."""
+_SMOOTHING = 0.5
+"""Pseudo-count of every feature on both sides: words seen once decide little."""
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, apostrophes kept inside."""
+    return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.lower())
+
+
+def features(text: str) -> Counter[str]:
+    """Whole words and the letter triples inside them, edges marked, punctuation counted as words."""
+    words = words_of(text)
+    counts: Counter[str] = Counter(f"={word}" for word in words)
+    for word in words:
+        edged = f" {word} "
+        counts.update(edged[start : start + 3] for start in range(len(edged) - 2))
+    counts.update(f"={mark}" for mark in re.findall(r"[^\w\s]", text))
+    return counts
+
+
+def content_stems(text: str) -> set[str]:
+    """First five letters of the words that carry meaning."""
+    return {word[:5] for word in words_of(text) if word not in _COMMON and len(word) > 2}
+
+
+def ngrams(words: list[str], size: int) -> list[tuple[str, ...]]:
+    """All runs of `size` neighbouring words."""
+    return [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """0 at `low` or below, 1 at `high` or above, a line between."""
+    if high <= low:
+        return float(value >= high)
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def _keyness(counts: Counter[str], own: Counter[str], other: Counter[str]) -> float:
+    """Mean log-odds of the features under the character's counts against the other side's; unknown ones say nothing."""
+    total = sum(counts.values())
+    if not total:
+        return -math.inf  # an empty reply speaks like nobody
+    kinds = len(own) + len(other)
+    own_total, other_total = sum(own.values()) + _SMOOTHING * kinds, sum(other.values()) + _SMOOTHING * kinds
+    score = 0.0
+    for feature, count in counts.items():
+        mine, theirs = own[feature], other[feature]
+        if mine or theirs:
+            score += count * math.log((mine + _SMOOTHING) / own_total * other_total / (theirs + _SMOOTHING))
+    return score / total
+
+
+def _known(counts: Counter[str], own: Counter[str]) -> float:
+    """Share of the features that the character has used."""
+    return sum(count for feature, count in counts.items() if own[feature]) / max(1, sum(counts.values()))
+
+
+@dataclass(frozen=True)
+class StyleStats:
+    """Counts and bands of one character's own turns."""
+
+    own: Counter[str]
+    """Features of the character's turns."""
+    other: Counter[str]
+    """Features of the people it talks to and of assistants."""
+    floor: float
+    """Mean keyness of the other side, each turn left out of its own counts."""
+    ceiling: float
+    """Mean keyness of the character's turns, each left out of its own counts."""
+    familiar: float
+    """Mean share of a turn's features that its other turns hold too."""
+    shortest: float
+    """Words: the 10th percentile of its turns."""
+    longest: float
+    """Words: the 90th percentile."""
+    overlap: float
+    """Median share of the user's meaning-carrying words that its turns take up."""
+    runs: tuple[frozenset[tuple[str, ...]], ...]
+    """Five-word runs of each of its turns."""
+    phrases: tuple[str, ...]
+    """Assistant phrases that this character does not use itself."""
+
+    @classmethod
+    def of(cls, character: Character) -> StyleStats:
+        """Measure the character's interactions; ValueError naming the field when it never speaks."""
+        pairs = list(_exchanges(character))
+        turns = [reply for _, reply in pairs] + ([character.greeting] if character.greeting else [])
+        if not turns:
+            raise ValueError("interactions: the character never speaks; write at least one conversation")
+        others = [user for user, _ in pairs if user] + list(ASSISTANT_TURNS)
+        own_rows, other_rows = [features(turn) for turn in turns], [features(turn) for turn in others]
+        own, other = _total(own_rows), _total(other_rows)
+        alone = len(turns) == 1  # nothing is left when the only turn is left out
+        rest = [own if alone else own - row for row in own_rows]
+        ceiling = [_keyness(row, left, other) for row, left in zip(own_rows, rest, strict=True)]
+        familiar = [_known(row, left) for row, left in zip(own_rows, rest, strict=True)]
+        floor = [_keyness(row, own, other - row) for row in other_rows]
+        lengths = sorted(len(words_of(turn)) for turn in turns)
+        overlaps = [_overlap(user, reply) for user, reply in pairs if content_stems(user)]
+        said = " ".join(turns).lower()
+        return cls(
+            own=own,
+            other=other,
+            floor=sum(floor) / len(floor),
+            ceiling=sum(ceiling) / len(ceiling),
+            familiar=sum(familiar) / len(familiar),
+            shortest=max(1.0, _quantile(lengths, 0.1)),
+            longest=max(2.0, _quantile(lengths, 0.9)),
+            overlap=max(0.15, median(overlaps)) if overlaps else 0.15,
+            runs=tuple(frozenset(ngrams(words_of(turn), 5)) for turn in turns),
+            phrases=tuple(phrase for phrase in ASSISTANT_PHRASES if phrase not in said),
+        )
+
+    def style(self, text: str) -> float:
+        """0: reads like the people it talks to or an assistant, or like nothing it ever said; 1: like its own turns."""
+        counts = features(text)
+        own_side = ramp(_keyness(counts, self.own, self.other), self.floor, self.ceiling)
+        return own_side * ramp(_known(counts, self.own), 0.0, self.familiar)
+
+    def length(self, text: str) -> float:
+        """1 between its short and its long turns; 0 for no words, and again from twice its long turns on."""
+        count = len(words_of(text))
+        return min(ramp(count, 0.0, self.shortest), 1.0 - ramp(count, self.longest, 2.0 * self.longest))
+
+    def answer(self, user: str, text: str) -> float:
+        """Half for saying something (not only asking back), half for taking up the user's words as it usually does;
+        0 for repeating the user's line."""
+        said, heard = words_of(text), words_of(user)
+        if not said:
+            return 0.0
+        if len(heard) >= 4 and " ".join(heard) in " ".join(said):
+            return 0.0
+        sentences = [part.strip() for part in re.findall(r"[^.!?…]+[.!?…]*", text) if words_of(part)]
+        statement = any(not sentence.endswith("?") for sentence in sentences)
+        taken = ramp(_overlap(user, text), 0.0, self.overlap) if content_stems(user) else 1.0
+        return 0.5 * statement + 0.5 * taken
+
+    def fresh(self, text: str) -> float:
+        """1: no three words twice and no more than half copied from one of its turns; 0: all repeated or all copied."""
+        said = words_of(text)
+        triples = ngrams(said, 3)
+        repeated = 1.0 - len(set(triples)) / len(triples) if triples else 0.0
+        fives = ngrams(said, 5)
+        copied = max(sum(run in turn for run in fives) / len(fives) for turn in self.runs) if fives else 0.0
+        return (1.0 - repeated) * (1.0 - ramp(copied, 0.5, 1.0))
+
+    def clean(self, text: str) -> float:
+        """0 when it speaks like an assistant or leaks markup or a speaker's label; else 1."""
+        lowered = text.lower().replace("\u2019", "'")
+        return float(not _MARKUP.search(text) and not any(phrase in lowered for phrase in self.phrases))
+
+
+def ending(text: str, finished: bool) -> float:
+    """Half for having stopped by itself, half for ending in a mark that ends a sentence."""
+    return 0.5 * finished + 0.5 * (text.rstrip()[-1:] in _ENDS and bool(text.strip()))
+
+
+def _overlap(user: str, reply: str) -> float:
+    """Share of the user's meaning-carrying words found in the reply."""
+    asked = content_stems(user)
+    return len(asked & content_stems(reply)) / len(asked) if asked else 0.0
+
+
+def _exchanges(character: Character) -> Iterable[tuple[str, str]]:
+    """(what the user said last, what the character answered) for every turn of the character."""
+    for interaction in character.interactions:
+        heard = ""
+        for message in interaction:
+            if message.role == "user":
+                heard = message.text
+            elif message.role == "character" and message.text:
+                yield heard, message.text
+
+
+def _total(rows: list[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update(row)
+    return total
+
+
+def _quantile(ranked: list[int], share: float) -> float:
+    """Linear interpolation in a sorted list."""
+    place = share * (len(ranked) - 1)
+    low = int(place)
+    high = min(low + 1, len(ranked) - 1)
+    return ranked[low] + (place - low) * (ranked[high] - ranked[low])

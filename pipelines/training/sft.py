@@ -1,0 +1,185 @@
+"""Stage 1, Unified-SFT: one LoRA adapter learns the character's words and pictures together, on `trl.SFTTrainer`.
+
+`run_sft` is the stage: samples -> rendered once -> packed rows -> one row is one optimiser step -> checkpoints.
+Ours are the data (pipelines/data/samples.py, pipelines/data/packing.py), the loss and the checkpoint folder; optimiser, schedule,
+clipping, PEFT, accelerate and resuming are the library's.
+Departures from UniCharacter's stage 1: a LoRA of all linears instead of full fine-tuning; samples are mixed by share
+(the paper weighs picture and word groups 20000:1); whole conversations instead of single turns; codes and words both
+by cross-entropy, each averaged over its own positions, so that 144 codes a picture cannot drown ten words; a word
+of a fact's answer counts several times, since answers are three words long and conversations thirty.
+The plan of rows depends on character and recipe alone, so a resumed run reads what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from pipelines.training.trainer_mixin import RunTrainerMixin, card, quiet_libraries
+from pipelines.core.character.character import Character
+from pipelines.core.events import Report
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
+from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
+from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
+from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.data.packing import collate, encode_images
+from pipelines.training.fsdp import shard
+
+
+@dataclass(frozen=True)
+class SftResult:
+    """What stage 1 leaves behind."""
+
+    model: PeftModel
+    checkpoints: tuple[str, ...]
+    """Names of the checkpoints written by this call, oldest first."""
+    steps: int
+    """Steps done in all, those before a resume included."""
+    tokens: int
+    """Learned positions (words and codes) of this call."""
+    seconds: float
+    """Wall clock of this call's training."""
+    losses: tuple[float, ...]
+    """Loss of each step of this call."""
+
+
+class PackedTrainer(RunTrainerMixin, SFTTrainer):
+    """`SFTTrainer` with our loss; `RunTrainerMixin` gives it our checkpoint folders and events."""
+
+    stage = "sft"
+
+    def __init__(self, *, shape: ModelSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_accepts_loss_kwargs = False  # so that a step of several rows has the mean of their losses
+        self.shape = shape
+        self.losses: list[float] = []
+        self.tokens = 0
+        self.parts: list[SftLoss] = []
+        self.last_time = time.perf_counter()
+        self.add_callback(_AfterStep(self))
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Our forward and `sft_loss`; the parameters are the library's."""
+        weights = inputs.pop("loss_weights", None)
+        scores = self.bare(model)(**inputs)
+        found = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
+        self.parts.append(found)
+        return (found.loss, scores) if return_outputs else found.loss
+
+    def after_step(self) -> None:
+        """Count and report the step that just ended."""
+        parts, now = self.parts, time.perf_counter()
+        self.parts = []
+        if not parts:
+            raise RuntimeError("a step ended before any loss was computed")
+        seconds, self.last_time = now - self.last_time, now
+        tokens = sum(part.tokens for part in parts)
+        self.tokens += tokens
+        loss, words, codes = (
+            sum(float(value) for value in values) / len(parts)
+            for values in zip(*((part.loss.detach(), part.words, part.codes) for part in parts), strict=True)
+        )
+        self.losses.append(loss)
+        metrics = {"loss": loss, "loss_words": words, "loss_codes": codes}
+        self.tell({**metrics, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds})
+
+
+class _AfterStep(TrainerCallback):
+    # The library's hook at the end of an optimiser step.
+    def __init__(self, trainer: PackedTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.after_step()
+
+
+def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: StepStrategy = NO_SAVINGS) -> SFTConfig:
+    """The library's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order.
+
+    `way`: whether to compute activations again, and of how many rows, one after the other, a step is made.
+    """
+    return SFTConfig(
+        output_dir=str(scratch),
+        max_steps=recipe.sft_steps,
+        per_device_train_batch_size=batch_rows,
+        gradient_accumulation_steps=way.parts,
+        learning_rate=recipe.sft_learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(0.05 * recipe.sft_steps)),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=recipe.seed,
+        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        use_cpu=not torch.cuda.is_available(),
+        activation_checkpointing=way.checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if way.checkpointing else None,
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        save_strategy="steps",
+        save_steps=recipe.sft_save_every,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def run_sft(
+    model: UnifiedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    character: Character,
+    recipe: Recipe,
+    run_dir: Path,
+    report: Report,
+    resume_from: Path | None = None,
+    way: StepStrategy = NO_SAVINGS,
+) -> SftResult:
+    """Train a fresh adapter on `model` (which is wrapped in place) and save checkpoints under `run_dir`.
+
+    The pictures are those of `run_dir`/character/images. resume_from: a checkpoint folder of this run; the result is
+    that of a run without the break. way: how a step is made to fit (`pipelines.core.jobs.memory_plan`).
+    Raises Stopped after saving when `report` does; ValueError when a sample does not fit.
+    """
+    pictures = encode_images(model, character, run_dir / CHARACTER_FOLDER)
+    arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, way=way)
+    count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_row_max_tokens // way.parts)
+    rows = packed_sft_rows(character, recipe, model.shape, tokenizer, pictures, count, tokens)
+    started = time.perf_counter()
+    with quiet_libraries():
+        trainer = PackedTrainer(
+            shape=model.shape,
+            run_dir=run_dir,
+            report=report,
+            card=card(character, recipe, "Unified-SFT"),
+            model=model,
+            args=arguments,
+            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.shape, pictures.pixels),
+            train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
+            processing_class=tokenizer,
+            peft_config=lora_config(model, recipe),
+        )
+        if way.sharded:
+            shard(trainer.model)
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    if trainer.stopped is not None:
+        raise trainer.stopped
+    return SftResult(
+        model=trainer.model,
+        checkpoints=tuple(trainer.saved),
+        steps=trainer.state.global_step,
+        tokens=trainer.tokens,
+        seconds=time.perf_counter() - started,
+        losses=tuple(trainer.losses),
+    )

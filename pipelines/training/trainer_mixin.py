@@ -1,0 +1,151 @@
+"""What both stages' trainers share: events in place of logs, our checkpoint folders, stopping with everything kept.
+
+`class MyTrainer(RunTrainer, SFTTrainer)` with `stage` set. A checkpoint is written as `.partial-...` and renamed when
+it is complete: adapter, README.md, optimiser, scheduler, random state and trainer_state.json, so the library resumes
+from it. When `report` raises Stopped, the step ends, a checkpoint is saved, and `stopped` holds the exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from transformers import PrinterCallback
+
+from pipelines.core.character.character import Character
+from pipelines.core.events import Event, Report, Stage, Stopped
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import CHECKPOINTS, checkpoint_name, finish_checkpoint, partial_folder
+
+
+class RunTrainerMixin:
+    """Stands before a trainer of TRL in the bases of a stage's trainer.
+
+    With several processes each computes its share of a step and the gradients are averaged here, once, before the
+    optimiser: a LoRA is small, and the library's wrapper cannot bear a step that runs the model several times and
+    leaves parts of it out (a row without a picture). So a stage calls `bare(model)`, never the wrapper.
+    """
+
+    stage: Stage
+
+    def __init__(self, *, run_dir: Path, report: Report, card: str, **kwargs: Any) -> None:
+        """`card`: README.md of a checkpoint, CHECKPOINT where its name goes; `kwargs` are the library's."""
+        super().__init__(**kwargs)
+        # TRL has put a forward with a fused head of its own on the instance; the class's forward is ours.
+        self.model.get_base_model().__dict__.pop("forward")
+        for weight in self.model.parameters():
+            if weight.requires_grad:  # TRL makes them bf16 for a 4-bit base, where updates of 1e-4 would be lost
+                weight.data = weight.data.float()
+        self.run_dir, self.report, self.card = run_dir, report, card
+        self.saved: list[str] = []
+        self.stopped: Stopped | None = None
+        self.remove_callback(PrinterCallback)
+
+    def bare(self, model: Any) -> Any:
+        """The model without what several processes wrap around it."""
+        return self.accelerator.unwrap_model(model)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The library's, then the mean of all processes' gradients."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:
+            average_gradients(self.bare(self.model), self.accelerator.num_processes)
+        return loss
+
+    def _heed(self) -> None:
+        # The main process alone hears `Stopped`; all have to stop at the same step.
+        if self.accelerator.num_processes > 1:
+            told = torch.tensor([float(self.stopped is not None)], device=self.accelerator.device)
+            if float(self.accelerator.reduce(told, "sum")) and self.stopped is None:
+                self.stopped = Stopped()
+        if self.stopped is not None:
+            self.control.should_save = True
+            self.control.should_training_stop = True
+
+    def tell(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
+        """Report one event from the main process; `Stopped` ends training after a checkpoint of this step."""
+        if self.is_world_process_zero():
+            try:
+                self.report(Event(self.stage, self.state.global_step, self.state.max_steps, metrics, note, artifacts))
+            except Stopped as stopped:
+                self.stopped = stopped
+        self._heed()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        name = checkpoint_name(self.stage, step)
+        if name in self.saved:
+            return
+        if self.args.should_save:
+            partial_folder(self.run_dir, self.stage, step)
+        self.accelerator.wait_for_everyone()
+        folder = self.run_dir / CHECKPOINTS / f".partial-{name}"
+        if self.args.should_save:
+            # "auto" would ask the hub whether the vocabulary was resized; it never is.
+            self.accelerator.unwrap_model(model).save_pretrained(folder, save_embedding_layers=False)
+            (folder / "README.md").write_text(self.card.replace("CHECKPOINT", name), encoding="utf-8")
+            self.state.save_to_json(str(folder / "trainer_state.json"))
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_rng_state(str(folder))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            finish_checkpoint(self.run_dir, self.stage, step)
+        self.saved.append(name)
+        if self.stopped is None:
+            self.tell({}, f"checkpoint {name}", (f"{CHECKPOINTS}/{name}",))
+
+    def _send_telemetry(self) -> None:
+        # Nothing about a creator's run leaves the machine.
+        return
+
+
+def average_gradients(model: nn.Module, processes: int) -> None:
+    """Give every process the mean of all processes' gradients; a part that one did not use counts 0 there."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in trained:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    flat = torch.cat([weight.grad.flatten() for weight in trained])
+    distributed.all_reduce(flat)
+    flat /= processes
+    start = 0
+    for weight in trained:
+        weight.grad.copy_(flat[start : start + weight.numel()].view_as(weight))
+        start += weight.numel()
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps back what the library says to developers while a trainer is made: that special ids were aligned."""
+    logger = logging.getLogger("transformers.trainer_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def card(character: Character, recipe: Recipe, method: str) -> str:
+    """README.md of a checkpoint made by `method`; CHECKPOINT is replaced by its name."""
+    return f"""---
+library_name: peft
+license: other
+license_name: {(character.licence or "not stated").splitlines()[0]!r}
+base_model: {recipe.base}
+tags: [understudy, lora]
+---
+
+# {character.name}: CHECKPOINT
+
+A LoRA adapter (rank {recipe.lora_rank}) that teaches the base model `{recipe.base}` to answer as {character.name} and
+to draw them. Made by Understudy with {method}, seed {recipe.seed}. Licence of the character's text and
+pictures: {character.licence or "not stated"}.
+
+Talk to it: `understudy chat RUN:CHECKPOINT`. The other files in this folder let the run go on from here.
+"""

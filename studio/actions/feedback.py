@@ -1,0 +1,63 @@
+"""What a person says about answers: which of two is better, and how a bad one should have been.
+
+Votes are kept as they were given, with both replies; they are counted in `votes.py`. A corrected answer becomes an
+example conversation in the character's draft, and the next training learns it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.core.jobs.job import VoteChoice, Vote, new_id
+from studio.actions.compare import ReplyView, NotNow, ShownSide, own_conversation, turns
+from studio.context import AppContext
+
+
+def vote(desk: AppContext, conversation: str, number: int, choice: VoteChoice) -> Vote:
+    """Say which of two replies is better; `left` and `right` are the places on the page. NotNow while they are made."""
+    talk = own_conversation(desk, conversation)
+    turn = next((turn for turn in turns(desk, talk) if turn.number == number), None)
+    if turn is None or turn.state != "done":
+        raise NotNow("There are no two answers to choose from yet.")
+    left, right = turn.answers
+    return desk.records.chats.add_vote(
+        Vote(
+            new_id(), talk.id, number, left.ref, right.ref, choice, talk.blind, turn.question.text,
+            _snapshot(left), _snapshot(right),
+        )
+    )  # fmt: skip
+
+
+def _snapshot(answer: ReplyView) -> dict[str, Any]:
+    return {"text": answer.text, "scene": answer.scene, "picture_key": answer.picture_key, "seed": answer.seed}
+
+
+def correct(
+    desk: AppContext, conversation: str, number: int, side: ShownSide, words: str, scene: str = "",
+    image: str = "", with_before: bool = False,
+) -> int:  # fmt: skip
+    """Put the message with a better answer into the character's draft, for the next training.
+
+    `image` is the file name of one of the draft's pictures; `with_before` also keeps what was said before, as that side
+    knows it. Pictures that were attached in the chat are left out. Returns how many examples there are now.
+    """
+    talk = own_conversation(desk, conversation)
+    words, scene = words.strip(), scene.strip()
+    if not words:
+        raise NotNow("Write how it should answer first.")
+    told = turns(desk, talk)
+    place = next((at for at, turn in enumerate(told) if turn.number == number), None)
+    if place is None:
+        raise NotNow("This message is no longer there.")
+    example: list[dict[str, Any]] = []
+    for turn in told[:place] if with_before else []:
+        said = next(answer for answer in turn.answers if answer.side == side)
+        if turn.state == "done" and turn.question.text:
+            example += [{"user": turn.question.text}, {"character": said.text}]
+    better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
+    example += [{"user": told[place].question.text}, better]
+    with desk.editing:
+        row = desk.records.characters.get(talk.character)
+        examples = [*row.draft.get("interactions", []), example]
+        desk.records.characters.save_draft(row.id, {**row.draft, "interactions": examples})
+    return len(examples)

@@ -1,0 +1,339 @@
+"""Step 1, pictures: take them in, judge them, mend them, and say what varies in each.
+
+Every picture is cleaned when it comes in: upright, without metadata, and decoded with the guards of `image_check.py`, so a
+renamed program or a bomb is refused by name. What remains is judged again after every mend and kept in the draft, so
+a page that is drawn again decodes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from PIL import Image
+
+from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
+from pipelines.core.character.image_check import GOOD_ASPECT, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.storage.store import StoreError, put_content, read
+from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
+from studio.context import AppContext
+
+THUMB_PX = 256
+"""Sides of the square that a thumbnail fits into; what lists and grids show."""
+PREVIEW_PX = 480
+Fix = Literal["crop", "drop"]
+Light = Literal["green", "amber", "red"]
+CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
+MOST_CAPTION_CHARS = 200
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """One picture as the page shows it."""
+
+    file: str
+    original: str
+    """The name it came with."""
+    thumb: bytes
+    light: Light
+    problems: tuple[Problem, ...]
+    fixes: tuple[Fix, ...]
+    """Mends of one click that would help."""
+    caption: CharacterImage
+    is_portrait: bool
+
+
+def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
+    """The pictures of a draft in their order; the first one is the portrait."""
+    captions = {entry["file"]: entry for entry in draft.get("images", [])}
+    shown = []
+    for number, entry in enumerate(draft.get("pictures", [])):
+        found = tuple(Problem(**item) for item in entry["problems"])
+        light: Light = "red" if errors(found) else "amber" if found else "green"
+        words = {key: str(captions.get(entry["file"], {}).get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
+        shown.append(
+            ImageView(
+                entry["file"], entry["original"], desk.picture(entry["thumb_key"]), light, found,
+                tuple(entry["fixes"]), CharacterImage(entry["file"], **words), number == 0,
+            )
+        )  # fmt: skip
+    return shown
+
+
+def portrait(desk: AppContext, draft: Draft) -> bytes | None:
+    """The small first picture of a draft; None when there is none, or its bytes are gone."""
+    entries = draft.get("pictures") or []
+    key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
+    if not key:
+        return None
+    try:
+        return desk.picture(key)
+    except StoreError:
+        return None
+
+
+def what_the_set_needs(draft: Draft) -> list[Problem]:
+    """What is wrong with, or missing among, the pictures together; captions that are still empty are one line."""
+    count = len(draft.get("pictures", []))
+    found = []
+    if count < MIN_PHOTOS:
+        have = {0: "There are no pictures yet", 1: "There is one picture"}.get(count, f"There are {count} pictures")
+        found.append(Problem("images", f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
+                             "Add pictures of the same character with other faces, clothes and places."))
+    elif count > MAX_PHOTOS:
+        found.append(Problem("images", f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
+                             "Keep the ones that differ most from each other."))
+    images = [CharacterImage(entry["file"], **_caption(entry)) for entry in draft.get("images", [])]
+    missing = what_is_missing(images)
+    bare = [problem for problem in missing if problem.field != "images"]
+    if bare and count:
+        noun = "picture" if len(bare) == 1 else "pictures"
+        found.append(Problem("images", f"Nothing says what varies in {len(bare)} {noun} yet.",
+                             "Write expression, clothes and place below them, or ask for suggestions.", "warning"))
+    return found + [problem for problem in missing if problem.field == "images"]
+
+
+def _caption(entry: dict[str, Any]) -> dict[str, str]:
+    return {key: str(entry.get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
+
+
+def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
+    """Take pictures in, and captions: a text file with a picture's name is its caption.
+
+    Returns what could not be used; the others are kept.
+    """
+    refused: list[Problem] = []
+    taken: list[tuple[str, bytes]] = []
+    captions: dict[str, str] = {}
+    for name, data in files:
+        name = plain_name(name)
+        if name.lower().endswith(".txt"):
+            captions[PurePosixPath(name).stem] = data[:4000].decode("utf-8", "replace").strip()
+            continue
+        try:
+            taken.append((name, _cleaned(data, name)))
+        except CharacterProblems as error:
+            refused += error.problems
+    with desk.editing:
+        room = MOST_PICTURES - len(own_character(desk, id).draft.get("pictures", []))
+        if len(taken) > room:
+            message = f"{len(taken) - max(room, 0)} pictures were left out: a draft holds {MOST_PICTURES}."
+            refused.append(Problem("images", message, "Take some out first."))
+        entries = [(name, _kept(desk, data)) for name, data in taken[: max(room, 0)]]
+
+        def edit(draft: Draft) -> None:
+            for name, entry in entries:
+                file = _free_name(draft, entry["key"])
+                draft.setdefault("pictures", []).append({"file": file, "original": name, **entry})
+                caption = captions.pop(PurePosixPath(name).stem, "")
+                caption_entry(draft, file).update({"caption": caption[:MOST_CAPTION_CHARS]} if caption else {})
+            for picture in draft.get("pictures", []):  # captions that come later than their pictures
+                words = captions.pop(PurePosixPath(picture["original"]).stem, "")
+                caption_entry(draft, picture["file"]).update({"caption": words[:MOST_CAPTION_CHARS]} if words else {})
+            _judge(desk, draft)
+
+        change(desk, id, edit)
+    unused = [Problem("images", f"{name}.txt belongs to no picture.", "Give it the picture's name.", "warning")
+              for name in captions]  # fmt: skip
+    return refused + unused
+
+
+def keep(desk: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Entries of `pictures` for pictures that an import has cleaned already, by file name."""
+    return [{"file": file, "original": file, **_kept(desk, data)} for file, data in images.items()]
+
+
+def judge(desk: AppContext, draft: Draft) -> None:
+    """Look at all pictures of a draft anew; used after its set has changed."""
+    _judge(desk, draft)
+
+
+def drop(desk: AppContext, id: str, file: str) -> None:
+    """Take a picture out; conversations that show it keep their words and scene."""
+
+    def edit(draft: Draft) -> None:
+        picture_entry(draft, file)
+        draft["pictures"] = [entry for entry in draft["pictures"] if entry["file"] != file]
+        draft["images"] = [entry for entry in draft.get("images", []) if entry["file"] != file]
+        for talk in draft.get("interactions", []):
+            for turn in talk:
+                if turn.get("image") == file:
+                    del turn["image"]
+        _judge(desk, draft)
+
+    change(desk, id, edit)
+
+
+def rotate(desk: AppContext, id: str, file: str) -> None:
+    """Turn a picture a quarter to the right."""
+    _redraw(desk, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
+
+
+def crop(desk: AppContext, id: str, file: str, zoom: float, across: float, down: float) -> None:
+    """Cut a picture to a square; see `crop_preview`."""
+    _redraw(desk, id, file, lambda image: _squared(image, zoom, across, down))
+
+
+def crop_preview(desk: AppContext, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
+    """How the square would look, as a small JPEG.
+
+    `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
+    """
+    with _opened(read(desk.store, picture_entry(draft, file)["key"])) as image:
+        return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
+
+
+def make_portrait(desk: AppContext, id: str, file: str) -> None:
+    """Put a picture first: the first one stands for the character in lists and on its card."""
+
+    def edit(draft: Draft) -> None:
+        first = picture_entry(draft, file)
+        draft["pictures"] = [first, *(entry for entry in draft["pictures"] if entry["file"] != file)]
+        caption = caption_entry(draft, file)
+        draft["images"] = [caption, *(entry for entry in draft["images"] if entry["file"] != file)]
+
+    change(desk, id, edit)
+
+
+def describe(desk: AppContext, id: str, file: str, field: str, words: str) -> None:
+    """Say what varies in a picture: one of expression, clothes, place, pose, or the whole in own words (caption)."""
+    if field not in (*CAPTION_FIELDS, "caption"):
+        raise ValueError(f"{field!r} is nothing a caption has")
+
+    def edit(draft: Draft) -> None:
+        picture_entry(draft, file)
+        entry = caption_entry(draft, file)
+        entry[field] = words.strip()[:MOST_CAPTION_CHARS]
+
+    change(desk, id, edit)
+
+
+def plain_name(name: str) -> str:
+    """A stranger's file name as it may be shown: no folders, no signs that do something, not long."""
+    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])[-80:].strip() or "picture"
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def _cleaned(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_IMAGE_BYTES:
+        message = f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MB."
+        raise CharacterProblems([Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.")])
+    try:
+        return clean_image(data)
+    except CharacterProblems as error:
+        # The reader speaks of "the picture": here there are many.
+        raise CharacterProblems(
+            Problem(f"images/{name}", item.message.replace("the picture", name).replace("The picture", name), item.mend)
+            for item in error.problems
+        ) from error
+
+
+def _kept(desk: AppContext, data: bytes) -> dict[str, Any]:
+    """The bytes and the thumbnail of a clean picture in the object store, and what is known of it."""
+    with _opened(data) as image:
+        thumb = _jpeg(image, THUMB_PX)
+        width, height = image.size
+    key = put_content(desk.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
+    return {
+        "key": key, "thumb_key": put_content(desk.store, thumb, "pictures", ".jpg"),
+        "sha256": PurePosixPath(key).stem, "width": width, "height": height,
+        "problems": [], "fixes": [], "copy_of": "",
+    }  # fmt: skip
+
+
+def _suffix(data: bytes) -> str:
+    return ".webp" if data[8:12] == b"WEBP" else ".png"
+
+
+def _opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+
+
+def _jpeg(image: Image.Image, side_px: int) -> bytes:
+    small = image.convert("RGB")
+    small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Image.Image:
+    side = max(1, round(min(image.size) * (1 - 0.7 * min(max(zoom, 0.0), 1.0))))
+    left = round((image.width - side) * min(max(across, 0.0), 1.0))
+    top = round((image.height - side) * min(max(down, 0.0), 1.0))
+    return image.crop((left, top, left + side, top + side))
+
+
+def _redraw(desk: AppContext, id: str, file: str, mend: Any) -> None:
+    def edit(draft: Draft) -> None:
+        entry = picture_entry(draft, file)
+        with _opened(read(desk.store, entry["key"])) as image:
+            changed = mend(image.convert("RGB"))
+            out = io.BytesIO()
+            if entry["key"].endswith(".jpg"):
+                changed.save(out, "JPEG", quality=95, subsampling=0)
+            else:
+                changed.save(out, "PNG")
+        entry.update(_kept(desk, out.getvalue()))
+        _judge(desk, draft)
+
+    change(desk, id, edit)
+
+
+def _free_name(draft: Draft, key: str) -> str:
+    """A file name that is not taken, in the order pictures came: 01.png, 02.jpg, ..."""
+    taken = {PurePosixPath(entry["file"]).stem for entry in draft.get("pictures", [])}
+    number = next(number for number in range(1, len(taken) + 2) if f"{number:02d}" not in taken)
+    return f"{number:02d}{PurePosixPath(key).suffix}"
+
+
+# ---------------------------------------------------------------- judging
+
+
+@lru_cache(maxsize=512)
+def _looked_at(desk: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
+    # Content never changes under its key.
+    photo, found = check_image(read(desk.store, key), "This picture")
+    return photo, tuple(found)
+
+
+def _judge(desk: AppContext, draft: Draft) -> None:
+    """Problems, copies and the mends that help, for every picture of the draft."""
+    seen: list[tuple[str, ImageReport]] = []
+    for entry in draft.get("pictures", []):
+        photo, found = _looked_at(desk, entry["key"])
+        first = next((file for file, other in seen if photo and _alike(photo, other)), "")
+        problems = [Problem(entry["file"], item.message, item.mend, item.severity) for item in found]
+        if first:
+            same = any(one["file"] == first and one["sha256"] == entry["sha256"] for one in draft["pictures"])
+            problems.append(
+                Problem(entry["file"], f"This picture is {'' if same else 'nearly '}the same as {first[:2]}.",
+                        "Keep the better one of the two.", "error" if same else "warning")
+            )  # fmt: skip
+        elif photo:
+            seen.append((entry["file"], photo))
+        short, long = sorted((entry["width"], entry["height"]))
+        fixes: list[Fix] = ["crop"] if long > GOOD_ASPECT * short else []
+        fixes += ["drop"] if first or (photo is None and not fixes) else []
+        entry.update(problems=[item.to_json() for item in problems], fixes=fixes, copy_of=first)
+
+
+def _alike(photo: ImageReport, other: ImageReport) -> bool:
+    return photo.sha256 == other.sha256 or is_copy(photo, other)
+
+
+def face(portrait: bytes) -> Image.Image:
+    """A portrait as a small square, for the round avatar beside what a character says."""
+    with _opened(portrait) as image:
+        square = _squared(image.convert("RGB"), 0.0, 0.5, 0.3)
+    square.thumbnail((96, 96), Image.Resampling.LANCZOS)
+    return square

@@ -1,0 +1,212 @@
+"""The story of a training job: a pure function of its row and its events, so every page that shows it shows the same.
+
+`progress_of(job, events, ...)` is called anew at each look. Refresh, a second tab or a studio started again lose nothing,
+because nothing is remembered here. Steps that were repeated after a break count once, with their last values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pipelines.core.events import Event
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import ENDED, Job
+from studio.actions.scores import REWARD_NAMES, STAGE_TITLES, best_named
+from studio.actions.warning_signs import TrainingWarning, signs
+from studio.labels import minutes
+
+SHOWN_STAGES = ("sft", "grpo", "evaluate")
+StageState = Literal["waiting", "running", "done", "left_out", "stopped"]
+
+ABOUT = {
+    "sft": "Reading the conversations, facts and pictures again and again until the voice and the face stick.",
+    "grpo": "Answering and drawing by itself; what looks and sounds like the character is encouraged.",
+    "evaluate": "Measuring every saved state on questions and pictures that training never saw.",
+}
+"""Stage -> one sentence for people."""
+
+PACE_STEPS = 8
+"""Steps whose median pace the remaining time is reckoned with."""
+
+Pace = Mapping[str, float]
+"""Stage -> seconds of one step, taken from earlier runs; a stage that is missing is not known."""
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """One of the stages, as a progress bar."""
+
+    stage: str
+    title: str
+    about: str
+    state: StageState
+    step: int
+    total: int
+    seconds_left: float | None = None
+    """While it runs or waits; None when nobody can tell yet."""
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        if self.state == "done":
+            return 1.0
+        return min(1.0, self.step / self.total) if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """Everything the training page shows of one job, pictures and buttons apart."""
+
+    headline: str
+    detail: str
+    stages: tuple[StageProgress, ...]
+    seconds_left: float | None
+    """To the very end; None when it is not known."""
+    loss: tuple[tuple[int, float], ...]
+    """(step, loss) of learning the basics."""
+    rewards: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Metric name -> (step, value) of practising, `reward` first."""
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Checkpoint name -> scores, as they were reported."""
+    best: str = ""
+    signs: tuple[TrainingWarning, ...] = ()
+    breaks: int = 0
+    """How often the job was taken up again."""
+
+    @property
+    def time_left(self) -> str:
+        """The remaining time in words; "" when it is not known or there is none."""
+        return "" if self.seconds_left is None else f"about {minutes(self.seconds_left)} left"
+
+
+def progress_of(
+    job: Job, events: Sequence[Event], *, position: int | None = None, workers: int | None = None,
+    pace: Pace | None = None, at: str = "",
+) -> JobProgress:  # fmt: skip
+    """The story so far. `position` is the place in the queue, `workers` how many can take the job (None: not asked).
+
+    `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event.
+    """
+    recipe = Recipe.from_json(job.recipe) if job.recipe else Recipe()
+    attempt = _last_attempt(events)
+    known = dict(pace or {}) | _own_pace(attempt)
+    stages = tuple(_stage(stage, job, recipe, events, attempt, known, at) for stage in SHOWN_STAGES)
+    open_stages = [stage for stage in stages if stage.state in ("waiting", "running")]
+    left = None
+    if job.status == "running" and all(stage.seconds_left is not None for stage in open_stages):
+        left = sum(stage.seconds_left or 0.0 for stage in open_stages)
+    scores = {event.note: dict(event.metrics) for event in events if event.stage == "evaluate" and event.metrics}
+    rewards = _rewards(events)
+    loss = _series(events, "sft", "loss")
+    headline, detail = _headline(job, events, position, workers)
+    return JobProgress(
+        headline, detail, stages, left, loss, rewards, scores, _best(events), signs(loss, rewards, scores),
+        max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
+    )  # fmt: skip
+
+
+def pace_of(events: Sequence[Event]) -> dict[str, float]:
+    """Seconds of one step of each stage in a run, all its attempts together; stages that did not run are left out."""
+    return {stage: value for stage in SHOWN_STAGES if (value := _pace(events, stage, len(events))) is not None}
+
+
+def _own_pace(attempt: Sequence[Event]) -> dict[str, float]:
+    """Of this attempt, the latest steps only: machines become slower and quicker."""
+    return {stage: value for stage in SHOWN_STAGES if (value := _pace(attempt, stage, PACE_STEPS)) is not None}
+
+
+def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
+    gaps = []
+    for before, after in itertools.pairwise(events):
+        if after.stage == stage and after.metrics and before.stage == stage:
+            gaps.append(max(0.0, _seconds_between(before.time, after.time)))
+    # The first step of a stage loads its model, so it says little; but it is better than nothing.
+    first = [event.metrics["seconds"] for event in events if event.stage == stage and "seconds" in event.metrics]
+    return statistics.median(gaps[-most:] or first[-1:]) if gaps or first else None
+
+
+def _stage(
+    stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
+) -> StageProgress:  # fmt: skip
+    own = [event for event in events if event.stage == stage]
+    planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.saved_states}[stage]
+    total = own[-1].total if own and own[-1].total else planned
+    step = own[-1].step if own else 0
+    state = _state(stage, job, events, planned, step, total)
+    left = None
+    if state in ("waiting", "running") and stage in pace:
+        left = pace[stage] * max(0, total - step)
+        if state == "running" and at and attempt and attempt[-1].stage == stage:
+            # What has passed of the step at hand, but never more than the step.
+            left -= min(pace[stage], max(0.0, _seconds_between(attempt[-1].time, at)))
+        left = max(0.0, left)
+    shown = total if state == "done" else step
+    return StageProgress(stage, STAGE_TITLES[stage], ABOUT[stage], state, shown, total, left)
+
+
+def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: int, total: int) -> StageState:
+    told = [event.stage for event in events if event.stage != "prepare"]
+    reached = stage in told
+    if planned == 0 and not reached:
+        return "left_out"
+    # Saved states are measured after each of the two stages, so the order of stages alone does not say what is over.
+    over = "save" in told or (stage == "sft" and reached and told[-1] != "sft")
+    if job.status == "succeeded" or over or (reached and total and step >= total):
+        return "done"
+    if job.status in ENDED:
+        return "stopped" if reached else "waiting"
+    going_on = reached and job.status != "queued" and not (stage == "evaluate" and told[-1] != "evaluate")
+    return "running" if going_on else "waiting"
+
+
+def _headline(job: Job, events: Sequence[Event], position: int | None, workers: int | None) -> tuple[str, str]:
+    if job.status == "queued":
+        if workers == 0:
+            return "Waiting for a worker", "No worker is running. Start one with `understudy up`; the job waits for it."
+        if position is None or position <= 1:
+            return "Next in the queue", "It starts as soon as a worker is free."
+        return f"Number {position} in the queue", f"{position - 1} before it. It starts as soon as a worker is free."
+    if job.status == "running":
+        last = next((event for event in reversed(events) if event.stage in STAGE_TITLES), None)
+        return (STAGE_TITLES[last.stage] if last else STAGE_TITLES["prepare"]), last.note if last else ""
+    if job.status == "stopping":
+        kept = "What is learnt so far is kept." if job.cancel == "keep" else "What it learnt is thrown away."
+        return "Stopping", f"The step at hand is finished first. {kept}"
+    if job.status == "succeeded":
+        return "Done", "Every saved state can be talked with on the Compare page."
+    if job.status == "stopped":
+        if job.cancel == "discard":
+            return "Stopped and discarded", "What it learnt is gone. It can be started again from the beginning."
+        return "Stopped and kept", "What is saved so far can be used, and training can go on from there."
+    return "Something went wrong", job.error or "The job ended without saying why. The log below may tell."
+
+
+def _best(events: Sequence[Event]) -> str:
+    return next((name for event in reversed(events) if event.stage == "save" and (name := best_named(event.note))), "")
+
+
+def _rewards(events: Sequence[Event]) -> dict[str, tuple[tuple[int, float], ...]]:
+    found = {name: _series(events, "grpo", name) for name in REWARD_NAMES}
+    return {name: series for name, series in found.items() if series}
+
+
+def _series(events: Sequence[Event], stage: str, name: str) -> tuple[tuple[int, float], ...]:
+    """(step, value), each step once: a step repeated after a break counts as it was the last time."""
+    values = {event.step: event.metrics[name] for event in events if event.stage == stage and name in event.metrics}
+    return tuple(sorted(values.items()))
+
+
+def _last_attempt(events: Sequence[Event]) -> Sequence[Event]:
+    starts = [number for number, event in enumerate(events) if event.stage == "prepare"]
+    return events[starts[-1] :] if starts else events
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    if not earlier or not later:
+        return 0.0
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -1,0 +1,329 @@
+"""What the training page does: list jobs, follow one, stop, resume, train further, clone with changes.
+
+Plain functions on a `AppContext`; what a job looks like is told by `job_progress.py` from its row and its events. A job of somebody
+else is treated as one that does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from pipelines.core.queue import submit
+from pipelines.core.events import Event
+from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.character.serialize import character_from_entries, split_from_entries
+from pipelines.core.problems import Problem
+from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing, new_id
+from pipelines.core.records import Records
+from pipelines.core.run_folder import BASE
+from pipelines.core.character.held_out_split import hold_out
+from studio.actions.images import portrait
+from studio.actions.report import replies as replies_of
+from studio.actions.scores import STAGE_TITLES, checkpoint_title
+from studio.actions.job_progress import Pace, JobProgress, pace_of, progress_of
+from studio.context import AppContext
+from studio.labels import STATUS
+
+PAGE = 500
+"""Events that are read at once."""
+PAST_RUNS = 5
+"""Finished runs whose pace the remaining time is reckoned with."""
+ALIVE_S = 60.0
+"""A worker that was seen in the last so many seconds counts as there."""
+
+
+@dataclass
+class RunLog:
+    """The events of one job as far as they were read; a log only grows, so any number of pages may share one."""
+
+    job: str
+    events: list[Event] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read_on(self, records: Records) -> Sequence[Event]:
+        """Read what is new; returns all events so far."""
+        with self.lock:
+            while True:
+                last = self.events[-1].sequence if self.events else -1
+                new = records.events.after(self.job, last, PAGE)
+                self.events.extend(new)
+                if len(new) < PAGE:
+                    return tuple(self.events)
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One line of the list of jobs."""
+
+    job: Job
+    name: str
+    """The character's name."""
+    words: str
+    """Status in words."""
+    stage: str
+    """Where it is, in words; "" before it began and after its end."""
+    fraction: float
+    """Of the stage it is in, 0 to 1."""
+    portrait: bytes | None = None
+    """The character's small picture."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as the page shows it."""
+
+    job: Job
+    name: str
+    story: JobProgress
+    events: Sequence[Event]
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will happen by itself."""
+        return self.job.status in ENDED
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the film strip."""
+
+    key: str
+    label: str
+    """The words that it was drawn from."""
+    answer: str = ""
+    """What the character said with it."""
+
+
+@dataclass(frozen=True)
+class StripRow:
+    """The film strip's row of one checkpoint."""
+
+    checkpoint: Checkpoint
+    title: str
+    frames: tuple[Frame, ...]
+
+
+def own_job(desk: AppContext, id: str) -> Job:
+    """A job of this desk's owner; RecordMissing for any other."""
+    job = desk.records.jobs.get(id)
+    if job.owner != desk.owner:
+        raise RecordMissing(f"there is no job {id}: it was deleted, or the id is wrong")
+    return job
+
+
+def jobs(desk: AppContext, limit: int = 20, before: str | None = None) -> list[JobLine]:
+    """The owner's trainings, newest first; for the next page, `before` is the id of the last one."""
+    rows = desk.records.jobs.list(owner=desk.owner, kind="train", limit=limit, before=before)
+    people = {row.id: row for row in desk.records.characters.list(desk.owner)}
+    faces = {id: portrait(desk, people[id].draft) for id in {job.character for job in rows} & people.keys()}
+    return [
+        replace(_line(desk, job, people[job.character].name if job.character in people else ""),
+                portrait=faces.get(job.character))
+        for job in rows
+    ]  # fmt: skip
+
+
+def portrait_of(desk: AppContext, job: Job) -> bytes | None:
+    """The small picture of the character that a job trains."""
+    return portrait(desk, desk.records.characters.get(job.character).draft) if job.character else None
+
+
+def _line(desk: AppContext, job: Job, name: str) -> JobLine:
+    words = STATUS[job.status]
+    if job.status in ENDED or job.status == "queued":
+        return JobLine(job, name, words, "", 1.0 if job.status == "succeeded" else 0.0)
+    last = desk.records.events.latest(job.id)
+    if last is None:
+        return JobLine(job, name, words, STAGE_TITLES["prepare"], 0.0)
+    return JobLine(job, name, words, STAGE_TITLES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
+
+
+def watch(desk: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
+    """The job as it is now. `log` is read on, `at` is the time now (UTC, ISO 8601)."""
+    job = own_job(desk, id)
+    events = log.read_on(desk.records)
+    position = workers = None
+    if job.status == "queued":
+        position = desk.records.jobs.position(id)
+        workers = sum("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
+    name = desk.records.characters.get(job.character).name if job.character else ""
+    return JobView(job, name, progress_of(job, events, position=position, workers=workers, pace=pace, at=at), events)
+
+
+def past_pace(desk: AppContext, recipe: Recipe) -> dict[str, float]:
+    """Seconds of a step of each stage in the latest finished runs on the same base model; {} when there are none.
+
+    A step of practice is reckoned by how many replies it samples.
+    """
+    found: dict[str, list[float]] = {}
+    done = desk.records.jobs.list(kind="train", statuses=["succeeded"], limit=4 * PAST_RUNS)
+    alike = [job for job in done if job.recipe and job.recipe.get("base") == recipe.base][:PAST_RUNS]
+    for job in alike:
+        theirs = Recipe.from_json(job.recipe or {})
+        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (theirs.grpo_prompts_per_step * theirs.grpo_group_size)
+        for stage, seconds in pace_of(RunLog(job.id).read_on(desk.records)).items():
+            found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
+    return {stage: statistics.median(values) for stage, values in found.items()}
+
+
+def film_strip(desk: AppContext, job: Job) -> list[StripRow]:
+    """The fixed prompts as each checkpoint draws them, the model before training first."""
+    captions = _held_out_captions(desk, job)
+    return [
+        StripRow(checkpoint, checkpoint_title(checkpoint.name), _frames(desk, checkpoint, captions))
+        for checkpoint in desk.records.checkpoints.of_job(job.id)
+    ]
+
+
+def _frames(desk: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
+    keys = [key for path, key in sorted(checkpoint.files.items()) if _is_sample(path)]
+    replies = replies_of(desk, checkpoint)
+    drawn = len(keys) - len(replies)
+    frames = []
+    for number, key in enumerate(keys):
+        if number < drawn:
+            frames.append(Frame(key, captions[number] if number < len(captions) else f"Picture {number + 1}"))
+        else:
+            said = replies[number - drawn]
+            frames.append(Frame(key, str(said.get("prompt", "")), str(said.get("text", ""))))
+    return tuple(frames)
+
+
+def _is_sample(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return folder == "samples" and name.removesuffix(".png").isdigit()
+
+
+def _held_out_captions(desk: AppContext, job: Job) -> list[str]:
+    """What the first sample pictures were drawn from: the held-out captions, as the trainer finds them."""
+    if not job.character or not job.version:
+        return []
+    problems: list[Problem] = []  # a published version has none that matter here
+    version = desk.records.characters.version(job.character, job.version)
+    if version.test_entries is None:
+        split = hold_out(character_from_entries(version.entries, problems))[1]
+    else:
+        split = split_from_entries(version.test_entries, problems)
+    return [image.description for image in split.images if image.description]
+
+
+# ---------------------------------------------------------------- what a person can do
+
+
+def stop(desk: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
+    """Ask for a stop: keep what is learnt, or throw it away."""
+    own_job(desk, id)
+    return submit.stop(desk.records, id, what)
+
+
+def resume(desk: AppContext, id: str) -> Job:
+    """Queue a stopped or failed job again; it goes on from its last saved state. ValueError when it is done."""
+    own_job(desk, id)
+    return submit.resume(desk.records, desk.queue, id)
+
+
+def adapters_of(desk: AppContext, id: str) -> list[Checkpoint]:
+    """The job's saved states that have an adapter, oldest first."""
+    own_job(desk, id)
+    return [one for one in desk.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
+
+
+def clone(desk: AppContext, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
+    """Queue a new training like this one with some fields of its recipe changed.
+
+    `latest_version` takes the character as it was last published instead of the version that the old job learnt.
+    Raises ValueError, in words for people, when the changes contradict each other.
+    """
+    old = own_job(desk, id)
+    recipe = changed_recipe(old, changes)
+    version = desk.records.characters.get(old.character).version if latest_version else old.version
+    fresh = replace(_fresh(old), version=version, recipe=recipe.to_json())
+    return submit.submit(desk.records, desk.queue, fresh)
+
+
+def clone_with_text(
+    desk: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
+) -> Job:  # fmt: skip
+    """`clone` with more changes written as a JSON object by an engineer; they count more than the others."""
+    more: object = {}
+    if text.strip():
+        try:
+            more = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"these settings are not JSON ({error}); write them like {{\"sft_steps\": 60}}") from error
+    if not isinstance(more, dict):
+        raise ValueError("these settings are no JSON object; write them like {\"sft_steps\": 60}")
+    return clone(desk, id, {**changes, **more}, latest_version)
+
+
+def train_further(
+    desk: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
+) -> Job:  # fmt: skip
+    """Queue a new training that goes on from a saved state of this one, so many steps of each stage further.
+
+    The new job gets the saved states up to that one as its own, with optimiser and all, and its trainer resumes there.
+    Raises RecordMissing when there is no such state, ValueError, in words for people, when it cannot go on so.
+    """
+    old = own_job(desk, id)
+    recipe = _further_recipe(old, desk.records.checkpoints.get(id, checkpoint), sft_more, grpo_more)
+    version = desk.records.characters.get(old.character).version if latest_version else old.version
+    fresh = replace(_fresh(old), version=version, recipe=recipe.to_json(), status="stopped")
+    # Not queued yet: no worker may take it before its saved states are there.
+    job = desk.records.jobs.add(fresh)
+    everything = desk.records.checkpoints.of_job(id)
+    names = [one.name for one in everything]
+    for one in everything[: names.index(checkpoint) + 1]:
+        desk.records.checkpoints.put(replace(_unmeasured(one) if version != old.version else one, job=job.id))
+    return resume(desk, job.id)
+
+
+def _further_recipe(old: Job, start: Checkpoint, sft_more: int, grpo_more: int) -> Recipe:
+    recipe = Recipe.from_json(old.recipe or {})
+    if start.name == BASE or not start.adapter_key:
+        raise ValueError(f"“{checkpoint_title(start.name)}” has learnt nothing yet: choose a saved state")
+    if start.stage == "grpo" and sft_more:
+        raise ValueError(
+            "a state that has practised cannot go back to learning the basics: choose a state of the basics, or set "
+            "the steps of the basics to 0"
+        )
+    if sft_more + grpo_more < 1:
+        raise ValueError("nothing more to train: give one of the two stages some steps")
+    if start.stage == "grpo":
+        return replace(recipe, grpo_steps=start.step + grpo_more)
+    return replace(recipe, sft_steps=start.step + sft_more, grpo_steps=grpo_more)
+
+
+def _unmeasured(one: Checkpoint) -> Checkpoint:
+    """Without what was measured on another version of the character, so that it is measured again."""
+    kept = {path: key for path, key in one.files.items() if path != "scores.json" and not path.startswith("samples/")}
+    return replace(one, scores={}, samples=(), files=kept)
+
+
+def changed_recipe(job: Job, changes: Mapping[str, Any]) -> Recipe:
+    """The job's recipe with some fields changed. A changed effort brings its own numbers, other changes go on top."""
+    old = Recipe.from_json(job.recipe or {})
+    known = {one.name for one in fields(Recipe)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise ValueError(f"there is no setting {', '.join(unknown)} in a recipe")
+    effort = changes.get("effort", old.effort)
+    if effort not in get_args(Effort):
+        raise ValueError(f"effort {effort!r} is not one of {', '.join(get_args(Effort))}")
+    before = old.to_json()
+    for name, value in changes.items():
+        wanted = (int, float) if isinstance(before[name], float) else type(before[name])
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}, which is the wrong kind of value: it was {before[name]!r} before")
+    if effort == old.effort:
+        return replace(old, **changes)
+    rest = {key: value for key, value in changes.items() if key not in ("effort", "base")}
+    return Recipe.for_effort(changes.get("base", old.base), effort, **{"seed": old.seed, **rest})
+
+
+def _fresh(old: Job) -> Job:
+    return Job(new_id(), "train", old.owner, old.character, old.version, request=dict(old.request), parent=old.id)

@@ -1,0 +1,241 @@
+"""Step 3 of the wizard, how they talk: a style, and example conversations in an editor that looks like a chat.
+
+`?talk=3` is the conversation that is open (counted from 1). Drawn by `create.py`; changes are made by
+`actions/conversations.py`.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from studio import widgets
+from studio.actions import conversations, drafts, images
+from studio.actions.conversations import Learned, TalkView, TurnView
+from studio.actions.drafts import MOST_CHARS, MOST_TURN_CHARS, Draft
+from studio.app_pages.create_import import bring_in
+from studio.context import AppContext
+from studio.autosave import turn_mark
+from studio.labels import counted
+
+SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
+
+
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
+    """The step as a whole."""
+    left, right = st.columns([1.9, 1], gap="large")
+    with left:
+        style(desk, id, draft)
+        talks = conversations.talks(draft)
+        editor(desk, id, draft, talks)
+    with right:
+        learned(conversations.learned(draft), draft)
+        slips(talks)
+        bring_in(desk, id)
+
+
+def style(desk: AppContext, id: str, draft: Draft) -> None:
+    """How they speak, in a few words."""
+    key = f"text-{id}-style"
+    st.text_area("How they speak", value=draft.get("style", ""), key=key, height=80, max_chars=MOST_CHARS["style"],
+                 placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
+                 on_change=save_style, args=(desk, id, key))  # fmt: skip
+
+
+def save_style(desk: AppContext, id: str, key: str) -> None:
+    """Keep the style."""
+    widgets.attempt(drafts.set_text, desk, id, "style", st.session_state[key])
+
+
+# ---------------------------------------------------------------- the editor
+
+
+def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> None:
+    """The list of conversations, and the one that is open."""
+    number = widgets.number_param("talk", 1, max(1, len(talks))) - 1
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if talks:
+            st.session_state["talk"] = number
+            st.selectbox(
+                "Conversation", range(len(talks)), key="talk", on_change=open_chosen,
+                format_func=lambda place: f"{place + 1}. {talks[place].opening}{SIGNS[talks[place].worst]}",
+            )  # fmt: skip
+        st.button("New conversation", icon=":material/add_comment:", on_click=begin, args=(desk, id),
+                  type="secondary" if talks else "primary")  # fmt: skip
+    few = conversations.few_left(draft)
+    if few:
+        widgets.quiet(widgets.sentence(few))
+    if not talks:
+        st.info("Write the first one: what somebody says to them, and what they answer.", icon=":material/forum:")
+        return
+    talk = talks[number]
+    face = images.portrait(desk, draft)
+    with st.container(border=True, key=f"talk-{number}"):
+        widgets.problems(talk.problems)
+        for place, turn in enumerate(talk.turns):
+            draw_turn(desk, id, draft, talk, place, turn, face)
+        with st.container(horizontal=True):
+            last = talk.turns[-1].speaker if talk.turns else "character"
+            for speaker, label in (("user", "Somebody says"), ("character", f"{who(draft)} answers")):
+                st.button(widgets.escaped(label), key=f"add-{speaker}", icon=":material/add:",
+                          type="primary" if speaker != last else "secondary",
+                          on_click=widgets.act, args=(conversations.add_turn, desk, id, number, speaker))  # fmt: skip
+    with st.container(horizontal=True):
+        st.button("Earlier", icon=":material/arrow_upward:", disabled=number == 0, on_click=move,
+                  args=(desk, id, number, -1), help="Move this conversation up in the list", type="tertiary")
+        st.button("Later", icon=":material/arrow_downward:", disabled=number == len(talks) - 1, on_click=move,
+                  args=(desk, id, number, 1), help="Move this conversation down in the list", type="tertiary")
+        st.button("Delete this conversation", icon=":material/delete:", type="tertiary", key="delete-talk",
+                  on_click=widgets.act, args=(conversations.remove_conversation, desk, id, number))  # fmt: skip
+
+
+def who(draft: Draft) -> str:
+    """What the character is called here."""
+    return str(draft.get("name") or "").strip() or "The character"
+
+
+def open_chosen() -> None:
+    """Put the chosen conversation into the address."""
+    st.query_params["talk"] = str(st.session_state.talk + 1)
+
+
+def begin(desk: AppContext, id: str) -> None:
+    """A new conversation with an empty line of each."""
+    number = widgets.attempt(conversations.add_conversation, desk, id, [{"user": ""}, {"character": ""}])
+    if isinstance(number, int):
+        st.query_params["talk"] = str(number + 1)
+
+
+def move(desk: AppContext, id: str, number: int, by: int) -> None:
+    """Move the open conversation and stay with it."""
+    place = widgets.attempt(conversations.move_conversation, desk, id, number, by)
+    if isinstance(place, int):
+        st.query_params["talk"] = str(place + 1)
+
+
+def draw_turn(
+    desk: AppContext, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
+) -> None:
+    """One bubble: its words, its picture, and what can be done with it."""
+    said = turn.speaker == "character"
+    speaker = who(draft) if said else "Somebody"
+    avatar = images.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
+    # What stands in a field must not outlive a move or a deletion, so its words are part of the key.
+    mark = f"{id}-{talk.number}-{place}-{turn_mark(turn.words, turn.scene, turn.image)}"
+    with st.chat_message("assistant" if said else "user", avatar=avatar):
+        key = f"words-{mark}"
+        st.text_area(
+            f"{widgets.escaped(speaker)} says, turn {place + 1}", value=turn.words, key=key, height="content",
+            max_chars=MOST_TURN_CHARS, placeholder=f"What {'they answer' if said else 'somebody says to them'}",
+            label_visibility="collapsed", on_change=save_words, args=(desk, id, talk.number, place, key),
+        )  # fmt: skip
+        shown(desk, id, draft, talk.number, place, turn, mark)
+        for problem in turn.problems:
+            colour = "red" if problem.severity == "error" else "orange"
+            sign = "error" if problem.severity == "error" else "lightbulb"
+            text = widgets.escaped(f"{problem.message} {problem.mend}")
+            st.markdown(f":{colour}[:material/{sign}:] {text}")
+        with st.container(horizontal=True, gap="xsmall", key=f"tools-{mark}"):
+            choice(desk, id, draft, talk.number, place, turn, mark)
+            tools(desk, id, talk, place, mark)
+
+
+def save_words(desk: AppContext, id: str, number: int, place: int, key: str) -> None:
+    """Keep what is said in a turn."""
+    widgets.attempt(conversations.set_words, desk, id, number, place, st.session_state[key])
+
+
+def tools(desk: AppContext, id: str, talk: TalkView, place: int, mark: str) -> None:
+    """Move a turn, give it to the other speaker, take it out."""
+    for label, icon, action, args, off in (
+        ("Up", "arrow_upward", conversations.move_turn, (-1,), place == 0),
+        ("Down", "arrow_downward", conversations.move_turn, (1,), place == len(talk.turns) - 1),
+        ("Swap", "swap_horiz", conversations.switch_speaker, (), False),
+        ("Remove", "close", conversations.remove_turn, (), False),
+    ):
+        st.button(label, key=f"{label}-{mark}", icon=f":material/{icon}:", type="tertiary", disabled=off,
+                  on_click=widgets.act, args=(action, desk, id, talk.number, place, *args))  # fmt: skip
+
+
+def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+    """The picture of a turn with its scene line."""
+    views = images.pictures(desk, draft)
+    thumb = next((view.thumb for view in views if view.file == turn.image), None)
+    if thumb is not None:
+        widgets.picture(thumb, turn.scene or "The picture of this turn", width=140)
+    if turn.speaker == "character" and (turn.image or turn.scene):
+        key = f"scene-{mark}"
+        st.text_input("What the picture shows", value=turn.scene, key=key, max_chars=400,
+                      on_change=save_scene, args=(desk, id, number, place, turn.image, key))  # fmt: skip
+
+
+def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+    """The way to show one of the pictures with a turn."""
+    views = images.pictures(desk, draft)
+    if not views:
+        return
+    with st.popover("Picture", icon=":material/image:", key=f"picture-{mark}", type="tertiary"):
+        names = {view.file: f"{view.file.partition('.')[0]}  {view.caption.description}" for view in views}
+        key = f"choose-{mark}"
+        files = ["", *names]
+        st.selectbox("Show with this turn", files, index=files.index(turn.image) if turn.image in names else 0, key=key,
+                     format_func=lambda file: names.get(file, "No picture"),
+                     on_change=choose, args=(desk, id, number, place, key, turn.speaker))  # fmt: skip
+        widgets.quiet("They learn when to show themselves, and what the picture then holds.")
+
+
+def choose(desk: AppContext, id: str, number: int, place: int, key: str, speaker: str) -> None:
+    """Attach a picture; a reply gets the scene line that fits it."""
+    image = st.session_state[key]
+    draws = bool(image) and speaker == "character"
+    scene = conversations.scene_for(drafts.own_character(desk, id).draft, image) if draws else ""
+    widgets.attempt(conversations.set_picture, desk, id, number, place, image, scene)
+
+
+def save_scene(desk: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
+    """Keep a scene line."""
+    widgets.attempt(conversations.set_picture, desk, id, number, place, image, st.session_state[key])
+
+
+# ---------------------------------------------------------------- what comes of it
+
+
+def learned(what: Learned, draft: Draft) -> None:
+    """What is learned and what is only told."""
+    with st.container(border=True, gap="small"):
+        st.markdown("**Learned** :material/psychology:")
+        widgets.quiet(widgets.sentence(
+            f"{counted(what.replies, 'answer')}, about {what.max_new_tokens:,} tokens, {counted(what.facts, 'fact')} and "
+            f"{counted(what.pictures, 'picture')} with captions"
+        ))
+        st.markdown("**Told each time, not learned** :material/campaign:")
+        widgets.quiet(f"Who they are, how they speak and look, and the scene: about {what.told_tokens} tokens. "
+                      "What others say to them is read, never imitated.")  # fmt: skip
+        if what.kept_for_test:
+            st.markdown("**Kept for the test** :material/fact_check:")
+            widgets.quiet(f"{counted(what.kept_for_test, 'conversation')} that training never sees; the score is "
+                          "measured there.")  # fmt: skip
+        if draft.get("greeting"):
+            widgets.quiet("The greeting only opens a chat.")
+
+
+def slips(talks: list[TalkView]) -> None:
+    """Which conversations want another look."""
+    for worst, words, colour in (("error", "must be mended", "red"), ("warning", "could be better", "orange")):
+        places = [talk.number for talk in talks if talk.worst == worst]
+        if not places:
+            continue
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f":{colour}[●] **{counted(len(places), 'conversation')} {words}**")
+            with st.container(horizontal=True, gap="xsmall"):
+                for number in places[:12]:
+                    st.button(str(number + 1), key=f"slip-{number}", on_click=open_talk, args=(number,),
+                              help=widgets.escaped(talks[number].opening))  # fmt: skip
+            if len(places) > 12:
+                widgets.quiet(f"and {len(places) - 12} more")
+
+
+def open_talk(number: int) -> None:
+    """Open a conversation by its place."""
+    st.query_params["talk"] = str(number + 1)
+
+

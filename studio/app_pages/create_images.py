@@ -1,0 +1,199 @@
+"""Step 1 of the wizard, pictures: drop them in, see what is wrong with each, mend it by a click, say what varies.
+
+Drawn by `create.py`; what happens is in `actions/pictures.py` and `actions/suggestions.py`.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pipelines.core.character.image_check import MAX_IMAGE_BYTES
+from studio import widgets
+from studio.actions import create, images, suggestions
+from studio.actions.drafts import Draft, own_character
+from studio.actions.images import ImageView
+from studio.context import AppContext
+from studio.labels import counted
+
+LIGHTS = {
+    "green": ("Good", ":material/check_circle:", "green"),
+    "amber": ("Could be better", ":material/lightbulb:", "orange"),
+    "red": ("Cannot be used", ":material/error:", "red"),
+}
+FIELDS = {
+    "expression": ("Face", "happy, sad, angry …"),
+    "clothes": ("Clothes", "a red scarf"),
+    "place": ("Place", "on the beach"),
+    "pose": ("Pose", "close-up, waving"),
+}
+
+
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
+    """The step as a whole."""
+    round = st.session_state.setdefault("pictures-round", 0)
+    st.file_uploader(
+        "Drop pictures here: PNG, JPEG or WebP", type=["png", "jpg", "jpeg", "webp", "txt"],
+        accept_multiple_files=True, key=f"pictures-{round}", max_upload_size=MAX_IMAGE_BYTES >> 20,
+        on_change=take, args=(desk, id, round),
+        help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
+    )  # fmt: skip
+    shown = images.pictures(desk, draft)
+    found = images.what_the_set_needs(draft)
+    if shown:
+        st.markdown(f"**{create.picture_count_words(draft)}**")
+    if found:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown("**What is missing**" if shown else "**To begin**")
+            for item in found:
+                sign = ":red[:material/error:]" if item.severity == "error" else ":orange[:material/lightbulb:]"
+                st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
+    if not shown:
+        return
+    captions(desk, id, shown)
+    widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
+    with st.container(key="grid-pictures"):
+        for view in shown:
+            draw_picture(desk, id, view)
+
+
+def take(desk: AppContext, id: str, round: int) -> None:
+    """Take what was dropped, and empty the uploader so that nothing is taken twice."""
+    dropped = st.session_state.get(f"pictures-{round}") or []
+    files = [(upload.name, upload.getvalue()) for upload in dropped]
+    st.session_state["pictures-round"] = round + 1
+    refused = widgets.attempt(images.add, desk, id, files)
+    if isinstance(refused, list):
+        widgets.remember(refused)
+        names = {problem.field for problem in refused if problem.severity == "error"}
+        if len(files) > len(names):
+            st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
+
+
+def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
+    """One picture: what it looks like, its light, its mends, its caption."""
+    words, icon, colour = LIGHTS[view.light]
+    name = view.file.partition(".")[0]
+    with st.container(border=True, key=f"tile-{view.file}", gap="small"):
+        widgets.picture(view.thumb, view.caption.description or f"Picture {name}")
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+            st.badge(f"{name} {words}", icon=icon, color=colour)  # type: ignore[arg-type]  # one of LIGHTS
+            if view.is_portrait:
+                st.badge("Portrait", icon=":material/star:", color="violet", help="Stands for them in lists")
+        for problem in view.problems:
+            widgets.quiet(f"{problem.message} {problem.mend}")
+        if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
+            crop(desk, id, view.file)
+        if "drop" in view.fixes:
+            st.button("Take this one out", key=f"fix-drop-{view.file}", icon=":material/delete:",
+                      on_click=widgets.act, args=(images.drop, desk, id, view.file))  # fmt: skip
+        with st.container(gap="xxsmall"):
+            for field, (label, example) in FIELDS.items():
+                key = f"caption-{id}-{view.file}-{field}"
+                st.text_input(
+                    f"{label} in picture {name}", value=vars(view.caption)[field], key=key,
+                    label_visibility="collapsed", placeholder=f"{label}: {example}",
+                    max_chars=images.MOST_CAPTION_CHARS, on_change=describe,
+                    args=(desk, id, view.file, field, key),
+                )  # fmt: skip
+        more(desk, id, view, name)
+
+
+def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
+    """What can be done with any picture."""
+    with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
+        st.button("Turn right", key=f"turn-{view.file}", icon=":material/rotate_right:", width="stretch",
+                  on_click=widgets.act, args=(images.rotate, desk, id, view.file))  # fmt: skip
+        if st.button("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
+            crop(desk, id, view.file)
+        if not view.is_portrait:
+            st.button("Use as portrait", key=f"first-{view.file}", icon=":material/star:", width="stretch",
+                      on_click=widgets.act, args=(images.make_portrait, desk, id, view.file))  # fmt: skip
+        st.button("Take out", key=f"drop-{view.file}", icon=":material/delete:", width="stretch",
+                  on_click=widgets.act, args=(images.drop, desk, id, view.file))  # fmt: skip
+        key = f"caption-{id}-{view.file}-caption"
+        st.text_input("Or in your own words", value=view.caption.caption, key=key,
+                      help="Takes the place of the four fields", max_chars=images.MOST_CAPTION_CHARS,
+                      on_change=describe, args=(desk, id, view.file, "caption", key))  # fmt: skip
+        widgets.quiet(f"Came as {view.original}")
+
+
+def describe(desk: AppContext, id: str, file: str, field: str, key: str) -> None:
+    """Keep a caption's field."""
+    widgets.attempt(images.describe, desk, id, file, field, st.session_state[key])
+
+
+@st.dialog("Crop to a square", width="medium")
+def crop(desk: AppContext, id: str, file: str) -> None:
+    """The square, seen before it is cut."""
+    seen, handles = st.columns(2, gap="medium", vertical_alignment="center")
+    with handles:
+        # In hundredths, as people read them.
+        size = st.slider("Closer", 0, 100, 0, 5, key=f"zoom-{file}", format="%d %%") / 100
+        across = st.slider("Left to right", 0, 100, 50, 5, key=f"across-{file}", format="%d %%") / 100
+        down = st.slider("Up and down", 0, 100, 35, 5, key=f"down-{file}", format="%d %%") / 100
+    draft = own_character(desk, id).draft
+    preview = widgets.attempt(images.crop_preview, desk, draft, file, size, across, down)
+    if isinstance(preview, bytes):
+        with seen:
+            widgets.picture(preview, "How the square would look")
+    with st.container(horizontal=True):
+        if st.button("Use this", type="primary", key=f"cut-{file}"):
+            widgets.attempt(images.crop, desk, id, file, size, across, down)
+            st.rerun()
+        if st.button("Leave it", key=f"uncut-{file}"):
+            st.rerun()
+
+
+# ---------------------------------------------------------------- captions from a worker
+
+
+def captions(desk: AppContext, id: str, shown: list[ImageView]) -> None:
+    """Ask for captions, watch the job, take what it found."""
+    news = suggestions.caption_news(desk, own_character(desk, id).draft)
+    if news.is_working:
+        watch_captions(desk, id)
+    else:
+        captions_found(desk, id, news, shown)
+
+
+@st.fragment(run_every=2)
+def watch_captions(desk: AppContext, id: str) -> None:
+    """Looks again every two seconds while the job runs, and no longer."""
+    news = suggestions.caption_news(desk, own_character(desk, id).draft)
+    if not news.is_working:
+        st.rerun()
+    waits = news.job is not None and news.job.status == "queued"
+    text = "Waiting for a worker to look at the pictures" if waits else "Looking at the pictures"
+    st.progress(min(1.0, len(news.ready) / max(1, len(news.ready) + 1)), text=text)
+    if waits and not create.someone_works(desk):
+        widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
+
+
+def captions_found(desk: AppContext, id: str, news: suggestions.CaptionNews, shown: list[ImageView]) -> None:
+    """The button, or what the job found."""
+    if news.error:
+        widgets.quiet(f"The suggestions did not come: {news.error}")
+    if news.ready:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**Suggested captions** for {counted(len(news.ready), 'picture')}")
+            thumbs = {view.file: view.thumb for view in shown}
+            with st.container(key="strip-suggested", horizontal=True, gap="small"):
+                for file, fields in news.ready.items():
+                    with st.container(width=132, gap="xxsmall"):
+                        widgets.picture(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
+                        widgets.quiet(", ".join(fields.values()))
+            st.button("Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(desk, id))
+            widgets.quiet("You can change every word afterwards. What you wrote yourself stays.")
+        return
+    if not suggestions.without_caption(own_character(desk, id).draft):
+        return
+    st.button("Suggest captions", icon=":material/auto_awesome:", on_click=widgets.act,
+              args=(suggestions.ask_for_captions, desk, id),
+              help="A worker looks at the pictures where you wrote nothing yet")  # fmt: skip
+
+
+def take_captions(desk: AppContext, id: str) -> None:
+    """Fill in the suggestions; the fields on the page begin anew with them."""
+    for key in [key for key in st.session_state if str(key).startswith(f"caption-{id}-")]:
+        del st.session_state[key]
+    widgets.attempt(suggestions.take_captions, desk, id)

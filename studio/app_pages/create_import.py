@@ -1,0 +1,106 @@
+"""More conversations for step 3 of the wizard: pasted, uploaded, or written by an endpoint and then looked over.
+
+Drawn by `create_dialogues.py`. What an endpoint wrote is used only after somebody took it, every line editable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pipelines.core.jobs.job import ENDED
+from studio import widgets
+from studio.actions import conversations, drafts, suggestions
+from studio.context import AppContext
+from studio.labels import counted
+
+EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
+
+
+def bring_in(desk: AppContext, id: str) -> None:
+    """The ways to many conversations at once."""
+    with st.expander("Paste conversations", icon=":material/content_paste:"):
+        round = st.session_state.setdefault("paste-round", 0)
+        st.text_area("Blocks as Character Cards write them", key=f"paste-{round}", height=160, placeholder=EXAMPLE)
+        st.button("Add them", key="paste-add", on_click=paste, args=(desk, id, round))
+    with st.expander("Upload conversations", icon=":material/upload_file:"):
+        round = st.session_state.setdefault("data-round", 0)
+        st.file_uploader(
+            "ShareGPT or chat messages, JSON or JSON lines", type=["json", "jsonl"], key=f"data-{round}",
+            max_upload_size=conversations.MAX_DATA_BYTES >> 20, on_change=upload, args=(desk, id, round),
+        )  # fmt: skip
+    if suggestions.can_expand(desk):
+        with st.expander("Let a model write more", icon=":material/auto_awesome:"):
+            expansion(desk, id)
+
+
+def paste(desk: AppContext, id: str, round: int) -> None:
+    """Read the pasted blocks."""
+    added(widgets.attempt(conversations.paste, desk, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
+
+
+def upload(desk: AppContext, id: str, round: int) -> None:
+    """Read the uploaded file."""
+    file = st.session_state.get(f"data-{round}")
+    if file is not None:
+        added(widgets.attempt(conversations.upload, desk, id, file.name, file.getvalue()), "data", round)
+        st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
+
+
+def added(result: object, what: str, round: int) -> None:
+    """Say what came in, and empty the field."""
+    if isinstance(result, tuple):
+        count, notes = result
+        widgets.remember(notes)
+        st.toast(f"{counted(count, 'conversation')} added", icon=":material/check:")
+        st.session_state[f"{what}-round"] = round + 1
+
+
+# ---------------------------------------------------------------- from an endpoint
+
+
+def expansion(desk: AppContext, id: str) -> None:
+    """Ask the endpoint, wait, look over what it wrote."""
+    job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
+    if job is not None and job.status not in ENDED:
+        wait_for_it(desk, id)
+        return
+    if job is not None and job.error:
+        st.warning(widgets.escaped(job.error), icon=":material/error:")
+    for number, turns in written[:3]:
+        look_over(desk, id, number, turns)
+    if len(written) > 3:
+        widgets.quiet(f"{len(written) - 3} more wait behind these.")
+    if not written:
+        widgets.quiet(f"Name, texts, facts and conversations are sent to {desk.settings.llm_model}; pictures never "
+                      "are. Nothing is used before you have looked at it.")  # fmt: skip
+        st.button("Write ten more", icon=":material/auto_awesome:", key="expand",
+                  on_click=widgets.act, args=(suggestions.ask_for_conversations, desk, id, 10))  # fmt: skip
+
+
+@st.fragment(run_every=3)
+def wait_for_it(desk: AppContext, id: str) -> None:
+    """Looks again every three seconds while the job runs, and no longer."""
+    job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
+    if job is None or job.status in ENDED:
+        st.rerun()
+    widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
+
+
+def look_over(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
+    """One suggested conversation, every line editable."""
+    with st.form(key=f"expand-{number}"):
+        edited = []
+        for place, turn in enumerate(turns):
+            speaker = "character" if "character" in turn else "user"
+            label = "They answer" if speaker == "character" else "Somebody says"
+            key = f"expand-{number}-{place}"
+            words = st.text_area(label, value=str(turn.get(speaker, "")), key=key, height="content")
+            edited.append({speaker: words or ""})
+        with st.container(horizontal=True):
+            taken = st.form_submit_button("Add it", type="primary")
+            left_out = st.form_submit_button("Leave it out")
+    if taken or left_out:
+        widgets.attempt(suggestions.take_conversation, desk, id, number, edited if taken else None)
+        st.rerun()

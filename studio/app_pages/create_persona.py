@@ -1,0 +1,136 @@
+"""Step 2 of the wizard, who they are: texts, facts, and beside them what the model will be told.
+
+Drawn by `create.py`; a field is saved when it is left.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import streamlit as st
+
+from pipelines.core.character.validate_dialogues import estimate_tokens
+from pipelines.core.character.system_prompt import SYSTEM_TOKENS, system_text
+from studio import widgets
+from studio.actions import create, drafts, suggestions
+from studio.actions.drafts import MOST_CHARS, Draft
+from studio.context import AppContext
+
+FIELDS = (
+    ("persona", "Who they are", 180, "Their life, wishes, habits and fears, in a few sentences. "
+     "“Nella Tarn keeps the lighthouse of …”"),
+    ("appearance", "What never changes in their looks", 90, "Hair, eyes, build; not clothes or places."),
+    ("scenario", "Where a conversation takes place (optional)", 70, "“It is night in the library …”"),
+    ("greeting", "Their first words (optional)", 70, "Shown when a chat begins."),
+)  # fmt: skip
+
+
+def draw(desk: AppContext, id: str, draft: Draft) -> None:
+    """The step as a whole: forms on the left, what comes of them on the right."""
+    left, right = st.columns([1.5, 1], gap="large")
+    with left:
+        name(desk, id, draft)
+        for field, label, height, example in FIELDS:
+            text_field(desk, id, draft, field, label, height, example)
+        facts(desk, id, draft)
+    with right:
+        told(draft)
+        suggested(desk, id, draft)
+        if draft.get("name") or draft.get("persona"):  # an empty form needs no scolding
+            widgets.problems(create.summary(draft).problems[2])
+
+
+def name(desk: AppContext, id: str, draft: Draft) -> None:
+    """The name."""
+    key = f"text-{id}-name"
+    st.text_input("Name", value=draft.get("name", ""), key=key, max_chars=MOST_CHARS["name"],
+                  on_change=save, args=(desk, id, "name", key))  # fmt: skip
+
+
+def text_field(desk: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
+    """One text, saved when it is left."""
+    key = f"text-{id}-{field}"
+    st.text_area(label, value=draft.get(field, ""), key=key, height=height, placeholder=example,
+                 max_chars=MOST_CHARS[field], on_change=save, args=(desk, id, field, key))  # fmt: skip
+
+
+def save(desk: AppContext, id: str, field: str, key: str) -> None:
+    """Keep a text."""
+    widgets.attempt(drafts.set_text, desk, id, field, st.session_state[key])
+
+
+def facts(desk: AppContext, id: str, draft: Draft) -> None:
+    """Facts as a table. The table's edits count from the rows it began with, so these stay while it is on the page."""
+    st.markdown("**Facts**")
+    widgets.quiet("Short questions and answers that they know by heart. About twenty are good.")
+    round = st.session_state.setdefault(f"facts-round-{id}", 0)
+    rows = st.session_state.setdefault(
+        f"facts-{id}-{round}", [dict(fact) for fact in draft.get("facts", [])] or [{"question": "", "answer": ""}]
+    )
+    edited: Any = st.data_editor(
+        rows, num_rows="dynamic", hide_index=True, key=f"facts-table-{id}-{round}", width="stretch",
+        alt="Facts: a question and its answer in each row",
+        column_config={
+            "question": st.column_config.TextColumn("Question", width="medium"),
+            "answer": st.column_config.TextColumn("Answer", width="medium"),
+        },
+    )  # fmt: skip
+    kept = [(str(row.get("question") or ""), str(row.get("answer") or "")) for row in edited]
+    before = [(fact["question"], fact["answer"]) for fact in draft.get("facts", [])]
+    if [pair for pair in kept if any(text.strip() for text in pair)] != before:
+        widgets.attempt(drafts.set_facts, desk, id, kept)
+        st.rerun()
+
+
+def told(draft: Draft) -> None:
+    """The very text that stands before every conversation, and how much of its room it fills."""
+    character, _ = drafts.character_of(draft)
+    fields = (character.name, character.persona, character.style, character.appearance, character.scenario)
+    tokens = sum(estimate_tokens(text) for text in fields)
+    st.markdown("**What the model will be told**")
+    fits = tokens <= 1.05 * SYSTEM_TOKENS
+    words = f"About {tokens} of {SYSTEM_TOKENS} tokens"
+    if tokens > SYSTEM_TOKENS:
+        words = f"About {tokens} tokens" + (", just enough" if fits else f"; {SYSTEM_TOKENS} are the most")
+    st.progress(min(1.0, tokens / SYSTEM_TOKENS), text=words)
+    if not fits:
+        st.warning("Too long: this is what is left when it is cut.", icon=":material/content_cut:")
+    shown = system_text(character) if character.name or character.persona else "Nothing yet. Begin with the name."
+    st.html(f'<div class="u-told" tabindex="0" role="region" aria-label="What the model will be told">'
+            f"{html.escape(shown)}</div>")  # fmt: skip
+    widgets.quiet("How they speak comes from the next step. Facts are not in it: they are learned.")
+
+
+def suggested(desk: AppContext, id: str, draft: Draft) -> None:
+    """What the persona's own sentences suggest."""
+    found = suggestions.facts_in_persona(draft)
+    elsewhere = suggestions.better_elsewhere(draft)
+    if not found and not elsewhere:
+        return
+    st.markdown("**Suggestions from your text**")
+    for field, words in (("appearance", "looks"), ("style", "how they talk")):
+        sentences = [one.sentence for one in elsewhere if one.field == field]
+        if sentences:
+            with st.container(border=True, gap="xsmall"):
+                widgets.quiet(f"This tells {words}: “{' '.join(sentences)[:300]}”")
+                st.button(f"Move it to {words}", key=f"move-{field}", icon=":material/move_down:",
+                          on_click=move, args=(desk, id, field))  # fmt: skip
+    for number, fact in enumerate(found):
+        with st.container(border=True, gap="xsmall"):
+            widgets.quiet(f"{fact.question}  {fact.answer}")
+            st.button("Add as a fact", key=f"fact-{number}", icon=":material/add:",
+                      on_click=take_fact, args=(desk, id, fact))  # fmt: skip
+
+
+def move(desk: AppContext, id: str, field: str) -> None:
+    """Move sentences between fields, which begin anew with what was kept."""
+    widgets.attempt(suggestions.move_sentences, desk, id, field)
+    for key in ("persona", field):
+        st.session_state.pop(f"text-{id}-{key}", None)
+
+
+def take_fact(desk: AppContext, id: str, fact: suggestions.FactSuggestion) -> None:
+    """Add a fact; the table begins anew with it."""
+    widgets.attempt(suggestions.take_fact, desk, id, fact)
+    st.session_state[f"facts-round-{id}"] = st.session_state.get(f"facts-round-{id}", 0) + 1

@@ -1,0 +1,94 @@
+"""Words that were being written when a page was refreshed or closed: `POST /keep`, sent by `autosave.js` as it goes.
+
+Takes fields of the wizard alone, by the key of their widget, and saves them the way leaving the field would have done.
+A request that another site's page makes is refused, and so is what no longer fits the draft.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
+from studio.actions import conversations, drafts, images
+from studio.context import AppContext, shared_context
+
+AUTOSAVE_JS = Path(__file__).with_name("keep.js")
+MOST_BYTES = 64 * 1024
+ID = "([0-9a-f]{32})"
+
+
+def turn_mark(words: str, scene: str, image: str) -> str:
+    """What a turn held when its field was drawn; part of the field's key, so that words never land in another turn."""
+    return f"{hash((words, scene, image)) & 0xFFFFFFFF:x}"
+
+
+def autosave(desk: AppContext, key: str, value: str) -> bool:
+    """Save what a field held; False for a key that is none of ours or a turn that has changed since."""
+    for pattern, save in _FIELDS:
+        if found := re.fullmatch(pattern, key):
+            return save(desk, value, *found.groups())
+    return False
+
+
+def _text(desk: AppContext, value: str, id: str, field: str) -> bool:
+    if field not in drafts.MOST_CHARS:
+        return False
+    drafts.set_text(desk, id, field, value)
+    return True
+
+
+def _caption(desk: AppContext, value: str, id: str, number: str, ending: str, field: str) -> bool:
+    images.describe(desk, id, f"{number}.{ending}", field, value)
+    return True
+
+
+def _words(desk: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
+    talks = conversations.talks(drafts.own_character(desk, id).draft)
+    if int(talk) >= len(talks) or int(place) >= len(talks[int(talk)].turns):
+        return False
+    turn = talks[int(talk)].turns[int(place)]
+    if turn_mark(turn.words, turn.scene, turn.image) != mark:
+        return False
+    conversations.set_words(desk, id, int(talk), int(place), value)
+    return True
+
+
+_FIELDS: tuple[tuple[str, Callable[..., bool]], ...] = (
+    (f"text-{ID}-([a-z]+)", _text),
+    (f"caption-{ID}-([0-9]+)-(png|jpg|jpeg|webp)-(expression|clothes|place|pose|caption)", _caption),
+    (f"words-{ID}-([0-9]+)-([0-9]+)-([0-9a-f]+)", _words),
+)
+"""The key as it stands in the page, where every sign that is neither letter nor digit has become a dash."""
+
+
+async def receive(request: Request) -> Response:
+    """One field. Nobody reads the answer: the page is gone."""
+    if not _is_own(request) or int(request.headers.get("content-length") or MOST_BYTES + 1) > MOST_BYTES:
+        return PlainTextResponse("not taken", 403)
+    try:
+        said = json.loads(await request.body())
+        kept = await run_in_threadpool(autosave, shared_context(), str(said["key"]), str(said["value"]))
+    except (ValueError, KeyError, TypeError, CharacterProblems, RecordMissing, RecordsUnusable) as error:
+        return PlainTextResponse(str(error), 400)
+    return Response(status_code=204 if kept else 404)
+
+
+def _is_own(request: Request) -> bool:
+    """Whether a page of the studio sent it."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host", "-")
+
+
+ROUTE = Route("/keep", receive, methods=["POST"])

@@ -1,0 +1,201 @@
+"""The talk of the compare page: a chat with two answers to everything, votes, and "show me how it should answer".
+
+In a blind comparison the names stay hidden turn by turn until there is a vote on the turn. While its answers are
+written, the last turn is a fragment that looks again twice a second; dialogs only open from turns that are done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.jobs.job import CharacterRow, VoteChoice, Conversation
+from pipelines.core.storage.store import StoreError
+from studio import widgets
+from studio.actions import compare, feedback
+from studio.actions.compare import MAX_WORDS, SEEDS, ReplyView, NotNow, ImageMode, ChatTurn
+from studio.context import AppContext
+
+POLL_S = 0.5
+"""Seconds between two looks at an answer that is being written."""
+PICTURE_PX = 300
+PLACES = ("Left", "Right")
+CHOICES: dict[VoteChoice, tuple[str, str]] = {
+    "left": ("Left is better", ":material/arrow_back:"),
+    "right": ("Right is better", ":material/arrow_forward:"),
+    "tie": ("Both as good", ":material/balance:"),
+    "both_bad": ("Both are bad", ":material/thumb_down:"),
+}
+WISHES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always", "never": "never"}
+
+
+def talk_view(desk: AppContext, talk: Conversation, row: CharacterRow) -> None:
+    """The whole conversation, and a place to say more."""
+    told = compare.turns(desk, talk)
+    widgets.told()
+    if kept := st.session_state.pop("talk-kept", ""):
+        st.success(kept, icon=":material/school:")
+    _head(desk, talk)
+    greeting = str(row.draft.get("greeting", "")).strip()
+    if greeting:
+        with st.chat_message("assistant", avatar=":material/theater_comedy:"):
+            st.write(widgets.escaped(greeting))
+    for turn in told:
+        with st.container(key=f"turn-{turn.number}"):
+            _said(desk, turn)
+            if turn.state in ("waiting", "running"):
+                st.fragment(_written, run_every=POLL_S)(desk, talk, row, turn.number)
+            else:
+                _answers(desk, talk, row, turn)
+    moving = bool(told) and told[-1].state in ("waiting", "running")
+    _say(desk, talk, moving, bool(told) and not moving)
+
+
+def _head(desk: AppContext, talk: Conversation) -> None:
+    words, way = st.columns([4, 1], vertical_alignment="center")
+    with words:
+        if talk.blind:
+            widgets.quiet("Blind: the names are hidden until you vote, and the sides change from turn to turn.")
+        else:
+            left, right = compare.label_of(desk, talk.left), compare.label_of(desk, talk.right)
+            widgets.quiet(f"Left: {left}. Right: {right}.")
+    with way:
+        if st.button("New conversation", icon=":material/add_comment:", width="stretch"):
+            widgets.go(widgets.COMPARE, character=talk.character)
+
+
+def _said(desk: AppContext, turn: ChatTurn) -> None:
+    with st.chat_message("user", avatar=":material/person:"):
+        if turn.question.picture_key:
+            _picture(desk, turn.question.picture_key, "The picture that you attached", 200)
+        st.write(widgets.escaped(turn.question.text))
+
+
+def _written(desk: AppContext, talk: Conversation, row: CharacterRow, number: int) -> None:
+    """A turn while it is answered; once its answers are there, the page is drawn anew."""
+    turn = next((turn for turn in compare.turns(desk, talk) if turn.number == number), None)
+    if turn is None or turn.state not in ("waiting", "running"):
+        st.rerun()
+    _answers(desk, talk, row, turn)
+
+
+def _again(desk: AppContext, talk: Conversation) -> None:
+    st.button("Answer again", icon=":material/refresh:", help="The same message with another seed",
+              on_click=widgets.act, args=(compare.answer_again, desk, talk.id, None, _wish()))  # fmt: skip
+
+
+def _answers(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
+    columns = st.columns(2, border=True)
+    for place, (column, answer) in enumerate(zip(columns, turn.answers, strict=True)):
+        with column:
+            _answer(desk, talk, row, turn, answer, place)
+    if turn.state == "failed":
+        st.error(widgets.escaped(turn.error), icon=":material/error:")
+    if turn.state == "done":
+        _votes(desk, talk, turn)
+
+
+def _answer(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int) -> None:
+    name = PLACES[place]
+    if not talk.blind or turn.vote is not None:
+        name = f"{name}: {compare.label_of(desk, answer.ref)}"
+    st.markdown(f"**{widgets.escaped(name)}**")
+    if answer.text:
+        st.write(widgets.escaped(answer.text))
+    elif turn.state == "waiting":
+        widgets.quiet("Waiting for a worker…")
+    elif turn.state == "running" and not answer.done:
+        widgets.quiet("Thinking…")
+    if answer.picture_key:
+        _picture(desk, answer.picture_key, answer.scene or f"Picture of {row.name}", PICTURE_PX)
+    elif answer.scene and not answer.done:
+        widgets.quiet("Drawing…")
+    if answer.scene:
+        widgets.quiet(answer.scene)
+    if turn.state != "done":
+        return
+    seconds = f" · {answer.seconds:.1f} s" if answer.seconds else ""
+    widgets.quiet(f"Seed {answer.seed}{seconds}")
+    if st.button("Show me how it should answer", key=f"mend-{turn.number}-{answer.side}", icon=":material/edit_note:",
+                 type="tertiary"):  # fmt: skip
+        _mend(desk, talk, row, turn, answer)
+
+
+def _votes(desk: AppContext, talk: Conversation, turn: ChatTurn) -> None:
+    given = turn.vote.choice if turn.vote else ""
+    with st.container(horizontal=True, key=f"votes-{turn.number}"):
+        for choice, (label, icon) in CHOICES.items():
+            kind: Any = "primary" if choice == given else "secondary"
+            st.button(label, key=f"vote-{turn.number}-{choice}", icon=icon, type=kind, on_click=widgets.act,
+                      args=(feedback.vote, desk, talk.id, turn.number, choice))  # fmt: skip
+
+
+def _picture(desk: AppContext, key: str, alt: str, width: int) -> None:
+    try:
+        widgets.picture(desk.picture(key), alt, width)
+    except StoreError:
+        widgets.quiet("(this picture is gone)")
+
+
+@st.dialog("Show me how it should answer", width="medium")
+def _mend(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
+    widgets.quiet(f"To: {turn.question.text}")
+    files = ["", *(str(item["file"]) for item in row.draft.get("pictures", []) if item.get("file"))]
+    with st.form("mend", border=False):
+        st.text_area("A better answer", answer.text, height=160, key="mend-words")
+        st.text_input("What its picture shows (may stay empty)", answer.scene, key="mend-scene")
+        st.selectbox(
+            "A picture of yours that fits (may stay empty)", files, format_func=lambda one: one or "none",
+            key="mend-image",
+        )  # fmt: skip
+        st.checkbox("Also keep what was said before", value=False, key="mend-before")
+        if st.form_submit_button(
+            "Keep it for the next training", type="primary", on_click=_keep, args=(desk, talk, turn, answer)
+        ):  # fmt: skip
+            st.rerun()
+
+
+def _keep(desk: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
+    given = st.session_state
+    count = widgets.attempt(
+        feedback.correct, desk, talk.id, turn.number, answer.side, given["mend-words"], given["mend-scene"],
+        given["mend-image"] or "", given["mend-before"],
+    )  # fmt: skip
+    if isinstance(count, int):
+        given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
+
+
+def _wish() -> ImageMode:
+    chosen: ImageMode = st.session_state.get("talk-wish") or "auto"
+    return chosen
+
+
+def _say(desk: AppContext, talk: Conversation, moving: bool, again: bool) -> None:
+    with st.container(horizontal=True, key="talk-tools"):
+        if again:
+            _again(desk, talk)
+        settings = st.popover("Pictures and seed", icon=":material/tune:")
+    with settings:
+        st.segmented_control(
+            "Pictures in the answers", list(WISHES), default="auto", format_func=lambda one: WISHES[one],
+            key="talk-wish", required=True,
+        )  # fmt: skip
+        fixed = st.toggle("Use a fixed seed", help="Equal seeds give equal answers; both sides always share one.")
+        seed = st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed)
+    said = st.chat_input(
+        "The answers are being written…" if moving else "Say something to both",
+        accept_file=True, file_type=["png", "jpg", "jpeg", "webp"], max_chars=MAX_WORDS, disabled=moving, key="say",
+    )  # fmt: skip
+    if not said:
+        return
+    picture = said.files[0].getvalue() if said.files else None
+    try:
+        compare.ask(desk, talk.id, said.text or "", picture, _wish(), int(seed) if fixed else None)
+    except NotNow as error:
+        st.error(widgets.escaped(str(error)), icon=":material/error:")
+    except CharacterProblems as refused:
+        widgets.problems(refused.problems)
+    else:
+        st.rerun()

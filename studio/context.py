@@ -1,0 +1,88 @@
+"""The desk: everything an action needs, opened once for the whole process.
+
+    desk = open_desk(Settings.from_environment())
+    desk.records.characters.list(desk.owner)
+
+The studio keeps no state of its own: whatever matters is in the records and the object store, so a second tab or a
+restarted studio shows the same. No model is ever loaded here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from pipelines.core.records import Records, open_records
+from pipelines.core.settings import Settings
+from pipelines.core.storage.store import Store, open_store, read
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+KEPT_PICTURES = 2000
+"""Small pictures that stay in memory, so that a redrawn page reads no file twice."""
+KEPT_BYTES = 128 * 1024
+"""Larger objects are not kept."""
+
+
+class AppContext:
+    """Records, objects and queue of one owner. Any number of browser sessions share one."""
+
+    def __init__(self, settings: Settings, records: Records, store: Store) -> None:
+        self.settings = settings
+        self.records = records
+        self.store = store
+        self.owner = settings.owner
+        self.editing = threading.RLock()
+        """Held while a draft is read, changed and saved, so that two tabs do not undo each other's fields."""
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
+        self._looking = threading.Lock()
+
+    @cached_property
+    def queue(self) -> Celery:
+        """The queue's sending end; nothing is connected until something is sent."""
+        from pipelines.core.queue.broker import make_app  # importing Celery takes half a second
+
+        return make_app(self.settings)
+
+    def picture(self, key: str) -> bytes:
+        """The bytes of a picture; StoreError when it is not there or damaged."""
+        with self._looking:
+            known = self._pictures.get(key)
+            if known is not None:
+                self._pictures.move_to_end(key)
+                return known
+        data = read(self.store, key)
+        if len(data) <= KEPT_BYTES:
+            with self._looking:
+                self._pictures[key] = data
+                while len(self._pictures) > KEPT_PICTURES:
+                    self._pictures.popitem(last=False)
+        return data
+
+    def forget_pictures(self, keys: Iterable[str]) -> None:
+        """Drop pictures from memory, after they were deleted."""
+        with self._looking:
+            for key in keys:
+                self._pictures.pop(key, None)
+
+
+def shared_context() -> AppContext:
+    """The one desk of this process; opened anew only when the environment names other records or objects."""
+    settings = Settings.from_environment()
+    return _opened(settings.database_url, settings.objects, settings.owner)
+
+
+@lru_cache(maxsize=4)
+def _opened(database: str, objects: str, owner: str) -> AppContext:
+    # The arguments only tell one set of places from another.
+    return open_context(Settings.from_environment())
+
+
+def open_context(settings: Settings) -> AppContext:
+    """A desk on these settings; makes the embedded database when it is not there yet."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return AppContext(settings, open_records(settings.database_url), open_store(settings))

@@ -1,0 +1,73 @@
+"""Words a creator reads, in one place: what a status, a stage or a score is called, and how time is told.
+
+Nothing here draws and nothing decides; pages and actions share it. Engineers' terms do not belong here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pipelines.core.jobs.job import JobStatus
+
+STATUS: dict[JobStatus, str] = {
+    "queued": "Waiting",
+    "running": "Learning",
+    "stopping": "Stopping",
+    "succeeded": "Done",
+    "stopped": "Stopped",
+    "failed": "Failed",
+}
+"""What a training job's status is called."""
+
+EFFORTS = {
+    "quick": "Quick",
+    "standard": "Standard",
+    "thorough": "Thorough",
+}
+"""The one dial."""
+
+
+def ago(time: str, clock: datetime | None = None) -> str:
+    """How long ago a moment of the records (UTC, ISO 8601) was: "5 minutes ago"; "" for no time."""
+    if not time:
+        return ""
+    seconds = ((clock or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds()
+    if seconds < 60:
+        return "just now"
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count = int(seconds // size)
+        if count:
+            return f"{counted(count, unit)} ago"
+    return "just now"
+
+
+def minutes(seconds: float) -> str:
+    """A length of time in the words that fit it: "40 seconds", "12 minutes", "3 hours"."""
+    if seconds < 90:
+        return counted(round(seconds), "second")
+    if seconds < 90 * 60:
+        return counted(round(seconds / 60), "minute")
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
+
+
+def time_range(low: float, high: float) -> str:
+    """From so many seconds to so many, "6 to 9 minutes", in one unit where both fit it."""
+    low, high = min(low, high), max(low, high)
+    if minutes(low) == minutes(high):
+        return f"about {minutes(high)}"
+    first, first_unit = minutes(low).split()
+    _, last_unit = minutes(high).split()
+    same = first_unit.rstrip("s") == last_unit.rstrip("s")
+    return f"{first} to {minutes(high)}" if same else f"{minutes(low)} to {minutes(high)}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The number with its noun: "1 picture", "10 pictures", "no pictures"."""
+    many = plural or f"{noun}s"
+    return f"no {many}" if count == 0 else f"1 {noun}" if count == 1 else f"{count:,} {many}"
+
+
+def listed(items: list[str]) -> str:
+    """Items as a sentence has them: "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

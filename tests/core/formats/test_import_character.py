@@ -1,0 +1,222 @@
+"""Conversations of other tools, and `import_file`, which turns any file into a character folder."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.core.formats.cards import export_card, write_card
+from pipelines.core.character.character import Character, CharacterImage, Interaction
+from pipelines.core.character.character_folder import read_character, read_test_split
+from pipelines.core.formats.import_character import (
+    import_file,
+    interactions_from_messages_jsonl,
+    interactions_from_sharegpt,
+    interactions_from_start_blocks,
+)
+from pipelines.core.problems import CharacterProblems, Problem
+
+Read = Callable[[str], tuple[tuple[Interaction, ...], list[Problem]]]
+
+
+def lines(interactions: tuple[Interaction, ...]) -> list[list[str]]:
+    """Each conversation as `u:words` and `c:words`."""
+    return [[f"{turn.role[0]}:{turn.text}" for turn in talk] for talk in interactions]
+
+
+def sharegpt(*turns: tuple[str, str], **more: object) -> dict[str, object]:
+    return {"conversations": [{"from": speaker, "value": words} for speaker, words in turns], **more}
+
+
+def messages(*turns: tuple[str, str]) -> dict[str, object]:
+    return {"messages": [{"role": speaker, "content": words} for speaker, words in turns]}
+
+
+# ---------------------------------------------------------------- formats
+
+
+def test_sharegpt_list_lines_and_single_object() -> None:
+    talk = sharegpt(("human", "Hi"), ("gpt", "Ho"), ("human", "And?"), ("gpt", "So."), system="Be nice.")
+    expected = [["u:Hi", "c:Ho", "u:And?", "c:So."]]
+    assert lines(interactions_from_sharegpt(json.dumps([talk]))[0]) == expected
+    assert lines(interactions_from_sharegpt(json.dumps(talk))[0]) == expected
+    assert lines(interactions_from_sharegpt("\ufeff" + json.dumps(talk) + "\n\n" + json.dumps(talk))[0]) == expected * 2
+
+
+def test_messages_lines_with_a_damaged_one() -> None:
+    text = "\n".join([json.dumps(messages(("user", "Hi"), ("assistant", "Ho"))), '{"messages": [', "7"])
+    found, problems = interactions_from_messages_jsonl(text, "chat.jsonl")
+    assert lines(found) == [["u:Hi", "c:Ho"]]
+    assert {problem.message for problem in problems} == {
+        "lines that are not JSON were left out (1 x).", "records without a conversation were left out (1 x).",
+    }  # fmt: skip
+    assert all(problem.field == "chat.jsonl" and problem.severity == "warning" for problem in problems)
+
+
+@pytest.mark.parametrize("read", [interactions_from_sharegpt, interactions_from_messages_jsonl])
+def test_what_strict_readers_stumble_over_is_mended_and_told(read: Read) -> None:
+    make = sharegpt if read is interactions_from_sharegpt else messages
+    user, bot = ("human", "gpt") if read is interactions_from_sharegpt else ("user", "assistant")
+    records = [
+        make((bot, "Welcome."), (user, "Hi"), (bot, "Ho")),
+        make(("system", "You are X."), (user, "Hi"), (user, "there"), (bot, "Ho"), (user, "bye")),
+        make((user, "<image>\nWhat is this?"), (bot, "A cat."), ("narrator", "It rains.")),
+        make((user, "  "), (bot, "Alone.")),
+        make((user, "Nobody answers")),
+    ]
+    found, problems = read(json.dumps(records))
+    assert lines(found) == [
+        ["u:Hi", "c:Ho"], ["u:Hi\nthere", "c:Ho"], ["u:What is this?", "c:A cat."], ["u:Hello.", "c:Alone."],
+    ]  # fmt: skip
+    said = " ".join(problem.message for problem in problems)
+    for words in ("opening words", "system instructions", "joined", "last line of the user", "pictures named",
+                  "unknown speaker", "empty turns", "only the character speaks", "says nothing"):
+        assert words in said
+
+
+def test_content_in_parts() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "Look"}]
+    record = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "Nice."}]}
+    found, problems = interactions_from_messages_jsonl(json.dumps(record))
+    assert lines(found) == [["u:Look", "c:Nice."]]
+    assert "pictures named" in problems[0].message
+
+
+def test_other_columns_are_explained() -> None:
+    text = json.dumps([{"instruction": "Say hi", "output": "Hi"}] * 3)
+    with pytest.raises(CharacterProblems) as caught:
+        interactions_from_sharegpt(text, "alpaca.json")
+    assert "alpaca.json" in str(caught.value) and "'instruction'" in str(caught.value) and '"from"' in str(caught.value)
+    with pytest.raises(CharacterProblems, match=r"not JSON.*Send a JSON list"):
+        interactions_from_messages_jsonl("hello\nworld")
+
+
+def test_start_blocks_with_names_macros_and_long_turns() -> None:
+    text = """ignored words
+<START>
+{{user}}: Who are you?
+MIRA VALE: I am {{char}}.
+Bob: is what they call me, <USER>.
+
+Really.
+Mira: Twice.
+<start>
+<USER>: Tea?
+<BOT>: For {{user}}'s throat?
+<START>
+no speaker here
+"""
+    found, problems = interactions_from_start_blocks(text, "Mira Vale", nickname="Mi")
+    assert lines(found) == [
+        ["u:Who are you?", "c:I am Mi.\nBob: is what they call me, you.\n\nReally.\nTwice."],
+        ["u:Tea?", "c:For your throat?"],
+    ]  # fmt: skip
+    assert {problem.message.split(" (")[0] for problem in problems} == {
+        "left out: no line begins with {{user}}: or {{char}}:.".removesuffix("."),
+        "turns of the same speaker in a row were joined",
+    }
+    with pytest.raises(CharacterProblems, match="holds no conversation"):
+        interactions_from_start_blocks("", "Mira")
+
+
+def test_names_with_signs_of_patterns_are_taken_literally() -> None:
+    found, _ = interactions_from_start_blocks("<START>\nYou: a\nM.(I)+ [x]: b", "M.(I)+ [x]")
+    assert lines(found) == [["u:a", "c:b"]]
+
+
+# ---------------------------------------------------------------- import_file
+
+
+def same_folder(left: Path, right: Path) -> bool:
+    """Whether two folders hold equal characters, splits and pictures."""
+    pictures = [{path.name: path.read_bytes() for path in (folder / "images").iterdir()} for folder in (left, right)]
+    return read_character(left) == read_character(right) and pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("suffix", ["png", "json", "charx", "zip"])
+def test_a_folder_comes_back_from_every_format(toy_character: Path, tmp_path: Path, suffix: str) -> None:
+    export_card(toy_character, tmp_path / f"ada.{suffix}")
+    assert import_file(tmp_path / f"ada.{suffix}", tmp_path / "ada") == []
+    assert same_folder(tmp_path / "ada", toy_character)
+    split = read_test_split(tmp_path / "ada")
+    assert split == (read_test_split(toy_character) if suffix == "zip" else None)
+
+
+def test_adapter_is_put_beside_the_character_and_pickles_are_not(toy_character: Path, tmp_path: Path) -> None:
+    character = read_character(toy_character)
+    images = {image.file: (toy_character / "images" / image.file).read_bytes() for image in character.images}
+    adapter = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"abc", "adapter_model.bin": b"pickle"}
+    write_card(character, images, tmp_path / "ada.charx", adapter_files=adapter)
+    notes = import_file(tmp_path / "ada.charx", tmp_path / "ada")
+    assert sorted(path.name for path in (tmp_path / "ada" / "adapter").iterdir()) == [
+        "adapter_config.json", "adapter_model.safetensors",
+    ]  # fmt: skip
+    assert any("not safetensors" in note.message for note in notes)
+    export_card(toy_character, tmp_path / "ada.zip", adapter=tmp_path / "ada" / "adapter")
+    import_file(tmp_path / "ada.zip", tmp_path / "zipped")
+    assert (tmp_path / "zipped" / "adapter" / "adapter_model.safetensors").read_bytes() == b"abc"
+
+
+def test_metadata_is_stripped_and_broken_pictures_are_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    out = io.BytesIO()
+    Image.effect_noise((200, 100), 80).convert("RGB").save(out, "JPEG", exif=exif)
+    images = {"a.jpg": out.getvalue(), "b.png": b"\x89PNG\r\n\x1a\nbroken"}
+    character = Character("A", "b", images=tuple(CharacterImage(file, caption=file) for file in images))
+    write_card(character, images, tmp_path / "a.charx")
+    notes = import_file(tmp_path / "a.charx", tmp_path / "a")
+    assert [image.caption for image in read_character(tmp_path / "a").images] == ["a.jpg"]
+    assert b"Camera" not in (tmp_path / "a" / "images" / "a.jpg").read_bytes()
+    assert any("cannot be opened" in note.message for note in notes)
+
+
+def test_conversations_are_added_to_a_character_that_is_there(toy_character: Path, tmp_path: Path) -> None:
+    export_card(toy_character, tmp_path / "ada.zip")
+    import_file(tmp_path / "ada.zip", tmp_path / "ada")
+    before = read_character(tmp_path / "ada").interactions
+    chat = tmp_path / "chat.jsonl"
+    talks = [messages(("user", "New?"), ("assistant", words)) for words in ("Aye!", "aye")]
+    chat.write_text("\n".join(json.dumps(talk) for talk in talks))
+    notes = import_file(chat, tmp_path / "ada")
+    after = read_character(tmp_path / "ada").interactions
+    assert after[: len(before)] == before and lines(after[len(before) :]) == [["u:New?", "c:Aye!"]]
+    assert any("there already" in note.message for note in notes)
+    (tmp_path / "talk.txt").write_text("<START>\n{{user}}: X?\nAda: Y.")
+    import_file(tmp_path / "talk.txt", tmp_path / "ada")
+    assert lines(read_character(tmp_path / "ada").interactions[-1:]) == [["u:X?", "c:Y."]]
+
+
+def test_a_character_is_never_overwritten_and_nothing_is_half_written(toy_character: Path, tmp_path: Path) -> None:
+    export_card(toy_character, tmp_path / "ada.png")
+    import_file(tmp_path / "ada.png", tmp_path / "ada")
+    before = (tmp_path / "ada" / "character.yaml").read_bytes()
+    with pytest.raises(CharacterProblems, match="holds a character already"):
+        import_file(tmp_path / "ada.png", tmp_path / "ada")
+    assert (tmp_path / "ada" / "character.yaml").read_bytes() == before
+    (tmp_path / "cut.png").write_bytes((tmp_path / "ada.png").read_bytes()[:-100])
+    for source in (tmp_path / "cut.png", tmp_path / "nowhere.png", tmp_path):
+        with pytest.raises(CharacterProblems):
+            import_file(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_conversations_alone_make_no_character(tmp_path: Path) -> None:
+    for name, text in (("a.jsonl", "{}"), ("a.txt", "<START>"), ("a.json", "[{}]"), ("b.json", '{"messages": []}')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(CharacterProblems, match=f"{name}.*Make the character first"):
+            import_file(tmp_path / name, tmp_path / "new")
+
+
+def test_a_large_lorebook_does_not_keep_a_card_out(tmp_path: Path) -> None:
+    book = {"entries": [{"content": "x" * 3_000_000}]}
+    (tmp_path / "a.json").write_text(json.dumps({"spec": "chara_card_v2", "data": {
+        "name": "A", "description": "b", "character_book": book}}))
+    notes = import_file(tmp_path / "a.json", tmp_path / "a")
+    assert read_character(tmp_path / "a").persona == "b"
+    assert any("too large" in note.message for note in notes)

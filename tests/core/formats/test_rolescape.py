@@ -1,0 +1,175 @@
+"""RoleScape-20 folders: a small synthetic character in exactly the published layout."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.core.character.character import MultipleChoice, Fact
+from pipelines.core.character.character_folder import read_character, read_test_split
+from pipelines.core.formats.import_character import import_file
+from pipelines.core.character.serialize import message
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
+
+HEAD = {"description": "Tock is a brass clockwork owl who keeps a library.", "opening": "Tick."}
+PROFILE = """### **Character Profile: Tock**
+
+*   **Breed:** Clockwork owl
+*   **Appearance:** Brass feathers, one green glass eye.
+*   **Linguistic Habits:** Ticks between sentences. Counts everything.
+*   **Personality:** Patient.
+"""
+
+
+def picture(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((240, 240), 20 + number).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+def scene(user: str, machine: str, image: str | None = None, instruction: str = "") -> list[dict[str, str]]:
+    answer = {"role": "machine", "text": machine}
+    if image is not None:
+        answer["image"] = image
+    if instruction:
+        answer |= {"thinking_process": "The image effectively captures it.", "generation_instruction": instruction}
+    return [{"role": "user", "text": user}, answer]
+
+
+def write(path: Path, **entries: Any) -> None:
+    path.write_text(json.dumps({**HEAD, **entries}), encoding="utf-8")
+
+
+@pytest.fixture
+def tock(tmp_path: Path) -> Path:
+    """The training folder; the test folder lies beside it as in the published data."""
+    train = tmp_path / "personalized_data" / "train" / "Owls-Tock"
+    test = tmp_path / "personalized_data" / "test" / "Owls-Tock"
+    for folder in (train, test):
+        folder.mkdir(parents=True)
+    pictures = {f"{number}.png": picture(number) for number in range(11)}
+    for name, data in pictures.items():
+        (train / name).write_bytes(data)
+    with_image = [scene(f"Where are you, {n}?", f"Shelf {n}.", str(n), f"Tock on shelf {n}, happy") for n in range(11)]
+    write(train / "annotation.json", scenes=[scene("unused", "unused", "0")])
+    write(train / "Tock_with_image.json", scenes=with_image)
+    write(train / "Tock_dialogue_text_extension_train.json", scenes=[
+        scene("What time is it?", "Ten, tick.", "24"), scene("What  TIME is it", "Always ten."),
+        scene("Do you sleep?", "Never."), scene("", ""), scene("Leaky?", "No fresh line."), scene("Fine?", "Yes.", "1"),
+    ])  # fmt: skip
+    write(train / "Tock_dialogue_text_extension_test.json", scenes=[
+        scene("What time is it?", "Nine."), scene("Why brass?", "no   fresh line"),
+    ])  # fmt: skip
+    write(train / "Tock_knowledge_qa.json", qa_items=[
+        {"id": "qa_001", "question": "What is Tock made of?", "answer": "Brass", "type": "fact"},
+        {"id": "qa_002", "question": "what is Tock made of", "answer": "Brass."},
+        {"id": "qa_003", "question": "How many eyes are glass?", "answer": "One"},
+        {"id": "qa_004", "question": "Where does Tock live?", "answer": "In a library"},
+        {"id": "qa_005", "question": "?"},
+    ])  # fmt: skip
+    write(train / "Tock_knowledge_qa_test.json", mcq_items=[
+        {"id": "mcq_001", "question": "How many eyes are glass?", "answer_key": "B",
+         "options": {"A": "None", "B": "One", "C": "Two", "D": "Three"}},
+        {"id": "mcq_002", "question": "Broken?", "answer_key": "E", "options": {"A": "x", "B": "y"}},
+    ])  # fmt: skip
+    write(train / "Tock_t2i_instruction.json",
+          t2i_instructions=[{"image_id": str(n), "t2i_instruction": f"Tock, shelf {n}"} for n in range(11)])
+    write(train / "Tock_memorization_test.json", test_questions=["Who are you?"])
+    (train / "Tock_full_profile.txt").write_text(PROFILE)
+    for name, data in {"0.png": picture(20), "1.png": pictures["3.png"]}.items():
+        (test / name).write_bytes(data)
+    write(test / "annotation.json", scenes=[scene("Night?", "Dark, tick.", "0")])
+    write(test / "Tock_with_image.json", scenes=[scene("Night?", "Dark, tick.", "0", "Tock at night")])
+    write(test / "Tock_t2i_instruction.json", t2i_instructions=[{"image_id": "0", "t2i_instruction": "Tock, night"}])
+    return train
+
+
+def test_words_pictures_and_captions(tock: Path) -> None:
+    character, _, images, _, _ = read_rolescape(tock, matching_test_dir(tock))
+    assert (character.name, character.persona, character.greeting) == ("Tock", HEAD["description"], "Tick.")
+    assert character.appearance == "Brass feathers, one green glass eye."
+    assert character.style == "Ticks between sentences. Counts everything."
+    assert list(images) == [f"{n}.png" for n in range(11) if n != 3]  # by number, not by letter
+    assert [image.caption for image in character.images][:3] == ["Tock, shelf 0", "Tock, shelf 1", "Tock, shelf 2"]
+    first = character.interactions[0]
+    assert first[1] == message("character", "Shelf 0.", ["0.png"], "Tock on shelf 0, happy")
+    assert "not redistributable" in character.licence.lower()
+
+
+def test_split_is_whole(tock: Path) -> None:
+    _, test, _, test_images, _ = read_rolescape(tock, matching_test_dir(tock))
+    assert [talk[0].text for talk in test.dialogues] == ["What time is it?", "Why brass?", "Night?"]
+    assert test.dialogues[2][1].pictures == ("0.png",) and test.dialogues[2][1].scene == "Tock at night"
+    assert test.choices == (MultipleChoice("How many eyes are glass?", ("None", "One", "Two", "Three"), 1),)
+    assert [(image.file, image.caption) for image in test.images] == [("0.png", "Tock, night"), ("1.png", "")]
+    assert set(test_images) == {"0.png", "1.png"}
+
+
+def test_what_the_test_asks_is_dropped_from_training_and_counted(tock: Path) -> None:
+    character, test, images, test_images, notes = read_rolescape(tock, matching_test_dir(tock))
+    users = [talk[0].text for talk in character.interactions]
+    assert users[11:] == ["Do you sleep?", "Fine?"]
+    trained = {normalised(turn.text) for talk in character.interactions for turn in talk}
+    assert not trained & {normalised(turn.text) for talk in test.dialogues for turn in talk}
+    assert character.facts == (Fact("What is Tock made of?", "Brass"), Fact("Where does Tock live?", "In a library"))
+    assert not set(images.values()) & set(test_images.values())
+    # A conversation about the dropped picture stays, without it.
+    assert [talk[1].pictures for talk in character.interactions[2:5]] == [("2.png",), (), ("4.png",)]
+    said = {note.message for note in notes}
+    assert said >= {
+        "conversations with a line of the test were dropped from training (3 x).",
+        "facts that the test asks for were dropped from training (1 x).", "facts asked twice were left out (1 x).",
+        "pictures of the test were dropped from training (1 x).",
+        "references to pictures that do not exist were left out (2 x).",
+        "incomplete multiple-choice questions were left out (1 x).",
+        "facts without a question or an answer were left out (1 x).",
+    }  # fmt: skip
+
+
+def test_numbers_in_text_conversations_name_no_pictures(tock: Path) -> None:
+    character = read_rolescape(tock, None).character
+    fine = next(talk for talk in character.interactions if talk[0].text == "Fine?")
+    assert fine[1].pictures == ()  # although 1.png exists
+
+
+def test_without_the_test_folder(tock: Path) -> None:
+    found = read_rolescape(tock, None)
+    assert len(found.images) == 11 and found.test_images == {} and len(found.test.dialogues) == 2
+    assert any("test folder is missing" in note.message for note in found.notes)
+
+
+def test_annotation_serves_without_with_image(tock: Path) -> None:
+    (tock / "Tock_with_image.json").unlink()
+    assert read_rolescape(tock, None).character.interactions[0][0].text == "unused"
+
+
+def test_import_writes_a_character_folder_with_its_split(tock: Path, tmp_path: Path) -> None:
+    notes = import_file(tock, tmp_path / "tock")
+    found = read_rolescape(tock, matching_test_dir(tock))
+    assert read_character(tmp_path / "tock") == found.character
+    assert read_test_split(tmp_path / "tock") == found.test
+    assert {path.name for path in (tmp_path / "tock" / "test_images").iterdir()} == {"0.png", "1.png"}
+    assert [note for note in notes if note in found.notes] == found.notes
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xff", b'{"scenes": 3}', b'{"scenes": [[3], {"a": 1}]}'])
+def test_damaged_files_are_named_or_skipped(tock: Path, damage: bytes) -> None:
+    for name in ("Tock_with_image.json", "Tock_knowledge_qa.json", "Tock_knowledge_qa_test.json"):
+        whole = (tock / name).read_bytes()
+        (tock / name).write_bytes(damage)
+        try:
+            read_rolescape(tock, None)
+        except CharacterProblems as problems:
+            assert name in str(problems) or "no description" in str(problems)
+        (tock / name).write_bytes(whole)
+
+
+def test_any_other_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CharacterProblems, match="not a RoleScape folder"):
+        read_rolescape(tmp_path, None)

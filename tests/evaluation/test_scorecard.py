@@ -1,0 +1,197 @@
+"""The scorecard: numbers by hand, packed against alone, and the rule for the best checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.core.character.character import TestSplit
+from pipelines.core.events import Event
+from pipelines.core.run_folder import RunError
+from pipelines.evaluation.scorecard import (
+    EvalContext,
+    reply_image_match,
+    best_checkpoint,
+    training_image_similarity,
+    dialogue_rows,
+    evaluate_run,
+    facts_accuracy,
+    log_likelihoods,
+    perplexity,
+    practice_reward,
+    selection_score,
+)
+from pipelines.models import load
+from pipelines.rewards.starter_critic import toy_critic
+from pipelines.data.replay_chat import general_eval_rows, general_replay_rows
+from pipelines.inference.generate import GeneratedText
+from pipelines.data.chat_template import prompt, reply, user
+from tests.toys import TOY_BASE, toy
+
+
+@pytest.fixture(scope="module")
+def speaker() -> tuple[Any, Any]:
+    model, tokenizer = load(TOY_BASE)
+    return model.eval(), tokenizer
+
+
+def alone(model: Any, ids: list[int], first: int) -> float:
+    """log p of ids[first:], by one plain forward of the whole row, no packing."""
+    labels = torch.tensor([[-100] * first + ids[first:]])
+    with torch.inference_mode():
+        return float(model(input_ids=torch.tensor([ids]), labels=labels).logps.double().sum())
+
+
+def test_perplexity_by_hand() -> None:
+    # two rows: three ids at probability 1/2, one id at 1/4 -> mean loss (3 ln 2 + ln 4) / 4 = 5/4 ln 2
+    rows = [(3 * math.log(0.5), 3), (math.log(0.25), 1)]
+    assert perplexity(rows) == pytest.approx(2**1.25)
+
+
+def test_packed_likelihoods_equal_each_row_alone(speaker: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = speaker
+    character, split = toy()
+    rows = dialogue_rows(character, split.dialogues, model, tokenizer)
+    one_row = log_likelihoods(model, rows)
+    monkeypatch.setattr("pipelines.evaluation.scorecard.ROW_TOKENS", len(rows[0].ids) + 40)
+    for found in (one_row, log_likelihoods(model, rows)):
+        for (total, count), row in zip(found, rows, strict=True):
+            labels = torch.tensor([row.labels])
+            with torch.inference_mode():
+                expected = float(model(input_ids=torch.tensor([row.ids]), labels=labels).logps.double().sum())
+            assert total == pytest.approx(expected, abs=1e-3)
+            assert count == sum(row.mask)
+
+
+def test_dialogues_score_the_characters_words_only(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    character, _ = toy()
+    talk = (user("Where?"), reply("By the water.", "Ada, happy, on a beach", "01.png"), user("Cold?"), reply("Aye."))
+    [row] = dialogue_rows(character, [talk], model, tokenizer)
+    scored = tokenizer.decode([token for token, learned in zip(row.ids, row.mask, strict=True) if learned])
+    assert scored == "By the water.<|im_end|>Aye.<|im_end|>"
+    assert "[scene]" not in tokenizer.decode(row.ids)
+
+
+def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    character, split = toy()
+    rights = [choice.options[choice.answer] for choice in split.choices]
+
+    def likely(question: str, option: str) -> float:
+        start = prompt(character, (user(question),), model.shape, tokenizer).ids
+        answer = tokenizer(option, add_special_tokens=False)["input_ids"]
+        return alone(model, [*start, *answer, model.shape.eot_id], len(start))
+
+    options = [tuple(dict.fromkeys((*choice.options, *rights))) for choice in split.choices]
+    chosen = [
+        max(range(len(offered)), key=lambda i, offered=offered, asks=choice.question: likely(asks, offered[i]))
+        for choice, offered in zip(split.choices, options, strict=True)
+    ]
+    expected = sum(pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)) / 2
+    assert facts_accuracy(model, tokenizer, EvalContext(character, split, None, None)) == expected
+    # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being 0.
+    right = TestSplit(
+        choices=tuple(
+            type(c)(c.question, offered, pick) for c, offered, pick in zip(split.choices, options, chosen, strict=True)
+        )
+    )
+    assert facts_accuracy(model, tokenizer, EvalContext(character, right, None, None)) == 1.0
+
+
+def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    rows = general_eval_rows(model.shape, tokenizer)
+    assert len(rows) >= 30 and all(any(row.mask) for row in rows)
+    folder = Path(__file__).parents[2] / "pipelines"
+    files = [(folder / name).read_text(encoding="utf-8") for name in ("general_eval.jsonl", "general_replay.jsonl")]
+    asked = [json.loads(line)["user"] for text in files for line in text.splitlines()]
+    assert len(set(asked)) == len(asked), "what is measured on is not learned from"
+
+
+def test_all_of_the_kept_chat_is_in_its_rows(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    rendered, rows = general_eval_rows(model.shape, tokenizer, "general_replay"), general_replay_rows(model.shape, tokenizer)
+    learned = {tuple(i for i, label in zip(row.ids, row.labels, strict=True) if label >= 0) for row in rows}
+    whole = " ".join(str(i) for ids in learned for i in ids)
+    for item in rendered:
+        own = " ".join(str(i) for i, mask in zip(item.ids, item.mask, strict=True) if mask)
+        assert own in whole
+
+
+def test_copying_by_hand() -> None:
+    trained = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    references = torch.tensor([[0.6, 0.8]])  # nearest 0.8
+    assert training_image_similarity(trained, references, trained) == pytest.approx(1.0)  # identical copies
+    assert training_image_similarity(references, references, trained) == 0.0
+    middle = torch.tensor([[math.sqrt(1 - 0.81), 0.9]])  # nearest 0.9: half of the way from 0.8 to 1
+    assert training_image_similarity(middle, references, trained) == pytest.approx(0.5)
+
+
+def test_agreement_counts_a_missing_scene_as_nothing() -> None:
+    critic = toy_critic()
+    with torch.inference_mode():
+        sight = critic.look(torch.rand(2, 3, 32, 32) * 2 - 1)
+        both = critic.match(sight, ["happy, on a beach", "sad, in space"])
+        replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
+        assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
+
+
+def entry(name: str, **scores: float) -> dict[str, Any]:
+    base = {"general_perplexity": 10.0, "reply_perplexity": 50.0, "likeness": 0.5, "copying": 0.1}
+    return {"name": name, "scores": base | scores}
+
+
+def test_best_checkpoint_rule() -> None:
+    base = entry("base")
+    assert selection_score(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(0.6)
+    assert selection_score(entry("x", reply_perplexity=99.0)["scores"], base["scores"]) == pytest.approx(0.25)
+    good, better = entry("sft-000002", likeness=0.6), entry("sft-000004", likeness=0.7)
+    assert best_checkpoint([base, good, better]) == "sft-000004"
+    assert best_checkpoint([base, better, entry("grpo-000001", likeness=0.7)]) == "grpo-000001"  # of equals the later
+    forgot = entry("grpo-000001", likeness=0.9, general_perplexity=10.6)
+    assert best_checkpoint([base, good, forgot]) == "sft-000002"
+    copied = entry("grpo-000001", likeness=0.9, copying=0.6)
+    assert best_checkpoint([base, good, copied]) == "sft-000002"
+    by_heart = entry("grpo-000001", likeness=0.9, reply_perplexity=51.0)
+    assert best_checkpoint([base, good, by_heart]) == "sft-000002"
+    assert best_checkpoint([base, forgot, entry("grpo-000002", general_perplexity=11.0)]) == "grpo-000001"
+    with pytest.raises(RunError):
+        best_checkpoint([base])
+
+
+def test_practice_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:
+    for name in ("grpo-000002", "grpo-000004"):
+        folder = tmp_path / "checkpoints" / name
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").touch()
+        (folder / "adapter_model.safetensors").touch()
+    steps = [(1, 0.1), (2, 0.2), (3, 0.9), (3, 0.4), (4, 0.6)]  # step 3 was repeated after a kill
+    lines = [Event("grpo", step, 4, {"reward": value}).to_line() for step, value in steps]
+    (tmp_path / "events.jsonl").write_text("".join(lines))
+    assert practice_reward(tmp_path, "grpo-000002") == pytest.approx(0.15)
+    assert practice_reward(tmp_path, "grpo-000004") == pytest.approx(0.5)
+    assert practice_reward(tmp_path, "sft-000002") is None
+
+
+def test_evaluating_again_gives_the_same_scores(toy_run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run_dir = tmp_path / "run"
+    shutil.copytree(toy_run, run_dir)
+    before = {
+        name: json.loads((run_dir / "checkpoints" / name / "scores.json").read_text())
+        for name in ("base", "grpo-000002")
+    }
+    events: list[Event] = []
+    again = evaluate_run(run_dir, ("base", "grpo-000002"), events.append, again=True)
+    assert [event.note for event in events] == ["base", "grpo-000002"]
+    for item in again:
+        assert item["scores"] == pytest.approx(before[item["name"]]["scores"], abs=1e-6)
+    with pytest.raises(RunError, match="sft-000009"):
+        evaluate_run(run_dir, ("sft-000009",), events.append)

@@ -1,0 +1,212 @@
+"""Checkpoints side by side on one base model: adapters, replies in one batch, what is told while they are made."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from pipelines.core.run_folder import RunError
+from pipelines.models import load
+from pipelines.models.decoding.multi_lora import AdapterError
+from pipelines.inference.generate import GenerationRequest, Sampling
+from pipelines.data.chat_template import reply as said
+from pipelines.data.chat_template import user
+from pipelines.inference.engine import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
+from pipelines.inference.streaming import ReplyDone, ReplyPart, Reply, SceneReady, TextPiece
+from tests.toys import TOY_BASE, toy
+
+SHORT = Sampling(max_new_tokens=12)
+NAMES = ("sft-000002", "sft-000004")
+
+
+@pytest.fixture(scope="module")
+def speakers(toy_run: Path) -> InferenceEngine:
+    """The toy run's two first checkpoints on one base model."""
+    made = InferenceEngine(TOY_BASE)
+    for name in NAMES:
+        made.prepare(name, toy_run / "checkpoints" / name)
+    return made
+
+
+def scored(model: Any) -> torch.Tensor:
+    ids = torch.arange(5, 25)[None]
+    with torch.inference_mode():
+        return model(input_ids=ids, labels=ids).logps
+
+
+def answers(parts: list[ReplyPart]) -> list[Reply]:
+    """The whole replies, in order of their sides."""
+    whole = {part.side: part.reply for part in parts if isinstance(part, ReplyDone)}
+    return [whole[side] for side in sorted(whole)]
+
+
+def pixels(image: Image.Image | None) -> bytes:
+    assert image is not None
+    return image.tobytes()
+
+
+def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speakers: InferenceEngine) -> None:
+    from peft import PeftModel
+
+    plain = load(TOY_BASE)[0].eval()
+    expected = [scored(plain)]
+    for name in NAMES:
+        wrapped = PeftModel.from_pretrained(plain, str(toy_run / "checkpoints" / name))
+        expected.append(scored(plain))
+        wrapped.unload()
+    for name, logps in zip(("base", *NAMES, "base"), (*expected, expected[0]), strict=True):
+        with speakers.using(name) as model:
+            assert torch.equal(scored(model), logps) if name == "base" else torch.allclose(scored(model), logps)
+    assert not torch.allclose(expected[1], expected[2])
+    assert speakers.names() == ["base", *NAMES] and set(speakers.loaded()) == set(NAMES)
+    assert not any("lora" in name for name in speakers.model.state_dict())
+    with pytest.raises(KeyError, match="nobody"), speakers.using("nobody"):
+        pass
+
+
+def test_replies_in_one_batch_are_those_made_alone(speakers: InferenceEngine) -> None:
+    character, _ = toy()
+    histories = [(user("Aye?"),), (user("Where are you?"), said("By the water."), user("Cold there?"))]
+    asks = [
+        GenerationRequest(character, histories[0], NAMES[0], seed=3, picture="always"),
+        GenerationRequest(character, histories[1], NAMES[1], seed=4, picture="always"),
+        GenerationRequest(character, histories[0], "base", seed=5, picture="never"),
+    ]
+    together = answers(list(speakers.replies(asks, sampling=SHORT)))
+    for ask, reply in zip(asks, together, strict=True):
+        [alone] = answers(list(speakers.replies([ask], sampling=SHORT)))
+        assert (reply.text, reply.scene) == (alone.text, alone.scene)
+        if ask.picture == "always":
+            assert reply.scene.startswith("Ada") and pixels(reply.picture) == pixels(alone.picture)
+        else:
+            assert reply.picture is None
+    [other] = answers(list(speakers.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT)))
+    assert other.text != together[0].text
+
+
+def test_parts_come_in_order_and_add_up(speakers: InferenceEngine) -> None:
+    character, _ = toy()
+    asks = [GenerationRequest(character, (user("Aye?"),), name, seed=8, picture="always") for name in NAMES]
+    parts = list(speakers.replies(asks, sampling=Sampling(max_new_tokens=24)))
+    for side, reply in enumerate(answers(parts)):
+        own = [part for part in parts if part.side == side]
+        *words, scene, last = own
+        assert all(isinstance(part, TextPiece) and part.text for part in words) and len(words) > 1
+        assert "".join(part.text for part in words if isinstance(part, TextPiece)) == reply.text
+        assert scene == SceneReady(side, reply.text, reply.scene, drawing=True) and last == ReplyDone(side, reply)
+        assert 0 < reply.first_text_s < reply.seconds
+    kinds = [type(part) for part in parts]
+    assert kinds.index(ReplyDone) > max(i for i, kind in enumerate(kinds) if kind is SceneReady)
+    sides = [part.side for part in parts if isinstance(part, TextPiece)]
+    assert sides.index(1) < len(sides) - 1 - sides[::-1].index(0)  # both sides are written at the same time
+
+
+def test_a_reply_that_nobody_hears_ends_and_the_next_is_unharmed(speakers: InferenceEngine) -> None:
+    character, _ = toy()
+    ask = GenerationRequest(character, (user("Aye?"),), NAMES[0], seed=3, picture="always")
+    expected = answers(list(speakers.replies([ask], sampling=SHORT)))
+    endless = speakers.replies([ask], sampling=Sampling(max_new_tokens=3000, temperature=5.0, top_p=1.0))
+    assert isinstance(next(endless), TextPiece)
+    endless.close()
+    [again] = answers(list(speakers.replies([ask], sampling=SHORT)))
+    assert (again.text, pixels(again.picture)) == (expected[0].text, pixels(expected[0].picture))
+
+
+def test_what_goes_wrong_reaches_who_asked(speakers: InferenceEngine, toy_run: Path, tmp_path: Path) -> None:
+    character, _ = toy()
+    with pytest.raises(KeyError, match="nobody"):
+        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "nobody")]))
+    broken = shutil.copytree(toy_run / "checkpoints" / NAMES[0], tmp_path / "broken")
+    (broken / "adapter_model.safetensors").unlink()
+    speakers.prepare("broken", broken)
+    with pytest.raises(AdapterError, match="is not a whole adapter"):
+        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "broken")]))
+    with pytest.raises(ValueError, match=r"shows a\.png"):
+        list(speakers.replies([GenerationRequest(character, (user("Look!", "a.png"),))]))
+    with pytest.raises(ValueError, match="'base' is the model before training"):
+        speakers.prepare("base", broken)
+    speakers.drop("broken")
+    assert speakers.reply("base", character, (user("Aye?"),), sampling=SHORT).text
+
+
+def test_the_users_picture_is_looked_at(speakers: InferenceEngine, tmp_path: Path) -> None:
+    character, _ = toy()
+    texts = []
+    for colour in ("red", "white"):
+        Image.effect_noise((64, 64), 90).convert("RGB").point(lambda v, c=colour: v if c == "red" else 255 - v).save(
+            tmp_path / "a.png"
+        )
+        ask = GenerationRequest(character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"})
+        [reply] = answers(list(speakers.replies([ask, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT)))[:1]
+        texts.append((reply.text, pixels(reply.picture)))
+    assert texts[0] != texts[1]
+
+
+def test_adapters_are_loaded_while_a_reply_is_made(toy_run: Path) -> None:
+    """Few fit, so they are read again and again beside running replies; every reply is as it is alone."""
+    character, _ = toy()
+    few = InferenceEngine(TOY_BASE, keep=1)
+    for name in NAMES:
+        few.prepare(name, toy_run / "checkpoints" / name)
+    expected = {name: few.reply(name, character, (user("Aye?"),), seed=3, sampling=SHORT).text for name in NAMES}
+    found: list[tuple[str, str]] = []
+
+    def talk(name: str) -> None:
+        for _ in range(4):
+            found.append((name, few.reply(name, character, (user("Aye?"),), seed=3, sampling=SHORT).text))
+
+    threads = [threading.Thread(target=talk, args=(name,)) for name in NAMES]
+    for thread in threads:
+        thread.start()
+    for number in range(8):
+        few.prepare(f"more-{number % 2}", toy_run / "checkpoints" / NAMES[number % 2]).result()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 8 and all(expected[name] == text for name, text in found)
+    assert len(few.loaded()) <= 1
+
+
+def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    character, _ = toy()
+    fresh = InferenceEngine(TOY_BASE)
+    fresh.warm("base", character)
+    widths: list[int] = []
+    embed = fresh.model.embed_words
+
+    def counted(ids: torch.Tensor, pictures: Any) -> torch.Tensor:
+        widths.append(ids.shape[1])
+        return embed(ids, pictures)
+
+    monkeypatch.setattr(fresh.model, "embed_words", counted)
+    warm = fresh.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT)
+    persona = len(fresh.tokenizer(character.persona)["input_ids"])
+    assert len(widths) == 1 and widths[0] < persona
+    assert warm.text == speakers.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT).text
+
+
+def test_speakers_of_places(toy_run: Path) -> None:
+    places = [CheckpointRef(toy_run, "sft-000004"), CheckpointRef(toy_run, "sft-000002"), CheckpointRef(toy_run, "base")]
+    seats = load_engine(places)
+    assert len({id(speakers) for speakers, _ in seats}) == 1 and seats[2][1] == "base"
+    assert len({name for _, name in seats}) == 3
+    assert places[0].character.name == "Ada" and places[0].preset == TOY_BASE
+
+
+def test_find_checkpoint(toy_run: Path, tmp_path: Path) -> None:
+    assert find_checkpoint(f"{toy_run}:sft-000002") == CheckpointRef(toy_run, "sft-000002")
+    assert find_checkpoint(f"{toy_run}:base").adapter is None
+    best = find_checkpoint(str(toy_run))
+    assert best.adapter is not None and best.adapter.is_dir()
+    with pytest.raises(RunError, match="it has base, sft-000002"):
+        find_checkpoint(f"{toy_run}:sft-000009")
+    with pytest.raises(RunError, match=r"no run\.json"):
+        find_checkpoint(str(tmp_path))
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match="no checkpoint yet"):
+        find_checkpoint(str(tmp_path))

@@ -1,0 +1,71 @@
+"""What may be seen of a reply while it is sampled, one id at a time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pipelines.models import load
+from pipelines.data.chat_template import split_reply
+from pipelines.inference.streaming import VisibleText
+from tests.toys import TOY_BASE
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """One id for each byte, so every character beyond ASCII comes in parts."""
+    return load(TOY_BASE)[1]
+
+
+def pieces(tokenizer, ids: list[int]) -> list[str]:
+    """What is handed out after each id, and at the end."""
+    seen = VisibleText(tokenizer)
+    found = [seen.add(token) for token in ids]
+    whole, _ = split_reply(tokenizer.decode(ids, skip_special_tokens=True))
+    return [*found, seen.finish(whole)]
+
+
+def ids_of(tokenizer, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_plain_words_are_seen_at_once(tokenizer) -> None:
+    assert pieces(tokenizer, ids_of(tokenizer, "Aye aye")) == ["A", "y", "e", "", " a", "y", "e", ""]
+
+
+def test_half_a_character_is_never_seen(tokenizer) -> None:
+    found = pieces(tokenizer, ids_of(tokenizer, "né 🦊!"))
+    assert [piece for piece in found if piece] == ["n", "é", " 🦊", "!"]
+    cut = ids_of(tokenizer, "a🦊")[:-1]  # sampling ran out of room inside a character
+    assert "".join(pieces(tokenizer, cut)) == tokenizer.decode(cut) == "a\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Hello.\n[scene] Ada, happy", "Hello."),
+        ("  Hello. [scene]", "Hello."),
+        ("[scene] Ada", ""),
+        ("[sc", "[sc"),
+        ("[s [scene", "[s [scene"),
+        ("See [this] one", "See [this] one"),
+        ("<|im_start|>Hi<|im_end|>", "Hi"),
+        ("one\n\ntwo \n", "one\n\ntwo"),
+    ],
+)
+def test_scene_lines_blanks_and_special_pieces_are_hidden(tokenizer, text: str, seen: str) -> None:
+    found = pieces(tokenizer, ids_of(tokenizer, text))
+    assert "".join(found) == seen
+    if "[scene]" in text:
+        assert not any("[" in piece for piece in found)
+
+
+def test_pieces_always_add_up_to_the_words(tokenizer) -> None:
+    dice = random.Random(0)
+    parts = ["[scene]", "[sc", " ", "\n", "é", "🦊", "a", "\ufffd", "Ada, ", "]", "e"]
+    for _ in range(200):
+        ids = ids_of(tokenizer, "".join(dice.choices(parts, k=8)))
+        ids = [dice.randrange(len(tokenizer)) if dice.random() < 0.1 else token for token in ids]
+        words, _ = split_reply(tokenizer.decode(ids, skip_special_tokens=True))
+        assert "".join(pieces(tokenizer, ids)) == words

@@ -1,0 +1,93 @@
+"""Sampling at fixed shapes, as a GPU does it, run here step by step: the same ids as the growing way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipelines.models.decoding import static_decode as fixed_module
+from pipelines.models.decoding import decode_text, prefill
+from pipelines.models.decoding.static_decode import StaticDecoderState
+from pipelines.models.janus import toy_janus
+from pipelines.models.starter.model import toy_starter
+
+SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
+TALKS = ("<|im_start|>user\nWho are you?", "<|im_start|>user\nHi", "<|im_start|>user\nDraw yourself.")
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch):
+    """Turns fixed shapes on, and counts the readings that were made so."""
+    made: list[StaticDecoderState] = []
+
+    class Counted(StaticDecoderState):
+        def __init__(self, *args) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    def switch_on() -> list[StaticDecoderState]:
+        monkeypatch.setattr(fixed_module, "is_faster_on", lambda device: True)
+        monkeypatch.setattr(decode_text, "pays", lambda device: True)
+        monkeypatch.setattr(prefill, "pays", lambda device: False)
+        monkeypatch.setattr(fixed_module, "StaticDecoderState", Counted)
+        return made
+
+    return switch_on
+
+
+def test_the_starter_has_nothing_to_do_with_it_on_a_cpu() -> None:
+    assert not fixed_module.is_faster_on(torch.device("cpu")) and fixed_module.is_faster_on(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_greedy_pictures_are_the_same(always, guidance: float, attention: str) -> None:
+    model, tokenizer = toy_janus()
+    model.set_attn_implementation(attention)
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] + [model.shape.boi_id] for talk in TALKS]
+    grown = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+    made = always()
+    fixed = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+    assert len(made) == 1 and made[0]._mask.shape[-1] >= model.shape.image_tokens
+    assert grown.codes.tolist() == fixed.codes.tolist()
+    assert torch.allclose(grown.logps, fixed.logps, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", [toy_janus, toy_starter])
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedy_words_stop_where_they_stopped(always, family, penalty: float) -> None:
+    model, tokenizer = family()
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
+    settings = {"max_new_tokens": 20, "temperature": 0.0, "repetition_penalty": penalty}
+    free = model.sample_text(prompts, **settings).ids
+    stops = (free[0][4], free[1][9])  # ids that come up, so that samples end at different places
+    grown = model.sample_text(prompts, group=2, stop_ids=stops, **settings)
+    always()
+    heard: list[dict[int, int]] = []
+    fixed = model.sample_text(prompts, group=2, stop_ids=stops, on_ids=heard.append, **settings)
+    assert grown.ids == fixed.ids and len({len(ids) for ids in fixed.ids}) > 1
+    for mine, other in zip(grown.logps, fixed.logps, strict=True):
+        assert mine == pytest.approx(other, abs=1e-4)
+    told = [[new[n] for new in heard if n in new] for n in range(6)]
+    assert told == fixed.ids  # nothing is told of a sample that has ended
+
+
+def test_each_prompt_keeps_its_own_dice(always) -> None:
+    model, tokenizer = toy_janus()
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
+
+    def dice() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in range(3)]
+
+    grown = model.sample_text(prompts, group=2, max_new_tokens=12, generator=dice()).ids
+    always()
+    assert model.sample_text(prompts, group=2, max_new_tokens=12, generator=dice()).ids == grown
+
+
+def test_under_autocast_nothing_is_kept_between_steps(always) -> None:
+    model, tokenizer = toy_janus()
+    prompts = [tokenizer(SYSTEM)["input_ids"] + [model.shape.boi_id]]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        grown = model.sample_images(prompts, temperature=0.0).logps
+        always()
+        assert torch.allclose(model.sample_images(prompts, temperature=0.0).logps, grown, atol=0.2)

@@ -1,0 +1,232 @@
+"""Rewards: every part in range and documented, the pure arithmetic by hand, failures that stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.core.character.character import Character
+from pipelines.data.samples import GrpoPrompt
+from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures, toy_critic
+from pipelines.data.chat_template import reply, user
+from pipelines.rewards.rewards import (
+    REPLY_PARTS,
+    REWARDS,
+    SILENT,
+    RewardContext,
+    band,
+    band_score,
+    leave_one_out_distance,
+    make_rewards,
+    scene_named,
+)
+from pipelines.rewards.style import StyleStats, ending
+
+DOCS = Path(__file__).parents[2] / "docs" / "rewards.md"
+
+WISH = GrpoPrompt(
+    messages=(user("Show me a picture of you: sad, wearing a red scarf, in the snow."),),
+    wants_image=True,
+    expression="sad",
+    clothes="a red scarf",
+    place="in the snow",
+    options={
+        "expression": ("happy", "sad"),
+        "clothes": ("a blue cape", "a red scarf"),
+        "place": ("in the snow", "on a beach"),
+    },
+)
+TALK = GrpoPrompt(messages=(user("Do you keep the light?"),), wants_image=False)
+
+
+@pytest.fixture
+def critic() -> StarterCritic:
+    return toy_critic(0)
+
+
+@pytest.fixture
+def judge(mira: Character, critic: StarterCritic) -> RewardContext:
+    torch.manual_seed(1)
+    return RewardContext.of(mira, critic, torch.rand(3, 3, 32, 32) * 2 - 1)
+
+
+@pytest.fixture
+def columns(critic: StarterCritic) -> dict[str, list]:
+    """Two groups of three: a wish (one sample drew nothing) and talk."""
+    torch.manual_seed(2)
+    with torch.no_grad():
+        seen = critic.look(torch.rand(2, 3, 32, 32) * 2 - 1)
+    said = ["I keep the light.", "There is wind.", ""]
+    return {
+        "prompts": ["0"] * 3 + ["1"] * 3,
+        "completions": said * 2,
+        "words": said * 2,
+        "scene": ["Mira, sad, in the snow", "Mira, happy", "", "", "", ""],
+        "sight": [seen[0], seen[1], None, None, None, None],
+        "asked": [WISH] * 3 + [TALK] * 3,
+        "finished": [True, True, False] * 2,
+        "group": [0] * 3 + [1] * 3,
+    }
+
+
+@pytest.mark.parametrize("name", list(REWARDS))
+def test_every_reward_is_in_range_and_documented(name: str, judge: RewardContext, columns: dict[str, list]) -> None:
+    values = REWARDS[name](judge)(**columns)
+    assert len(values) == 6
+    assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
+    if name == "meaning":
+        assert values == [None] * 6, "the starter's critic reads no meanings (test_reward_models.py has those that do)"
+        return
+    assert all(isinstance(value, float) and 0.0 <= value <= 1.0 for value in values[:3])
+    if name == "reply":
+        assert all(isinstance(value, float) for value in values[3:])
+    else:
+        assert values[3:] == [None] * 3, "no picture was asked for or drawn, so this part does not apply"
+        assert values[2] == 0.0, "a picture was asked for and none drawn"
+
+
+def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(judge: RewardContext) -> None:
+    functions, weights = make_rewards(judge, {"reply": 0.5, "variety": 0.0, "likeness": 0.25})
+    assert [function.__name__ for function in functions] == ["reply", "likeness"]
+    assert weights == [0.5, 0.25]
+    with pytest.raises(ValueError, match="politeness is not one of"):
+        make_rewards(judge, {"politeness": 1.0})
+    with pytest.raises(ValueError, match="every weight is 0"):
+        make_rewards(judge, {"reply": 0.0})
+
+
+def test_variety_is_leave_one_out_by_hand() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [1.0, 0.0]])
+    group = torch.tensor([0, 0, 0, 1, 2])
+    # Group 0: distances 0-1: 0, 0-2: 1, 1-2: 1. The others are alone.
+    assert leave_one_out_distance(features, group).tolist() == pytest.approx([0.5, 0.5, 1.0, 0.0, 0.0])
+
+
+def test_variety_differs_inside_a_group(judge: RewardContext, columns: dict[str, list]) -> None:
+    sight = columns["sight"]
+    same = [sight[0], sight[0], sight[1]]
+    values = REWARDS["variety"](judge)(sight=same, group=[0, 0, 0], asked=[WISH] * 3)
+    assert values[2] > values[0] == pytest.approx(values[1]), "the odd one out earns more: it is not one shared number"
+
+
+def test_likeness_band_by_hand() -> None:
+    own = torch.tensor([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])  # means without self: 0.7, 0.75, 0.65
+    low, high = band(own, own)
+    assert (low, high) == (pytest.approx(0.7), pytest.approx(0.8))
+    alike = torch.tensor([0.0, 0.35, 0.7, 0.9, 0.9, 0.9])
+    nearest = torch.tensor([0.1, 0.5, 0.8, 0.8, 0.9, 1.0])
+    assert band_score(alike, nearest, low, high).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.5, 0.0], abs=1e-6)
+    assert band(torch.ones(1, 1), torch.ones(1, 1)) == (0.5, 0.98)
+
+
+def test_a_copied_training_picture_loses_its_likeness(judge: RewardContext) -> None:
+    copy = judge.references[0]
+    [value] = REWARDS["likeness"](judge)(sight=[copy], asked=[WISH])
+    assert value == pytest.approx(0.0, abs=1e-5)
+
+
+def test_picture_answers_choose_among_the_prompts_options_only(judge: RewardContext, columns: dict[str, list]) -> None:
+    score = REWARDS["image_vqa"](judge)
+    sight = columns["sight"][0]
+    [alone] = score(sight=[sight], asked=[WISH])
+    other = replace(WISH, options={field: (*options, "xyz") for field, options in WISH.options.items()})
+    first, _ = score(sight=[sight, sight], asked=[WISH, other])
+    assert first == pytest.approx(alone, abs=1e-6)
+    expected = []
+    for options, right in (
+        (["happy", "sad"], 1),
+        (["wearing a blue cape", "wearing a red scarf"], 1),
+        (["in the snow", "on a beach"], 0),
+    ):
+        row = ImageFeatures(sight.caption[None], sight.identity[None])
+        expected.append(judge.critic.choose(row, options)[0, right].item())
+    assert alone == pytest.approx(sum(expected) / 3, abs=1e-5)
+
+
+def test_scene_names_what_was_asked() -> None:
+    assert scene_named("Mira, sad, wearing a red scarf, in the snow", WISH) == 1.0
+    assert scene_named("Mira, sad, wearing a blue scarf", WISH) == pytest.approx((1 + 0.5 + 0) / 3)
+    assert scene_named("", WISH) == 0.0
+
+
+def test_a_failing_reward_stops(judge: RewardContext, columns: dict[str, list]) -> None:
+    broken = {**columns, "asked": [None] * 6}
+    for name in set(REWARDS) - {"meaning"}:
+        with pytest.raises((AttributeError, TypeError)):
+            REWARDS[name](judge)(**broken)
+    source = (Path(__file__).parents[2] / "pipelines" / "rewards.py").read_text(encoding="utf-8")
+    assert "except" not in source
+
+
+def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(judge: RewardContext, columns: dict[str, list]) -> None:
+    silent = {**columns, "words": ["", "", "", *columns["words"][3:]]}
+    alone, unnamed, nothing, *_ = REWARDS["reply"](judge)(**silent)
+    assert alone == pytest.approx(0.9 * SILENT + 0.1 * scene_named(columns["scene"][0], WISH))
+    assert alone is not None and unnamed is not None and alone > unnamed > 0.9 * SILENT - 1e-6, "its scene line counts"
+    assert nothing is not None and nothing < 0.2, "no words and no picture is no reply"
+
+
+@pytest.fixture
+def pirate() -> Character:
+    lines = [
+        ("What do you eat?", "Arr, salted beef and hard tack, matey, washed down with grog."),
+        ("Do you like rain?", "Arr, the rain be a sailor's bath, matey. It falls and we sing."),
+        ("Where is your ship?", "Moored by the black rocks, matey, where no king's man dares to sail."),
+        ("Who taught you?", "Me old captain, arr, a hard man with a soft heart for parrots."),
+        ("Can you dance?", "Aye, a hornpipe on the deck, matey, when the grog be flowing."),
+        ("Tell me of gold.", "Arr, gold be heavy, matey, and heavier still on the heart."),
+    ]
+    talks = tuple((user(question), reply(answer)) for question, answer in lines)
+    return Character("Jack", "A pirate.", interactions=talks)
+
+
+def test_voice_tells_its_own_style_from_others(pirate: Character) -> None:
+    voice = StyleStats.of(pirate)
+    own = voice.style("Arr, the sea be cold, matey, and the grog be warm.")
+    plain = voice.style("The ocean has a low temperature, and I like a hot drink.")
+    assert own > 0.7 > 0.4 > plain
+    assert voice.style("qzx wvk jjj qqq") < 0.1
+    assert voice.style("") == 0.0
+
+
+def test_voice_parts(pirate: Character) -> None:
+    voice = StyleStats.of(pirate)
+    good = "Arr, I sail at dawn, matey, when the rain be gone."
+    assert voice.length(good) == 1.0
+    assert voice.length("Arr.") < 0.2
+    assert voice.length("arr " * 60) == 0.0
+    assert voice.answer("Do you like the rain?", good) == 1.0
+    assert voice.answer("Do you like the rain?", "Why? What for?") == 0.0
+    assert voice.answer("Do you like the rain?", "Do you like the rain?") == 0.0, "an echo is no answer"
+    assert voice.fresh(good) == 1.0
+    assert voice.fresh("we sail away we sail away we sail away") < 0.6
+    assert voice.fresh("Arr, gold be heavy, matey, and heavier still on the heart.") == 0.0, "a training turn, verbatim"
+    assert voice.clean("As an AI language model I cannot sail.") == 0.0
+    assert voice.clean("Aye.\nUser: what?") == 0.0
+    assert voice.clean(good) == 1.0
+    assert ending(good, True) == 1.0
+    assert ending("and then", False) == 0.0
+
+
+def test_a_phrase_of_the_characters_own_is_not_assistant_speak(pirate: Character) -> None:
+    butler = replace(pirate, greeting="How may I help you, madam?")
+    assert StyleStats.of(butler).clean("How may I help you today?") == 1.0
+    assert StyleStats.of(pirate).clean("How may I help you today?") == 0.0
+
+
+def test_a_character_that_never_speaks_is_refused_in_the_creators_words() -> None:
+    with pytest.raises(ValueError, match="interactions: the character never speaks"):
+        StyleStats.of(Character("Mute", "Says nothing."))
+
+
+def test_reply_logs_its_parts_and_shares_the_scenes_weight(judge: RewardContext, columns: dict[str, list]) -> None:
+    logged: list[tuple[str, float]] = []
+    values = REWARDS["reply"](judge)(**columns, log_metric=lambda name, value: logged.append((name, value)))
+    assert {name for name, _ in logged} == {f"reply/{part}" for part in REPLY_PARTS}
+    assert sum(name == "reply/scene" for name, _ in logged) == 3, "only where a picture was asked for"
+    assert values[0] > values[2], "words beat silence"
+    json.dumps(values)

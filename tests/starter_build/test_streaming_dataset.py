@@ -1,0 +1,117 @@
+"""Pictures drawn on demand: the same as stored ones, changing under training, never a held-out one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.starter_build.build_experts import encode, train_image_expert
+from pipelines.starter_build.build_vision_tower import train_vision_tower
+from pipelines.starter_build.dataset import DrawnDataset
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_identity, are_held_out
+from pipelines.models.starter.model import toy_starter
+from pipelines.starter_build.render_dataset import LOOKS_EACH, render_identity, render_images, training_job
+from pipelines.starter_build.build_config import SIZES
+from pipelines.starter_build.streaming_dataset import StreamingDataset
+from pipelines.starter_build.build_loop import Budget, read_state
+
+
+@pytest.fixture(scope="module")
+def stream() -> Iterator[StreamingDataset]:
+    """A window of four identities of the wide domain, one process drawing."""
+    made = StreamingDataset(WIDE, px=32, seed=3, window=40, processes=1)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataset:
+    """20 pictures of two held-out identities of the wide domain."""
+    folder = tmp_path_factory.mktemp("wide")
+    render_images(folder / "held_out", 20, px=32, held_out=True, processes=1, domain=WIDE)
+    return DrawnDataset.load(folder, "held_out")
+
+
+def wait(stream: StreamingDataset) -> np.ndarray:
+    """Rows of the next refresh that changes any."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        rows = stream.refresh()
+        if len(rows):
+            return rows
+        time.sleep(0.05)
+    raise AssertionError("no picture came in two minutes")
+
+
+def test_the_row_of_identities_is_the_stored_set_without_end(tmp_path) -> None:
+    render_images(tmp_path, 20, seed=5, px=16, processes=1)
+    stored = DrawnDataset.load(tmp_path, "train")
+    for place in (0, 1):
+        number, looks, pixels = render_identity(training_job(FIRST, place, 5, 16))
+        rows = slice(place * LOOKS_EACH, (place + 1) * LOOKS_EACH)
+        assert (stored.identity[rows] == number).all() and stored.looks[rows] == looks
+        assert np.array_equal(stored.pixels[rows], pixels)
+    numbers = [training_job(WIDE, place, 0, 16)[1] for place in range(40)]
+    assert numbers[:3] == [1, 2, 3] and numbers[18:21] == [19, 21, 22] and len(set(numbers)) == 40
+    later = training_job(FIRST, 11_400, 0, 16)  # after every training number below 12,000
+    assert (later[1], later[2]) == (1, 1)
+
+
+def test_a_window_moves_on_and_stays_in_order(stream: StreamingDataset) -> None:
+    before, identities = stream.pixels.copy(), stream.identity.copy()
+    assert len(stream) == 40 and len(stream.by_identity) == 4
+    place = stream.place
+    rows = wait(stream)
+    assert stream.place == place + len(rows) // LOOKS_EACH
+    assert not np.array_equal(stream.pixels[rows], before[rows])
+    rest = np.setdiff1d(np.arange(40), rows)
+    assert np.array_equal(stream.pixels[rest], before[rest]) and np.array_equal(stream.identity[rest], identities[rest])
+    assert {number: stream.identity[of].tolist() for number, of in stream.by_identity.items()} == {
+        number: [number] * LOOKS_EACH for number in stream.by_identity
+    }
+    assert not any(is_held_out_identity(number) for number in stream.by_identity)
+    assert not any(are_held_out(look) for look in stream.looks)
+
+
+def test_a_window_gives_what_a_stored_set_gives(stream: StreamingDataset) -> None:
+    rng = random.Random(0)
+    rows = stream.rows_by_identity(rng, identities=3, looks=2)
+    assert len(set(stream.identity[rows].tolist())) == 3
+    assert stream.other_look(int(rows[0]), rng) != rows[0]
+    assert stream.caption(0, rng) and stream.phrase(0, "expression") == stream.looks[0].expression
+    assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
+
+
+def test_picture_expert_and_eyes_learn_from_a_stream(stream: StreamingDataset, held_out: DrawnDataset, tmp_path) -> None:
+    model, tokenizer = toy_starter(seed=0)
+    place = stream.place
+    scores = train_image_expert(
+        model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False
+    )
+    assert scores["held_out_loss"] > 0 and scores["steps"] > 2
+    assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
+    assert read_state(tmp_path / "picture.pt")["more"]["place"] >= place
+    seen = train_vision_tower(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
+    assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
+
+
+def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: StreamingDataset) -> None:
+    deadline = time.monotonic() + 120
+    while not all(one.done() for one in stream._waiting) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ready = LOOKS_EACH * len(stream._waiting)
+    assert len(stream.refresh(LOOKS_EACH)) == LOOKS_EACH < ready
+    assert len(stream.refresh()) == ready - LOOKS_EACH
+
+
+def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: StreamingDataset) -> None:
+    model, _ = toy_starter(seed=0)
+    codes = encode(model, stream, np.arange(40))
+    rows = wait(stream)
+    codes[torch.from_numpy(rows)] = encode(model, stream, rows)
+    assert torch.equal(codes, encode(model, stream, np.arange(40)))

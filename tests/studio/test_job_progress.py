@@ -1,0 +1,170 @@
+"""The story of a job is a pure function of its row and its events; the warnings come when they should and only then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+import pipelines.evaluation.scorecard as evaluate
+from pipelines.core.events import Event
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Job
+from studio.actions import scores
+from studio.actions.job_progress import JobProgress, pace_of, progress_of
+from studio.actions.warning_signs import signs
+from tests.studio.staged import SCORES, START, story
+from tests.toys import TOY_BASE, TOY_STEPS
+
+JOB = Job("j", "train", "ada", recipe=Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS).to_json(), status="running")
+
+
+def timed(events: list[Event], seconds: float = 10.0) -> list[Event]:
+    """Numbered, and one every so many seconds."""
+    return [
+        replace(event, sequence=at, time=(START + at * timedelta(seconds=seconds)).isoformat())
+        for at, event in enumerate(events)
+    ]
+
+
+def states(found: JobProgress) -> list[str]:
+    return [stage.state for stage in found.stages]
+
+
+def test_a_queued_job_says_its_place() -> None:
+    job = replace(JOB, status="queued")
+    assert progress_of(job, [], position=1, workers=1).headline == "Next in the queue"
+    third = progress_of(job, [], position=3, workers=1)
+    assert third.headline == "Number 3 in the queue" and third.detail.startswith("2 before it")
+    assert progress_of(job, [], position=1, workers=0).headline == "Waiting for a worker"
+    assert states(third) == ["waiting"] * 3 and third.seconds_left is None
+
+
+def test_the_stages_fill_up_one_after_the_other() -> None:
+    assert states(progress_of(JOB, timed(story(0, 0)))) == ["waiting"] * 3
+    half = progress_of(JOB, timed(story(2, 0)))
+    assert states(half) == ["running", "waiting", "waiting"]
+    assert half.headline == "Learning the basics" and half.stages[0].fraction == 0.5
+    practising = progress_of(JOB, timed(story(4, 1)))
+    assert states(practising) == ["done", "running", "waiting"]
+    assert practising.headline == "Practising with feedback"
+    checking = progress_of(JOB, timed(story(4, 2, ("base",))))
+    assert states(checking) == ["done", "done", "running"]
+    done = progress_of(replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")]))
+    assert states(done) == ["done"] * 3 and done.seconds_left is None
+
+
+def test_a_stopped_job_says_where() -> None:
+    stopped = progress_of(replace(JOB, status="stopped", cancel="keep"), timed(story(2, 0)))
+    assert states(stopped) == ["stopped", "waiting", "waiting"] and "kept" in stopped.headline
+    failed = progress_of(replace(JOB, status="failed", error="The disk is full."), timed(story(1, 0)))
+    assert failed.detail == "The disk is full."
+
+
+def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
+    between = timed([*story(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
+    assert states(progress_of(JOB, between)) == ["done", "waiting", "running"]
+    practising = timed([*between, Event("grpo", 1, 2, {"reward": 0.4})])
+    told = progress_of(JOB, practising)
+    assert states(told) == ["done", "running", "waiting"] and told.stages[2].step == 2
+    assert told.scores == {"sft-000002": {"likeness": 0.2}}
+
+
+def test_a_stage_that_is_not_asked_for_is_left_out() -> None:
+    job = replace(JOB, recipe={**(JOB.recipe or {}), "grpo_steps": 0})
+    assert states(progress_of(job, timed(story(1, 0)))) == ["running", "left_out", "waiting"]
+
+
+def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
+    events = timed(story(2, 0))
+    assert progress_of(JOB, events).stages[0].seconds_left == pytest.approx(20.0)  # two steps of ten seconds
+    assert progress_of(JOB, events).seconds_left is None  # nobody knows how long practising takes here
+    # 2 x 10 s, 2 x 30 s of practice, 5 states of 5 s to measure.
+    assert progress_of(JOB, events, pace={"grpo": 30.0, "evaluate": 5.0}).seconds_left == pytest.approx(20 + 60 + 25)
+    later = (START + timedelta(seconds=24)).isoformat()  # four seconds into the third step
+    assert progress_of(JOB, events, at=later).stages[0].seconds_left == pytest.approx(16.0)
+    much_later = (START + timedelta(seconds=900)).isoformat()
+    assert progress_of(JOB, events, at=much_later).stages[0].seconds_left == pytest.approx(10.0)
+
+
+def test_pace_is_the_median_over_the_run() -> None:
+    assert pace_of(timed(story(4, 2, tuple(SCORES)), 7.0)) == {"sft": 7.0, "grpo": 7.0, "evaluate": 7.0}
+    assert pace_of(timed(story(1, 0))) == {"sft": 10.0}  # one step alone: what it says itself
+
+
+def test_repeated_steps_count_once() -> None:
+    again = [Event("prepare"), Event("sft", 2, 4, {"loss": 1.5}), Event("sft", 3, 4, {"loss": 1.0})]
+    found = progress_of(JOB, timed([*story(3, 0), *again]))
+    assert found.loss == ((1, 6.0), (2, 1.5), (3, 1.0))
+    assert found.breaks == 1
+
+
+def test_the_same_events_tell_the_same_story() -> None:
+    events = timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
+    assert progress_of(JOB, events) == progress_of(JOB, list(events))
+    assert progress_of(JOB, events).best == "grpo-000002"
+    assert progress_of(JOB, events).scores == SCORES
+    assert list(progress_of(JOB, events).rewards) == ["reward", "likeness", "reply", "variety"]
+
+
+# ---------------------------------------------------------------- warnings
+
+
+def kinds(loss: object = (), rewards: object = None, measured: object = None) -> list[str]:
+    return [sign.kind for sign in signs(loss or (), rewards or {}, measured or {})]  # type: ignore[arg-type]
+
+
+def rising(start: float, by: float, steps: int = 12) -> tuple[tuple[int, float], ...]:
+    """A line with a little scatter, always the same."""
+    return tuple((at, start + by * at / steps + 0.01 * (-1) ** at) for at in range(1, steps + 1))
+
+
+def test_a_good_run_has_no_warnings() -> None:
+    assert kinds(rising(7, -4, 30), {"reward": rising(0.4, 0.3), "likeness": rising(0.2, 0.2)}, SCORES) == []
+
+
+def test_reward_that_rises_while_likeness_falls() -> None:
+    assert kinds((), {"reward": rising(0.4, 0.3), "likeness": rising(0.6, -0.4)}) == ["reward_without_likeness"]
+    assert kinds((), {"reward": rising(0.4, -0.3), "likeness": rising(0.6, -0.4)}) == []
+    noisy = tuple((at, 0.5 + 0.3 * (-1) ** (at // 2)) for at in range(1, 13))
+    assert kinds((), {"reward": rising(0.4, 0.3), "likeness": noisy}) == []  # scatter is not a fall
+    few = {"reward": rising(0.4, 0.3, 4), "likeness": rising(0.6, -0.4, 4)}
+    assert kinds((), few) == []
+
+
+def test_reward_that_rises_while_measured_likeness_falls() -> None:
+    measured = {"sft-000004": {"likeness": 0.5}, "grpo-000002": {"likeness": 0.3}}
+    assert kinds((), {"reward": ((1, 0.4), (2, 0.6))}, measured) == ["reward_without_likeness"]
+    assert kinds((), {"reward": ((1, 0.6), (2, 0.4))}, measured) == []
+
+
+def test_copying_a_training_picture() -> None:
+    assert kinds(measured={**SCORES, "grpo-000002": {**SCORES["grpo-000002"], "copying": 0.7}}) == ["copying"]
+
+
+def test_forgetting_plain_conversation() -> None:
+    worse = {name: {**one, "general_perplexity": 20.0} for name, one in SCORES.items() if name != "base"}
+    assert kinds(measured={"base": SCORES["base"], **worse}) == ["forgets"]
+    assert kinds(measured={**SCORES, "grpo-000002": worse["grpo-000002"]}) == []  # the other state is fine
+
+
+def test_a_loss_that_is_no_number_and_one_that_does_not_fall() -> None:
+    assert kinds(((1, 7.0), (2, float("nan")))) == ["not_a_number"]
+    assert kinds(rising(5, 1, 40)) == ["does_not_learn"]
+    assert kinds(rising(5, 1, 10)) == []  # too early to say
+
+
+def test_the_limits_are_those_of_the_evaluation() -> None:
+    assert scores.COPYING_LIMIT == evaluate.TRAINING_IMAGE_SIMILARITY_LIMIT
+    assert scores.GENERAL_LIMIT == evaluate.GENERAL_PERPLEXITY_LIMIT
+
+
+def test_plain_scores() -> None:
+    card = {spoke.key: spoke.value for spoke in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
+    assert card == {"likeness": 0.5, "voice": pytest.approx(0.7), "facts_accuracy": 0.5,
+                    "picture_words": pytest.approx(0.5), "variety": 0.3}  # fmt: skip
+    assert scores.overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
+    assert all(spoke.value is None for spoke in scores.scorecard({}))
+    assert scores.checkpoint_title("base") == "Before training"
+    assert scores.checkpoint_title("grpo-000002") == "Practice, step 2"

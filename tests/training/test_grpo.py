@@ -1,0 +1,224 @@
+"""Stage 2 at toy size: credit by hand, packed log-probabilities against plain ones, a whole run and its resume."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file
+
+from pipelines.core.character.character import Character
+from pipelines.core.events import Event, Stopped
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import checkpoint_folder
+from pipelines.data.samples import grpo_prompts
+from pipelines.training.grpo import ReplayLoss, GrpoResult, run_grpo
+from pipelines.training.sft_loss import lora_config
+from pipelines.models import load
+from pipelines.rewards.starter_critic import toy_critic
+from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.training.rollout import generate_rollouts
+
+RECIPE = Recipe(
+    grpo_steps=4,
+    grpo_save_every=2,
+    grpo_prompts_per_step=2,
+    grpo_group_size=4,
+    grpo_learning_rate=1e-2,
+    grpo_beta=0.05,
+    max_new_tokens=16,
+    lora_rank=2,
+    lora_alpha=4,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums come out the same whatever else the machine does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def eager_to_draw(preset: str) -> tuple[Any, Any]:
+    """A toy whose random head picks the begin-of-picture id often, so that pictures are practised."""
+    model, tokenizer = load(preset)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[model.shape.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]
+    return model, tokenizer
+
+
+@pytest.fixture(params=["starter-toy", "janus-toy"])
+def toy(request: pytest.FixtureRequest) -> tuple[PeftModel, Any]:
+    return adapted(request.param)
+
+
+def adapted(preset: str) -> tuple[PeftModel, Any]:
+    """The toy with an adapter that does something, as after stage 1."""
+    model, tokenizer = eager_to_draw(preset)
+    torch.manual_seed(3)
+    adapted_model = get_peft_model(model, lora_config(model, RECIPE))
+    with torch.no_grad():
+        for name, weight in adapted_model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.02)
+    return adapted_model, tokenizer
+
+
+def practise(
+    toy: tuple[PeftModel, Any], mira: Character, run_dir: Path, report: Any, resume_from: Path | None = None,
+    recipe: Recipe = RECIPE,
+) -> GrpoResult:
+    model, tokenizer = toy
+    return run_grpo(model, tokenizer, mira, recipe, run_dir, toy_critic(0), report, resume_from=resume_from)
+
+
+def test_credit_by_hand() -> None:
+    nan = float("nan")
+    # Two groups of two; parts: one large, one tiny (both count alike), one without differences, one that is None.
+    rewards = torch.tensor([[0.0, 0.500, 0.3, nan], [1.0, 0.502, 0.3, nan], [1.0, 0.1, 0.2, 0.4], [0.0, 0.1, 0.2, nan]])
+    weights = torch.tensor([0.5, 0.25, 9.0, 1.0])
+    words, codes = group_advantages(rewards, weights, 2, torch.tensor([True, False, False, False]))
+    z = 0.5**0.5  # of two samples, half a deviation each side
+    raw = torch.tensor([-0.75 * z, 0.75 * z, 0.5 * z, -0.5 * z])
+    assert words.tolist() == pytest.approx((raw / raw.std()).tolist(), rel=2e-2)
+    only = torch.tensor([-0.25 * z, 0.25 * z, 0.0, 0.0]) / raw.std()
+    assert codes.tolist() == pytest.approx(only.tolist(), rel=1e-1, abs=1e-6)
+
+
+def test_credit_of_equal_rewards_is_nothing() -> None:
+    words, codes = group_advantages(torch.full((4, 2), 0.7), torch.ones(2), 2, torch.tensor([False, True]))
+    assert words.abs().max() == 0 and codes.abs().max() == 0
+
+
+def test_mean_reward_by_hand() -> None:
+    nan = float("nan")
+    rewards = torch.tensor([[1.0, 0.0], [0.5, nan]])
+    assert mean_reward(rewards, torch.tensor([0.25, 0.75])) == pytest.approx((0.25 + 0.5) / 2)
+
+
+def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Character) -> None:
+    model, tokenizer = toy
+    base = model.get_base_model().eval()
+    prompts = grpo_prompts(mira, 3, 0)
+    replies = generate_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
+    shape = base.shape
+    drew = [n for n, sight in enumerate(replies.sight) if sight is not None]
+    assert drew and len(drew) < len(replies.sight), "the test needs replies with and without a picture"
+    for ids, sight in zip(replies.completion_ids, replies.sight, strict=True):
+        codes = [token for token in ids if token >= shape.text_vocab]
+        assert len(codes) == (0 if sight is None else shape.image_tokens)
+        assert sight is None or ids[-shape.image_tokens - 1] == shape.boi_id
+    longest_prompt = max(map(len, replies.prompt_ids))
+    kept = max(map(len, replies.completion_ids))
+    count = len(replies.prompt_ids)
+    ids = torch.full((count, longest_prompt + kept), shape.pad_id)
+    mask = torch.zeros_like(ids)
+    for n in range(count):
+        prompt, made = replies.prompt_ids[n], replies.completion_ids[n]
+        for start, part in ((longest_prompt - len(prompt), prompt), (longest_prompt, made)):
+            ids[n, start : start + len(part)] = torch.tensor(part)
+            mask[n, start : start + len(part)] = 1
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(5))  # the library shuffles a batch
+    with torch.no_grad():
+        logps, entropies = group_token_logps(model, ids[order], mask[order], kept, shape)
+    for row, n in enumerate(order.tolist()):
+        made = len(replies.completion_ids[n])
+        assert torch.allclose(logps[row, :made], torch.tensor(replies.logprobs[n]), atol=1e-4)
+        assert (logps[row, made:] == 0).all()
+        assert (entropies[row, :made] > 0).all()
+        # One sample alone, unpacked, is the same.
+        alone = torch.tensor([replies.prompt_ids[n] + replies.completion_ids[n]])
+        labels = alone.clone()
+        labels[:, : len(replies.prompt_ids[n])] = -100
+        with torch.no_grad():
+            plain = model(input_ids=alone, labels=labels).logps[0, -made:]
+        assert torch.allclose(logps[row, :made], plain, atol=1e-4)
+
+
+def test_a_run_learns_in_the_adapter_only_and_reports(
+    toy: tuple[PeftModel, Any], mira: Character, run_dir: Path
+) -> None:
+    model, _ = toy
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    events: list[Event] = []
+    result = practise(toy, mira, run_dir, events.append)
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys(), "the copy for the KL term is gone"
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all("lora_" in name for name in changed), "base weights are bit-equal"
+    assert "forward" not in vars(model.get_base_model()), "the library's fused head is not left on the model"
+    assert result.checkpoints == ("grpo-000002", "grpo-000004")
+    assert result.steps == 4 and len(result.rewards) == 4 and result.tokens > 0
+    steps = [event for event in events if event.metrics]
+    assert [(event.stage, event.step, event.total) for event in steps] == [("grpo", n, 4) for n in range(1, 5)]
+    parts = {"reward", "kl", "entropy", "seconds", *RECIPE.reward_weights}
+    assert all(parts <= event.metrics.keys() for event in steps)
+    assert steps[0].metrics["kl"] == pytest.approx(0.0, abs=1e-6), "the reference is the adapter this stage began with"
+    assert steps[-1].metrics["kl"] > 0
+    assert all(0 <= event.metrics["reward"] <= 1 for event in steps)
+    artifacts = [event.artifacts for event in events if event.artifacts]
+    assert artifacts == [("checkpoints/grpo-000002",), ("checkpoints/grpo-000004",)]
+    files = {path.name for path in checkpoint_folder(run_dir, "grpo-000004").iterdir()}
+    assert files == {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "ref", "rng_state.pth",
+        "scheduler.pt", "trainer_state.json",
+    }  # fmt: skip
+
+
+def test_a_stopped_run_resumed_equals_an_unbroken_one(mira: Character, run_dir: Path, tmp_path: Path) -> None:
+    unbroken = practise(adapted("starter-toy"), mira, run_dir, lambda event: None)
+    whole = load_file(checkpoint_folder(run_dir, "grpo-000004") / "adapter_model.safetensors")
+
+    def stop_at_three(event: Event) -> None:
+        if event.step == 3 and event.metrics:
+            raise Stopped("enough")
+
+    broken_dir = tmp_path / "broken"
+    (broken_dir / "character").parent.mkdir()
+    (broken_dir / "character").symlink_to(run_dir / "character")
+    with pytest.raises(Stopped):
+        practise(adapted("starter-toy"), mira, broken_dir, stop_at_three)
+    last = checkpoint_folder(broken_dir, "grpo-000003")
+    assert (last / "adapter_model.safetensors").is_file(), "stopping keeps what was learned"
+    resumed = practise(adapted("starter-toy"), mira, broken_dir, lambda event: None, resume_from=last)
+    assert resumed.rewards == pytest.approx(unbroken.rewards[3:], abs=1e-6)
+    mended = load_file(checkpoint_folder(broken_dir, "grpo-000004") / "adapter_model.safetensors")
+    assert all(torch.allclose(whole[name], mended[name], atol=1e-6) for name in whole)
+
+
+def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) -> None:
+    """Loss of stage 1 on a row that was not practised, with and without stage 1's part in practice."""
+    losses = []
+    for weight in (0.0, 1.0):
+        model, tokenizer = adapted("starter-toy")
+        recipe = replace(RECIPE, grpo_replay_weight=weight)
+        practise((model, tokenizer), mira, run_dir, lambda event: None, recipe=recipe)
+        base = model.get_base_model()
+        row = ReplayLoss.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
+        with torch.no_grad():
+            losses.append(row.loss(model, 0, base.shape, torch.device("cpu")).item())
+        shutil.rmtree(run_dir / "checkpoints")
+    assert losses[1] < losses[0] - 0.02
+
+
+def test_a_failing_reward_stops_the_run(
+    mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(judge: Any) -> Any:
+        def reply(**columns: Any) -> list[float]:
+            assert {"words", "scene", "sight", "asked", "finished", "group"} <= columns.keys()
+            raise ZeroDivisionError("a reward failed")
+
+        return reply
+
+    monkeypatch.setitem(__import__("pipelines.rewards.rewards").rewards.REWARDS, "reply", broken)
+    with pytest.raises(ZeroDivisionError, match="a reward failed"):
+        practise(adapted("starter-toy"), mira, run_dir, lambda event: None)

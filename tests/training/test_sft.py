@@ -1,0 +1,189 @@
+"""Stage 1 at toy size with the real classes: it learns, leaves the base alone, saves exact files, and resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.core.character.character import Character
+from pipelines.core.events import Event, Stopped
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.training.sft_loss import packed_sft_rows, sft_loss
+from pipelines.models.janus import toy_janus
+from pipelines.models.starter.model import toy_starter
+from pipelines.data.packing import collate, encode_images
+from pipelines.training.sft import SftResult, run_sft
+
+FILES = {
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "optimizer.pt",
+    "rng_state.pth",
+    "scheduler.pt",
+    "trainer_state.json",
+}
+RECIPE = Recipe(
+    base="starter-toy", sft_steps=6, sft_save_every=2, sft_learning_rate=2e-2, sft_row_max_tokens=700, sft_row_max_images=3
+)
+
+
+def names(run_dir: Path) -> list[str]:
+    return sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+
+
+def test_loss_weighs_words_and_codes_apart() -> None:
+    logps = torch.tensor([[0.0, -1.0, -3.0, -4.0, -6.0]], requires_grad=True)
+    labels = torch.tensor([[-100, 5, 6, 100, 101]])  # two words, two codes
+    loss = sft_loss(logps, labels, text_vocab=100)
+    assert loss.loss.item() == pytest.approx(2.0 + 1.0 * 5.0)
+    assert (loss.words, loss.codes, loss.tokens) == (2.0, 5.0, 4)
+    loss.loss.backward()
+    assert logps.grad.tolist() == [[0.0, -0.5, -0.5, -0.5, -0.5]]
+    words_only = sft_loss(logps, torch.tensor([[-100, 5, 6, -100, -100]]), text_vocab=100)
+    assert words_only.loss.item() == pytest.approx(2.0) and words_only.codes == 0
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    before: dict[str, torch.Tensor]
+    tokenizer: PreTrainedTokenizerBase
+    events: list[Event]
+    result: SftResult
+
+
+@pytest.fixture(scope="module", params=[toy_starter, toy_janus])
+def run(request: pytest.FixtureRequest, mira: Character, new_run_dir: Callable[[], Path]) -> Run:
+    """One whole stage of each family."""
+    folder, events = new_run_dir(), []
+    model, tokenizer = request.param(seed=0)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    return Run(folder, before, tokenizer, events, run_sft(model, tokenizer, mira, RECIPE, folder, events.append))
+
+
+def adapter_of(run_dir: Path, name: str = "sft-000006") -> dict[str, torch.Tensor]:
+    return load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors")
+
+
+def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
+    model = run.result.model
+    shape = model.get_base_model().shape
+    pictures = encode_images(model.get_base_model(), mira, run.folder / "character")
+    rows = packed_sft_rows(mira, RECIPE, shape, run.tokenizer, pictures, rows=1)
+    batch = collate(rows, shape, pictures.pixels)
+    weights = batch.pop("loss_weights")
+    with torch.no_grad(), model.disable_adapter():
+        plain = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
+    with torch.no_grad():
+        taught = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
+    assert plain.loss.item() == pytest.approx(run.result.losses[0], abs=1e-4)  # what the first step began with
+    assert taught.words < plain.words - 0.1 and taught.codes < plain.codes - 0.01
+
+
+def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> None:
+    model = run.result.model.get_base_model()
+    pictures = encode_images(model, mira, run.folder / "character")
+    row = packed_sft_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
+    known = {1.0, RECIPE.fact_loss_weight, RECIPE.scene_loss_weight}
+    assert set(row.weights) <= known and max(row.weights) > 1 and len(row.weights) == len(row.ids)
+    even = replace(RECIPE, fact_loss_weight=1.0, scene_loss_weight=1.0)
+    plain = packed_sft_rows(mira, even, model.shape, run.tokenizer, pictures, rows=1)[0]
+    assert plain.ids == row.ids and plain.weights == ()
+    logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
+    assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
+
+
+def test_base_weights_stay_and_every_adapter_matrix_moves(run: Run) -> None:
+    trained = run.result.model.get_base_model().state_dict()
+    base = {name.replace(".base_layer", ""): weight for name, weight in trained.items()}
+    assert all(torch.equal(base[name], weight) for name, weight in run.before.items())
+    adapter = adapter_of(run.folder)
+    assert adapter and all(weight.dtype == torch.float32 for weight in adapter.values())
+    zero_at_first = [weight for name, weight in adapter.items() if "lora_B" in name]
+    assert 2 * len(zero_at_first) == len(adapter) and all(weight.abs().max() > 0 for weight in zero_at_first)
+
+
+def test_files_and_events_are_exact(run: Run) -> None:
+    assert names(run.folder) == ["sft-000002", "sft-000004", "sft-000006"] == list(run.result.checkpoints)
+    for name in run.result.checkpoints:
+        assert {path.name for path in (run.folder / "checkpoints" / name).iterdir()} == FILES
+    steps = [event for event in run.events if event.metrics]
+    assert [event.step for event in steps] == [1, 2, 3, 4, 5, 6] and {event.total for event in steps} == {6}
+    assert all(event.stage == "sft" and event.metrics["loss_codes"] > 0 for event in steps)
+    assert sum(event.metrics["tokens"] for event in steps) == run.result.tokens and run.result.steps == 6
+    saved = [event.artifacts for event in run.events if event.artifacts]
+    assert saved == [(f"checkpoints/{name}",) for name in run.result.checkpoints]
+
+
+@pytest.mark.parametrize("run", [toy_starter], indirect=True)
+def test_adapter_loads_onto_a_fresh_base_with_the_same_scores(run: Run) -> None:
+    fresh, tokenizer = toy_starter(seed=0)
+    loaded = PeftModel.from_pretrained(fresh, run.folder / "checkpoints" / "sft-000006").eval()
+    ids = torch.tensor([tokenizer("Who are you? Mira.")["input_ids"]])
+    with torch.no_grad():
+        assert torch.equal(loaded(ids, labels=ids).logps, run.result.model.eval()(ids, labels=ids).logps)
+
+
+@pytest.mark.parametrize("run", [toy_starter], indirect=True)
+def test_killed_and_resumed_ends_like_an_unbroken_run(run: Run, mira: Character, run_dir: Path) -> None:
+    def die(event: Event) -> None:
+        if event.step == 5:
+            raise MemoryError("the machine went away")  # no chance to save, like a kill
+
+    torch.manual_seed(1234)  # whatever the process did before must not matter
+    model, tokenizer = toy_starter(seed=0)
+    with pytest.raises(MemoryError):
+        run_sft(model, tokenizer, mira, RECIPE, run_dir, die)
+    assert names(run_dir) == ["sft-000002", "sft-000004"]
+    torch.rand(7)
+    model, tokenizer = toy_starter(seed=0)
+    rest = run_sft(model, tokenizer, mira, RECIPE, run_dir, lambda event: None, run_dir / "checkpoints" / "sft-000004")
+    # Tolerance 1e-6 nats; on one CPU thread the two are equal to the last bit.
+    assert rest.losses == pytest.approx(run.result.losses[4:], abs=1e-6)
+    want = adapter_of(run.folder)
+    assert all(torch.allclose(weight, want[name], atol=1e-6) for name, weight in adapter_of(run_dir).items())
+
+
+@pytest.mark.parametrize("run", [toy_starter], indirect=True)
+def test_resuming_a_finished_stage_does_nothing(run: Run, mira: Character) -> None:
+    model, tokenizer = toy_starter(seed=0)
+    last = run.folder / "checkpoints" / "sft-000006"
+    rest = run_sft(model, tokenizer, mira, RECIPE, run.folder, lambda event: None, last)
+    assert rest.steps == 6 and rest.losses == () and names(run.folder) == list(run.result.checkpoints)
+
+
+def test_stop_saves_then_raises_and_the_run_goes_on(mira: Character, run_dir: Path) -> None:
+    def stop(event: Event) -> None:
+        if event.step == 1:
+            raise Stopped("enough")
+
+    recipe = replace(RECIPE, sft_steps=2, sft_row_max_tokens=500)
+    model, tokenizer = toy_starter(seed=0)
+    with pytest.raises(Stopped):
+        run_sft(model, tokenizer, mira, recipe, run_dir, stop)
+    assert names(run_dir) == ["sft-000001"]
+    model, tokenizer = toy_starter(seed=0)
+    rest = run_sft(model, tokenizer, mira, recipe, run_dir, lambda event: None, run_dir / "checkpoints" / "sft-000001")
+    assert rest.steps == 2 and len(rest.losses) == 1
+
+
+def test_stop_while_a_checkpoint_is_reported_keeps_it_and_nothing_is_printed(
+    mira: Character, run_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stop(event: Event) -> None:
+        if event.artifacts:
+            raise Stopped("enough")
+
+    model, tokenizer = toy_starter(seed=0)
+    with pytest.raises(Stopped):
+        run_sft(model, tokenizer, mira, replace(RECIPE, sft_save_every=1, sft_row_max_tokens=500), run_dir, stop)
+    assert names(run_dir) == ["sft-000001"]
+    assert capfd.readouterr() == ("", "")

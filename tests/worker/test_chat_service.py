@@ -1,0 +1,143 @@
+"""Replies through the reply process: pieces in order, two sides in one batch, pictures kept, captions."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import ChatMessage, Conversation, Job, new_id
+from pipelines.core.jobs.reply_protocol import ReplyRequest, captions_in, replies_in
+from pipelines.core.queue.submit import submit, submit_captions, submit_reply, submit_training
+from pipelines.core.storage.store import put_content, read
+from tests.toys import TOY_BASE, TOY_STEPS
+from tests.worker.conftest import Place
+from worker.chat_service import ModelHolder, run_reply
+from worker.worker_context import WorkerContext
+from worker.uploads import put_checkpoint
+from worker.job_loop import drain_queue
+
+
+@pytest.fixture
+def trained(embedded: Place, toy_run: Path) -> Job:
+    """A finished training whose checkpoints are in records and store."""
+    recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
+    job = submit_training(embedded.records, embedded.app, "local", embedded.version(), recipe)
+    embedded.records.jobs.request_stop(job.id, "keep")
+    for name in ("base", "sft-000004", "grpo-000002"):
+        put_checkpoint(embedded.records, embedded.store, job.id, toy_run, name)
+    return job
+
+
+def ask(job: Job, *names: str, **more: object) -> ReplyRequest:
+    """A request to these checkpoints."""
+    history = ({"role": "user", "text": "Aye? Show me."},)
+    return replace(ReplyRequest(tuple(f"{job.id}:{name}" for name in names), history), **more)
+
+
+def answer(place: Place, station: WorkerContext, booth: ModelHolder, request: ReplyRequest) -> Job:
+    """Send it, work it off, and return the job as it ended."""
+    job = submit_reply(place.records, place.app, "local", request)
+    assert drain_queue(station, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, booth=booth)}) == 1
+    return place.records.jobs.get(job.id)
+
+
+def test_two_checkpoints_answer_side_by_side(embedded: Place, station: WorkerContext, trained: Job) -> None:
+    records, booth = embedded.records, ModelHolder()
+    talk = records.chats.add_conversation(Conversation(new_id(), "local", trained.character))
+    records.chats.add_message(ChatMessage(new_id(), talk.id, text="Aye? Show me."))
+    request = ask(trained, "sft-000004", "grpo-000002", conversation=talk.id, number=1, picture="always", seed=5)
+    job = answer(embedded, station, booth, request)
+    assert (job.status, job.error) == ("succeeded", "")
+    events = records.events.after(job.id)
+    sides = replies_in(events)
+    assert len(sides) == 2 and all(side.done and side.picture_key for side in sides)
+    for number, side in enumerate(sides):
+        with Image.open(io.BytesIO(read(embedded.store, side.picture_key))) as picture:
+            picture.load()
+        own = [event for event in events if event.step == number]
+        order = [next(iter(event.metrics)) for event in own]
+        kinds = ["text_s", "scene_s", "picture_s", "done_s"]
+        assert list(dict.fromkeys(order)) == [kind for kind in kinds if kind in order]
+        said = "".join(event.note for event in own if "text_s" in event.metrics)
+        assert said == side.text  # the pieces are the words
+    kept = records.chats.messages(talk.id)
+    assert [(item.number, item.side) for item in kept] == [(0, ""), (1, "left"), (1, "right")]
+    assert [item.text for item in kept[1:]] == [side.text for side in sides]
+    assert [item.picture_key for item in kept[1:]] == [side.picture_key for side in sides]
+    # Alone it says the same as beside another, and the model is not loaded again.
+    speakers = booth.speakers
+    alone = answer(embedded, station, booth, ask(trained, "grpo-000002", picture="always", seed=5))
+    assert replies_in(records.events.after(alone.id))[0].text == sides[1].text
+    assert booth.speakers is speakers and len(speakers.loaded()) == 2
+
+
+def test_the_base_answers_too_and_each_side_hears_its_own_words(
+    embedded: Place, station: WorkerContext, trained: Job
+) -> None:
+    request = ask(trained, "base", "sft-000004", picture="never")
+    said = {"role": "character", "left": {"text": "Left."}, "right": {"text": "Right.", "scene": "Ada, happy"}}
+    request = replace(request, history=(*request.history, said, {"role": "user", "text": "And then?"}))
+    job = answer(embedded, station, ModelHolder(), request)
+    assert job.status == "succeeded", job.error
+    assert all(side.done and not side.picture_key for side in replies_in(embedded.records.events.after(job.id)))
+
+
+def test_a_reply_that_cannot_be_given_says_why(embedded: Place, station: WorkerContext, trained: Job) -> None:
+    job = answer(embedded, station, ModelHolder(), ask(trained, "sft-000099"))
+    assert job.status == "failed" and "no checkpoint 'sft-000099'" in job.error
+    other = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request={"task": "dance"}))
+    assert drain_queue(station, ("reply",)) == 1
+    assert "does not know the task 'dance'" in embedded.records.jobs.get(other.id).error
+    big = Job(new_id(), "train", "local", trained.character, 1, recipe=Recipe(base="janus-pro-7b").to_json())
+    embedded.records.jobs.add(replace(big, status="stopped"))
+    refused = answer(embedded, station, ModelHolder(), ask(big, "base"))
+    assert refused.status == "failed" and ("GB of memory" in refused.error or "janus" in refused.error)
+
+
+def test_a_stop_ends_a_reply(embedded: Place, station: WorkerContext, trained: Job) -> None:
+    job = submit_reply(embedded.records, embedded.app, "local", ask(trained, "sft-000004", picture="always"))
+    claimed = embedded.records.jobs.claim_next("reply", station.id, 60)
+    assert claimed is not None
+    embedded.records.jobs.request_stop(job.id, "keep")
+    with station.working_on(claimed) as lease:
+        lease.cancel = "keep"
+        ending = run_reply(station, claimed, lease, ModelHolder())
+    assert ending is not None and ending.status == "stopped"
+
+
+def test_warming_reads_the_adapter_before_the_first_words(embedded: Place, station: WorkerContext, trained: Job) -> None:
+    booth = ModelHolder()
+    request = {"task": "warm", "checkpoints": [f"{trained.id}:sft-000004"]}
+    submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
+    assert drain_queue(station, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, booth=booth)}) == 1
+    assert len(booth.speakers.loaded()) == 1
+    began = time.monotonic()
+    job = answer(embedded, station, booth, ask(trained, "sft-000004", picture="never"))
+    assert job.status == "succeeded" and time.monotonic() - began < 30
+
+
+def test_captions_are_suggested_for_every_picture(embedded: Place, station: WorkerContext) -> None:
+    folder = embedded.character / "images"
+    keys = [put_content(embedded.store, path, "pictures", ".png") for path in sorted(folder.iterdir())[:3]]
+    job = submit_captions(embedded.records, embedded.app, "local", keys)
+    station.records.jobs.get(job.id)
+    assert drain_queue(station, ("reply",)) == 1
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "succeeded", ended.error
+    found = captions_in(embedded.records.events.after(job.id))
+    assert [item.picture for item in found] == keys
+    assert all(set(item.fields) <= {"expression", "clothes", "place"} for item in found)
+
+
+def test_expansion_without_an_endpoint_says_what_to_set(embedded: Place, station: WorkerContext) -> None:
+    request = {"task": "expand", "entries": {"name": "Ada"}, "test": None, "wanted": 5}
+    job = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
+    assert drain_queue(station, ("reply",)) == 1
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed" and "UNDERSTUDY_LLM_URL" in ended.error

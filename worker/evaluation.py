@@ -1,0 +1,103 @@
+"""Measuring checkpoints of a finished training again: an evaluation job, and the subprocess that does it.
+
+    python -m worker.evaluation RUN [NAME ...] --events      the scorecard of these checkpoints, events as JSON lines
+
+The checkpoints are fetched into a run folder of the job's own, so a training that goes on beside it is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.core.events import Event, Report
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.job import Job
+from pipelines.core.run_folder import RunError
+from worker.capacity import refusal_reason
+from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hung, kernel_kills
+from worker.lease import Lease
+from worker.event_forwarder import EventForwarder
+from worker.run_folders import RunFolder, make, restore
+from worker.runner import POLL_S, TrainerSupervisor
+from worker.worker_context import WorkerContext
+from worker.trainer_process import TrainerProcess, write_pid
+from worker.uploads import put_checkpoint
+
+
+def measuring_command(run_dir: Path, names: Sequence[str]) -> list[str]:
+    """The command line of an evaluation."""
+    return [sys.executable, "-m", "worker.evaluation", str(run_dir), *names, "--events"]
+
+
+def run_evaluation(station: WorkerContext, job: Job, lease: Lease) -> JobOutcome | None:
+    """Measure what `request` names (`{"job": ID, "checkpoints": [NAME, ...]}`) and keep scores and samples.
+
+    None: the job is not ours any more, or goes back to the queue.
+    """
+    trained = station.records.jobs.get(str(job.request.get("job", "")))
+    names = [str(name) for name in job.request.get("checkpoints", [])]
+    if trained.recipe is None:
+        raise RunError(f"job {trained.id} is no training: there is nothing to measure")
+    recipe = Recipe.from_json(trained.recipe)
+    folder = RunFolder(station.settings.runs_folder, job.id)
+    refusal = refusal_reason(recipe.base, False, folder.path)
+    if refusal:
+        return JobOutcome("failed", refusal)
+    relay = EventForwarder(station.records, job.id, job.attempt)
+    with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
+        make(folder.path, trained.character, trained.version, recipe, station.records, station.store)
+        restore(folder.path, trained.id, station.records, station.store)
+        kills = kernel_kills()
+        measured: set[str] = set()
+        with TrainerProcess(measuring_command(folder.path, names), lock) as trainer:
+            write_pid(folder.pid_path, trainer.pid)
+            watch = TrainerSupervisor(station, lease, trainer)
+            while trainer.ended() is None:
+                events = trainer.events(POLL_S)
+                relay.send(events)
+                measured |= {event.note for event in events if event.stage == "evaluate"}
+                watch.look(relay.lost)
+            events = trainer.events(0)
+            relay.send(events)
+            measured |= {event.note for event in events if event.stage == "evaluate"}
+            status, tail = trainer.ended() or 0, trainer.tail
+        if watch.why == "lost":
+            return None
+        if watch.why != "discard":
+            for name in sorted(measured):
+                put_checkpoint(station.records, station.store, trained.id, folder.path, name)
+        relay.finish(lambda: not lease.lost)
+        folder.remove()
+    if watch.why == "hung":
+        return hung(station.settings.hang_timeout_s, tail)
+    if status == COMPLETE:
+        return JobOutcome("succeeded")
+    if watch.why:
+        return None if watch.why == "shutdown" else JobOutcome("stopped")
+    return failure_from_exit(status, tail, kernel_kills() > kills, float("inf"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure in a run folder; returns an exit status as `pipelines.train` does."""
+    parser = argparse.ArgumentParser(prog="python -m worker.evaluation", description="Measure checkpoints of a run.")
+    parser.add_argument("run_dir", metavar="RUN", type=Path)
+    parser.add_argument("names", metavar="NAME", nargs="*")
+    parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
+    arguments = parser.parse_args(argv)
+    from pipelines.evaluation.scorecard import evaluate_run
+    from pipelines.train import recorder, run_as_process
+
+    def measure(report: Report) -> None:
+        record = recorder(arguments.run_dir, report)
+        record(Event("prepare", note="reading the checkpoints and the model"))
+        evaluate_run(arguments.run_dir, tuple(arguments.names), record, again=True)
+
+    status: int = run_as_process(arguments.run_dir, arguments.events, measure)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

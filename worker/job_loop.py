@@ -1,0 +1,106 @@
+"""Working off the queue: claim the next job, do it under its lease, record how it ended.
+
+    work_off(station, ("evaluate", "train"))      until nothing of these kinds is queued
+
+Whatever goes wrong, the job ends with a reason in plain words, or goes back to the queue when this worker is told to
+shut down. A worker that dies here is noticed by the sweeper.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.jobs.job import Job, JobKind, LeaseLost, RecordMissing, RecordsUnusable
+from pipelines.core.run_folder import RunError
+from pipelines.core.storage.store import StoreError
+from worker.outcome import JobOutcome
+from worker.lease import Lease
+from worker.evaluation import run_evaluation
+from worker.chat_service import run_reply
+from worker.run_folders import FolderBusy
+from worker.runner import run_training
+from worker.worker_context import WorkerContext
+
+Run = Callable[[WorkerContext, Job, Lease], JobOutcome | None]
+RUNS: Mapping[JobKind, Run] = {"train": run_training, "evaluate": run_evaluation, "reply": run_reply}
+KINDS: Mapping[str, tuple[JobKind, ...]] = {"train": ("evaluate", "train"), "reply": ("reply",)}
+"""Queue -> kinds of jobs, in the order in which they are looked for: an evaluation is short."""
+
+logger = logging.getLogger("understudy.worker")
+
+
+def drain_queue(station: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
+    """Do jobs of these kinds until none is queued or the worker shuts down; returns how many.
+
+    So one message is enough for any number of jobs, and a message too many finds nothing to do.
+    """
+    done = 0
+    while not station.stopping.is_set():
+        job = next(filter(None, (_claim(station, kind) for kind in kinds)), None)
+        if job is None:
+            break
+        logger.info("job %s (%s): attempt %d", job.id, job.kind, job.attempt)
+        do_job(station, job, (runs or RUNS)[job.kind])
+        done += 1
+    return done
+
+
+def _claim(station: WorkerContext, kind: JobKind) -> Job | None:
+    return station.records.jobs.claim_next(kind, station.id, station.settings.lease_s)
+
+
+def do_job(station: WorkerContext, job: Job, run: Run) -> None:
+    """One claimed job from here to its end."""
+    with station.working_on(job) as lease:
+        try:
+            ending = run(station, job, lease)
+        except LeaseLost as error:
+            logger.warning("%s", error)
+            return
+        except RecordsUnusable as error:  # nothing can be recorded either; the sweeper will find the job
+            logger.error("job %s is left to the sweeper: %s", job.id, error)
+            return
+        except (CharacterProblems, RunError, StoreError, RecordMissing, FolderBusy, ValueError, TypeError) as error:
+            ending = JobOutcome("failed", " ".join(str(error).split()))
+        except OSError as error:
+            ending = JobOutcome("failed", _of_the_machine(error))
+        except Exception as error:
+            logger.exception("job %s failed in the worker itself", job.id)
+            kind = type(error).__name__
+            ending = JobOutcome("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
+        close_job(station, job, lease, ending)
+
+
+def _of_the_machine(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "The disk of the worker's machine is full. What was saved before is safe. Free some space there, or point "
+            "UNDERSTUDY_HOME at another disk, and resume the job."
+        )
+    return f"The worker's machine failed ({error}). Mend it and resume the job."
+
+
+def close_job(station: WorkerContext, job: Job, lease: Lease, ending: JobOutcome | None) -> None:
+    """Record the ending; None gives a job that is still ours back to the queue. Waits while the records are away."""
+    while not lease.lost:
+        try:
+            if ending is None:
+                if station.records.jobs.release(job.id, job.worker, job.attempt):
+                    return
+                ending = JobOutcome("stopped")  # a stop was asked for meanwhile
+            if not station.records.jobs.finish(
+                job.id, job.worker, job.attempt, ending.status, ending.error, ending.log_tail
+            ):
+                logger.warning("job %s was not this worker's any more when it ended", job.id)
+            else:
+                logger.info("job %s: %s %s", job.id, ending.status, ending.error)
+            return
+        except RecordsUnusable as error:
+            if lease.silent_s > 3 * lease.lease_s:
+                logger.error("job %s is left to the sweeper: %s", job.id, error)
+                return
+            time.sleep(1)

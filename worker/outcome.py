@@ -1,0 +1,128 @@
+"""How a training ended, in words for the person who waits for it: what happened and what to do.
+
+Judged by the exit status and the tail of the log. The tail itself is kept with the job for whoever wants to know more.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.core.jobs.job import JobStatus
+
+COMPLETE, FAILED, USAGE, STOPPED = 0, 1, 2, 3
+"""Exit statuses of `pipelines.train`."""
+
+_MEMORY = re.compile(
+    r"CUDA out of memory|OutOfMemoryError|\bMemoryError\b|Cannot allocate memory|can't allocate memory"
+    r"|not enough memory|std::bad_alloc|CUBLAS_STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+_DISK = re.compile(r"No space left on device|Disk quota exceeded|ENOSPC|disk is full", re.IGNORECASE)
+_MISSING = re.compile(r"(?:\w+\.)*(?:WeightsMissing|LanguageMissing): (.*)", re.DOTALL)
+_HUB = re.compile(
+    r"couldn't connect to|LocalEntryNotFoundError|OfflineModeIsEnabled|RepositoryNotFoundError|"
+    r"is not a local folder and is not a valid model identifier|cannot find the requested files in the (?:disk|local) "
+    r"cache",
+    re.IGNORECASE,
+)
+_OWN = re.compile(r"^pipelines\.train: (.*)", re.MULTILINE)
+_LAST_ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Missing|Unusable|Problems)\b.*)", re.MULTILINE)
+_RESUME = "Resume the job to go on from the last checkpoint"
+_LESS = (
+    "Close other programs on that machine, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, choose a smaller base "
+    "model, or use a larger machine. " + _RESUME + "."
+)
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """What is recorded at the end of a job."""
+
+    status: JobStatus
+    error: str = ""
+    log_tail: str = ""
+
+
+def failure_from_exit(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> JobOutcome:
+    """The ending of a trainer that left with this exit status (negative: the signal) without being asked to.
+
+    kernel_killed: whether the kernel has ended processes for memory meanwhile.
+    """
+    return JobOutcome("failed", _reason(status, tail, kernel_killed, free_disk_gb), tail)
+
+
+def _reason(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> str:
+    number = -status if status < 0 else status - 128 if status > 128 else 0
+    own, missing, last = _OWN.findall(tail), _MISSING.search(tail), _LAST_ERROR.findall(tail)
+    if missing:
+        return f"The base model is not there. {' '.join(missing[1].split())}"
+    if _MEMORY.search(tail) or kernel_killed:
+        return f"The training ran out of memory. {_LESS}"
+    if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
+        return (
+            "The disk is full, so the training could not save. What was saved before is safe. Free some space on the "
+            f"worker's machine, or point UNDERSTUDY_HOME at another disk. {_RESUME}."
+        )
+    if _HUB.search(tail):
+        return (
+            "The base model could not be fetched and is not in the cache of the worker's machine. Check its "
+            "connection, or fetch the model there once (see the log below for its name), and resume the job."
+        )
+    if number == signal.SIGKILL:
+        return (
+            "The training was killed from outside (signal 9). Most often that is the system running out of memory. "
+            + _LESS
+        )
+    if number:
+        return (
+            f"The training was ended by the signal {_signal_name(number)}: somebody or something on the worker's "
+            f"machine stopped it, or a library crashed. The log's end is kept below. {_RESUME}."
+        )
+    if own:
+        return " ".join(own[-1].split())
+    said = f": {last[-1].strip()[:500]}" if last else ""
+    return f"The training ended with exit status {status}{said}. The log's end is kept below. {_RESUME} once mended."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def hung(hang_timeout_s: float, tail: str) -> JobOutcome:
+    """The ending of a trainer that said nothing for so long."""
+    error = (
+        f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; where "
+        f"it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S higher."
+    )
+    return JobOutcome("failed", error, tail)
+
+
+def without_result(run_dir: Path, tail: str) -> JobOutcome:
+    """The ending of a trainer that left as if complete, without result.json."""
+    return JobOutcome(
+        "failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail
+    )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has ended for memory so far, in this container or machine; 0 where untold."""
+    events, vmstat = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
+    for path in (events, vmstat):
+        try:
+            text = path.read_text(encoding="ascii")
+        except OSError:
+            continue
+        match = re.search(r"^oom_kill (\d+)", text, re.MULTILINE)
+        if match:
+            return int(match[1])
+    return 0

@@ -1,0 +1,195 @@
+"""The trainer as a subprocess: its events, the tail of its log, and every way to end it.
+
+A fresh process has a fresh CUDA context, gives all memory back at its end, and turns any crash into an exit status. It
+runs in a process group of its own, so that Ctrl-C in a terminal reaches the worker alone and the worker decides; and
+it is tied to the worker (`core/tether.py`), so that it never outlives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from pipelines.core.events import Event
+from pipelines.core.child_process import tied_to_parent
+
+TAIL_LINES = 60
+"""Lines of its log that are kept with the job."""
+LINE_CHARACTERS = 2000
+ABORT_S = 5.0
+"""Seconds a hung trainer has to say where it hangs."""
+NICE = 5
+"""How far a trainer stands back from others on the same cores: somebody waits for a reply, nobody for a step."""
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def trainer_command(run_dir: Path, gpus: int) -> list[str]:
+    """The command line of a training: on several GPUs through `accelerate launch`."""
+    launcher = [sys.executable]
+    if gpus > 1:
+        launcher += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(gpus)]
+    return [*launcher, "-m", "pipelines.train", str(run_dir), "--events"]
+
+
+class TrainerProcess:
+    """One running subprocess. Use it in a `with`: leaving the block kills what is still there."""
+
+    def __init__(self, command: Sequence[str], lock: int | None = None) -> None:
+        """`lock`: a file descriptor that it inherits, so that a lock on it lasts as long as any of its processes."""
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",  # a hung trainer that is aborted says where it hung
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        self._process = subprocess.Popen(
+            tied_to_parent(command, nice=NICE), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment, start_new_session=True, pass_fds=() if lock is None else (lock,),
+        )  # fmt: skip
+        self.pid = self._process.pid
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._log: deque[str] = deque(maxlen=TAIL_LINES)
+        self._frozen = False
+        self.heard = time.monotonic()
+        """When the last event came, on the monotonic clock."""
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._read_log, args=(self._process.stderr,), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> TrainerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _read_events(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            text = line.decode("utf-8", "replace")
+            try:
+                event = Event.from_line(text)
+            except (ValueError, TypeError, KeyError):  # a library that prints, or a line cut off by a kill
+                self._note(text)
+                continue
+            self.heard = time.monotonic()
+            self._events.put(event)
+
+    def _read_log(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._note(line.decode("utf-8", "replace"))
+
+    def _note(self, text: str) -> None:
+        # A progress bar rewrites its line; what it showed last is enough.
+        line = text.rstrip().rsplit("\r", 1)[-1][:LINE_CHARACTERS]
+        if line:
+            self._log.append(line)
+            with contextlib.suppress(OSError):  # the worker's own log is full or closed; the tail is kept all the same
+                print(f"  {line}", file=sys.stderr, flush=True)
+
+    def events(self, wait_s: float) -> list[Event]:
+        """What came since the last call; waits up to so many seconds for the first."""
+        found: list[Event] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._events.get(timeout=wait_s))
+            while True:
+                found.append(self._events.get_nowait())
+        return found
+
+    @property
+    def tail(self) -> str:
+        """The last lines of its log."""
+        return "\n".join(self._log)
+
+    def ended(self) -> int | None:
+        """The exit status once it has ended and everything it wrote was read, negative for a signal; None before."""
+        status = self._process.poll()
+        if status is None:
+            return None
+        for reader in self._readers:
+            reader.join(timeout=5)  # a grandchild that lives on could hold the pipe open
+        return status
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM to the processes that train: they end the step, save and leave. A launcher must not hear it."""
+        self.thaw()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self.pid)
+            training = [child for child in own.children(recursive=True) if _trains(child)]
+            for process in training or [own]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Hold it still where it stands; memory and files stay as they are."""
+        if not self._frozen:
+            self._frozen = True
+            self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`; the time in between does not count as silence."""
+        if self._frozen:
+            self._frozen = False
+            self._signal(signal.SIGCONT)
+            self.heard = time.monotonic()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is held still."""
+        return self._frozen
+
+    def abort(self) -> None:
+        """End one that hangs, after it has said where."""
+        self._signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=ABORT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and all its children now."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for a dead group
+            os.killpg(self.pid, number)
+
+
+def _trains(process: psutil.Process) -> bool:
+    """Whether this is a process of the trainer itself, not a launcher or a data loader."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return "pipelines.train" in words and "accelerate.commands.launch" not in words
+
+
+def write_pid(path: Path, pid: int) -> None:
+    """Leave word of which process group works in a run folder."""
+    path.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}), encoding="utf-8")
+
+
+def kill_leftover(path: Path) -> None:
+    """End a trainer that an earlier worker left behind, if it is still the process that `write_pid` noted."""
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        if psutil.Process(noted["pid"]).create_time() == noted["started"]:
+            os.killpg(noted["pid"], signal.SIGKILL)
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return  # nobody noted, or long gone
