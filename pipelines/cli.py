@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from pipelines.commands import bench, character, chat, doctor, env_file, jobs, maintenance, train, up
 from pipelines.commands.console import CommandFailed, WrongUsage, reason_of
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
+from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import RunError
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -53,9 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("understudy: interrupted", file=sys.stderr)
         return FAILED
     except (
-        CommandFailed, CharacterProblems, RunError, RecordMissing, RecordsUnusable, OSError, ValueError, RuntimeError,
+        CommandFailed,
+        CharacterProblems,
+        RunError,
+        RecordMissing,
+        RecordsUnusable,
+        OSError,
+        ValueError,
+        RuntimeError,
         ImportError,
-    ) as error:  # fmt: skip
+    ) as error:
         if arguments.debug:
             raise
         print(f"understudy: {reason_of(error)}", file=sys.stderr)

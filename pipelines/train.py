@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.character.character import Character, CharacterImage
-from pipelines.core.events import Event, Report, Stopped
 from pipelines.core.character.character_folder import (
     IMAGES,
     TEST_IMAGES,
@@ -35,21 +34,22 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.character.serialize import character_to_entries
+from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.serialize import character_to_entries
+from pipelines.core.events import Event, Report, Stopped
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RunError,
     adapters,
     checkpoint_folder,
     checkpoint_name,
-    repair_event_log,
     read_events,
     read_json,
+    repair_event_log,
     write_json,
 )
-from pipelines.core.character.held_out_split import hold_out
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -129,8 +129,8 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
     from pipelines.models import load
+    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
     from pipelines.training.sft import run_sft
 
     plan = plan_here(recipe)
@@ -151,10 +151,10 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
+    from pipelines.models import critic_for, load
     from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
     from pipelines.training.grpo import run_grpo
     from pipelines.training.sft_loss import lora_config
-    from pipelines.models import critic_for, load
 
     plan = plan_here(recipe)
     set_seed(recipe.seed)

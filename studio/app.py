@@ -10,7 +10,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pipelines.core import broker, store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
+from pipelines.core.queue import broker  # noqa: F401
+from pipelines.core.storage import store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
 from studio import autosave, download_route
 
 app = st.App(Path(__file__).with_name("front_door.py"), routes=[download_route.ROUTE, autosave.ROUTE])

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
+from pipelines.core.problems import CharacterProblems
 from studio.actions import conversations, drafts, images
 from studio.context import AppContext, shared_context
 

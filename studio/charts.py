@@ -98,10 +98,18 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
                 "encoding": {
                     **place,
                     "order": order,
-                    "color": {"field": "who", "type": "nominal", "title": None, "sort": list(cards),
-                              "legend": {"orient": "bottom", "columns": 1, "labelLimit": 290}},
-                    "tooltip": [{"field": "who", "title": "Checkpoint"}, {"field": "score", "title": "Score"},
-                                {"field": "value", "title": "Value"}],
+                    "color": {
+                        "field": "who",
+                        "type": "nominal",
+                        "title": None,
+                        "sort": list(cards),
+                        "legend": {"orient": "bottom", "columns": 1, "labelLimit": 290},
+                    },
+                    "tooltip": [
+                        {"field": "who", "title": "Checkpoint"},
+                        {"field": "score", "title": "Score"},
+                        {"field": "value", "title": "Value"},
+                    ],
                 },
             },
             *(
@@ -113,7 +121,7 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
                 for side in ("left", "center", "right")
             ),
         ],
-    }  # fmt: skip
+    }
 
 
 def draw(spec: ChartSpec, alt: str, key: str) -> None:
@@ -157,9 +165,19 @@ def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> 
             "x": {"field": "step", "type": "quantitative", "title": "Step", "axis": {"tickMinStep": 1, "format": "d"}},
             "y": {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}},
             "color": {
-                "field": "line", "type": "nominal", "title": None,
-                "legend": {"orient": "bottom", "columns": COLUMNS, "labelLimit": 150, "columnPadding": 6,
-                           "labelFontSize": 11, "symbolSize": 60} if names else None,
+                "field": "line",
+                "type": "nominal",
+                "title": None,
+                "legend": {
+                    "orient": "bottom",
+                    "columns": COLUMNS,
+                    "labelLimit": 150,
+                    "columnPadding": 6,
+                    "labelFontSize": 11,
+                    "symbolSize": 60,
+                }
+                if names
+                else None,
             },
             "tooltip": [
                 {"field": "line", "title": "Line"},
@@ -167,7 +185,7 @@ def _lines(rows: list[dict[str, Any]], title: str, points: bool, names: int) -> 
                 {"field": "value", "title": "Value", "format": ".3f"},
             ],
         },
-    }  # fmt: skip
+    }
 
 
 def _finite(series: Series) -> list[tuple[int, float]]:

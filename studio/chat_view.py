@@ -10,12 +10,12 @@ from typing import Any
 
 import streamlit as st
 
+from pipelines.core.jobs.job import CharacterRow, Conversation, VoteChoice
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.jobs.job import CharacterRow, VoteChoice, Conversation
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import compare, feedback
-from studio.actions.compare import MAX_WORDS, SEEDS, ReplyView, NotNow, ImageMode, ChatTurn
+from studio.actions.compare import MAX_WORDS, SEEDS, ChatTurn, ImageMode, NotNow, ReplyView
 from studio.context import AppContext
 
 POLL_S = 0.5
@@ -82,8 +82,13 @@ def _written(desk: AppContext, talk: Conversation, row: CharacterRow, number: in
 
 
 def _again(desk: AppContext, talk: Conversation) -> None:
-    st.button("Answer again", icon=":material/refresh:", help="The same message with another seed",
-              on_click=widgets.act, args=(compare.answer_again, desk, talk.id, None, _wish()))  # fmt: skip
+    st.button(
+        "Answer again",
+        icon=":material/refresh:",
+        help="The same message with another seed",
+        on_click=widgets.act,
+        args=(compare.answer_again, desk, talk.id, None, _wish()),
+    )
 
 
 def _answers(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
@@ -97,7 +102,9 @@ def _answers(desk: AppContext, talk: Conversation, row: CharacterRow, turn: Chat
         _votes(desk, talk, turn)
 
 
-def _answer(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int) -> None:
+def _answer(
+    desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int
+) -> None:
     name = PLACES[place]
     if not talk.blind or turn.vote is not None:
         name = f"{name}: {compare.label_of(desk, answer.ref)}"
@@ -118,8 +125,12 @@ def _answer(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatT
         return
     seconds = f" · {answer.seconds:.1f} s" if answer.seconds else ""
     widgets.quiet(f"Seed {answer.seed}{seconds}")
-    if st.button("Show me how it should answer", key=f"mend-{turn.number}-{answer.side}", icon=":material/edit_note:",
-                 type="tertiary"):  # fmt: skip
+    if st.button(
+        "Show me how it should answer",
+        key=f"mend-{turn.number}-{answer.side}",
+        icon=":material/edit_note:",
+        type="tertiary",
+    ):
         _mend(desk, talk, row, turn, answer)
 
 
@@ -128,8 +139,14 @@ def _votes(desk: AppContext, talk: Conversation, turn: ChatTurn) -> None:
     with st.container(horizontal=True, key=f"votes-{turn.number}"):
         for choice, (label, icon) in CHOICES.items():
             kind: Any = "primary" if choice == given else "secondary"
-            st.button(label, key=f"vote-{turn.number}-{choice}", icon=icon, type=kind, on_click=widgets.act,
-                      args=(feedback.vote, desk, talk.id, turn.number, choice))  # fmt: skip
+            st.button(
+                label,
+                key=f"vote-{turn.number}-{choice}",
+                icon=icon,
+                type=kind,
+                on_click=widgets.act,
+                args=(feedback.vote, desk, talk.id, turn.number, choice),
+            )
 
 
 def _picture(desk: AppContext, key: str, alt: str, width: int) -> None:
@@ -147,22 +164,31 @@ def _mend(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTur
         st.text_area("A better answer", answer.text, height=160, key="mend-words")
         st.text_input("What its picture shows (may stay empty)", answer.scene, key="mend-scene")
         st.selectbox(
-            "A picture of yours that fits (may stay empty)", files, format_func=lambda one: one or "none",
+            "A picture of yours that fits (may stay empty)",
+            files,
+            format_func=lambda one: one or "none",
             key="mend-image",
-        )  # fmt: skip
+        )
         st.checkbox("Also keep what was said before", value=False, key="mend-before")
         if st.form_submit_button(
             "Keep it for the next training", type="primary", on_click=_keep, args=(desk, talk, turn, answer)
-        ):  # fmt: skip
+        ):
             st.rerun()
 
 
 def _keep(desk: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
     given = st.session_state
     count = widgets.attempt(
-        feedback.correct, desk, talk.id, turn.number, answer.side, given["mend-words"], given["mend-scene"],
-        given["mend-image"] or "", given["mend-before"],
-    )  # fmt: skip
+        feedback.correct,
+        desk,
+        talk.id,
+        turn.number,
+        answer.side,
+        given["mend-words"],
+        given["mend-scene"],
+        given["mend-image"] or "",
+        given["mend-before"],
+    )
     if isinstance(count, int):
         given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
 
@@ -179,15 +205,23 @@ def _say(desk: AppContext, talk: Conversation, moving: bool, again: bool) -> Non
         settings = st.popover("Pictures and seed", icon=":material/tune:")
     with settings:
         st.segmented_control(
-            "Pictures in the answers", list(WISHES), default="auto", format_func=lambda one: WISHES[one],
-            key="talk-wish", required=True,
-        )  # fmt: skip
+            "Pictures in the answers",
+            list(WISHES),
+            default="auto",
+            format_func=lambda one: WISHES[one],
+            key="talk-wish",
+            required=True,
+        )
         fixed = st.toggle("Use a fixed seed", help="Equal seeds give equal answers; both sides always share one.")
         seed = st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed)
     said = st.chat_input(
         "The answers are being written…" if moving else "Say something to both",
-        accept_file=True, file_type=["png", "jpg", "jpeg", "webp"], max_chars=MAX_WORDS, disabled=moving, key="say",
-    )  # fmt: skip
+        accept_file=True,
+        file_type=["png", "jpg", "jpeg", "webp"],
+        max_chars=MAX_WORDS,
+        disabled=moving,
+        key="say",
+    )
     if not said:
         return
     picture = said.files[0].getvalue() if said.files else None

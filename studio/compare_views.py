@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import Checkpoint
+from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import StoreError
 from studio import charts, widgets
@@ -23,16 +23,29 @@ from studio.context import AppContext
 from studio.labels import counted
 
 KINDS = {
-    "zip": ("Everything as one zip", "Adapter, model card, scores, character card, sample sheet, report and manifest.",
-            ":material/folder_zip:"),
+    "zip": (
+        "Everything as one zip",
+        "Adapter, model card, scores, character card, sample sheet, report and manifest.",
+        ":material/folder_zip:",
+    ),
     "adapter": ("The adapter alone", "The PEFT folder, for engineers.", ":material/extension:"),
-    "charx": ("Character card with the adapter inside", "One CHARX file, for role-play programs that read it.",
-              ":material/badge:"),
-    "report": ("Report", "One page with scores and pictures, to read or send on; needs no network.",
-               ":material/lab_profile:"),
-}  # fmt: skip
-MAKERS = {"zip": downloads.adapter_zip, "adapter": downloads.adapter_alone, "charx": downloads.charx,
-          "report": downloads.report_alone}  # fmt: skip
+    "charx": (
+        "Character card with the adapter inside",
+        "One CHARX file, for role-play programs that read it.",
+        ":material/badge:",
+    ),
+    "report": (
+        "Report",
+        "One page with scores and pictures, to read or send on; needs no network.",
+        ":material/lab_profile:",
+    ),
+}
+MAKERS = {
+    "zip": downloads.adapter_zip,
+    "adapter": downloads.adapter_alone,
+    "charx": downloads.charx,
+    "report": downloads.report_alone,
+}
 
 
 def scores_view(desk: AppContext, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
@@ -81,15 +94,19 @@ def _table(cards: dict[str, tuple[ScoreAxis, ...]]) -> None:
     rows = []
     for spokes in zip(*cards.values(), strict=True):
         bars = "".join(_bar(one.value, number) for number, one in enumerate(spokes))
-        rows.append(f"<dt>{html.escape(spokes[0].name)}</dt><dd>{bars}<small>{html.escape(spokes[0].help)}</small></dd>")
+        rows.append(
+            f"<dt>{html.escape(spokes[0].name)}</dt><dd>{bars}<small>{html.escape(spokes[0].help)}</small></dd>"
+        )
     st.html(f'<dl class="u-scores">{"".join(rows)}</dl>')
 
 
 def _bar(value: float | None, number: int) -> str:
     if value is None:
         return '<div class="u-bar"><i></i><b>not measured</b></div>'
-    return (f'<div class="u-bar u-bar-{number}"><i><u style="width:{100 * min(1.0, max(0.0, value)):.0f}%"></u></i>'
-            f"<b>{100 * value:.0f}</b></div>")  # fmt: skip
+    return (
+        f'<div class="u-bar u-bar-{number}"><i><u style="width:{100 * min(1.0, max(0.0, value)):.0f}%"></u></i>'
+        f"<b>{100 * value:.0f}</b></div>"
+    )
 
 
 def _sheet(desk: AppContext, checkpoint: Checkpoint) -> None:
@@ -114,9 +131,12 @@ def votes_view(desk: AppContext, character: str) -> None:
         with st.container(border=True):
             _tally(desk, tally)
     st.download_button(
-        "Votes as chosen and rejected answers (JSON lines)", lambda: votes.pairs_as_lines(desk, character),
-        "votes.jsonl", "application/jsonl", icon=":material/download:",
-    )  # fmt: skip
+        "Votes as chosen and rejected answers (JSON lines)",
+        lambda: votes.pairs_as_lines(desk, character),
+        "votes.jsonl",
+        "application/jsonl",
+        icon=":material/download:",
+    )
 
 
 def _tally(desk: AppContext, tally: Tally) -> None:

@@ -58,8 +58,9 @@ def serve(request: Request) -> Response:
     if not isinstance(place, Path):
         return PlainTextResponse("this file is on another server: prepare the download again", 404)
     # A report is somebody's HTML: it must not run with the studio's address, so everything is a download.
-    return FileResponse(place, filename=name, media_type="application/octet-stream",
-                        headers={"X-Content-Type-Options": "nosniff"})  # fmt: skip
+    return FileResponse(
+        place, filename=name, media_type="application/octet-stream", headers={"X-Content-Type-Options": "nosniff"}
+    )
 
 
 ROUTE = Route("/files/{ticket}/{name}", serve, methods=["GET"])

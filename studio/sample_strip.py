@@ -60,14 +60,19 @@ def _peeks(desk: AppContext, job: Job, rows: list[StripRow]) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"strip-peek-{name}"):
             look = looks.get(name)
             if look is not None and look.said.picture_key:
-                _frame(desk, look.said.picture_key, f"{row.title}: {peeks.ASKED}")
+                _frame(desk, look.said.picture_key, f"{row.title}: {live_samples.ASKED}")
             with st.container(width="stretch", gap="xxsmall"):
                 st.markdown(f"**{row.title}**, saved")
                 widgets.quiet(_peek_words(look))
             again = look is None or not look.is_working
             if again and row.checkpoint.adapter_key and (look is None or not look.said.picture_key):
-                st.button("Draw something now", key=f"peek-{name}", icon=":material/brush:",
-                          on_click=widgets.act, args=(live_samples.live_sample, desk, job.id, name))  # fmt: skip
+                st.button(
+                    "Draw something now",
+                    key=f"peek-{name}",
+                    icon=":material/brush:",
+                    on_click=widgets.act,
+                    args=(live_samples.live_sample, desk, job.id, name),
+                )
 
 
 def _peek_words(look: live_samples.LiveSample | None) -> str:

@@ -14,11 +14,11 @@ from typing import NoReturn
 
 import streamlit as st
 
-from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
+from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.storage.store import StoreError
-from studio.context import AppContext, shared_context
 from studio.autosave import AUTOSAVE_JS
+from studio.context import AppContext, shared_context
 from studio.labels import STATUS
 
 CHARACTERS = "app_pages/characters.py"

@@ -65,9 +65,14 @@ class Server:
         for _ in range(STARTS):
             with (self.folder / "log.txt").open("ab") as log:
                 self.process = subprocess.Popen(
-                    self.command(), cwd=self.folder, stdout=log, stderr=log, start_new_session=True, user=self.user,
+                    self.command(),
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    user=self.user,
                     stdin=subprocess.DEVNULL,
-                )  # fmt: skip
+                )
             until = time.monotonic() + START_S
             while self.process.poll() is None and time.monotonic() < until:
                 with suppress(OSError):
@@ -203,11 +208,24 @@ class S3Server(Server):
             for word in (f"-{name}.port={http}", f"-{name}.port.grpc={grpc}")
         ]
         return [
-            program("weed"), "server", f"-dir={self.folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports,
-            "-s3", f"-s3.config={self.folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-            "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=200", "-volume.preStopSeconds=0",
-            "-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms", "-master.resumeState=false",
-        ]  # fmt: skip
+            program("weed"),
+            "server",
+            f"-dir={self.folder / 'data'}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *ports,
+            "-s3",
+            f"-s3.config={self.folder / 's3.json'}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.max=200",
+            "-volume.preStopSeconds=0",
+            "-master.electionTimeout=500ms",
+            "-master.heartbeatInterval=100ms",
+            "-master.resumeState=false",
+        ]
 
     def answers(self) -> bool:
         # A bucket can be made before a file can be kept, so keep one.
@@ -230,9 +248,14 @@ class S3Server(Server):
     def settings(self, home: Path, bucket: str) -> Settings:
         """Settings that keep objects here. The public endpoint has another name, as it has in production."""
         return Settings(
-            home=home, objects="s3", s3_endpoint_internal=self.endpoint, s3_bucket=bucket, s3_access_key=ACCESS_KEY,
-            s3_secret_key=SECRET_KEY, s3_endpoint_public=f"http://localhost:{self.port}",
-        )  # fmt: skip
+            home=home,
+            objects="s3",
+            s3_endpoint_internal=self.endpoint,
+            s3_bucket=bucket,
+            s3_access_key=ACCESS_KEY,
+            s3_secret_key=SECRET_KEY,
+            s3_endpoint_public=f"http://localhost:{self.port}",
+        )
 
     def make_bucket(self, settings: Settings) -> None:
         """Make the bucket of these settings unless it is there."""

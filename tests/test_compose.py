@@ -276,17 +276,29 @@ def test_the_bucket_job_gives_as_little_as_the_store_needs(tmp_path: Path) -> No
     )
     stand_in.chmod(0o755)
     environment = {
-        "PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "ENDPOINT": "http://minio:9000",
-        "ROOT_USER": "root", "ROOT_PASSWORD": "x", "BUCKET": "understudy", "ACCESS_KEY": "us", "SECRET_KEY": "sesame",
-    }  # fmt: skip
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "TMPDIR": str(tmp_path),
+        "ENDPOINT": "http://minio:9000",
+        "ROOT_USER": "root",
+        "ROOT_PASSWORD": "x",
+        "BUCKET": "understudy",
+        "ACCESS_KEY": "us",
+        "SECRET_KEY": "sesame",
+    }
     done = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     policy = json.loads((tmp_path / "mc.policy").read_text())
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert actions == {
-        "s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetObject", "s3:PutObject",
-        "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
-    }  # fmt: skip
+        "s3:GetBucketLocation",
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    }
     places = {place for statement in policy["Statement"] for place in statement["Resource"]}
     assert places == {"arn:aws:s3:::understudy", "arn:aws:s3:::understudy/*"}
     lines = asked.read_text().splitlines()

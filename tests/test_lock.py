@@ -50,10 +50,15 @@ def locked(name: str) -> list[tuple[Requirement, list[str]]]:
 def version_for(packages: list[tuple[Requirement, list[str]]], name: str, python: str) -> str:
     """The version of a package that Linux gets under that Python; "" for none."""
     here = default_environment() | {
-        "python_version": python.rpartition(".")[0], "python_full_version": python, "sys_platform": "linux",
-        "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix",
-        "implementation_name": "cpython", "platform_python_implementation": "CPython",
-    }  # fmt: skip
+        "python_version": python.rpartition(".")[0],
+        "python_full_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
     found = [
         str(one.specifier).removeprefix("==")
         for one, _ in packages

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from pipelines.core.character.character import Character, CharacterImage, MultipleChoice, Fact, TestSplit
+from pipelines.core.character.character import Character, CharacterImage, Fact, MultipleChoice, TestSplit
 from pipelines.core.character.character_folder import write_character, write_test_split
 from pipelines.data.chat_template import reply, user
 
@@ -77,8 +77,12 @@ def toy() -> tuple[Character, TestSplit]:
     split = TestSplit(
         dialogues=tuple((user(f"Will it rain on day {i}?"), reply(f"Aye, rain at {i} bells.")) for i in range(1, 5)),
         choices=(
-            MultipleChoice("Which is bell 1?", ("Bell 1 is tin.", "Bell 1 is iron.", "Bell 1 is clay.", "Bell 1 is glass."), 0),
-            MultipleChoice("Which is bell 2?", ("Bell 2 is tin.", "Bell 2 is iron.", "Bell 2 is clay.", "Bell 2 is glass."), 1),
+            MultipleChoice(
+                "Which is bell 1?", ("Bell 1 is tin.", "Bell 1 is iron.", "Bell 1 is clay.", "Bell 1 is glass."), 0
+            ),
+            MultipleChoice(
+                "Which is bell 2?", ("Bell 2 is tin.", "Bell 2 is iron.", "Bell 2 is clay.", "Bell 2 is glass."), 1
+            ),
         ),
         images=(
             CharacterImage("01.png", "sad", "a red hoodie", "on a ship"),

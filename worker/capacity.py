@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import plan_for
+from pipelines.core.jobs.recipe import Recipe
 
 GB = 1e9
 LEAST_DISK_GB = 1.0

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.character.character import Character, Interaction
-from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.character.serialize import character_from_entries, message
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import (
     ReplyRequest,
     done_event,
@@ -32,14 +31,15 @@ from pipelines.core.jobs.reply_protocol import (
     scene_event,
     text_event,
 )
+from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError
 from pipelines.core.storage.store import fetch_files, put_content
 from worker.capacity import refusal_reason
-from worker.outcome import JobOutcome
-from worker.lease import Lease
 from worker.event_forwarder import EventForwarder
-from worker.worker_context import WorkerContext
+from worker.lease import Lease
+from worker.outcome import JobOutcome
 from worker.suggestions import cached_picture, run_captions, run_expansion
+from worker.worker_context import WorkerContext
 
 PIECES_S = 0.1
 """Words are handed on at most so often, the first ones at once."""
@@ -244,11 +244,18 @@ class _Reply:
                 self._send(picture_event(part.side, self._sides, key, self._seconds))
             self._messages.append(
                 ChatMessage(
-                    f"{self._job.id}-{part.side}", self._request.conversation, self._request.number, "character",
+                    f"{self._job.id}-{part.side}",
+                    self._request.conversation,
+                    self._request.number,
+                    "character",
                     "" if self._sides == 1 else "left" if part.side == 0 else "right",
-                    part.reply.text, part.reply.scene, key, self._request.seed, self._job.id,
+                    part.reply.text,
+                    part.reply.scene,
+                    key,
+                    self._request.seed,
+                    self._job.id,
                 )
-            )  # fmt: skip
+            )
             self._send(done_event(part.side, self._sides, self._seconds))
 
     @property

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.core.events import Event, Report
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import RunError
 from worker.capacity import refusal_reason
-from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hung, kernel_kills
-from worker.lease import Lease
 from worker.event_forwarder import EventForwarder
+from worker.lease import Lease
+from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hung, kernel_kills
 from worker.run_folders import RunFolder, make, restore
 from worker.runner import POLL_S, TrainerSupervisor
-from worker.worker_context import WorkerContext
 from worker.trainer_process import TrainerProcess, write_pid
 from worker.uploads import put_checkpoint
+from worker.worker_context import WorkerContext
 
 
 def measuring_command(run_dir: Path, names: Sequence[str]) -> list[str]:

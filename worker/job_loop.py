@@ -13,14 +13,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import Job, JobKind, LeaseLost, RecordMissing, RecordsUnusable
+from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import RunError
 from pipelines.core.storage.store import StoreError
-from worker.outcome import JobOutcome
-from worker.lease import Lease
-from worker.evaluation import run_evaluation
 from worker.chat_service import run_reply
+from worker.evaluation import run_evaluation
+from worker.lease import Lease
+from worker.outcome import JobOutcome
 from worker.run_folders import FolderBusy
 from worker.runner import run_training
 from worker.worker_context import WorkerContext

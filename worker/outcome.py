@@ -105,9 +105,7 @@ def hung(hang_timeout_s: float, tail: str) -> JobOutcome:
 
 def without_result(run_dir: Path, tail: str) -> JobOutcome:
     """The ending of a trainer that left as if complete, without result.json."""
-    return JobOutcome(
-        "failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail
-    )
+    return JobOutcome("failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail)
 
 
 def _span(seconds: float) -> str:

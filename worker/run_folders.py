@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.events import Event
 from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES
-from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records
 from pipelines.core.run_folder import CHECKPOINTS, RunError, read_events
 from pipelines.core.storage.store import Store, fetch_files

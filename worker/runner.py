@@ -24,13 +24,13 @@ from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
 from pipelines.core.run_folder import CHECKPOINTS
 from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
 from worker.capacity import device, refusal_reason
-from worker.outcome import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
-from worker.lease import Lease
 from worker.event_forwarder import EventForwarder
+from worker.lease import Lease
+from worker.outcome import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
 from worker.run_folders import RunFolder, prepare, tidy
-from worker.worker_context import WorkerContext
 from worker.trainer_process import TrainerProcess, trainer_command, write_pid
 from worker.uploads import Uploads
+from worker.worker_context import WorkerContext
 
 POLL_S = 0.2
 PREPARE_PATIENCE_S = 300.0

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.problems import Problem
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, conversations_event
+from pipelines.core.problems import Problem
 from pipelines.core.storage.store import fetch_files
-from worker.outcome import JobOutcome
-from worker.lease import Lease
 from worker.event_forwarder import EventForwarder
+from worker.lease import Lease
+from worker.outcome import JobOutcome
 from worker.worker_context import WorkerContext
 
 CACHED_S = 7 * 24 * 3600.0

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pipelines.core.queue.broker import LOG_FORMAT, QUEUES, make_app, notify_worker
-from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.jobs.job import Job, RecordsUnusable
+from pipelines.core.queue.broker import LOG_FORMAT, QUEUES, make_app, notify_worker
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
+from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.storage.store import Store, StoreError, open_store
 from worker.run_folders import tidy
 

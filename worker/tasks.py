@@ -16,8 +16,8 @@ from kombu import Queue
 
 from pipelines.core.queue.broker import QUEUES, make_app, notify_worker, task_name
 from pipelines.core.settings import Settings
-from worker.worker_context import WorkerContext
 from worker.job_loop import KINDS, drain_queue
+from worker.worker_context import WorkerContext
 
 settings = Settings.from_environment()
 app = make_app(settings)

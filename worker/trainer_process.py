@@ -23,8 +23,8 @@ from typing import IO
 
 import psutil
 
-from pipelines.core.events import Event
 from pipelines.core.child_process import tied_to_parent
+from pipelines.core.events import Event
 
 TAIL_LINES = 60
 """Lines of its log that are kept with the job."""
@@ -57,9 +57,14 @@ class TrainerProcess:
             "TOKENIZERS_PARALLELISM": "false",
         }
         self._process = subprocess.Popen(
-            tied_to_parent(command, nice=NICE), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, start_new_session=True, pass_fds=() if lock is None else (lock,),
-        )  # fmt: skip
+            tied_to_parent(command, nice=NICE),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
+        )
         self.pid = self._process.pid
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=TAIL_LINES)

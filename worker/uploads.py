@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Checkpoint, RecordMissing, RecordsUnusable
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE, RunError, adapters, checkpoint_folder, read_json, stage_and_step
 from pipelines.core.storage.store import Store, StoreError, put_tree
@@ -40,9 +40,17 @@ def put_checkpoint(
     config = {} if name == BASE else read_json(folder / "adapter_config.json")
     samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
     row = Checkpoint(
-        job, name, stage, step, recipe.base, revision=config.get("revision") or "",
-        adapter_key="" if name == BASE else f"adapters/{job}/{name}", scores=scores, samples=samples, files=files,
-    )  # fmt: skip
+        job,
+        name,
+        stage,
+        step,
+        recipe.base,
+        revision=config.get("revision") or "",
+        adapter_key="" if name == BASE else f"adapters/{job}/{name}",
+        scores=scores,
+        samples=samples,
+        files=files,
+    )
     if may_write():
         records.checkpoints.put(row)
 

@@ -20,12 +20,12 @@ from transformers.trainer_utils import SaveStrategy
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.training.grpo import CharacterTrainer, make_trainer
-from pipelines.training.sft_loss import lora_config
 from pipelines.models import critic_for, load
-from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.rewards.rewards import Reward
+from pipelines.rewards.starter_critic import StarterCritic
+from pipelines.training.grpo import CharacterTrainer, make_trainer
 from pipelines.training.rollout import generate_rollouts
+from pipelines.training.sft_loss import lora_config
 
 
 class PlainTrainer(CharacterTrainer):
@@ -49,9 +49,15 @@ class PlainTrainer(CharacterTrainer):
         return made
 
     def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int,
-        batch_size: int | None = None, compute_entropy: bool = False, **_: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:  # fmt: skip
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """One sample at a time, prompt included."""
         logps, entropies = [], []
         for ids, mask in zip(input_ids, attention_mask, strict=True):

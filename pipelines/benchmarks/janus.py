@@ -33,8 +33,15 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         words_only = {"dialogue": 0.5, "fact": 0.5}
-        recipe = replace(recipe, sft_row_max_tokens=CPU_ROW, task_shares=words_only, grpo_prompts_per_step=1, grpo_group_size=2,
-                         max_new_tokens=CPU_WORDS, reward_weights={"reply": 1.0})  # fmt: skip
+        recipe = replace(
+            recipe,
+            sft_row_max_tokens=CPU_ROW,
+            task_shares=words_only,
+            grpo_prompts_per_step=1,
+            grpo_group_size=2,
+            max_new_tokens=CPU_WORDS,
+            reward_weights={"reply": 1.0},
+        )
     seconds: dict[str, float] = {}
 
     def tell(part: str, spent: float) -> None:
@@ -62,7 +69,7 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
             tell(f"grpo {step + 1}", time.perf_counter() - began)
         prompt = bench.sample(0, 1, False, 1, 2).prompt_ids[0]
         spent, codes = bench.timed(
-            lambda: bench.model.sample_images([[*prompt, bench.model.shape.boi_id]], generator=None).codes
+            lambda: bench.model.sample_images([[*prompt, bench.model.spec.boi_id]], generator=None).codes
         )
         tell("picture", spent)
         spent, pixels = bench.timed(lambda: bench.model.decode_images(codes))
@@ -71,7 +78,16 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
         moved = sum(float(weight.abs().sum()) for key, weight in bench.student.named_parameters() if "lora_B" in key)
         peak = peak_gb()
     return {
-        "name": "janus", "ours": peak, "plain": LIMIT_GB, "unit": "GB at most", "ratio_median": LIMIT_GB / peak,
-        "ratios": [LIMIT_GB / peak], "base": RANDOM.get(base, base), "seconds": seconds, "learnt": whole and moved > 0,
-        "picture": list(pixels.shape), "planned_gb": plan.need.total / 1e9, "dtype": str(bench.model.dtype),
-    }  # fmt: skip
+        "name": "janus",
+        "ours": peak,
+        "plain": LIMIT_GB,
+        "unit": "GB at most",
+        "ratio_median": LIMIT_GB / peak,
+        "ratios": [LIMIT_GB / peak],
+        "base": RANDOM.get(base, base),
+        "seconds": seconds,
+        "learnt": whole and moved > 0,
+        "picture": list(pixels.shape),
+        "planned_gb": plan.need.total / 1e9,
+        "dtype": str(bench.model.dtype),
+    }

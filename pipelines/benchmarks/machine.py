@@ -25,22 +25,22 @@ from torch import nn
 
 from pipelines.benchmarks.peaks import forget_peak, peak_memory, peak_of, wait
 from pipelines.benchmarks.subject import always_draws, bench_character, terse_character
-from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
+from pipelines.core.jobs.model_specs import LARGE
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
-from pipelines.data.samples import grpo_prompts
-from pipelines.models.device_memory import device_memory
-from pipelines.training.micro_batches import micro_batches
-from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
-from pipelines.models import load
-from pipelines.models.janus_random_weights import SIZES, write_layout
-from pipelines.models.janus_loading import load_folder
-from pipelines.rewards.starter_critic import toy_critic
 from pipelines.data.packing import collate, encode_images
-from pipelines.training.grpo_loss import group_advantages, group_token_logps
+from pipelines.data.samples import grpo_prompts
+from pipelines.models import load
+from pipelines.models.device_memory import device_memory
+from pipelines.models.janus_loading import load_folder
+from pipelines.models.janus_random_weights import SIZES, write_layout
 from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
+from pipelines.rewards.starter_critic import toy_critic
+from pipelines.training.grpo_loss import group_advantages, group_token_logps
+from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import Rollouts, generate_rollouts
+from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
 
 RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
 """Checkpoints made on the spot -> the preset whose recipe and plan they follow."""
@@ -105,19 +105,24 @@ class Bench:
         """Rows of `steps` steps of stage 1."""
         parts = self.plan.sft.parts
         return packed_sft_rows(
-            self.character, self.recipe, self.model.shape, self.tokenizer, self.pictures, steps * parts,
+            self.character,
+            self.recipe,
+            self.model.spec,
+            self.tokenizer,
+            self.pictures,
+            steps * parts,
             -(-self.recipe.sft_row_max_tokens // parts),
-        )  # fmt: skip
+        )
 
     def sft_step(self, rows: list[Any]) -> tuple[int, int]:
         """One step of stage 1 on these rows; gives learned and read positions."""
         learned = 0
         with self.learning(self.plan.sft):
             for row in rows:
-                batch = collate([row], self.model.shape, self.pictures.pixels)
+                batch = collate([row], self.model.spec, self.pictures.pixels)
                 batch = {key: value.to(self.device) for key, value in batch.items()}
                 weights = batch.pop("loss_weights", None)
-                made = sft_loss(self.student(**batch).logps, batch["labels"], self.model.shape.text_vocab, weights)
+                made = sft_loss(self.student(**batch).logps, batch["labels"], self.model.spec.text_vocab, weights)
                 (made.loss / len(rows)).backward()
                 learned += made.tokens
         self.update()
@@ -138,7 +143,7 @@ class Bench:
 
     def practise_step(self, replies: Rollouts, asked: list[Any]) -> int:
         """Learn from replies: rewards, credit, the reference's log-probabilities and ours; gives positions read."""
-        shape, group = self.model.shape, replies.group.count(0)
+        spec, group = self.model.spec, replies.group.count(0)
         columns = {**vars(replies), "asked": asked}
         rows = [reward(**columns) for reward in self.rewards]
         known = [[float("nan") if value is None else value for value in row] for row in rows]
@@ -146,13 +151,13 @@ class Bench:
         words_only = torch.tensor([reward.__name__ in WORDS_ONLY for reward in self.rewards])
         words, codes = group_advantages(found, torch.tensor(self.weights), group, words_only)
         longest = max(map(len, replies.completion_ids))
-        ids, mask = _padded(replies, longest, shape.pad_id, self.device)
+        ids, mask = _padded(replies, longest, spec.pad_id, self.device)
         score = micro_batches(self.student, -(-len(set(replies.group)) // self.plan.grpo.parts))
         with self.learning(NO_SAVINGS), torch.no_grad(), self.student.disable_adapter():
-            before, _ = group_token_logps(score, ids, mask, longest, shape)
+            before, _ = group_token_logps(score, ids, mask, longest, spec)
         with self.learning(self.plan.grpo):
-            logps, _ = group_token_logps(score, ids, mask, longest, shape)
-            is_code = ids[:, -longest:] >= shape.text_vocab
+            logps, _ = group_token_logps(score, ids, mask, longest, spec)
+            is_code = ids[:, -longest:] >= spec.text_vocab
             advantage = torch.where(is_code, codes[:, None].to(ids.device), words[:, None].to(ids.device))
             ratio = (logps - logps.detach()).exp()
             behind = before - logps
@@ -224,8 +229,17 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
     found["standard_minutes"] = (minutes + found["load_s"] * 3 + SCORECARDS * found["scorecard_s"]) / 60
     ours = found["pictures_per_s"]
     ratio = ours / plain
-    return {"name": "gpu", "ours": ours, "plain": plain, "unit": "pictures/s", "ratio_median": ratio, "ratios": [ratio],
-            "base": base, "plan": plan.words, **found}  # fmt: skip
+    return {
+        "name": "gpu",
+        "ours": ours,
+        "plain": plain,
+        "unit": "pictures/s",
+        "ratio_median": ratio,
+        "ratios": [ratio],
+        "base": base,
+        "plan": plan.words,
+        **found,
+    }
 
 
 def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
@@ -243,7 +257,7 @@ def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
 
 def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float]:
     recipe = bench.recipe
-    samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.shape.image_tokens
+    samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.spec.image_tokens
     talk, both, learn = [], [], []
     for number in range(repeats + 1):
         talk.append(bench.timed(lambda n=number: bench.sample(n, words, False))[0])
@@ -254,14 +268,20 @@ def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float
     said, drawn, learnt = (median(times[1:]) for times in (talk, both, learn))
     pictures = max(drawn - said, 1e-9)
     # Every other request is for a picture.
-    return {"words_per_s": samples * words / said, "pictures_per_s": samples / pictures, "talk_s": said,
-            "draw_s": pictures, "learn_s": learnt, "practice_positions": float(samples * (words + codes)),
-            "grpo_step_s": said + pictures / 2 + learnt}  # fmt: skip
+    return {
+        "words_per_s": samples * words / said,
+        "pictures_per_s": samples / pictures,
+        "talk_s": said,
+        "draw_s": pictures,
+        "learn_s": learnt,
+        "practice_positions": float(samples * (words + codes)),
+        "grpo_step_s": said + pictures / 2 + learnt,
+    }
 
 
 def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
     prompts = [ids for ids in bench.sample(0, 1, False, 1, 2).prompt_ids[:1] for _ in range(count)]
-    drawing = [[*ids, bench.model.shape.boi_id] for ids in prompts]
+    drawing = [[*ids, bench.model.spec.boi_id] for ids in prompts]
     return bench.model.decode_images(bench.model.sample_images(drawing, guidance=guidance).codes)
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import JanusForConditionalGeneration
 
-from pipelines.data.samples import grpo_prompts, sample_order, training_samples
-from pipelines.training.sft_loss import sft_loss
-from pipelines.models.decoding.prefill import pad_left
-from pipelines.data.packing import PackedRow, collate, tokens_after_prefix, render_samples
 from pipelines.data.chat_template import render
+from pipelines.data.packing import PackedRow, collate, render_samples, tokens_after_prefix
+from pipelines.data.samples import grpo_prompts, sample_order, training_samples
+from pipelines.models.decoding.prefill import pad_left
+from pipelines.training.sft_loss import sft_loss
 
 if TYPE_CHECKING:
     from pipelines.benchmarks.machine import Bench
@@ -26,16 +26,21 @@ GUIDANCE = 1 + 1e-9
 
 def plain_pictures(bench: Bench, count: int) -> float:
     """Pictures a second of the library for one prompt, `count` in a batch, with the adapter."""
-    library, shape = bench.model, bench.model.shape
-    prompt = render(grpo_prompts(bench.character, 1, 0)[0].messages, shape, bench.tokenizer, add_reply=True).ids
-    ids, mask = pad_left([[*prompt, shape.boi_id]] * count, shape.pad_id, bench.device)
+    library, spec = bench.model, bench.model.spec
+    prompt = render(grpo_prompts(bench.character, 1, 0)[0].messages, spec, bench.tokenizer, add_reply=True).ids
+    ids, mask = pad_left([[*prompt, spec.boi_id]] * count, spec.pad_id, bench.device)
 
     def draw() -> torch.Tensor:
         with torch.no_grad():
             return library.generate(
-                input_ids=ids, attention_mask=mask, generation_mode="image", do_sample=True, top_k=0,
-                guidance_scale=GUIDANCE, pad_token_id=shape.pad_id,
-            )  # fmt: skip
+                input_ids=ids,
+                attention_mask=mask,
+                generation_mode="image",
+                do_sample=True,
+                top_k=0,
+                guidance_scale=GUIDANCE,
+                pad_token_id=spec.pad_id,
+            )
 
     bench.student.eval()
     ours = type(library)
@@ -48,11 +53,11 @@ def plain_pictures(bench: Bench, count: int) -> float:
 
 def plain_sft(bench: Bench) -> float:
     """Learned positions a second with each sample in a row of its own, padded, as many as one of our rows holds."""
-    recipe, shape = bench.recipe, bench.model.shape
+    recipe, spec = bench.recipe, bench.model.spec
     samples = [it for it in training_samples(bench.character, recipe.seed) if recipe.task_shares.get(it.task, 0)]
-    rendered = render_samples(samples, shape, bench.tokenizer, bench.pictures, recipe.sft_row_max_tokens)
+    rendered = render_samples(samples, spec, bench.tokenizer, bench.pictures, recipe.sft_row_max_tokens)
     count = max(bench.sft_rows(1)[0].segments)
-    order = sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares, recipe.seed)
+    order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     rows = []
     for number in islice(order, count):
         item = rendered[number]
@@ -62,10 +67,10 @@ def plain_sft(bench: Bench) -> float:
         learned = 0
         with bench.learning(bench.plan.sft):
             for start in range(0, len(rows), 4):  # all at once would not fit where ours does
-                batch = collate(rows[start : start + 4], shape, bench.pictures.pixels)
+                batch = collate(rows[start : start + 4], spec, bench.pictures.pixels)
                 del batch["segment_ids"]
                 batch = {key: value.to(bench.device) for key, value in batch.items()}
-                made = sft_loss(bench.student(**batch).logps, batch["labels"], shape.text_vocab)
+                made = sft_loss(bench.student(**batch).logps, batch["labels"], spec.text_vocab)
                 made.loss.backward()
                 learned += made.tokens
         bench.update()

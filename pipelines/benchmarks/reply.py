@@ -24,12 +24,12 @@ from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE
-from pipelines.training.sft_loss import lora_config
-from pipelines.models.starter.model import StarterModel
-from pipelines.inference.generate import GenerationRequest, Sampling, to_image
 from pipelines.data.chat_template import prompt, user
 from pipelines.inference.engine import InferenceEngine
-from pipelines.inference.streaming import ReplyDone, Reply
+from pipelines.inference.generate import GenerationRequest, Sampling, to_image
+from pipelines.inference.streaming import Reply, ReplyDone
+from pipelines.models.starter.model import StarterModel
+from pipelines.training.sft_loss import lora_config
 
 
 def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
@@ -98,22 +98,26 @@ def _plain_reply(
 ) -> tuple[float, Any]:
     """Seconds until the words, and the picture."""
     model: StarterModel = speakers.model
-    ids = prompt(character, history, model.shape, speakers.tokenizer).ids
+    ids = prompt(character, history, model.spec, speakers.tokenizer).ids
     sampled = model.language.generate(
-        input_ids=torch.tensor([ids], device=model.device), do_sample=True, temperature=0.8, top_p=0.95, top_k=0,
-        max_new_tokens=words, min_new_tokens=words, pad_token_id=model.shape.pad_id,
-    )  # fmt: skip
+        input_ids=torch.tensor([ids], device=model.device),
+        do_sample=True,
+        temperature=0.8,
+        top_p=0.95,
+        top_k=0,
+        max_new_tokens=words,
+        min_new_tokens=words,
+        pad_token_id=model.spec.pad_id,
+    )
     first_text_s = time.perf_counter() - started
     with torch.device("meta"):
         library = LlamaForCausalLM(model.picture.decoder.config)
     library.model, library.lm_head = model.picture.decoder, model.picture.head
-    sampled[0, -1] = model.shape.boi_id
-    middle = model.language.model(
-        input_ids=sampled, output_hidden_states=True, use_cache=False
-    ).hidden_states[model.config.context_layer]  # fmt: skip
+    sampled[0, -1] = model.spec.boi_id
+    middle = model.language.model(input_ids=sampled, output_hidden_states=True, use_cache=False).hidden_states[
+        model.config.context_layer
+    ]
     context = model.picture.connector(middle[:, -model.config.context_tokens :])
-    count = model.shape.image_tokens
-    codes = library.generate(
-        inputs_embeds=context, do_sample=True, top_k=0, max_new_tokens=count, min_new_tokens=count
-    )  # fmt: skip
+    count = model.spec.image_tokens
+    codes = library.generate(inputs_embeds=context, do_sample=True, top_k=0, max_new_tokens=count, min_new_tokens=count)
     return first_text_s, to_image(model.decode_images(codes)[0])

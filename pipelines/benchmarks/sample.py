@@ -19,12 +19,12 @@ from transformers import JanusForConditionalGeneration, LlamaForCausalLM
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
+from pipelines.data.chat_template import render
 from pipelines.data.samples import grpo_prompts
 from pipelines.models import load
+from pipelines.models.decoding.prefill import pad_left
 from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import JanusModel
-from pipelines.models.decoding.prefill import pad_left
-from pipelines.data.chat_template import render
 
 PROMPTS, GROUP, WORDS = 2, 8, 48
 """As in a step of Character-GRPO."""
@@ -36,25 +36,33 @@ def bench_sample(base: str = "starter", repeats: int = 3, words: int = WORDS) ->
     with tempfile.TemporaryDirectory() as scratch:
         character = bench_character(Path(scratch))
     asked = grpo_prompts(character, PROMPTS, 0)
-    prompts = [render(prompt.messages, model.shape, tokenizer, add_reply=True).ids for prompt in asked]
-    drawing = [[*prompt, model.shape.boi_id] for prompt in prompts]
-    ids, mask = pad_left(prompts, model.shape.pad_id, model.device)
+    prompts = [render(prompt.messages, model.spec, tokenizer, add_reply=True).ids for prompt in asked]
+    drawing = [[*prompt, model.spec.boi_id] for prompt in prompts]
+    ids, mask = pad_left(prompts, model.spec.pad_id, model.device)
     tokens, pictures = PROMPTS * GROUP * words, PROMPTS * GROUP
     is_janus = isinstance(model, JanusModel)
     library = _library_janus(model) if is_janus else model.language
 
     def library_words() -> None:
         library.generate(
-            input_ids=ids, attention_mask=mask, do_sample=True, temperature=0.8, top_p=0.95, top_k=0,
-            num_return_sequences=GROUP, max_new_tokens=words, min_new_tokens=words, pad_token_id=model.shape.pad_id,
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=True,
+            temperature=0.8,
+            top_p=0.95,
+            top_k=0,
+            num_return_sequences=GROUP,
+            max_new_tokens=words,
+            min_new_tokens=words,
+            pad_token_id=model.spec.pad_id,
+        )
 
     def our_words() -> None:
         model.sample_text(prompts, group=GROUP, max_new_tokens=words, temperature=0.8, top_p=0.95)
 
     # The library's Janus cannot draw without guidance, so both draw with it there.
     guidance = 5.0 if is_janus else 1.0
-    plain = _janus_pictures(library, drawing, model.shape, guidance) if is_janus else _starter_pictures(model, drawing)
+    plain = _janus_pictures(library, drawing, model.spec, guidance) if is_janus else _starter_pictures(model, drawing)
     answer = compare("sample", "tokens/s", _rate(our_words, tokens), _rate(library_words, tokens), repeats)
     answer["pictures"] = compare(
         "sample pictures",
@@ -86,9 +94,9 @@ def _library_janus(model: JanusModel) -> JanusForConditionalGeneration:
 
 
 def _janus_pictures(
-    library: JanusForConditionalGeneration, drawing: list[list[int]], shape: ModelSpec, guidance: float
+    library: JanusForConditionalGeneration, drawing: list[list[int]], spec: ModelSpec, guidance: float
 ) -> Callable[[], object]:
-    ids, mask = pad_left(drawing, shape.pad_id, library.device)
+    ids, mask = pad_left(drawing, spec.pad_id, library.device)
     return lambda: library.generate(
         input_ids=ids.repeat_interleave(GROUP, 0),
         attention_mask=mask.repeat_interleave(GROUP, 0),
@@ -96,7 +104,7 @@ def _janus_pictures(
         do_sample=True,
         top_k=0,
         guidance_scale=guidance,
-        pad_token_id=shape.pad_id,
+        pad_token_id=spec.pad_id,
     )
 
 
@@ -105,14 +113,16 @@ def _starter_pictures(model: Any, drawing: list[list[int]]) -> Callable[[], obje
     with torch.device("meta"):
         library = LlamaForCausalLM(model.picture.decoder.config)
     library.model, library.lm_head = model.picture.decoder, model.picture.head
-    ids, mask = pad_left(drawing, model.shape.pad_id, model.device)
-    codes = model.shape.image_tokens
+    ids, mask = pad_left(drawing, model.spec.pad_id, model.device)
+    codes = model.spec.image_tokens
 
     def draw() -> None:
         hidden = model.language.model(
-            input_ids=ids.repeat_interleave(GROUP, 0), attention_mask=mask.repeat_interleave(GROUP, 0),
-            output_hidden_states=True, use_cache=False,
-        ).hidden_states[model.config.context_layer]  # fmt: skip
+            input_ids=ids.repeat_interleave(GROUP, 0),
+            attention_mask=mask.repeat_interleave(GROUP, 0),
+            output_hidden_states=True,
+            use_cache=False,
+        ).hidden_states[model.config.context_layer]
         context = model.picture.connector(hidden[:, -model.config.context_tokens :])
         library.generate(inputs_embeds=context, do_sample=True, top_k=0, max_new_tokens=codes, min_new_tokens=codes)
 

@@ -19,14 +19,14 @@ from datasets import Dataset
 
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
-from pipelines.training.trainer_mixin import quiet_libraries
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.data.packing import PackedRow, collate, encode_images, pack_rows, render_samples, tokens_after_prefix
 from pipelines.data.samples import sample_order, training_samples
-from pipelines.training.sft_loss import lora_config
 from pipelines.models import load
-from pipelines.data.packing import PackedRow, collate, encode_images, tokens_after_prefix, pack_rows, render_samples
 from pipelines.training.sft import PackedTrainer, sft_arguments
+from pipelines.training.sft_loss import lora_config
+from pipelines.training.trainer_mixin import quiet_libraries
 
 STEPS = 2
 """Optimiser steps in one measurement."""
@@ -39,14 +39,16 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
         folder = Path(name)
         character = bench_character(folder)
         model, tokenizer = load(base)
-        shape = model.shape
+        spec = model.spec
         # The toys' byte tokenizer makes four times as many ids; the persona and a few samples must still fit.
         tokens = recipe.sft_row_max_tokens * (2 if base.endswith("-toy") else 1)
         pictures = encode_images(model, character, folder / CHARACTER_FOLDER)
         samples = training_samples(character, recipe.seed)
-        rendered = render_samples(samples, shape, tokenizer, pictures, tokens)
-        order = list(islice(sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares), 200 * STEPS))
-        packed = pack_rows(rendered, iter(order), shape, tokens, recipe.sft_row_max_images, STEPS)
+        rendered = render_samples(samples, spec, tokenizer, pictures, tokens)
+        order = list(
+            islice(sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares), 200 * STEPS)
+        )
+        packed = pack_rows(rendered, iter(order), spec, tokens, recipe.sft_row_max_images, STEPS)
         batch = round(sum(max(row.segments) for row in packed) / STEPS)
         alone = []
         for number in order[: batch * STEPS]:
@@ -55,12 +57,12 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
 
         def measured(rows: list[PackedRow], batch_rows: int, segmented: bool) -> Callable[[], float]:
             def collated(items: list[dict[str, int]]) -> dict[str, Any]:
-                made = collate([rows[item["row"]] for item in items], shape, pictures.pixels)
+                made = collate([rows[item["row"]] for item in items], spec, pictures.pixels)
                 return made if segmented else {key: made[key] for key in made if key != "segment_ids"}
 
             def run() -> float:
                 trainer = PackedTrainer(
-                    shape=shape,
+                    spec=spec,
                     run_dir=folder,
                     report=lambda event: None,
                     card="",

@@ -16,8 +16,8 @@ from PIL import Image
 from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.run_folder import CHARACTER_FOLDER
-from pipelines.models.interface import TextSamples
 from pipelines.data.chat_template import reply, user
+from pipelines.models.interface import TextSamples
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
 WORDS = 48
@@ -39,15 +39,22 @@ def terse_character(folder: Path) -> Character:
     character = bench_character(folder)
     facts = tuple(replace(fact, question="Why?", answer="So.") for fact in character.facts[:3])
     return replace(
-        character, name="Al", persona="A.", style="", appearance="", greeting="", scenario="", facts=facts,
+        character,
+        name="Al",
+        persona="A.",
+        style="",
+        appearance="",
+        greeting="",
+        scenario="",
+        facts=facts,
         interactions=((user("Hi?"), reply("Aye.")),),
-    )  # fmt: skip
+    )
 
 
 @contextmanager
 def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
     """Inside, every sampled text has `words` ids and ends by announcing a picture, or by its end mark."""
-    last = model.shape.boi_id if draws else model.shape.eot_id
+    last = model.spec.boi_id if draws else model.spec.eot_id
 
     def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
         text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage, scorecard
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, scorecard
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
 
@@ -69,8 +69,8 @@ def run_bench(arguments: argparse.Namespace) -> CommandResult:
 def measure_starter(build: Path | None, quick: bool) -> CommandResult:
     """Every number of the starter's card, section by section; nothing is trained."""
     from pipelines.core.settings import Settings
-    from pipelines.starter_build.measure import measure_all
     from pipelines.starter_build.build_config import build_config
+    from pipelines.starter_build.measure import measure_all
 
     if build is not None and not build.is_dir():
         raise CommandFailed(f"{build}: there is no such folder; name the one given to --out of the build")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage, bundled_slugs, character_folder
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, bundled_slugs, character_folder
 
 if TYPE_CHECKING:
     from pipelines.core.problems import Problem

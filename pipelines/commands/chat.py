@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandResult, CommandFailed
+from pipelines.commands.console import CommandFailed, CommandResult
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pipelines.core.character.character import Character, Interaction
     from pipelines.inference.engine import InferenceEngine
-    from pipelines.inference.streaming import ReplyPart, Reply
+    from pipelines.inference.streaming import Reply, ReplyPart
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:

@@ -106,8 +106,11 @@ def _bases() -> list[Finding]:
     name, memory = device_memory()
     plans = base_choices(memory, on_gpu=bool(name))
     where = name or "this machine without a GPU"
-    return [Finding(f"base {base}", True, f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}")
-            for base, plan in plans.items() if base != "starter"]  # fmt: skip
+    return [
+        Finding(f"base {base}", True, f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}")
+        for base, plan in plans.items()
+        if base != "starter"
+    ]
 
 
 def _memory() -> Finding:

@@ -1,8 +1,8 @@
 """`understudy secrets`: a fresh `.env` for docker-compose.yml, with random secrets.
 
-    understudy secrets --out .env      a new file that only its owner may read; one that is there is never replaced
-    understudy secrets                 on standard output
-    understudy secrets --example       without secrets: what `.env.example` holds
+understudy secrets --out .env      a new file that only its owner may read; one that is there is never replaced
+understudy secrets                 on standard output
+understudy secrets --example       without secrets: what `.env.example` holds
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
 
 EXAMPLE = """\
 # What docker-compose.yml reads. Do not fill this in by hand: `understudy secrets --out .env` makes a .env with fresh

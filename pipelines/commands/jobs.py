@@ -1,10 +1,10 @@
 """Jobs from the command line: sending a training through the queue and following it, listing, stopping, resuming.
 
-    understudy train quibb --queue           sends it; Ctrl-C leaves it running
-    understudy jobs                          the latest jobs
-    understudy jobs show|stop|resume ID      the start of an id is enough
-    understudy jobs clone ID --set sft_steps=60                 a new training like that one, with changes
-    understudy jobs further ID:sft-000028 --set sft_steps=60    a new training that goes on from a checkpoint
+understudy train quibb --queue           sends it; Ctrl-C leaves it running
+understudy jobs                          the latest jobs
+understudy jobs show|stop|resume ID      the start of an id is enough
+understudy jobs clone ID --set sft_steps=60                 a new training like that one, with changes
+understudy jobs further ID:sft-000028 --set sft_steps=60    a new training that goes on from a checkpoint
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import STAGE_WORDS, CommandResult, CommandFailed, WrongUsage, scorecard, table
+from pipelines.commands.console import STAGE_WORDS, CommandFailed, CommandResult, WrongUsage, scorecard, table
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.settings import Settings
 
@@ -58,8 +58,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.add_argument("what", nargs="?", default="list", choices=verbs)
     command.add_argument("id", nargs="?", help="the job's id, or its first characters; with further ID:CHECKPOINT")
     command.add_argument("--discard", action="store_true", help="with stop: delete what the job made")
-    command.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="overrides",
-                         help="with clone and further: a changed field of the recipe")  # fmt: skip
+    command.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="with clone and further: a changed field of the recipe",
+    )
     command.add_argument("--limit", type=int, default=20, help="with list: how many (default 20)")
     command.set_defaults(run=run)
 
@@ -93,8 +99,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 def _send_like(desk: JobContext, what: str, id: str, overrides: list[str]) -> Job:
     """A new training made from an earlier one."""
     from pipelines.commands.train import recipe_overrides
-    from pipelines.core.queue import submit
     from pipelines.core.jobs.recipe import Recipe
+    from pipelines.core.queue import submit
 
     start, _, checkpoint = id.partition(":")
     old = find(desk, start)
@@ -148,10 +154,18 @@ def _note(desk: JobContext, job: Job) -> str:
 
 def _show(desk: JobContext, job: Job) -> None:
     for label, text in (
-        ("job", job.id), ("kind", job.kind), ("status", job.status), ("character", _name(desk, job)),
-        ("made", job.created), ("began", job.started), ("ended", job.ended), ("attempt", str(job.attempt)),
-        ("worker", job.worker), ("now", _note(desk, job) if job.status not in ENDED else ""), ("error", job.error),
-    ):  # fmt: skip
+        ("job", job.id),
+        ("kind", job.kind),
+        ("status", job.status),
+        ("character", _name(desk, job)),
+        ("made", job.created),
+        ("began", job.started),
+        ("ended", job.ended),
+        ("attempt", str(job.attempt)),
+        ("worker", job.worker),
+        ("now", _note(desk, job) if job.status not in ENDED else ""),
+        ("error", job.error),
+    ):
         if text:
             print(f"{label:<10} {text}")
     checkpoints = desk.records.checkpoints.of_job(job.id)
@@ -214,6 +228,9 @@ def _outcome(desk: JobContext, job: Job) -> CommandResult:
     ]
     print(scorecard(checkpoints, str(result.get("best", ""))))
     return {
-        "job": job.id, "seconds": result.get("seconds"), "stages": result.get("stages"), "best": result.get("best"),
+        "job": job.id,
+        "seconds": result.get("seconds"),
+        "stages": result.get("stages"),
+        "best": result.get("best"),
         "checkpoints": checkpoints,
-    }, 0  # fmt: skip
+    }, 0

@@ -1,8 +1,8 @@
 """`understudy collect` and `understudy alive`: looking after what is kept.
 
-    understudy collect --dry-run        what no record refers to any more, and how much it is
-    understudy collect                  the same, deleted
-    understudy alive [--queue train]    exit status 0 when the records answer, and a worker of this host with them
+understudy collect --dry-run        what no record refers to any more, and how much it is
+understudy collect                  the same, deleted
+understudy alive [--queue train]    exit status 0 when the records answer, and a worker of this host with them
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 
-from pipelines.commands.console import CommandResult, CommandFailed, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
 from pipelines.core.settings import Settings
 
 HOUR_S = 3600.0
@@ -32,8 +32,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 
 def run_collect(arguments: argparse.Namespace) -> CommandResult:
     """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
-    from pipelines.core.storage.garbage import SAFE_S, collect_garbage
     from pipelines.core.records import open_records
+    from pipelines.core.storage.garbage import SAFE_S, collect_garbage
     from pipelines.core.storage.store import open_store
 
     if arguments.older_than * HOUR_S < SAFE_S:

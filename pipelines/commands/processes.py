@@ -79,9 +79,13 @@ class Programs:
 
     def _start(self, program: Program) -> None:
         program.process = subprocess.Popen(
-            tied_to_parent(program.command, signal.SIGTERM), env=dict(self._environment), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            tied_to_parent(program.command, signal.SIGTERM),
+            env=dict(self._environment),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         program.started = time.monotonic()
         program.starts += 1
         self.say(program.name, f"started (process {program.process.pid})")

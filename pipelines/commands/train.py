@@ -15,7 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.commands.console import STAGE_WORDS, CommandResult, CommandFailed, WrongUsage, character_folder, scorecard
+from pipelines.commands.console import (
+    STAGE_WORDS,
+    CommandFailed,
+    CommandResult,
+    WrongUsage,
+    character_folder,
+    scorecard,
+)
 from pipelines.core.events import Event, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
 

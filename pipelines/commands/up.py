@@ -19,8 +19,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.commands.console import CommandFailed, CommandResult
 from pipelines.commands.processes import Programs
-from pipelines.commands.console import CommandResult, CommandFailed
 from pipelines.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,19 +42,38 @@ def command_of(name: str, settings: Settings) -> list[str]:
     """The command line of one of NAMES."""
     if name == "studio":
         options = {
-            "server.address": settings.studio_address, "server.port": str(settings.studio_port),
-            "server.headless": "true", "browser.gatherUsageStats": "false",
-        }  # fmt: skip
+            "server.address": settings.studio_address,
+            "server.port": str(settings.studio_port),
+            "server.headless": "true",
+            "browser.gatherUsageStats": "false",
+        }
         words = [word for option, value in options.items() for word in (f"--{option}", value)]
         return [sys.executable, "-m", "streamlit", "run", str(STUDIO), *words]
     if name == "sweeper":
         return [sys.executable, "-m", "worker.sweeper"]
     queue = name.removesuffix("-worker")
     return [
-        sys.executable, "-m", "celery", "--quiet", "-A", "worker.tasks", "worker", "-Q", queue, "-c", "1",
-        "--pool", "solo", "-n", f"{queue}-{os.getpid()}@%h", "--without-gossip", "--without-mingle",
-        "--without-heartbeat", "--loglevel", "INFO",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "worker.tasks",
+        "worker",
+        "-Q",
+        queue,
+        "-c",
+        "1",
+        "--pool",
+        "solo",
+        "-n",
+        f"{queue}-{os.getpid()}@%h",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel",
+        "INFO",
+    ]
 
 
 def environment() -> dict[str, str]:

@@ -66,6 +66,7 @@ def nearest_file(name: str, files: Iterable[str]) -> str:
 
     "" when none is near: 9.png is not a slip for 5.png.
     """
+
     def stem(file: str) -> str:
         bare = file.lower().rpartition(".")[0] or file.lower()
         return bare.lstrip("0").replace(" ", "_") or "0"

@@ -111,7 +111,9 @@ class Settings:
         if self.database_url in ("sqlite:///", "sqlite:///:memory:"):
             raise ValueError("UNDERSTUDY_DATABASE_URL must name a file: several processes share the records")
         if not self.broker_url.startswith(("redis://", "rediss://", "sqla+sqlite:///")):
-            raise ValueError("UNDERSTUDY_BROKER_URL must begin with redis:// or rediss:// (Valkey too), or sqla+sqlite:///")
+            raise ValueError(
+                "UNDERSTUDY_BROKER_URL must begin with redis:// or rediss:// (Valkey too), or sqla+sqlite:///"
+            )
         if not self.uses_s3:
             if self.s3_endpoint_internal:
                 raise ValueError(
@@ -151,9 +153,7 @@ class Settings:
     def __repr__(self) -> str:
         # No key or password may reach a log through an exception or a debugger print.
         secret = {"llm_key", "s3_access_key", "s3_secret_key"}
-        shown = (
-            f"{name}={without_password(str(value))!r}" for name, value in vars(self).items() if name not in secret
-        )
+        shown = (f"{name}={without_password(str(value))!r}" for name, value in vars(self).items() if name not in secret)
         return f"Settings({', '.join(shown)})"
 
     @classmethod

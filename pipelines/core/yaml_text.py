@@ -62,8 +62,11 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
     `key: value` entries, or use something of yaml that a character never needs.
     """
     if len(data) > MAX_YAML_BYTES:
-        _refuse(file, f"{file} is {len(data) / 2**20:.1f} MiB; at most {MAX_YAML_BYTES >> 20} MiB are read.",
-                "Take out texts that do not belong to the character; pictures go into images/, not into this file.")
+        _refuse(
+            file,
+            f"{file} is {len(data) / 2**20:.1f} MiB; at most {MAX_YAML_BYTES >> 20} MiB are read.",
+            "Take out texts that do not belong to the character; pictures go into images/, not into this file.",
+        )
     text = _decode(data, file)
     try:
         _guard(text, file)
@@ -80,15 +83,21 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
         message = f"{file} cannot be read{line}: {error.problem or error.context}."
         _refuse(file, message, _line_mend(str(error.problem), typed_line))
     except yaml.reader.ReaderError as error:
-        _refuse(file, f"{file} holds a character no text has (at position {error.position}).",
-                "Open it in a text editor, delete the strange character and save as UTF-8.")
+        _refuse(
+            file,
+            f"{file} holds a character no text has (at position {error.position}).",
+            "Open it in a text editor, delete the strange character and save as UTF-8.",
+        )
     except _BUILD_ERRORS as error:
         _refuse(file, f"{file} holds a value that cannot be read: {error}.", "Put the value in quotes.")
     if loaded is None:
         _refuse(file, f"{file} is empty.", "Write at least `name:` and `persona:`; see the page on data.")
     if not isinstance(loaded, dict):
-        _refuse(file, f"{file} is not a list of entries like `name: Mira`.",
-                "Begin each entry at the start of a line with its key, a colon and a space.")
+        _refuse(
+            file,
+            f"{file} is not a list of entries like `name: Mira`.",
+            "Begin each entry at the start of a line with its key, a colon and a space.",
+        )
     return {str(key): value for key, value in loaded.items()}
 
 
@@ -123,7 +132,7 @@ def _line_mend(problem: str, line: str) -> str:
     if "tab" in problem or line.lstrip(" ").startswith("\t"):
         return "Indent with spaces, not with tabs."
     if "mapping values are not allowed" in problem:
-        return "A text that holds a colon must stand in quotes: answer: \"It's simple: tea\"."
+        return 'A text that holds a colon must stand in quotes: answer: "It\'s simple: tea".'
     return "Look at that line and the one above: check the indentation, and put texts with : # ' \" in quotes."
 
 
@@ -141,21 +150,33 @@ def _guard(text: str, file: str) -> None:
             continue
         items += 1
         if items > MAX_ITEMS:
-            _refuse(file, f"{file} holds more than {MAX_ITEMS:,} entries; line {line} is where reading stopped.",
-                    "Keep the best conversations and facts, some hundreds are plenty.")
+            _refuse(
+                file,
+                f"{file} holds more than {MAX_ITEMS:,} entries; line {line} is where reading stopped.",
+                "Keep the best conversations and facts, some hundreds are plenty.",
+            )
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            _refuse(file, f"{file} uses a yaml shortcut (& or *) at line {line}, which is not read.",
-                    "Write the text out, or put it in quotes if the & or * belongs to it.")
+            _refuse(
+                file,
+                f"{file} uses a yaml shortcut (& or *) at line {line}, which is not read.",
+                "Write the text out, or put it in quotes if the & or * belongs to it.",
+            )
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag not in (None, "!"):
-            _refuse(file, f"{file} uses a yaml tag ({event.tag[:40]}) at line {line}, which is not read.",
-                    "Put the text in quotes if the ! belongs to it, otherwise take the tag out.")
+            _refuse(
+                file,
+                f"{file} uses a yaml tag ({event.tag[:40]}) at line {line}, which is not read.",
+                "Put the text in quotes if the ! belongs to it, otherwise take the tag out.",
+            )
         keys, key_next = frames[-1] if frames else (None, False)
         if keys is not None:
             frames[-1] = (keys, not key_next)
             if key_next and isinstance(event, yaml.ScalarEvent):
                 if event.value in keys:
-                    _refuse(file, f"{file} says {event.value[:60]!r} twice in the same place (line {line}).",
-                            "Keep one of the two, or join their texts.")
+                    _refuse(
+                        file,
+                        f"{file} says {event.value[:60]!r} twice in the same place (line {line}).",
+                        "Keep one of the two, or join their texts.",
+                    )
                 keys.add(event.value)
         if isinstance(event, yaml.CollectionStartEvent):
             frames.append((set(), True) if isinstance(event, yaml.MappingStartEvent) else (None, False))
@@ -164,8 +185,11 @@ def _guard(text: str, file: str) -> None:
 
 
 def _refuse_depth(file: str, line: int) -> NoReturn:
-    _refuse(file, f"{file} is nested more than {MAX_DEPTH} deep at line {line}.",
-            "Check the indentation and the brackets around that line.")
+    _refuse(
+        file,
+        f"{file} is nested more than {MAX_DEPTH} deep at line {line}.",
+        "Check the indentation and the brackets around that line.",
+    )
 
 
 def _open_brackets(text: str, mark: yaml.Mark) -> int:

@@ -1,9 +1,9 @@
 """Every template, and the one renderer of conversations to ids and loss mask.
 
 Training, practice, evaluation and chat all call `render`, so a prompt cannot drift between them. What stands around the
-words of a turn is the model family's own (`ModelSpec.marks`). The character's turn may go on with `[scene] ...`; the last
+words of a turn is the model family's own (`ModelSpec.chat_format`). The character's turn may go on with `[scene] ...`; the last
 turn may end in a picture (begin-of-image id, then its codes, nothing after). Sampling words therefore stops at
-`shape.eot_id` or `shape.boi_id`, and after `shape.boi_id` a picture is drawn. The requests and questions that training
+`spec.eot_id` or `spec.boi_id`, and after `spec.boi_id` a picture is drawn. The requests and questions that training
 and practice put to the character stand here too; `pipelines/data/samples.py` makes samples of them.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.core.character.character import Character, Message, ImagePart, TextPart
+from pipelines.core.character.character import Character, ImagePart, Message, TextPart
 from pipelines.core.character.system_prompt import system_text
 from pipelines.models.interface import ModelSpec
 
@@ -78,10 +78,10 @@ def split_reply(text: str) -> tuple[str, str]:
     return words.strip(), " ".join(scene.split())
 
 
-def reply_ids(text: str, scene: str, shape: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def reply_ids(text: str, scene: str, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What the character itself writes in a turn: words, then the scene line, either of which may be empty."""
     written = "\n".join(item for item in (text, SCENE_MARK + scene if scene else "") if item)
-    return _pieces(tokenizer, shape.marks.lead + written, content=True) if written else []
+    return _pieces(tokenizer, spec.chat_format.lead + written, content=True) if written else []
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, content: bool) -> list[int]:
@@ -91,7 +91,7 @@ def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, content: bool) -> lis
 
 def render(
     messages: Sequence[Message],
-    shape: ModelSpec,
+    spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     codes: Mapping[str, Sequence[int]] | None = None,
     add_reply: bool = False,
@@ -116,9 +116,9 @@ def render(
     def pieces(text: str, content: bool) -> list[int]:
         return _pieces(tokenizer, text, content)
 
-    marks, drawn = shape.marks, 0
+    marks, drawn = spec.chat_format, 0
     turns = {"system": marks.system, "user": marks.user, "character": marks.character}
-    put([] if shape.start_id is None else [shape.start_id])
+    put([] if spec.start_id is None else [spec.start_id])
     for place, message in enumerate(messages):
         speaks, turn = message.role == "character", turns[message.role]
         put(pieces(turn.before, content=False))
@@ -126,19 +126,19 @@ def render(
             input_images += message.pictures
             for _ in message.pictures:
                 put(pieces(marks.image_before, content=False))
-                put([shape.image_placeholder_id] * shape.image_input_tokens)
+                put([spec.image_placeholder_id] * spec.image_input_tokens)
                 put(pieces(marks.image_after, content=False))
             put(pieces(message.text, content=True))
         else:
-            put(reply_ids(message.text, message.scene, shape, tokenizer), learned=True)
+            put(reply_ids(message.text, message.scene, spec, tokenizer), learned=True)
             if message.pictures and codes is not None and place == len(messages) - 1:
                 if message.pictures[0] not in codes:
                     raise ValueError(f"picture {message.pictures[0]!r} is not among the character's images")
                 codes_of_picture = codes[message.pictures[0]]
-                put([shape.boi_id, *(shape.text_vocab + code for code in codes_of_picture)], learned=True)
+                put([spec.boi_id, *(spec.text_vocab + code for code in codes_of_picture)], learned=True)
                 drawn = 1
                 break
-        put([shape.eot_id] if turn.closed else [], learned=speaks and not message.scene)
+        put([spec.eot_id] if turn.closed else [], learned=speaks and not message.scene)
         put(pieces(turn.after, content=False))
     if add_reply:
         if drawn or not messages or messages[-1].role == "character":
@@ -149,7 +149,7 @@ def render(
 
 def render_truncated(
     messages: Sequence[Message],
-    shape: ModelSpec,
+    spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     room: int,
     codes: Mapping[str, Sequence[int]] | None = None,
@@ -162,7 +162,7 @@ def render_truncated(
     head = tuple(message for message in messages[:1] if message.role == "system")
     turns = list(messages[len(head) :])
     while True:
-        rendered = render((*head, *turns), shape, tokenizer, codes, add_reply)
+        rendered = render((*head, *turns), spec, tokenizer, codes, add_reply)
         if len(rendered.ids) <= room:
             return rendered
         later = [place for place, turn in enumerate(turns) if turn.role == "user" and place > 0]
@@ -177,7 +177,7 @@ def render_truncated(
 def prompt(
     character: Character,
     history: Sequence[Message],
-    shape: ModelSpec,
+    spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     room: int = 1 << 30,
 ) -> Rendered:
@@ -186,7 +186,7 @@ def prompt(
     Long histories lose their earliest exchanges until the prompt has at most `room` ids.
     """
     messages = (Message("system", (TextPart(system_text(character)),)), *history)
-    return render_truncated(messages, shape, tokenizer, room, add_reply=True)
+    return render_truncated(messages, spec, tokenizer, room, add_reply=True)
 
 
 def user(text: str, *pictures: str) -> Message:

@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
+from pipelines.data.chat_template import Rendered, render_truncated
 from pipelines.data.samples import Sample
 from pipelines.models.interface import ModelSpec, UnifiedModel
-from pipelines.data.chat_template import Rendered, render_truncated
 
 LOOKAHEAD = 8
 """Samples that may wait for a later row while a row is being filled."""
@@ -70,14 +70,18 @@ def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Im
     names = [image.file for image in character.images]
     if not names:
         return ImageBank({}, {})
-    stacked = torch.stack([open_image(folder / "images" / name, model.shape.image_px) for name in names])
+    stacked = torch.stack([open_image(folder / "images" / name, model.spec.image_px) for name in names])
     device = next(model.parameters()).device
     codes = model.encode_images(stacked.to(device)).tolist()  # (N, image_tokens)
     return ImageBank(dict(zip(names, codes, strict=True)), dict(zip(names, stacked, strict=True)))
 
 
 def render_samples(
-    samples: Sequence[Sample], shape: ModelSpec, tokenizer: PreTrainedTokenizerBase, pictures: ImageBank, room: int,
+    samples: Sequence[Sample],
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    pictures: ImageBank,
+    room: int,
     weights: Mapping[str, float] | None = None,
 ) -> list[Rendered]:
     """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
@@ -89,12 +93,12 @@ def render_samples(
     rendered = []
     for sample in samples:
         codes = pictures.codes if sample.task in ("reply_with_image", "text_to_image") else None
-        item = render_truncated(sample.messages, shape, tokenizer, room, codes=codes)
+        item = render_truncated(sample.messages, spec, tokenizer, room, codes=codes)
         rendered.append(replace(item, weight=(weights or {}).get(sample.task, 1.0)))
     return rendered
 
 
-def shared_prefix(rendered: Sequence[Rendered], shape: ModelSpec) -> int:
+def shared_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> int:
     """How many ids all samples begin with, short of the first learned id, of one id before it, and of any picture.
 
     One id before the first learned one stays in each segment: it is the place that predicts the learned id.
@@ -102,19 +106,24 @@ def shared_prefix(rendered: Sequence[Rendered], shape: ModelSpec) -> int:
     length = min(item.mask.index(1) - 1 for item in rendered)
     for item in rendered:
         if item.input_images:
-            length = min(length, item.ids.index(shape.image_placeholder_id))
+            length = min(length, item.ids.index(spec.image_placeholder_id))
         length = next((i for i in range(length) if item.ids[i] != rendered[0].ids[i]), length)
     return length
 
 
-def tokens_after_prefix(rendered: Sequence[Rendered], shape: ModelSpec) -> list[int]:
+def tokens_after_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> list[int]:
     """What each sample costs in a row: its ids behind the shared prefix."""
-    prefix = shared_prefix(rendered, shape)
+    prefix = shared_prefix(rendered, spec)
     return [len(item.ids) - prefix for item in rendered]
 
 
 def pack_rows(
-    rendered: Sequence[Rendered], order: Iterator[int], shape: ModelSpec, step_tokens: int, step_pictures: int, rows: int
+    rendered: Sequence[Rendered],
+    order: Iterator[int],
+    spec: ModelSpec,
+    step_tokens: int,
+    step_pictures: int,
+    rows: int,
 ) -> list[PackedRow]:
     """Fill `rows` rows with samples in `order`, first come first packed.
 
@@ -126,7 +135,7 @@ def pack_rows(
         raise ValueError(f"sft_row_max_tokens is {step_tokens}, too little for one sample of the character")
     if max(item.drawn + len(item.input_images) for item in rendered) > step_pictures:
         raise ValueError(f"sft_row_max_images is {step_pictures}, too little for one sample of the character")
-    prefix = shared_prefix(rendered, shape)
+    prefix = shared_prefix(rendered, spec)
     packed: list[PackedRow] = []
     waiting: list[int] = []
     while len(packed) < rows:
@@ -161,9 +170,9 @@ def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
     return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items), weights)
 
 
-def pack_in_turn(rendered: Sequence[Rendered], shape: ModelSpec, step_tokens: int) -> list[PackedRow]:
+def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, step_tokens: int) -> list[PackedRow]:
     """All samples once, in order, in rows of at most `step_tokens` ids (more for a sample that is longer itself)."""
-    prefix = shared_prefix(rendered, shape)
+    prefix = shared_prefix(rendered, spec)
     chunks: list[list[Rendered]] = []
     used = step_tokens
     for item in rendered:
@@ -176,7 +185,7 @@ def pack_in_turn(rendered: Sequence[Rendered], shape: ModelSpec, step_tokens: in
     return [packed_row(chunk, prefix) for chunk in chunks]
 
 
-def collate(rows: Sequence[PackedRow], shape: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
 
     Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights`
@@ -188,7 +197,7 @@ def collate(rows: Sequence[PackedRow], shape: ModelSpec, pixels: Mapping[str, to
         return torch.tensor([[*values, *[fill] * (length - len(values))] for values in lists])  # (B, T)
 
     batch: dict[str, Any] = {
-        "input_ids": padded([row.ids for row in rows], shape.pad_id),
+        "input_ids": padded([row.ids for row in rows], spec.pad_id),
         "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
         "labels": padded([row.labels for row in rows], -100),
         "segment_ids": padded([row.segments for row in rows], 1 + max(max(row.segments) for row in rows)),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.core.character.character import Message, TextPart
-from pipelines.models.interface import ModelSpec
-from pipelines.data.packing import PackedRow, pack_in_turn
 from pipelines.data.chat_template import Rendered, render, reply, user
+from pipelines.data.packing import PackedRow, pack_in_turn
+from pipelines.models.interface import ModelSpec
 
 GENERAL_SYSTEM_PROMPT = "You are a helpful assistant."
 KEPT_TOKENS = 384
@@ -21,15 +21,15 @@ KEPT_TOKENS = 384
 
 
 def general_eval_rows(
-    shape: ModelSpec, tokenizer: Any, name: Literal["general_eval", "general_replay"] = "general_eval"
+    spec: ModelSpec, tokenizer: Any, name: Literal["general_eval", "general_replay"] = "general_eval"
 ) -> list[Rendered]:
     """The exchanges of one file behind a plain system prompt; the assistant's words are scored."""
     lines = (Path(__file__).parent / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     system = Message("system", (TextPart(GENERAL_SYSTEM_PROMPT),))
     pairs = [json.loads(line) for line in lines]
-    return [render((system, user(it["user"]), reply(it["assistant"])), shape, tokenizer) for it in pairs]
+    return [render((system, user(it["user"]), reply(it["assistant"])), spec, tokenizer) for it in pairs]
 
 
-def general_replay_rows(shape: ModelSpec, tokenizer: Any) -> list[PackedRow]:
+def general_replay_rows(spec: ModelSpec, tokenizer: Any) -> list[PackedRow]:
     """The kept chat in packed rows of at most KEPT_TOKENS, each exchange once."""
-    return pack_in_turn(general_eval_rows(shape, tokenizer, "general_replay"), shape, KEPT_TOKENS)
+    return pack_in_turn(general_eval_rows(spec, tokenizer, "general_replay"), spec, KEPT_TOKENS)

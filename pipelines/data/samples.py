@@ -15,9 +15,9 @@ from typing import Literal
 
 from pipelines.core.character.character import Character, CharacterImage, Interaction, Message, TextPart
 from pipelines.data.chat_template import (
-    LOOSE_REQUESTS,
     IMAGE_QUESTIONS,
     IMAGE_REQUESTS,
+    LOOSE_REQUESTS,
     QUESTION_PREFIXES,
     reply,
     scene_text,

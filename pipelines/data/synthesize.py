@@ -73,7 +73,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def synthesize(character: Character, split: TestSplit | None, wanted: int, settings: Settings, seed: int = 0) -> Synthesized:
+def synthesize(
+    character: Character, split: TestSplit | None, wanted: int, settings: Settings, seed: int = 0
+) -> Synthesized:
     """Ask for new conversations until `wanted` are good or twice the expected requests are used up.
 
     Raises ExpandError when no endpoint is set, it refuses, or nothing it wrote can be used.
@@ -191,8 +193,11 @@ def _ask(messages: list[dict[str, str]], settings: Settings) -> str:
                 return _words(response.read(MAX_ANSWER_BYTES), address)
         except urllib.error.HTTPError as error:
             if error.code not in (429, 500, 502, 503, 504) or attempt == RETRIES:
-                mend = {401: "check UNDERSTUDY_LLM_KEY", 403: "check UNDERSTUDY_LLM_KEY",
-                        404: "check UNDERSTUDY_LLM_URL (it usually ends in /v1) and UNDERSTUDY_LLM_MODEL"}
+                mend = {
+                    401: "check UNDERSTUDY_LLM_KEY",
+                    403: "check UNDERSTUDY_LLM_KEY",
+                    404: "check UNDERSTUDY_LLM_URL (it usually ends in /v1) and UNDERSTUDY_LLM_MODEL",
+                }
                 told = mend.get(error.code, "check UNDERSTUDY_LLM_URL, or try again later")
                 raise SynthesizeError(f"{address} answered {error.code} {error.reason}: {told}") from error
         except (OSError, http.client.HTTPException) as error:

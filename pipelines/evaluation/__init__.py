@@ -1,1 +1,1 @@
-"""."""
+"""Scores of checkpoints on the held-out split, and the card beside an adapter."""

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, GLASSES, HAIR_COLOURS, KINDS, WIDE_PLACES
 from pipelines.rewards.starter_critic import Block
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.starter_build.drawings.attributes import Identity, Attributes
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import Budget, BuildPart, Progress, linear, summary, train_for
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, GLASSES, HAIR_COLOURS, KINDS, WIDE_PLACES
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 
 ANSWERS = {
     "expression": EXPRESSIONS,
@@ -71,8 +71,12 @@ class AttributeReader(PreTrainedModel):
         stages: list[nn.Module] = []
         before = 3
         for channels in config.channels:  # each stage halves the side
-            stages += [nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels),
-                       nn.ReLU(), Block(channels)]  # fmt: skip
+            stages += [
+                nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                Block(channels),
+            ]
             before = channels
         self.eye = nn.Sequential(*stages)
         places = (config.px // 2 ** len(config.channels)) ** 2
@@ -125,7 +129,13 @@ def shares_right(found: dict[str, list[str]], rows: list[tuple[Identity, Attribu
 
 
 def train_classifier(
-    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget, size: BuildSize, seed: int = 0, device: str = "cpu"
+    drawn: DrawnDataset,
+    held_out: DrawnDataset,
+    out: Path,
+    budget: Budget,
+    size: BuildSize,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Train on real drawings, save to `out`/model; returns the shares right on held-out drawings."""
     torch.manual_seed(seed)

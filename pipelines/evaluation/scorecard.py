@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 
-from pipelines.evaluation.model_card import write_model_card
 from pipelines.core.character.character import Character, Interaction, Message, TestSplit, TextPart
-from pipelines.core.events import Event, Report
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.events import Event, Report
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     BASE,
@@ -33,14 +32,24 @@ from pipelines.core.run_folder import (
     stage_and_step,
     write_json,
 )
-from pipelines.models import critic_for
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
+from pipelines.data.chat_template import Rendered, render, reply, system_text, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
 from pipelines.data.replay_chat import general_eval_rows
-from pipelines.inference.generate import GenerationRequest, Sampling, GeneratedText, caption_prompt, contact_sheet, generate_images, to_image, generate_texts
-from pipelines.data.chat_template import Rendered, render, reply, system_text, user
-from pipelines.rewards.rewards import leave_one_out_distance
+from pipelines.evaluation.model_card import write_model_card
 from pipelines.inference.engine import InferenceEngine
+from pipelines.inference.generate import (
+    GeneratedText,
+    GenerationRequest,
+    Sampling,
+    caption_prompt,
+    contact_sheet,
+    generate_images,
+    generate_texts,
+    to_image,
+)
+from pipelines.models import critic_for
+from pipelines.rewards.rewards import leave_one_out_distance
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 
 ROW_TOKENS = 2048
 """Ids of one scoring row, prefix included."""
@@ -94,7 +103,7 @@ def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model:
     rows = []
     for dialogue in dialogues:
         turns = [replace(turn, parts=(TextPart(turn.text),), scene="") for turn in dialogue]
-        rows.append(render((system, *turns), model.shape, tokenizer))
+        rows.append(render((system, *turns), model.spec, tokenizer))
     return rows
 
 
@@ -103,10 +112,10 @@ def log_likelihoods(model: Any, rows: Sequence[Rendered]) -> list[tuple[float, i
 
     Rows are packed behind the prefix that all share, so the persona prompt is read once a packed row.
     """
-    shape, device = model.shape, model.device
+    spec, device = model.spec, model.device
     found: list[tuple[float, int]] = []
-    for row in pack_in_turn(rows, shape, ROW_TOKENS):
-        batch = collate([row], shape, {})
+    for row in pack_in_turn(rows, spec, ROW_TOKENS):
+        batch = collate([row], spec, {})
         with torch.inference_mode():
             logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0].double().cpu()  # (T,)
         segments, scored = batch["segment_ids"][0], batch["labels"][0] != -100  # (T,)
@@ -137,7 +146,7 @@ def facts_accuracy(model: Any, tokenizer: Any, held: EvalContext) -> float:
         others = [rights[(place + ahead) % len(rights)] for ahead in range(1, DISTRACTORS + 1)]
         asked.append(list(dict.fromkeys([*choice.options, *others])))
     rows = [
-        render((system, user(choice.question), reply(option)), model.shape, tokenizer)
+        render((system, user(choice.question), reply(option)), model.spec, tokenizer)
         for choice, options in zip(choices, asked, strict=True)
         for option in options
     ]
@@ -182,7 +191,9 @@ def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, tra
     return float(((nearest - own) / max(1 - own, 1e-6)).clamp(0, 1).mean())
 
 
-def image_scores(sight: ImageFeatures, descriptions: Sequence[str], held: EvalContext, critic: StarterCritic) -> dict[str, float]:
+def image_scores(
+    sight: ImageFeatures, descriptions: Sequence[str], held: EvalContext, critic: StarterCritic
+) -> dict[str, float]:
     """Scores of N = captions x DRAWN_EACH pictures, prompt-major, against the captions and the references."""
     named = [text for text in descriptions for _ in range(DRAWN_EACH)]
     group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
@@ -197,7 +208,9 @@ def image_scores(sight: ImageFeatures, descriptions: Sequence[str], held: EvalCo
     return scores
 
 
-def reply_image_match(sight: ImageFeatures, replies: Sequence[GeneratedText], name: str, critic: StarterCritic) -> float:
+def reply_image_match(
+    sight: ImageFeatures, replies: Sequence[GeneratedText], name: str, critic: StarterCritic
+) -> float:
     """How well the picture of each reply fits its scene line; a reply without a scene counts 0."""
     scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
     matches = critic.match(sight, scenes)
@@ -209,7 +222,7 @@ def reply_image_match(sight: ImageFeatures, replies: Sequence[GeneratedText], na
 
 def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic, sampling: Sampling) -> EvalResult:
     """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
-    scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.shape, tokenizer)))}
+    scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.spec, tokenizer)))}
     if held.split.dialogues:
         rows = dialogue_rows(held.character, held.split.dialogues, model, tokenizer)
         scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))

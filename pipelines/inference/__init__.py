@@ -1,1 +1,1 @@
-"""."""
+"""Replies and pictures from a trained checkpoint: generation, streaming, adapters in memory, captions."""

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 
 from pipelines.core.character.character import CharacterImage
+from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
+from pipelines.data.packing import open_image
 from pipelines.models import critic_for, load
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.drawings.attributes import clothes_phrase
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
-from pipelines.data.packing import open_image
-from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 
 SURE = 0.5
 """Least probability of an answer, given the picture and the question, at which it may be suggested."""
@@ -56,7 +56,7 @@ def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGues
     options = _options()
     questions = [worded[0] for worded in IMAGE_QUESTIONS.values()]
     for path in paths:
-        pixels = open_image(path, model.shape.image_px).expand(len(questions), -1, -1, -1)
+        pixels = open_image(path, model.spec.image_px).expand(len(questions), -1, -1, -1)
         answers = zip(IMAGE_QUESTIONS, answers_about(model, tokenizer, questions, pixels), strict=True)
         fields = {}
         with torch.no_grad():
@@ -85,11 +85,17 @@ def answers_about(
 
     One question for each picture (N, 3, px, px); `most` ids an answer.
     """
-    prompts = [render((user(question, "picture"),), model.shape, tokenizer, add_reply=True).ids
-               for question in questions]  # fmt: skip
+    prompts = [
+        render((user(question, "picture"),), model.spec, tokenizer, add_reply=True).ids for question in questions
+    ]
     samples = model.sample_text(
-        prompts, temperature=0.0, max_new_tokens=most, stop_ids=(model.shape.eot_id, model.shape.boi_id),
+        prompts,
+        temperature=0.0,
+        max_new_tokens=most,
+        stop_ids=(model.spec.eot_id, model.spec.boi_id),
         pictures=pixels.to(model.device),
-    )  # fmt: skip
-    return [(tokenizer.decode(ids, skip_special_tokens=True).strip(), math.exp(sum(logps)))
-            for ids, logps in zip(samples.ids, samples.logps, strict=True)]  # fmt: skip
+    )
+    return [
+        (tokenizer.decode(ids, skip_special_tokens=True).strip(), math.exp(sum(logps)))
+        for ids, logps in zip(samples.ids, samples.logps, strict=True)
+    ]

@@ -24,14 +24,14 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction, Message, TextPart
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
-from pipelines.models.device_memory import reply_bits
-from pipelines.models import load
-from pipelines.models.decoding.prefix_cache import PrefixCache
-from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, read_adapter, apply_loras
-from pipelines.inference.generate import GenerationRequest, ImageMode, Sampling, generate_replies
 from pipelines.data.chat_template import render, system_text
 from pipelines.inference.adapter_cache import AdapterCache
-from pipelines.inference.streaming import ReplyDone, ReplyPart, Reply
+from pipelines.inference.generate import GenerationRequest, ImageMode, Sampling, generate_replies
+from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
+from pipelines.models import load
+from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras, read_adapter
+from pipelines.models.decoding.prefix_cache import PrefixCache
+from pipelines.models.device_memory import reply_bits
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""
@@ -96,7 +96,7 @@ class InferenceEngine:
     def warm(self, name: str, character: Character) -> None:
         """Read the adapter and the persona now, so that a conversation's first reply comes as fast as later ones."""
         system = Message("system", (TextPart(system_text(character)),))
-        ids = render((system,), self.model.shape, self.tokenizer).ids
+        ids = render((system,), self.model.spec, self.tokenizer).ids
         voices = LoraBatch([self._take(name)], self._memory)
         with self._speaking:
             self.model.sample_text([ids], max_new_tokens=1, voices=voices)
@@ -120,9 +120,14 @@ class InferenceEngine:
             on_step()
             with self._speaking:
                 generate_replies(
-                    self.model, self.tokenizer, asks, sampling=sampling, voices=voices, on_part=parts.put,
+                    self.model,
+                    self.tokenizer,
+                    asks,
+                    sampling=sampling,
+                    voices=voices,
+                    on_part=parts.put,
                     on_step=on_step,
-                )  # fmt: skip
+                )
 
         done = self._mouth.submit(work)
         done.add_done_callback(lambda _: parts.put(None))

@@ -22,11 +22,11 @@ from PIL import Image, ImageDraw
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE
-from pipelines.models.interface import Generators, OnIds
-from pipelines.models.decoding.multi_lora import LoraBatch
-from pipelines.data.packing import open_image
 from pipelines.data.chat_template import prompt, reply_ids, scene_text, split_reply, user
-from pipelines.inference.streaming import ReplyDone, ReplyPart, Reply, SceneReady, TextPiece, VisibleText
+from pipelines.data.packing import open_image
+from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
+from pipelines.models.decoding.multi_lora import LoraBatch
+from pipelines.models.interface import Generators, OnIds
 
 ImageMode = Literal["auto", "always", "never"]
 REPETITION_PENALTY = 1.1
@@ -68,7 +68,11 @@ class Sampling:
     def of(cls, recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
         """As the recipe says for people."""
         return cls(
-            recipe.temperature, recipe.top_p, repetition_penalty, recipe.max_new_tokens, recipe.image_cfg_scale,
+            recipe.temperature,
+            recipe.top_p,
+            repetition_penalty,
+            recipe.max_new_tokens,
+            recipe.image_cfg_scale,
             recipe.image_temperature,
         )
 
@@ -100,18 +104,24 @@ def generate_texts(
     `on_text` hears (which ask, more of its words), `on_step` is called after every step of sampling. Raises ValueError
     when a conversation shows a picture that is not among the ask's.
     """
-    shape = model.shape
-    stops = (shape.eot_id, shape.boi_id)
-    rendered = [prompt(ask.character, ask.history, shape, tokenizer, PROMPT_TOKENS) for ask in asks]
+    spec = model.spec
+    stops = (spec.eot_id, spec.boi_id)
+    rendered = [prompt(ask.character, ask.history, spec, tokenizer, PROMPT_TOKENS) for ask in asks]
     looked_at = [_files(ask, item.input_images) for ask, item in zip(asks, rendered, strict=True)]
 
     def sample(chosen: Sequence[int], begun: list[list[int]], room: int, on_ids: OnIds) -> list[list[int]]:
         return model.sample_text(
-            begun, max_new_tokens=room, temperature=sampling.temperature, top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty, stop_ids=stops,
-            pictures=_pixels(model, [looked_at[i] for i in chosen]), generator=_dice(generator, chosen),
-            voices=_pick(voices, chosen), on_ids=on_ids,
-        ).ids  # fmt: skip
+            begun,
+            max_new_tokens=room,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            stop_ids=stops,
+            pictures=_pixels(model, [looked_at[i] for i in chosen]),
+            generator=_dice(generator, chosen),
+            voices=_pick(voices, chosen),
+            on_ids=on_ids,
+        ).ids
 
     seen = [VisibleText(tokenizer) for _ in asks]
 
@@ -123,7 +133,7 @@ def generate_texts(
 
     sampled = sample(range(len(asks)), [item.ids for item in rendered], sampling.max_new_tokens, hear)
     said = [_until(ids, stops) for ids in sampled]
-    drawn = [stop == shape.boi_id for _, stop in said]
+    drawn = [stop == spec.boi_id for _, stop in said]
     bodies = [ids for ids, _ in said]
     parts = [split_reply(tokenizer.decode(body, skip_special_tokens=True)) for body in bodies]
     for side, (words, _) in enumerate(parts):
@@ -131,7 +141,7 @@ def generate_texts(
             on_text(side, piece)
     late = [i for i, ask in enumerate(asks) if ask.picture == "always" and not drawn[i] and not parts[i][1]]
     for i in late:  # the scene is begun for those that did not begin one; their own words stay as they are
-        bodies[i] = reply_ids(parts[i][0], f"{asks[i].character.name},", shape, tokenizer)
+        bodies[i] = reply_ids(parts[i][0], f"{asks[i].character.name},", spec, tokenizer)
     if late:
         more = sample(late, [rendered[i].ids + bodies[i] for i in late], SCENE_TOKENS, lambda new: on_step())
         for i, ids in zip(late, more, strict=True):
@@ -141,7 +151,7 @@ def generate_texts(
         words, scene = split_reply(tokenizer.decode(bodies[i], skip_special_tokens=True))
         # A scene line announces a picture, so whoever wrote one draws it, even where the reply was closed too early.
         wanted = ask.picture == "always" or (ask.picture == "auto" and (drawn[i] or bool(scene)))
-        begun = [*rendered[i].ids, *bodies[i], shape.boi_id] if wanted else None
+        begun = [*rendered[i].ids, *bodies[i], spec.boi_id] if wanted else None
         written.append(GeneratedText(words, scene, begun, looked_at[i]))
     return written
 
@@ -160,7 +170,7 @@ def _dice(generator: Generators, asks: Sequence[int]) -> Generators:
 def _pixels(model: Any, looked_at: Sequence[Sequence[Path]]) -> torch.Tensor | None:
     """(pictures, 3, px, px) of all prompts in reading order."""
     paths = [path for of_prompt in looked_at for path in of_prompt]
-    opened = [open_image(path, model.shape.image_px) for path in paths]
+    opened = [open_image(path, model.spec.image_px) for path in paths]
     return torch.stack(opened).to(model.device) if opened else None
 
 
@@ -175,9 +185,9 @@ def _until(ids: list[int], stops: tuple[int, ...]) -> tuple[list[int], int | Non
 
 def caption_prompt(model: Any, tokenizer: Any, character: Character, description: str) -> list[int]:
     """The prompt that ends where the picture of this description begins, worded as training words it."""
-    shape = model.shape
-    asked = prompt(character, (user(f"Draw yourself: {description}."),), shape, tokenizer).ids
-    return [*asked, *reply_ids("", scene_text(character.name, description), shape, tokenizer), shape.boi_id]
+    spec = model.spec
+    asked = prompt(character, (user(f"Draw yourself: {description}."),), spec, tokenizer).ids
+    return [*asked, *reply_ids("", scene_text(character.name, description), spec, tokenizer), spec.boi_id]
 
 
 def generate_images(
@@ -251,9 +261,14 @@ def generate_replies(
         prompts = [item.image_prompt for item in written if item.image_prompt is not None]
         looked = _pixels(model, [written[side].looked_at for side in drawing])
         pixels = generate_images(
-            model, prompts, sampling, pictures=looked, generator=_dice(dice, drawing), voices=_pick(voices, drawing),
+            model,
+            prompts,
+            sampling,
+            pictures=looked,
+            generator=_dice(dice, drawing),
+            voices=_pick(voices, drawing),
             on_step=on_step,
-        )  # fmt: skip
+        )
         for side, picture in zip(drawing, pixels, strict=True):
             done(side, to_image(picture))
     return [replies[side] for side in range(len(asks))]

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import MemoryPlan, plan_for
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import RunError, read_json, write_json
 
 

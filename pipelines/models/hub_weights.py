@@ -50,9 +50,7 @@ MODELS: dict[str, HubModel] = {
     for model in (
         # Named by three public projects that fetched it, one with the weights' size (4,153,396,574 bytes) and SHA-256
         # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
-        HubModel(
-            "janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"
-        ),
+        HubModel("janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"),
         HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
         HubModel("dinov2", "facebook/dinov2-base", "main"),
         HubModel("clip", "openai/clip-vit-large-patch14", "main"),
@@ -104,32 +102,39 @@ def _from_hub(model: HubModel, settings: Settings) -> Path:
     try:
         return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=list(WEIGHT_PATTERNS)))
     except GatedRepoError as error:
-        raise WeightsMissing(f"{name} asks you to accept its terms: open {page}, accept, then run `hf auth login`, "
-                             f"{own}.") from error
+        raise WeightsMissing(
+            f"{name} asks you to accept its terms: open {page}, accept, then run `hf auth login`, {own}."
+        ) from error
     except RevisionNotFoundError as error:
         raise WeightsMissing(
             f"{name}: the hub has no such revision; take {model.name} out of UNDERSTUDY_REVISIONS, or set it there to "
             f"one of {page}/commits/main."
         ) from error
     except RepositoryNotFoundError as error:
-        raise WeightsMissing(f"{name}: the hub has no such model, or it is private; run `hf auth login` if it is "
-                             f"yours, {own}.") from error
+        raise WeightsMissing(
+            f"{name}: the hub has no such model, or it is private; run `hf auth login` if it is yours, {own}."
+        ) from error
     except LocalEntryNotFoundError as error:
         # The client tells a download that broke off apart only by the exception's class, and older ones not at all.
         if type(error).__name__ == "IncompleteSnapshotError":
-            raise WeightsMissing(f"{name} is only half downloaded, and huggingface.co could not be reached. Connect "
-                                 "and try again: what is there is kept.") from error
+            raise WeightsMissing(
+                f"{name} is only half downloaded, and huggingface.co could not be reached. Connect "
+                "and try again: what is there is kept."
+            ) from error
         raise WeightsMissing(
             f"{name} is not on this machine and huggingface.co could not be reached. Connect and try again, or run `hf "
             f"download {model.repository} --revision {model.revision}` where there is a connection and copy the cache, "
             f"{own}; the base model 'starter' needs no download."
         ) from error
     except HfHubHTTPError as error:
-        raise WeightsMissing(f"{name} could not be fetched, the hub answered with an error ({error}). Try again "
-                             f"later, {own}.") from error
+        raise WeightsMissing(
+            f"{name} could not be fetched, the hub answered with an error ({error}). Try again later, {own}."
+        ) from error
     except OSError as error:
-        raise WeightsMissing(f"{name} could not be fetched ({error}). Check the connection and the disk of the cache, "
-                             f"then try again, {own}.") from error
+        raise WeightsMissing(
+            f"{name} could not be fetched ({error}). Check the connection and the disk of the cache, "
+            f"then try again, {own}."
+        ) from error
 
 
 def check_whole(folder: Path, name: str, mend: str) -> None:

@@ -96,7 +96,7 @@ class ModelSpec:
     pad_id: int
     start_id: int | None = None
     """Text id that every conversation begins with; None where a family has none."""
-    marks: ChatFormat = CHATML
+    chat_format: ChatFormat = CHATML
 
 
 @dataclass
@@ -140,7 +140,7 @@ class UnifiedModel(Protocol):
     the Linear modules for LoRA, for PEFT's `target_modules`.
     """
 
-    shape: ModelSpec
+    spec: ModelSpec
 
     def forward(
         self,

@@ -29,26 +29,26 @@ from transformers import (
 )
 
 from pipelines.models import toy_tokenizer
+from pipelines.models.decoding.decode_text import decode_text
+from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
+from pipelines.models.decoding.prefill import DecoderState, eval_mode, read_prompts
+from pipelines.models.decoding.static_decode import static_decoding
+from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_places
 from pipelines.models.interface import (
+    ChatFormat,
     CheckpointingByOldNames,
     Generators,
-    ChatFormat,
-    OnIds,
     ImageSamples,
-    Scores,
     ModelSpec,
-    TextSamples,
+    OnIds,
     RoleTemplate,
+    Scores,
+    TextSamples,
     block_mask,
     choose_ids,
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.decoding.static_decode import static_decoding
-from pipelines.models.decoding.prefill import DecoderState, read_prompts, eval_mode
-from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_places
-from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
-from pipelines.models.decoding.decode_text import decode_text
 
 CHAT_FORMAT = ChatFormat(
     system=RoleTemplate("", "\n\n", closed=False),
@@ -81,7 +81,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         self.model.register_forward_pre_hook(_refuse_whole)
 
     @property
-    def shape(self) -> ModelSpec:
+    def spec(self) -> ModelSpec:
         """Read from the config; special ids from the generation config, where the published checkpoints keep them.
 
         Raises ValueError when the checkpoint does not say which id announces a picture.
@@ -90,8 +90,10 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         extra = getattr(defaults, "generation_kwargs", None) or {}  # free-form: not every config has the field
         boi_id = extra.get("boi_token_id", getattr(defaults, "boi_token_id", None))
         if boi_id is None:
-            raise ValueError("generation_config.json: generation_kwargs.boi_token_id is missing; add the id of the "
-                             "piece that begins an image")
+            raise ValueError(
+                "generation_config.json: generation_kwargs.boi_token_id is missing; add the id of the "
+                "piece that begins an image"
+            )
         eot_id = text.eos_token_id if defaults.eos_token_id is None else defaults.eos_token_id
         pad_id = text.pad_token_id if defaults.pad_token_id is None else defaults.pad_token_id
         start_id = text.bos_token_id if defaults.bos_token_id is None else defaults.bos_token_id
@@ -106,7 +108,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             eot_id=eot_id[0] if isinstance(eot_id, list) else eot_id,
             pad_id=pad_id,
             start_id=start_id,
-            marks=CHAT_FORMAT,
+            chat_format=CHAT_FORMAT,
         )
 
     def forward(
@@ -229,9 +231,16 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             reading = self._read(prompts, pictures, voices)
             reading.repeat(group)
             return decode_text(
-                reading, self.lm_head, self.get_input_embeddings(), never=self.config.image_token_id,
-                max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
-                repetition_penalty=repetition_penalty, stop_ids=stop_ids, generator=generator,
+                reading,
+                self.lm_head,
+                self.get_input_embeddings(),
+                never=self.config.image_token_id,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                repetition_penalty=repetition_penalty,
+                stop_ids=stop_ids,
+                generator=generator,
                 on_ids=on_ids,
             )
 
@@ -250,20 +259,20 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         on_ids: OnIds | None = None,
     ) -> ImageSamples:
         """See `UnifiedModel.sample_images`. The unguided branch sees padding for all but bos and boi."""
-        shape = self.shape
-        if any(prompt[-1:] != [shape.boi_id] for prompt in prompts):
-            raise ValueError(f"a picture prompt must end in the id that begins an image ({shape.boi_id})")
-        kept = (shape.start_id, shape.boi_id)
-        bare = [[token if token in kept else shape.pad_id for token in prompt] for prompt in prompts]
+        spec = self.spec
+        if any(prompt[-1:] != [spec.boi_id] for prompt in prompts):
+            raise ValueError(f"a picture prompt must end in the id that begins an image ({spec.boi_id})")
+        kept = (spec.start_id, spec.boi_id)
+        bare = [[token if token in kept else spec.pad_id for token in prompt] for prompt in prompts]
         with eval_mode(self), apply_loras(self, voices):
             count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
             reading = self._read(prompts if branches == 1 else prompts + bare, pictures, voices, branches)
             reading.repeat(group)
-            going = static_decoding(reading, shape.image_tokens)
+            going = static_decoding(reading, spec.image_tokens)
             samples = range(count)  # a tensor would have to be fetched from the device at every step
-            codes = torch.zeros(count, shape.image_tokens, dtype=torch.long, device=self.device)
+            codes = torch.zeros(count, spec.image_tokens, dtype=torch.long, device=self.device)
             logps = torch.zeros(codes.shape, device=self.device)
-            for place in range(shape.image_tokens):
+            for place in range(spec.image_tokens):
                 logits = self.model.generation_head(going.hidden).float()  # (branches * count, codebook)
                 plain, without = logits[:count], logits[count:]
                 mixed = plain if branches == 1 else without + guidance * (plain - without)
@@ -272,7 +281,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
                 logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
                 if on_ids is not None:
                     on_ids(dict(enumerate(new.tolist())))
-                if place + 1 < shape.image_tokens:
+                if place + 1 < spec.image_tokens:
                     going.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
         return ImageSamples(codes, logps)
 
@@ -287,14 +296,19 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             if not bool(looks.any()):
                 return self.embed(ids)
             # Pictures pass through the aligner as rows of their own.
-            counts = (looks // self.shape.image_input_tokens).tolist()
+            counts = (looks // self.spec.image_input_tokens).tolist()
             with contextlib.nullcontext() if voices is None else voices.aside(counts):
                 return self.embed(ids, pictures)
 
         if voices is not None:
             voices.start(branches)
         return read_prompts(
-            self.model.language_model, embed, prompts, pad_id=self.shape.pad_id, alone_from=image_placeholder_id, voices=voices
+            self.model.language_model,
+            embed,
+            prompts,
+            pad_id=self.spec.pad_id,
+            alone_from=image_placeholder_id,
+            voices=voices,
         )
 
 
@@ -313,17 +327,39 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
     width = 48
     config = JanusConfig(
         text_config=LlamaConfig(
-            vocab_size=toy_tokenizer.TOY_VOCAB, hidden_size=width, intermediate_size=96, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192, initializer_range=0.15,
-            pad_token_id=toy_tokenizer.PAD_ID, bos_token_id=toy_tokenizer.START_ID, eos_token_id=toy_tokenizer.END_ID,
+            vocab_size=toy_tokenizer.TOY_VOCAB,
+            hidden_size=width,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=8192,
+            initializer_range=0.15,
+            pad_token_id=toy_tokenizer.PAD_ID,
+            bos_token_id=toy_tokenizer.START_ID,
+            eos_token_id=toy_tokenizer.END_ID,
         ),
         vision_config=JanusVisionConfig(
-            hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8, mlp_ratio=2.0,
-            projection_dim=width, num_image_tokens=16, initializer_range=0.15,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+            mlp_ratio=2.0,
+            projection_dim=width,
+            num_image_tokens=16,
+            initializer_range=0.15,
         ),
         vq_config=JanusVQVAEConfig(
-            embed_dim=8, num_embeddings=64, latent_channels=16, base_channels=32, channel_multiplier=[1, 1, 1, 1],
-            num_res_blocks=1, projection_dim=width, image_token_embed_dim=width, initializer_range=0.15,
+            embed_dim=8,
+            num_embeddings=64,
+            latent_channels=16,
+            base_channels=32,
+            channel_multiplier=[1, 1, 1, 1],
+            num_res_blocks=1,
+            projection_dim=width,
+            image_token_embed_dim=width,
+            initializer_range=0.15,
         ),
         image_token_id=toy_tokenizer.LOOK_ID,
         tie_word_embeddings=False,  # as published: `lm_head` has weights of its own
@@ -333,7 +369,9 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
         torch.manual_seed(seed)
         model = JanusModel(config)
     model.generation_config = GenerationConfig(
-        pad_token_id=toy_tokenizer.PAD_ID, bos_token_id=toy_tokenizer.START_ID, eos_token_id=toy_tokenizer.END_ID,
+        pad_token_id=toy_tokenizer.PAD_ID,
+        bos_token_id=toy_tokenizer.START_ID,
+        eos_token_id=toy_tokenizer.END_ID,
         generation_kwargs={"boi_token_id": toy_tokenizer.BOI_ID},
     )
     return model.eval(), toy_tokenizer.toy_tokenizer()

@@ -14,12 +14,18 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
-from pipelines.models.janus import CHAT_FORMAT, JanusModel
 from pipelines.models.hub_weights import WeightsMissing, check_whole, fetch, tensor_names
+from pipelines.models.janus import CHAT_FORMAT, JanusModel
 
 PRESETS = ("janus-pro-1b", "janus-pro-7b")
 KEPT_WHOLE = (
-    "lm_head", "vision_model", "aligner", "vqmodel", "generation_embeddings", "generation_aligner", "generation_head",
+    "lm_head",
+    "vision_model",
+    "aligner",
+    "vqmodel",
+    "generation_embeddings",
+    "generation_aligner",
+    "generation_head",
 )
 """Parts that stay in bf16 with a 4-bit base: small, and the picture side is sensitive to rounding."""
 
@@ -50,8 +56,10 @@ def load_folder(
     check_whole(folder, f"{name} in {folder}", "copy or download it again")
     config = JanusConfig.from_pretrained(folder)
     if config.model_type != "janus":
-        raise WeightsMissing(f"{name} in {folder} is a {config.model_type} checkpoint, not the published janus layout; "
-                             "take the one of deepseek-community, not of deepseek-ai.")
+        raise WeightsMissing(
+            f"{name} in {folder} is a {config.model_type} checkpoint, not the published janus layout; "
+            "take the one of deepseek-community, not of deepseek-ai."
+        )
     # The library's default says they are one tensor, the published weights have two.
     config.tie_word_embeddings = "lm_head.weight" not in tensor_names(folder)
     settings: dict[str, Any] = {"config": config, "dtype": dtype}
@@ -72,7 +80,10 @@ def _four_bits(name: str, dtype: torch.dtype) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=list(KEPT_WHOLE),
     )
     return {"quantization_config": quantized}
@@ -84,13 +95,15 @@ def _agree(model: JanusModel, tokenizer: PreTrainedTokenizerBase, name: str) -> 
     for part in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(defaults, part) is None:
             setattr(defaults, part, getattr(tokenizer, part))
-    shape = model.shape
+    spec = model.spec
     known = tokenizer.get_vocab()
-    announced = known.get(CHAT_FORMAT.image_before, shape.boi_id)
-    looked = known.get("<image_placeholder>", shape.image_placeholder_id)
-    if len(tokenizer) > shape.text_vocab or announced != shape.boi_id or looked != shape.image_placeholder_id:
-        raise WeightsMissing(f"{name}: tokenizer and weights are of two different models (a picture is announced by id "
-                             f"{announced} in one and {shape.boi_id} in the other); fetch both from one place.")
+    announced = known.get(CHAT_FORMAT.image_before, spec.boi_id)
+    looked = known.get("<image_placeholder>", spec.image_placeholder_id)
+    if len(tokenizer) > spec.text_vocab or announced != spec.boi_id or looked != spec.image_placeholder_id:
+        raise WeightsMissing(
+            f"{name}: tokenizer and weights are of two different models (a picture is announced by id "
+            f"{announced} in one and {spec.boi_id} in the other); fetch both from one place."
+        )
 
 
 def picture_processor_agrees(folder: Path) -> bool:

@@ -82,18 +82,33 @@ def layout_config(size: JanusSize) -> JanusConfig:
     width, layers, heads = size.eyes
     return JanusConfig(
         text_config=LlamaConfig(
-            vocab_size=size.vocab, hidden_size=size.hidden, intermediate_size=size.inner,
-            num_hidden_layers=size.layers, num_attention_heads=size.heads, num_key_value_heads=size.heads,
-            max_position_embeddings=size.positions, bos_token_id=size.bos_id, eos_token_id=size.bos_id + 1,
+            vocab_size=size.vocab,
+            hidden_size=size.hidden,
+            intermediate_size=size.inner,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            num_key_value_heads=size.heads,
+            max_position_embeddings=size.positions,
+            bos_token_id=size.bos_id,
+            eos_token_id=size.bos_id + 1,
             pad_token_id=size.pad_id,
         ),
         vision_config=JanusVisionConfig(
-            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, image_size=size.px,
-            patch_size=size.patch, projection_dim=size.hidden, num_image_tokens=size.image_tokens,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            image_size=size.px,
+            patch_size=size.patch,
+            projection_dim=size.hidden,
+            num_image_tokens=size.image_tokens,
         ),
         vq_config=JanusVQVAEConfig(
-            num_embeddings=size.codebook, base_channels=channels, channel_multiplier=list(multipliers),
-            num_res_blocks=blocks, latent_channels=2 * channels, projection_dim=size.hidden,
+            num_embeddings=size.codebook,
+            base_channels=channels,
+            channel_multiplier=list(multipliers),
+            num_res_blocks=blocks,
+            latent_channels=2 * channels,
+            projection_dim=size.hidden,
             image_token_embed_dim=size.hidden,
         ),
         image_token_id=size.image_placeholder_id,
@@ -120,10 +135,15 @@ def layout_tokenizer(size: JanusSize) -> PreTrainedTokenizerFast:
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in special])
     bos, eos, pad, boi, look, eoi, *_ = special
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token=pad, model_max_length=size.positions,
+        tokenizer_object=tokenizer,
+        bos_token=bos,
+        eos_token=eos,
+        pad_token=pad,
+        model_max_length=size.positions,
         extra_special_tokens={"image_token": look, "boi_token": boi, "eoi_token": eoi},
-        clean_up_tokenization_spaces=False, chat_template=CHAT_TEMPLATE,
-    )  # fmt: skip
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
 
 
 def write_layout(
@@ -134,17 +154,37 @@ def write_layout(
     config = layout_config(size)
     config.architectures, config.dtype = ["JanusForConditionalGeneration"], dtype
     config.save_pretrained(folder)
-    _write(folder / "generation_config.json", {
-        "pad_token_id": size.pad_id, "bos_token_id": size.bos_id, "eos_token_id": size.bos_id + 1, "guidance_scale": 5,
-        "temperature": 1, "generation_kwargs": {"boi_token_id": size.boi_id},
-    })  # fmt: skip
-    _write(folder / "preprocessor_config.json", {
-        "image_processor_type": "JanusImageProcessor", "do_normalize": True, "do_rescale": True, "do_resize": True,
-        "do_pad": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "min_size": 14, "resample": 3,
-        "rescale_factor": 1 / 255, "size": {"height": size.px, "width": size.px},
-    })  # fmt: skip
-    _write(folder / "processor_config.json", {"processor_class": "JanusProcessor", "use_default_system_prompt": True,
-                                              "num_image_tokens": size.image_tokens})  # fmt: skip
+    _write(
+        folder / "generation_config.json",
+        {
+            "pad_token_id": size.pad_id,
+            "bos_token_id": size.bos_id,
+            "eos_token_id": size.bos_id + 1,
+            "guidance_scale": 5,
+            "temperature": 1,
+            "generation_kwargs": {"boi_token_id": size.boi_id},
+        },
+    )
+    _write(
+        folder / "preprocessor_config.json",
+        {
+            "image_processor_type": "JanusImageProcessor",
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "do_pad": True,
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+            "min_size": 14,
+            "resample": 3,
+            "rescale_factor": 1 / 255,
+            "size": {"height": size.px, "width": size.px},
+        },
+    )
+    _write(
+        folder / "processor_config.json",
+        {"processor_class": "JanusProcessor", "use_default_system_prompt": True, "num_image_tokens": size.image_tokens},
+    )
     layout_tokenizer(size).save_pretrained(folder)
     with torch.device("meta"):
         wanted = JanusForConditionalGeneration(config).state_dict()

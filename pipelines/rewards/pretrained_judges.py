@@ -119,7 +119,9 @@ class PretrainedJudges:
     def look(self, pixels: torch.Tensor) -> PretrainedImageFeatures:
         """(N, 3, any, any) in [-1, 1] to what is seen."""
         made = [self._look(part) for part in pixels.to(self.device).split(PICTURES_AT_ONCE)]
-        return PretrainedImageFeatures(*(torch.cat([vars(one)[part] for one in made]) for part in ("caption", "identity", "asked")))
+        return PretrainedImageFeatures(
+            *(torch.cat([vars(one)[part] for one in made]) for part in ("caption", "identity", "asked"))
+        )
 
     def _look(self, pixels: torch.Tensor) -> PretrainedImageFeatures:
         def through(tower: Tower, part: Any) -> Any:
@@ -174,9 +176,11 @@ class PretrainedJudges:
         for start in range(0, len(pairs), ANSWERS_AT_ONCE):
             rows, chosen = (list(part) for part in zip(*pairs[start : start + ANSWERS_AT_ONCE], strict=True))
             logits = model.text_decoder(
-                input_ids=ids[chosen], attention_mask=mask[chosen], encoder_hidden_states=heard[rows],
+                input_ids=ids[chosen],
+                attention_mask=mask[chosen],
+                encoder_hidden_states=heard[rows],
                 encoder_attention_mask=question["attention_mask"][rows],
-            ).logits.float()  # fmt: skip
+            ).logits.float()
             said, counted = ids[chosen][:, 1:], mask[chosen][:, 1:]
             logps = logits[:, :-1].log_softmax(-1).gather(-1, said[..., None]).squeeze(-1)
             scores.append((logps * counted).sum(1) / counted.sum(1))

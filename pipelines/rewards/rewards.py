@@ -20,8 +20,8 @@ import torch
 
 from pipelines.core.character.character import Character
 from pipelines.data.samples import GrpoPrompt
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
 from pipelines.rewards.semantic import semantic_match
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 from pipelines.rewards.style import StyleStats, content_stems, ending
 
 Reward = Callable[..., list[float | None]]

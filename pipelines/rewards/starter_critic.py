@@ -111,8 +111,12 @@ class StarterCritic(PreTrainedModel):
         stages: list[nn.Module] = []
         before = 3
         for channels in config.channels:  # each stage halves the side: 64 -> 32 -> 16 -> 8 -> 4
-            stages += [nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels),
-                       nn.ReLU(), Block(channels)]
+            stages += [
+                nn.Conv2d(before, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                Block(channels),
+            ]
             before = channels
         self.eye = nn.Sequential(*stages)
         places = (config.px // 2 ** len(config.channels)) ** 2
@@ -149,7 +153,9 @@ class StarterCritic(PreTrainedModel):
             pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
         seen = self.eye(pixels)
         pooled = torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), self.squeeze(seen).flatten(1)], 1)
-        return ImageFeatures(F.normalize(self.to_caption(pooled), dim=-1), F.normalize(self.to_identity(pooled), dim=-1))
+        return ImageFeatures(
+            F.normalize(self.to_caption(pooled), dim=-1), F.normalize(self.to_identity(pooled), dim=-1)
+        )
 
     def read(self, texts: list[str]) -> torch.Tensor:
         """Texts to (N, D), unit length; cut after `text_tokens` word pieces."""
@@ -189,6 +195,17 @@ class StarterCritic(PreTrainedModel):
 def toy_critic(seed: int = 0) -> StarterCritic:
     """The real class at toy size with random weights."""
     torch.manual_seed(seed)
-    config = StarterCriticConfig(px=32, channels=(8, 8), words_vocab=TOY_VOCAB, words_width=16, text_width=16, text_layers=1,
-                          text_tokens=96, width=16, likeness_slope=5.0, match_slope=5.0, match_threshold=0.0)
+    config = StarterCriticConfig(
+        px=32,
+        channels=(8, 8),
+        words_vocab=TOY_VOCAB,
+        words_width=16,
+        text_width=16,
+        text_layers=1,
+        text_tokens=96,
+        width=16,
+        likeness_slope=5.0,
+        match_slope=5.0,
+        match_threshold=0.0,
+    )
     return StarterCritic(config).eval().attach_words(toy_tokenizer(), torch.randn(TOY_VOCAB, 16))

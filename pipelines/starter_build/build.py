@@ -21,8 +21,8 @@ from pipelines.starter_build.build_config import SIZES, BuildConfig, build_confi
 
 if TYPE_CHECKING:  # processes that draw import this file, and need no torch
     from pipelines.rewards.starter_critic import StarterCritic
-    from pipelines.starter_build.dataset import DrawnDataset
     from pipelines.starter_build.build_loop import Budget
+    from pipelines.starter_build.dataset import DrawnDataset
 
 PARTS = {
     "pictures": (0, "draw the held-out pictures and, unless streamed, 24,000 others; two cores: 4 minutes, 16: 30 s"),
@@ -59,7 +59,8 @@ class Options:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="python -m pipelines.starter_build.build", description=__doc__,
+        prog="python -m pipelines.starter_build.build",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{name:10} {about}" for name, (_, about) in PARTS.items())
         + f"\n\nbudgets: two cores {_budgets('cpu')} s; GPU {_budgets('gpu')} s",
@@ -68,21 +69,34 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, help="folder for drawn pictures, states and parts")
     made.add_argument("--seconds", type=float, help="time budget of this part, earlier calls counted in")
     made.add_argument("--total", type=float, help="with `all`: seconds of training in all, shared out as the defaults")
-    made.add_argument("--stop-after", type=float, default=float("inf"),
-                      help="break off after so many seconds of this call; the budget stays the schedule")  # fmt: skip
-    made.add_argument("--rate", type=float,
-                      help="peak learning rate; a lower one suits going on after a schedule has ended")  # fmt: skip
+    made.add_argument(
+        "--stop-after",
+        type=float,
+        default=float("inf"),
+        help="break off after so many seconds of this call; the budget stays the schedule",
+    )
+    made.add_argument(
+        "--rate", type=float, help="peak learning rate; a lower one suits going on after a schedule has ended"
+    )
     made.add_argument("--size", choices=list(SIZES), help="sizes of everything (default: cpu); kept in FOLDER")
     made.add_argument("--styles", help="`first`, `wide`, or styles with commas; kept in FOLDER (gpu: wide, else first)")
-    made.add_argument("--stream", action=argparse.BooleanOptionalAction,
-                      help="draw training pictures on demand, never stored (default with --size gpu)")  # fmt: skip
+    made.add_argument(
+        "--stream",
+        action=argparse.BooleanOptionalAction,
+        help="draw training pictures on demand, never stored (default with --size gpu)",
+    )
     made.add_argument("--count", type=int, default=24000, help="pictures to store, and a twentieth of it held out")
     made.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="that draw")
     made.add_argument("--device", default="cpu", help="cpu or cuda")
-    made.add_argument("--decoder-only", action="store_true",
-                      help="tokenizer: train its decoder further, codes stay as they are")  # fmt: skip
-    made.add_argument("--perceptual", type=float, default=0.0,
-                      help="tokenizer: weight of what the critic (trained before) sees; 0 leaves it out")  # fmt: skip
+    made.add_argument(
+        "--decoder-only", action="store_true", help="tokenizer: train its decoder further, codes stay as they are"
+    )
+    made.add_argument(
+        "--perceptual",
+        type=float,
+        default=0.0,
+        help="tokenizer: weight of what the critic (trained before) sees; 0 leaves it out",
+    )
     made.add_argument("--quick", action="store_true", help="measure: a tenth of the pictures")
     made.add_argument("--seed", type=int, default=0)
     return made
@@ -102,9 +116,18 @@ def main(argv: list[str] | None = None) -> int:
     if asked.device != "cpu":
         torch.set_float32_matmul_precision("high")  # what autocast leaves in fp32, as the codebook, may use TF32
     options = Options(
-        asked.out, plan, asked.device, asked.seed, asked.count, asked.processes,
-        asked.stop_after, asked.decoder_only, asked.perceptual, asked.quick, asked.rate,
-    )  # fmt: skip
+        asked.out,
+        plan,
+        asked.device,
+        asked.seed,
+        asked.count,
+        asked.processes,
+        asked.stop_after,
+        asked.decoder_only,
+        asked.perceptual,
+        asked.quick,
+        asked.rate,
+    )
     budgets = _budgets(options.plan.size)
     if asked.total is not None:
         budgets = {name: asked.total * seconds / sum(budgets.values()) for name, seconds in budgets.items()}
@@ -129,8 +152,8 @@ def training_pictures(part: str, options: Options) -> Iterator[DrawnDataset]:
     if not options.plan.stream:
         yield DrawnDataset.load(options.out / "pictures", "train")
         return
-    from pipelines.starter_build.streaming_dataset import StreamingDataset
     from pipelines.starter_build.build_loop import read_state
+    from pipelines.starter_build.streaming_dataset import StreamingDataset
 
     size = options.plan.sizes
     first = read_state(state_file(part, options.out)).get("more", {}).get("place", 0)
@@ -151,8 +174,8 @@ def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
     # Imported where needed: drawing needs packages that training does not, and --help needs neither.
     out, size = options.out, options.plan.sizes
     if part in TRAINED:
-        from pipelines.starter_build.dataset import DrawnDataset
         from pipelines.starter_build.build_loop import Budget
+        from pipelines.starter_build.dataset import DrawnDataset
 
         held_out = DrawnDataset.load(out / "pictures", "held_out")
         with training_pictures(part, options) as drawn:
@@ -177,7 +200,9 @@ def run_part(part: str, seconds: float, options: Options) -> dict[str, Any]:
     return pack_all(out, size, "two CPU cores, no GPU" if options.device == "cpu" else "a GPU")
 
 
-def train_part(part: str, drawn: DrawnDataset, held_out: DrawnDataset, budget: Budget, options: Options) -> dict[str, float]:
+def train_part(
+    part: str, drawn: DrawnDataset, held_out: DrawnDataset, budget: Budget, options: Options
+) -> dict[str, float]:
     """Train one of `TRAINED`."""
     from pipelines.starter_build.build_loop import read_state
 
@@ -194,8 +219,8 @@ def train_part(part: str, drawn: DrawnDataset, held_out: DrawnDataset, budget: B
             drawn, held_out, out, budget, size, seed, device, options.decoder_only, critic, options.perceptual
         )
     if part == "critic":
-        from pipelines.starter_build.build_critic import train_critic
         from pipelines.models.starter.loading import language_words
+        from pipelines.starter_build.build_critic import train_critic
 
         return train_critic(drawn, held_out, out, language_words(), budget, size, seed, device)
     if part == "classifier":

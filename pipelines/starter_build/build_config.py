@@ -48,8 +48,16 @@ SIZES = {
         # Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and
         # at that budget pictures seen count for more (docs/log.md).
         picture={"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
-        eyes={"px": 96, "patch_px": 12, "width": 192, "layers": 4, "heads": 4, "image_input_tokens": 12, "stem": (32, 64),
-              "deep": 29},
+        eyes={
+            "px": 96,
+            "patch_px": 12,
+            "width": 192,
+            "layers": 4,
+            "heads": 4,
+            "image_input_tokens": 12,
+            "stem": (32, 64),
+            "deep": 29,
+        },
         critic={},
         classifier={"px": 64, "channels": (24, 48, 96, 128)},
         batches={"tokenizer": 16, "identities": 16, "looks": 6, "eyes": 64, "picture": 16, "classifier": 64},
@@ -60,11 +68,24 @@ SIZES = {
     ),
     "gpu": BuildSize(
         px=128,
-        tokenizer={"codebook_size": 2048, "latent_dim": 16, "encoder_widths": (48, 96, 192), "widths": (32, 96, 256),
-                   "blocks": (1, 2, 2)},
+        tokenizer={
+            "codebook_size": 2048,
+            "latent_dim": 16,
+            "encoder_widths": (48, 96, 192),
+            "widths": (32, 96, 256),
+            "blocks": (1, 2, 2),
+        },
         picture={"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6},
-        eyes={"px": 128, "patch_px": 16, "width": 192, "layers": 6, "heads": 4, "image_input_tokens": 12,
-              "stem": (32, 64, 128), "deep": 20},
+        eyes={
+            "px": 128,
+            "patch_px": 16,
+            "width": 192,
+            "layers": 6,
+            "heads": 4,
+            "image_input_tokens": 12,
+            "stem": (32, 64, 128),
+            "deep": 20,
+        },
         critic={"px": 96, "channels": (32, 64, 128, 192)},
         classifier={"px": 96, "channels": (32, 64, 128, 192)},
         batches={"tokenizer": 128, "identities": 64, "looks": 6, "eyes": 256, "picture": 256, "classifier": 256},
@@ -74,11 +95,24 @@ SIZES = {
     ),
     "toy": BuildSize(
         px=32,
-        tokenizer={"codebook_size": 32, "latent_dim": 4, "encoder_widths": (8, 8, 16), "widths": (8, 8, 16),
-                   "blocks": (1, 1, 1)},
+        tokenizer={
+            "codebook_size": 32,
+            "latent_dim": 4,
+            "encoder_widths": (8, 8, 16),
+            "widths": (8, 8, 16),
+            "blocks": (1, 1, 1),
+        },
         picture={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-        eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 12, "stem": (8,),
-              "deep": 1},
+        eyes={
+            "px": 32,
+            "patch_px": 8,
+            "width": 16,
+            "layers": 1,
+            "heads": 2,
+            "image_input_tokens": 12,
+            "stem": (8,),
+            "deep": 1,
+        },
         critic={"px": 32, "channels": (8, 8), "text_width": 16, "text_layers": 1, "width": 16},
         classifier={"px": 32, "channels": (8, 8)},
         batches={"tokenizer": 8, "identities": 4, "looks": 3, "eyes": 8, "picture": 4, "classifier": 8},
@@ -86,7 +120,7 @@ SIZES = {
         eye_answers=2,
         window=40,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +144,9 @@ class BuildConfig:
         return Domain.named(self.styles)
 
 
-def build_config(out: Path, size: str | None = None, styles: str | None = None, stream: bool | None = None) -> BuildConfig:
+def build_config(
+    out: Path, size: str | None = None, styles: str | None = None, stream: bool | None = None
+) -> BuildConfig:
     """The folder's plan, made of what is asked for on the first call and kept in `out`/build.json.
 
     Raises ValueError when something else is asked for than the folder was begun with; whether pictures are streamed

@@ -16,18 +16,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig, ImageFeatures
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic, StarterCriticConfig
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import Budget, BuildPart, Progress, linear, summary, train_for
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 
 KINDS = ("expression", "clothes", "place", "extra")
 """Attributes whose phrases are classes of a batch; in the first domain nobody has an extra."""
 
 
 def train_critic(
-    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, words: tuple[Any, torch.Tensor], budget: Budget, size: BuildSize,
-    seed: int = 0, device: str = "cpu",
+    drawn: DrawnDataset,
+    held_out: DrawnDataset,
+    out: Path,
+    words: tuple[Any, torch.Tensor],
+    budget: Budget,
+    size: BuildSize,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Train on `drawn`, save to `out`/model; returns the held-out scores.
 

@@ -17,18 +17,26 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.models.starter.model import StarterModel, EncodedText
+from pipelines.models.starter.model import EncodedText, StarterModel
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import Budget, BuildPart, Progress, summary, train_for
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 
 DROP = 0.1
 """Share of contexts emptied, for classifier-free guidance."""
 FIGURE_WEIGHT = 3.0
 """Weight of a code where faces and clothes are, beside one of the place behind them."""
 LEAD_INS = (
-    "Here I am.", "Look at this!", "Of course, one moment.", "This is me today.", "You asked for a picture.",
-    "Well then.", "I was thinking of you.", "It is lovely here.", "Can you see me?", "That made me smile.",
+    "Here I am.",
+    "Look at this!",
+    "Of course, one moment.",
+    "This is me today.",
+    "You asked for a picture.",
+    "Well then.",
+    "I was thinking of you.",
+    "It is lovely here.",
+    "Can you see me?",
+    "That made me smile.",
     "I have had a long day.",
 )
 """Words before the scene in some contexts, so that a reply in front of it does not disturb the drawing."""
@@ -54,7 +62,7 @@ def read_contexts(
     model: StarterModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], rng: random.Random
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states (N, K, E) and mask (N, K) of captions, through the first layers of the language expert."""
-    rows = [context_ids(tokenizer, text, model.shape.boi_id, rng) for text in texts]
+    rows = [context_ids(tokenizer, text, model.spec.boi_id, rng) for text in texts]
     ids, mask = pad_right(rows, str(model.device))
     places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     words = EncodedText(ids, mask, None, places, places)
@@ -63,8 +71,13 @@ def read_contexts(
 
 
 def picture_loss(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], codes: torch.Tensor, rng: random.Random,
-    drop: float = DROP, figure_weight: float = 1.0,
+    model: StarterModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: list[str],
+    codes: torch.Tensor,
+    rng: random.Random,
+    drop: float = DROP,
+    figure_weight: float = 1.0,
 ) -> torch.Tensor:
     """Weighted mean cross-entropy per code (nats) of codes (N, C) given their captions."""
     hidden, mask = read_contexts(model, tokenizer, texts, rng)
@@ -92,7 +105,7 @@ def encode_all(model: StarterModel, drawn: DrawnDataset, cache: Path | None = No
     """Codes (N, C) of every drawn picture; those of a stored set are kept in `cache` because they never change."""
     if cache is not None and cache.exists():
         codes = torch.from_numpy(np.load(cache).astype(np.int64))
-        if codes.shape == (len(drawn), model.shape.image_tokens):
+        if codes.shape == (len(drawn), model.spec.image_tokens):
             return codes
     codes = encode(model, drawn, np.arange(len(drawn))).cpu()
     if cache is not None:
@@ -103,14 +116,22 @@ def encode_all(model: StarterModel, drawn: DrawnDataset, cache: Path | None = No
 
 def encode(model: StarterModel, drawn: DrawnDataset, rows: np.ndarray) -> torch.Tensor:
     """Codes (len(rows), C) of some pictures, on the model's device."""
-    parts = [model.encode_images(to_pixels(drawn.pixels[rows[i : i + 128]], model.device))
-             for i in range(0, len(rows), 128)]
+    parts = [
+        model.encode_images(to_pixels(drawn.pixels[rows[i : i + 128]], model.device)) for i in range(0, len(rows), 128)
+    ]
     return torch.cat(parts)
 
 
 def train_image_expert(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget,
-    size: BuildSize, seed: int = 0, stored: bool = True,
+    model: StarterModel,
+    tokenizer: PreTrainedTokenizerFast,
+    drawn: DrawnDataset,
+    held_out: DrawnDataset,
+    out: Path,
+    budget: Budget,
+    size: BuildSize,
+    seed: int = 0,
+    stored: bool = True,
 ) -> dict[str, float]:
     """Train the picture expert; returns steps, seconds, the running loss and the held-out loss (nats a code).
 
@@ -145,8 +166,14 @@ def train_image_expert(
         return sum(total) / len(total)
 
     progress = train_for(
-        BuildPart("picture", {"picture": model.picture}, loss_of, out / "picture.pt", size.rates["picture"],
-             check=lambda: f"held-out loss {held_out_loss():.4f}"),
+        BuildPart(
+            "picture",
+            {"picture": model.picture},
+            loss_of,
+            out / "picture.pt",
+            size.rates["picture"],
+            check=lambda: f"held-out loss {held_out_loss():.4f}",
+        ),
         budget,
-    )  # fmt: skip
+    )
     return summary(progress) | {"held_out_loss": held_out_loss()}

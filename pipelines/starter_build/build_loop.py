@@ -101,8 +101,12 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     if "optimizer" in saved:
         old = saved.pop("state")
-        saved |= {"optimiser": saved.pop("optimizer"), "step": old.pop("step"), "spent": old.pop("elapsed"),
-                  "more": old}  # fmt: skip
+        saved |= {
+            "optimiser": saved.pop("optimizer"),
+            "step": old.pop("step"),
+            "spent": old.pop("elapsed"),
+            "more": old,
+        }
     return saved
 
 
@@ -156,8 +160,9 @@ def _restore(part: BuildPart, optimiser: torch.optim.Optimizer, device: torch.de
     if not saved:
         return Progress()
     for name, module in part.modules.items():
-        module.load_state_dict({key: value.float() if value.is_floating_point() else value
-                                for key, value in saved[name].items()})  # fmt: skip
+        module.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in saved[name].items()}
+        )
     if "optimiser" in saved:
         optimiser.load_state_dict(saved["optimiser"])
     return Progress(saved["step"], saved["spent"], saved.get("mean", 0.0), more=saved.get("more", {}))

@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.starter_build.drawings.attributes import Domain, Identity, Attributes
+from pipelines.data.chat_template import render, reply, user
+from pipelines.data.packing import collate, packed_row
 from pipelines.models.starter.model import StarterModel
+from pipelines.models.starter.vocabulary import FIGURES
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import Budget, BuildPart, Progress, summary, train_for
-from pipelines.models.starter.vocabulary import FIGURES
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.starter_build.drawings.attributes import Attributes, Domain, Identity
 from pipelines.starter_build.drawings.caption_templates import questions
-from pipelines.data.packing import collate, packed_row
-from pipelines.data.chat_template import render, reply, user
 
 VOCABULARY_DRAWS = 4000
 """Identities and looks drawn to learn which words the slots may say."""
@@ -42,8 +42,20 @@ def canonical(identity: Identity, look: Attributes) -> list[str]:
     kind_of = identity.body if identity.family == "animal" else identity.family
     extra = (identity.glasses and "glasses") or (identity.beard and "beard") or identity.pattern or "plain"
     held = look.extra.split()[-1] if look.extra else "."
-    return [look.expression, colour, kind, "in", look.place.split()[-1], identity.top_colour, _top(identity),
-            identity.colour.split("-")[0], kind_of, extra, look.pose.split("-")[0] or "portrait", held]  # fmt: skip
+    return [
+        look.expression,
+        colour,
+        kind,
+        "in",
+        look.place.split()[-1],
+        identity.top_colour,
+        _top(identity),
+        identity.colour.split("-")[0],
+        kind_of,
+        extra,
+        look.pose.split("-")[0] or "portrait",
+        held,
+    ]
 
 
 def _top(identity: Identity) -> str:
@@ -77,7 +89,7 @@ class Slots:
     """Between slot vectors and words, for one domain."""
 
     def __init__(self, model: StarterModel, tokenizer: PreTrainedTokenizerFast, domain: Domain) -> None:
-        self.tokenizer, self.count = tokenizer, model.shape.image_input_tokens
+        self.tokenizer, self.count = tokenizer, model.spec.image_input_tokens
         self.table = model.get_input_embeddings().weight.detach()  # (V, E)
         self.words = slot_vocabulary(domain, tokenizer, self.count).to(self.table.device)
         self.index = torch.zeros(len(self.table), dtype=torch.long, device=self.table.device)
@@ -111,19 +123,25 @@ def answer_loss(
     for place, row in enumerate(rows):
         asked = questions(drawn.figure(row), drawn.looks[row], rng)[:QUESTIONS_EACH]
         turns = [(user(question, str(place)), reply(answer_text(answer))) for question, answer in asked]
-        rendered = [render(turn, model.shape, tokenizer) for turn in turns]
+        rendered = [render(turn, model.spec, tokenizer) for turn in turns]
         # Segment 0 is the turn's beginning with the picture, every question with its answer a segment behind it.
-        seen = rendered[0].ids.index(model.shape.image_placeholder_id) + model.shape.image_input_tokens
+        seen = rendered[0].ids.index(model.spec.image_placeholder_id) + model.spec.image_input_tokens
         items.append(replace(packed_row(rendered, seen), input_images=(str(place),)))
     pixels = {str(place): picture for place, picture in enumerate(to_pixels(drawn.pixels[rows]))}
-    batch = {key: value.to(model.device) for key, value in collate(items, model.shape, pixels).items()}
+    batch = {key: value.to(model.device) for key, value in collate(items, model.spec, pixels).items()}
     loss: torch.Tensor = model(**batch).loss
     return loss
 
 
 def train_vision_tower(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget,
-    size: BuildSize, seed: int = 0,
+    model: StarterModel,
+    tokenizer: PreTrainedTokenizerFast,
+    drawn: DrawnDataset,
+    held_out: DrawnDataset,
+    out: Path,
+    budget: Budget,
+    size: BuildSize,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Train the eyes; returns steps, seconds, loss and the share of slots named right on unseen identities."""
     torch.manual_seed(seed)
@@ -155,10 +173,9 @@ def train_vision_tower(
         return f"{words}, answers {held_out_answers(model, tokenizer, held_out):.4f}" if answers else words
 
     progress = train_for(
-        BuildPart("eyes", {"eyes": model.eyes}, loss_of, out / "eyes.pt", size.rates["eyes"],
-             check=checked),
+        BuildPart("eyes", {"eyes": model.eyes}, loss_of, out / "eyes.pt", size.rates["eyes"], check=checked),
         budget,
-    )  # fmt: skip
+    )
     scores = summary(progress)
     if answers:
         scores["answers_held_out_loss"] = held_out_answers(model, tokenizer, held_out)

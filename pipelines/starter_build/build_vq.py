@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig
 from pipelines.rewards.starter_critic import Block, StarterCritic
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import Budget, BuildPart, Progress, cosine, keep_scores, summary, train_for
-from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 
 WARM_SHARE = 0.05
 """Share of the budget before rounding to codes starts."""
@@ -28,8 +28,16 @@ DECAY = 0.98
 
 
 def train_tokenizer(
-    drawn: DrawnDataset, held_out: DrawnDataset, out: Path, budget: Budget, size: BuildSize, seed: int = 0, device: str = "cpu",
-    decoder_only: bool = False, critic: StarterCritic | None = None, perceptual: float = 0.0,
+    drawn: DrawnDataset,
+    held_out: DrawnDataset,
+    out: Path,
+    budget: Budget,
+    size: BuildSize,
+    seed: int = 0,
+    device: str = "cpu",
+    decoder_only: bool = False,
+    critic: StarterCritic | None = None,
+    perceptual: float = 0.0,
 ) -> dict[str, float]:
     """Train on `drawn`, resuming from `out`, and save the tokenizer in bf16 to `out`/tokenizer.
 
@@ -63,10 +71,19 @@ def train_tokenizer(
         return str(held_out_scores(model, held_out, step=8))
 
     progress = train_for(
-        BuildPart("tokenizer", {"model": model}, loss_of, out / "state.pt", size.rates["tokenizer"], cosine,
-             weight_decay=0.01, after=after, check=check),
+        BuildPart(
+            "tokenizer",
+            {"model": model},
+            loss_of,
+            out / "state.pt",
+            size.rates["tokenizer"],
+            cosine,
+            weight_decay=0.01,
+            after=after,
+            check=check,
+        ),
         budget,
-    )  # fmt: skip
+    )
     model.to(torch.bfloat16).save_pretrained(out / "tokenizer")
     model.to(torch.float32)
     sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.drawings.attributes import Domain, Attributes, clothes_phrase, random_identity
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS
+from pipelines.starter_build.drawings.attributes import Attributes, Domain, clothes_phrase, random_identity
+from pipelines.starter_build.drawings.render_svg import render_image
 
 ROWS = 6
 
@@ -41,6 +41,8 @@ def _sheet(path: Path, style: str, domain: Domain, seed: int, px: int) -> Path:
             random_one = domain.look(rng, identity)
             place = domain.places[(row * 5 + column) % len(domain.places)]
             varied = (random_one.pose, random_one.extra) if row >= ROWS // 2 else ("", "")
-            sheet.paste(render_image(identity, Attributes(expression, clothes, place, *varied), px), (column * px, row * px))
+            sheet.paste(
+                render_image(identity, Attributes(expression, clothes, place, *varied), px), (column * px, row * px)
+            )
     sheet.save(path, optimize=True)
     return path

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.starter_build.drawings.attributes import FIRST, Domain, Identity, Attributes
-from pipelines.starter_build.render_dataset import attributes_of, read_domain, read_images
 from pipelines.starter_build.build_loop import epochs
+from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domain, Identity
 from pipelines.starter_build.drawings.caption_templates import CAPTION_SHARES, captions, made_up_name
+from pipelines.starter_build.render_dataset import attributes_of, read_domain, read_images
 
 
 @dataclass

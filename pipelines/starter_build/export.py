@@ -17,21 +17,31 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
-from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.loading import WEIGHTS, pack, revision
 from pipelines.models.starter.model import StarterModel, own_settings
+from pipelines.models.starter.vq import ImageTokenizer
+from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import SIZES, BuildSize, build_config
 from pipelines.starter_build.build_loop import read_state
-from pipelines.models.starter.vq import ImageTokenizer
 
 CONTEXT_LAYER = 4
 STORED = 24_000
 """Pictures of the stored set, as `build pictures` draws it."""
 LANGUAGE_FIELDS = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "max_position_embeddings", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "head_dim", "hidden_act",
-)  # fmt: skip
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "rope_parameters",
+    "tie_word_embeddings",
+    "head_dim",
+    "hidden_act",
+)
 
 
 PART_TITLES = {
@@ -143,11 +153,17 @@ def starter_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
     """The model card: what the weights are, how they were made, and every number the build measured."""
     plan = build_config(out)
     domain, size = plan.domain, plan.sizes
-    lines = [CARD_HEAD.format(
-        revision=revision(), hardware=hardware, megabytes=sum(sizes.values()) / 1e6, px=size.px,
-        places=len(domain.places), art=", ".join(ART[style] for style in domain.styles),
-        drawn=_drawn(out, plan.stream),
-    )]  # fmt: skip
+    lines = [
+        CARD_HEAD.format(
+            revision=revision(),
+            hardware=hardware,
+            megabytes=sum(sizes.values()) / 1e6,
+            px=size.px,
+            places=len(domain.places),
+            art=", ".join(ART[style] for style in domain.styles),
+            drawn=_drawn(out, plan.stream),
+        )
+    ]
     for part in TRAINED:
         lines += _rows(PART_TITLES[part], _scores(out / f"{part}.json"))
     measured = _scores(out / "measured.json")

@@ -27,16 +27,16 @@ from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
 from pipelines.evaluation.scorecard import training_image_similarity
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
-from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.dataset import to_pixels
-from pipelines.starter_build.drawings.attributes import FIRST, Domain, Identity, Attributes
-from pipelines.starter_build.measure import open_models
-from pipelines.starter_build.measure_images import attributes_right, save_sheet, seen, to_images
-from pipelines.starter_build.build_config import build_config
-from pipelines.starter_build.drawings.caption_templates import made_up_name
 from pipelines.inference.generate import Sampling, caption_prompt
 from pipelines.inference.generate import generate_images as draw_pictures
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
+from pipelines.starter_build.build_config import build_config
+from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domain, Identity
+from pipelines.starter_build.drawings.caption_templates import made_up_name
+from pipelines.starter_build.drawings.render_svg import render_image
+from pipelines.starter_build.measure import open_models
+from pipelines.starter_build.measure_images import attributes_right, save_sheet, seen, to_images
 from pipelines.training.sft import run_sft
 
 PICTURES = 9
@@ -68,9 +68,12 @@ class Someone:
             Image.fromarray(self.pictures((look,), PICTURE_PX)[0]).save(folder / "images" / file)
             images.append(CharacterImage(file, look.expression, look.clothes, look.place, look.full_pose))
         return Character(
-            self.name, "Somebody new.", appearance=f"{self.name} is {self.identity.words}.", images=tuple(images),
+            self.name,
+            "Somebody new.",
+            appearance=f"{self.name} is {self.identity.words}.",
+            images=tuple(images),
             licence="CC0-1.0",
-        )  # fmt: skip
+        )
 
 
 def people(domain: Domain, count: int, prompts: int, seed: int = 0) -> list[Someone]:
@@ -99,8 +102,12 @@ def learn_and_draw(
     def drawn(by: Any) -> torch.Tensor:
         prompts = [caption_prompt(by, tokenizer, character, text) for text in texts]
         generator = torch.Generator(by.device).manual_seed(recipe.seed)
-        return torch.cat([draw_pictures(by, prompts[i : i + 10], sampling, generator=generator).float().cpu()
-                          for i in range(0, len(prompts), 10)])
+        return torch.cat(
+            [
+                draw_pictures(by, prompts[i : i + 10], sampling, generator=generator).float().cpu()
+                for i in range(0, len(prompts), 10)
+            ]
+        )
 
     before = drawn(model.eval())
     learned = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
@@ -114,7 +121,9 @@ def learn_and_draw(
 
 
 @torch.no_grad()
-def judged(critic: StarterCritic, pixels: torch.Tensor, someone: Someone, known: ImageFeatures, unseen: ImageFeatures) -> dict[str, float]:
+def judged(
+    critic: StarterCritic, pixels: torch.Tensor, someone: Someone, known: ImageFeatures, unseen: ImageFeatures
+) -> dict[str, float]:
     """Identity kept, prompt followed and copying, of pictures (N, 3, px, px) of the looks asked for."""
     sight = seen(critic, pixels)
     cosine = (sight.identity @ known.identity.T).mean(1)  # (N,) over the nine
@@ -122,10 +131,12 @@ def judged(critic: StarterCritic, pixels: torch.Tensor, someone: Someone, known:
     parts = {
         "expression": [float(bool(one)) for one in right["expression"]],
         # Nothing was asked for where None stands; a creature without clothes has nothing to get wrong.
-        "clothes": [1.0 if kind is None else (bool(kind) + bool(colour)) / 2
-                    for kind, colour in zip(right["clothes_kind"], right["clothes_colour"], strict=True)],
+        "clothes": [
+            1.0 if kind is None else (bool(kind) + bool(colour)) / 2
+            for kind, colour in zip(right["clothes_kind"], right["clothes_colour"], strict=True)
+        ],
         "place": [float(bool(one)) for one in right["place"]],
-    }  # fmt: skip
+    }
     followed = [sum(values) / 3 for values in zip(*parts.values(), strict=True)]
     return {
         "kept": (cosine >= critic.config.likeness_threshold).float().mean().item(),
@@ -144,7 +155,7 @@ def measure_setting(
     """(the model, scores) of one setting: means over identities, `_before`, `_after` and `_real`."""
     found: dict[str, list[float]] = {}
     rows: list[np.ndarray] = []
-    px = model.shape.image_px
+    px = model.spec.image_px
     sampling = Sampling(guidance=recipe.image_cfg_scale)
     for number, someone in enumerate(crowd):
         model, before, after, seconds = learn_and_draw(
@@ -159,8 +170,11 @@ def measure_setting(
         if seconds is not None:
             found.setdefault("seconds", []).append(seconds)
         rows += [to_images(real)[:8], to_images(after)[:8]]
-        print(f"{someone.name} {someone.identity.words}: kept {found['kept_after'][-1]:.2f} "
-              f"followed {found['followed_after'][-1]:.2f}", flush=True)  # fmt: skip
+        print(
+            f"{someone.name} {someone.identity.words}: kept {found['kept_after'][-1]:.2f} "
+            f"followed {found['followed_after'][-1]:.2f}",
+            flush=True,
+        )
     save_sheet(out / "sheet.png", np.concatenate(rows[0::2]), np.concatenate(rows[1::2]))
     return model, {name: round(sum(values) / len(values), 4) for name, values in found.items()}
 
@@ -177,10 +191,17 @@ def main(argv: list[str] | None = None) -> int:
     for steps in options.steps:
         for rank in options.rank:
             recipe = Recipe.for_effort(
-                "starter", "quick", sft_steps=steps, sft_save_every=steps, lora_rank=rank, lora_alpha=2 * rank,
-                sft_learning_rate=options.learning_rate, sft_row_max_images=ROW_PICTURES, seed=options.seed,
+                "starter",
+                "quick",
+                sft_steps=steps,
+                sft_save_every=steps,
+                lora_rank=rank,
+                lora_alpha=2 * rank,
+                sft_learning_rate=options.learning_rate,
+                sft_row_max_images=ROW_PICTURES,
+                seed=options.seed,
                 image_cfg_scale=options.guidance,
-            )  # fmt: skip
+            )
             name = f"steps {steps} rank {rank}"
             model, done[name] = measure_setting(
                 model, tokenizer, critic, crowd, recipe, options.out / name.replace(" ", "-")
@@ -196,7 +217,8 @@ def _parser() -> argparse.ArgumentParser:
         return [int(word) for word in words.split(",")]
 
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.starter_build.fewshot", description=__doc__,
+        prog="python -m pipelines.starter_build.fewshot",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs, fewshot.json and sheets")

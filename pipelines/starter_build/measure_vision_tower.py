@@ -15,16 +15,16 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from pipelines.inference.captioning import answers_about
 from pipelines.core.settings import cache_dir
+from pipelines.data.chat_template import render, user
+from pipelines.data.replay_chat import general_eval_rows
 from pipelines.evaluation.scorecard import log_likelihoods, perplexity
+from pipelines.inference.captioning import answers_about
+from pipelines.models.starter.language import language_folder
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, HAIR_COLOURS
 from pipelines.starter_build.build_vision_tower import Slots, answer_text, slots_right
 from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.models.starter.language import language_folder
-from pipelines.starter_build.drawings.attributes import Identity, Attributes
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, HAIR_COLOURS
-from pipelines.data.replay_chat import general_eval_rows
-from pipelines.data.chat_template import render, user
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 
 if TYPE_CHECKING:
     from pipelines.starter_build.measure import BuildScores
@@ -32,8 +32,20 @@ if TYPE_CHECKING:
 CAPTION_IDS = 40
 """Most ids of a written caption."""
 Right = dict[str, list[bool]]
-SLOT_NAMES = ("expression", "clothes_colour", "clothes_kind", "in", "place", "top_colour", "top", "colour", "figure",
-              "extra", "pose", "held")  # fmt: skip
+SLOT_NAMES = (
+    "expression",
+    "clothes_colour",
+    "clothes_kind",
+    "in",
+    "place",
+    "top_colour",
+    "top",
+    "colour",
+    "figure",
+    "extra",
+    "pose",
+    "held",
+)
 
 
 def questions_about(
@@ -109,7 +121,7 @@ def captions_right(what: BuildScores, held_out: DrawnDataset, rows: list[int], b
 def option_scores(what: BuildScores, question: str, options: list[str], pixels: torch.Tensor) -> torch.Tensor:
     """(O,) log-probability of each option as the answer to a question about one picture (1, 3, px, px)."""
     model = what.model
-    prompt = render((user(question, "picture"),), model.shape, what.tokenizer, add_reply=True).ids
+    prompt = render((user(question, "picture"),), model.spec, what.tokenizer, add_reply=True).ids
     tails = [what.tokenizer(answer_text(text), add_special_tokens=False).input_ids for text in options]
     # One row: the prompt once (segment 0), every option a segment of its own that sees the prompt and itself.
     ids = torch.tensor([prompt + [piece for tail in tails for piece in tail]], device=model.device)
@@ -130,7 +142,7 @@ def measure_language(what: BuildScores) -> dict[str, float]:
     own = what.model.language.state_dict()
     with safe_open(folder / "model.safetensors", "pt") as file:
         equal = [torch.equal(own[name].cpu(), file.get_tensor(name)) for name in file.keys()]  # noqa: SIM118
-    rows = general_eval_rows(what.model.shape, what.tokenizer)
+    rows = general_eval_rows(what.model.spec, what.tokenizer)
     ours = perplexity(log_likelihoods(what.model, rows))
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(what.model.device).eval()
     found = []

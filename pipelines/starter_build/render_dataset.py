@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.starter_build.drawings.render_svg import render_image
 from pipelines.starter_build.drawings.attributes import (
     FIRST,
     TRAINING_NUMBERS,
-    Domain,
     Attributes,
-    is_held_out_identity,
+    Domain,
     are_held_out,
+    is_held_out_identity,
 )
+from pipelines.starter_build.drawings.render_svg import render_image
 
 LOOKS_EACH = 10
 """Pictures of every identity."""
@@ -36,7 +36,12 @@ Job = tuple[Domain, int, int, int, bool]
 
 
 def render_images(
-    out: Path, count: int, seed: int = 0, px: int = 96, held_out: bool = False, processes: int = 2,
+    out: Path,
+    count: int,
+    seed: int = 0,
+    px: int = 96,
+    held_out: bool = False,
+    processes: int = 2,
     domain: Domain = FIRST,
 ) -> dict[str, int]:
     """Draw `count` pictures, `LOOKS_EACH` of every identity, into the folder `out`.
@@ -63,9 +68,12 @@ def render_images(
             for look, picture in list(zip(looks, pixels, strict=True))[: count - done]:
                 array[done] = picture
                 record = {
-                    "identity": index, "words": identity.words, "style": identity.style, **asdict(look),
+                    "identity": index,
+                    "words": identity.words,
+                    "style": identity.style,
+                    **asdict(look),
                     "held_out_look": are_held_out(look),
-                }  # fmt: skip
+                }
                 lines.write(json.dumps(record) + "\n")
                 done += 1
     array.flush()

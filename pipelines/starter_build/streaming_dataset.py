@@ -15,7 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from pipelines.starter_build.dataset import DrawnDataset
-from pipelines.starter_build.drawings.attributes import WIDE, Domain, Attributes
+from pipelines.starter_build.drawings.attributes import WIDE, Attributes, Domain
 from pipelines.starter_build.render_dataset import LOOKS_EACH, render_identity, training_job
 
 
@@ -23,7 +23,12 @@ class StreamingDataset(DrawnDataset):
     """A window of `window` pictures of the endless row, from identity `first` on."""
 
     def __init__(
-        self, domain: Domain = WIDE, px: int = 128, seed: int = 0, window: int = 2000, first: int = 0,
+        self,
+        domain: Domain = WIDE,
+        px: int = 128,
+        seed: int = 0,
+        window: int = 2000,
+        first: int = 0,
         processes: int | None = None,
     ) -> None:
         """Draws the first window before it returns. processes: None takes all processors but one."""

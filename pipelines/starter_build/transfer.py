@@ -34,10 +34,16 @@ KEPT = ("tokenizer/tokenizer", "critic/model", "classifier/model")
 SLIM = ("eyes", "picture")
 """Parts that travel back as states without optimiser."""
 _NAMES = {
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-}  # fmt: skip
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
 """GGUF's names inside a layer -> the library's."""
 
 
@@ -89,8 +95,14 @@ def pack_language(folder: Path, layers: int | None = None, gguf: Path | None = N
             if layers is not None and tensor.name.startswith("blk.") and int(tensor.name.split(".")[1]) >= layers:
                 continue
             raw = tensor.data.tobytes()
-            tensors.append({"name": tensor.name, "type": tensor.tensor_type.name, "bytes": len(raw),
-                            "shape": [int(side) for side in reversed(tensor.shape.tolist())]})  # fmt: skip
+            tensors.append(
+                {
+                    "name": tensor.name,
+                    "type": tensor.tensor_type.name,
+                    "bytes": len(raw),
+                    "shape": [int(side) for side in reversed(tensor.shape.tolist())],
+                }
+            )
             blob.write(raw)
     home = language_folder(cache_dir())
     config = json.loads((home / "config.json").read_text(encoding="utf-8"))
@@ -190,7 +202,8 @@ def import_build(folder: Path, out: Path) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; prints what was written."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.starter_build.transfer", description=__doc__,
+        prog="python -m pipelines.starter_build.transfer",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=("pack", "unpack", "ship", "land"))

@@ -30,23 +30,23 @@ from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from pipelines.training.trainer_mixin import RunTrainerMixin, card
 from pipelines.core.character.character import Character
 from pipelines.core.events import Report
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
-from pipelines.data.samples import GrpoPrompt, grpo_prompts
-from pipelines.training.micro_batches import micro_batches
-from pipelines.training.sft_loss import packed_sft_rows, sft_loss
-from pipelines.models.interface import Generators, ModelSpec
-from pipelines.rewards.starter_critic import StarterCritic
-from pipelines.data.packing import PackedRow, ImageBank, collate, encode_images, open_image
+from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images, open_image
 from pipelines.data.replay_chat import general_replay_rows
-from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.data.samples import GrpoPrompt, grpo_prompts
+from pipelines.models.interface import Generators, ModelSpec
 from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
-from pipelines.training.rollout import generate_rollouts
+from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.training.fsdp import shard, unsharded
+from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.training.micro_batches import micro_batches
+from pipelines.training.rollout import generate_rollouts
+from pipelines.training.sft_loss import packed_sft_rows, sft_loss
+from pipelines.training.trainer_mixin import RunTrainerMixin, card
 
 PLAIN_SHARE = 0.1
 """What plain chat counts for beside stage 1's own samples. At 1 practice learned to chat plainly, and drew less
@@ -86,17 +86,17 @@ class ReplayLoss:
         """Rows of half of stage 1's size in an order that stage 1 did not see; the pictures are in `folder`."""
         pictures = encode_images(base, character, folder)
         other = replace(recipe, seed=recipe.seed + 1)
-        rows = packed_sft_rows(character, other, base.shape, tokenizer, pictures, count, recipe.sft_row_max_tokens // 2)
-        return cls(rows, pictures, general_replay_rows(base.shape, tokenizer))
+        rows = packed_sft_rows(character, other, base.spec, tokenizer, pictures, count, recipe.sft_row_max_tokens // 2)
+        return cls(rows, pictures, general_replay_rows(base.spec, tokenizer))
 
-    def loss(self, model: Any, number: int, shape: ModelSpec, device: torch.device) -> torch.Tensor:
+    def loss(self, model: Any, number: int, spec: ModelSpec, device: torch.device) -> torch.Tensor:
         """Stage 1's loss on row `number`, and on a row of plain chat."""
         losses = []
         for row in (self.rows[number], self.plain[number % len(self.plain)]):
-            batch = collate([row], shape, self.pictures.pixels)
+            batch = collate([row], spec, self.pictures.pixels)
             batch = {key: value.to(device) for key, value in batch.items()}
             weights = batch.pop("loss_weights", None)
-            losses.append(sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights).loss)
+            losses.append(sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights).loss)
         return losses[0] + PLAIN_SHARE * losses[1]
 
 
@@ -106,14 +106,22 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
     stage = "grpo"
 
     def __init__(
-        self, *, recipe: Recipe, prompts: list[GrpoPrompt], critic: StarterCritic, shape: ModelSpec, words_only: torch.Tensor,
-        anchor: ReplayLoss | None = None, way: StepStrategy = NO_SAVINGS, **kwargs: Any,
+        self,
+        *,
+        recipe: Recipe,
+        prompts: list[GrpoPrompt],
+        critic: StarterCritic,
+        spec: ModelSpec,
+        words_only: torch.Tensor,
+        anchor: ReplayLoss | None = None,
+        way: StepStrategy = NO_SAVINGS,
+        **kwargs: Any,
     ) -> None:
         """`words_only` (K,) bool: which reward parts never credit codes; `anchor`: see `Recipe.grpo_replay_weight`."""
         super().__init__(rollout_func=self.practise, **kwargs)
         self.way = way
         self.anchor = anchor
-        self.recipe, self.prompts, self.critic, self.shape, self.words_only = recipe, prompts, critic, shape, words_only
+        self.recipe, self.prompts, self.critic, self.spec, self.words_only = recipe, prompts, critic, spec, words_only
         self.rewards_NK = torch.zeros(0)
         self.rewards: list[float] = []
         self.tokens = self.step_tokens = 0
@@ -153,7 +161,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         """Our forward on packed rows; `batch_size` would split groups and is not followed."""
         with self.accelerator.autocast():
             score = micro_batches(self.bare(model), -(-self.recipe.grpo_prompts_per_step // self.way.parts))
-            logps, entropies = group_token_logps(score, input_ids, attention_mask, logits_to_keep, self.shape)
+            logps, entropies = group_token_logps(score, input_ids, attention_mask, logits_to_keep, self.spec)
         return logps, entropies if compute_entropy else None, None
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:
@@ -170,7 +178,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         )
         first = self.accelerator.process_index * len(inputs)
         mine = slice(first, first + len(inputs))
-        is_code_NC = output["completion_ids"] >= self.shape.text_vocab
+        is_code_NC = output["completion_ids"] >= self.spec.text_vocab
         output["advantages"] = torch.where(is_code_NC, codes[mine, None], words[mine, None])
         return output
 
@@ -181,7 +189,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
             return loss
         number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
         with self.accelerator.autocast():
-            kept = self.anchor.loss(self.bare(model), number, self.shape, self.accelerator.device)
+            kept = self.anchor.loss(self.bare(model), number, self.spec, self.accelerator.device)
         return loss + self.recipe.grpo_replay_weight * kept
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -298,10 +306,10 @@ def make_trainer(
     # As many prompts as the run will see, in order: step n's prompts do not depend on how it was reached.
     prompts = grpo_prompts(character, recipe.grpo_steps * per_step, recipe.seed)
     images = run_dir / CHARACTER_FOLDER / "images"
-    pixels = [open_image(images / image.file, base.shape.image_px) for image in character.images]
+    pixels = [open_image(images / image.file, base.spec.image_px) for image in character.images]
     weights = recipe.reward_weights
     if not pixels:  # nobody has seen the character: only its words can be practised
-        pixels = [torch.zeros(3, base.shape.image_px, base.shape.image_px)]
+        pixels = [torch.zeros(3, base.spec.image_px, base.spec.image_px)]
         weights = {name: weight for name, weight in weights.items() if name in WORDS_ONLY}
     anchor = None
     if recipe.grpo_replay_weight and any(recipe.task_shares.values()):
@@ -315,7 +323,7 @@ def make_trainer(
         way=way,
         prompts=prompts,
         critic=critic,
-        shape=base.shape,
+        spec=base.spec,
         words_only=torch.tensor([reward.__name__ in WORDS_ONLY for reward in rewards]),
         run_dir=run_dir,
         report=report,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.interface import Scores, ModelSpec
+from pipelines.models.interface import ModelSpec, Scores
 
 
 def group_advantages(
@@ -43,7 +43,7 @@ def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
 
 
 def group_token_logps(
-    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, shape: ModelSpec
+    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, spec: ModelSpec
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (N, C) of completions, each prompt read once for all its samples.
 
@@ -59,7 +59,7 @@ def group_token_logps(
         rows.setdefault(prompt, []).append(n)
     counts = real[:, -kept:].sum(1).tolist()
     length = max(len(prompt) - 1 + sum(counts[n] + 1 for n in samples) for prompt, samples in rows.items())
-    ids_RT = torch.full((len(rows), length), shape.pad_id, device=device)
+    ids_RT = torch.full((len(rows), length), spec.pad_id, device=device)
     labels_RT = torch.full_like(ids_RT, -100)
     segments_RT = torch.full_like(ids_RT, len(prompts) + 1)  # padding has a segment of its own: 0 would be prefix
     place_NC = torch.zeros(len(prompts), kept, dtype=torch.long, device=device)  # where each id went, row-major

@@ -12,10 +12,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.data.chat_template import render, split_reply
 from pipelines.data.samples import GrpoPrompt
 from pipelines.models.interface import Generators, TextSamples, UnifiedModel
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures
-from pipelines.data.chat_template import render, split_reply
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def generate_rollouts(
     generator: one, or one for each prompt, so that its replies do not depend on who is answered beside it. parts: in
     how many goes, where keys and values of all samples would not fit.
     """
-    shape, count = model.shape, len(prompts_P) * size
+    spec, count = model.spec, len(prompts_P) * size
     at_once = -(-count // parts)
-    ids_P = [render(prompt.messages, shape, tokenizer, add_reply=True).ids for prompt in prompts_P]
+    ids_P = [render(prompt.messages, spec, tokenizer, add_reply=True).ids for prompt in prompts_P]
     ids_N = [ids for ids in ids_P for _ in range(size)]
     text = TextSamples([], [])
     for start in range(0, count, at_once):
@@ -75,14 +75,14 @@ def generate_rollouts(
             max_new_tokens=recipe.max_new_tokens,
             temperature=recipe.temperature,
             top_p=recipe.top_p,
-            stop_ids=(shape.eot_id, shape.boi_id),
+            stop_ids=(spec.eot_id, spec.boi_id),
             generator=generator if whole else rollout_generators(generator, own, size),
         )
         text.ids += more.ids
         text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
     sight: list[ImageFeatures | None] = [None] * len(completions)
-    drawn = [n for n, ids in enumerate(completions) if ids[-1] == shape.boi_id]
+    drawn = [n for n, ids in enumerate(completions) if ids[-1] == spec.boi_id]
     for start in range(0, len(drawn), at_once):
         own_M = drawn[start : start + at_once]
         made = model.sample_images(
@@ -90,7 +90,7 @@ def generate_rollouts(
         )
         seen = critic.look(model.decode_images(made.codes).float())
         for m, n in enumerate(own_M):
-            completions[n] += (made.codes[m] + shape.text_vocab).tolist()
+            completions[n] += (made.codes[m] + spec.text_vocab).tolist()
             logps[n] += made.logps[m].tolist()
             sight[n] = seen[m]
     replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
@@ -101,6 +101,6 @@ def generate_rollouts(
         words=[words for words, _ in replies],
         scene=[scene for _, scene in replies],
         sight=sight,
-        finished=[ids[-1] in (shape.eot_id, shape.boi_id) for ids in text.ids],
+        finished=[ids[-1] in (spec.eot_id, spec.boi_id) for ids in text.ids],
         group=[n // size for n in range(len(completions))],
     )

@@ -23,16 +23,16 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from pipelines.training.trainer_mixin import RunTrainerMixin, card, quiet_libraries
 from pipelines.core.character.character import Character
 from pipelines.core.events import Report
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
-from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
-from pipelines.models.interface import ModelSpec, UnifiedModel
 from pipelines.data.packing import collate, encode_images
+from pipelines.models.interface import ModelSpec, UnifiedModel
 from pipelines.training.fsdp import shard
+from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
+from pipelines.training.trainer_mixin import RunTrainerMixin, card, quiet_libraries
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
 
     stage = "sft"
 
-    def __init__(self, *, shape: ModelSpec, **kwargs: Any) -> None:
+    def __init__(self, *, spec: ModelSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = False  # so that a step of several rows has the mean of their losses
-        self.shape = shape
+        self.spec = spec
         self.losses: list[float] = []
         self.tokens = 0
         self.parts: list[SftLoss] = []
@@ -73,7 +73,7 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
         """Our forward and `sft_loss`; the parameters are the library's."""
         weights = inputs.pop("loss_weights", None)
         scores = self.bare(model)(**inputs)
-        found = sft_loss(scores.logps, inputs["labels"], self.shape.text_vocab, weights)
+        found = sft_loss(scores.logps, inputs["labels"], self.spec.text_vocab, weights)
         self.parts.append(found)
         return (found.loss, scores) if return_outputs else found.loss
 
@@ -155,17 +155,17 @@ def run_sft(
     pictures = encode_images(model, character, run_dir / CHARACTER_FOLDER)
     arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, way=way)
     count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_row_max_tokens // way.parts)
-    rows = packed_sft_rows(character, recipe, model.shape, tokenizer, pictures, count, tokens)
+    rows = packed_sft_rows(character, recipe, model.spec, tokenizer, pictures, count, tokens)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(
-            shape=model.shape,
+            spec=model.spec,
             run_dir=run_dir,
             report=report,
             card=card(character, recipe, "Unified-SFT"),
             model=model,
             args=arguments,
-            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.shape, pictures.pixels),
+            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, pictures.pixels),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             processing_class=tokenizer,
             peft_config=lora_config(model, recipe),

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, tokens_after_prefix
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.interface import ModelSpec, UnifiedModel
-from pipelines.data.packing import PackedRow, ImageBank, tokens_after_prefix, pack_rows, render_samples
 
 PICTURE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the words' (the paper: 1.0 beside 0.25)."""
@@ -64,7 +64,7 @@ def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
 def packed_sft_rows(
     character: Character,
     recipe: Recipe,
-    shape: ModelSpec,
+    spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     pictures: ImageBank,
     rows: int,
@@ -78,7 +78,7 @@ def packed_sft_rows(
     if not samples:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
     weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
-    rendered = render_samples(samples, shape, tokenizer, pictures, recipe.sft_row_max_tokens, weights)
-    order = sample_order(samples, tokens_after_prefix(rendered, shape), recipe.task_shares, recipe.seed)
+    rendered = render_samples(samples, spec, tokenizer, pictures, recipe.sft_row_max_tokens, weights)
+    order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     room = max(row_tokens or recipe.sft_row_max_tokens, *(len(item.ids) for item in rendered))
-    return pack_rows(rendered, order, shape, room, recipe.sft_row_max_images, rows)
+    return pack_rows(rendered, order, spec, room, recipe.sft_row_max_images, rows)

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.formats.import_character import import_file
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.formats.import_character import import_file
 from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
+from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
 from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
@@ -102,9 +102,16 @@ def gallery(desk: AppContext, search: str = "", start: int = 0, count: int = 24)
 def _tile(desk: AppContext, row: CharacterRow, job: Job | None) -> Tile:
     persona = str(row.draft.get("persona", ""))
     return Tile(
-        row.id, row.name or "A character without a name", portrait(desk, row.draft), beginning(persona), row.version,
-        bool(row.version) and row.changed > row.published, row.changed, job, latest_score(desk, job) if job else None,
-    )  # fmt: skip
+        row.id,
+        row.name or "A character without a name",
+        portrait(desk, row.draft),
+        beginning(persona),
+        row.version,
+        bool(row.version) and row.changed > row.published,
+        row.changed,
+        job,
+        latest_score(desk, job) if job else None,
+    )
 
 
 def latest_score(desk: AppContext, job: Job) -> float | None:
@@ -132,9 +139,7 @@ def bundled() -> tuple[Bundled, ...]:
         for folder in sorted(path for path in root.iterdir() if (path / "character.yaml").is_file()):
             character = read_character(folder)
             image = image_path(folder, character.images[0].file)
-            found.append(
-                Bundled(folder.name, character.name, beginning(character.persona, 180), image.read_bytes())
-            )  # fmt: skip
+            found.append(Bundled(folder.name, character.name, beginning(character.persona, 180), image.read_bytes()))
     return tuple(found)
 
 
@@ -162,8 +167,11 @@ def import_upload(desk: AppContext, name: str, source: BinaryIO) -> Imported:
             while piece := source.read(SPARE_BYTES):
                 size += len(piece)
                 if size > MAX_IMPORT_BYTES:
-                    problem = Problem(name, f"{name} is larger than {MAX_IMPORT_BYTES >> 20} MB.",
-                                      "Leave out pictures that are not needed.")  # fmt: skip
+                    problem = Problem(
+                        name,
+                        f"{name} is larger than {MAX_IMPORT_BYTES >> 20} MB.",
+                        "Leave out pictures that are not needed.",
+                    )
                     raise CharacterProblems([problem])
                 file.write(piece)
         target = Path(folder) / "character"
@@ -178,6 +186,7 @@ def import_upload(desk: AppContext, name: str, source: BinaryIO) -> Imported:
 @contextlib.contextmanager
 def _called(inner: str, name: str) -> Iterator[None]:
     """Problems speak of the file by the name that its owner gave it."""
+
     def own(text: str) -> str:
         # Whoever sends a card knows nothing of the folder that it becomes on the way.
         text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
@@ -207,10 +216,11 @@ def draft_of_folder(desk: AppContext, folder: Path, name: str = "the folder") ->
     if split is not None:
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))
         draft["test_pictures"] = {
-            image.file: put_content(desk.store, test_image_path(folder, image.file), "pictures",
-                                    PurePosixPath(image.file).suffix.lower())
+            image.file: put_content(
+                desk.store, test_image_path(folder, image.file), "pictures", PurePosixPath(image.file).suffix.lower()
+            )
             for image in split.images
-        }  # fmt: skip
+        }
     judge(desk, draft)
     return draft
 
@@ -231,9 +241,12 @@ def versions(desk: AppContext, id: str) -> list[VersionView]:
         version = desk.records.characters.version(id, number)
         entries: dict[str, Any] = version.entries
         contents = ", ".join(
-            (counted(len(version.images), "picture"), counted(len(entries.get("interactions", ())), "conversation"),
-             counted(len(entries.get("facts", ())), "fact"))
-        )  # fmt: skip
+            (
+                counted(len(version.images), "picture"),
+                counted(len(entries.get("interactions", ())), "conversation"),
+                counted(len(entries.get("facts", ())), "fact"),
+            )
+        )
         trained = tuple(job for job in jobs if job.version == number)
         shown.append(VersionView(number, version.created, contents, trained))
     return shown
@@ -278,9 +291,11 @@ def what_goes(desk: AppContext, id: str) -> WhatGoes:
     lines = (
         counted(len(row.draft.get("pictures", ())), "picture"),
         counted(len(row.draft.get("interactions", ())), "example conversation"),
-        counted(row.version, "published version"), counted(len(jobs), "training"),
-        counted(adapters, "trained adapter"), counted(len(chats), "chat") + " with their votes",
-    )  # fmt: skip
+        counted(row.version, "published version"),
+        counted(len(jobs), "training"),
+        counted(adapters, "trained adapter"),
+        counted(len(chats), "chat") + " with their votes",
+    )
     return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.core.queue import submit
 from pipelines.core.character.image_check import clean_image
 from pipelines.core.jobs.job import (
     ENDED,
@@ -27,6 +26,7 @@ from pipelines.core.jobs.job import (
     new_id,
 )
 from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
+from pipelines.core.queue import submit
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import put_content
 from studio.actions.scores import best_named, checkpoint_title
@@ -195,9 +195,13 @@ def turns(desk: AppContext, conversation: Conversation) -> list[ChatTurn]:
 
 
 def _turn(
-    desk: AppContext, conversation: Conversation, question: ChatMessage, number: int,
-    replies: Sequence[ChatMessage | None], vote: Vote | None,
-) -> ChatTurn:  # fmt: skip
+    desk: AppContext,
+    conversation: Conversation,
+    question: ChatMessage,
+    number: int,
+    replies: Sequence[ChatMessage | None],
+    vote: Vote | None,
+) -> ChatTurn:
     refs = (conversation.left, conversation.right)
     state: Literal["waiting", "running", "done", "failed"] = "done"
     error = ""
@@ -244,9 +248,13 @@ def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting
 
 
 def ask(
-    desk: AppContext, conversation: str, words: str, picture: bytes | None = None, wish: ImageMode = "auto",
+    desk: AppContext,
+    conversation: str,
+    words: str,
+    picture: bytes | None = None,
+    wish: ImageMode = "auto",
     seed: int | None = None,
-) -> ChatMessage:  # fmt: skip
+) -> ChatMessage:
     """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
     talk = own_conversation(desk, conversation)
     words = words.strip()
@@ -285,12 +293,12 @@ def answer_again(desk: AppContext, conversation: str, seed: int | None = None, w
 
 def _send(
     desk: AppContext, talk: Conversation, question: ChatMessage, before: Sequence[ChatTurn], wish: ImageMode
-) -> ChatMessage:  # fmt: skip
+) -> ChatMessage:
     """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
     lines = [line for turn in before for line in _lines(turn)]
     request = ReplyRequest(
         (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
-    )  # fmt: skip
+    )
     job = submit.submit_reply(desk.records, desk.queue, desk.owner, request, talk.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
     return desk.records.chats.add_message(replace(question, id=new_id(), job=job.id))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.core.character.character import Character, Interaction, Role
-from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens
 from pipelines.core.character.checks import FEW_INTERACTIONS
-from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
-from pipelines.core.character.serialize import ROLES, character_to_entries
-from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.character.held_out_split import EVERY, hold_out
+from pipelines.core.character.serialize import ROLES, character_to_entries
+from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens
+from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
+from pipelines.core.problems import CharacterProblems, Problem, errors
 from studio.actions.drafts import (
     MOST_CONVERSATIONS,
     MOST_TURN_CHARS,
@@ -88,11 +88,13 @@ def talks(draft: Draft) -> list[TalkView]:
     found = lint(draft)
     shown = []
     for number, turns in enumerate(listed):
-        views = tuple(_view(turn, found.get(f"interactions[{number}][{place}]", ())) for place, turn in
-                      enumerate(turns))  # fmt: skip
+        views = tuple(
+            _view(turn, found.get(f"interactions[{number}][{place}]", ())) for place, turn in enumerate(turns)
+        )
         opening = next((view.words for view in views if view.words), "") or "An empty conversation"
-        shown.append(TalkView(number, " ".join(opening.split())[:80], views,
-                              tuple(found.get(f"interactions[{number}]", ()))))  # fmt: skip
+        shown.append(
+            TalkView(number, " ".join(opening.split())[:80], views, tuple(found.get(f"interactions[{number}]", ())))
+        )
     return shown
 
 
@@ -121,9 +123,13 @@ def learned(draft: Draft) -> Learned:
     replies = [turn for talk in training.interactions for turn in talk if turn.role == "character"]
     told = (character.persona, character.style, character.appearance, character.scenario)
     return Learned(
-        len(replies), sum(estimate_tokens(turn.text) for turn in replies), len(character.facts),
-        len(training.images), kept, sum(estimate_tokens(text) for text in told),
-    )  # fmt: skip
+        len(replies),
+        sum(estimate_tokens(turn.text) for turn in replies),
+        len(character.facts),
+        len(training.images),
+        kept,
+        sum(estimate_tokens(text) for text in told),
+    )
 
 
 def few_left(draft: Draft) -> str:
@@ -132,8 +138,10 @@ def few_left(draft: Draft) -> str:
     if count >= 40:
         return ""
     if count < FEW_INTERACTIONS:
-        return f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on one can be kept for the test; " \
-               "about 40 are good, short ones count too."  # fmt: skip
+        return (
+            f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on one can be kept for the test; "
+            "about 40 are good, short ones count too."
+        )
     return f"{counted(count, 'conversation')} so far, one in {EVERY} is kept for the test. About 40 are good."
 
 
@@ -310,8 +318,13 @@ def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
     # Instructions (system) are shown as the user's; the checks ask to take them out.
     speaker: Speaker = "character" if role == "character" else "user"
     image = turn.get("image", "")
-    return TurnView(speaker, str(turn[role] or ""), str(turn.get("scene", "")),
-                    image if isinstance(image, str) else next(iter(image), ""), tuple(found))  # fmt: skip
+    return TurnView(
+        speaker,
+        str(turn[role] or ""),
+        str(turn.get("scene", "")),
+        image if isinstance(image, str) else next(iter(image), ""),
+        tuple(found),
+    )
 
 
 def _speaker(turn: dict[str, Any]) -> Role:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pipelines.core.queue import submit
 from pipelines.core.character.checks import check_content
-from pipelines.core.jobs.recipe import Effort, Recipe
-from pipelines.core.character.serialize import split_from_entries
-from pipelines.core.jobs.memory_plan import GIB, plan_for
 from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.character.serialize import split_from_entries
 from pipelines.core.jobs.job import Job, Worker, now
+from pipelines.core.jobs.memory_plan import GIB, plan_for
+from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.queue import submit
 from pipelines.core.yaml_text import write_yaml
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import what_the_set_needs
@@ -98,9 +98,10 @@ def summary(draft: Draft) -> Summary:
     found = all_problems(draft)
     by_step = {step: tuple(item for item in found if step_of(item) == step) for step in range(1, len(STEPS) + 1)}
     lines = (
-        counted(len(draft.get("pictures", ())), "picture"), counted(len(draft.get("facts", ())), "fact"),
+        counted(len(draft.get("pictures", ())), "picture"),
+        counted(len(draft.get("facts", ())), "fact"),
         counted(len(draft.get("interactions", ())), "conversation"),
-    )  # fmt: skip
+    )
     return Summary(lines, by_step)
 
 
@@ -113,9 +114,16 @@ def all_problems(draft: Draft) -> list[Problem]:
     if not character.name.strip():
         unread = [item for item in unread if item.field != "name"]
         content.insert(0, Problem("name", "The character has no name.", "Give them one."))
-    pictures = [Problem("images", item["message"].replace("This picture", f"Picture {entry['file'].partition('.')[0]}"),
-                        item["mend"], item["severity"])
-                for entry in draft.get("pictures", []) for item in entry["problems"]]  # fmt: skip
+    pictures = [
+        Problem(
+            "images",
+            item["message"].replace("This picture", f"Picture {entry['file'].partition('.')[0]}"),
+            item["mend"],
+            item["severity"],
+        )
+        for entry in draft.get("pictures", [])
+        for item in entry["problems"]
+    ]
     found = [*unread, *content, *what_the_set_needs(draft), *pictures, *_consent_problems(draft)]
     # Problems of the held-out split came with the file; a creator cannot mend them in the forms.
     return [_for_forms(item) for item in dict.fromkeys(found) if not item.field.startswith("test.yaml")]
@@ -149,9 +157,11 @@ def give_consent(desk: AppContext, id: str, kind: str, given_by: str) -> None:
 
     def edit(draft: Draft) -> None:
         draft["consent"] = {
-            "statement": STATEMENTS[kind], "given_by": given_by.strip()[:200], "given_at": now(),
+            "statement": STATEMENTS[kind],
+            "given_by": given_by.strip()[:200],
+            "given_at": now(),
             "image_sha256": sorted(entry["sha256"] for entry in draft.get("pictures", [])),
-        }  # fmt: skip
+        }
 
     change(desk, id, edit)
 
@@ -173,8 +183,13 @@ def _consent_problems(draft: Draft) -> list[Problem]:
     if consent_covers(draft):
         return []
     if (draft.get("consent") or {}).get("statement"):
-        return [Problem("consent", "Pictures were added or changed after the statement about rights.",
-                        "State again that you may use them.")]  # fmt: skip
+        return [
+            Problem(
+                "consent",
+                "Pictures were added or changed after the statement about rights.",
+                "State again that you may use them.",
+            )
+        ]
     return [Problem("consent", "Nobody has stated that these pictures may be used.", "Choose what is true, below.")]
 
 
@@ -273,5 +288,3 @@ def picture_count_words(draft: Draft) -> str:
     """How many pictures there are against how many are wanted."""
     count = len(draft.get("pictures", ()))
     return f"{count} of about 10 pictures ({MIN_PHOTOS} to {MAX_PHOTOS} can be used)"
-
-

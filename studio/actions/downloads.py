@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.formats.cards import export_card
 from pipelines.core.character.character_folder import write_character
 from pipelines.core.character.serialize import character_from_entries
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.formats.cards import export_card
 from pipelines.core.jobs.job import Checkpoint, Job
+from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import ADAPTER_FILES, BASE
 from pipelines.core.storage.store import fetch, link, put_content
 from studio import download_route

@@ -18,17 +18,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.core.character.character import Character
-from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
 from pipelines.core.character.image_set_check import MAX_PHOTOS
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
+from pipelines.core.problems import CharacterProblems, Problem
 from studio.context import AppContext
 
 Draft = dict[str, Any]
 
 MOST_CHARS = {
-    "name": 80, "persona": 8000, "style": 4000, "appearance": 4000, "greeting": 4000, "scenario": 4000, "licence": 400,
-}  # fmt: skip
+    "name": 80,
+    "persona": 8000,
+    "style": 4000,
+    "appearance": 4000,
+    "greeting": 4000,
+    "scenario": 4000,
+    "licence": 400,
+}
 """Most characters of a text field; the budget of what the model is told is far below."""
 MOST_TURN_CHARS = 8000
 MOST_PICTURES = 4 * MAX_PHOTOS

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.core.jobs.job import VoteChoice, Vote, new_id
-from studio.actions.compare import ReplyView, NotNow, ShownSide, own_conversation, turns
+from pipelines.core.jobs.job import Vote, VoteChoice, new_id
+from studio.actions.compare import NotNow, ReplyView, ShownSide, own_conversation, turns
 from studio.context import AppContext
 
 
@@ -22,10 +22,18 @@ def vote(desk: AppContext, conversation: str, number: int, choice: VoteChoice) -
     left, right = turn.answers
     return desk.records.chats.add_vote(
         Vote(
-            new_id(), talk.id, number, left.ref, right.ref, choice, talk.blind, turn.question.text,
-            _snapshot(left), _snapshot(right),
+            new_id(),
+            talk.id,
+            number,
+            left.ref,
+            right.ref,
+            choice,
+            talk.blind,
+            turn.question.text,
+            _snapshot(left),
+            _snapshot(right),
         )
-    )  # fmt: skip
+    )
 
 
 def _snapshot(answer: ReplyView) -> dict[str, Any]:
@@ -33,9 +41,15 @@ def _snapshot(answer: ReplyView) -> dict[str, Any]:
 
 
 def correct(
-    desk: AppContext, conversation: str, number: int, side: ShownSide, words: str, scene: str = "",
-    image: str = "", with_before: bool = False,
-) -> int:  # fmt: skip
+    desk: AppContext,
+    conversation: str,
+    number: int,
+    side: ShownSide,
+    words: str,
+    scene: str = "",
+    image: str = "",
+    with_before: bool = False,
+) -> int:
     """Put the message with a better answer into the character's draft, for the next training.
 
     `image` is the file name of one of the draft's pictures; `with_before` also keeps what was said before, as that side

@@ -18,8 +18,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
 from pipelines.core.character.image_check import GOOD_ASPECT, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image
+from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content, read
 from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
@@ -60,10 +60,16 @@ def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
         words = {key: str(captions.get(entry["file"], {}).get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
         shown.append(
             ImageView(
-                entry["file"], entry["original"], desk.picture(entry["thumb_key"]), light, found,
-                tuple(entry["fixes"]), CharacterImage(entry["file"], **words), number == 0,
+                entry["file"],
+                entry["original"],
+                desk.picture(entry["thumb_key"]),
+                light,
+                found,
+                tuple(entry["fixes"]),
+                CharacterImage(entry["file"], **words),
+                number == 0,
             )
-        )  # fmt: skip
+        )
     return shown
 
 
@@ -85,18 +91,34 @@ def what_the_set_needs(draft: Draft) -> list[Problem]:
     found = []
     if count < MIN_PHOTOS:
         have = {0: "There are no pictures yet", 1: "There is one picture"}.get(count, f"There are {count} pictures")
-        found.append(Problem("images", f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
-                             "Add pictures of the same character with other faces, clothes and places."))
+        found.append(
+            Problem(
+                "images",
+                f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
+                "Add pictures of the same character with other faces, clothes and places.",
+            )
+        )
     elif count > MAX_PHOTOS:
-        found.append(Problem("images", f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
-                             "Keep the ones that differ most from each other."))
+        found.append(
+            Problem(
+                "images",
+                f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
+                "Keep the ones that differ most from each other.",
+            )
+        )
     images = [CharacterImage(entry["file"], **_caption(entry)) for entry in draft.get("images", [])]
     missing = what_is_missing(images)
     bare = [problem for problem in missing if problem.field != "images"]
     if bare and count:
         noun = "picture" if len(bare) == 1 else "pictures"
-        found.append(Problem("images", f"Nothing says what varies in {len(bare)} {noun} yet.",
-                             "Write expression, clothes and place below them, or ask for suggestions.", "warning"))
+        found.append(
+            Problem(
+                "images",
+                f"Nothing says what varies in {len(bare)} {noun} yet.",
+                "Write expression, clothes and place below them, or ask for suggestions.",
+                "warning",
+            )
+        )
     return found + [problem for problem in missing if problem.field == "images"]
 
 
@@ -140,8 +162,10 @@ def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[P
             _judge(desk, draft)
 
         change(desk, id, edit)
-    unused = [Problem("images", f"{name}.txt belongs to no picture.", "Give it the picture's name.", "warning")
-              for name in captions]  # fmt: skip
+    unused = [
+        Problem("images", f"{name}.txt belongs to no picture.", "Give it the picture's name.", "warning")
+        for name in captions
+    ]
     return refused + unused
 
 
@@ -244,10 +268,15 @@ def _kept(desk: AppContext, data: bytes) -> dict[str, Any]:
         width, height = image.size
     key = put_content(desk.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
     return {
-        "key": key, "thumb_key": put_content(desk.store, thumb, "pictures", ".jpg"),
-        "sha256": PurePosixPath(key).stem, "width": width, "height": height,
-        "problems": [], "fixes": [], "copy_of": "",
-    }  # fmt: skip
+        "key": key,
+        "thumb_key": put_content(desk.store, thumb, "pictures", ".jpg"),
+        "sha256": PurePosixPath(key).stem,
+        "width": width,
+        "height": height,
+        "problems": [],
+        "fixes": [],
+        "copy_of": "",
+    }
 
 
 def _suffix(data: bytes) -> str:
@@ -316,9 +345,13 @@ def _judge(desk: AppContext, draft: Draft) -> None:
         if first:
             same = any(one["file"] == first and one["sha256"] == entry["sha256"] for one in draft["pictures"])
             problems.append(
-                Problem(entry["file"], f"This picture is {'' if same else 'nearly '}the same as {first[:2]}.",
-                        "Keep the better one of the two.", "error" if same else "warning")
-            )  # fmt: skip
+                Problem(
+                    entry["file"],
+                    f"This picture is {'' if same else 'nearly '}the same as {first[:2]}.",
+                    "Keep the better one of the two.",
+                    "error" if same else "warning",
+                )
+            )
         elif photo:
             seen.append((entry["file"], photo))
         short, long = sorted((entry["width"], entry["height"]))

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Literal
 
 from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import ENDED, Job
+from pipelines.core.jobs.recipe import Recipe
 from studio.actions.scores import REWARD_NAMES, STAGE_TITLES, best_named
 from studio.actions.warning_signs import TrainingWarning, signs
 from studio.labels import minutes
@@ -85,9 +85,14 @@ class JobProgress:
 
 
 def progress_of(
-    job: Job, events: Sequence[Event], *, position: int | None = None, workers: int | None = None,
-    pace: Pace | None = None, at: str = "",
-) -> JobProgress:  # fmt: skip
+    job: Job,
+    events: Sequence[Event],
+    *,
+    position: int | None = None,
+    workers: int | None = None,
+    pace: Pace | None = None,
+    at: str = "",
+) -> JobProgress:
     """The story so far. `position` is the place in the queue, `workers` how many can take the job (None: not asked).
 
     `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event.
@@ -105,9 +110,17 @@ def progress_of(
     loss = _series(events, "sft", "loss")
     headline, detail = _headline(job, events, position, workers)
     return JobProgress(
-        headline, detail, stages, left, loss, rewards, scores, _best(events), signs(loss, rewards, scores),
+        headline,
+        detail,
+        stages,
+        left,
+        loss,
+        rewards,
+        scores,
+        _best(events),
+        signs(loss, rewards, scores),
         max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
-    )  # fmt: skip
+    )
 
 
 def pace_of(events: Sequence[Event]) -> dict[str, float]:
@@ -132,7 +145,7 @@ def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
 
 def _stage(
     stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
-) -> StageProgress:  # fmt: skip
+) -> StageProgress:
     own = [event for event in events if event.stage == stage]
     planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.saved_states}[stage]
     total = own[-1].total if own and own[-1].total else planned

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.core.queue import submit
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job
 from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
+from pipelines.core.queue import submit
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
 

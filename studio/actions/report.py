@@ -33,16 +33,25 @@ def report(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
     name = str(desk.records.characters.version(job.character, job.version).entries.get("name", ""))
     title = html.escape(f"{name}: {checkpoint_title(checkpoint.name)}")
     recipe = job.recipe or {}
-    made = " · ".join(filter(None, [
-        f"Base model {checkpoint.base}{f' ({checkpoint.revision})' if checkpoint.revision else ''}",
-        EFFORTS.get(str(recipe.get("effort", "")), ""), f"trained {job.ended[:10]}" if job.ended else "",
-        f"seed {recipe['seed']}" if "seed" in recipe else "",
-    ]))  # fmt: skip
+    made = " · ".join(
+        filter(
+            None,
+            [
+                f"Base model {checkpoint.base}{f' ({checkpoint.revision})' if checkpoint.revision else ''}",
+                EFFORTS.get(str(recipe.get("effort", "")), ""),
+                f"trained {job.ended[:10]}" if job.ended else "",
+                f"seed {recipe['seed']}" if "seed" in recipe else "",
+            ],
+        )
+    )
     parts = [
-        f"<h1>{title}</h1><p>{html.escape(made)}</p><h2>Scores</h2>", _scores(checkpoint, before),
-        "<h2>Pictures</h2>", _sheet(desk, checkpoint, "After"), _sheet(desk, before, "Before") if before else "",
+        f"<h1>{title}</h1><p>{html.escape(made)}</p><h2>Scores</h2>",
+        _scores(checkpoint, before),
+        "<h2>Pictures</h2>",
+        _sheet(desk, checkpoint, "After"),
+        _sheet(desk, before, "Before") if before else "",
         _said(desk, checkpoint),
-    ]  # fmt: skip
+    ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     head += f"<style>{STYLE}</style>"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
@@ -77,8 +86,9 @@ def _said(desk: AppContext, checkpoint: Checkpoint) -> str:
     lines: list[dict[str, Any]] = replies(desk, checkpoint)
     talk = "".join(
         f"<p><b>{html.escape(str(one.get('prompt', '')))}</b></p><blockquote>{html.escape(str(one.get('text', '')))}"
-        "</blockquote>" for one in lines
-    )  # fmt: skip
+        "</blockquote>"
+        for one in lines
+    )
     return f"<h2>What they said when they were measured</h2>{talk}" if talk else ""
 
 

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core.queue import submit
 from pipelines.core.character.validate_dialogues import same_words
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import captions_in
+from pipelines.core.queue import submit
 from studio.actions.conversations import Turns, add_conversation
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import CAPTION_FIELDS, MOST_CAPTION_CHARS
@@ -27,10 +27,14 @@ EXPANDED = "conversations_s"
 
 # Sentence pattern -> question. {name} is the character; the first group is the answer.
 _FACTS: tuple[tuple[str, str], ...] = (
-    (r"\b(?:lives?|living|dwells?|resides?) ((?:in|on|at|under|behind|near|above|beside|with) [^,.;:!?]+)",
-     "Where does {name} live?"),
-    (r"\b(?:was born|hatched|grew up|comes?) ((?:in|on|at|from|under|near) [^,.;:!?]+)",
-     "Where does {name} come from?"),
+    (
+        r"\b(?:lives?|living|dwells?|resides?) ((?:in|on|at|under|behind|near|above|beside|with) [^,.;:!?]+)",
+        "Where does {name} live?",
+    ),
+    (
+        r"\b(?:was born|hatched|grew up|comes?) ((?:in|on|at|from|under|near) [^,.;:!?]+)",
+        "Where does {name} come from?",
+    ),
     (r"\b(?:is|was) (?:a |an )?(\d+|[a-z]+)[- ]years?[- ]old", "How old is {name}?"),
     (r"\bworks? (as [^,.;:!?]+)", "What is {name}'s work?"),
     (r"\b(?:fears?|is afraid of|dreads?) ([^.;:!?]+)", "What is {name} afraid of?"),
@@ -38,11 +42,16 @@ _FACTS: tuple[tuple[str, str], ...] = (
     (r"\b(?:hates?|detests?|cannot stand|can't stand) ([^.;:!?]+)", "What does {name} hate?"),
     (r"\b(?:hopes?|dreams?|wants?|wishes) (to [^.;:!?]+|of [^.;:!?]+)", "What does {name} hope for?"),
     (r"\bbelieves? (?:that )?([^.;!?]+)", "What does {name} believe?"),
-    (r"\b(?:keeps?|owns?|carries|collects?) ((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
-     "What does {name} keep?"),
-    (r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? (?:is )?(?:called|named) "
-     r"([A-Z][\w' -]+)", "Who is close to {name}?"),
-)  # fmt: skip
+    (
+        r"\b(?:keeps?|owns?|carries|collects?) ((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
+        "What does {name} keep?",
+    ),
+    (
+        r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? (?:is )?(?:called|named) "
+        r"([A-Z][\w' -]+)",
+        "Who is close to {name}?",
+    ),
+)
 _LOOKS = re.compile(
     r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
 )
@@ -185,9 +194,10 @@ def without_caption(draft: Draft) -> list[str]:
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     keys = (*CAPTION_FIELDS, "caption")
     return [
-        entry["file"] for entry in draft.get("pictures", [])
+        entry["file"]
+        for entry in draft.get("pictures", [])
         if not any(captions.get(entry["file"], {}).get(key) for key in keys)
-    ]  # fmt: skip
+    ]
 
 
 # ---------------------------------------------------------------- conversations
@@ -203,9 +213,7 @@ def ask_for_conversations(desk: AppContext, id: str, wanted: int) -> Job:
     draft = own_character(desk, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
     request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}
-    job = submit.submit(
-        desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request)
-    )  # fmt: skip
+    job = submit.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request))
     change(desk, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))
     return job
 

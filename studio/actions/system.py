@@ -14,9 +14,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.jobs.job import Job, JobKind, RecordMissing, RecordsUnusable, Worker
 from pipelines.core.settings import Settings, without_password
+from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.storage.store import StoreError
 from pipelines.core.versions import installed
 from studio.context import AppContext
@@ -27,9 +27,19 @@ MOST_COUNTED = 1000
 """Waiting jobs that are counted; beyond it the page says "more than"."""
 SECRETS = ("llm_key", "s3_access_key", "s3_secret_key")
 LIBRARIES = (
-    "understudy", "streamlit", "celery", "sqlalchemy", "alembic", "minio", "pillow",
-    "torch", "transformers", "trl", "peft", "accelerate",
-)  # fmt: skip
+    "understudy",
+    "streamlit",
+    "celery",
+    "sqlalchemy",
+    "alembic",
+    "minio",
+    "pillow",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+)
 KIND_WORDS = {
     "pictures": "Pictures",
     "adapters": "Trained adapters",
@@ -77,9 +87,7 @@ class DiskUse:
 def workers(desk: AppContext) -> list[WorkerLine]:
     """All workers that are known, those that are there first."""
     alive = {worker.id for worker in desk.records.workers.list(alive_within_s=ALIVE_S)}
-    lines = [
-        WorkerLine(worker, worker.id in alive, _doing(desk, worker)) for worker in desk.records.workers.list()
-    ]  # fmt: skip
+    lines = [WorkerLine(worker, worker.id in alive, _doing(desk, worker)) for worker in desk.records.workers.list()]
     return sorted(lines, key=lambda line: not line.is_alive)
 
 

@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from pipelines.core.queue import submit
-from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.problems import Problem
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing, new_id
+from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.problems import Problem
+from pipelines.core.queue import submit
 from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE
-from pipelines.core.character.held_out_split import hold_out
 from studio.actions.images import portrait
+from studio.actions.job_progress import JobProgress, Pace, pace_of, progress_of
 from studio.actions.report import replies as replies_of
 from studio.actions.scores import STAGE_TITLES, checkpoint_title
-from studio.actions.job_progress import Pace, JobProgress, pace_of, progress_of
 from studio.context import AppContext
 from studio.labels import STATUS
 
@@ -122,10 +122,12 @@ def jobs(desk: AppContext, limit: int = 20, before: str | None = None) -> list[J
     people = {row.id: row for row in desk.records.characters.list(desk.owner)}
     faces = {id: portrait(desk, people[id].draft) for id in {job.character for job in rows} & people.keys()}
     return [
-        replace(_line(desk, job, people[job.character].name if job.character in people else ""),
-                portrait=faces.get(job.character))
+        replace(
+            _line(desk, job, people[job.character].name if job.character in people else ""),
+            portrait=faces.get(job.character),
+        )
         for job in rows
-    ]  # fmt: skip
+    ]
 
 
 def portrait_of(desk: AppContext, job: Job) -> bytes | None:
@@ -165,7 +167,9 @@ def past_pace(desk: AppContext, recipe: Recipe) -> dict[str, float]:
     alike = [job for job in done if job.recipe and job.recipe.get("base") == recipe.base][:PAST_RUNS]
     for job in alike:
         theirs = Recipe.from_json(job.recipe or {})
-        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (theirs.grpo_prompts_per_step * theirs.grpo_group_size)
+        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
+            theirs.grpo_prompts_per_step * theirs.grpo_group_size
+        )
         for stage, seconds in pace_of(RunLog(job.id).read_on(desk.records)).items():
             found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
     return {stage: statistics.median(values) for stage, values in found.items()}
@@ -248,22 +252,22 @@ def clone(desk: AppContext, id: str, changes: Mapping[str, Any], latest_version:
 
 def clone_with_text(
     desk: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
-) -> Job:  # fmt: skip
+) -> Job:
     """`clone` with more changes written as a JSON object by an engineer; they count more than the others."""
     more: object = {}
     if text.strip():
         try:
             more = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"these settings are not JSON ({error}); write them like {{\"sft_steps\": 60}}") from error
+            raise ValueError(f'these settings are not JSON ({error}); write them like {{"sft_steps": 60}}') from error
     if not isinstance(more, dict):
-        raise ValueError("these settings are no JSON object; write them like {\"sft_steps\": 60}")
+        raise ValueError('these settings are no JSON object; write them like {"sft_steps": 60}')
     return clone(desk, id, {**changes, **more}, latest_version)
 
 
 def train_further(
     desk: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
-) -> Job:  # fmt: skip
+) -> Job:
     """Queue a new training that goes on from a saved state of this one, so many steps of each stage further.
 
     The new job gets the saved states up to that one as its own, with optimiser and all, and its trainer resumes there.

@@ -80,9 +80,15 @@ def _tally(one: str, other: str, votes: list[Vote]) -> Tally:
     wins, decided = winners.count(one), len(winners)
     choices = [vote.choice for vote in votes]
     return Tally(
-        one, other, wins, decided - wins, choices.count("tie"), choices.count("both_bad"),
-        sum(vote.blind for vote in votes), *wilson(wins, decided),
-    )  # fmt: skip
+        one,
+        other,
+        wins,
+        decided - wins,
+        choices.count("tie"),
+        choices.count("both_bad"),
+        sum(vote.blind for vote in votes),
+        *wilson(wins, decided),
+    )
 
 
 def votes_of(desk: AppContext, character: str) -> list[Vote]:

@@ -33,7 +33,9 @@ class TrainingWarning:
     """What to do about it."""
 
 
-def signs(loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]) -> tuple[TrainingWarning, ...]:
+def signs(
+    loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
+) -> tuple[TrainingWarning, ...]:
     """All signs in a run's numbers so far, the most serious first."""
     found = [
         _not_a_number(loss),

@@ -49,8 +49,16 @@ def all_of_them(desk: AppContext) -> None:
         if st.button("New character", type="primary", icon=":material/add:"):
             widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
         if count > 8 or search:
-            st.text_input("Find", value=search, key="find", on_change=find, placeholder="Find by name",
-                          label_visibility="collapsed", icon=":material/search:", width=240)  # fmt: skip
+            st.text_input(
+                "Find",
+                value=search,
+                key="find",
+                on_change=find,
+                placeholder="Find by name",
+                label_visibility="collapsed",
+                icon=":material/search:",
+                width=240,
+            )
     if not tiles:
         st.info("No character has that in its name.", icon=":material/search_off:")
     with st.container(key="grid-gallery"):
@@ -104,8 +112,12 @@ def state(tile: Tile) -> None:
         else:
             widgets.status_badge(tile.job)
         if tile.score is not None:
-            st.badge(f"{100 * tile.score:.0f} of 100", icon=":material/star:", color="violet",
-                     help="All plain scores of the latest training together")  # fmt: skip
+            st.badge(
+                f"{100 * tile.score:.0f} of 100",
+                icon=":material/star:",
+                color="violet",
+                help="All plain scores of the latest training together",
+            )
 
 
 def pager(number: int, count: int) -> None:
@@ -151,9 +163,12 @@ def begin(desk: AppContext) -> None:
         widgets.quiet("A Character Card (PNG, JSON or CHARX), or the zip of a character folder.")
         round = st.session_state.setdefault("import-round", 0)
         upload = st.file_uploader(
-            "Character Card or zip", type=["png", "json", "charx", "zip"], key=f"import-{round}",
-            max_upload_size=characters.MAX_IMPORT_BYTES >> 20, label_visibility="collapsed",
-        )  # fmt: skip
+            "Character Card or zip",
+            type=["png", "json", "charx", "zip"],
+            key=f"import-{round}",
+            max_upload_size=characters.MAX_IMPORT_BYTES >> 20,
+            label_visibility="collapsed",
+        )
         if upload is not None:
             st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
             with st.spinner("Reading the file"):
@@ -180,19 +195,22 @@ def one(desk: AppContext, id: str) -> None:
     with right:
         st.html(f'<h1 class="u-h1">{html.escape(row.name or "A character without a name")}</h1>')
         st.html(f'<p class="u-about">{html.escape(characters.beginning(str(row.draft.get("persona", "")), 420))}</p>')
-        widgets.chips([
-            counted(len(row.draft.get("pictures", ())), "picture"),
-            counted(len(row.draft.get("facts", ())), "fact"),
-            counted(len(row.draft.get("interactions", ())), "conversation"),
-            f"edited {ago(row.changed)}",
-        ])  # fmt: skip
+        widgets.chips(
+            [
+                counted(len(row.draft.get("pictures", ())), "picture"),
+                counted(len(row.draft.get("facts", ())), "fact"),
+                counted(len(row.draft.get("interactions", ())), "conversation"),
+                f"edited {ago(row.changed)}",
+            ]
+        )
         st.space("small")
         is_over = latest is not None and latest.status in ENDED
         with st.container(horizontal=True):
             if is_over and st.button("Talk and compare", icon=":material/forum:", type="primary"):
                 widgets.go(widgets.COMPARE, character=id)
-            if latest and st.button("See the training", icon=":material/school:",
-                                    type="secondary" if is_over else "primary"):  # fmt: skip
+            if latest and st.button(
+                "See the training", icon=":material/school:", type="secondary" if is_over else "primary"
+            ):
                 widgets.go(widgets.TRAINING, job=latest.id)
             if st.button("Edit", icon=":material/edit:", type="secondary" if latest else "primary"):
                 widgets.go(widgets.CREATE, character=id, step=1)
@@ -231,8 +249,9 @@ def ask_before_going_back(desk: AppContext, id: str, number: int) -> None:
     """The question before a draft is replaced."""
     st.write(f"Your draft becomes version {number} again. What you changed since the last training is lost.")
     with st.container(horizontal=True):
-        if st.button("Go back to it", type="primary", on_click=widgets.act,
-                     args=(characters.bring_back, desk, id, number)):  # fmt: skip
+        if st.button(
+            "Go back to it", type="primary", on_click=widgets.act, args=(characters.bring_back, desk, id, number)
+        ):
             widgets.go(widgets.CREATE, character=id, step=1)
         if st.button("Keep my draft"):
             st.rerun()
@@ -249,11 +268,14 @@ def ask_before_deleting(desk: AppContext, id: str) -> None:
     if goes.is_training:
         st.warning("It is being trained just now; that stops too.", icon=":material/warning:")
     st.write("There is no way back. Download what you may want again first.")
-    widgets.quiet("Nothing of it is shown or used from then on; its files leave the disk with the daily cleaning, "
-                  "within three days.")  # fmt: skip
+    widgets.quiet(
+        "Nothing of it is shown or used from then on; its files leave the disk with the daily cleaning, "
+        "within three days."
+    )
     with st.container(horizontal=True):
-        st.button("Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete,
-                  args=(desk, id))  # fmt: skip
+        st.button(
+            "Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete, args=(desk, id)
+        )
         if st.button("Keep it"):
             st.rerun()
 

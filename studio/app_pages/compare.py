@@ -12,14 +12,18 @@ from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from studio import widgets
 from studio.actions import compare
 from studio.actions.compare import Candidate, NotNow
+from studio.chat_view import talk_view
 from studio.compare_views import download_view, scores_view, votes_view
 from studio.context import AppContext
-from studio.chat_view import talk_view
 from studio.labels import ago
 
 TALK, SCORES, VOTES, DOWNLOAD = "Talk", "Scorecards", "Votes", "Download"
-VIEWS = {TALK: ":material/forum:", SCORES: ":material/radar:", VOTES: ":material/how_to_vote:",
-         DOWNLOAD: ":material/download:"}  # fmt: skip
+VIEWS = {
+    TALK: ":material/forum:",
+    SCORES: ":material/radar:",
+    VOTES: ":material/how_to_vote:",
+    DOWNLOAD: ":material/download:",
+}
 KEPT_TALKS = 10
 
 
@@ -34,8 +38,11 @@ def page() -> None:
         return
     choices = compare.candidates(desk, row.id)
     if not choices:
-        widgets.nothing_here(f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
-                             widgets.TRAINING, "To the trainings")  # fmt: skip
+        widgets.nothing_here(
+            f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
+            widgets.TRAINING,
+            "To the trainings",
+        )
         return
     view = _view()
     if view == TALK:
@@ -55,9 +62,14 @@ def _view() -> str:
     names = list(VIEWS)
     at = widgets.param("view")
     chosen = st.segmented_control(
-        "View", names, default=at if at in names else TALK, format_func=lambda name: f"{VIEWS[name]} {name}",
-        label_visibility="collapsed", key="view", required=True,
-    )  # fmt: skip
+        "View",
+        names,
+        default=at if at in names else TALK,
+        format_func=lambda name: f"{VIEWS[name]} {name}",
+        label_visibility="collapsed",
+        key="view",
+        required=True,
+    )
     view = str(chosen or TALK)
     if view != (at or TALK):
         st.query_params["view"] = view
@@ -74,9 +86,12 @@ def _character(desk: AppContext, id: str) -> CharacterRow | None:
         return None
     ids = list(rows)
     chosen = st.selectbox(
-        "Character", ids, index=ids.index(id) if id else 0, format_func=lambda one: rows[one].name or "A character",
+        "Character",
+        ids,
+        index=ids.index(id) if id else 0,
+        format_func=lambda one: rows[one].name or "A character",
         width=360,
-    )  # fmt: skip
+    )
     if id and chosen != id:
         st.query_params.from_dict({"character": chosen})
         st.rerun()

@@ -71,9 +71,15 @@ def show_steps(draft: drafts.Draft, step: int) -> None:
     states = create.states(draft)
     st.session_state["step"] = step
     st.segmented_control(
-        "Step", [1, 2, 3, 4], key="step", required=True, on_change=to_chosen_step, label_visibility="collapsed",
-        format_func=lambda number: f"{MARKS[states[number]]} {number}. {create.STEPS[number - 1]}", width="stretch",
-    )  # fmt: skip
+        "Step",
+        [1, 2, 3, 4],
+        key="step",
+        required=True,
+        on_change=to_chosen_step,
+        label_visibility="collapsed",
+        format_func=lambda number: f"{MARKS[states[number]]} {number}. {create.STEPS[number - 1]}",
+        width="stretch",
+    )
 
 
 def to_chosen_step() -> None:
@@ -92,11 +98,23 @@ def onward(step: int) -> None:
     st.space("medium")
     with st.container(horizontal=True, horizontal_alignment="distribute" if step > 1 else "right"):
         if step > 1:
-            st.button(create.STEPS[step - 2], icon=":material/arrow_back:", on_click=to_step, args=(step - 1,),
-                      key="step-back")  # fmt: skip
+            st.button(
+                create.STEPS[step - 2],
+                icon=":material/arrow_back:",
+                on_click=to_step,
+                args=(step - 1,),
+                key="step-back",
+            )
         if step < len(create.STEPS):
-            st.button(create.STEPS[step], icon=":material/arrow_forward:", icon_position="right", type="primary",
-                      on_click=to_step, args=(step + 1,), key="step-next")  # fmt: skip
+            st.button(
+                create.STEPS[step],
+                icon=":material/arrow_forward:",
+                icon_position="right",
+                type="primary",
+                on_click=to_step,
+                args=(step + 1,),
+                key="step-next",
+            )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from studio.actions import conversations, drafts, images
 from studio.actions.conversations import Learned, TalkView, TurnView
 from studio.actions.drafts import MOST_CHARS, MOST_TURN_CHARS, Draft
 from studio.app_pages.create_import import bring_in
-from studio.context import AppContext
 from studio.autosave import turn_mark
+from studio.context import AppContext
 from studio.labels import counted
 
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
@@ -36,9 +36,16 @@ def draw(desk: AppContext, id: str, draft: Draft) -> None:
 def style(desk: AppContext, id: str, draft: Draft) -> None:
     """How they speak, in a few words."""
     key = f"text-{id}-style"
-    st.text_area("How they speak", value=draft.get("style", ""), key=key, height=80, max_chars=MOST_CHARS["style"],
-                 placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
-                 on_change=save_style, args=(desk, id, key))  # fmt: skip
+    st.text_area(
+        "How they speak",
+        value=draft.get("style", ""),
+        key=key,
+        height=80,
+        max_chars=MOST_CHARS["style"],
+        placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
+        on_change=save_style,
+        args=(desk, id, key),
+    )
 
 
 def save_style(desk: AppContext, id: str, key: str) -> None:
@@ -56,11 +63,19 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
         if talks:
             st.session_state["talk"] = number
             st.selectbox(
-                "Conversation", range(len(talks)), key="talk", on_change=open_chosen,
+                "Conversation",
+                range(len(talks)),
+                key="talk",
+                on_change=open_chosen,
                 format_func=lambda place: f"{place + 1}. {talks[place].opening}{SIGNS[talks[place].worst]}",
-            )  # fmt: skip
-        st.button("New conversation", icon=":material/add_comment:", on_click=begin, args=(desk, id),
-                  type="secondary" if talks else "primary")  # fmt: skip
+            )
+        st.button(
+            "New conversation",
+            icon=":material/add_comment:",
+            on_click=begin,
+            args=(desk, id),
+            type="secondary" if talks else "primary",
+        )
     few = conversations.few_left(draft)
     if few:
         widgets.quiet(widgets.sentence(few))
@@ -76,16 +91,41 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
         with st.container(horizontal=True):
             last = talk.turns[-1].speaker if talk.turns else "character"
             for speaker, label in (("user", "Somebody says"), ("character", f"{who(draft)} answers")):
-                st.button(widgets.escaped(label), key=f"add-{speaker}", icon=":material/add:",
-                          type="primary" if speaker != last else "secondary",
-                          on_click=widgets.act, args=(conversations.add_turn, desk, id, number, speaker))  # fmt: skip
+                st.button(
+                    widgets.escaped(label),
+                    key=f"add-{speaker}",
+                    icon=":material/add:",
+                    type="primary" if speaker != last else "secondary",
+                    on_click=widgets.act,
+                    args=(conversations.add_turn, desk, id, number, speaker),
+                )
     with st.container(horizontal=True):
-        st.button("Earlier", icon=":material/arrow_upward:", disabled=number == 0, on_click=move,
-                  args=(desk, id, number, -1), help="Move this conversation up in the list", type="tertiary")
-        st.button("Later", icon=":material/arrow_downward:", disabled=number == len(talks) - 1, on_click=move,
-                  args=(desk, id, number, 1), help="Move this conversation down in the list", type="tertiary")
-        st.button("Delete this conversation", icon=":material/delete:", type="tertiary", key="delete-talk",
-                  on_click=widgets.act, args=(conversations.remove_conversation, desk, id, number))  # fmt: skip
+        st.button(
+            "Earlier",
+            icon=":material/arrow_upward:",
+            disabled=number == 0,
+            on_click=move,
+            args=(desk, id, number, -1),
+            help="Move this conversation up in the list",
+            type="tertiary",
+        )
+        st.button(
+            "Later",
+            icon=":material/arrow_downward:",
+            disabled=number == len(talks) - 1,
+            on_click=move,
+            args=(desk, id, number, 1),
+            help="Move this conversation down in the list",
+            type="tertiary",
+        )
+        st.button(
+            "Delete this conversation",
+            icon=":material/delete:",
+            type="tertiary",
+            key="delete-talk",
+            on_click=widgets.act,
+            args=(conversations.remove_conversation, desk, id, number),
+        )
 
 
 def who(draft: Draft) -> str:
@@ -124,10 +164,16 @@ def draw_turn(
     with st.chat_message("assistant" if said else "user", avatar=avatar):
         key = f"words-{mark}"
         st.text_area(
-            f"{widgets.escaped(speaker)} says, turn {place + 1}", value=turn.words, key=key, height="content",
-            max_chars=MOST_TURN_CHARS, placeholder=f"What {'they answer' if said else 'somebody says to them'}",
-            label_visibility="collapsed", on_change=save_words, args=(desk, id, talk.number, place, key),
-        )  # fmt: skip
+            f"{widgets.escaped(speaker)} says, turn {place + 1}",
+            value=turn.words,
+            key=key,
+            height="content",
+            max_chars=MOST_TURN_CHARS,
+            placeholder=f"What {'they answer' if said else 'somebody says to them'}",
+            label_visibility="collapsed",
+            on_change=save_words,
+            args=(desk, id, talk.number, place, key),
+        )
         shown(desk, id, draft, talk.number, place, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
@@ -152,8 +198,15 @@ def tools(desk: AppContext, id: str, talk: TalkView, place: int, mark: str) -> N
         ("Swap", "swap_horiz", conversations.switch_speaker, (), False),
         ("Remove", "close", conversations.remove_turn, (), False),
     ):
-        st.button(label, key=f"{label}-{mark}", icon=f":material/{icon}:", type="tertiary", disabled=off,
-                  on_click=widgets.act, args=(action, desk, id, talk.number, place, *args))  # fmt: skip
+        st.button(
+            label,
+            key=f"{label}-{mark}",
+            icon=f":material/{icon}:",
+            type="tertiary",
+            disabled=off,
+            on_click=widgets.act,
+            args=(action, desk, id, talk.number, place, *args),
+        )
 
 
 def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
@@ -164,8 +217,14 @@ def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn
         widgets.picture(thumb, turn.scene or "The picture of this turn", width=140)
     if turn.speaker == "character" and (turn.image or turn.scene):
         key = f"scene-{mark}"
-        st.text_input("What the picture shows", value=turn.scene, key=key, max_chars=400,
-                      on_change=save_scene, args=(desk, id, number, place, turn.image, key))  # fmt: skip
+        st.text_input(
+            "What the picture shows",
+            value=turn.scene,
+            key=key,
+            max_chars=400,
+            on_change=save_scene,
+            args=(desk, id, number, place, turn.image, key),
+        )
 
 
 def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
@@ -177,9 +236,15 @@ def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, tur
         names = {view.file: f"{view.file.partition('.')[0]}  {view.caption.description}" for view in views}
         key = f"choose-{mark}"
         files = ["", *names]
-        st.selectbox("Show with this turn", files, index=files.index(turn.image) if turn.image in names else 0, key=key,
-                     format_func=lambda file: names.get(file, "No picture"),
-                     on_change=choose, args=(desk, id, number, place, key, turn.speaker))  # fmt: skip
+        st.selectbox(
+            "Show with this turn",
+            files,
+            index=files.index(turn.image) if turn.image in names else 0,
+            key=key,
+            format_func=lambda file: names.get(file, "No picture"),
+            on_change=choose,
+            args=(desk, id, number, place, key, turn.speaker),
+        )
         widgets.quiet("They learn when to show themselves, and what the picture then holds.")
 
 
@@ -203,17 +268,22 @@ def learned(what: Learned, draft: Draft) -> None:
     """What is learned and what is only told."""
     with st.container(border=True, gap="small"):
         st.markdown("**Learned** :material/psychology:")
-        widgets.quiet(widgets.sentence(
-            f"{counted(what.replies, 'answer')}, about {what.max_new_tokens:,} tokens, {counted(what.facts, 'fact')} and "
-            f"{counted(what.pictures, 'picture')} with captions"
-        ))
+        widgets.quiet(
+            widgets.sentence(
+                f"{counted(what.replies, 'answer')}, about {what.max_new_tokens:,} tokens, {counted(what.facts, 'fact')} and "
+                f"{counted(what.pictures, 'picture')} with captions"
+            )
+        )
         st.markdown("**Told each time, not learned** :material/campaign:")
-        widgets.quiet(f"Who they are, how they speak and look, and the scene: about {what.told_tokens} tokens. "
-                      "What others say to them is read, never imitated.")  # fmt: skip
+        widgets.quiet(
+            f"Who they are, how they speak and look, and the scene: about {what.told_tokens} tokens. "
+            "What others say to them is read, never imitated."
+        )
         if what.kept_for_test:
             st.markdown("**Kept for the test** :material/fact_check:")
-            widgets.quiet(f"{counted(what.kept_for_test, 'conversation')} that training never sees; the score is "
-                          "measured there.")  # fmt: skip
+            widgets.quiet(
+                f"{counted(what.kept_for_test, 'conversation')} that training never sees; the score is measured there."
+            )
         if draft.get("greeting"):
             widgets.quiet("The greeting only opens a chat.")
 
@@ -228,8 +298,13 @@ def slips(talks: list[TalkView]) -> None:
             st.markdown(f":{colour}[●] **{counted(len(places), 'conversation')} {words}**")
             with st.container(horizontal=True, gap="xsmall"):
                 for number in places[:12]:
-                    st.button(str(number + 1), key=f"slip-{number}", on_click=open_talk, args=(number,),
-                              help=widgets.escaped(talks[number].opening))  # fmt: skip
+                    st.button(
+                        str(number + 1),
+                        key=f"slip-{number}",
+                        on_click=open_talk,
+                        args=(number,),
+                        help=widgets.escaped(talks[number].opening),
+                    )
             if len(places) > 12:
                 widgets.quiet(f"and {len(places) - 12} more")
 
@@ -237,5 +312,3 @@ def slips(talks: list[TalkView]) -> None:
 def open_talk(number: int) -> None:
     """Open a conversation by its place."""
     st.query_params["talk"] = str(number + 1)
-
-

@@ -32,11 +32,15 @@ def draw(desk: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     round = st.session_state.setdefault("pictures-round", 0)
     st.file_uploader(
-        "Drop pictures here: PNG, JPEG or WebP", type=["png", "jpg", "jpeg", "webp", "txt"],
-        accept_multiple_files=True, key=f"pictures-{round}", max_upload_size=MAX_IMAGE_BYTES >> 20,
-        on_change=take, args=(desk, id, round),
+        "Drop pictures here: PNG, JPEG or WebP",
+        type=["png", "jpg", "jpeg", "webp", "txt"],
+        accept_multiple_files=True,
+        key=f"pictures-{round}",
+        max_upload_size=MAX_IMAGE_BYTES >> 20,
+        on_change=take,
+        args=(desk, id, round),
         help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
-    )  # fmt: skip
+    )
     shown = images.pictures(desk, draft)
     found = images.what_the_set_needs(draft)
     if shown:
@@ -84,36 +88,69 @@ def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
         if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
             crop(desk, id, view.file)
         if "drop" in view.fixes:
-            st.button("Take this one out", key=f"fix-drop-{view.file}", icon=":material/delete:",
-                      on_click=widgets.act, args=(images.drop, desk, id, view.file))  # fmt: skip
+            st.button(
+                "Take this one out",
+                key=f"fix-drop-{view.file}",
+                icon=":material/delete:",
+                on_click=widgets.act,
+                args=(images.drop, desk, id, view.file),
+            )
         with st.container(gap="xxsmall"):
             for field, (label, example) in FIELDS.items():
                 key = f"caption-{id}-{view.file}-{field}"
                 st.text_input(
-                    f"{label} in picture {name}", value=vars(view.caption)[field], key=key,
-                    label_visibility="collapsed", placeholder=f"{label}: {example}",
-                    max_chars=images.MOST_CAPTION_CHARS, on_change=describe,
+                    f"{label} in picture {name}",
+                    value=vars(view.caption)[field],
+                    key=key,
+                    label_visibility="collapsed",
+                    placeholder=f"{label}: {example}",
+                    max_chars=images.MOST_CAPTION_CHARS,
+                    on_change=describe,
                     args=(desk, id, view.file, field, key),
-                )  # fmt: skip
+                )
         more(desk, id, view, name)
 
 
 def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
     """What can be done with any picture."""
     with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
-        st.button("Turn right", key=f"turn-{view.file}", icon=":material/rotate_right:", width="stretch",
-                  on_click=widgets.act, args=(images.rotate, desk, id, view.file))  # fmt: skip
+        st.button(
+            "Turn right",
+            key=f"turn-{view.file}",
+            icon=":material/rotate_right:",
+            width="stretch",
+            on_click=widgets.act,
+            args=(images.rotate, desk, id, view.file),
+        )
         if st.button("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
             crop(desk, id, view.file)
         if not view.is_portrait:
-            st.button("Use as portrait", key=f"first-{view.file}", icon=":material/star:", width="stretch",
-                      on_click=widgets.act, args=(images.make_portrait, desk, id, view.file))  # fmt: skip
-        st.button("Take out", key=f"drop-{view.file}", icon=":material/delete:", width="stretch",
-                  on_click=widgets.act, args=(images.drop, desk, id, view.file))  # fmt: skip
+            st.button(
+                "Use as portrait",
+                key=f"first-{view.file}",
+                icon=":material/star:",
+                width="stretch",
+                on_click=widgets.act,
+                args=(images.make_portrait, desk, id, view.file),
+            )
+        st.button(
+            "Take out",
+            key=f"drop-{view.file}",
+            icon=":material/delete:",
+            width="stretch",
+            on_click=widgets.act,
+            args=(images.drop, desk, id, view.file),
+        )
         key = f"caption-{id}-{view.file}-caption"
-        st.text_input("Or in your own words", value=view.caption.caption, key=key,
-                      help="Takes the place of the four fields", max_chars=images.MOST_CAPTION_CHARS,
-                      on_change=describe, args=(desk, id, view.file, "caption", key))  # fmt: skip
+        st.text_input(
+            "Or in your own words",
+            value=view.caption.caption,
+            key=key,
+            help="Takes the place of the four fields",
+            max_chars=images.MOST_CAPTION_CHARS,
+            on_change=describe,
+            args=(desk, id, view.file, "caption", key),
+        )
         widgets.quiet(f"Came as {view.original}")
 
 
@@ -187,9 +224,13 @@ def captions_found(desk: AppContext, id: str, news: suggestions.CaptionNews, sho
         return
     if not suggestions.without_caption(own_character(desk, id).draft):
         return
-    st.button("Suggest captions", icon=":material/auto_awesome:", on_click=widgets.act,
-              args=(suggestions.ask_for_captions, desk, id),
-              help="A worker looks at the pictures where you wrote nothing yet")  # fmt: skip
+    st.button(
+        "Suggest captions",
+        icon=":material/auto_awesome:",
+        on_click=widgets.act,
+        args=(suggestions.ask_for_captions, desk, id),
+        help="A worker looks at the pictures where you wrote nothing yet",
+    )
 
 
 def take_captions(desk: AppContext, id: str) -> None:

@@ -27,9 +27,13 @@ def bring_in(desk: AppContext, id: str) -> None:
     with st.expander("Upload conversations", icon=":material/upload_file:"):
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
-            "ShareGPT or chat messages, JSON or JSON lines", type=["json", "jsonl"], key=f"data-{round}",
-            max_upload_size=conversations.MAX_DATA_BYTES >> 20, on_change=upload, args=(desk, id, round),
-        )  # fmt: skip
+            "ShareGPT or chat messages, JSON or JSON lines",
+            type=["json", "jsonl"],
+            key=f"data-{round}",
+            max_upload_size=conversations.MAX_DATA_BYTES >> 20,
+            on_change=upload,
+            args=(desk, id, round),
+        )
     if suggestions.can_expand(desk):
         with st.expander("Let a model write more", icon=":material/auto_awesome:"):
             expansion(desk, id)
@@ -73,10 +77,17 @@ def expansion(desk: AppContext, id: str) -> None:
     if len(written) > 3:
         widgets.quiet(f"{len(written) - 3} more wait behind these.")
     if not written:
-        widgets.quiet(f"Name, texts, facts and conversations are sent to {desk.settings.llm_model}; pictures never "
-                      "are. Nothing is used before you have looked at it.")  # fmt: skip
-        st.button("Write ten more", icon=":material/auto_awesome:", key="expand",
-                  on_click=widgets.act, args=(suggestions.ask_for_conversations, desk, id, 10))  # fmt: skip
+        widgets.quiet(
+            f"Name, texts, facts and conversations are sent to {desk.settings.llm_model}; pictures never "
+            "are. Nothing is used before you have looked at it."
+        )
+        st.button(
+            "Write ten more",
+            icon=":material/auto_awesome:",
+            key="expand",
+            on_click=widgets.act,
+            args=(suggestions.ask_for_conversations, desk, id, 10),
+        )
 
 
 @st.fragment(run_every=3)

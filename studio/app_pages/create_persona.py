@@ -10,20 +10,24 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.character.validate_dialogues import estimate_tokens
 from pipelines.core.character.system_prompt import SYSTEM_TOKENS, system_text
+from pipelines.core.character.validate_dialogues import estimate_tokens
 from studio import widgets
 from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import MOST_CHARS, Draft
 from studio.context import AppContext
 
 FIELDS = (
-    ("persona", "Who they are", 180, "Their life, wishes, habits and fears, in a few sentences. "
-     "“Nella Tarn keeps the lighthouse of …”"),
+    (
+        "persona",
+        "Who they are",
+        180,
+        "Their life, wishes, habits and fears, in a few sentences. “Nella Tarn keeps the lighthouse of …”",
+    ),
     ("appearance", "What never changes in their looks", 90, "Hair, eyes, build; not clothes or places."),
     ("scenario", "Where a conversation takes place (optional)", 70, "“It is night in the library …”"),
     ("greeting", "Their first words (optional)", 70, "Shown when a chat begins."),
-)  # fmt: skip
+)
 
 
 def draw(desk: AppContext, id: str, draft: Draft) -> None:
@@ -44,15 +48,29 @@ def draw(desk: AppContext, id: str, draft: Draft) -> None:
 def name(desk: AppContext, id: str, draft: Draft) -> None:
     """The name."""
     key = f"text-{id}-name"
-    st.text_input("Name", value=draft.get("name", ""), key=key, max_chars=MOST_CHARS["name"],
-                  on_change=save, args=(desk, id, "name", key))  # fmt: skip
+    st.text_input(
+        "Name",
+        value=draft.get("name", ""),
+        key=key,
+        max_chars=MOST_CHARS["name"],
+        on_change=save,
+        args=(desk, id, "name", key),
+    )
 
 
 def text_field(desk: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
     """One text, saved when it is left."""
     key = f"text-{id}-{field}"
-    st.text_area(label, value=draft.get(field, ""), key=key, height=height, placeholder=example,
-                 max_chars=MOST_CHARS[field], on_change=save, args=(desk, id, field, key))  # fmt: skip
+    st.text_area(
+        label,
+        value=draft.get(field, ""),
+        key=key,
+        height=height,
+        placeholder=example,
+        max_chars=MOST_CHARS[field],
+        on_change=save,
+        args=(desk, id, field, key),
+    )
 
 
 def save(desk: AppContext, id: str, field: str, key: str) -> None:
@@ -69,13 +87,17 @@ def facts(desk: AppContext, id: str, draft: Draft) -> None:
         f"facts-{id}-{round}", [dict(fact) for fact in draft.get("facts", [])] or [{"question": "", "answer": ""}]
     )
     edited: Any = st.data_editor(
-        rows, num_rows="dynamic", hide_index=True, key=f"facts-table-{id}-{round}", width="stretch",
+        rows,
+        num_rows="dynamic",
+        hide_index=True,
+        key=f"facts-table-{id}-{round}",
+        width="stretch",
         alt="Facts: a question and its answer in each row",
         column_config={
             "question": st.column_config.TextColumn("Question", width="medium"),
             "answer": st.column_config.TextColumn("Answer", width="medium"),
         },
-    )  # fmt: skip
+    )
     kept = [(str(row.get("question") or ""), str(row.get("answer") or "")) for row in edited]
     before = [(fact["question"], fact["answer"]) for fact in draft.get("facts", [])]
     if [pair for pair in kept if any(text.strip() for text in pair)] != before:
@@ -97,8 +119,10 @@ def told(draft: Draft) -> None:
     if not fits:
         st.warning("Too long: this is what is left when it is cut.", icon=":material/content_cut:")
     shown = system_text(character) if character.name or character.persona else "Nothing yet. Begin with the name."
-    st.html(f'<div class="u-told" tabindex="0" role="region" aria-label="What the model will be told">'
-            f"{html.escape(shown)}</div>")  # fmt: skip
+    st.html(
+        f'<div class="u-told" tabindex="0" role="region" aria-label="What the model will be told">'
+        f"{html.escape(shown)}</div>"
+    )
     widgets.quiet("How they speak comes from the next step. Facts are not in it: they are learned.")
 
 
@@ -114,13 +138,19 @@ def suggested(desk: AppContext, id: str, draft: Draft) -> None:
         if sentences:
             with st.container(border=True, gap="xsmall"):
                 widgets.quiet(f"This tells {words}: “{' '.join(sentences)[:300]}”")
-                st.button(f"Move it to {words}", key=f"move-{field}", icon=":material/move_down:",
-                          on_click=move, args=(desk, id, field))  # fmt: skip
+                st.button(
+                    f"Move it to {words}",
+                    key=f"move-{field}",
+                    icon=":material/move_down:",
+                    on_click=move,
+                    args=(desk, id, field),
+                )
     for number, fact in enumerate(found):
         with st.container(border=True, gap="xsmall"):
             widgets.quiet(f"{fact.question}  {fact.answer}")
-            st.button("Add as a fact", key=f"fact-{number}", icon=":material/add:",
-                      on_click=take_fact, args=(desk, id, fact))  # fmt: skip
+            st.button(
+                "Add as a fact", key=f"fact-{number}", icon=":material/add:", on_click=take_fact, args=(desk, id, fact)
+            )
 
 
 def move(desk: AppContext, id: str, field: str) -> None:

@@ -10,8 +10,8 @@ from typing import get_args
 
 import streamlit as st
 
-from pipelines.core.jobs.recipe import Effort
 from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.recipe import Effort
 from studio import widgets
 from studio.actions import create, drafts, images
 from studio.actions.create import Summary
@@ -74,8 +74,14 @@ def left_to_mend(found: Summary) -> None:
 
 def back(step: int, why: str) -> None:
     """The way to a step."""
-    st.button(f"To “{create.STEPS[step - 1]}”", key=f"to-{step}-{why}", icon=":material/arrow_back:", type="tertiary",
-              on_click=to_step, args=(step,))  # fmt: skip
+    st.button(
+        f"To “{create.STEPS[step - 1]}”",
+        key=f"to-{step}-{why}",
+        icon=":material/arrow_back:",
+        type="tertiary",
+        on_click=to_step,
+        args=(step,),
+    )
 
 
 def to_step(step: int) -> None:
@@ -90,10 +96,15 @@ def licence(desk: AppContext, id: str, draft: Draft) -> None:
     """What others may do with texts and pictures."""
     key = f"text-{id}-licence"
     st.text_input(
-        "What may others do with it?", value=draft.get("licence", ""), key=key, max_chars=drafts.MOST_CHARS["licence"],
-        placeholder="all rights reserved, CC-BY-4.0 …", on_change=save_licence, args=(desk, id, key),
+        "What may others do with it?",
+        value=draft.get("licence", ""),
+        key=key,
+        max_chars=drafts.MOST_CHARS["licence"],
+        placeholder="all rights reserved, CC-BY-4.0 …",
+        on_change=save_licence,
+        args=(desk, id, key),
         help="Travels with the character, in its card and its model card",
-    )  # fmt: skip
+    )
 
 
 def save_licence(desk: AppContext, id: str, key: str) -> None:
@@ -108,19 +119,35 @@ def rights(desk: AppContext, id: str, draft: Draft) -> None:
         consent = draft.get("consent") or {}
         if create.consent_covers(draft):
             st.markdown(f":green[:material/verified:] {widgets.escaped(consent['statement'])}")
-            widgets.quiet(f"Stated by {consent.get('given_by') or 'the creator'} {ago(consent.get('given_at', ''))}, "
-                          f"for {len(draft.get('pictures', ()))} pictures by their content.")  # fmt: skip
-            st.button("Take it back", type="tertiary", on_click=widgets.act,
-                      args=(create.withdraw_consent, desk, id))  # fmt: skip
+            widgets.quiet(
+                f"Stated by {consent.get('given_by') or 'the creator'} {ago(consent.get('given_at', ''))}, "
+                f"for {len(draft.get('pictures', ()))} pictures by their content."
+            )
+            st.button("Take it back", type="tertiary", on_click=widgets.act, args=(create.withdraw_consent, desk, id))
             return
         if consent.get("statement"):
             st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
-        kind = st.radio("What is true?", list(create.STATEMENTS), index=None, key=f"rights-{id}",
-                        format_func=lambda key: create.STATEMENTS[key])  # fmt: skip
-        name = st.text_input("Who states this?", value=consent.get("given_by", ""), key=f"stated-by-{id}",
-                             max_chars=200, placeholder="Your name or studio")  # fmt: skip
-        st.button("I state this", icon=":material/verified:", disabled=not kind, on_click=widgets.act,
-                  args=(create.give_consent, desk, id, kind, name))  # fmt: skip
+        kind = st.radio(
+            "What is true?",
+            list(create.STATEMENTS),
+            index=None,
+            key=f"rights-{id}",
+            format_func=lambda key: create.STATEMENTS[key],
+        )
+        name = st.text_input(
+            "Who states this?",
+            value=consent.get("given_by", ""),
+            key=f"stated-by-{id}",
+            max_chars=200,
+            placeholder="Your name or studio",
+        )
+        st.button(
+            "I state this",
+            icon=":material/verified:",
+            disabled=not kind,
+            on_click=widgets.act,
+            args=(create.give_consent, desk, id, kind, name),
+        )
         widgets.quiet("Kept with a fingerprint of every picture, so it covers these pictures and no others.")
 
 
@@ -130,19 +157,30 @@ def rights(desk: AppContext, id: str, draft: Draft) -> None:
 def dial(desk: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
     """How much effort, and on which base model."""
     efforts = get_args(Effort)
-    effort: Effort = st.segmented_control(
-        "How thorough?", efforts, default=draft.get("effort", efforts[0]), required=True, key=f"effort-{id}",
-        format_func=lambda name: EFFORTS[name], width="stretch",
-    ) or efforts[0]  # fmt: skip
+    effort: Effort = (
+        st.segmented_control(
+            "How thorough?",
+            efforts,
+            default=draft.get("effort", efforts[0]),
+            required=True,
+            key=f"effort-{id}",
+            format_func=lambda name: EFFORTS[name],
+            width="stretch",
+        )
+        or efforts[0]
+    )
     widgets.quiet(ABOUT[effort])
     choices = create.base_choices(desk)
     presets = [choice.base.preset for choice in choices]
     chosen = draft.get("base", presets[0])
     base = st.radio(
-        "Which base model?", presets, index=presets.index(chosen) if chosen in presets else 0, key=f"base-{id}",
+        "Which base model?",
+        presets,
+        index=presets.index(chosen) if chosen in presets else 0,
+        key=f"base-{id}",
         format_func=lambda preset: next(choice.base.title for choice in choices if choice.base.preset == preset),
         captions=[f"{choice.base.about} {choice.reason}".strip() for choice in choices],
-    )  # fmt: skip
+    )
     if (effort, base) != (draft.get("effort", efforts[0]), draft.get("base", presets[0])):
         widgets.attempt(create.set_dial, desk, id, effort, base)
     return effort, base
@@ -158,8 +196,14 @@ def go(desk: AppContext, id: str, found: Summary, effort: Effort, base: str) -> 
             st.warning(widgets.escaped(reason), icon=":material/memory:")
         elif not create.someone_works(desk):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
-        if st.button("Train", type="primary", icon=":material/school:", width="stretch", key="train",
-                     disabled=not found.can_train or bool(reason)):  # fmt: skip
+        if st.button(
+            "Train",
+            type="primary",
+            icon=":material/school:",
+            width="stretch",
+            key="train",
+            disabled=not found.can_train or bool(reason),
+        ):
             job = widgets.attempt(create.start, desk, id, effort, base)
             if isinstance(job, Job):
                 widgets.go(widgets.TRAINING, job=job.id)

@@ -89,8 +89,15 @@ def _disk(desk: AppContext) -> None:
         return
     with st.container(horizontal=True, key="disk"):
         for one in used:
-            st.metric(one.kind, system.size_words(one.size), counted(one.count, "file"), delta_color="off",
-                      delta_arrow="off", border=True, width=200)  # fmt: skip
+            st.metric(
+                one.kind,
+                system.size_words(one.size),
+                counted(one.count, "file"),
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                width=200,
+            )
     if not used:
         widgets.quiet("Nothing is kept yet.")
     size = system.size_words(sum(size for _, size in garbage))

@@ -14,13 +14,13 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
+from pipelines.core.jobs.recipe import Recipe
 from studio import charts, sample_strip, widgets
 from studio.actions import training_jobs
+from studio.actions.job_progress import JobProgress, StageProgress
 from studio.actions.scores import REWARD_NAMES, checkpoint_title
-from studio.actions.job_progress import StageProgress, JobProgress
-from studio.actions.training_jobs import JobLine, RunLog, JobView
+from studio.actions.training_jobs import JobLine, JobView, RunLog
 from studio.context import AppContext
 from studio.labels import EFFORTS, ago, minutes
 
@@ -227,10 +227,16 @@ def _buttons(desk: AppContext, watched: JobView, checkpoints: list[Checkpoint]) 
         if job.status in ("queued", "running"):
             _opens("Stop", ":material/stop_circle:", lambda: _stop(desk, job))
         if job.status in ("stopped", "failed"):
-            st.button("Resume", icon=":material/play_arrow:", type="primary", on_click=widgets.act,
-                      args=(training_jobs.resume, desk, job.id))  # fmt: skip
-        if learnt and st.button("Talk and compare", icon=":material/forum:",
-                                type="primary" if job.status == "succeeded" else "secondary"):  # fmt: skip
+            st.button(
+                "Resume",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=widgets.act,
+                args=(training_jobs.resume, desk, job.id),
+            )
+        if learnt and st.button(
+            "Talk and compare", icon=":material/forum:", type="primary" if job.status == "succeeded" else "secondary"
+        ):
             widgets.go(widgets.COMPARE, character=job.character)
         if job.status in ENDED:
             if learnt:
@@ -274,8 +280,14 @@ def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
     names = [one.name for one in reversed(learnt)]
     with st.form("further", border=False):
         st.selectbox("Go on from", names, format_func=checkpoint_title, key="further-start")
-        st.number_input("More steps of learning the basics", 0, 5000, 0, key="further-sft",
-                        help="Only from a state that has not practised yet.")  # fmt: skip
+        st.number_input(
+            "More steps of learning the basics",
+            0,
+            5000,
+            0,
+            key="further-sft",
+            help="Only from a state that has not practised yet.",
+        )
         st.number_input("More steps of practising with feedback", 0, 2000, recipe.grpo_steps, key="further-grpo")
         _newer(desk, job, "further-latest")
         if st.form_submit_button("Start", type="primary", on_click=_go_further, args=(desk, job)):
@@ -284,10 +296,17 @@ def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
 
 def _go_further(desk: AppContext, job: Job) -> None:
     given = st.session_state
-    _lead_to(widgets.attempt(
-        training_jobs.train_further, desk, job.id, given["further-start"], given["further-sft"], given["further-grpo"],
-        given.get("further-latest", False),
-    ))  # fmt: skip
+    _lead_to(
+        widgets.attempt(
+            training_jobs.train_further,
+            desk,
+            job.id,
+            given["further-start"],
+            given["further-sft"],
+            given["further-grpo"],
+            given.get("further-latest", False),
+        )
+    )
 
 
 @st.dialog("Clone with changes")
@@ -296,15 +315,25 @@ def _clone(desk: AppContext, job: Job) -> None:
     old = Recipe.from_json(job.recipe or {})
     with st.form("clone", border=False):
         _newer(desk, job, "clone-latest")
-        st.segmented_control("Effort", list(EFFORTS), default=old.effort, format_func=lambda one: EFFORTS[one],
-                             key="clone-effort", required=True)  # fmt: skip
-        st.number_input("Seed", 0, 2**31 - 1, old.seed, key="clone-seed",
-                        help="Another number gives another attempt at the same.")  # fmt: skip
+        st.segmented_control(
+            "Effort",
+            list(EFFORTS),
+            default=old.effort,
+            format_func=lambda one: EFFORTS[one],
+            key="clone-effort",
+            required=True,
+        )
+        st.number_input(
+            "Seed", 0, 2**31 - 1, old.seed, key="clone-seed", help="Another number gives another attempt at the same."
+        )
         with st.expander("For engineers: any setting of the recipe"):
             st.text_area(
-                "Settings as JSON", "", key="clone-json", placeholder='{"sft_steps": 60, "lora_rank": 32}',
+                "Settings as JSON",
+                "",
+                key="clone-json",
+                placeholder='{"sft_steps": 60, "lora_rank": 32}',
                 help="Names as in docs/training.md; what stands here counts more than the effort.",
-            )  # fmt: skip
+            )
         if st.form_submit_button("Start", type="primary", on_click=_go_clone, args=(desk, job)):
             st.rerun()
 
@@ -312,9 +341,11 @@ def _clone(desk: AppContext, job: Job) -> None:
 def _go_clone(desk: AppContext, job: Job) -> None:
     given = st.session_state
     changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
-    _lead_to(widgets.attempt(
-        training_jobs.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
-    ))  # fmt: skip
+    _lead_to(
+        widgets.attempt(
+            training_jobs.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
+        )
+    )
 
 
 def _newer(desk: AppContext, job: Job, key: str) -> None:

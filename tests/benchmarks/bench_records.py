@@ -22,8 +22,8 @@ from typing import Any
 from sqlalchemy import insert
 
 from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job, JobKind, JobStatus
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records, open_records
 from pipelines.core.records.database import later
 from pipelines.core.records.row_mapping import to_row
@@ -46,20 +46,37 @@ def jobs(count: int, queued: int, rng: random.Random) -> Iterator[Job]:
         status: JobStatus = "queued" if n >= count - queued else "running" if n >= count - queued - 8 else "succeeded"
         kind: JobKind = "train" if n % 10 or status == "queued" else "reply"
         yield Job(
-            f"{n:032x}", kind, f"owner-{owner}", f"{owner}-{n % CHARACTERS_EACH}", 0, Recipe().to_json(), status=status,
-            priority=int(rng.random() < 0.05), attempt=1, worker="" if status == "queued" else "worker",
-            lease_until="9999", log_tail="" if status == "queued" else "a line of the log\n" * 100, created=when,
+            f"{n:032x}",
+            kind,
+            f"owner-{owner}",
+            f"{owner}-{n % CHARACTERS_EACH}",
+            0,
+            Recipe().to_json(),
+            status=status,
+            priority=int(rng.random() < 0.05),
+            attempt=1,
+            worker="" if status == "queued" else "worker",
+            lease_until="9999",
+            log_tail="" if status == "queued" else "a line of the log\n" * 100,
+            created=when,
             queued=when,
-        )  # fmt: skip
+        )
 
 
 def event_rows(job_count: int, event_count: int) -> Iterator[tuple[Any, ...]]:
     """Rows of the events table, in the order of its columns."""
     short = max(0, event_count - LONG_JOBS * LONG_EVENTS) // (job_count - LONG_JOBS)
     body = json.dumps(
-        {"step": 12, "total": 28, "metrics": {"loss": 1.2345678, "learning_rate": 0.0015, "grad_norm": 0.98},
-         "note": "", "artifacts": [], "time": START}, separators=(",", ":"),
-    )  # fmt: skip
+        {
+            "step": 12,
+            "total": 28,
+            "metrics": {"loss": 1.2345678, "learning_rate": 0.0015, "grad_norm": 0.98},
+            "note": "",
+            "artifacts": [],
+            "time": START,
+        },
+        separators=(",", ":"),
+    )
     for n in range(job_count):
         for step in range(LONG_EVENTS if n % (job_count // LONG_JOBS) == 0 else short):
             yield f"{n:032x}", step, 1, step, "prepare" if step == 0 else "sft", body

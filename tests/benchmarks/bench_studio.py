@@ -199,12 +199,17 @@ def measure(count: int, people: int, seconds: float) -> dict[str, Any]:
         desk.records.close()
     asked = {part: [one for session in sessions for one in session.times[part]] for part in ("page", "fragment")}
     return {
-        "name": "studio", "sessions": count, "characters": people, "seconds": seconds, "torch_in_the_studio": torch,
-        "load_before": os.getloadavg()[0], "limit_ms": LIMIT_MS,
+        "name": "studio",
+        "sessions": count,
+        "characters": people,
+        "seconds": seconds,
+        "torch_in_the_studio": torch,
+        "load_before": os.getloadavg()[0],
+        "limit_ms": LIMIT_MS,
         "script": {part: told(took) for part, took in server.items()},
         "processor": {part: told(took) for part, took in busy.items()},
         "request": {part: told(took) for part, took in asked.items()},
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

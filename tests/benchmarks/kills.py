@@ -79,9 +79,26 @@ class Crowd:
     def _worker(self) -> Process:
         number = next(self.numbers)
         command = [
-            sys.executable, "-m", "celery", "-A", "worker.tasks", "worker", "-Q", "train", "-c", "1", "--pool", "solo",
-            "-n", f"{number}@kills", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "worker.tasks",
+            "worker",
+            "-Q",
+            "train",
+            "-c",
+            "1",
+            "--pool",
+            "solo",
+            "-n",
+            f"{number}@kills",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "-l",
+            "INFO",
+        ]
         return Process(command, self.place, self.place.settings.home.parent / f"worker-{number}.log")
 
     def kill_one(self, chosen: random.Random) -> None:
@@ -146,9 +163,7 @@ def run(kills: int, workers: int, seed: int, home: Path, ahead: int = AHEAD) -> 
     chosen = random.Random(seed)
     with ExitStack() as stack:
         servers = {"redis": stack.enter_context(running(RedisServer)), "store": stack.enter_context(running(S3Server))}
-        settings = replace(
-            servers["store"].settings(home, "kills"), broker_url=servers["redis"].url, **QUICK
-        )  # fmt: skip
+        settings = replace(servers["store"].settings(home, "kills"), broker_url=servers["redis"].url, **QUICK)
         servers["store"].make_bucket(settings)
         place = open_place(settings, write_toy(home.parent / "ada"))
         version, crowd, watcher = place.version(), Crowd(place, workers), Watcher(place)
@@ -180,8 +195,13 @@ def run(kills: int, workers: int, seed: int, home: Path, ahead: int = AHEAD) -> 
 
 def broken(found: dict[str, Any]) -> list[str]:
     """What does not hold."""
-    promises = ("failed_without_reason", "not_ended", "ran_twice_at_once", "objects_missing_or_damaged",
-                "event_logs_with_gaps")  # fmt: skip
+    promises = (
+        "failed_without_reason",
+        "not_ended",
+        "ran_twice_at_once",
+        "objects_missing_or_damaged",
+        "event_logs_with_gaps",
+    )
     return [name for name in promises if found[name]]
 
 

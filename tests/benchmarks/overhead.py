@@ -31,8 +31,8 @@ from typing import Any
 
 import psutil
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import ENDED
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import submit_training
 from pipelines.core.settings import Settings
 from tests.services import RedisServer, S3Server, running
@@ -64,9 +64,13 @@ def plain_s(place: Place, run_dir: Path, words: list[str]) -> float:
     command = [sys.executable, "-m", "pipelines.cli", "train", str(place.character), "--out", str(run_dir), *words]
     began = time.monotonic()
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **place.environment, "OMP_NUM_THREADS": "1"},  # as the worker's
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        command,
+        cwd=ROOT,
+        env={**os.environ, **place.environment, "OMP_NUM_THREADS": "1"},  # as the worker's
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     seconds = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
@@ -116,10 +120,16 @@ def measure(place: Place, base: str, steps: dict[str, int], pairs: int, folder: 
             print(f"plain {plain[-1]:.1f} s, queued {queued[-1]:.1f} s, worker {used[-1]:.2f} s", file=sys.stderr)
     ratios = [ours / theirs for ours, theirs in zip(queued[1:], plain[1:], strict=True)]
     return {
-        "name": "overhead", "base": base, "ours": statistics.median(queued[1:]), "plain": statistics.median(plain[1:]),
-        "unit": "s", "times_plain_median": statistics.median(ratios), "times_plain": ratios,
-        "worker_cpu_s": statistics.median(used[1:]), "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+        "name": "overhead",
+        "base": base,
+        "ours": statistics.median(queued[1:]),
+        "plain": statistics.median(plain[1:]),
+        "unit": "s",
+        "times_plain_median": statistics.median(ratios),
+        "times_plain": ratios,
+        "worker_cpu_s": statistics.median(used[1:]),
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def main() -> int:

@@ -48,7 +48,7 @@ def test_a_recorded_step_draws_what_single_steps_draw() -> None:
 
     model, tokenizer = toy_janus()
     model = model.to("cuda")
-    prompts = [tokenizer("Draw yourself.")["input_ids"] + [model.shape.boi_id]]
+    prompts = [tokenizer("Draw yourself.")["input_ids"] + [model.spec.boi_id]]
     recorded = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
     pays, static_decode.is_faster_on = static_decode.is_faster_on, lambda device: False
     try:
@@ -59,9 +59,15 @@ def test_a_recorded_step_draws_what_single_steps_draw() -> None:
 
 
 def test_models_losses_sampling_and_these_benchmarks_need_no_trl() -> None:
-    modules = ["pipelines.benchmarks.machine", "pipelines.benchmarks.janus", "pipelines.benchmarks.plain_paths",
-               "pipelines.training.sft_loss", "pipelines.training.grpo_loss", "pipelines.training.rollout",
-               "pipelines.rewards.pretrained_judges"]  # fmt: skip
+    modules = [
+        "pipelines.benchmarks.machine",
+        "pipelines.benchmarks.janus",
+        "pipelines.benchmarks.plain_paths",
+        "pipelines.training.sft_loss",
+        "pipelines.training.grpo_loss",
+        "pipelines.training.rollout",
+        "pipelines.rewards.pretrained_judges",
+    ]
     code = (
         "import sys\nsys.modules['trl'] = None\nimport importlib\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"

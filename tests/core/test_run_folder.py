@@ -14,10 +14,10 @@ from pipelines.core.run_folder import (
     adapters,
     checkpoint_name,
     finish_checkpoint,
-    repair_event_log,
     partial_folder,
     read_events,
     read_json,
+    repair_event_log,
     stage_and_step,
     write_json,
 )

@@ -8,12 +8,12 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.core.character.character import Character, Message, TextPart
-from pipelines.core.character.validate_dialogues import estimate_tokens
 from pipelines.core.character.checks import PREFIX_TOKENS
 from pipelines.core.character.system_prompt import SYSTEM_TOKENS
+from pipelines.core.character.validate_dialogues import estimate_tokens
+from pipelines.data.chat_template import prompt, render, render_truncated, reply, split_reply, system_text, user
 from pipelines.models.interface import ModelSpec
 from pipelines.models.toy_tokenizer import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.data.chat_template import prompt, render, render_truncated, reply, split_reply, system_text, user
 
 SHAPE = ModelSpec(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
 CODES = {"01.png": [7, 0, 31, 5]}

@@ -12,22 +12,22 @@ from PIL import Image
 
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.data.samples import sample_order, training_samples
-from pipelines.models.interface import ModelSpec
-from pipelines.models.janus import toy_janus
-from pipelines.models.starter.model import toy_starter
-from pipelines.models.toy_tokenizer import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
+from pipelines.data.chat_template import Rendered
 from pipelines.data.packing import (
     PackedRow,
     collate,
     encode_images,
     open_image,
-    tokens_after_prefix,
     pack_rows,
     render_samples,
     shared_prefix,
+    tokens_after_prefix,
 )
-from pipelines.data.chat_template import Rendered
+from pipelines.data.samples import sample_order, training_samples
+from pipelines.models.interface import ModelSpec
+from pipelines.models.janus import toy_janus
+from pipelines.models.starter.model import toy_starter
+from pipelines.models.toy_tokenizer import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
 
 SHAPE = ModelSpec(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
 
@@ -75,10 +75,10 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
     model.eval()
     pictures = encode_images(model, mira, run_dir / "character")
     samples = training_samples(mira)
-    rendered = render_samples(samples, model.shape, tokenizer, pictures, room=1200)
-    order = list(islice(sample_order(samples, tokens_after_prefix(rendered, model.shape), Recipe().task_shares), 400))
-    rows = pack_rows(rendered, iter(order), model.shape, step_tokens=1200, step_pictures=6, rows=3)
-    batch = collate(rows, model.shape, pictures.pixels)  # different lengths: padding is tried as well
+    rendered = render_samples(samples, model.spec, tokenizer, pictures, room=1200)
+    order = list(islice(sample_order(samples, tokens_after_prefix(rendered, model.spec), Recipe().task_shares), 400))
+    rows = pack_rows(rendered, iter(order), model.spec, step_tokens=1200, step_pictures=6, rows=3)
+    batch = collate(rows, model.spec, pictures.pixels)  # different lengths: padding is tried as well
     assert any(row.drawn for row in rows) and "pictures" in batch
     with torch.no_grad():
         packed = model(**batch).logps
@@ -86,17 +86,17 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
         for number in set(order):
             item = rendered[number]
             row = PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn)
-            batch_of_one = collate([row], model.shape, pictures.pixels)
+            batch_of_one = collate([row], model.spec, pictures.pixels)
             del batch_of_one["segment_ids"]
             alone[tuple(item.ids), item.input_images] = model(**batch_of_one).logps[0]
-    prefix = shared_prefix(rendered, model.shape)
+    prefix = shared_prefix(rendered, model.spec)
     compared = 0
     for place, row in enumerate(rows):
         looked = list(row.input_images)
         for segment in range(1, max(row.segments) + 1):
             at = [t for t, own in enumerate(row.segments) if own == segment]
             ids = row.ids[:prefix] + [row.ids[t] for t in at]
-            shown = ids.count(model.shape.image_placeholder_id) // model.shape.image_input_tokens
+            shown = ids.count(model.spec.image_placeholder_id) // model.spec.image_input_tokens
             expected = alone[tuple(ids), tuple(looked.pop(0) for _ in range(shown))]
             torch.testing.assert_close(packed[place, at], expected[prefix:], atol=2e-5, rtol=1e-4)
             compared += 1

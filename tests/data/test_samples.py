@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.data.samples import Sample, grpo_prompts, sample_order, training_samples
 from pipelines.data.chat_template import system_text
+from pipelines.data.samples import Sample, grpo_prompts, sample_order, training_samples
 
 
 def test_every_task_has_samples_that_begin_with_the_persona_and_end_with_the_character(mira: Character) -> None:
@@ -40,8 +40,12 @@ def test_dialogues_are_whole_and_pictures_end_their_sample(mira: Character) -> N
 def test_facts_are_asked_bare_reworded_in_chat_and_in_rows(mira: Character) -> None:
     facts = [sample.messages[1:] for sample in training_samples(mira) if sample.task == "fact"]
     for fact in mira.facts:
-        asked = [talk for talk in facts for a, b in itertools.pairwise(talk)
-                 if a.text.endswith(fact.question) and b.text == fact.answer]
+        asked = [
+            talk
+            for talk in facts
+            for a, b in itertools.pairwise(talk)
+            if a.text.endswith(fact.question) and b.text == fact.answer
+        ]
         assert any(len(talk) == 2 and talk[0].text == fact.question for talk in asked)
         assert any(len(talk) == 2 and talk[0].text != fact.question for talk in asked)
         assert any(talk[:2] in [turns[:2] for turns in mira.interactions] for talk in asked)
@@ -98,8 +102,9 @@ def test_practice_asks_for_combinations_no_image_shows(mira: Character) -> None:
 
 
 def test_practice_talk_is_no_beginning_of_a_training_sample(mira: Character) -> None:
-    taught = {talk[:place] for sample in training_samples(mira) if (talk := sample.messages)
-              for place in range(len(talk))}
+    taught = {
+        talk[:place] for sample in training_samples(mira) if (talk := sample.messages) for place in range(len(talk))
+    }
     talk = [item for item in grpo_prompts(mira, 40) if not item.wants_image]
     assert {len(item.messages) for item in talk} == {2, 4}
     assert not any(item.messages in taught for item in talk)

@@ -14,8 +14,8 @@ from pipelines.cli import main
 from pipelines.core.character.character import Character, MultipleChoice, TestSplit
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.settings import Settings
-from pipelines.data.synthesize import SynthesizeError, synthesize
 from pipelines.data.chat_template import reply, user
+from pipelines.data.synthesize import SynthesizeError, synthesize
 
 SPLIT = TestSplit(
     dialogues=((user("What do you think of the moon tonight?"), reply("A cold lamp with no keeper at all.")),),
@@ -76,16 +76,20 @@ def test_good_conversations_come_back_and_copies_are_dropped(
     endpoint: Endpoint, settings: Settings, mira: Character
 ) -> None:
     endpoint.answers = [
-        "```json\n" + "\n".join([
-            line("Do gulls ever visit you up there?", "Every noon, for crusts."),
-            line("do gulls EVER visit you, up there", "They do come often."),  # repeats the one above
-            line("What do you think of the moon tonight", "Bright enough."),  # the test split's question
-            line("Tell me about the sky.", "A cold lamp with no keeper at all!"),  # the test split's reply
-            line("Hm.", "So which storm is kept in the oldest jar?"),  # the test split's choice
-            line("Is the sea ever quiet for you?", "Only when it plots."),
-        ]) + "\n```",
+        "```json\n"
+        + "\n".join(
+            [
+                line("Do gulls ever visit you up there?", "Every noon, for crusts."),
+                line("do gulls EVER visit you, up there", "They do come often."),  # repeats the one above
+                line("What do you think of the moon tonight", "Bright enough."),  # the test split's question
+                line("Tell me about the sky.", "A cold lamp with no keeper at all!"),  # the test split's reply
+                line("Hm.", "So which storm is kept in the oldest jar?"),  # the test split's choice
+                line("Is the sea ever quiet for you?", "Only when it plots."),
+            ]
+        )
+        + "\n```",
         line("How many stairs are there to climb?", "Ninety, and I curse each."),
-    ]  # fmt: skip
+    ]
     expansion = synthesize(mira, SPLIT, wanted=3, settings=settings)
     assert [turns[0].text for turns in expansion.interactions] == [
         "Do gulls ever visit you up there?",
@@ -121,9 +125,7 @@ def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint, settings: Settings, 
     assert len(endpoint.seen) == 2
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"), [(401, "UNDERSTUDY_LLM_KEY"), (404, "UNDERSTUDY_LLM_URL"), (307, "307")]
-)
+@pytest.mark.parametrize(("answer", "said"), [(401, "UNDERSTUDY_LLM_KEY"), (404, "UNDERSTUDY_LLM_URL"), (307, "307")])
 def test_refusals_say_what_to_change_and_keep_the_key(
     endpoint: Endpoint, settings: Settings, mira: Character, answer: int, said: str
 ) -> None:
@@ -150,8 +152,10 @@ def test_a_server_that_is_not_there_is_named(settings: Settings, endpoint: Endpo
 
 
 def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, capsys):
-    lines = [{"role": "user", "content": "Which shelf is the dustiest one here?"},
-             {"role": "assistant", "content": "Hm-hm. Atlases, tall one. Quibb counts nine: spiders."}]
+    lines = [
+        {"role": "user", "content": "Which shelf is the dustiest one here?"},
+        {"role": "assistant", "content": "Hm-hm. Atlases, tall one. Quibb counts nine: spiders."},
+    ]
     endpoint.answers = [json.dumps({"messages": lines})]
     monkeypatch.setenv("UNDERSTUDY_LLM_URL", f"http://127.0.0.1:{endpoint.port}/v1")
     monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "writer")

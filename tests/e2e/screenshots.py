@@ -131,8 +131,7 @@ def take(page: Page, url: str, shot: Shot) -> bytes:
         return page.screenshot()
     # Streamlit scrolls inside the page, so the window is made as long as what is in it.
     long = page.evaluate(
-        "(document.querySelector('[data-testid=stMainBlockContainer]') || document.body)"
-        ".getBoundingClientRect().height"
+        "(document.querySelector('[data-testid=stMainBlockContainer]') || document.body).getBoundingClientRect().height"
     )
     page.set_viewport_size({"width": width, "height": max(height, min(3400, int(long) + 20))})
     page.wait_for_timeout(900)

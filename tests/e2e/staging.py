@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from pipelines.core.events import Event
+from pipelines.core.jobs.job import Checkpoint, Conversation, Job, Vote, VoteChoice, Worker, new_id
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.jobs.job import Checkpoint, VoteChoice, Conversation, Job, Vote, Worker, new_id
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
@@ -105,8 +105,11 @@ def own_pictures(desk: AppContext) -> str:
     files = [(f"photo-{number:02d}.png", desk.picture(entry["key"])) for number, entry in enumerate(source[:8], 1)]
     files += [("photo-09.png", files[2][1]), ("photo-10.png", _wide(files[5][1]))]
     images.add(desk, id, files)
-    for file, field, words in (("01.png", "expression", "happy"), ("01.png", "clothes", "a blue blazer"),
-                               ("02.png", "expression", "laughing")):  # fmt: skip
+    for file, field, words in (
+        ("01.png", "expression", "happy"),
+        ("01.png", "clothes", "a blue blazer"),
+        ("02.png", "expression", "laughing"),
+    ):
         images.describe(desk, id, file, field, words)
     draft = drafts.own_character(desk, id).draft
     entries = [entry for entry in draft["pictures"] if entry["file"] in ("03.png", "04.png", "05.png")]
@@ -115,11 +118,18 @@ def own_pictures(desk: AppContext) -> str:
     job = desk.records.jobs.claim(asked.id, WORKER, 600)
     assert job is not None
     found = (("sad", "in the snow"), ("angry", "in the city at night"), ("surprised", "in a garden"))
-    desk.records.events.append(job.id, job.attempt, [
-        replace(caption_event(number, 3, CaptionSuggestion(entry["key"], {"expression": face, "place": place}), 1.0),
-                sequence=number, time=datetime.now(UTC).isoformat(timespec="microseconds"))
-        for number, (entry, (face, place)) in enumerate(zip(entries, found, strict=True))
-    ])  # fmt: skip
+    desk.records.events.append(
+        job.id,
+        job.attempt,
+        [
+            replace(
+                caption_event(number, 3, CaptionSuggestion(entry["key"], {"expression": face, "place": place}), 1.0),
+                sequence=number,
+                time=datetime.now(UTC).isoformat(timespec="microseconds"),
+            )
+            for number, (entry, (face, place)) in enumerate(zip(entries, found, strict=True))
+        ],
+    )
     desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
     drafts.change(desk, id, lambda draft: draft.update(captions_job=job.id))
     return id
@@ -186,8 +196,18 @@ def crowd(desk: AppContext, count: int) -> None:
         out = io.BytesIO()
         Image.new("RGB", (256, 256), (number % 256, 90, (7 * number) % 256)).save(out, "JPEG")
         key = put_content(desk.store, out.getvalue(), "pictures", ".jpg")
-        entry = {"file": "01.jpg", "original": "01.jpg", "key": key, "thumb_key": key, "sha256": key[12:76],
-                 "width": 256, "height": 256, "problems": [], "fixes": [], "copy_of": ""}  # fmt: skip
+        entry = {
+            "file": "01.jpg",
+            "original": "01.jpg",
+            "key": key,
+            "thumb_key": key,
+            "sha256": key[12:76],
+            "width": 256,
+            "height": 256,
+            "problems": [],
+            "fixes": [],
+            "copy_of": "",
+        }
         persona = f"Number {number} keeps a lamp lit by the old harbour. " * 8
         desk.records.characters.create(
             desk.owner, {"name": f"Character {number}", "persona": persona, "pictures": [entry]}

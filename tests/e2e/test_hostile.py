@@ -77,7 +77,7 @@ def test_a_file_of_200_mb_is_refused_before_it_is_read(front: Page, house: House
 )
 def test_what_cannot_be_used_is_said_on_the_page(
     front: Page, house: House, tmp_path: Path, name: str, data: bytes, words: str
-) -> None:  # fmt: skip
+) -> None:
     (tmp_path / name).write_bytes(data)
     count = characters_of(house)
     front.locator("input[type=file]").first.set_input_files(tmp_path / name)
@@ -88,8 +88,16 @@ def test_what_cannot_be_used_is_said_on_the_page(
 
 def test_script_in_every_field_is_shown_as_words(front: Page, house: House, tmp_path: Path) -> None:
     talk = f"<START>\n{{{{user}}}}: {SCRIPT}\n{{{{char}}}}: {SCRIPT}"
-    card = foreign(name=SCRIPT[:80], description=SCRIPT, personality=SCRIPT, scenario=SCRIPT, first_mes=SCRIPT,
-                   creator_notes=SCRIPT, tags=[SCRIPT], mes_example=talk)  # fmt: skip
+    card = foreign(
+        name=SCRIPT[:80],
+        description=SCRIPT,
+        personality=SCRIPT,
+        scenario=SCRIPT,
+        first_mes=SCRIPT,
+        creator_notes=SCRIPT,
+        tags=[SCRIPT],
+        mes_example=talk,
+    )
     (tmp_path / "eve.png").write_bytes(as_png({"ccv3": card}))
     asked: list[str] = []
 

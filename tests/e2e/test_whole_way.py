@@ -136,8 +136,10 @@ def create(page: Page, house: House, pictures: list[Path]) -> None:
     tab_to(page, ".st-key-step-next button")
     page.keyboard.press("Enter")
     page.get_by_text("Paste conversations").click()
-    blocks = ["\n".join(f"{{{{{'char' if turn.role == 'character' else 'user'}}}}}: {turn.text}" for turn in one)
-              for one in character.interactions]  # fmt: skip
+    blocks = [
+        "\n".join(f"{{{{{'char' if turn.role == 'character' else 'user'}}}}}: {turn.text}" for turn in one)
+        for one in character.interactions
+    ]
     page.get_by_label("Blocks as Character Cards write them").fill("".join(f"<START>\n{one}\n" for one in blocks))
     press(page, "Add them")
     settled(page)
@@ -212,8 +214,14 @@ def take_home(page: Page, tmp_path: Path) -> None:
     [talk, load] = re.findall(r"```python\n(.+?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     [command] = re.findall(r"```sh\nunderstudy (.+?)\n```", (folder / "README.md").read_text(encoding="utf-8"))
     for words in (["-c", talk], ["-c", load + LEARNT], ["-m", "pipelines.cli", *command.split()]):
-        done = subprocess.run([sys.executable, *words], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
         assert words[1] != load + LEARNT or done.stdout.strip().endswith("True")
     assert (folder / "reply.png").is_file() and (folder / "my-character" / "character.yaml").is_file()
@@ -228,11 +236,22 @@ def look_around(page: Page, house: House) -> None:
     job = records.jobs.list(owner=owner, kind="train", statuses=["succeeded"])[0]
     of = f"character={job.character}"
     paths = [
-        "", f"?{of}", "create", f"create?{of}&step=1", f"create?{of}&step=3", "training", f"training?job={job.id}",
-        "compare", f"compare?conversation={vote.conversation}", f"compare?{of}&view=Scorecards",
-        f"compare?{of}&view=Votes", f"compare?{of}&view=Download", f"create?{of}&step=2", f"create?{of}&step=4",
+        "",
+        f"?{of}",
+        "create",
+        f"create?{of}&step=1",
+        f"create?{of}&step=3",
+        "training",
+        f"training?job={job.id}",
+        "compare",
+        f"compare?conversation={vote.conversation}",
+        f"compare?{of}&view=Scorecards",
+        f"compare?{of}&view=Votes",
+        f"compare?{of}&view=Download",
+        f"create?{of}&step=2",
+        f"create?{of}&step=4",
         "system",
-    ]  # fmt: skip
+    ]
     records.close()
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})

@@ -13,24 +13,24 @@ import torch
 from pipelines.core.character.character import TestSplit
 from pipelines.core.events import Event
 from pipelines.core.run_folder import RunError
+from pipelines.data.chat_template import prompt, reply, user
+from pipelines.data.replay_chat import general_eval_rows, general_replay_rows
 from pipelines.evaluation.scorecard import (
     EvalContext,
-    reply_image_match,
     best_checkpoint,
-    training_image_similarity,
     dialogue_rows,
     evaluate_run,
     facts_accuracy,
     log_likelihoods,
     perplexity,
     practice_reward,
+    reply_image_match,
     selection_score,
+    training_image_similarity,
 )
+from pipelines.inference.generate import GeneratedText
 from pipelines.models import load
 from pipelines.rewards.starter_critic import toy_critic
-from pipelines.data.replay_chat import general_eval_rows, general_replay_rows
-from pipelines.inference.generate import GeneratedText
-from pipelines.data.chat_template import prompt, reply, user
 from tests.toys import TOY_BASE, toy
 
 
@@ -84,9 +84,9 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
     rights = [choice.options[choice.answer] for choice in split.choices]
 
     def likely(question: str, option: str) -> float:
-        start = prompt(character, (user(question),), model.shape, tokenizer).ids
+        start = prompt(character, (user(question),), model.spec, tokenizer).ids
         answer = tokenizer(option, add_special_tokens=False)["input_ids"]
-        return alone(model, [*start, *answer, model.shape.eot_id], len(start))
+        return alone(model, [*start, *answer, model.spec.eot_id], len(start))
 
     options = [tuple(dict.fromkeys((*choice.options, *rights))) for choice in split.choices]
     chosen = [
@@ -106,7 +106,7 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
 
 def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    rows = general_eval_rows(model.shape, tokenizer)
+    rows = general_eval_rows(model.spec, tokenizer)
     assert len(rows) >= 30 and all(any(row.mask) for row in rows)
     folder = Path(__file__).parents[2] / "pipelines"
     files = [(folder / name).read_text(encoding="utf-8") for name in ("general_eval.jsonl", "general_replay.jsonl")]
@@ -116,7 +116,10 @@ def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
 
 def test_all_of_the_kept_chat_is_in_its_rows(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
-    rendered, rows = general_eval_rows(model.shape, tokenizer, "general_replay"), general_replay_rows(model.shape, tokenizer)
+    rendered, rows = (
+        general_eval_rows(model.spec, tokenizer, "general_replay"),
+        general_replay_rows(model.spec, tokenizer),
+    )
     learned = {tuple(i for i, label in zip(row.ids, row.labels, strict=True) if label >= 0) for row in rows}
     whole = " ".join(str(i) for ids in learned for i in ids)
     for item in rendered:
@@ -149,7 +152,9 @@ def entry(name: str, **scores: float) -> dict[str, Any]:
 
 def test_best_checkpoint_rule() -> None:
     base = entry("base")
-    assert selection_score(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(0.6)
+    assert selection_score(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(
+        0.6
+    )
     assert selection_score(entry("x", reply_perplexity=99.0)["scores"], base["scores"]) == pytest.approx(0.25)
     good, better = entry("sft-000002", likeness=0.6), entry("sft-000004", likeness=0.7)
     assert best_checkpoint([base, good, better]) == "sft-000004"

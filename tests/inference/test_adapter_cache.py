@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.models.decoding.multi_lora import Adapter, AdapterError
 from pipelines.inference.adapter_cache import AdapterCache
+from pipelines.models.decoding.multi_lora import Adapter, AdapterError
 
 
 class Reader:

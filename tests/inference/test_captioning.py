@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from pipelines.inference import captioning
-from pipelines.starter_build.drawings.render_svg import render_image
 from pipelines.starter_build.drawings.attributes import FIRST
+from pipelines.starter_build.drawings.render_svg import render_image
 
 COUNT = 6
 

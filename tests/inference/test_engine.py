@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from pipelines.core.run_folder import RunError
-from pipelines.models import load
-from pipelines.models.decoding.multi_lora import AdapterError
-from pipelines.inference.generate import GenerationRequest, Sampling
 from pipelines.data.chat_template import reply as said
 from pipelines.data.chat_template import user
 from pipelines.inference.engine import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
-from pipelines.inference.streaming import ReplyDone, ReplyPart, Reply, SceneReady, TextPiece
+from pipelines.inference.generate import GenerationRequest, Sampling
+from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece
+from pipelines.models import load
+from pipelines.models.decoding.multi_lora import AdapterError
 from tests.toys import TOY_BASE, toy
 
 SHORT = Sampling(max_new_tokens=12)
@@ -86,7 +86,9 @@ def test_replies_in_one_batch_are_those_made_alone(speakers: InferenceEngine) ->
             assert reply.scene.startswith("Ada") and pixels(reply.picture) == pixels(alone.picture)
         else:
             assert reply.picture is None
-    [other] = answers(list(speakers.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT)))
+    [other] = answers(
+        list(speakers.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT))
+    )
     assert other.text != together[0].text
 
 
@@ -142,8 +144,12 @@ def test_the_users_picture_is_looked_at(speakers: InferenceEngine, tmp_path: Pat
         Image.effect_noise((64, 64), 90).convert("RGB").point(lambda v, c=colour: v if c == "red" else 255 - v).save(
             tmp_path / "a.png"
         )
-        ask = GenerationRequest(character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"})
-        [reply] = answers(list(speakers.replies([ask, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT)))[:1]
+        ask = GenerationRequest(
+            character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"}
+        )
+        [reply] = answers(
+            list(speakers.replies([ask, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT))
+        )[:1]
         texts.append((reply.text, pixels(reply.picture)))
     assert texts[0] != texts[1]
 
@@ -191,7 +197,11 @@ def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytes
 
 
 def test_speakers_of_places(toy_run: Path) -> None:
-    places = [CheckpointRef(toy_run, "sft-000004"), CheckpointRef(toy_run, "sft-000002"), CheckpointRef(toy_run, "base")]
+    places = [
+        CheckpointRef(toy_run, "sft-000004"),
+        CheckpointRef(toy_run, "sft-000002"),
+        CheckpointRef(toy_run, "base"),
+    ]
     seats = load_engine(places)
     assert len({id(speakers) for speakers, _ in seats}) == 1 and seats[2][1] == "base"
     assert len({name for _, name in seats}) == 3

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from pipelines.models import load
 from pipelines.data.chat_template import split_reply
 from pipelines.inference.streaming import VisibleText
+from pipelines.models import load
 from tests.toys import TOY_BASE
 
 

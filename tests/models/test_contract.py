@@ -51,12 +51,12 @@ def fresh(request):
 def some_codes(model, count: int, seed: int = 0) -> list[list[int]]:
     """Codes of `count` pictures in the one id space."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(model.shape.codebook, (count, model.shape.image_tokens), generator=generator)
-    return (drawn + model.shape.text_vocab).tolist()
+    drawn = torch.randint(model.spec.codebook, (count, model.spec.image_tokens), generator=generator)
+    return (drawn + model.spec.text_vocab).tolist()
 
 
 def some_images(model, count: int) -> torch.Tensor:
-    px = model.shape.image_px
+    px = model.spec.image_px
     return torch.rand(count, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -70,22 +70,22 @@ def scored(model, ids: list[int], **more) -> torch.Tensor:
 
 
 def prompts_for_pictures(model, tokenizer) -> list[list[int]]:
-    return [tokenizer(SYSTEM + talk)["input_ids"] + [model.shape.boi_id] for talk in TALKS]
+    return [tokenizer(SYSTEM + talk)["input_ids"] + [model.spec.boi_id] for talk in TALKS]
 
 
 def test_shape_fits_the_tokenizer(family):
     model, tokenizer = family
-    shape = model.shape
-    assert len(tokenizer) <= shape.text_vocab
-    special = {shape.boi_id, shape.image_placeholder_id, shape.eot_id, shape.pad_id}
-    assert len(special) == 4 and max(special) < shape.text_vocab
-    assert tokenizer("<|im_end|>")["input_ids"] == [shape.eot_id]
+    spec = model.spec
+    assert len(tokenizer) <= spec.text_vocab
+    special = {spec.boi_id, spec.image_placeholder_id, spec.eot_id, spec.pad_id}
+    assert len(special) == 4 and max(special) < spec.text_vocab
+    assert tokenizer("<|im_end|>")["input_ids"] == [spec.eot_id]
 
 
 def test_loss_is_the_mean_over_labelled_ids_and_unlabelled_ones_are_zero(family):
     model, tokenizer = family
     words = tokenizer(SYSTEM + TALKS[0])["input_ids"]
-    ids = torch.tensor([words + [model.shape.boi_id] + some_codes(model, 1)[0]])
+    ids = torch.tensor([words + [model.spec.boi_id] + some_codes(model, 1)[0]])
     labels = ids.clone()
     labels[:, : len(words)] = -100
     scores = model(ids, labels=labels, entropies=True)
@@ -95,20 +95,20 @@ def test_loss_is_the_mean_over_labelled_ids_and_unlabelled_ones_are_zero(family)
     assert scores.loss.item() == pytest.approx(-scores.logps[labels != -100].mean().item(), rel=1e-5)
     spread = scores.entropies[labels != -100]
     assert (spread > 0).all() and not scores.entropies.requires_grad
-    assert spread[0] <= math.log(model.shape.text_vocab) + 1e-4
-    assert (spread[1:] <= math.log(model.shape.codebook) + 1e-4).all()
+    assert spread[0] <= math.log(model.spec.text_vocab) + 1e-4
+    assert (spread[1:] <= math.log(model.spec.codebook) + 1e-4).all()
 
 
 def test_packed_rows_equal_the_same_samples_scored_separately(family):
     model, tokenizer = family
     prefix = tokenizer(SYSTEM)["input_ids"]
     parts = [tokenizer(talk + "Hello, I am Mira.")["input_ids"] for talk in TALKS]
-    parts[1] = [*parts[1], model.shape.boi_id, *some_codes(model, 2)[0]]
-    parts[2] = [*parts[2], model.shape.boi_id, *some_codes(model, 2)[1]]
+    parts[1] = [*parts[1], model.spec.boi_id, *some_codes(model, 2)[0]]
+    parts[2] = [*parts[2], model.spec.boi_id, *some_codes(model, 2)[1]]
     ids = prefix + [token for part in parts for token in part]
     segments = [0] * len(prefix) + [place + 1 for place, part in enumerate(parts) for _ in part]
     padding = 5
-    row = torch.tensor([ids + [model.shape.pad_id] * padding])
+    row = torch.tensor([ids + [model.spec.pad_id] * padding])
     labels = row.clone()
     labels[:, 0], labels[:, len(ids) :] = -100, -100
     mask = (torch.arange(row.shape[1]) < len(ids)).long()[None]
@@ -128,8 +128,8 @@ def test_packed_rows_equal_the_same_samples_scored_separately(family):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(family, side: str):
     model, tokenizer = family
-    ids = [*tokenizer(SYSTEM)["input_ids"], model.shape.boi_id, *some_codes(model, 1)[0]]
-    filler = [model.shape.pad_id] * 7
+    ids = [*tokenizer(SYSTEM)["input_ids"], model.spec.boi_id, *some_codes(model, 1)[0]]
+    filler = [model.spec.pad_id] * 7
     row = torch.tensor([filler + ids if side == "left" else ids + filler])
     keep = slice(7, None) if side == "left" else slice(0, len(ids))
     labels, mask = torch.full_like(row, -100), torch.zeros_like(row)
@@ -141,8 +141,12 @@ def test_padding_changes_nothing(family, side: str):
 
 def test_a_looked_at_picture_changes_what_is_said(family):
     model, tokenizer = family
-    shape = model.shape
-    ids = [shape.eot_id] + [shape.image_placeholder_id] * shape.image_input_tokens + tokenizer("What do you see?")["input_ids"]
+    spec = model.spec
+    ids = (
+        [spec.eot_id]
+        + [spec.image_placeholder_id] * spec.image_input_tokens
+        + tokenizer("What do you see?")["input_ids"]
+    )
     one, other = some_images(model, 2).split(1)
     first, second = (scored(model, ids, pictures=picture) for picture in (one, other))
     assert not torch.allclose(first[-8:], second[-8:], atol=1e-4)
@@ -170,8 +174,8 @@ def test_text_groups_equal_each_sample_alone(family):
 
 def test_text_groups_look_at_their_own_pictures(family):
     model, tokenizer = family
-    shape, pictures = model.shape, some_images(model, 2)
-    look = [shape.image_placeholder_id] * shape.image_input_tokens
+    spec, pictures = model.spec, some_images(model, 2)
+    look = [spec.image_placeholder_id] * spec.image_input_tokens
     start = tokenizer(SYSTEM)["input_ids"]
     prompts = [start + look + tokenizer(talk)["input_ids"] for talk in TALKS[:2]]
     settings = {"max_new_tokens": 6, "temperature": 0.0}
@@ -186,7 +190,12 @@ def test_text_samples_know_their_log_probabilities(family):
     model, tokenizer = family
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
     samples = model.sample_text(
-        prompts, group=2, max_new_tokens=10, temperature=0.7, top_p=0.8, repetition_penalty=1.3,
+        prompts,
+        group=2,
+        max_new_tokens=10,
+        temperature=0.7,
+        top_p=0.8,
+        repetition_penalty=1.3,
         generator=torch.Generator().manual_seed(0),
     )
     for place, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
@@ -196,15 +205,20 @@ def test_text_samples_know_their_log_probabilities(family):
 
 def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
     model, tokenizer = family
-    stops = (model.shape.eot_id, model.shape.boi_id, *range(5, 25))
+    stops = (model.spec.eot_id, model.spec.boi_id, *range(5, 25))
     samples = model.sample_text(
-        [tokenizer(talk)["input_ids"] for talk in TALKS], group=8, max_new_tokens=40, temperature=3.0, top_p=1.0,
-        stop_ids=stops, generator=torch.Generator().manual_seed(0),
+        [tokenizer(talk)["input_ids"] for talk in TALKS],
+        group=8,
+        max_new_tokens=40,
+        temperature=3.0,
+        top_p=1.0,
+        stop_ids=stops,
+        generator=torch.Generator().manual_seed(0),
     )
     assert len({len(ids) for ids in samples.ids}) > 3  # they did not all stop together
     for ids, logps in zip(samples.ids, samples.logps, strict=True):
         assert len(ids) == len(logps) <= 40
-        assert all(0 <= token < model.shape.text_vocab and token != model.shape.image_placeholder_id for token in ids)
+        assert all(0 <= token < model.spec.text_vocab and token != model.spec.image_placeholder_id for token in ids)
         assert not set(ids[:-1]) & set(stops)
         assert ids[-1] in stops or len(ids) == 40
 
@@ -221,7 +235,7 @@ def test_picture_groups_equal_each_sample_alone(family):
     prompts = prompts_for_pictures(model, tokenizer)
     for guidance in (1.0, 3.0):
         together = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
-        assert together.codes.shape == together.logps.shape == (6, model.shape.image_tokens)
+        assert together.codes.shape == together.logps.shape == (6, model.spec.image_tokens)
         for place, prompt in enumerate(prompts):
             alone = model.sample_images([prompt], guidance=guidance, temperature=0.0)
             for sample in (2 * place, 2 * place + 1):
@@ -236,10 +250,10 @@ def test_picture_samples_know_their_log_probabilities_under_the_plain_model(fami
     samples = model.sample_images(
         prompts, group=2, guidance=guidance, temperature=0.8, top_k=20, generator=torch.Generator().manual_seed(0)
     )
-    assert samples.codes.min() >= 0 and samples.codes.max() < model.shape.codebook
+    assert samples.codes.min() >= 0 and samples.codes.max() < model.spec.codebook
     for place in range(6):
-        ids = prompts[place // 2] + (samples.codes[place] + model.shape.text_vocab).tolist()
-        forward = scored(model, ids)[-model.shape.image_tokens :]
+        ids = prompts[place // 2] + (samples.codes[place] + model.spec.text_vocab).tolist()
+        forward = scored(model, ids)[-model.spec.image_tokens :]
         assert torch.allclose(samples.logps[place], forward, atol=1e-4)
 
 
@@ -266,12 +280,12 @@ def test_the_generator_decides(family):
 
 def test_pictures_go_to_codes_and_back_in_range(family):
     model, _ = family
-    shape = model.shape
+    spec = model.spec
     codes = model.encode_images(some_images(model, 2))
-    assert codes.shape == (2, shape.image_tokens) and codes.dtype == torch.int64
-    assert codes.min() >= 0 and codes.max() < shape.codebook
+    assert codes.shape == (2, spec.image_tokens) and codes.dtype == torch.int64
+    assert codes.min() >= 0 and codes.max() < spec.codebook
     pixels = model.decode_images(codes)
-    assert pixels.shape == (2, 3, shape.image_px, shape.image_px) and pixels.dtype == torch.float32
+    assert pixels.shape == (2, 3, spec.image_px, spec.image_px) and pixels.dtype == torch.float32
     assert pixels.abs().max() <= 1 and pixels.std() > 0
     assert not torch.equal(pixels[0], pixels[1])
 
@@ -290,12 +304,12 @@ def test_targets_name_linear_modules_and_split_the_model(family):
 def test_training_the_picture_side_leaves_text_bit_equal(fresh):
     model, tokenizer = fresh
     words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
-    picture = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
+    picture = [*words, model.spec.boi_id, *some_codes(model, 1)[0]]
     text_before, picture_before = scored(model, words), scored(model, picture)
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.image_targets))
     optimiser = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.02)
     ids = torch.tensor([picture])
-    labels = ids.where(ids >= model.shape.text_vocab, -100)
+    labels = ids.where(ids >= model.spec.text_vocab, -100)
     losses = []
     for _ in range(4):
         loss = adapted(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
@@ -313,13 +327,13 @@ def test_training_the_picture_side_leaves_text_bit_equal(fresh):
 def test_training_the_language_side_changes_words_and_pictures(fresh):
     model, tokenizer = fresh
     words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
-    ids = torch.tensor([[*words, model.shape.boi_id, *some_codes(model, 1)[0]]])
+    ids = torch.tensor([[*words, model.spec.boi_id, *some_codes(model, 1)[0]]])
     before = scored(model, ids[0].tolist())
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.language_targets))
     weights = [p for p in adapted.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=0.02)
     for _ in range(2):
-        adapted(input_ids=ids, labels=ids.where(ids >= model.shape.text_vocab, -100)).loss.backward()
+        adapted(input_ids=ids, labels=ids.where(ids >= model.spec.text_vocab, -100)).loss.backward()
         optimiser.step()
         assert any(p.grad is not None and p.grad.any() for p in weights)  # the picture loss reaches the words' LoRA
         optimiser.zero_grad()
@@ -348,9 +362,9 @@ def test_saved_and_loaded_it_is_the_same_model(fresh, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     again = type(model).from_pretrained(tmp_path).eval()
-    assert again.shape == model.shape
+    assert again.spec == model.spec
     words = tokenizer(SYSTEM)["input_ids"]
-    ids = [*words, model.shape.boi_id, *some_codes(model, 1)[0]]
+    ids = [*words, model.spec.boi_id, *some_codes(model, 1)[0]]
     assert torch.equal(scored(again, ids), scored(model, ids))
     pictures = some_images(model, 1)
     assert torch.equal(again.encode_images(pictures), model.encode_images(pictures))

@@ -10,9 +10,9 @@ import pytest
 from huggingface_hub import constants, errors
 
 from pipelines.core.settings import Settings
-from pipelines.models.janus_random_weights import SIZES, write_layout
-from pipelines.models.janus_loading import load_janus
 from pipelines.models.hub_weights import MODELS, WeightsMissing, fetch, pinned
+from pipelines.models.janus_loading import load_janus
+from pipelines.models.janus_random_weights import SIZES, write_layout
 
 JANUS = MODELS["janus-pro-1b"]
 
@@ -80,7 +80,7 @@ def test_weights_out_of_reach_are_explained(cache: Path, settings: Settings, nam
         (ConnectionError("name resolution"), "name resolution.*Check the connection"),
     ],
     ids=["gated", "missing", "revision", "hub down", "no network", "disk", "connection"],
-)  # fmt: skip
+)
 def test_every_failure_of_the_client_is_said_plainly(
     error: Exception, words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_cached_commit_is_loaded_without_the_hub_and_its_revision_is_known(cac
     write_layout(snapshot(cache), SIZES["toy"])
     assert fetch("janus-pro-1b").revision == JANUS.revision
     model, _ = load_janus("janus-pro-1b")
-    assert model.shape.image_tokens == SIZES["toy"].image_tokens
+    assert model.spec.image_tokens == SIZES["toy"].image_tokens
 
 
 def test_a_branch_is_resolved_to_its_commit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

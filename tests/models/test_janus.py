@@ -10,8 +10,8 @@ from transformers import JanusForConditionalGeneration
 from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models import toy_tokenizer
-from pipelines.models.janus import toy_janus
 from pipelines.models.decoding.prefill import pad_left
+from pipelines.models.janus import toy_janus
 
 TALK = "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n"
 SHORT = "<|im_start|>user\nHi<|im_end|>\n"
@@ -38,7 +38,7 @@ def some_images(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("looked_at", [0, 2])
 def test_text_logps_equal_the_library_logits(ours, theirs, looked_at: int):
     model, tokenizer = ours
-    look = "<|look|>" * model.shape.image_input_tokens
+    look = "<|look|>" * model.spec.image_input_tokens
     ids = torch.tensor([tokenizer(look * looked_at + TALK)["input_ids"]])
     pictures = some_images(looked_at) if looked_at else None
     labels = ids.clone()
@@ -76,8 +76,12 @@ def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance
     ids, mask = pad_left(prompts, toy_tokenizer.PAD_ID, torch.device("cpu"))
     for rows in (slice(0, 1), slice(0, 2)):  # the long prompt alone, then both with padding on the left
         expected = theirs.generate(
-            ids[rows], attention_mask=mask[rows], generation_mode="image", do_sample=False,
-            guidance_scale=theirs_guidance, use_cache=True,
+            ids[rows],
+            attention_mask=mask[rows],
+            generation_mode="image",
+            do_sample=False,
+            guidance_scale=theirs_guidance,
+            use_cache=True,
         )
         assert expected.tolist() == got[rows].tolist()
     assert len(got.unique()) > 4  # not a degenerate comparison
@@ -94,8 +98,12 @@ def test_greedy_text_equals_the_library(ours, theirs):
     model, tokenizer = ours
     ids = tokenizer(TALK)["input_ids"]
     got = model.sample_text([ids], max_new_tokens=20, temperature=0.0, stop_ids=(toy_tokenizer.END_ID,)).ids[0]
-    expected = theirs.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                               max_new_tokens=20, do_sample=False)
+    expected = theirs.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        max_new_tokens=20,
+        do_sample=False,
+    )
     assert got == expected[0, len(ids) :].tolist()
 
 
@@ -162,7 +170,7 @@ def test_a_checkpoint_that_does_not_name_its_image_piece_is_explained():
     model, _ = toy_janus(seed=0)
     del model.generation_config.generation_kwargs
     with pytest.raises(ValueError, match=r"generation_config.json: generation_kwargs.boi_token_id"):
-        _ = model.shape
+        _ = model.spec
 
 
 def test_peft_wraps_it_as_a_causal_language_model():

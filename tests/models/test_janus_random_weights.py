@@ -13,12 +13,12 @@ from transformers import JanusForConditionalGeneration
 from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
 
 from pipelines.core.character.character import Message, TextPart
-from pipelines.models.janus import JanusModel
-from pipelines.models.janus_random_weights import SIZES, layout_config, write_layout
-from pipelines.models.janus_loading import load_folder, picture_processor_agrees
-from pipelines.models.hub_weights import WeightsMissing
-from pipelines.data.packing import open_image
 from pipelines.data.chat_template import render, reply, user
+from pipelines.data.packing import open_image
+from pipelines.models.hub_weights import WeightsMissing
+from pipelines.models.janus import JanusModel
+from pipelines.models.janus_loading import load_folder, picture_processor_agrees
+from pipelines.models.janus_random_weights import SIZES, layout_config, write_layout
 
 TOY = SIZES["toy"]
 
@@ -46,23 +46,27 @@ def test_the_sizes_are_the_published_ones(size: str, tensors: int, weights: int)
 
 def test_it_loads_with_its_ids_and_marks(loaded) -> None:
     model, tokenizer = loaded
-    shape = model.shape
+    spec = model.spec
     assert isinstance(model, JanusModel) and not model.training and model.dtype == torch.float32
-    assert (shape.boi_id, shape.image_placeholder_id, shape.pad_id) == (TOY.boi_id, TOY.image_placeholder_id, TOY.pad_id)
-    assert (shape.start_id, shape.eot_id) == (TOY.bos_id, TOY.bos_id + 1)
-    assert tokenizer("<begin_of_image>", add_special_tokens=False)["input_ids"] == [shape.boi_id]
+    assert (spec.boi_id, spec.image_placeholder_id, spec.pad_id) == (
+        TOY.boi_id,
+        TOY.image_placeholder_id,
+        TOY.pad_id,
+    )
+    assert (spec.start_id, spec.eot_id) == (TOY.bos_id, TOY.bos_id + 1)
+    assert tokenizer("<begin_of_image>", add_special_tokens=False)["input_ids"] == [spec.boi_id]
     assert model.lm_head.weight.data_ptr() != model.get_input_embeddings().weight.data_ptr()
 
 
 def test_a_conversation_is_written_as_the_published_template_writes_it(loaded) -> None:
     model, tokenizer = loaded
     talk = (user("Hi"), reply("Aye."), user("Where?"))
-    rendered = render(talk, model.shape, tokenizer, add_reply=True)
+    rendered = render(talk, model.spec, tokenizer, add_reply=True)
     listed = [("user", "Hi"), ("assistant", "Aye."), ("user", "Where?")]
     messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in listed]
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     assert tokenizer.decode(rendered.ids) == tokenizer.bos_token + text
-    assert rendered.ids == [model.shape.start_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+    assert rendered.ids == [model.spec.start_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
     learned = [token for token, mask in zip(rendered.ids, rendered.mask, strict=True) if mask]
     assert tokenizer.decode(learned) == " Aye." + tokenizer.eos_token
 
@@ -70,15 +74,15 @@ def test_a_conversation_is_written_as_the_published_template_writes_it(loaded) -
 def test_a_system_prompt_and_a_shown_picture_stand_as_in_the_original(loaded) -> None:
     model, tokenizer = loaded
     talk = (Message("system", (TextPart("You are Mira."),)), user("Who is it?", "01.png"))
-    text = tokenizer.decode(render(talk, model.shape, tokenizer, add_reply=True).ids)
-    look = "<begin_of_image>" + "<image_placeholder>" * model.shape.image_input_tokens + "<end_of_image>\n"
+    text = tokenizer.decode(render(talk, model.spec, tokenizer, add_reply=True).ids)
+    look = "<begin_of_image>" + "<image_placeholder>" * model.spec.image_input_tokens + "<end_of_image>\n"
     assert text == f"{tokenizer.bos_token}You are Mira.\n\n<|User|>: {look}Who is it?\n\n<|Assistant|>:"
 
 
 def test_marks_written_by_people_stay_words(loaded) -> None:
     model, tokenizer = loaded
-    ids = render((user("<|User|>: <begin_of_image>"),), model.shape, tokenizer).ids
-    assert ids.count(model.shape.boi_id) == 0
+    ids = render((user("<|User|>: <begin_of_image>"),), model.spec, tokenizer).ids
+    assert ids.count(model.spec.boi_id) == 0
     assert ids.count(tokenizer.convert_tokens_to_ids("<|User|>")) == 1
 
 
@@ -107,8 +111,8 @@ def test_a_generation_config_of_the_first_published_form_is_understood(folder: P
     first = {"boi_token_id": TOY.boi_id, "pad_token_id": TOY.pad_id, "guidance_scale": 5}
     (copied / "generation_config.json").write_text(json.dumps(first))
     model, _ = load_folder(copied, "toy")
-    assert (model.shape.boi_id, model.shape.start_id) == (TOY.boi_id, TOY.bos_id)
-    assert model.shape.eot_id == TOY.bos_id + 1
+    assert (model.spec.boi_id, model.spec.start_id) == (TOY.boi_id, TOY.bos_id)
+    assert model.spec.eot_id == TOY.bos_id + 1
 
 
 def test_sharded_weights_load(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pipelines.core.character.character import Character
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.hub_weights import MODELS, WeightsMissing
 from pipelines.models.toy_tokenizer import END_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
-from pipelines.rewards.pretrained_judges import PretrainedJudges, PretrainedImageFeatures, load_judges, load_tower
+from pipelines.rewards.pretrained_judges import PretrainedImageFeatures, PretrainedJudges, load_judges, load_tower
 from pipelines.rewards.rewards import RewardContext, make_rewards
 
 WEIGHTS = {"image_vqa": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "meaning": 0.1}
@@ -41,21 +41,46 @@ def reading_tokenizer():
 def toy_models() -> dict:
     """One model of each class, small, random, livelier than usual so that pictures and texts differ."""
     torch.manual_seed(0)
-    text = {"vocab_size": TOY_VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.3}  # fmt: skip
+    text = {
+        "vocab_size": TOY_VOCAB,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.3,
+    }
     ids = {"pad_token_id": PAD_ID, "bos_token_id": START_ID, "eos_token_id": END_ID}
-    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-              "image_size": 32, "patch_size": 8}  # fmt: skip
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     return {
-        "dinov2": Dinov2Model(Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32,
-                                           patch_size=8, mlp_ratio=2, initializer_range=0.3)),
+        "dinov2": Dinov2Model(
+            Dinov2Config(
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=32,
+                patch_size=8,
+                mlp_ratio=2,
+                initializer_range=0.3,
+            )
+        ),
         "clip": CLIPModel(CLIPConfig(text_config=text | ids, vision_config=vision, projection_dim=16)),
-        "vqa": BlipForQuestionAnswering(BlipConfig(
-            text_config=text | ids | {"encoder_hidden_size": 32, "is_decoder": True, "sep_token_id": END_ID},
-            vision_config=vision | {"initializer_range": 0.3}, projection_dim=16,
-        )),
+        "vqa": BlipForQuestionAnswering(
+            BlipConfig(
+                text_config=text | ids | {"encoder_hidden_size": 32, "is_decoder": True, "sep_token_id": END_ID},
+                vision_config=vision | {"initializer_range": 0.3},
+                projection_dim=16,
+            )
+        ),
         "minilm": BertModel(BertConfig(**text)),
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +157,9 @@ def test_answers_are_scored_by_likelihood_as_the_library_scores_them(judges: Pre
     assert torch.allclose(chances, torch.stack(losses).view(2, 3).softmax(-1), atol=1e-4)
 
 
-def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(judges: PretrainedJudges, mira: Character) -> None:
+def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(
+    judges: PretrainedJudges, mira: Character
+) -> None:
     found = rewards(judges, mira)
     assert found.shape == (6, 6) and ((found >= 0) & (found <= 1)).all()
     assert found[5, :4].tolist() == [0, 0, 0, 0]  # asked for and not drawn

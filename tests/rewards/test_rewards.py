@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from pipelines.core.character.character import Character
-from pipelines.data.samples import GrpoPrompt
-from pipelines.rewards.starter_critic import StarterCritic, ImageFeatures, toy_critic
 from pipelines.data.chat_template import reply, user
+from pipelines.data.samples import GrpoPrompt
 from pipelines.rewards.rewards import (
     REPLY_PARTS,
     REWARDS,
@@ -24,6 +23,7 @@ from pipelines.rewards.rewards import (
     make_rewards,
     scene_named,
 )
+from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic, toy_critic
 from pipelines.rewards.style import StyleStats, ending
 
 DOCS = Path(__file__).parents[2] / "docs" / "rewards.md"
@@ -162,7 +162,9 @@ def test_a_failing_reward_stops(judge: RewardContext, columns: dict[str, list]) 
     assert "except" not in source
 
 
-def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(judge: RewardContext, columns: dict[str, list]) -> None:
+def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(
+    judge: RewardContext, columns: dict[str, list]
+) -> None:
     silent = {**columns, "words": ["", "", "", *columns["words"][3:]]}
     alone, unnamed, nothing, *_ = REWARDS["reply"](judge)(**silent)
     assert alone == pytest.approx(0.9 * SILENT + 0.1 * scene_named(columns["scene"][0], WISH))

@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
-from pipelines.starter_build.build_critic import equal_error
 from pipelines.rewards.starter_critic import toy_critic
+from pipelines.starter_build.build_critic import equal_error
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart():
     pytest.importorskip("dicebear", reason="drawing needs the build extra; the other tests do not")
     import numpy as np
 
-    from pipelines.starter_build.drawings.render_svg import render_image
-    from pipelines.starter_build.dataset import to_pixels
     from pipelines.models.starter.loading import load_critic
-    from pipelines.starter_build.drawings.attributes import identity_for, random_attributes
     from pipelines.models.starter.vocabulary import PLACES
+    from pipelines.starter_build.dataset import to_pixels
+    from pipelines.starter_build.drawings.attributes import identity_for, random_attributes
+    from pipelines.starter_build.drawings.render_svg import render_image
 
     critic, rng = load_critic(), random.Random(0)
     looks = [(number, random_attributes(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)]

@@ -106,14 +106,20 @@ def test_a_folder_keeps_what_it_was_begun_with(tmp_path) -> None:
 def test_the_large_size_fits_its_weights_into_60_mb() -> None:
     from pipelines.evaluation.attribute_classifier import AttributeConfig, AttributeReader
     from pipelines.models.starter.config import StarterConfig
-    from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
     from pipelines.models.starter.model import StarterModel, own_settings
     from pipelines.models.starter.vq import ImageTokenizerConfig
+    from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
 
     size = SIZES["gpu"]
     vq = ImageTokenizerConfig(px=size.px, **size.tokenizer)
-    words = {"vocab_size": 64, "hidden_size": 576, "intermediate_size": 64, "num_hidden_layers": 1,
-             "num_attention_heads": 9, "tie_word_embeddings": True}  # fmt: skip
+    words = {
+        "vocab_size": 64,
+        "hidden_size": 576,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 9,
+        "tie_word_embeddings": True,
+    }
     picture = size.picture | {"vocab_size": vq.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
     with torch.device("meta"):
         model = StarterModel(StarterConfig(words, picture, own_settings(vq), size.eyes, context_layer=1))
@@ -121,7 +127,7 @@ def test_the_large_size_fits_its_weights_into_60_mb() -> None:
         AttributeReader(AttributeConfig(**size.classifier))
     parts = [model.vq, model.eyes, model.picture, critic]
     total = 2 * sum(math.prod(value.shape) for part in parts for value in part.parameters())
-    assert model.shape.image_tokens == 256 and total < 58e6
+    assert model.spec.image_tokens == 256 and total < 58e6
 
 
 def test_the_command_line_refuses_in_plain_words(tmp_path, capsys) -> None:

@@ -6,11 +6,11 @@ import torch
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
-from pipelines.starter_build.fewshot import PICTURES, judged, measure_setting, people
-from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_identity, are_held_out
-from pipelines.models.starter.model import toy_starter
 from pipelines.data.packing import open_image
+from pipelines.models.starter.model import toy_starter
+from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, are_held_out, is_held_out_identity
+from pipelines.starter_build.fewshot import PICTURES, judged, measure_setting, people
 
 RECIPE = Recipe(base="starter-toy", sft_steps=2, sft_save_every=2, sft_row_max_tokens=700, sft_row_max_images=3)
 

@@ -10,22 +10,28 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.starter_build.export import is_measured, starter_card
-from pipelines.evaluation.attribute_classifier import ANSWERS, AttributeReader, attributes_of, shares_right, train_classifier
-from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.starter_build.drawings.attributes import FIRST, WIDE, Identity, Attributes, are_held_out
-from pipelines.starter_build.measure import BuildScores
-from pipelines.starter_build.measure_critic import measure_critic
-from pipelines.starter_build.measure_vision_tower import measure_vision_tower, option_scores, questions_about
-from pipelines.starter_build.measure_images import attributes_right, measure_images, sweep_guidance, unseen
-from pipelines.starter_build.measure_tokenizer import measure_tokenizer, psnr, ssim
+from pipelines.data.chat_template import render, reply, user
+from pipelines.evaluation.attribute_classifier import (
+    ANSWERS,
+    AttributeReader,
+    attributes_of,
+    shares_right,
+    train_classifier,
+)
 from pipelines.models.starter.model import toy_starter
-from pipelines.starter_build.render_dataset import render_images
+from pipelines.models.starter.vocabulary import PLACES
+from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
 from pipelines.starter_build.build_config import SIZES, build_config
 from pipelines.starter_build.build_loop import Budget
-from pipelines.models.starter.vocabulary import PLACES
-from pipelines.data.chat_template import render, reply, user
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, Attributes, Identity, are_held_out
+from pipelines.starter_build.export import is_measured, starter_card
+from pipelines.starter_build.measure import BuildScores
+from pipelines.starter_build.measure_critic import measure_critic
+from pipelines.starter_build.measure_images import attributes_right, measure_images, sweep_guidance, unseen
+from pipelines.starter_build.measure_tokenizer import measure_tokenizer, psnr, ssim
+from pipelines.starter_build.measure_vision_tower import measure_vision_tower, option_scores, questions_about
+from pipelines.starter_build.render_dataset import render_images
 
 NELLA = Identity("avataaars", "tanned", "curly", "red", glasses="round")
 LOOK = Attributes("sad", "a red hoodie", "on a ship")
@@ -65,8 +71,15 @@ def test_psnr_and_ssim_of_known_pictures() -> None:
 
 def test_attributes_of_a_picture_and_shares() -> None:
     right = attributes_of(NELLA, LOOK)
-    assert right == {"expression": "sad", "hair_colour": "red", "clothes_kind": "hoodie", "clothes_colour": "red",
-                     "accessory": "round", "place": "on a ship", "extra": ""}  # fmt: skip
+    assert right == {
+        "expression": "sad",
+        "hair_colour": "red",
+        "clothes_kind": "hoodie",
+        "clothes_colour": "red",
+        "accessory": "round",
+        "place": "on a ship",
+        "extra": "",
+    }
     assert all(value in ANSWERS[name] for name, value in right.items())
     bare = Identity("critters", "green", "", "red", body="dome")
     assert attributes_of(bare, Attributes("sad", "", "on a ship"))["hair_colour"] is None
@@ -103,10 +116,13 @@ def test_options_packed_behind_one_picture_score_as_alone(what: BuildScores) -> 
     pixels, options = torch.rand(1, 3, 32, 32) * 2 - 1, ["happy", "sad", "in a park"]
     packed = option_scores(what, "How do they look?", options, pixels)
     for option, found in zip(options, packed.tolist(), strict=True):
-        row = render((user("How do they look?", "p"), reply(option[:1].upper() + option[1:] + ".")), what.model.shape,
-                     what.tokenizer)  # fmt: skip
+        row = render(
+            (user("How do they look?", "p"), reply(option[:1].upper() + option[1:] + ".")),
+            what.model.spec,
+            what.tokenizer,
+        )
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
-        labels[labels == what.model.shape.eot_id] = -100  # options are compared without the end mark
+        labels[labels == what.model.spec.eot_id] = -100  # options are compared without the end mark
         with torch.no_grad():
             alone = what.model(input_ids=ids, labels=labels, pictures=pixels).logps.sum().item()
         assert found == pytest.approx(alone, abs=1e-4)

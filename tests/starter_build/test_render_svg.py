@@ -11,23 +11,6 @@ import numpy as np
 import pytest
 import yaml
 
-from pipelines.starter_build.drawings.render_svg import render_image, svg
-from pipelines.starter_build.drawings.draw_bundled import BUNDLED, draw_character
-from pipelines.starter_build.drawings.attributes import (
-    FIRST,
-    TRAINING_NUMBERS,
-    WIDE,
-    Domain,
-    Identity,
-    Attributes,
-    clothes_phrase,
-    identity_for,
-    is_held_out_identity,
-    are_held_out,
-    random_identity,
-    random_attributes,
-)
-from pipelines.starter_build.render_dataset import LOOKS_EACH, render_images, attributes_of, read_images
 from pipelines.models.starter.vocabulary import (
     ALL_STYLES,
     COLOURS,
@@ -40,7 +23,24 @@ from pipelines.models.starter.vocabulary import (
     WIDE_PLACES,
     WIDE_POSES,
 )
+from pipelines.starter_build.drawings.attributes import (
+    FIRST,
+    TRAINING_NUMBERS,
+    WIDE,
+    Attributes,
+    Domain,
+    Identity,
+    are_held_out,
+    clothes_phrase,
+    identity_for,
+    is_held_out_identity,
+    random_attributes,
+    random_identity,
+)
 from pipelines.starter_build.drawings.caption_templates import CAPTION_SHARES, captions, questions
+from pipelines.starter_build.drawings.draw_bundled import BUNDLED, draw_character
+from pipelines.starter_build.drawings.render_svg import render_image, svg
+from pipelines.starter_build.render_dataset import LOOKS_EACH, attributes_of, read_images, render_images
 
 
 @pytest.fixture(params=ALL_STYLES)
@@ -73,7 +73,9 @@ def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, fi
         "expression": [Attributes(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
         "place": [Attributes("happy", clothes_phrase("red", kinds[0]), word) for word in WIDE_PLACES],
         "pose": [Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in WIDE_POSES],
-        "extra": [Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", "", word) for word in ("", *EXTRAS)],
+        "extra": [
+            Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", "", word) for word in ("", *EXTRAS)
+        ],
         "colour": [Attributes("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
         "kind": [Attributes("happy", clothes_phrase("red", word), "in a park") for word in kinds],
     }[field]

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.models.starter.model import toy_starter
+from pipelines.starter_build.build_config import SIZES
 from pipelines.starter_build.build_experts import encode, train_image_expert
+from pipelines.starter_build.build_loop import Budget, read_state
 from pipelines.starter_build.build_vision_tower import train_vision_tower
 from pipelines.starter_build.dataset import DrawnDataset
-from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_identity, are_held_out
-from pipelines.models.starter.model import toy_starter
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, are_held_out, is_held_out_identity
 from pipelines.starter_build.render_dataset import LOOKS_EACH, render_identity, render_images, training_job
-from pipelines.starter_build.build_config import SIZES
 from pipelines.starter_build.streaming_dataset import StreamingDataset
-from pipelines.starter_build.build_loop import Budget, read_state
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +87,12 @@ def test_a_window_gives_what_a_stored_set_gives(stream: StreamingDataset) -> Non
     assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
 
 
-def test_picture_expert_and_eyes_learn_from_a_stream(stream: StreamingDataset, held_out: DrawnDataset, tmp_path) -> None:
+def test_picture_expert_and_eyes_learn_from_a_stream(
+    stream: StreamingDataset, held_out: DrawnDataset, tmp_path
+) -> None:
     model, tokenizer = toy_starter(seed=0)
     place = stream.place
-    scores = train_image_expert(
-        model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False
-    )
+    scores = train_image_expert(model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False)
     assert scores["held_out_loss"] > 0 and scores["steps"] > 2
     assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
     assert read_state(tmp_path / "picture.pt")["more"]["place"] >= place

@@ -45,8 +45,14 @@ def test_what_was_trained_elsewhere_lands_in_a_build_folder(tmp_path) -> None:
     (out / "tokenizer" / "tokenizer" / "config.json").write_text("{}")
     (out / "tokenizer.json").write_text(json.dumps({"steps": 3}))
     (out / "picture").mkdir()
-    state = {"picture": {"weight": torch.rand(4, 4)}, "optimiser": {"state": {}}, "step": 5, "spent": 2.0, "mean": 1.0,
-             "more": {"place": 9}}  # fmt: skip
+    state = {
+        "picture": {"weight": torch.rand(4, 4)},
+        "optimiser": {"state": {}},
+        "step": 5,
+        "spent": 2.0,
+        "mean": 1.0,
+        "more": {"place": 9},
+    }
     torch.save(state, out / "picture" / "picture.pt")
     files = transfer.export_build(out, tmp_path / "pieces")
     assert [file.name for file in files] == ["build.00", "build.manifest.json"]

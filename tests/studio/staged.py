@@ -11,10 +11,10 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import Checkpoint, Job, Worker, new_id
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import done_event, picture_event, scene_event, text_event
 from pipelines.core.storage.store import put_content
 from studio.context import AppContext
@@ -23,13 +23,38 @@ from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 WORKER = "worker-1"
 SCORES: dict[str, dict[str, float]] = {
-    "base": {"general_perplexity": 15.6, "reply_perplexity": 100.0, "facts_accuracy": 0.25, "likeness": 0.1,
-             "caption_match": 0.5, "agreement": 0.1, "variety": 0.5, "copying": 0.0},
-    "sft-000004": {"general_perplexity": 12.6, "reply_perplexity": 31.0, "facts_accuracy": 0.5, "likeness": 0.4,
-                   "caption_match": 0.5, "agreement": 0.3, "variety": 0.4, "copying": 0.1},
-    "grpo-000002": {"general_perplexity": 12.7, "reply_perplexity": 30.0, "facts_accuracy": 0.5, "likeness": 0.5,
-                    "caption_match": 0.6, "agreement": 0.4, "variety": 0.3, "copying": 0.1, "reward": 0.6},
-}  # fmt: skip
+    "base": {
+        "general_perplexity": 15.6,
+        "reply_perplexity": 100.0,
+        "facts_accuracy": 0.25,
+        "likeness": 0.1,
+        "caption_match": 0.5,
+        "agreement": 0.1,
+        "variety": 0.5,
+        "copying": 0.0,
+    },
+    "sft-000004": {
+        "general_perplexity": 12.6,
+        "reply_perplexity": 31.0,
+        "facts_accuracy": 0.5,
+        "likeness": 0.4,
+        "caption_match": 0.5,
+        "agreement": 0.3,
+        "variety": 0.4,
+        "copying": 0.1,
+    },
+    "grpo-000002": {
+        "general_perplexity": 12.7,
+        "reply_perplexity": 30.0,
+        "facts_accuracy": 0.5,
+        "likeness": 0.5,
+        "caption_match": 0.6,
+        "agreement": 0.4,
+        "variety": 0.3,
+        "copying": 0.1,
+        "reward": 0.6,
+    },
+}
 
 
 def png(colour: str = "teal", px: int = 48) -> bytes:
@@ -74,10 +99,13 @@ def told(desk: AppContext, job: Job, events: list[Event], seconds: float = 10.0)
     """The worker tells these events, one every so many seconds."""
     start = desk.records.events.count(job.id)
     numbered = [
-        replace(event, sequence=start + at, time=event.time or (START + (start + at) * timedelta(seconds=seconds))
-                .isoformat(timespec="microseconds"))
+        replace(
+            event,
+            sequence=start + at,
+            time=event.time or (START + (start + at) * timedelta(seconds=seconds)).isoformat(timespec="microseconds"),
+        )
         for at, event in enumerate(events)
-    ]  # fmt: skip
+    ]
     desk.records.events.append(job.id, job.attempt, numbered)
 
 
@@ -89,9 +117,7 @@ def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[
         Event("grpo", at, 2, {"reward": 0.4 + at / 10, "likeness": 0.3, "reply": 0.5, "variety": 0.2, "seconds": 10.0})
         for at in range(1, grpo + 1)
     ]
-    events += [
-        Event("evaluate", at, 3, SCORES[name], name) for at, name in enumerate(evaluated, start=1)
-    ]  # fmt: skip
+    events += [Event("evaluate", at, 3, SCORES[name], name) for at, name in enumerate(evaluated, start=1)]
     return events
 
 
@@ -110,9 +136,19 @@ def checkpoint(desk: AppContext, job: Job, name: str) -> Checkpoint:
     files = {path: put_content(desk.store, data, _kind(path), Path(path).suffix) for path, data in blobs.items()}
     samples = tuple(key for path, key in files.items() if path.startswith("samples/"))
     return desk.records.checkpoints.put(
-        Checkpoint(job.id, name, stage, int(step or 0), TOY_BASE, "", f"adapters/{job.id}/{name}" if step else "",
-                   SCORES[name], samples, files)
-    )  # fmt: skip
+        Checkpoint(
+            job.id,
+            name,
+            stage,
+            int(step or 0),
+            TOY_BASE,
+            "",
+            f"adapters/{job.id}/{name}" if step else "",
+            SCORES[name],
+            samples,
+            files,
+        )
+    )
 
 
 def _kind(path: str) -> str:
@@ -131,9 +167,7 @@ def trained(desk: AppContext, character: str) -> Job:
 
 def alive(desk: AppContext, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
     """A worker that has just been seen."""
-    worker = desk.records.workers.register(
-        Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"})
-    )  # fmt: skip
+    worker = desk.records.workers.register(Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"}))
     desk.records.workers.seen(WORKER, job)
     return worker
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.queue import submit
 from pipelines.core.formats.cards import export_card
-from pipelines.core.storage.garbage import collect_garbage
+from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems
-from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
+from pipelines.core.queue import submit
+from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.storage.store import exists, put_tree
 from studio.actions import characters, create, drafts, images
 from studio.context import AppContext
-from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign
 from tests.core.drawings import drawing, encoded
+from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign
 
 BUNDLED = Path(__file__).resolve().parents[2] / "pipelines" / "core" / "bundled"
 
@@ -94,8 +94,14 @@ def test_too_many_bytes_are_refused_without_being_read_whole(desk: AppContext) -
 
 def test_scripts_in_every_field_stay_words(desk: AppContext) -> None:
     script = "<script>alert(1)</script>"
-    card = foreign(name=script, description=script, personality=script, scenario=script, first_mes=script,
-                   mes_example=f"<START>\n{{{{user}}}}: {script}\n{{{{char}}}}: {script}")  # fmt: skip
+    card = foreign(
+        name=script,
+        description=script,
+        personality=script,
+        scenario=script,
+        first_mes=script,
+        mes_example=f"<START>\n{{{{user}}}}: {script}\n{{{{char}}}}: {script}",
+    )
     found = took(desk, f"../../{script}.png", as_png({"ccv3": card}))
     draft = drafts.own_character(desk, found.id).draft
     assert draft["name"] == script and draft["interactions"][0][1]["character"] == script
@@ -131,8 +137,17 @@ def test_deleting_leaves_nothing_of_it_and_all_of_the_others(desk: AppContext) -
     goes = characters.what_goes(desk, id)
     assert goes.is_training and "10 pictures" in goes.lines and "1 training" in goes.lines
     tree = f"adapters/{job.id}/sft-000001"
-    desk.records.checkpoints.put(Checkpoint(job.id, "sft-000001", "sft", 1, "starter", adapter_key=tree,
-                                            files=put_tree(desk.store, BUNDLED / "quibb", tree)))  # fmt: skip
+    desk.records.checkpoints.put(
+        Checkpoint(
+            job.id,
+            "sft-000001",
+            "sft",
+            1,
+            "starter",
+            adapter_key=tree,
+            files=put_tree(desk.store, BUNDLED / "quibb", tree),
+        )
+    )
     characters.delete(desk, id)
     assert not exists(desk.store, f"{tree}/COMPLETE")
     later = datetime.now(UTC) + timedelta(days=3)
@@ -195,8 +210,18 @@ def test_estimates_come_from_runs_on_this_system_or_not_at_all(desk: AppContext)
     recipe = Recipe.for_effort("starter", "quick").to_json()
     version = create.start(desk, id, "quick", "starter").version
     for minutes in (6, 9, 7):
-        job = Job(new_id(), "train", desk.owner, id, version, recipe=recipe, status="succeeded", attempt=1,
-                  started="2026-11-20T10:00:00+00:00", ended=f"2026-11-20T10:0{minutes}:00+00:00")  # fmt: skip
+        job = Job(
+            new_id(),
+            "train",
+            desk.owner,
+            id,
+            version,
+            recipe=recipe,
+            status="succeeded",
+            attempt=1,
+            started="2026-11-20T10:00:00+00:00",
+            ended=f"2026-11-20T10:0{minutes}:00+00:00",
+        )
         desk.records.jobs.add(job)
     found = create.estimate(desk, "starter", "quick")
     assert found.words == "6 to 9 minutes, as 3 such trainings took here"

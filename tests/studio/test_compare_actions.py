@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, new_id
 from pipelines.core.jobs.reply_protocol import ReplyRequest
+from pipelines.core.problems import CharacterProblems
 from studio.actions import compare, feedback, votes
 from studio.actions.compare import NotNow
 from studio.context import AppContext
@@ -40,9 +40,12 @@ def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: AppCont
     first, second = staged.trained(desk, character), staged.trained(desk, character)
     found = compare.candidates(desk, character)
     assert [one.ref for one in found] == [
-        f"{second.id}:grpo-000002", f"{second.id}:sft-000004", f"{first.id}:grpo-000002", f"{first.id}:sft-000004",
+        f"{second.id}:grpo-000002",
+        f"{second.id}:sft-000004",
+        f"{first.id}:grpo-000002",
+        f"{first.id}:sft-000004",
         f"{second.id}:base",
-    ]  # fmt: skip
+    ]
     assert [one.is_best for one in found] == [True, False, True, False, False]
     assert "(best)" in found[0].label and found[-1].label == "Before training (starter-toy)"
     with pytest.raises(RecordMissing):
@@ -184,8 +187,9 @@ def test_votes_leave_as_chosen_and_rejected(desk: AppContext, talk: Conversation
         feedback.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
     lines = [json.loads(line) for line in votes.pairs_as_lines(desk, talk.character).splitlines()]
     assert [(line["prompt"], line["chosen"]["text"], line["rejected"]["text"]) for line in lines] == [
-        ("One?", "Aye, One?", "I am a model."), ("Three?", "I am a model.", "Aye, Three?")
-    ]  # fmt: skip
+        ("One?", "Aye, One?", "I am a model."),
+        ("Three?", "I am a model.", "Aye, Three?"),
+    ]
 
 
 def test_wilson_interval() -> None:

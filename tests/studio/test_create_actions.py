@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from pipelines.core.problems import CharacterProblems
 from pipelines.core.jobs.job import Worker
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
+from pipelines.core.problems import CharacterProblems
 from studio.actions import characters, conversations, create, drafts, images, suggestions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
@@ -65,14 +65,23 @@ def test_what_is_no_picture_is_refused_by_name(desk: AppContext, id: str, name: 
 
 def test_each_light_has_its_reason_and_its_mend(desk: AppContext, id: str) -> None:
     copy = encoded(drawing(1).resize((380, 285)))
-    files = [*some(1, 2), ("again.png", copy), ("wide.png", encoded(drawing(4, 900, 300))),
-             ("tiny.png", encoded(drawing(5).resize((80, 60)))), *some(1)]  # fmt: skip
+    files = [
+        *some(1, 2),
+        ("again.png", copy),
+        ("wide.png", encoded(drawing(4, 900, 300))),
+        ("tiny.png", encoded(drawing(5).resize((80, 60)))),
+        *some(1),
+    ]
     assert images.add(desk, id, files) == []
     lights = {view.file: (view.light, view.fixes) for view in images.pictures(desk, draft_of(desk, id))}
     assert lights == {
-        "01.png": ("green", ()), "02.png": ("green", ()), "03.png": ("amber", ("drop",)),
-        "04.png": ("amber", ("crop",)), "05.png": ("red", ("drop",)), "06.png": ("red", ("drop",)),
-    }  # fmt: skip
+        "01.png": ("green", ()),
+        "02.png": ("green", ()),
+        "03.png": ("amber", ("drop",)),
+        "04.png": ("amber", ("crop",)),
+        "05.png": ("red", ("drop",)),
+        "06.png": ("red", ("drop",)),
+    }
     for file in ("03.png", "05.png", "06.png"):
         images.drop(desk, id, file)
     preview = Image.open(io.BytesIO(images.crop_preview(desk, draft_of(desk, id), "04.png", 0.0, 0.5, 0.5)))
@@ -115,15 +124,17 @@ def test_long_texts_are_refused_and_facts_kept(desk: AppContext, id: str) -> Non
     with pytest.raises(CharacterProblems, match="8,000 are the most"):
         drafts.set_text(desk, id, "persona", "x" * 10_000_000)
     drafts.set_facts(desk, id, [("Where?", "Here"), (" ", ""), ("Who?", "")])
-    assert draft_of(desk, id)["facts"] == [
-        {"question": "Where?", "answer": "Here"}, {"question": "Who?", "answer": ""}
-    ]  # fmt: skip
+    assert draft_of(desk, id)["facts"] == [{"question": "Where?", "answer": "Here"}, {"question": "Who?", "answer": ""}]
 
 
 def test_the_persona_suggests_facts_and_better_places(desk: AppContext, id: str) -> None:
     drafts.set_text(desk, id, "name", "Ada Moor")
-    drafts.set_text(desk, id, "persona", "Ada lives in a lighthouse. She has red hair. She speaks in riddles. "
-                                         "She is afraid of geese and of silence.")  # fmt: skip
+    drafts.set_text(
+        desk,
+        id,
+        "persona",
+        "Ada lives in a lighthouse. She has red hair. She speaks in riddles. She is afraid of geese and of silence.",
+    )
     facts = suggestions.facts_in_persona(draft_of(desk, id))
     assert ("Where does Ada live?", "In a lighthouse") in [(fact.question, fact.answer) for fact in facts]
     suggestions.take_fact(desk, id, facts[0])

@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from studio.actions import characters, conversations, create, drafts, images
-from studio.context import AppContext
 from studio.autosave import AUTOSAVE_JS
+from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
@@ -122,9 +122,12 @@ def test_scripts_in_every_field_are_words_on_every_step(desk: AppContext, open_p
 def test_pictures_can_be_dropped_in_mended_and_captioned(desk: AppContext, open_page: Open) -> None:
     id = drafts.create(desk)
     shown = open_page("create", character=id, step=1)
-    files = [("a.png", encoded(drawing(1)), "image/png"), ("b.png", encoded(drawing(2)), "image/png"),
-             ("again.png", encoded(drawing(1).resize((380, 285))), "image/png"),
-             ("setup.png", b"MZ" + b"\0" * 300, "image/png")]  # fmt: skip
+    files = [
+        ("a.png", encoded(drawing(1)), "image/png"),
+        ("b.png", encoded(drawing(2)), "image/png"),
+        ("again.png", encoded(drawing(1).resize((380, 285))), "image/png"),
+        ("setup.png", b"MZ" + b"\0" * 300, "image/png"),
+    ]
     shown.file_uploader[0].set_value(files).run()
     assert "no picture" in words(shown) and len(draft_of(desk, id)["pictures"]) == 3
     assert "nearly the same as 01" in words(shown)
@@ -207,5 +210,3 @@ def test_a_base_model_that_no_worker_can_run_says_so(desk: AppContext, quibb: st
     shown.radio(key=f"base-{quibb}").set_value("janus-pro-7b").run()
     assert shown.button(key="train").disabled and "no worker is running" in words(shown)
     assert draft_of(desk, quibb)["base"] == "janus-pro-7b"
-
-

@@ -33,16 +33,23 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, t
     with zipfile.ZipFile(place(desk, made)) as archive:
         files = {name.removeprefix("ada-grpo-000002/"): archive.read(name) for name in archive.namelist()}
     assert set(download_route) == {
-        "README.md", "adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
-        "card.png", "manifest.json", "report.html", "samples.png", "scores.json",
-    }  # fmt: skip
+        "README.md",
+        "adapter/README.md",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "card.png",
+        "manifest.json",
+        "report.html",
+        "samples.png",
+        "scores.json",
+    }
     assert files["adapter/adapter_model.safetensors"] == b"weights of grpo-000002"
     manifest = json.loads(files["manifest.json"])
     assert manifest["base_model"] == "starter-toy" and manifest["scores"]["likeness"] == 0.5
     assert read_card(files["card.png"], "card.png").character.name == "Ada"
     report = files["report.html"].decode()
     assert "<td>70</td>" in report and "Ada" in report and "data:image/png;base64," in report  # voice: 1 - 30 / 100
-    assert "src=\"samples" not in report and "http" not in report  # everything is inside
+    assert 'src="samples' not in report and "http" not in report  # everything is inside
     assert not any(str(desk.settings.home).encode() in data for data in download_route.values())
     assert downloads.adapter_zip(desk, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
 

@@ -9,8 +9,8 @@ import pytest
 
 import pipelines.evaluation.scorecard as evaluate
 from pipelines.core.events import Event
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.recipe import Recipe
 from studio.actions import scores
 from studio.actions.job_progress import JobProgress, pace_of, progress_of
 from studio.actions.warning_signs import signs
@@ -51,7 +51,9 @@ def test_the_stages_fill_up_one_after_the_other() -> None:
     assert practising.headline == "Practising with feedback"
     checking = progress_of(JOB, timed(story(4, 2, ("base",))))
     assert states(checking) == ["done", "done", "running"]
-    done = progress_of(replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")]))
+    done = progress_of(
+        replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")])
+    )
     assert states(done) == ["done"] * 3 and done.seconds_left is None
 
 
@@ -162,8 +164,13 @@ def test_the_limits_are_those_of_the_evaluation() -> None:
 
 def test_plain_scores() -> None:
     card = {spoke.key: spoke.value for spoke in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
-    assert card == {"likeness": 0.5, "voice": pytest.approx(0.7), "facts_accuracy": 0.5,
-                    "picture_words": pytest.approx(0.5), "variety": 0.3}  # fmt: skip
+    assert card == {
+        "likeness": 0.5,
+        "voice": pytest.approx(0.7),
+        "facts_accuracy": 0.5,
+        "picture_words": pytest.approx(0.5),
+        "variety": 0.3,
+    }
     assert scores.overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
     assert all(spoke.value is None for spoke in scores.scorecard({}))
     assert scores.checkpoint_title("base") == "Before training"

@@ -20,8 +20,9 @@ def test_workers_and_what_they_do(desk: AppContext, tmp_path: Path) -> None:
     desk.records.workers.register(Worker("worker-2", "attic", ("reply",)))
     lines = system.workers(desk)
     assert [(line.worker.host, line.doing, line.is_alive) for line in lines] == [
-        ("attic", "", True), ("shed", "Trains Ada", True)
-    ]  # fmt: skip
+        ("attic", "", True),
+        ("shed", "Trains Ada", True),
+    ]
 
 
 def test_a_job_of_somebody_else_is_not_named(desk: AppContext, tmp_path: Path) -> None:
@@ -40,8 +41,10 @@ def test_queue_depths(desk: AppContext, tmp_path: Path) -> None:
 
 def test_health_of_what_answers_and_of_what_does_not(desk: AppContext) -> None:
     assert [(one.name, one.is_well) for one in system.health(desk)] == [
-        ("Records", True), ("Pictures and adapters", True), ("Queue", True)
-    ]  # fmt: skip
+        ("Records", True),
+        ("Pictures and adapters", True),
+        ("Queue", True),
+    ]
     desk.settings = replace(desk.settings, broker_url="redis://:hidden@127.0.0.1:1/0")
     queue = system.health(desk)[2]
     # The queue of this desk was opened before, and is a file; a fresh desk asks the address that is not there.
@@ -62,10 +65,15 @@ def test_disk_use_and_garbage(desk: AppContext, tmp_path: Path) -> None:
 
 def test_settings_show_no_secret() -> None:
     settings = Settings(
-        Path("/home-of-nobody"), llm_key="hush", database_url="postgresql+psycopg://me:hush@db/understudy",
-        broker_url="redis://:hush@redis/0", objects="s3", s3_endpoint_internal="http://minio:9000",
-        s3_access_key="hush", s3_secret_key="hush",
-    )  # fmt: skip
+        Path("/home-of-nobody"),
+        llm_key="hush",
+        database_url="postgresql+psycopg://me:hush@db/understudy",
+        broker_url="redis://:hush@redis/0",
+        objects="s3",
+        s3_endpoint_internal="http://minio:9000",
+        s3_access_key="hush",
+        s3_secret_key="hush",
+    )
     shown = system.settings_in_force(settings)
     assert "hush" not in str(shown)
     assert shown["UNDERSTUDY_S3_SECRET_KEY"] == "set" and shown["UNDERSTUDY_LLM_URL"] == "not set"
@@ -76,5 +84,9 @@ def test_settings_show_no_secret() -> None:
 def test_versions_and_sizes() -> None:
     assert {"python", "streamlit", "celery"} <= set(system.versions())
     assert [system.size_words(size) for size in (0, 999, 1500, 123_456_789, 5_600_000_000)] == [
-        "0 B", "999 B", "1.5 kB", "123 MB", "5.6 GB"
-    ]  # fmt: skip
+        "0 B",
+        "999 B",
+        "1.5 kB",
+        "123 MB",
+        "5.6 GB",
+    ]

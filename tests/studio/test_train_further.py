@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job, new_id
-from pipelines.core.run_folder import BASE, adapters, read_events
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import publish_folder
+from pipelines.core.run_folder import BASE, adapters, read_events
 from pipelines.train import train
 from studio.actions import training_jobs
 from studio.context import AppContext
@@ -18,7 +18,7 @@ from worker.uploads import put_checkpoint
 
 def test_the_trainer_goes_on_after_the_saved_state(
     desk: AppContext, toy_character: Path, toy_run: Path, tmp_path: Path
-) -> None:  # fmt: skip
+) -> None:
     version = publish_folder(desk.records, desk.store, desk.owner, toy_character)
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
     old = Job(new_id(), "train", desk.owner, version.character, version.version, recipe.to_json(), status="succeeded")
@@ -34,5 +34,9 @@ def test_the_trainer_goes_on_after_the_saved_state(
     assert [event.step for event in events if event.stage == "sft" and event.metrics] == [5, 6]
     assert [event.step for event in events if event.stage == "grpo" and event.metrics] == [1]
     assert [one["name"] for one in result["checkpoints"]] == [
-        "base", "sft-000002", "sft-000004", "sft-000006", "grpo-000001"
-    ]  # fmt: skip
+        "base",
+        "sft-000002",
+        "sft-000004",
+        "sft-000006",
+        "grpo-000001",
+    ]

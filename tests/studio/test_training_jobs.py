@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job, RecordMissing, new_id
+from pipelines.core.jobs.recipe import Recipe
 from studio.actions import training_jobs
 from studio.actions.training_jobs import RunLog
 from studio.context import AppContext
@@ -87,9 +87,10 @@ def test_clone_with_changes(desk: AppContext, character: str) -> None:
     new = training_jobs.clone(desk, old.id, {"seed": 7, "sft_steps": 8})
     assert (new.status, new.parent, new.character, new.version) == ("queued", old.id, character, 1)
     assert new.recipe == {**(old.recipe or {}), "seed": 7, "sft_steps": 8}
-    assert training_jobs.clone(desk, old.id, {"effort": "standard"}).recipe == Recipe.for_effort(
-        TOY_BASE, "standard"
-    ).to_json()
+    assert (
+        training_jobs.clone(desk, old.id, {"effort": "standard"}).recipe
+        == Recipe.for_effort(TOY_BASE, "standard").to_json()
+    )
     with pytest.raises(ValueError, match="nothing to train"):
         training_jobs.clone(desk, old.id, {"sft_steps": 0, "grpo_steps": 0})
     with pytest.raises(ValueError, match="no setting speed"):
@@ -166,8 +167,16 @@ def test_the_film_strip_has_the_same_prompts_at_every_state(desk: AppContext, ch
     rows = training_jobs.film_strip(desk, job)
     assert [row.title for row in rows] == ["Before training", "Basics, step 4", "Practice, step 2"]
     labels = [[frame.label for frame in row.frames] for row in rows]
-    assert labels == [
-        ["sad, wearing a red hoodie, on a ship", "happy, wearing a blue hoodie, in a forest", "Will it rain on day 1?"]
-    ] * 3
+    assert (
+        labels
+        == [
+            [
+                "sad, wearing a red hoodie, on a ship",
+                "happy, wearing a blue hoodie, in a forest",
+                "Will it rain on day 1?",
+            ]
+        ]
+        * 3
+    )
     assert rows[2].frames[2].answer == "Aye, says grpo-000002."
     assert desk.picture(rows[2].frames[0].key).startswith(b"\x89PNG")

@@ -14,13 +14,13 @@ from typing import Any
 
 from torch.distributed.tensor import DTensor
 
-from pipelines.models import device_memory
-from pipelines.training import grpo, sft
 from pipelines.core.character.character_folder import read_character
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import MemoryPlan
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, read_json
+from pipelines.models import device_memory
 from pipelines.train import _grpo, _sft, recorder
+from pipelines.training import grpo, sft
 
 
 def spread(plan: MemoryPlan) -> MemoryPlan:

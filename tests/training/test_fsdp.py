@@ -15,20 +15,30 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from pipelines.core.character.character_folder import read_character
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import StepStrategy
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import read_events
-from pipelines.training.grpo import run_grpo
 from pipelines.models import critic_for, load
-from pipelines.training.sft import run_sft
 from pipelines.train import prepare_run
+from pipelines.training.grpo import run_grpo
+from pipelines.training.sft import run_sft
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(
-    base="janus-toy", sft_steps=2, sft_save_every=2, sft_row_max_tokens=1600, sft_row_max_images=3, sft_learning_rate=5e-3,
-    grpo_steps=2, grpo_save_every=2, grpo_group_size=3, grpo_prompts_per_step=2, grpo_replay_weight=0.0, grpo_learning_rate=5e-3,
+    base="janus-toy",
+    sft_steps=2,
+    sft_save_every=2,
+    sft_row_max_tokens=1600,
+    sft_row_max_images=3,
+    sft_learning_rate=5e-3,
+    grpo_steps=2,
+    grpo_save_every=2,
+    grpo_group_size=3,
+    grpo_prompts_per_step=2,
+    grpo_replay_weight=0.0,
+    grpo_learning_rate=5e-3,
     max_new_tokens=10,
-)  # fmt: skip
+)
 
 
 def adapter(run_dir: Path, name: str) -> dict[str, torch.Tensor]:
@@ -53,9 +63,17 @@ def two_processes(run_dir: Path, *words: str) -> subprocess.Popen[str]:
     """Both stages in two processes."""
     # What `accelerate launch` runs for several GPUs; for CPUs it would ask for MPI.
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        "-m", "tests.training.both_stages", str(run_dir), *words,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "tests.training.both_stages",
+        str(run_dir),
+        *words,
+    ]
     settings = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

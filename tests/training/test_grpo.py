@@ -18,12 +18,12 @@ from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder
 from pipelines.data.samples import grpo_prompts
-from pipelines.training.grpo import ReplayLoss, GrpoResult, run_grpo
-from pipelines.training.sft_loss import lora_config
 from pipelines.models import load
 from pipelines.rewards.starter_critic import toy_critic
+from pipelines.training.grpo import GrpoResult, ReplayLoss, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.rollout import generate_rollouts
+from pipelines.training.sft_loss import lora_config
 
 RECIPE = Recipe(
     grpo_steps=4,
@@ -51,7 +51,7 @@ def eager_to_draw(preset: str) -> tuple[Any, Any]:
     """A toy whose random head picks the begin-of-picture id often, so that pictures are practised."""
     model, tokenizer = load(preset)
     with torch.no_grad():
-        model.get_output_embeddings().weight[model.shape.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]
+        model.get_output_embeddings().weight[model.spec.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]
     return model, tokenizer
 
 
@@ -73,7 +73,11 @@ def adapted(preset: str) -> tuple[PeftModel, Any]:
 
 
 def practise(
-    toy: tuple[PeftModel, Any], mira: Character, run_dir: Path, report: Any, resume_from: Path | None = None,
+    toy: tuple[PeftModel, Any],
+    mira: Character,
+    run_dir: Path,
+    report: Any,
+    resume_from: Path | None = None,
     recipe: Recipe = RECIPE,
 ) -> GrpoResult:
     model, tokenizer = toy
@@ -109,17 +113,17 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
     base = model.get_base_model().eval()
     prompts = grpo_prompts(mira, 3, 0)
     replies = generate_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
-    shape = base.shape
+    spec = base.spec
     drew = [n for n, sight in enumerate(replies.sight) if sight is not None]
     assert drew and len(drew) < len(replies.sight), "the test needs replies with and without a picture"
     for ids, sight in zip(replies.completion_ids, replies.sight, strict=True):
-        codes = [token for token in ids if token >= shape.text_vocab]
-        assert len(codes) == (0 if sight is None else shape.image_tokens)
-        assert sight is None or ids[-shape.image_tokens - 1] == shape.boi_id
+        codes = [token for token in ids if token >= spec.text_vocab]
+        assert len(codes) == (0 if sight is None else spec.image_tokens)
+        assert sight is None or ids[-spec.image_tokens - 1] == spec.boi_id
     longest_prompt = max(map(len, replies.prompt_ids))
     kept = max(map(len, replies.completion_ids))
     count = len(replies.prompt_ids)
-    ids = torch.full((count, longest_prompt + kept), shape.pad_id)
+    ids = torch.full((count, longest_prompt + kept), spec.pad_id)
     mask = torch.zeros_like(ids)
     for n in range(count):
         prompt, made = replies.prompt_ids[n], replies.completion_ids[n]
@@ -128,7 +132,7 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
             mask[n, start : start + len(part)] = 1
     order = torch.randperm(count, generator=torch.Generator().manual_seed(5))  # the library shuffles a batch
     with torch.no_grad():
-        logps, entropies = group_token_logps(model, ids[order], mask[order], kept, shape)
+        logps, entropies = group_token_logps(model, ids[order], mask[order], kept, spec)
     for row, n in enumerate(order.tolist()):
         made = len(replies.completion_ids[n])
         assert torch.allclose(logps[row, :made], torch.tensor(replies.logprobs[n]), atol=1e-4)
@@ -168,9 +172,15 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
     assert artifacts == [("checkpoints/grpo-000002",), ("checkpoints/grpo-000004",)]
     files = {path.name for path in checkpoint_folder(run_dir, "grpo-000004").iterdir()}
     assert files == {
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "ref", "rng_state.pth",
-        "scheduler.pt", "trainer_state.json",
-    }  # fmt: skip
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.pt",
+        "ref",
+        "rng_state.pth",
+        "scheduler.pt",
+        "trainer_state.json",
+    }
 
 
 def test_a_stopped_run_resumed_equals_an_unbroken_one(mira: Character, run_dir: Path, tmp_path: Path) -> None:
@@ -204,14 +214,12 @@ def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) 
         base = model.get_base_model()
         row = ReplayLoss.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
         with torch.no_grad():
-            losses.append(row.loss(model, 0, base.shape, torch.device("cpu")).item())
+            losses.append(row.loss(model, 0, base.spec, torch.device("cpu")).item())
         shutil.rmtree(run_dir / "checkpoints")
     assert losses[1] < losses[0] - 0.02
 
 
-def test_a_failing_reward_stops_the_run(
-    mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_reward_stops_the_run(mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(judge: Any) -> Any:
         def reply(**columns: Any) -> list[float]:
             assert {"words", "scene", "sight", "asked", "finished", "group"} <= columns.keys()

@@ -9,17 +9,22 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.core.character.character import Character
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.memory_plan import StepStrategy
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.samples import grpo_prompts
-from pipelines.training.micro_batches import micro_batches
 from pipelines.models import critic_for, load
 from pipelines.models.interface import Scores
+from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import generate_rollouts
 from pipelines.training.sft import run_sft
 
 RECIPE = Recipe(
-    base="janus-toy", sft_steps=3, sft_save_every=3, sft_learning_rate=2e-2, sft_row_max_tokens=1400, sft_row_max_images=3
+    base="janus-toy",
+    sft_steps=3,
+    sft_save_every=3,
+    sft_learning_rate=2e-2,
+    sft_row_max_tokens=1400,
+    sft_row_max_images=3,
 )
 
 
@@ -62,5 +67,5 @@ def test_samples_drawn_in_parts_are_whole_replies(mira: Character) -> None:
         assert len(made.words) == 6 and made.group == [0, 0, 0, 1, 1, 1]
         for ids, logps, sight in zip(made.completion_ids, made.logprobs, made.sight, strict=True):
             assert len(ids) == len(logps)
-            codes = sum(token >= model.shape.text_vocab for token in ids)
-            assert codes == (0 if sight is None else model.shape.image_tokens)
+            codes = sum(token >= model.spec.text_vocab for token in ids)
+            assert codes == (0 if sight is None else model.spec.image_tokens)

@@ -15,11 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.training.sft_loss import packed_sft_rows, sft_loss
+from pipelines.data.packing import collate, encode_images
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
-from pipelines.data.packing import collate, encode_images
 from pipelines.training.sft import SftResult, run_sft
+from pipelines.training.sft_loss import packed_sft_rows, sft_loss
 
 FILES = {
     "README.md",
@@ -31,7 +31,12 @@ FILES = {
     "trainer_state.json",
 }
 RECIPE = Recipe(
-    base="starter-toy", sft_steps=6, sft_save_every=2, sft_learning_rate=2e-2, sft_row_max_tokens=700, sft_row_max_images=3
+    base="starter-toy",
+    sft_steps=6,
+    sft_save_every=2,
+    sft_learning_rate=2e-2,
+    sft_row_max_tokens=700,
+    sft_row_max_images=3,
 )
 
 
@@ -75,15 +80,15 @@ def adapter_of(run_dir: Path, name: str = "sft-000006") -> dict[str, torch.Tenso
 
 def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
     model = run.result.model
-    shape = model.get_base_model().shape
+    spec = model.get_base_model().spec
     pictures = encode_images(model.get_base_model(), mira, run.folder / "character")
-    rows = packed_sft_rows(mira, RECIPE, shape, run.tokenizer, pictures, rows=1)
-    batch = collate(rows, shape, pictures.pixels)
+    rows = packed_sft_rows(mira, RECIPE, spec, run.tokenizer, pictures, rows=1)
+    batch = collate(rows, spec, pictures.pixels)
     weights = batch.pop("loss_weights")
     with torch.no_grad(), model.disable_adapter():
-        plain = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
+        plain = sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
     with torch.no_grad():
-        taught = sft_loss(model(**batch).logps, batch["labels"], shape.text_vocab, weights)
+        taught = sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
     assert plain.loss.item() == pytest.approx(run.result.losses[0], abs=1e-4)  # what the first step began with
     assert taught.words < plain.words - 0.1 and taught.codes < plain.codes - 0.01
 
@@ -91,11 +96,11 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
 def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> None:
     model = run.result.model.get_base_model()
     pictures = encode_images(model, mira, run.folder / "character")
-    row = packed_sft_rows(mira, RECIPE, model.shape, run.tokenizer, pictures, rows=1)[0]
+    row = packed_sft_rows(mira, RECIPE, model.spec, run.tokenizer, pictures, rows=1)[0]
     known = {1.0, RECIPE.fact_loss_weight, RECIPE.scene_loss_weight}
     assert set(row.weights) <= known and max(row.weights) > 1 and len(row.weights) == len(row.ids)
     even = replace(RECIPE, fact_loss_weight=1.0, scene_loss_weight=1.0)
-    plain = packed_sft_rows(mira, even, model.shape, run.tokenizer, pictures, rows=1)[0]
+    plain = packed_sft_rows(mira, even, model.spec, run.tokenizer, pictures, rows=1)[0]
     assert plain.ids == row.ids and plain.weights == ()
     logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
     assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)

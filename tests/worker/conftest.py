@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from pipelines.core.queue.broker import make_app
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import CharacterVersion, Job, new_id
-from pipelines.core.records import Records, open_records
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.queue.broker import make_app
 from pipelines.core.queue.submit import publish_folder, submit_training
+from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import Store, open_store
 from tests.toys import TOY_BASE, TOY_STEPS
@@ -38,11 +38,19 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The settings for a program of ours."""
         names = {
-            "home": "HOME", "database_url": "DATABASE_URL", "broker_url": "BROKER_URL", "objects": "OBJECTS",
-            "s3_endpoint_internal": "S3_ENDPOINT_INTERNAL", "s3_bucket": "S3_BUCKET", "s3_access_key": "S3_ACCESS_KEY",
-            "s3_secret_key": "S3_SECRET_KEY", "lease_s": "LEASE_S", "heartbeat_s": "HEARTBEAT_S",
-            "hang_timeout_s": "SILENCE_S", "stop_grace_s": "STOP_GRACE_S",
-        }  # fmt: skip
+            "home": "HOME",
+            "database_url": "DATABASE_URL",
+            "broker_url": "BROKER_URL",
+            "objects": "OBJECTS",
+            "s3_endpoint_internal": "S3_ENDPOINT_INTERNAL",
+            "s3_bucket": "S3_BUCKET",
+            "s3_access_key": "S3_ACCESS_KEY",
+            "s3_secret_key": "S3_SECRET_KEY",
+            "lease_s": "LEASE_S",
+            "heartbeat_s": "HEARTBEAT_S",
+            "hang_timeout_s": "SILENCE_S",
+            "stop_grace_s": "STOP_GRACE_S",
+        }
         return {f"UNDERSTUDY_{name}": str(vars(self.settings)[field]) for field, name in names.items()}
 
     def version(self) -> CharacterVersion:
@@ -73,9 +81,7 @@ class Place:
 
 def open_place(settings: Settings, character: Path) -> Place:
     """Open all that the settings name."""
-    return Place(
-        settings, open_records(settings.database_url), open_store(settings), make_app(settings), character
-    )  # fmt: skip
+    return Place(settings, open_records(settings.database_url), open_store(settings), make_app(settings), character)
 
 
 @pytest.fixture

@@ -16,9 +16,17 @@ from pathlib import Path
 def say(number: int, stage: str, **more: object) -> None:
     """One event."""
     event = {
-        "stage": stage, "step": 0, "total": 0, "metrics": {}, "note": "", "artifacts": [], "job": "",
-        "sequence": number, "time": f"2026-01-01T00:00:{number:02d}.000000+00:00", **more,
-    }  # fmt: skip
+        "stage": stage,
+        "step": 0,
+        "total": 0,
+        "metrics": {},
+        "note": "",
+        "artifacts": [],
+        "job": "",
+        "sequence": number,
+        "time": f"2026-01-01T00:00:{number:02d}.000000+00:00",
+        **more,
+    }
     print(json.dumps(event), flush=True)
 
 
@@ -44,7 +52,10 @@ def main() -> int:
         print("OSError: [Errno 28] No space left on device: 'optimizer.pt'", file=sys.stderr)
         return 1
     if how == "missing":
-        print("pipelines.models.starter.loading.StarterWeightsMissing: Weights are missing; install again.", file=sys.stderr)
+        print(
+            "pipelines.models.starter.loading.StarterWeightsMissing: Weights are missing; install again.",
+            file=sys.stderr,
+        )
         return 1
     if how == "error":
         print("Traceback (most recent call last):\n  File x\nValueError: a sample does not fit", file=sys.stderr)

@@ -24,9 +24,14 @@ class Process:
         environment = {**os.environ, **place.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **extra}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                command, cwd=place.settings.home.parent, env=environment, stdout=file, stderr=file,
-                stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                command,
+                cwd=place.settings.home.parent,
+                env=environment,
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def kill(self) -> None:
         """SIGKILL to the process alone, as the kernel does."""
@@ -52,9 +57,26 @@ class Process:
 def worker(place: Place, queue: str = "train", name: str = "worker", app: str = "worker.tasks") -> Iterator[Process]:
     """A Celery worker as `understudy up` starts it."""
     command = [
-        sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queue, "-c", "1", "--pool", "solo",
-        "-n", f"{name}@test", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        app,
+        "worker",
+        "-Q",
+        queue,
+        "-c",
+        "1",
+        "--pool",
+        "solo",
+        "-n",
+        f"{name}@test",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel",
+        "INFO",
+    ]
     process = Process(command, place, place.settings.home.parent / f"{name}.log")
     try:
         yield process

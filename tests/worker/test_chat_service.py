@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import ChatMessage, Conversation, Job, new_id
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest, captions_in, replies_in
 from pipelines.core.queue.submit import submit, submit_captions, submit_reply, submit_training
 from pipelines.core.storage.store import put_content, read
 from tests.toys import TOY_BASE, TOY_STEPS
 from tests.worker.conftest import Place
 from worker.chat_service import ModelHolder, run_reply
-from worker.worker_context import WorkerContext
-from worker.uploads import put_checkpoint
 from worker.job_loop import drain_queue
+from worker.uploads import put_checkpoint
+from worker.worker_context import WorkerContext
 
 
 @pytest.fixture
@@ -111,7 +111,9 @@ def test_a_stop_ends_a_reply(embedded: Place, station: WorkerContext, trained: J
     assert ending is not None and ending.status == "stopped"
 
 
-def test_warming_reads_the_adapter_before_the_first_words(embedded: Place, station: WorkerContext, trained: Job) -> None:
+def test_warming_reads_the_adapter_before_the_first_words(
+    embedded: Place, station: WorkerContext, trained: Job
+) -> None:
     booth = ModelHolder()
     request = {"task": "warm", "checkpoints": [f"{trained.id}:sft-000004"]}
     submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.core.queue.broker import notify_worker, purge, task_name
 from pipelines.core.jobs.job import Job, new_id
+from pipelines.core.queue.broker import notify_worker, purge, task_name
 from pipelines.core.run_folder import ADAPTER_FILES, adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.services import RedisServer

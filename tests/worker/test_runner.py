@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.jobs.job import Job, RecordsUnusable
-from pipelines.core.run_folder import adapters, checkpoint_folder
 from pipelines.core.queue.submit import clone, continue_training, result_of, resume, stop
+from pipelines.core.run_folder import adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.worker.conftest import Place
 from worker.capacity import Device, refusal_reason
+from worker.job_loop import do_job, drain_queue
 from worker.run_folders import RunFolder
 from worker.runner import Command, run_training
-from worker.worker_context import WorkerContext
 from worker.uploads import put_checkpoint
-from worker.job_loop import do_job, drain_queue
+from worker.worker_context import WorkerContext
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 
@@ -34,9 +34,7 @@ def fake(how: str) -> Command:
 
 def work(station: WorkerContext, how: str) -> int:
     """Work off the queue with a fake trainer."""
-    return drain_queue(
-        station, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))}
-    )  # fmt: skip
+    return drain_queue(station, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))})
 
 
 def wait_for(told: Callable[[], bool], seconds: float = 60) -> None:
@@ -143,9 +141,7 @@ def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: Wor
         continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "lora_rank": 8})
     with pytest.raises(ValueError, match="set grpo_steps above 1"):
         continue_training(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
-    job = continue_training(
-        embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0}
-    )  # fmt: skip
+    job = continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0})
     assert drain_queue(station, ("train",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert (ended.status, ended.parent) == ("succeeded", old.id), ended.error
@@ -218,6 +214,7 @@ def test_records_that_do_not_answer_hold_the_trainer_still(
     embedded: Place, station: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker may have the job by then; afterwards it goes on as if nothing had been."""
+
     def away(*_: object, **__: object) -> None:
         raise RecordsUnusable("away")
 

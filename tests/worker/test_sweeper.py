@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from pipelines.core.queue.broker import purge
 from pipelines.core.jobs.job import Checkpoint, Worker, new_id
+from pipelines.core.queue.broker import purge
 from pipelines.core.queue.submit import stop
 from pipelines.core.storage.store import exists, put_content
 from tests.worker.conftest import Place

@@ -1,1 +1,1 @@
-"""."""
+"""The character: its dataclasses, its folder, its checks."""

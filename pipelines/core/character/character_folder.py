@@ -24,8 +24,19 @@ from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import MAX_YAML_BYTES, read_yaml, write_yaml
 
 __all__ = [
-    "CHARACTER_FILE", "IMAGES", "TEST_FILE", "TEST_IMAGES", "CharacterProblems", "Problem", "image_path",
-    "load_character", "load_test_split", "read_character", "read_test_split", "test_image_path", "write_character",
+    "CHARACTER_FILE",
+    "IMAGES",
+    "TEST_FILE",
+    "TEST_IMAGES",
+    "CharacterProblems",
+    "Problem",
+    "image_path",
+    "load_character",
+    "load_test_split",
+    "read_character",
+    "read_test_split",
+    "test_image_path",
+    "write_character",
     "write_test_split",
 ]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.character.character import Character, CharacterImage, Fact, TestSplit
-from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens, leftovers, same_words
 from pipelines.core.character.character_folder import IMAGES, TEST_FILE, TEST_IMAGES, load_character, load_test_split
-from pipelines.core.character.image_set_check import check_image_set, is_copy, what_is_missing
 from pipelines.core.character.image_check import ImageReport, check_image
+from pipelines.core.character.image_set_check import check_image_set, is_copy, what_is_missing
+from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens, leftovers, same_words
 from pipelines.core.problems import Problem, Severity, errors, nearest_file
 
 PREFIX_TOKENS = 320
@@ -86,9 +86,14 @@ def check_facts(facts: Sequence[Fact]) -> list[Problem]:
             if not text.strip():
                 found.append(Problem(f"{field}.{part}", f"{what} has no {part}.", f"Write the {part}, or take it out."))
         if estimate_tokens(fact.answer) > FACT_TOKENS:
-            found.append(Problem(f"{field}.answer", f"The answer of {what.lower()} is long (about "
-                                 f"{len(fact.answer.split())} words).",
-                                 "Shorten it to the point, and tell the rest in a conversation.", "warning"))
+            found.append(
+                Problem(
+                    f"{field}.answer",
+                    f"The answer of {what.lower()} is long (about {len(fact.answer.split())} words).",
+                    "Shorten it to the point, and tell the rest in a conversation.",
+                    "warning",
+                )
+            )
         question = same_words(fact.question)
         if question and question in seen:
             first, answer = seen[question]
@@ -126,8 +131,14 @@ def _seen_in_training(text: str, trained: set[str], field: str, what: str, sever
     words = same_words(text)
     if len(words.split()) < SAME_LINE_WORDS or words not in trained:
         return []
-    return [Problem(field, f"{what.capitalize()} stands in the training data word for word: {text[:80]!r}.",
-                    "Word it differently in one of the two, or the score only measures memory.", severity)]
+    return [
+        Problem(
+            field,
+            f"{what.capitalize()} stands in the training data word for word: {text[:80]!r}.",
+            "Word it differently in one of the two, or the score only measures memory.",
+            severity,
+        )
+    ]
 
 
 def _broken_parts(problems: Iterable[Problem]) -> frozenset[str]:
@@ -139,29 +150,66 @@ def _check_texts(character: Character) -> list[Problem]:
     found = []
     persona = character.persona.strip()
     if not persona:
-        found.append(Problem("persona", "The persona is empty.",
-                             "Say in a few sentences who the character is, what they want and what they know."))
+        found.append(
+            Problem(
+                "persona",
+                "The persona is empty.",
+                "Say in a few sentences who the character is, what they want and what they know.",
+            )
+        )
     elif len(persona.split()) < 12:
-        found.append(Problem("persona", f"The persona is only {len(persona.split())} words long.",
-                             "A few sentences about life, wishes and habits give the voice something to hold on to.",
-                             "warning"))
+        found.append(
+            Problem(
+                "persona",
+                f"The persona is only {len(persona.split())} words long.",
+                "A few sentences about life, wishes and habits give the voice something to hold on to.",
+                "warning",
+            )
+        )
     if len(character.name) > 80 or "\n" in character.name:
-        found.append(Problem("name", "The name is longer than one short line.",
-                             "Write only the name; the rest belongs into the persona."))
+        found.append(
+            Problem(
+                "name",
+                "The name is longer than one short line.",
+                "Write only the name; the rest belongs into the persona.",
+            )
+        )
     found += _check_prefix(character)
     if not character.style.strip():
-        found.append(Problem("style", "Nothing says how the character speaks.",
-                             "Add `style:`, for example: short sentences, dry jokes, never swears.", "warning"))
+        found.append(
+            Problem(
+                "style",
+                "Nothing says how the character speaks.",
+                "Add `style:`, for example: short sentences, dry jokes, never swears.",
+                "warning",
+            )
+        )
     if not character.appearance.strip():
-        found.append(Problem("appearance", "Nothing says what never changes in the character's looks.",
-                             "Add `appearance:` with hair, eyes, build; clothes and places belong to the pictures.",
-                             "warning"))
+        found.append(
+            Problem(
+                "appearance",
+                "Nothing says what never changes in the character's looks.",
+                "Add `appearance:` with hair, eyes, build; clothes and places belong to the pictures.",
+                "warning",
+            )
+        )
     if not character.licence.strip():
-        found.append(Problem("licence", "No licence is given.",
-                             "Add `licence:` to say what others may do with the texts and pictures, for example "
-                             "CC-BY-4.0 or \"all rights reserved\".", "warning"))
-    texts = {"persona": character.persona, "style": character.style, "appearance": character.appearance,
-             "greeting": character.greeting, "scenario": character.scenario}
+        found.append(
+            Problem(
+                "licence",
+                "No licence is given.",
+                "Add `licence:` to say what others may do with the texts and pictures, for example "
+                'CC-BY-4.0 or "all rights reserved".',
+                "warning",
+            )
+        )
+    texts = {
+        "persona": character.persona,
+        "style": character.style,
+        "appearance": character.appearance,
+        "greeting": character.greeting,
+        "scenario": character.scenario,
+    }
     for field, text in texts.items():
         found += leftovers(text, field, f"The {field}")
     return found
@@ -169,29 +217,49 @@ def _check_texts(character: Character) -> list[Problem]:
 
 def _check_prefix(character: Character) -> list[Problem]:
     """The token budget of the prompt, blamed on its longest part."""
-    parts = {"persona": character.persona, "style": character.style, "appearance": character.appearance,
-             "scenario": character.scenario}
+    parts = {
+        "persona": character.persona,
+        "style": character.style,
+        "appearance": character.appearance,
+        "scenario": character.scenario,
+    }
     tokens = estimate_tokens(character.name) + sum(estimate_tokens(text) for text in parts.values())
     if tokens <= 1.05 * PREFIX_TOKENS:  # the estimate is good to 4 % (see `estimate_tokens`)
         return []
     longest = max(parts, key=lambda part: estimate_tokens(parts[part]))
     words = sum(len(text.split()) for text in parts.values())
     room = words * PREFIX_TOKENS // tokens
-    return [Problem(
-        longest, f"Persona, style, appearance and scenario are about {tokens} tokens together ({words} words); "
-        f"{PREFIX_TOKENS} are kept for them.",
-        f"Shorten them to about {max(room, 1)} words, {longest} first: what the character knows belongs into facts, "
-        "how they talk into conversations.", "error" if tokens > MAX_PREFIX_TOKENS else "warning")]
+    return [
+        Problem(
+            longest,
+            f"Persona, style, appearance and scenario are about {tokens} tokens together ({words} words); "
+            f"{PREFIX_TOKENS} are kept for them.",
+            f"Shorten them to about {max(room, 1)} words, {longest} first: what the character knows belongs into facts, "
+            "how they talk into conversations.",
+            "error" if tokens > MAX_PREFIX_TOKENS else "warning",
+        )
+    ]
 
 
 def _check_amount(character: Character) -> list[Problem]:
     count = len(character.interactions)
     if count == 0:
-        return [Problem("interactions", "There are no conversations, so there is no voice to learn.",
-                        "Write a few, or import them; 40 are good, short ones count too.")]
+        return [
+            Problem(
+                "interactions",
+                "There are no conversations, so there is no voice to learn.",
+                "Write a few, or import them; 40 are good, short ones count too.",
+            )
+        ]
     if count < FEW_INTERACTIONS:
-        return [Problem("interactions", f"There are only {count} conversations; none can be kept for the scorecard.",
-                        f"Write at least {FEW_INTERACTIONS}; 40 are good, short ones count too.", "warning")]
+        return [
+            Problem(
+                "interactions",
+                f"There are only {count} conversations; none can be kept for the scorecard.",
+                f"Write at least {FEW_INTERACTIONS}; 40 are good, short ones count too.",
+                "warning",
+            )
+        ]
     return []
 
 
@@ -211,14 +279,26 @@ def _check_choices(split: TestSplit) -> list[Problem]:
 def _check_consent(character: Character, photos: Sequence[ImageReport]) -> list[Problem]:
     consent = character.consent
     if not consent.statement.strip():
-        return [Problem("consent", "Nobody has stated that these pictures may be used.",
-                        "Add `consent:` with a statement, who gives it and when; for a real person only with their "
-                        "agreement.", "warning")]
+        return [
+            Problem(
+                "consent",
+                "Nobody has stated that these pictures may be used.",
+                "Add `consent:` with a statement, who gives it and when; for a real person only with their agreement.",
+                "warning",
+            )
+        ]
     if not consent.image_sha256:
         return []
-    return [Problem("consent.image_sha256", f"The consent does not cover {photo.name}.",
-                    "Ask for it, then add the picture's SHA-256 to the list.", "warning")
-            for photo in photos if photo.sha256 not in consent.image_sha256]
+    return [
+        Problem(
+            "consent.image_sha256",
+            f"The consent does not cover {photo.name}.",
+            "Ask for it, then add the picture's SHA-256 to the list.",
+            "warning",
+        )
+        for photo in photos
+        if photo.sha256 not in consent.image_sha256
+    ]
 
 
 def _check_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple[list[ImageReport], list[Problem]]:
@@ -238,8 +318,14 @@ def _check_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple
     spare = [name for name in present if name not in listed]
     found += [_missing(name, IMAGES, spare) for name in listed if name not in present]
     for name in spare:
-        found.append(Problem(f"{IMAGES}/{name}", f"{name} is in images/ but is not listed, so nothing learns from it.",
-                             "List it under `images:` in character.yaml, or take it out.", "warning"))
+        found.append(
+            Problem(
+                f"{IMAGES}/{name}",
+                f"{name} is in images/ but is not listed, so nothing learns from it.",
+                "List it under `images:` in character.yaml, or take it out.",
+                "warning",
+            )
+        )
     return photos, found
 
 
@@ -264,8 +350,14 @@ def _check_test_files(folder: Path, split: TestSplit, photos: Sequence[ImageRepo
     for image in split.images:
         where = f"{TEST_IMAGES}/{image.file}"
         if not image.description:
-            found.append(Problem(where, f"Nothing says what the test picture {image.file} shows.",
-                                 "Add its expression, clothes, place and pose, or a caption.", "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"Nothing says what the test picture {image.file} shows.",
+                    "Add its expression, clothes, place and pose, or a caption.",
+                    "warning",
+                )
+            )
         if image.file not in present:
             found.append(_missing(image.file, TEST_IMAGES, list(present)))
             continue
@@ -280,9 +372,20 @@ def _copied_from_training(photo: ImageReport, photos: Sequence[ImageReport], whe
     found = []
     for trained in photos:
         if photo.sha256 == trained.sha256:
-            found.append(Problem(where, f"The test picture {photo.name} is also the training picture {trained.name}.",
-                                 "Take it out of one of the two."))
+            found.append(
+                Problem(
+                    where,
+                    f"The test picture {photo.name} is also the training picture {trained.name}.",
+                    "Take it out of one of the two.",
+                )
+            )
         elif is_copy(photo, trained):
-            found.append(Problem(where, f"The test picture {photo.name} is nearly the training picture {trained.name}.",
-                                 "Use another one, or the score only measures memory.", "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"The test picture {photo.name} is nearly the training picture {trained.name}.",
+                    "Use another one, or the score only measures memory.",
+                    "warning",
+                )
+            )
     return found

@@ -10,7 +10,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.core.character.character import Character, MultipleChoice, Fact, Interaction, Message, MessagePart, ImagePart, TestSplit
+from pipelines.core.character.character import (
+    Character,
+    Fact,
+    ImagePart,
+    Interaction,
+    Message,
+    MessagePart,
+    MultipleChoice,
+    TestSplit,
+)
 from pipelines.core.character.validate_dialogues import same_words
 
 EVERY = 8
@@ -38,8 +47,9 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
     training = replace(
         character,
         images=tuple(image for number, image in enumerate(character.images) if number not in kept_back),
-        interactions=tuple(_without(item, hidden) for number, item in enumerate(character.interactions)
-                           if number not in chosen),
+        interactions=tuple(
+            _without(item, hidden) for number, item in enumerate(character.interactions) if number not in chosen
+        ),
     )
     split = TestSplit(
         dialogues=tuple(item for number, item in enumerate(character.interactions) if number in chosen),

@@ -43,29 +43,60 @@ THUMB_PX = 32
 
 # Everything Pillow's decoders are known to raise on damaged files.
 _DECODE_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, IndexError, KeyError,
-    AttributeError, OverflowError, ZeroDivisionError, MemoryError, RuntimeError,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
-)  # fmt: skip
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    MemoryError,
+    RuntimeError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 # First bytes (offset, bytes) of what people drop by mistake.
 _OTHER_KINDS: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"ftyphei", "a HEIC picture"), (4, b"ftyphev", "a HEIC picture"), (4, b"ftypmif1", "a HEIC picture"),
-    (4, b"ftypavi", "an AVIF picture"), (4, b"ftyp", "a film"), (0, b"GIF8", "a GIF"), (0, b"BM", "a BMP picture"),
-    (0, b"II*\x00", "a TIFF or raw picture"), (0, b"MM\x00*", "a TIFF or raw picture"), (0, b"%PDF", "a PDF"),
-    (0, b"8BPS", "a Photoshop file"), (0, b"PK\x03\x04", "a zip archive"), (0, b"\x00\x00\x01\x00", "an icon"),
-    (0, b"\xff\x0a", "a JPEG XL picture"), (0, b"\x00\x00\x00\x0cJXL", "a JPEG XL picture"),
-    (0, b"\x00\x00\x00\x0cjP", "a JPEG 2000 picture"), (0, b"gimp xcf", "a GIMP file"), (8, b"AVI ", "a film"),
-    (0, b"\x1aE\xdf\xa3", "a film"), (0, b"ID3", "a sound file"), (8, b"WAVE", "a sound file"),
-)  # fmt: skip
+    (4, b"ftyphei", "a HEIC picture"),
+    (4, b"ftyphev", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC picture"),
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftyp", "a film"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"II*\x00", "a TIFF or raw picture"),
+    (0, b"MM\x00*", "a TIFF or raw picture"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"\x00\x00\x01\x00", "an icon"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cJXL", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cjP", "a JPEG 2000 picture"),
+    (0, b"gimp xcf", "a GIMP file"),
+    (8, b"AVI ", "a film"),
+    (0, b"\x1aE\xdf\xa3", "a film"),
+    (0, b"ID3", "a sound file"),
+    (8, b"WAVE", "a sound file"),
+)
 _OURS = ((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff"), (8, b"WEBP"))
 
 # EXIF orientation -> what makes the picture stand upright.
 _UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+}
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
@@ -118,9 +149,16 @@ def check_image(data: bytes | Path, name: str) -> tuple[ImageReport | None, list
         return None, list(refused.problems)
     grey = _grey(upright)
     photo = ImageReport(
-        name, _format(image), upright.width, upright.height, image_sha256(data), imagehash.phash(upright),
-        _thumbs(upright), sharpness(grey), _details(image),
-    )  # fmt: skip
+        name,
+        _format(image),
+        upright.width,
+        upright.height,
+        image_sha256(data),
+        imagehash.phash(upright),
+        _thumbs(upright),
+        sharpness(grey),
+        _details(image),
+    )
     problems = [*_size_problems(photo), *_look_problems(photo, grey)]
     fatal = any(problem.severity == "error" for problem in problems)
     return (None if fatal else photo), problems
@@ -180,8 +218,11 @@ def _bytes(data: bytes | Path, name: str) -> bytes:
     if not data:
         raise _refused(name, f"{name} is empty (0 bytes).", "Copy or download the picture again.")
     if len(data) > MAX_IMAGE_BYTES:
-        raise _refused(name, f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MiB.",
-                       f"Save it smaller, {LONGEST_PX} px on the longer side is plenty.")
+        raise _refused(
+            name,
+            f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MiB.",
+            f"Save it smaller, {LONGEST_PX} px on the longer side is plenty.",
+        )
     return data
 
 
@@ -290,8 +331,9 @@ CROPS = (0.0, 0.02, 0.05)
 
 
 def _thumbs(image: Image.Image) -> tuple[npt.NDArray[np.float32], ...]:
-    boxes = [(part * image.width, part * image.height, (1 - part) * image.width, (1 - part) * image.height)
-             for part in CROPS]
+    boxes = [
+        (part * image.width, part * image.height, (1 - part) * image.width, (1 - part) * image.height) for part in CROPS
+    ]
     small = [image.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX, box=box) for box in boxes]
     return tuple(np.asarray(thumb, dtype=np.float32) for thumb in small)
 
@@ -301,17 +343,39 @@ def _size_problems(photo: ImageReport) -> list[Problem]:
     short, long = sorted((photo.width, photo.height))
     found = []
     if short < MIN_SIDE_PX:
-        found.append(Problem(where, f"{name} is too small ({size}); the shorter side must have {MIN_SIDE_PX} px.",
-                             "Use the original, larger picture; making a small one bigger does not help."))
+        found.append(
+            Problem(
+                where,
+                f"{name} is too small ({size}); the shorter side must have {MIN_SIDE_PX} px.",
+                "Use the original, larger picture; making a small one bigger does not help.",
+            )
+        )
     elif short < GOOD_SIDE_PX:
-        found.append(Problem(where, f"{name} is small ({size}).", f"{GOOD_SIDE_PX} px and more show details better; "
-                             "use a larger original if there is one.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"{name} is small ({size}).",
+                f"{GOOD_SIDE_PX} px and more show details better; use a larger original if there is one.",
+                "warning",
+            )
+        )
     if long > MAX_ASPECT * short:
-        found.append(Problem(where, f"{name} is a strip ({size}): more than {MAX_ASPECT:g} times as long as wide.",
-                             "Crop it to the character, nearly square."))
+        found.append(
+            Problem(
+                where,
+                f"{name} is a strip ({size}): more than {MAX_ASPECT:g} times as long as wide.",
+                "Crop it to the character, nearly square.",
+            )
+        )
     elif long > GOOD_ASPECT * short:
-        found.append(Problem(where, f"{name} is long ({size}); models see squares, so its ends are lost.",
-                             "Crop it to the character, nearly square.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"{name} is long ({size}); models see squares, so its ends are lost.",
+                "Crop it to the character, nearly square.",
+                "warning",
+            )
+        )
     return found
 
 
@@ -321,10 +385,22 @@ def _look_problems(photo: ImageReport, grey: npt.NDArray[np.float32]) -> list[Pr
     if max(float(np.ptp(photo.thumbs[0][..., channel])) for channel in range(3)) < 8 and np.ptp(grey) < 8:
         found.append(Problem(where, f"{name} shows one flat colour and nothing else.", "Use another picture."))
     elif photo.sharpness < MIN_SHARPNESS:
-        found.append(Problem(where, f"{name} is blurred, or was made bigger from a small picture.",
-                             "Use a sharp picture if there is one: blur is learned like everything else.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"{name} is blurred, or was made bigger from a small picture.",
+                "Use a sharp picture if there is one: blur is learned like everything else.",
+                "warning",
+            )
+        )
     if photo.details:
-        found.append(Problem(where, f"{name} tells more than it shows ({photo.details}).",
-                             "Save it again without metadata, or take it in with `understudy character import` or "
-                             "the studio, which strip it.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"{name} tells more than it shows ({photo.details}).",
+                "Save it again without metadata, or take it in with `understudy character import` or "
+                "the studio, which strip it.",
+                "warning",
+            )
+        )
     return found

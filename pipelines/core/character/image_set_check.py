@@ -56,9 +56,14 @@ def copies(photos: Sequence[ImageReport]) -> list[Problem]:
         if first.sha256 == second.sha256:
             found.append(Problem(where, f"{second.name} is the same file as {first.name}.", "Take one of the two out."))
         elif is_copy(first, second):
-            found.append(Problem(where, f"{second.name} is nearly the same picture as {first.name}.",
-                                 "Keep the better one and add a picture with another face, place or clothes.",
-                                 "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"{second.name} is nearly the same picture as {first.name}.",
+                    "Keep the better one and add a picture with another face, place or clothes.",
+                    "warning",
+                )
+            )
     return found
 
 
@@ -81,10 +86,14 @@ def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
 def what_is_missing(images: Sequence[CharacterImage]) -> list[Problem]:
     """Warnings about variety, from what the creator wrote beside the pictures (never from the pixels)."""
     found = [
-        Problem(f"images[{number}]", f"Nothing says what varies in {image.file}.",
-                "Add its expression, clothes, place and pose, or a caption: what is not named is learned as always "
-                "there.", "warning")
-        for number, image in enumerate(images) if not image.description
+        Problem(
+            f"images[{number}]",
+            f"Nothing says what varies in {image.file}.",
+            "Add its expression, clothes, place and pose, or a caption: what is not named is learned as always there.",
+            "warning",
+        )
+        for number, image in enumerate(images)
+        if not image.description
     ]
     if len(images) < MIN_PHOTOS:
         return found  # too few to speak of variety
@@ -94,11 +103,21 @@ def what_is_missing(images: Sequence[CharacterImage]) -> list[Problem]:
 def _count_problems(count: int) -> list[Problem]:
     if count < MIN_PHOTOS:
         have = {0: "There are no pictures", 1: "There is 1 picture"}.get(count, f"There are {count} pictures")
-        return [Problem("images", f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
-                        "Add pictures of the same character with other faces, clothes and places.")]
+        return [
+            Problem(
+                "images",
+                f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
+                "Add pictures of the same character with other faces, clothes and places.",
+            )
+        ]
     if count > MAX_PHOTOS:
-        return [Problem("images", f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
-                        "Keep the ones that differ most from each other.")]
+        return [
+            Problem(
+                "images",
+                f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
+                "Keep the ones that differ most from each other.",
+            )
+        ]
     return []
 
 
@@ -110,8 +129,11 @@ def _missing_moods(images: Sequence[CharacterImage]) -> list[Problem]:
     if not missing:
         return []
     faces = " and no ".join(f"{mood} face" for mood in missing)
-    return [Problem("images", f"There is no {faces} yet.", "Add a picture, or expect the character to guess there.",
-                    "warning")]
+    return [
+        Problem(
+            "images", f"There is no {faces} yet.", "Add a picture, or expect the character to guess there.", "warning"
+        )
+    ]
 
 
 def _always_the_same(images: Sequence[CharacterImage]) -> list[Problem]:
@@ -131,7 +153,12 @@ def _always_the_same(images: Sequence[CharacterImage]) -> list[Problem]:
             continue
         other = "other clothes" if name == "clothes" else f"another {name}"
         same = f"the same {name} ({values[0]})" if values[0] else f"the usual {name}"
-        found.append(Problem("images", f"All pictures show {same}.",
-                             f"Add a picture with {other}: what never varies is learned as part of the "
-                             "character.", "warning"))
+        found.append(
+            Problem(
+                "images",
+                f"All pictures show {same}.",
+                f"Add a picture with {other}: what never varies is learned as part of the character.",
+                "warning",
+            )
+        )
     return found

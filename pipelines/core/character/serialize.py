@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from pipelines.core.character.character import (
     Character,
     CharacterImage,
-    MultipleChoice,
     Consent,
     Fact,
+    ImagePart,
     Interaction,
     Message,
     MessagePart,
-    ImagePart,
+    MultipleChoice,
     Role,
     TestSplit,
     TextPart,
@@ -38,8 +38,16 @@ TURN_KEYS = (*ROLES, "scene", "image")
 SPLIT_KEYS = ("dialogues", "choices", "images")
 
 # Names other programs give to the two speakers; only to word the mend.
-_SPEAKERS = {"assistant": "character", "char": "character", "bot": "character", "gpt": "character",
-             "model": "character", "human": "user", "you": "user", "player": "user"}
+_SPEAKERS = {
+    "assistant": "character",
+    "char": "character",
+    "bot": "character",
+    "gpt": "character",
+    "model": "character",
+    "human": "user",
+    "you": "user",
+    "player": "user",
+}
 
 # A name that is one plain file on every system: no folder, no leading dot, no sign Windows refuses.
 _FILE_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,119}")
@@ -62,13 +70,25 @@ def is_file_name(name: str) -> bool:
 
 def character_to_entries(character: Character) -> dict[str, Any]:
     """The entries of `character.yaml`; what is empty is left out, `name` and `persona` always stand."""
-    texts = {"name": character.name, "persona": character.persona, "style": character.style,
-             "appearance": character.appearance, "greeting": character.greeting, "scenario": character.scenario,
-             "licence": character.licence}
+    texts = {
+        "name": character.name,
+        "persona": character.persona,
+        "style": character.style,
+        "appearance": character.appearance,
+        "greeting": character.greeting,
+        "scenario": character.scenario,
+        "licence": character.licence,
+    }
     consent = character.consent
     rest: dict[str, Any] = {
-        "consent": _filled({"statement": consent.statement, "given_by": consent.given_by,
-                            "given_at": consent.given_at, "image_sha256": list(consent.image_sha256)}),
+        "consent": _filled(
+            {
+                "statement": consent.statement,
+                "given_by": consent.given_by,
+                "given_at": consent.given_at,
+                "image_sha256": list(consent.image_sha256),
+            }
+        ),
         "facts": [{"question": fact.question, "answer": fact.answer} for fact in character.facts],
         "images": [_image_to_entries(image) for image in character.images],
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
@@ -81,8 +101,10 @@ def split_to_entries(split: TestSplit) -> dict[str, Any]:
     """The entries of `test.yaml`."""
     return {
         "dialogues": [_interaction_to_entries(item) for item in split.dialogues],
-        "choices": [{"question": choice.question, "options": list(choice.options), "answer": choice.answer}
-                    for choice in split.choices],
+        "choices": [
+            {"question": choice.question, "options": list(choice.options), "answer": choice.answer}
+            for choice in split.choices
+        ],
         "images": [_image_to_entries(image) for image in split.images],
     }
 
@@ -92,8 +114,16 @@ def _filled(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image_to_entries(image: CharacterImage) -> dict[str, Any]:
-    return _filled({"file": image.file, "expression": image.expression, "clothes": image.clothes,
-                    "place": image.place, "pose": image.pose, "caption": image.caption})
+    return _filled(
+        {
+            "file": image.file,
+            "expression": image.expression,
+            "clothes": image.clothes,
+            "place": image.place,
+            "pose": image.pose,
+            "caption": image.caption,
+        }
+    )
 
 
 def _interaction_to_entries(interaction: Interaction) -> list[dict[str, Any]]:
@@ -187,16 +217,23 @@ def _fact(value: object, field: str, what: str, problems: list[Problem]) -> Fact
     entries = _group(value, field, what, ("question", "answer"), problems)
     if not entries:
         return None
-    texts = {key: _text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems)
-             for key in ("question", "answer")}
+    texts = {
+        key: _text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems)
+        for key in ("question", "answer")
+    }
     return Fact(**texts)
 
 
 def _file(value: object, field: str, what: str, problems: list[Problem]) -> str:
     name = _text(value, field, f"The file of {what}", problems)
     if name and not is_file_name(name):
-        problems.append(Problem(field, f"{what.capitalize()} names {name[:80]!r}, which is not a plain file name.",
-                                "Put the picture into the folder itself and write only its name, like 03.png."))
+        problems.append(
+            Problem(
+                field,
+                f"{what.capitalize()} names {name[:80]!r}, which is not a plain file name.",
+                "Put the picture into the folder itself and write only its name, like 03.png.",
+            )
+        )
         return ""
     return name
 
@@ -209,8 +246,13 @@ def _image(value: object, field: str, what: str, problems: list[Problem]) -> Cha
     file = _file(entries.get("file"), f"{field}.file", what, problems)
     if not file:
         if len(problems) == before:
-            problems.append(Problem(f"{field}.file", f"{what.capitalize()} has no file name.",
-                                    "Add `file:` with the picture's name, like 03.png."))
+            problems.append(
+                Problem(
+                    f"{field}.file",
+                    f"{what.capitalize()} has no file name.",
+                    "Add `file:` with the picture's name, like 03.png.",
+                )
+            )
         return None
     texts = {key: _text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems) for key in IMAGE_KEYS[1:]}
     return CharacterImage(file, **texts)
@@ -218,8 +260,13 @@ def _image(value: object, field: str, what: str, problems: list[Problem]) -> Cha
 
 def _interaction(value: object, field: str, what: str, problems: list[Problem]) -> Interaction | None:
     if isinstance(value, dict):
-        problems.append(Problem(field, f"{what.capitalize()} is a single turn where a list of turns is expected.",
-                                "Begin a conversation with two dashes (`- - user: ...`), each later turn with one."))
+        problems.append(
+            Problem(
+                field,
+                f"{what.capitalize()} is a single turn where a list of turns is expected.",
+                "Begin a conversation with two dashes (`- - user: ...`), each later turn with one.",
+            )
+        )
         return None
     if not value:
         return ()  # the checks speak of conversations without turns
@@ -237,14 +284,19 @@ def _turn(value: object, field: str, what: str, problems: list[Problem]) -> Mess
     if len(speakers) != 1:
         strange = [key for key in entries if key in _SPEAKERS]
         said = f"is said by {' and '.join(speakers)} at once" if speakers else "does not say who speaks"
-        mend = (f"Write `{_SPEAKERS[strange[0]]}:` in place of `{strange[0]}:`." if strange and not speakers
-                else "Give each turn one line `user: ...` or `character: ...`, begun with a dash.")
+        mend = (
+            f"Write `{_SPEAKERS[strange[0]]}:` in place of `{strange[0]}:`."
+            if strange and not speakers
+            else "Give each turn one line `user: ...` or `character: ...`, begun with a dash."
+        )
         problems.append(Problem(field, f"{what.capitalize()} {said}.", mend))
         return None
     role = speakers[0]
     listed = entries.get("image")
-    images = [_file(image, f"{field}.image", what, problems)
-              for image in (listed if isinstance(listed, (list, tuple)) else [listed])]
+    images = [
+        _file(image, f"{field}.image", what, problems)
+        for image in (listed if isinstance(listed, (list, tuple)) else [listed])
+    ]
     scene = _text(entries.get("scene"), f"{field}.scene", f"The scene of {what}", problems)
     words = _text(entries[role], f"{field}.{role}", what.capitalize(), problems)
     return message(role, words, [image for image in images if image], scene)
@@ -255,13 +307,23 @@ def _choice(value: object, field: str, what: str, problems: list[Problem]) -> Mu
     if not entries:
         return None
     question = _text(entries.get("question"), f"{field}.question", f"The question of {what}", problems)
-    options = _all(entries.get("options"), f"{field}.options", f"option of {what}", problems,
-                   lambda item, at, option, found: _text(item, at, option.capitalize(), found))
+    options = _all(
+        entries.get("options"),
+        f"{field}.options",
+        f"option of {what}",
+        problems,
+        lambda item, at, option, found: _text(item, at, option.capitalize(), found),
+    )
     number = _text(entries.get("answer"), f"{field}.answer", f"The answer of {what}", problems)
     if not (number.isascii() and number.isdigit() and len(number) < 4 and int(number) < len(options)):
-        problems.append(Problem(
-            f"{field}.answer", f"The answer of {what} is {number[:40]!r}, which is not the number of one of its "
-            f"{len(options)} options.", "Write the number of the right option, counted from 0."))
+        problems.append(
+            Problem(
+                f"{field}.answer",
+                f"The answer of {what} is {number[:40]!r}, which is not the number of one of its "
+                f"{len(options)} options.",
+                "Write the number of the right option, counted from 0.",
+            )
+        )
         return None
     return MultipleChoice(question, options, int(number))
 
@@ -270,10 +332,16 @@ def _consent(value: object, problems: list[Problem]) -> Consent:
     if value is None or value == "":
         return Consent()
     entries = _group(value, "consent", "the consent", CONSENT_KEYS, problems)
-    texts = {key: _text(entries.get(key), f"consent.{key}", f"The consent's {key}", problems)
-             for key in CONSENT_KEYS[:3]}
-    hashes = _all(entries.get("image_sha256"), "consent.image_sha256", "hash", problems,
-                  lambda item, at, name, found: _text(item, at, name.capitalize(), found))
+    texts = {
+        key: _text(entries.get(key), f"consent.{key}", f"The consent's {key}", problems) for key in CONSENT_KEYS[:3]
+    }
+    hashes = _all(
+        entries.get("image_sha256"),
+        "consent.image_sha256",
+        "hash",
+        problems,
+        lambda item, at, name, found: _text(item, at, name.capitalize(), found),
+    )
     return Consent(**texts, image_sha256=hashes)
 
 
@@ -281,8 +349,13 @@ def _extensions(value: object, problems: list[Problem]) -> dict[str, object]:
     if value is None or value == "":
         return {}
     if not isinstance(value, dict):
-        problems.append(Problem("extensions", f"'extensions' is {_kind(value)} where entries are expected.",
-                                "Take it out unless it came with an imported card."))
+        problems.append(
+            Problem(
+                "extensions",
+                f"'extensions' is {_kind(value)} where entries are expected.",
+                "Take it out unless it came with an imported card.",
+            )
+        )
         return {}
     return {str(key): _json(item) for key, item in value.items()}
 

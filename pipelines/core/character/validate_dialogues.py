@@ -49,8 +49,14 @@ def leftovers(text: str, field: str, what: str) -> list[Problem]:
     found = _LEFTOVERS.search(text)
     if not found:
         return []
-    return [Problem(field, f"{what} holds the placeholder {found.group()}.",
-                    "Write the name, or \"you\"; placeholders are learned as they stand.", "warning")]
+    return [
+        Problem(
+            field,
+            f"{what} holds the placeholder {found.group()}.",
+            'Write the name, or "you"; placeholders are learned as they stand.',
+            "warning",
+        )
+    ]
 
 
 def check_interactions(
@@ -76,12 +82,24 @@ def check_interactions(
         for place, turn in enumerate(interaction):
             found += _check_turn(turn, f"{where}[{place}]", f"{what}, turn {place + 1}", pictures, described)
         if sum(estimate_tokens(turn.text + turn.scene) for turn in interaction) > INTERACTION_TOKENS:
-            found.append(Problem(where, f"{what.capitalize()} is longer than about {INTERACTION_TOKENS} tokens.",
-                                 "Split it into two where the subject changes.", "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"{what.capitalize()} is longer than about {INTERACTION_TOKENS} tokens.",
+                    "Split it into two where the subject changes.",
+                    "warning",
+                )
+            )
         words = "\n".join(f"{turn.role}: {same_words(turn.text)}" for turn in interaction)
         if words in seen:
-            found.append(Problem(where, f"{what.capitalize()} is the same as {noun} {seen[words] + 1}.",
-                                 "Take one of the two out: it counts double otherwise.", "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"{what.capitalize()} is the same as {noun} {seen[words] + 1}.",
+                    "Take one of the two out: it counts double otherwise.",
+                    "warning",
+                )
+            )
         seen.setdefault(words, number)
     return found + _doubled_replies(interactions, field, noun)
 
@@ -91,9 +109,14 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
     found = []
     spoken = list(enumerate(interaction))
     if interaction[0].role == "system":
-        found.append(Problem(f"{where}[0]", f"{what.capitalize()} begins with instructions (system).",
-                             "Put what they say into persona, style or scenario; they stand before every conversation.",
-                             "warning"))
+        found.append(
+            Problem(
+                f"{where}[0]",
+                f"{what.capitalize()} begins with instructions (system).",
+                "Put what they say into persona, style or scenario; they stand before every conversation.",
+                "warning",
+            )
+        )
         spoken = spoken[1:]
     for (_, before), (place, turn) in pairwise(spoken):
         if turn.role == "system":
@@ -108,11 +131,20 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
             found.append(Problem(f"{where}[{place}]", message, "Take it out; only user and character speak."))
     if interaction[-1].role == "user":
         message = f"{what.capitalize()} does not end with the character."
-        found.append(Problem(f"{where}[{len(interaction) - 1}]", message,
-                             "Write the character's reply, or take the last line out."))
+        found.append(
+            Problem(
+                f"{where}[{len(interaction) - 1}]", message, "Write the character's reply, or take the last line out."
+            )
+        )
     elif not any(turn.role == "user" for turn in interaction):
-        found.append(Problem(where, f"Nobody speaks to the character in {what}.",
-                             "Put a user's line before the reply, so that it answers something.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"Nobody speaks to the character in {what}.",
+                "Put a user's line before the reply, so that it answers something.",
+                "warning",
+            )
+        )
     return found
 
 
@@ -126,16 +158,33 @@ def _check_turn(
         found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
     tokens = estimate_tokens(turn.text)
     if tokens > TURN_TOKENS:
-        found.append(Problem(where, f"{name} is too long (about {len(turn.text.split())} words).",
-                             f"Cut it to its best part; about {TURN_TOKENS * 3 // 4} words are the most."))
+        found.append(
+            Problem(
+                where,
+                f"{name} is too long (about {len(turn.text.split())} words).",
+                f"Cut it to its best part; about {TURN_TOKENS * 3 // 4} words are the most.",
+            )
+        )
     elif tokens > REPLY_TOKENS and turn.role == "character":
-        found.append(Problem(where, f"{name} is long (about {len(turn.text.split())} words).",
-                             "Replies of one to five sentences are learned best; split it over two turns.", "warning"))
+        found.append(
+            Problem(
+                where,
+                f"{name} is long (about {len(turn.text.split())} words).",
+                "Replies of one to five sentences are learned best; split it over two turns.",
+                "warning",
+            )
+        )
     if turn.role == "character":
         spoken = _ASSISTANT_SPEAK.search(turn.text)
         if spoken:
-            found.append(Problem(where, f"{name} sounds like an assistant ({spoken.group()!r}).",
-                                 "Let the character answer as itself.", "warning"))
+            found.append(
+                Problem(
+                    where,
+                    f"{name} sounds like an assistant ({spoken.group()!r}).",
+                    "Let the character answer as itself.",
+                    "warning",
+                )
+            )
     found += leftovers(turn.text + "\n" + turn.scene, where, name)
     return found + _check_pictures(turn, where, what, pictures, described)
 
@@ -152,12 +201,23 @@ def _check_pictures(
             found.append(Problem(f"{where}.image", f"{name} shows {file}, which is not one of the pictures.", mend))
     if turn.role != "character":
         if turn.scene.strip():
-            found.append(Problem(f"{where}.scene", f"{name} is the user's but has a scene, which is left out.",
-                                 "Move it to the character's reply.", "warning"))
+            found.append(
+                Problem(
+                    f"{where}.scene",
+                    f"{name} is the user's but has a scene, which is left out.",
+                    "Move it to the character's reply.",
+                    "warning",
+                )
+            )
         return found
     if len(turn.pictures) > 1:
-        found.append(Problem(f"{where}.image", f"{name} shows {len(turn.pictures)} pictures; a reply draws one.",
-                             "Keep one, and put the others into replies of their own."))
+        found.append(
+            Problem(
+                f"{where}.image",
+                f"{name} shows {len(turn.pictures)} pictures; a reply draws one.",
+                "Keep one, and put the others into replies of their own.",
+            )
+        )
     if turn.pictures and not turn.scene.strip():
         shown = described.get(turn.pictures[0], "")
         mend = f"Add `scene:` with what {turn.pictures[0]} shows" + (f", for example: {shown}." if shown else ".")
@@ -180,7 +240,12 @@ def _doubled_replies(interactions: Sequence[Interaction], field: str, noun: str)
             continue
         number, place = others[0]
         text = interactions[number][place].text
-        found.append(Problem(f"{field}[{number}][{place}]", f"The reply {text[:60]!r} stands {len(at)} times, first in "
-                             f"{noun} {first + 1}, turn {first_turn + 1}.",
-                             "Vary its words: what is repeated is learned by heart and said too often.", "warning"))
+        found.append(
+            Problem(
+                f"{field}[{number}][{place}]",
+                f"The reply {text[:60]!r} stands {len(at)} times, first in {noun} {first + 1}, turn {first_turn + 1}.",
+                "Vary its words: what is repeated is learned by heart and said too often.",
+                "warning",
+            )
+        )
     return found

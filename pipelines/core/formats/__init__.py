@@ -1,1 +1,1 @@
-"""."""
+"""Character cards, chat logs and other formats that people bring."""

@@ -13,12 +13,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.core.formats.card_files import refuse
 from pipelines.core.character.character import Character, Interaction
-from pipelines.core.formats.chat_formats import notes_from
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
-from pipelines.core.problems import Problem, errors
+from pipelines.core.formats.card_files import refuse
+from pipelines.core.formats.chat_formats import notes_from
 from pipelines.core.formats.start_blocks import SpeakerNames, read_blocks, write_blocks
+from pipelines.core.problems import Problem, errors
 
 OWN_KEY = "understudy"
 """Our block in a card's `data.extensions`."""
@@ -37,11 +37,22 @@ NOTICE = (
 WORDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 """The six fields of V1."""
 V2_DEFAULTS: dict[str, Any] = {
-    "creator_notes": "", "system_prompt": "", "post_history_instructions": "", "alternate_greetings": [],
-    "tags": [], "creator": "", "character_version": "", "extensions": {},
+    "creator_notes": "",
+    "system_prompt": "",
+    "post_history_instructions": "",
+    "alternate_greetings": [],
+    "tags": [],
+    "creator": "",
+    "character_version": "",
+    "extensions": {},
 }
 V3_ONLY = (
-    "assets", "nickname", "creator_notes_multilingual", "source", "group_only_greetings", "creation_date",
+    "assets",
+    "nickname",
+    "creator_notes_multilingual",
+    "source",
+    "group_only_greetings",
+    "creation_date",
     "modification_date",
 )
 
@@ -77,8 +88,11 @@ def card_data(card: Any, file: str) -> CardData:
         version, data = 1, {key: value for key, value in card.items() if key not in ("spec", "spec_version", "data")}
     else:
         names = ", ".join(repr(str(key)[:30]) for key in list(card)[:6])
-        refuse(file, f"is not a Character Card (it has {names or 'nothing in it'})",
-               "A card has a name and a description, or `spec` and `data`.")
+        refuse(
+            file,
+            f"is not a Character Card (it has {names or 'nothing in it'})",
+            "A card has a name and a description, or `spec` and `data`.",
+        )
     for word in WORDS:
         if not isinstance(data.get(word, ""), str):
             if data[word] is not None:
@@ -183,14 +197,18 @@ def _kept(data: dict[str, Any], character: Character, foreign: Character) -> dic
     """The card's own extensions, and under `KEPT_KEY` every other field that says something."""
     extensions = data.get("extensions")
     kept: dict[str, object] = {
-        str(key): value for key, value in (extensions if isinstance(extensions, dict) else {}).items()
+        str(key): value
+        for key, value in (extensions if isinstance(extensions, dict) else {}).items()
         if key not in (OWN_KEY, KEPT_KEY, LOOKS_KEY)
     }
     looks = {key: value for key, value in _extension(data, LOOKS_KEY).items() if key != "positive" and value}
     if looks:
         kept[LOOKS_KEY] = looks
-    rest = {key: value for key, value in data.items()
-            if key not in (*WORDS, "extensions", "assets") and value not in (None, "", [], {})}
+    rest = {
+        key: value
+        for key, value in data.items()
+        if key not in (*WORDS, "extensions", "assets") and value not in (None, "", [], {})
+    }
     notes = rest.get("creator_notes")
     if isinstance(notes, str) and notes.startswith(NOTICE):
         rest["creator_notes"] = notes.removeprefix(NOTICE).strip()
@@ -211,8 +229,13 @@ def _unused(data: dict[str, Any], file: str) -> list[Problem]:
     book = data.get("character_book")
     entries = book.get("entries") if isinstance(book, dict) else None
     if isinstance(entries, list) and entries:
-        notes.append(_note(file, f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
-                           "Write what the character should know as facts: a question and a short answer."))
+        notes.append(
+            _note(
+                file,
+                f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
+                "Write what the character should know as facts: a question and a short answer.",
+            )
+        )
     if any(_word(data, key) for key in ("system_prompt", "post_history_instructions")):
         notes.append(_note(file, "The card's instructions to the model are kept for export, but not taught."))
     return notes
@@ -261,13 +284,19 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
     extensions = {key: value for key, value in character.extensions.items() if key != KEPT_KEY}
     looks = extensions.get(LOOKS_KEY)
     if character.appearance or looks:
-        extensions[LOOKS_KEY] = {"positive": character.appearance, "negative": "",
-                                 **(looks if isinstance(looks, dict) else {})}
+        extensions[LOOKS_KEY] = {
+            "positive": character.appearance,
+            "negative": "",
+            **(looks if isinstance(looks, dict) else {}),
+        }
     entries = {key: value for key, value in character_to_entries(character).items() if key != "extensions"}
     extensions[OWN_KEY] = {"version": 1, "character": entries, "image_sha256": image_sha256}
     return {
-        **V2_DEFAULTS, "group_only_greetings": [], **(rest or {}),
-        **_words_or_original(character, kept), "extensions": extensions,
+        **V2_DEFAULTS,
+        "group_only_greetings": [],
+        **(rest or {}),
+        **_words_or_original(character, kept),
+        "extensions": extensions,
     }
 
 

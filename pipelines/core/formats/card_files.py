@@ -57,8 +57,11 @@ def chunks_of(data: bytes, file: str) -> Iterator[Chunk]:
             break
         body = data[position + 8 : end]
         if kind.endswith(b"Xt") and zlib.crc32(kind + body) != struct.unpack_from(">I", data, end)[0]:
-            refuse(file, "is damaged: the text inside the picture does not match its checksum",
-                   "Download it again; if it stays so, ask for the JSON file of the card.")
+            refuse(
+                file,
+                "is damaged: the text inside the picture does not match its checksum",
+                "Download it again; if it stays so, ask for the JSON file of the card.",
+            )
         yield kind, body
         position = end + 4
         if kind == b"IEND":
@@ -164,8 +167,12 @@ def _check_members(members: list[zipfile.ZipInfo], file: str) -> None:
             refuse(file, "is encrypted", "Save it again without a password.")
         grown = member.file_size > MAX_RATIO * max(member.compress_size, 1)
         if member.file_size > RATIO_FREE_BYTES and grown:
-            refuse(file, f"holds a file that unpacks to {member.file_size >> 20} MB from almost nothing "
-                         f"({member.filename[:80]!r})", "Pack it again without that file.")
+            refuse(
+                file,
+                f"holds a file that unpacks to {member.file_size >> 20} MB from almost nothing "
+                f"({member.filename[:80]!r})",
+                "Pack it again without that file.",
+            )
 
 
 def write_archive(files: dict[str, bytes]) -> bytes:

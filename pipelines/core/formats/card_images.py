@@ -19,9 +19,9 @@ from urllib.parse import unquote_to_bytes
 
 from PIL import Image, UnidentifiedImageError
 
-from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64, refuse
 from pipelines.core.character.character import Character, CharacterImage, Interaction
 from pipelines.core.character.serialize import is_file_name, message
+from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64, refuse
 
 MAX_IMAGES = 15
 """Most pictures taken from a card of another program; a character has 5 to 15."""
@@ -140,7 +140,8 @@ def with_files(interaction: Interaction, names: dict[str, str]) -> Interaction:
     """The conversation with its pictures under their new names (old -> new); others are left out."""
     return tuple(
         message(turn.role, turn.text, [names[file] for file in turn.pictures if file in names], turn.scene)
-        if turn.pictures else turn
+        if turn.pictures
+        else turn
         for turn in interaction
     )
 

@@ -19,6 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.core.character.character import Character
+from pipelines.core.character.character_folder import (
+    CHARACTER_FILE,
+    IMAGES,
+    TEST_FILE,
+    TEST_IMAGES,
+    image_path,
+    read_character,
+)
 from pipelines.core.formats.card_fields import (
     OWN_KEY,
     CardData,
@@ -46,9 +55,7 @@ from pipelines.core.formats.card_images import (
     suffix_of,
     with_pictures,
 )
-from pipelines.core.character.character import Character
 from pipelines.core.formats.chat_formats import notes_from, parse_json
-from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES, image_path, read_character
 from pipelines.core.problems import Problem
 
 Format = Literal["png", "json", "charx"]
@@ -90,8 +97,11 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
     if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
         return _from_charx(data, file)
     if suffix_of(data):
-        refuse(file, "is a picture without a card: JPEG and WebP files lose it",
-               "Get the original PNG, the JSON or the CHARX file of the card.")
+        refuse(
+            file,
+            "is a picture without a card: JPEG and WebP files lose it",
+            "Get the original PNG, the JSON or the CHARX file of the card.",
+        )
     return _assembled(_parsed(data, file), None, {}, {}, file, Counter())
 
 
@@ -108,12 +118,18 @@ def _from_png(data: bytes, file: str) -> CardImport:
     texts = read_chunks(data, file)
     text = texts.get("ccv3", texts.get("chara"))
     if text is None:
-        refuse(file, "is a picture without a card", "Resizing or sending it through a chat removes the card: get the "
-               "original PNG, or the JSON file.")
+        refuse(
+            file,
+            "is a picture without a card",
+            "Resizing or sending it through a chat removes the card: get the original PNG, or the JSON file.",
+        )
     if not text.lstrip().startswith(b"{"):
         text = decode_base64(text, file, "the card in the picture")
-    files = {keyword.removeprefix(_PNG_ASSET): decode_base64(content, file, "a picture in the card")
-             for keyword, content in texts.items() if keyword.startswith(_PNG_ASSET)}
+    files = {
+        keyword.removeprefix(_PNG_ASSET): decode_base64(content, file, "a picture in the card")
+        for keyword, content in texts.items()
+        if keyword.startswith(_PNG_ASSET)
+    }
     return _assembled(_parsed(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
 
 
@@ -154,7 +170,11 @@ def _parsed(text: bytes, file: str) -> CardData:
 
 
 def _assembled(
-    card: CardData, avatar: bytes | None, files: dict[str, bytes], adapter: dict[str, bytes], file: str,
+    card: CardData,
+    avatar: bytes | None,
+    files: dict[str, bytes],
+    adapter: dict[str, bytes],
+    file: str,
     mended: Counter[str],
 ) -> CardImport:
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
@@ -273,8 +293,11 @@ def _json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes:
     try:
         return json.dumps(card, ensure_ascii=False, indent=indent, allow_nan=False).encode()
     except ValueError:
-        refuse(file, "cannot be written: `extensions` holds a number that JSON does not have (.nan or .inf)",
-               "Take it out of character.yaml.")
+        refuse(
+            file,
+            "cannot be written: `extensions` holds a number that JSON does not have (.nan or .inf)",
+            "Take it out of character.yaml.",
+        )
 
 
 def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list[Problem]:
@@ -285,8 +308,11 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
     character = read_character(folder)
     adapter_files = {}
     if adapter is not None:
-        adapter_files = {path.name: path.read_bytes() for path in sorted(adapter.iterdir())
-                         if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)}
+        adapter_files = {
+            path.name: path.read_bytes()
+            for path in sorted(adapter.iterdir())
+            if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)
+        }
     if target.suffix.lower() == ".zip":
         files = _folder_files(folder) | {f"adapter/{name}": data for name, data in adapter_files.items()}
         target.parent.mkdir(parents=True, exist_ok=True)

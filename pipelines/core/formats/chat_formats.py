@@ -13,10 +13,10 @@ import re
 from collections import Counter
 from typing import Any
 
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
 from pipelines.core.character.character import Interaction, Role
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
+from pipelines.core.formats.start_blocks import BlockTurn, SpeakerNames, read_blocks, settle_turns
 from pipelines.core.problems import Problem
-from pipelines.core.formats.start_blocks import SpeakerNames, BlockTurn, read_blocks, settle_turns
 
 MAX_DEPTH = 36
 """Deepest nesting of lists and objects that is followed, so that yaml (40) can hold it; real cards stay below 15."""

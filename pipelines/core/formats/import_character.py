@@ -14,16 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, refuse
-from pipelines.core.formats.card_images import suffix_of, with_files
-from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
 from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit
-from pipelines.core.formats.chat_formats import (
-    interactions_from_messages_jsonl,
-    interactions_from_sharegpt,
-    interactions_from_start_blocks,
-    notes_from,
-)
 from pipelines.core.character.character_folder import (
     CHARACTER_FILE,
     IMAGES,
@@ -33,14 +24,26 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.serialize import character_from_entries, is_file_name, split_from_entries
 from pipelines.core.character.image_check import check_image, clean_image
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.character.serialize import character_from_entries, is_file_name, split_from_entries
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, refuse
+from pipelines.core.formats.card_images import suffix_of, with_files
+from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
+from pipelines.core.formats.chat_formats import (
+    interactions_from_messages_jsonl,
+    interactions_from_sharegpt,
+    interactions_from_start_blocks,
+    notes_from,
+)
 from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
+from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import read_yaml
 
 __all__ = [
-    "import_file", "interactions_from_messages_jsonl", "interactions_from_sharegpt", "interactions_from_start_blocks",
+    "import_file",
+    "interactions_from_messages_jsonl",
+    "interactions_from_sharegpt",
+    "interactions_from_start_blocks",
 ]
 
 ADAPTER_FOLDER = "adapter"
@@ -65,8 +68,11 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
         return _import_rolescape(source, folder)
     data = read_bytes(source, source.name)
     if source.suffix.lower() in (".jsonl", ".txt") or re.match(rb"\s*(\[|\{\s*\"(conversations?|messages)\")", data):
-        refuse(source.name, "holds conversations, but no character to add them to",
-               f"Make the character first (a folder with {CHARACTER_FILE}), then import them into its folder.")
+        refuse(
+            source.name,
+            "holds conversations, but no character to add them to",
+            f"Make the character first (a folder with {CHARACTER_FILE}), then import them into its folder.",
+        )
     if data.startswith(b"PK"):
         files, _ = read_archive(data, source.name, _in_folder)
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
@@ -116,8 +122,11 @@ def _in_folder(member: str) -> bool:
 def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Problem]:
     """A zipped character folder, read like one on disk."""
     at = min((path for path in files if PurePosixPath(path).name == CHARACTER_FILE), key=len)
-    inside = {str(PurePosixPath(path).relative_to(PurePosixPath(at).parent)): data for path, data in files.items()
-              if PurePosixPath(path).is_relative_to(PurePosixPath(at).parent)}
+    inside = {
+        str(PurePosixPath(path).relative_to(PurePosixPath(at).parent)): data
+        for path, data in files.items()
+        if PurePosixPath(path).is_relative_to(PurePosixPath(at).parent)
+    }
     problems: list[Problem] = []
     character = character_from_entries(read_yaml(inside[CHARACTER_FILE], CHARACTER_FILE), problems)
     test = None
@@ -193,8 +202,11 @@ def _add_conversations(source: Path, folder: Path) -> list[Problem]:
     """Adds the conversations of a file to the character of a folder, those it has already left out."""
     character = read_character(folder)
     if source.is_dir() or source.suffix.lower() not in (".json", ".jsonl", ".txt"):
-        refuse(folder.name, "holds a character already",
-               "Choose a new folder, or send conversations (.json, .jsonl, .txt).")
+        refuse(
+            folder.name,
+            "holds a character already",
+            "Choose a new folder, or send conversations (.json, .jsonl, .txt).",
+        )
     interactions, notes = _conversations(source, character.name)
     known = {_key(interaction) for interaction in character.interactions}
     new = []

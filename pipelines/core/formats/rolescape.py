@@ -17,11 +17,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.core.character.character import (
+    Character,
+    CharacterImage,
+    Fact,
+    Interaction,
+    Message,
+    MultipleChoice,
+    TestSplit,
+    TextPart,
+)
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
-from pipelines.core.character.character import Character, CharacterImage, MultipleChoice, Fact, Interaction, Message, TestSplit, TextPart
 from pipelines.core.formats.chat_formats import parse_json
-from pipelines.core.problems import Problem
 from pipelines.core.formats.start_blocks import BlockTurn, settle_turns
+from pipelines.core.problems import Problem
 
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
 SECTION_CHARS = 600
@@ -66,8 +75,11 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
         CharacterProblems: no RoleScape folder, or one of its files is damaged (named in the problem).
     """
     if not is_rolescape(train_dir):
-        refuse(train_dir.name, "is not a RoleScape folder: it has no annotation.json and no *_with_image.json",
-               "Point at data/personalized_data/train/<character>.")
+        refuse(
+            train_dir.name,
+            "is not a RoleScape folder: it has no annotation.json and no *_with_image.json",
+            "Point at data/personalized_data/train/<character>.",
+        )
     mended: Counter[str] = Counter()
     has_image = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
     images, captions = _pictures(train_dir), _captions(train_dir)
@@ -146,17 +158,18 @@ def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]
         if question in asked:
             # The first `tested` questions are the test's, the later ones our own.
             known = any(normalised(choice.question) == question for choice in test.choices) if tested else False
-            mended["facts that the test asks for were dropped from training" if known
-                   else "facts asked twice were left out"] += 1
+            mended[
+                "facts that the test asks for were dropped from training"
+                if known
+                else "facts asked twice were left out"
+            ] += 1
             continue
         asked.add(question)
         unseen.append(fact)
     return tuple(unseen)
 
 
-def _without_copies(
-    images: dict[str, bytes], test_images: dict[str, bytes], mended: Counter[str]
-) -> dict[str, bytes]:
+def _without_copies(images: dict[str, bytes], test_images: dict[str, bytes], mended: Counter[str]) -> dict[str, bytes]:
     """The training pictures that are not byte for byte a picture of the test."""
     tested = {hashlib.sha256(data).digest() for data in test_images.values()}
     kept = {file: data for file, data in images.items() if hashlib.sha256(data).digest() not in tested}
@@ -207,8 +220,11 @@ def _turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) 
 
 
 def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
-    facts = [Fact(_string(item, "question"), _string(item, "answer")) for item in _dicts_or_lists(record, "qa_items")
-             if isinstance(item, dict)]
+    facts = [
+        Fact(_string(item, "question"), _string(item, "answer"))
+        for item in _dicts_or_lists(record, "qa_items")
+        if isinstance(item, dict)
+    ]
     whole = tuple(fact for fact in facts if fact.question and fact.answer)
     if len(whole) < len(facts):
         mended["facts without a question or an answer were left out"] += len(facts) - len(whole)

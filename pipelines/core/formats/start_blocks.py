@@ -127,7 +127,9 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
         elif kept and kept[-1].role == turn.role:
             mended["turns of the same speaker in a row were joined"] += 1
             last = kept[-1]
-            kept[-1] = BlockTurn(turn.role, f"{last.words}\n{words}", last.scene or turn.scene, last.picture or turn.picture)
+            kept[-1] = BlockTurn(
+                turn.role, f"{last.words}\n{words}", last.scene or turn.scene, last.picture or turn.picture
+            )
         else:
             kept.append(replace(turn, words=words))
     if kept and kept[-1].role == "user":

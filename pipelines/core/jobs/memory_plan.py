@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.jobs.model_specs import LARGE, Dimensions
+from pipelines.core.jobs.recipe import Effort, Recipe
 
 GIB = 2**30
 USABLE = 0.94
@@ -207,10 +207,7 @@ def activation_bytes(model: Dimensions, width: int) -> float:
 
 def base_choices(memory: float, on_gpu: bool, effort: Effort = "standard") -> dict[str, MemoryPlan]:
     """For every base model that people choose: how its training would run on a device with `memory` bytes."""
-    return {
-        base: plan_for(base, Recipe.for_effort(base, effort), memory, on_gpu)
-        for base in ("starter", *LARGE)
-    }
+    return {base: plan_for(base, Recipe.for_effort(base, effort), memory, on_gpu) for base in ("starter", *LARGE)}
 
 
 def arithmetic(model: Dimensions, positions: int, passes: int) -> float:

@@ -36,9 +36,7 @@ def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
     words = layers * (4 * 2 * hidden + 3 * (hidden + inner))
     # Head: two linears; aligners: eyes (1024 wide) and codes (8 wide) into the language model, two linears each.
     pictures = (2 * hidden) + (hidden + 16384) + (1024 + hidden) + (2 * hidden) + (8 + hidden) + (2 * hidden)
-    return Dimensions(
-        weights, layers * per_layer, hidden, layers, inner, hidden, 102400, 576, 384, words + pictures
-    )
+    return Dimensions(weights, layers * per_layer, hidden, layers, inner, hidden, 102400, 576, 384, words + pictures)
 
 
 LARGE: dict[str, Dimensions] = {
@@ -49,8 +47,20 @@ LARGE: dict[str, Dimensions] = {
 
 _EFFORTS: dict[str, dict[str, int]] = {
     "quick": {"sft_steps": 40, "sft_save_every": 40, "grpo_steps": 8, "grpo_save_every": 8, "grpo_prompts_per_step": 2},
-    "standard": {"sft_steps": 160, "sft_save_every": 80, "grpo_steps": 40, "grpo_save_every": 20, "grpo_prompts_per_step": 4},
-    "thorough": {"sft_steps": 500, "sft_save_every": 125, "grpo_steps": 160, "grpo_save_every": 40, "grpo_prompts_per_step": 4},
+    "standard": {
+        "sft_steps": 160,
+        "sft_save_every": 80,
+        "grpo_steps": 40,
+        "grpo_save_every": 20,
+        "grpo_prompts_per_step": 4,
+    },
+    "thorough": {
+        "sft_steps": 500,
+        "sft_save_every": 125,
+        "grpo_steps": 160,
+        "grpo_save_every": 40,
+        "grpo_prompts_per_step": 4,
+    },
 }
 _RATES: dict[str, dict[str, Any]] = {
     "janus-pro-1b": {"sft_learning_rate": 2e-4, "grpo_learning_rate": 4e-5, "lora_rank": 32, "lora_alpha": 64},
@@ -65,10 +75,19 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
         return drawing
     # A picture takes 576 positions of a row, drawn or looked at: longer rows, and more of each for pictures.
     shares = {
-        "dialogue": 0.2, "reply_with_image": 0.22, "text_to_image": 0.36, "fact": 0.12, "image_qa": 0.1,
+        "dialogue": 0.2,
+        "reply_with_image": 0.22,
+        "text_to_image": 0.36,
+        "fact": 0.12,
+        "image_qa": 0.1,
     }
     rewards = {
-        "image_vqa": 0.25, "caption_match": 0.15, "variety": 0.1, "likeness": 0.2, "reply": 0.2, "meaning": 0.1,
+        "image_vqa": 0.25,
+        "caption_match": 0.15,
+        "variety": 0.1,
+        "likeness": 0.2,
+        "reply": 0.2,
+        "meaning": 0.1,
     }
     rows = {"sft_row_max_tokens": 4096, "sft_row_max_images": 6, "grpo_group_size": 8}
     return {**drawing, **rows, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **_RATES[base]}

@@ -45,7 +45,11 @@ class Recipe:
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.28, "reply_with_image": 0.2, "text_to_image": 0.28, "fact": 0.19, "image_qa": 0.05,
+            "dialogue": 0.28,
+            "reply_with_image": 0.2,
+            "text_to_image": 0.28,
+            "fact": 0.19,
+            "image_qa": 0.05,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
@@ -67,7 +71,11 @@ class Recipe:
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "image_vqa": 0.25, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.25,
+            "image_vqa": 0.25,
+            "caption_match": 0.2,
+            "variety": 0.1,
+            "likeness": 0.2,
+            "reply": 0.25,
         }
     )
     """Weights of the reward parts, after each is normalised inside its group."""
@@ -105,14 +113,24 @@ class Recipe:
         tables: dict[str, dict[str, float]] = {
             "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
-                "sft_steps": 56, "sft_learning_rate": 7.5e-4, "sft_save_every": 28,
-                "grpo_steps": 28, "grpo_save_every": 14, "grpo_group_size": 8,
-                "grpo_learning_rate": 2.5e-4, "grpo_replay_weight": 0.2,
+                "sft_steps": 56,
+                "sft_learning_rate": 7.5e-4,
+                "sft_save_every": 28,
+                "grpo_steps": 28,
+                "grpo_save_every": 14,
+                "grpo_group_size": 8,
+                "grpo_learning_rate": 2.5e-4,
+                "grpo_replay_weight": 0.2,
             },
             "thorough": {
-                "sft_steps": 112, "sft_learning_rate": 3.75e-4, "sft_save_every": 56,
-                "grpo_steps": 112, "grpo_save_every": 28, "grpo_group_size": 8,
-                "grpo_learning_rate": 6.25e-5, "grpo_replay_weight": 0.2,
+                "sft_steps": 112,
+                "sft_learning_rate": 3.75e-4,
+                "sft_save_every": 56,
+                "grpo_steps": 112,
+                "grpo_save_every": 28,
+                "grpo_group_size": 8,
+                "grpo_learning_rate": 6.25e-5,
+                "grpo_replay_weight": 0.2,
             },
         }
         if effort not in tables:

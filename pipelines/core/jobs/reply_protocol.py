@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipelines.core.character.character import Character, Interaction
-from pipelines.core.events import Event
 from pipelines.core.character.serialize import character_to_entries
+from pipelines.core.events import Event
 
 TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
 CONVERSATIONS = "conversations_s"

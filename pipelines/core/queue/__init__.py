@@ -1,1 +1,1 @@
-"""."""
+"""Sending jobs: submission and the broker that notifies workers."""

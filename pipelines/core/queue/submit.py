@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 from celery import Celery
 
-from pipelines.core.queue.broker import notify_worker
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
-from pipelines.core.records import Records
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
+from pipelines.core.queue.broker import notify_worker
+from pipelines.core.records import Records
 from pipelines.core.storage.store import Store, put_content, read
 
 
@@ -32,8 +32,9 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
     The same folder again gives the same version. Raises CharacterProblems, StoreError or RecordsUnusable.
     """
     character, split = read_character(folder), read_test_split(folder)
-    images = _keep_pictures(store, character.images, {image.file: image_path(folder, image.file)
-                                                       for image in character.images})  # fmt: skip
+    images = _keep_pictures(
+        store, character.images, {image.file: image_path(folder, image.file) for image in character.images}
+    )
     entries = character_to_entries(character)
     test_entries, test_images = None, {}
     if split is not None:
@@ -67,9 +68,7 @@ def submit_training(
     records: Records, app: Celery, owner: str, version: CharacterVersion, recipe: Recipe, priority: int = 0
 ) -> Job:
     """Queue a training on a published version."""
-    job = Job(
-        new_id(), "train", owner, version.character, version.version, recipe=recipe.to_json(), priority=priority
-    )  # fmt: skip
+    job = Job(new_id(), "train", owner, version.character, version.version, recipe=recipe.to_json(), priority=priority)
     return submit(records, app, job)
 
 
@@ -84,15 +83,19 @@ def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], la
     recipe = Recipe.from_json({**old.recipe, **changes})
     version = records.characters.version(old.character).version if latest else old.version
     job = Job(
-        new_id(), "train", old.owner, old.character, version, recipe=recipe.to_json(), priority=old.priority,
+        new_id(),
+        "train",
+        old.owner,
+        old.character,
+        version,
+        recipe=recipe.to_json(),
+        priority=old.priority,
         parent=old.id,
-    )  # fmt: skip
+    )
     return submit(records, app, job)
 
 
-def continue_training(
-    records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]
-) -> Job:  # fmt: skip
+def continue_training(records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]) -> Job:
     """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
 
     It has the earlier one's checkpoints up to that as its own, scores, optimiser and all, so its trainer resumes there.
@@ -102,9 +105,16 @@ def continue_training(
     recipe = Recipe.from_json({**(old.recipe or {}), **changes})
     _check_further(Recipe.from_json(old.recipe or {}), start, recipe)
     job = Job(
-        new_id(), "train", old.owner, old.character, old.version, recipe=recipe.to_json(), priority=old.priority,
-        parent=old.id, status="stopped",  # until its checkpoints are there, no worker may take it
-    )  # fmt: skip
+        new_id(),
+        "train",
+        old.owner,
+        old.character,
+        old.version,
+        recipe=recipe.to_json(),
+        priority=old.priority,
+        parent=old.id,
+        status="stopped",  # until its checkpoints are there, no worker may take it
+    )
     records.jobs.add(job)
     for kept in records.checkpoints.of_job(id):
         records.checkpoints.put(replace(kept, job=job.id))
@@ -133,7 +143,7 @@ def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Itera
     request = {"job": trained.id, "checkpoints": list(checkpoints)}
     job = Job(
         new_id(), "evaluate", trained.owner, trained.character, trained.version, request=request, parent=trained.id
-    )  # fmt: skip
+    )
     return submit(records, app, job)
 
 

@@ -56,9 +56,14 @@ class Characters:
         with self._database.write() as connection:
             latest = _get(connection, id, lock=True).version
             version = CharacterVersion(
-                id, latest + 1, dict(entries), None if test_entries is None else dict(test_entries),
-                dict(images or {}), dict(test_images or {}), self._database.clock(connection),
-            )  # fmt: skip
+                id,
+                latest + 1,
+                dict(entries),
+                None if test_entries is None else dict(test_entries),
+                dict(images or {}),
+                dict(test_images or {}),
+                self._database.clock(connection),
+            )
             before = _version(connection, id, latest) if latest else None
             if before is not None and replace(before, version=version.version, created=version.created) == version:
                 self._change(connection, id, {"published": version.created})

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, delete, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.jobs.job import ChatMessage, VoteChoice, Conversation, RecordMissing, Vote
+from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, VoteChoice
 from pipelines.core.records.database import Database
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CONVERSATIONS, MESSAGES, VOTES
@@ -135,11 +135,16 @@ class Chats:
             left, right = (vote.left, vote.left_reply), (vote.right, vote.right_reply)
             chosen, rejected = (left, right) if vote.choice == "left" else (right, left)
             yield {
-                "prompt": vote.prompt, "chosen": chosen[1], "rejected": rejected[1],
-                "chosen_checkpoint": chosen[0], "rejected_checkpoint": rejected[0],
-                "blind": vote.blind, "conversation": vote.conversation, "message": vote.message,
+                "prompt": vote.prompt,
+                "chosen": chosen[1],
+                "rejected": rejected[1],
+                "chosen_checkpoint": chosen[0],
+                "rejected_checkpoint": rejected[0],
+                "blind": vote.blind,
+                "conversation": vote.conversation,
+                "message": vote.message,
                 "created": vote.created,
-            }  # fmt: skip
+            }
 
 
 def _conversation(connection: Connection, id: str, lock: bool = False) -> Conversation:

@@ -42,9 +42,7 @@ class Checkpoints:
         """All of a job in the order of training: base, sft by step, grpo by step."""
         stage = case(_STAGES, value=CHECKPOINTS.c.stage, else_=len(_STAGES))
         query = (
-            select(*_COLUMNS)
-            .where(CHECKPOINTS.c.job == job)
-            .order_by(stage, CHECKPOINTS.c.step, CHECKPOINTS.c.name)
+            select(*_COLUMNS).where(CHECKPOINTS.c.job == job).order_by(stage, CHECKPOINTS.c.step, CHECKPOINTS.c.name)
         )
         with self._database.read() as connection:
             return [_checkpoint(row) for row in connection.execute(query).mappings()]

@@ -103,9 +103,15 @@ class Events:
             body = {name: value for name, value in asdict(whole).items() if name not in _APART}
             kept.append(whole)
             rows.append(
-                {"job": job_id, "sequence": sequence, "attempt": attempt, "number": number, "stage": whole.stage,
-                 "body": body}
-            )  # fmt: skip
+                {
+                    "job": job_id,
+                    "sequence": sequence,
+                    "attempt": attempt,
+                    "number": number,
+                    "stage": whole.stage,
+                    "body": body,
+                }
+            )
         connection.execute(insert(EVENTS), rows)
         return kept
 
@@ -118,6 +124,4 @@ def _count(connection: Connection, job_id: str) -> int:
 
 def _event(row: Any) -> Event:
     body = row.body
-    return Event(
-        **{**body, "artifacts": tuple(body["artifacts"])}, job=row.job, sequence=row.sequence, stage=row.stage
-    )
+    return Event(**{**body, "artifacts": tuple(body["artifacts"])}, job=row.job, sequence=row.sequence, stage=row.stage)

@@ -202,10 +202,17 @@ class Jobs:
         with self._database.write() as connection:
             clock = self._database.clock(connection)
             fresh = {
-                **_FREE, "status": "queued", "queued": clock, "nudged": clock, "losses": 0,
-                "cancel": "", "error": "", "log_tail": "", "ended": "",
+                **_FREE,
+                "status": "queued",
+                "queued": clock,
+                "nudged": clock,
+                "losses": 0,
+                "cancel": "",
+                "error": "",
+                "log_tail": "",
+                "ended": "",
                 "attempt": JOBS.c.attempt + case((JOBS.c.cancel == "discard", 1), else_=0),
-            }  # fmt: skip
+            }
             job = _change(connection, _unfinished(id), fresh)
             job = job or _get(connection, id)
         if job.status == "succeeded":
@@ -234,9 +241,13 @@ class Jobs:
     def _claim(self, connection: Connection, id: str, worker: str, lease_s: float) -> Job | None:
         clock = self._database.clock(connection)
         changed = {
-            "status": "running", "worker": worker, "attempt": JOBS.c.attempt + 1,
-            "lease_until": later(clock, lease_s), "heartbeat": clock, "started": clock,
-        }  # fmt: skip
+            "status": "running",
+            "worker": worker,
+            "attempt": JOBS.c.attempt + 1,
+            "lease_until": later(clock, lease_s),
+            "heartbeat": clock,
+            "started": clock,
+        }
         return _change(connection, [JOBS.c.id == id, JOBS.c.status == "queued"], changed)
 
 

@@ -18,11 +18,17 @@ from pipelines.core.storage.store import MARKER
 
 _LIKE_A_KEY = re.compile(r"[a-z]+/\S+")
 _FREE: tuple[Column[Any], ...] = (
-    CHARACTERS.c.draft, CHARACTER_VERSIONS.c.images, CHARACTER_VERSIONS.c.test_images,
-    JOBS.c.request, JOBS.c.recipe,
-    CHECKPOINTS.c.samples, CHECKPOINTS.c.files, CHECKPOINTS.c.scores,
-    VOTES.c.left_reply, VOTES.c.right_reply,
-)  # fmt: skip
+    CHARACTERS.c.draft,
+    CHARACTER_VERSIONS.c.images,
+    CHARACTER_VERSIONS.c.test_images,
+    JOBS.c.request,
+    JOBS.c.recipe,
+    CHECKPOINTS.c.samples,
+    CHECKPOINTS.c.files,
+    CHECKPOINTS.c.scores,
+    VOTES.c.left_reply,
+    VOTES.c.right_reply,
+)
 
 
 def object_keys(database: Database) -> Iterator[str]:

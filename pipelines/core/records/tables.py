@@ -90,37 +90,61 @@ def _mentions(name: str, target: str) -> Column[str]:
 
 
 CHARACTERS = Table(
-    "characters", METADATA,
+    "characters",
+    METADATA,
     Column("id", EXACT, primary_key=True),
-    _text("owner"), _free("name"), _whole("version"), _json("draft"),
-    _text("published"), _text("created"), _text("changed"),
+    _text("owner"),
+    _free("name"),
+    _whole("version"),
+    _json("draft"),
+    _text("published"),
+    _text("created"),
+    _text("changed"),
     Index("characters_of_owner", "owner", "changed", "id"),
-)  # fmt: skip
+)
 
 CHARACTER_VERSIONS = Table(
-    "character_versions", METADATA,
+    "character_versions",
+    METADATA,
     _part_of("character", "characters.id", primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
-    _json("entries"), Column("test_entries", JsonText, nullable=True),
-    _json("images"), _json("test_images"), _text("created"),
-)  # fmt: skip
+    _json("entries"),
+    Column("test_entries", JsonText, nullable=True),
+    _json("images"),
+    _json("test_images"),
+    _text("created"),
+)
 
 JOBS = Table(
-    "jobs", METADATA,
+    "jobs",
+    METADATA,
     Column("id", EXACT, primary_key=True),
-    _text("kind"), _text("owner"),
+    _text("kind"),
+    _text("owner"),
     _part_of("character", "characters.id", optional=True),
     Column("version", Integer, nullable=True),  # NULL for none, so that the key below is not asked
-    Column("recipe", JsonText, nullable=True), _json("request"),
-    _text("status"), _whole("priority"), _whole("attempt"),
-    _text("worker"), _text("lease_until"), _text("heartbeat"), _text("cancel"),
-    _free("error"), _free("log_tail"),
+    Column("recipe", JsonText, nullable=True),
+    _json("request"),
+    _text("status"),
+    _whole("priority"),
+    _whole("attempt"),
+    _text("worker"),
+    _text("lease_until"),
+    _text("heartbeat"),
+    _text("cancel"),
+    _free("error"),
+    _free("log_tail"),
     _mentions("parent", "jobs.id"),
-    _text("created"), _text("queued"), _text("started"), _text("ended"),
+    _text("created"),
+    _text("queued"),
+    _text("started"),
+    _text("ended"),
     _text("nudged"),  # when a message was last sent for it; "" when one is wanted
     _whole("losses"),  # workers lost since somebody last queued it
     ForeignKeyConstraint(
-        ["character", "version"], ["character_versions.character", "character_versions.version"], ondelete="CASCADE",
+        ["character", "version"],
+        ["character_versions.character", "character_versions.version"],
+        ondelete="CASCADE",
         name="jobs_version",
     ),
     Index("jobs_in_time", "created", "id"),
@@ -131,63 +155,99 @@ JOBS = Table(
     Index("jobs_in_order", "kind", "status", "owner", "priority", "queued", "id"),
     Index("jobs_leased", "status", "lease_until"),
     Index("jobs_of_parent", "parent"),
-)  # fmt: skip
+)
 
 EVENTS = Table(
-    "events", METADATA,
+    "events",
+    METADATA,
     _part_of("job", "jobs.id", primary_key=True),
     Column("sequence", Integer, primary_key=True, autoincrement=False),  # 0.. over all attempts
     _whole("attempt"),
     Column("number", Integer, nullable=True),  # the sender's own, in its attempt; NULL for a note of the worker
-    _text("stage"), _json("body"),
+    _text("stage"),
+    _json("body"),
     UniqueConstraint("job", "attempt", "number", name="events_once"),
     Index("events_of_stage", "job", "stage", "sequence"),
     sqlite_with_rowid=False,  # rows lie in the order of the primary key: following a job reads neighbours
-)  # fmt: skip
+)
 
 CHECKPOINTS = Table(
-    "checkpoints", METADATA,
+    "checkpoints",
+    METADATA,
     _part_of("job", "jobs.id", primary_key=True),
     Column("name", EXACT, primary_key=True),
-    _text("stage"), _whole("step"), _text("base"), _text("revision"), _text("adapter_key"),
-    _json("scores"), _json("samples"), _json("files"), _text("created"),
-)  # fmt: skip
+    _text("stage"),
+    _whole("step"),
+    _text("base"),
+    _text("revision"),
+    _text("adapter_key"),
+    _json("scores"),
+    _json("samples"),
+    _json("files"),
+    _text("created"),
+)
 
 CONVERSATIONS = Table(
-    "conversations", METADATA,
+    "conversations",
+    METADATA,
     Column("id", EXACT, primary_key=True),
     _text("owner"),
     _part_of("character", "characters.id", optional=True),
-    _text("left"), _text("right"), Column("blind", Boolean, nullable=False), _free("title"), _text("created"),
+    _text("left"),
+    _text("right"),
+    Column("blind", Boolean, nullable=False),
+    _free("title"),
+    _text("created"),
     Index("conversations_of_owner", "owner", "created", "id"),
     Index("conversations_of_character", "character", "created", "id"),
-)  # fmt: skip
+)
 
 MESSAGES = Table(
-    "messages", METADATA,
+    "messages",
+    METADATA,
     Column("id", EXACT, primary_key=True),
     _part_of("conversation", "conversations.id"),
-    _whole("number"), _text("role"), _text("side"), _free("text"), _free("scene"), _text("picture_key"),
+    _whole("number"),
+    _text("role"),
+    _text("side"),
+    _free("text"),
+    _free("scene"),
+    _text("picture_key"),
     Column("seed", BigInteger, nullable=False),
     _mentions("job", "jobs.id"),
     _text("created"),
     UniqueConstraint("conversation", "number", "side", name="messages_once"),
     Index("messages_of_job", "job"),
-)  # fmt: skip
+)
 
 VOTES = Table(
-    "votes", METADATA,
+    "votes",
+    METADATA,
     Column("id", EXACT, primary_key=True),
     _part_of("conversation", "conversations.id"),
-    _whole("message"), _text("left"), _text("right"), _text("choice"), Column("blind", Boolean, nullable=False),
-    _free("prompt"), _json("left_reply"), _json("right_reply"), _text("created"),
+    _whole("message"),
+    _text("left"),
+    _text("right"),
+    _text("choice"),
+    Column("blind", Boolean, nullable=False),
+    _free("prompt"),
+    _json("left_reply"),
+    _json("right_reply"),
+    _text("created"),
     UniqueConstraint("conversation", "message", name="votes_once"),
     Index("votes_in_time", "created", "id"),
-)  # fmt: skip
+)
 
 WORKERS = Table(
-    "workers", METADATA,
+    "workers",
+    METADATA,
     Column("id", EXACT, primary_key=True),
-    _text("host"), _json("queues"), _free("gpu"), Column("memory_gb", Float, nullable=False), _json("versions"),
-    _text("job"), _text("seen"), _text("started"),
-)  # fmt: skip
+    _text("host"),
+    _json("queues"),
+    _free("gpu"),
+    Column("memory_gb", Float, nullable=False),
+    _json("versions"),
+    _text("job"),
+    _text("seen"),
+    _text("started"),
+)

@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from pipelines.core.storage.store import FRESH_S, MARKER, Listed, ObjectDamaged, ObjectMissing, Store, StoreError, tree_files
+from pipelines.core.storage.store import (
+    FRESH_S,
+    MARKER,
+    Listed,
+    ObjectDamaged,
+    ObjectMissing,
+    Store,
+    StoreError,
+    tree_files,
+)
 
 SAFE_S = 2 * FRESH_S
 """The least age (seconds) that may be collected: content as old as `FRESH_S` may still be taken as being there, and as

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.interface import Generators, OnIds, TextSamples, choose_ids
-from pipelines.models.decoding.static_decode import is_faster_on, static_decoding
 from pipelines.models.decoding.prefill import DecoderState
+from pipelines.models.decoding.static_decode import is_faster_on, static_decoding
+from pipelines.models.interface import Generators, OnIds, TextSamples, choose_ids
 
 CHECK_EVERY = 8
 """Steps between asking a GPU whether all samples are finished: to ask is to wait for it."""

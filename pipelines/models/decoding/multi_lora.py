@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from pipelines.models.decoding.prefix_cache import PrefixCache
 
 PEFT_PREFIX = "base_model.model."
-UNSUPPORTED_LORA_OPTIONS = ("use_dora", "lora_bias", "modules_to_save", "alpha_pattern", "layer_replication", "fan_in_fan_out")
+UNSUPPORTED_LORA_OPTIONS = (
+    "use_dora",
+    "lora_bias",
+    "modules_to_save",
+    "alpha_pattern",
+    "layer_replication",
+    "fan_in_fan_out",
+)
 """Settings of PEFT that our training never makes and `read_adapter` refuses."""
 
 
@@ -58,14 +65,17 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "adapter_model.safetensors")
     except FileNotFoundError as error:
-        raise AdapterError(f"{error.filename or folder} does not exist: {folder} is not a whole adapter, choose "
-                           "another checkpoint") from error
+        raise AdapterError(
+            f"{error.filename or folder} does not exist: {folder} is not a whole adapter, choose another checkpoint"
+        ) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise AdapterError(f"{folder} cannot be read ({error}); fetch the checkpoint again or train anew") from error
     strange = [name for name in UNSUPPORTED_LORA_OPTIONS if config.get(name)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or strange:
-        raise AdapterError(f"{folder}/adapter_config.json: only a plain LoRA can speak here, this one is "
-                           f"{config.get('peft_type')} with {', '.join(strange) or 'bias'}")
+        raise AdapterError(
+            f"{folder}/adapter_config.json: only a plain LoRA can speak here, this one is "
+            f"{config.get('peft_type')} with {', '.join(strange) or 'bias'}"
+        )
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     device = next(model.parameters()).device
     parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -76,15 +86,18 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
         down, up = weights[key], weights.get(key.replace(".lora_A.", ".lora_B."))
         linear = linears.get(name)
         if linear is None or up is None or (len(up), down.shape[1]) != (linear.out_features, linear.in_features):
-            raise AdapterError(f"{folder} was made for another base model: {name} does not fit; choose a checkpoint of "
-                               "this base model, or train again with it")
+            raise AdapterError(
+                f"{folder} was made for another base model: {name} does not fit; choose a checkpoint of "
+                "this base model, or train again with it"
+            )
         rank = len(down)
         scale = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
         # Transposed for good: products of few rows are up to 1.7 times faster so.
         parts[name] = (down.float().t().contiguous().to(device), (up.float() * scale).t().contiguous().to(device))
     if 2 * len(parts) != len(weights):
-        raise AdapterError(f"{folder}/adapter_model.safetensors holds more than a LoRA of Linears; such "
-                           "an adapter cannot speak here")
+        raise AdapterError(
+            f"{folder}/adapter_model.safetensors holds more than a LoRA of Linears; such an adapter cannot speak here"
+        )
     return Adapter(str(folder), parts)
 
 

@@ -18,9 +18,13 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from pipelines.models.decoding.kv_cache import preallocated_cache
-from pipelines.models.decoding.prefix_cache import Layers
-from pipelines.models.decoding.shared_prefix_attention import SharedPrefixCache, use_shared_prefix_attention, is_faster_on
 from pipelines.models.decoding.multi_lora import LoraBatch
+from pipelines.models.decoding.prefix_cache import Layers
+from pipelines.models.decoding.shared_prefix_attention import (
+    SharedPrefixCache,
+    is_faster_on,
+    use_shared_prefix_attention,
+)
 
 MIN_SHARED_PREFIX = 16
 """Fewer common ids than this are not worth a pass of their own."""
@@ -79,7 +83,9 @@ class DecoderState:
         with use_shared_prefix_attention(self.decoder.config):
             self._read(embeds, None, self.place, shared_past=self.past)
 
-    def _read(self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPrefixCache) -> None:
+    def _read(
+        self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPrefixCache
+    ) -> None:
         if mask is not None:
             self.mask = mask if self.mask is None else torch.cat([self.mask, mask], 1)
         self.hidden = self.decoder(
@@ -164,8 +170,10 @@ def _extend(
     if voices.memory is not None:
         seen = torch.cat([before, mask], 1).bool()
         for row, prompt in enumerate(prompts):
-            layers = [(layer.keys[row : row + 1, :, seen[row]], layer.values[row : row + 1, :, seen[row]])
-                      for layer in cache.layers]  # fmt: skip
+            layers = [
+                (layer.keys[row : row + 1, :, seen[row]], layer.values[row : row + 1, :, seen[row]])
+                for layer in cache.layers
+            ]
             voices.memory.remember(voices.of_row(row), prompt, layers)
     return reading
 
@@ -176,11 +184,18 @@ def _fill(cache: DynamicCache, pasts: list[tuple[int, Layers]], longest: int) ->
 
     def rows(index: int, part: int) -> torch.Tensor:
         blank = like[index][part]
-        return torch.cat([
-            torch.cat([blank.new_zeros(1, blank.shape[1], longest - length, blank.shape[3]),
-                       *([layers[index][part]] if layers else [])], 2)
-            for length, layers in pasts
-        ])  # fmt: skip
+        return torch.cat(
+            [
+                torch.cat(
+                    [
+                        blank.new_zeros(1, blank.shape[1], longest - length, blank.shape[3]),
+                        *([layers[index][part]] if layers else []),
+                    ],
+                    2,
+                )
+                for length, layers in pasts
+            ]
+        )
 
     for index in range(len(like)):
         cache.update(rows(index, 0), rows(index, 1), index)

@@ -48,7 +48,11 @@ class SharedPrefixCache:
         layers = [(layer.keys, layer.values) for layer in cache.layers]
         padding = None if mask is None else (mask[:, None, None, start:] == 0)
         rest = SharedSegment([(keys[:, :, start:], values[:, :, start:]) for keys, values in layers], padding)
-        first = [SharedSegment([(keys[:1, :, :start], values[:1, :, :start]) for keys, values in layers], None)] if start else []
+        first = (
+            [SharedSegment([(keys[:1, :, :start], values[:1, :, :start]) for keys, values in layers], None)]
+            if start
+            else []
+        )
         self.parts = [*first, rest]
         self.size = rest.owners * group
         self._rows: torch.Tensor | None = None  # (N,) which of `size` rows go on; None: all

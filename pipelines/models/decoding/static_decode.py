@@ -31,8 +31,9 @@ class StaticLayer(DynamicLayer):
         super().__init__()
         self.lazy_initialization(keys, values)
         rows, heads, read, width = keys.shape
-        self.keys, self.values = keys.new_zeros(rows, heads, positions, width), values.new_zeros(
-            rows, heads, positions, values.shape[-1]
+        self.keys, self.values = (
+            keys.new_zeros(rows, heads, positions, width),
+            values.new_zeros(rows, heads, positions, values.shape[-1]),
         )
         self.keys[:, :, :read], self.values[:, :, :read] = keys, values
         self.place = place  # (1,) the position that is written next, shared by all layers
@@ -97,9 +98,12 @@ class StaticDecoderState:
                 ~mask, torch.finfo(self._embeds.dtype).min
             )
         hidden = self.decoder(
-            inputs_embeds=self._embeds, attention_mask=mask, position_ids=self._place, cache=self._cache,
+            inputs_embeds=self._embeds,
+            attention_mask=mask,
+            position_ids=self._place,
+            cache=self._cache,
             use_cache=True,
-        ).last_hidden_state[:, -1]  # fmt: skip
+        ).last_hidden_state[:, -1]
         self._slot.add_(1)
         return hidden
 

@@ -50,9 +50,7 @@ class StarterConfig(PretrainedConfig):
         self.boi_embedding_id = boi_embedding_id
         self.image_placeholder_id = image_placeholder_id
         self.eot_id = eot_id
-        super().__init__(
-            **{"pad_token_id": pad_id, "eos_token_id": eot_id, "tie_word_embeddings": False, **kwargs}
-        )
+        super().__init__(**{"pad_token_id": pad_id, "eos_token_id": eot_id, "tie_word_embeddings": False, **kwargs})
 
     @property
     def vocab_size(self) -> int:

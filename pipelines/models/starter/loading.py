@@ -17,9 +17,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
-from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.model import StarterModel
+from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAME = "understudy/starter"
@@ -46,8 +46,10 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     Raises WeightsMissing or LanguageMissing with the mend.
     """
     if not (folder / "config.json").exists():
-        raise StarterWeightsMissing("The starter's weights are missing from this installation; install Understudy again, "
-                             "or make them with `python -m pipelines.starter_build.build all`.")
+        raise StarterWeightsMissing(
+            "The starter's weights are missing from this installation; install Understudy again, "
+            "or make them with `python -m pipelines.starter_build.build all`."
+        )
     language = language_folder(cache_dir())
     with torch.device("meta"):
         model = StarterModel(StarterConfig.from_pretrained(folder))
@@ -79,10 +81,16 @@ def _revive_buffers(model: StarterModel) -> None:
 def load_critic(folder: Path = WEIGHTS / "critic") -> StarterCritic:
     """The starter's critic with its words attached; raises WeightsMissing."""
     if not (folder / "config.json").exists():
-        raise StarterWeightsMissing("The critic's weights are missing from this installation; install Understudy again.")
+        raise StarterWeightsMissing(
+            "The critic's weights are missing from this installation; install Understudy again."
+        )
     critic = StarterCritic(StarterCriticConfig.from_pretrained(folder))
-    critic.load_state_dict({key: value.float() if value.is_floating_point() else value
-                            for key, value in load_file(folder / "model.safetensors").items()})
+    critic.load_state_dict(
+        {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in load_file(folder / "model.safetensors").items()
+        }
+    )
     return critic.eval().attach_words(*language_words())
 
 
@@ -93,7 +101,9 @@ def language_words() -> tuple[PreTrainedTokenizerFast, torch.Tensor]:
         return AutoTokenizer.from_pretrained(language), file.get_tensor("model.embed_tokens.weight")
 
 
-def pack(model: StarterModel, critic: StarterCritic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20) -> dict[str, int]:
+def pack(
+    model: StarterModel, critic: StarterCritic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20
+) -> dict[str, int]:
     """Write our own parts in bf16, in files below `limit_bytes`; returns their sizes in bytes."""
     from safetensors.torch import save_file
 

@@ -17,20 +17,20 @@ from torch import nn
 from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models import toy_tokenizer
+from pipelines.models.decoding.token_logprobs import compute_token_logprobs
 from pipelines.models.interface import (
     CheckpointingByOldNames,
     ImageSamples,
-    Scores,
     ModelSpec,
+    Scores,
     TextSamples,
     block_mask,
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.decoding.token_logprobs import compute_token_logprobs
 from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.vision_tower import DeepStackProjection, VisionTower, DeepStackInjector
+from pipelines.models.starter.vision_tower import DeepStackInjector, DeepStackProjection, VisionTower
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
 
 
@@ -131,7 +131,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         self.picture = ImageExpert(config, self.vq.config.side**2)
         self.eyes = VisionTower(language_width=config.hidden_size, **config.eyes)
         self.glance = DeepStackInjector(self.eyes, self.language.model.layers)
-        self.shape = ModelSpec(
+        self.spec = ModelSpec(
             text_vocab=config.language["vocab_size"],
             codebook=config.picture["vocab_size"],
             image_tokens=self.vq.config.side**2,
@@ -176,9 +176,9 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
 
         Layers get what was seen as well when they read these rows next inside `glance.feeding()`.
         """
-        read_as = ids.where(ids != self.shape.boi_id, self.config.boi_embedding_id)
+        read_as = ids.where(ids != self.spec.boi_id, self.config.boi_embedding_id)
         embeds = self.language.get_input_embeddings()(read_as)
-        places = ids == self.shape.image_placeholder_id
+        places = ids == self.spec.image_placeholder_id
         self.glance.away()
         if pictures is None:
             if bool(places.any()):
@@ -189,7 +189,9 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
         return embeds.masked_scatter(places[..., None], seen)
 
-    def read(self, words: EncodedText, pictures: torch.Tensor | None, need_words: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, words: EncodedText, pictures: torch.Tensor | None, need_words: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (B, W, E): the last layer's (of no use unless `need_words`) and the context layer's."""
         stack = self.language.model
         between = self.config.context_layer
@@ -223,9 +225,9 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         refuse_unknown(type(self).__name__, kwargs)
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
-        is_code = input_ids >= self.shape.text_vocab
+        is_code = input_ids >= self.spec.text_vocab
         words = words_of(input_ids, real.bool() & ~is_code, segment_ids)
-        supervised_words = (labels != -100) & (labels < self.shape.text_vocab)
+        supervised_words = (labels != -100) & (labels < self.spec.text_vocab)
         need_words = bool(supervised_words.any())
         last, middle = self.read(words, pictures, need_words)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
@@ -265,13 +267,13 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         entropies: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """(rows, places in the full row, logps, entropies) of all codes, each (N, C)."""
-        codes_in_picture = self.shape.image_tokens
+        codes_in_picture = self.spec.image_tokens
         rows, places = (part.view(-1, codes_in_picture) for part in torch.nonzero(is_code, as_tuple=True))
         # The compact column of the begin-of-picture id: it stands right before the first code in the full row.
         columns = (words.source[rows[:, 0]] == places[:, :1] - 1).int().argmax(1)  # (N,)
         hidden, mask = self.gather_context(words, middle, rows[:, 0], columns)
         context, mask = self.picture.context(hidden, mask, drop)
-        codes = input_ids[rows, places] - self.shape.text_vocab
+        codes = input_ids[rows, places] - self.spec.text_vocab
         hidden = self.picture(context, mask, codes)  # (N, C, D)
         found, spreads = compute_token_logprobs(self.picture.head, hidden.flatten(0, 1), codes.flatten(), entropies)
         return rows, places, found.view(codes.shape), spreads.view(codes.shape)
@@ -333,8 +335,15 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
     words = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = StarterConfig(
-        language={**words, "vocab_size": toy_tokenizer.TOY_VOCAB, "num_key_value_heads": 2, "max_position_embeddings": 4096,
-                  "tie_word_embeddings": True, "pad_token_id": toy_tokenizer.PAD_ID, "eos_token_id": toy_tokenizer.END_ID},
+        language={
+            **words,
+            "vocab_size": toy_tokenizer.TOY_VOCAB,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": True,
+            "pad_token_id": toy_tokenizer.PAD_ID,
+            "eos_token_id": toy_tokenizer.END_ID,
+        },
         picture={**words, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
         tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": ImageTokenizerConfig().encoder_widths},

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipelines.models.decoding.kv_cache import preallocated_cache
-from pipelines.models.interface import Generators, OnIds, ImageSamples, TextSamples, choose_ids, restart_positions
-from pipelines.models.decoding.prefill import eval_mode, pad_right, read_prompts, shared_prefix_length
-from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
 from pipelines.models.decoding.decode_text import decode_text
+from pipelines.models.decoding.kv_cache import preallocated_cache
+from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
+from pipelines.models.decoding.prefill import eval_mode, pad_right, read_prompts, shared_prefix_length
+from pipelines.models.interface import Generators, ImageSamples, OnIds, TextSamples, choose_ids, restart_positions
 
 if TYPE_CHECKING:
     from pipelines.models.starter.model import StarterModel
@@ -37,7 +37,7 @@ def sample_text(
     on_ids: OnIds | None = None,
 ) -> TextSamples:
     """See `UnifiedModel.sample_text`."""
-    image_placeholder_id, language = model.shape.image_placeholder_id, model.language
+    image_placeholder_id, language = model.spec.image_placeholder_id, model.language
 
     def embed(ids: torch.Tensor) -> torch.Tensor:
         # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
@@ -48,13 +48,26 @@ def sample_text(
             voices.start()
         with model.glance.feeding():
             reading = read_prompts(
-                language.model, embed, prompts, pad_id=model.shape.pad_id, alone_from=image_placeholder_id, voices=voices
+                language.model,
+                embed,
+                prompts,
+                pad_id=model.spec.pad_id,
+                alone_from=image_placeholder_id,
+                voices=voices,
             )
         reading.repeat(group)
         return decode_text(
-            reading, language.lm_head, language.get_input_embeddings(), never=image_placeholder_id, max_new_tokens=max_new_tokens,
-            temperature=temperature, top_p=top_p, repetition_penalty=repetition_penalty, stop_ids=stop_ids,
-            generator=generator, on_ids=on_ids,
+            reading,
+            language.lm_head,
+            language.get_input_embeddings(),
+            never=image_placeholder_id,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            stop_ids=stop_ids,
+            generator=generator,
+            on_ids=on_ids,
         )
 
 
@@ -106,10 +119,10 @@ def _draw(
     first = model.config.context_tokens - width
     cache = preallocated_cache(expert.decoder.config)
     inputs, positions = context, torch.arange(first, model.config.context_tokens, device=model.device)[None]
-    codes = torch.zeros(count, model.shape.image_tokens, dtype=torch.long, device=model.device)
+    codes = torch.zeros(count, model.spec.image_tokens, dtype=torch.long, device=model.device)
     logps = torch.zeros(codes.shape, device=model.device)
     samples = torch.arange(count, device=model.device)
-    for place in range(model.shape.image_tokens):
+    for place in range(model.spec.image_tokens):
         hidden = expert.decoder(
             inputs_embeds=inputs,
             attention_mask=mask.long(),
@@ -138,10 +151,10 @@ def _contexts(
     from pipelines.models.starter.model import EncodedText, words_of
 
     for prompt in prompts:
-        if prompt[-1] != model.shape.boi_id:
+        if prompt[-1] != model.spec.boi_id:
             raise ValueError("a picture prompt must end in the begin-of-picture id")
     if voices is not None and not voices.alike:  # adapters are told apart by row, so each prompt gets its own
-        ids, real = pad_right(prompts, model.shape.pad_id, model.device)
+        ids, real = pad_right(prompts, model.spec.pad_id, model.device)
         words = words_of(ids, real.bool(), None)
         _, middle = model.read(words, pictures, need_words=False)
         hidden, seen = model.gather_context(
@@ -149,7 +162,7 @@ def _contexts(
         )
         return model.picture.context(hidden, seen)
     # One packed row: what all prompts begin with is read once (segment 0), every rest is a segment of its own.
-    shared = shared_prefix_length(prompts, model.shape.image_placeholder_id)
+    shared = shared_prefix_length(prompts, model.spec.image_placeholder_id)
     rests = [prompt[shared:] for prompt in prompts]
     lengths = torch.tensor([len(rest) for rest in rests], device=model.device)
     ids = torch.tensor([prompts[0][:shared] + [token for rest in rests for token in rest]], device=model.device)

@@ -37,8 +37,16 @@ class VisionTower(nn.Module):
     """
 
     def __init__(
-        self, px: int, patch_px: int, width: int, layers: int, heads: int, image_input_tokens: int, language_width: int,
-        stem: Sequence[int] = (), deep: int = 0,
+        self,
+        px: int,
+        patch_px: int,
+        width: int,
+        layers: int,
+        heads: int,
+        image_input_tokens: int,
+        language_width: int,
+        stem: Sequence[int] = (),
+        deep: int = 0,
     ) -> None:
         """stem: channels of convolutions that halve the side each; what is left of `patch_px` the last one divides by.
 
@@ -54,8 +62,14 @@ class VisionTower(nn.Module):
         before = 3
         for channels in stem:
             # Group and not batch norm: a picture must look the same in training and in chat, alone and among others.
-            cut += [nn.Conv2d(before, channels, 3, 2, 1), nn.GroupNorm(8, channels), nn.GELU(),
-                    nn.Conv2d(channels, channels, 3, 1, 1), nn.GroupNorm(8, channels), nn.GELU()]  # fmt: skip
+            cut += [
+                nn.Conv2d(before, channels, 3, 2, 1),
+                nn.GroupNorm(8, channels),
+                nn.GELU(),
+                nn.Conv2d(channels, channels, 3, 1, 1),
+                nn.GroupNorm(8, channels),
+                nn.GELU(),
+            ]
             before = channels
         last = nn.Conv2d(before, width, rest, rest)
         self.patches = nn.Sequential(*cut, last) if cut else last

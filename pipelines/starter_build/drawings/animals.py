@@ -6,15 +6,22 @@ face is `faces.face`. Nothing here is copied from elsewhere.
 
 from __future__ import annotations
 
-from pipelines.starter_build.drawings.faces import face
-from pipelines.starter_build.drawings.attributes import Identity
 from pipelines.models.starter.vocabulary import COLOURS, CRITTER_COLOURS
+from pipelines.starter_build.drawings.attributes import Identity
+from pipelines.starter_build.drawings.faces import face
 
 _INK = "#2a2430"
 _HEADS = {
-    "cat": (30, 27), "dog": (28, 28), "rabbit": (27, 27), "bear": (31, 28), "fox": (31, 26), "mouse": (27, 26),
-    "pig": (31, 28), "frog": (34, 25), "owl": (30, 30),
-}  # fmt: skip
+    "cat": (30, 27),
+    "dog": (28, 28),
+    "rabbit": (27, 27),
+    "bear": (31, 28),
+    "fox": (31, 26),
+    "mouse": (27, 26),
+    "pig": (31, 28),
+    "frog": (34, 25),
+    "owl": (30, 30),
+}
 """Half width and half height of the head."""
 
 
@@ -33,19 +40,25 @@ def _oval(x: float, y: float, width: float, height: float, fill: str, stroke: st
 def _ears(kind: str, coat: str, inner: str) -> str:
     """What stands behind the head."""
     shapes = {
-        "cat": _shape("M22 38L22 8L46 22Z", coat) + _shape("M78 38L78 8L54 22Z", coat)
-        + _shape("M26 30L26 15L37 22Z", inner) + _shape("M74 30L74 15L63 22Z", inner),
-        "fox": _shape("M20 40L16 4L46 22Z", coat) + _shape("M80 40L84 4L54 22Z", coat)
-        + _shape("M20 18L16 4L30 13Z", _INK) + _shape("M80 18L84 4L70 13Z", _INK),
-        "rabbit": _oval(36, 14, 7.5, 20, coat) + _oval(64, 14, 7.5, 20, coat)
-        + _oval(36, 14, 3.4, 14, inner, "none") + _oval(64, 14, 3.4, 14, inner, "none"),
+        "cat": _shape("M22 38L22 8L46 22Z", coat)
+        + _shape("M78 38L78 8L54 22Z", coat)
+        + _shape("M26 30L26 15L37 22Z", inner)
+        + _shape("M74 30L74 15L63 22Z", inner),
+        "fox": _shape("M20 40L16 4L46 22Z", coat)
+        + _shape("M80 40L84 4L54 22Z", coat)
+        + _shape("M20 18L16 4L30 13Z", _INK)
+        + _shape("M80 18L84 4L70 13Z", _INK),
+        "rabbit": _oval(36, 14, 7.5, 20, coat)
+        + _oval(64, 14, 7.5, 20, coat)
+        + _oval(36, 14, 3.4, 14, inner, "none")
+        + _oval(64, 14, 3.4, 14, inner, "none"),
         "bear": _disc(25, 23, 10, coat) + _disc(75, 23, 10, coat) + _disc(25, 23, 5, inner) + _disc(75, 23, 5, inner),
         "mouse": _disc(23, 22, 15, coat) + _disc(77, 22, 15, coat) + _disc(23, 22, 9, inner) + _disc(77, 22, 9, inner),
         "pig": _shape("M22 34Q16 16 28 16L42 24Z", coat) + _shape("M78 34Q84 16 72 16L58 24Z", coat),
         "frog": _disc(38, 32, 14, coat) + _disc(62, 32, 14, coat),
         "owl": _shape("M24 34L22 12L42 22Z", coat) + _shape("M76 34L78 12L58 22Z", coat),
         "dog": "",
-    }  # fmt: skip
+    }
     return shapes[kind]
 
 
@@ -55,7 +68,9 @@ def _over(kind: str, coat: str, inner: str) -> str:
     nose = f'<path d="M46 51H54Q54 56 50 57T46 51Z" fill="{_INK}"/>'
     shapes = {
         "dog": _shape("M26 26Q10 24 12 52Q14 64 24 58Q30 46 30 30Z", inner)
-        + _shape("M74 26Q90 24 88 52Q86 64 76 58Q70 46 70 30Z", inner) + _oval(50, 60, 16, 12, pale, "none") + nose,
+        + _shape("M74 26Q90 24 88 52Q86 64 76 58Q70 46 70 30Z", inner)
+        + _oval(50, 60, 16, 12, pale, "none")
+        + nose,
         "cat": f'{nose}<path d="M20 50L32 53M20 58L32 57M80 50L68 53M80 58L68 57" stroke="{_INK}" stroke-width="1.2"/>',
         "fox": _shape("M20 50Q34 50 42 58Q50 74 58 58Q66 50 80 50Q74 72 50 73T20 50Z", pale) + nose,
         "rabbit": _disc(50, 53, 3, "#ff7fa8"),
@@ -63,9 +78,10 @@ def _over(kind: str, coat: str, inner: str) -> str:
         "mouse": _disc(50, 53, 3.6, "#ff7fa8"),
         "pig": _oval(50, 54, 9, 6, inner) + _disc(46.5, 54, 1.5, _INK) + _disc(53.5, 54, 1.5, _INK),
         "frog": _oval(50, 62, 24, 9, "#ffffff55", "none"),
-        "owl": _disc(39, 42, 12, pale, "none") + _disc(61, 42, 12, pale, "none")
+        "owl": _disc(39, 42, 12, pale, "none")
+        + _disc(61, 42, 12, pale, "none")
         + _shape("M46 47H54L50 55Z", "#f5a623"),
-    }  # fmt: skip
+    }
     return shapes[kind]
 
 
@@ -109,12 +125,15 @@ def animal(identity: Identity, expression: str) -> str:
         '<circle cx="61" cy="42" r="9.5"/><path d="M48.5 41Q50 39 51.5 41"/></g>'
     )
     return (
-        _ears(kind, coat, inner) + _oval(50, 54 if kind == "frog" else 48, width, height, coat)
+        _ears(kind, coat, inner)
+        + _oval(50, 54 if kind == "frog" else 48, width, height, coat)
         + _marks(identity.pattern, second, kind)
-        + _over(kind, coat, inner) + (cheeks if identity.cheeks else "")
+        + _over(kind, coat, inner)
+        + (cheeks if identity.cheeks else "")
         + f'<g transform="translate(50 42)">{face(expression, _INK)}</g>'
-        + (glasses if identity.glasses else "") + _top(identity.top, second)
-    )  # fmt: skip
+        + (glasses if identity.glasses else "")
+        + _top(identity.top, second)
+    )
 
 
 def animal_body(identity: Identity) -> str:

@@ -239,12 +239,16 @@ def _wide_identity(rng: random.Random, style: str) -> Identity:
     colour = rng.choice(figures.colours)
     beards = [beard for beard in figures.beards if beard]
     return Identity(
-        style, colour, rng.choice(list(figures.tops)),
+        style,
+        colour,
+        rng.choice(list(figures.tops)),
         rng.choice([name for name in figures.top_colours if name != colour]),
         beard=rng.choice(beards) if beards and rng.random() < 0.3 else "",
-        glasses=rng.choice(figures.glasses), body=rng.choice(list(figures.bodies)),
-        pattern=rng.choice(list(figures.patterns)), cheeks=rng.choice(figures.cheeks),
-    )  # fmt: skip
+        glasses=rng.choice(figures.glasses),
+        body=rng.choice(list(figures.bodies)),
+        pattern=rng.choice(list(figures.patterns)),
+        cheeks=rng.choice(figures.cheeks),
+    )
 
 
 def random_attributes(rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:

@@ -8,11 +8,35 @@ from __future__ import annotations
 
 import random
 
-from pipelines.starter_build.drawings.attributes import Identity, Attributes, article, clothes_phrase
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, GLASSES, HEADGEAR, KINDS, PLACES
+from pipelines.starter_build.drawings.attributes import Attributes, Identity, article, clothes_phrase
 
-_STARTS = ("Ar", "Be", "Cor", "Da", "El", "Fen", "Gil", "Ha", "Iv", "Jo", "Ka", "Li", "Mo", "Ne", "Os", "Pi", "Ro",
-           "Sa", "To", "Ul", "Vi", "Wen", "Ya", "Zu")  # fmt: skip
+_STARTS = (
+    "Ar",
+    "Be",
+    "Cor",
+    "Da",
+    "El",
+    "Fen",
+    "Gil",
+    "Ha",
+    "Iv",
+    "Jo",
+    "Ka",
+    "Li",
+    "Mo",
+    "Ne",
+    "Os",
+    "Pi",
+    "Ro",
+    "Sa",
+    "To",
+    "Ul",
+    "Vi",
+    "Wen",
+    "Ya",
+    "Zu",
+)
 _ENDS = ("", "a", "ban", "co", "da", "dric", "la", "lin", "mo", "na", "ni", "ric", "sha", "ta", "ver", "wyn")
 _POSES = {
     "": ("", "a picture of", "portrait of"),
@@ -35,8 +59,12 @@ _FEELINGS = {
 
 
 _ASKED = {
-    "expression": ("How do they look?", "What is the expression?", "What mood is this?",
-                   "How do you look in this picture?"),
+    "expression": (
+        "How do they look?",
+        "What is the expression?",
+        "What mood is this?",
+        "How do you look in this picture?",
+    ),
     "place": ("Where is this?", "Where are they?", "What place is this?", "Where are you in this picture?"),
     "clothes": ("What are they wearing?", "What clothes are these?", "What are you wearing in this picture?"),
     "whole": ("Describe this picture.", "What does the picture show?", "What do you see?"),

@@ -7,23 +7,44 @@ what the face says, because at 96 pixels a mouth is only a few pixels wide.
 from __future__ import annotations
 
 EDGES = {
-    "dome": (16, 84, 2.5), "block": (12, 88, 5.5), "tower": (28, 72, 2), "squat": (8, 92, 10), "blob": (14, 86, 2),
-    "round": (10, 90, 8), "tilt": (22, 77, 2), "peak": (18, 82, 4), "bell": (17, 83, 2.5), "wedge": (22, 78, 2),
-    "wedgeInv": (23, 77, 5.5), "steps": (14, 86, 3.5),
-}  # fmt: skip
+    "dome": (16, 84, 2.5),
+    "block": (12, 88, 5.5),
+    "tower": (28, 72, 2),
+    "squat": (8, 92, 10),
+    "blob": (14, 86, 2),
+    "round": (10, 90, 8),
+    "tilt": (22, 77, 2),
+    "peak": (18, 82, 4),
+    "bell": (17, 83, 2.5),
+    "wedge": (22, 78, 2),
+    "wedgeInv": (23, 77, 5.5),
+    "steps": (14, 86, 3.5),
+}
 """Left and right edge of each creature at the height of its neck, and the offset of what stands on its head."""
 _INK = "#1e293b"
 _MARKS = {
-    "avataaars": (196, 62, 2.6), "toon-head": (566, 205, 7.2), "critters": (80, 25, 1.0), "adventurer": (86, 22, 1.0),
-    "micah": (84, 22, 1.0), "bottts": (86, 22, 1.0), "sprouts": (86, 40, 1.0), "moods": (89, 20, 1.0),
+    "avataaars": (196, 62, 2.6),
+    "toon-head": (566, 205, 7.2),
+    "critters": (80, 25, 1.0),
+    "adventurer": (86, 22, 1.0),
+    "micah": (84, 22, 1.0),
+    "bottts": (86, 22, 1.0),
+    "sprouts": (86, 40, 1.0),
+    "moods": (89, 20, 1.0),
     "animals": (90, 22, 1.0),
-}  # fmt: skip
+}
 """Where a mark stands beside the head, and its size."""
 _TEARS = {
-    "avataaars": None, "toon-head": (296, 455, 7.0), "critters": (33, 61, 1.0), "adventurer": (33, 56, 1.0),
-    "micah": (42, 47, 0.9), "bottts": (31, 60, 0.9), "sprouts": (34, 66, 0.8), "moods": (31, 62, 1.0),
+    "avataaars": None,
+    "toon-head": (296, 455, 7.0),
+    "critters": (33, 61, 1.0),
+    "adventurer": (33, 56, 1.0),
+    "micah": (42, 47, 0.9),
+    "bottts": (31, 60, 0.9),
+    "sprouts": (34, 66, 0.8),
+    "moods": (31, 62, 1.0),
     "animals": (36, 58, 0.9),
-}  # fmt: skip
+}
 
 
 def _shade(data: str) -> str:

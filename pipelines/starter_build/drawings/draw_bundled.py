@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.drawings.attributes import Identity, Attributes
 
 PX = 192
 BUNDLED = {

@@ -6,13 +6,13 @@ Art by DiceBear styles (see LICENCES.md) with faces, shoulders, clothes and mark
 
 from __future__ import annotations
 
+from pipelines.models.starter.vocabulary import COLOURS, CRITTER_COLOURS, HAIR_COLOURS, KINDS, SKINS
 from pipelines.starter_build.drawings.animals import animal, animal_body
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.avatar import avatar, unit_square
 from pipelines.starter_build.drawings.costume import creature_clothes
 from pipelines.starter_build.drawings.faces import face
-from pipelines.starter_build.drawings.attributes import Identity, Attributes
 from pipelines.starter_build.drawings.torso import torso
-from pipelines.models.starter.vocabulary import COLOURS, CRITTER_COLOURS, HAIR_COLOURS, KINDS, SKINS
 
 _INK = "#1e293b"
 _ADVENTURER_FACES = {  # eyes, eyebrows, mouth ("" is one of our own)
@@ -26,28 +26,49 @@ _ADVENTURER_FACES = {  # eyes, eyebrows, mouth ("" is one of our own)
     "worried": ("variant08", "variant15", ""),
 }
 _ADVENTURER_MOUTHS = {
-    "happy": "M-62 -30Q0 60 62 -30", "sad": "M-48 34Q0 -46 48 34", "sleepy": "M-34 8H34",
+    "happy": "M-62 -30Q0 60 62 -30",
+    "sad": "M-48 34Q0 -46 48 34",
+    "sleepy": "M-34 8H34",
     "worried": "M-60 10Q-40 -24 -20 10T20 10T60 10",
-}  # fmt: skip
+}
 _MICAH_FACES = {  # eyes and mouth of the style, "" for ours
-    "happy": ("eyes", "smile"), "laughing": ("smiling", "laughing"), "sad": ("eyes", "frown"),
-    "angry": ("", "frown"), "surprised": ("", "surprised"), "sleepy": ("", ""), "winking": ("", "smirk"),
+    "happy": ("eyes", "smile"),
+    "laughing": ("smiling", "laughing"),
+    "sad": ("eyes", "frown"),
+    "angry": ("", "frown"),
+    "surprised": ("", "surprised"),
+    "sleepy": ("", ""),
+    "winking": ("", "smirk"),
     "worried": ("round", "nervous"),
-}  # fmt: skip
+}
 _SPROUT_FACES = {
-    "happy": ("round", "smile"), "laughing": ("happy", "grin"), "sad": ("round", "frown"), "angry": ("angry", "tooth"),
-    "surprised": ("wide", "open"), "sleepy": ("closedLine", "line"), "winking": ("wink", "tongue"),
+    "happy": ("round", "smile"),
+    "laughing": ("happy", "grin"),
+    "sad": ("round", "frown"),
+    "angry": ("angry", "tooth"),
+    "surprised": ("wide", "open"),
+    "sleepy": ("closedLine", "line"),
+    "winking": ("wink", "tongue"),
     "worried": ("sideeye", "wavy"),
-}  # fmt: skip
+}
 _MOOD_FACES = {
-    "happy": ("pupils", "smile"), "laughing": ("happy", "laugh"), "sad": ("pupils", "frown"),
-    "angry": ("angry", "teeth"), "surprised": ("tallPupils", "gasp"), "sleepy": ("closed", "line"),
-    "winking": ("wink", "tongue"), "worried": ("lookSide", "wavy"),
-}  # fmt: skip
+    "happy": ("pupils", "smile"),
+    "laughing": ("happy", "laugh"),
+    "sad": ("pupils", "frown"),
+    "angry": ("angry", "teeth"),
+    "surprised": ("tallPupils", "gasp"),
+    "sleepy": ("closed", "line"),
+    "winking": ("wink", "tongue"),
+    "worried": ("lookSide", "wavy"),
+}
 _LAMPS = {
-    "green": "#5df08a", "blue": "#5fd0ff", "yellow": "#ffe14d", "pink": "#ff9ad5", "orange": "#ffab4d",
+    "green": "#5df08a",
+    "blue": "#5fd0ff",
+    "yellow": "#ffe14d",
+    "pink": "#ff9ad5",
+    "orange": "#ffab4d",
     "white": "#ffffff",
-}  # fmt: skip
+}
 _EDGES = {"bottts": (24, 76, 8.0), "sprouts": (23, 77, 30.0), "moods": (10, 90, 2.0), "animals": (22, 78, 4.0)}
 """Left and right edge at the neck and the offset of a hat, as `creature_clothes` takes them."""
 
@@ -57,8 +78,14 @@ def figure(identity: Identity, look: Attributes) -> str:
     if look.kind not in KINDS[identity.style]:
         worn = ", ".join(kind or "nothing" for kind in KINDS[identity.style])
         raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {worn}")
-    parts = {"adventurer": _adventurer, "micah": _micah, "bottts": _robot, "sprouts": _sprout, "moods": _mood,
-             "animals": _animal}  # fmt: skip
+    parts = {
+        "adventurer": _adventurer,
+        "micah": _micah,
+        "bottts": _robot,
+        "sprouts": _sprout,
+        "moods": _mood,
+        "animals": _animal,
+    }
     return parts[identity.style](identity, look)
 
 
@@ -83,14 +110,23 @@ def _line(data: str, stroke: str, width: float) -> str:
 def _adventurer(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _known(_ADVENTURER_FACES, look.expression)
     details = {"freckles": "freckles", "pink cheeks": "blush"}.get(identity.cheeks, "")
-    head = avatar("adventurer", {
-        "skinColor": [SKINS[identity.colour]], "hairColor": [HAIR_COLOURS[identity.top_colour]],
-        "hairVariant": identity.top, "eyesVariant": eyes, "eyebrowsVariant": brows,
-        "mouthVariant": mouth or "variant02",
-        "detailsProbability": 100 if details else 0, "detailsVariant": details or "blush", "earringsProbability": 0,
-        "glassesProbability": 100 if identity.glasses else 0,
-        "glassesVariant": "variant04" if identity.glasses == "round" else "variant02",
-    }, {"mouth": 1.35 if mouth else 0, "eyebrows": 1.1})  # fmt: skip
+    head = avatar(
+        "adventurer",
+        {
+            "skinColor": [SKINS[identity.colour]],
+            "hairColor": [HAIR_COLOURS[identity.top_colour]],
+            "hairVariant": identity.top,
+            "eyesVariant": eyes,
+            "eyebrowsVariant": brows,
+            "mouthVariant": mouth or "variant02",
+            "detailsProbability": 100 if details else 0,
+            "detailsVariant": details or "blush",
+            "earringsProbability": 0,
+            "glassesProbability": 100 if identity.glasses else 0,
+            "glassesVariant": "variant04" if identity.glasses == "round" else "variant02",
+        },
+        {"mouth": 1.35 if mouth else 0, "eyebrows": 1.1},
+    )
     if not mouth:  # about the middle of the style's own mouth
         own = _line(_ADVENTURER_MOUTHS[look.expression], "#000000", 15)
         head += f'<g transform="translate(335 520) rotate(-4)">{own}</g>'
@@ -100,15 +136,30 @@ def _adventurer(identity: Identity, look: Attributes) -> str:
 
 def _micah(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_MICAH_FACES, look.expression)
-    head = avatar("micah", {
-        "baseColor": [SKINS[identity.colour]], "hairColor": [HAIR_COLOURS[identity.top_colour]],
-        "hairVariant": identity.top, "eyesVariant": eyes or "eyes", "mouthVariant": mouth or "smirk",
-        "eyebrowsVariant": "down" if look.expression in ("sad", "worried") else "up",
-        "facialHairProbability": 100 if identity.beard else 0, "facialHairVariant": identity.beard or "scruff",
-        "facialHairColor": [HAIR_COLOURS[identity.top_colour]], "earringsProbability": 0,
-        "glassesProbability": 0, "earsVariant": "attached", "noseVariant": "curve",
-    }, {"mouth": 1.35 if mouth else 0, "eyes": 1.15 if eyes else 0, "clothes": 0,
-        "eyebrows": 0 if look.expression == "angry" else 1.1})  # fmt: skip
+    head = avatar(
+        "micah",
+        {
+            "baseColor": [SKINS[identity.colour]],
+            "hairColor": [HAIR_COLOURS[identity.top_colour]],
+            "hairVariant": identity.top,
+            "eyesVariant": eyes or "eyes",
+            "mouthVariant": mouth or "smirk",
+            "eyebrowsVariant": "down" if look.expression in ("sad", "worried") else "up",
+            "facialHairProbability": 100 if identity.beard else 0,
+            "facialHairVariant": identity.beard or "scruff",
+            "facialHairColor": [HAIR_COLOURS[identity.top_colour]],
+            "earringsProbability": 0,
+            "glassesProbability": 0,
+            "earsVariant": "attached",
+            "noseVariant": "curve",
+        },
+        {
+            "mouth": 1.35 if mouth else 0,
+            "eyes": 1.15 if eyes else 0,
+            "clothes": 0,
+            "eyebrows": 0 if look.expression == "angry" else 1.1,
+        },
+    )
     own = _micah_eyes(look.expression)
     if identity.glasses:  # those of the style hang on its eyes, which are not always there
         rim = 'fill="none" stroke="#262e33" stroke-width="6"'
@@ -140,10 +191,17 @@ def _micah_eyes(expression: str) -> str:
 def _robot(identity: Identity, look: Attributes) -> str:
     sides = {"square": "square", "round": "round"}.get(identity.pattern, identity.pattern)
     colour = CRITTER_COLOURS[identity.colour]
-    head = avatar("bottts", {
-        "baseColor": [colour], "headVariant": identity.body, "topVariant": identity.top, "sidesVariant": sides,
-        "textureProbability": 0,
-    }, {"eyes": 0, "mouth": 0})  # fmt: skip
+    head = avatar(
+        "bottts",
+        {
+            "baseColor": [colour],
+            "headVariant": identity.body,
+            "topVariant": identity.top,
+            "sidesVariant": sides,
+            "textureProbability": 0,
+        },
+        {"eyes": 0, "mouth": 0},
+    )
     visor = f'<rect x="22" y="32" width="56" height="44" rx="13" fill="#14182b" stroke="{_INK}" stroke-width="1.5"/>'
     lit = f'<g transform="translate(50 47)">{face(look.expression, _LAMPS[identity.top_colour], "")}</g>'
     body = f'<path d="M38 84H62V92L88 100V140H12V100L38 92Z" fill="{colour}" stroke="{_INK}" stroke-opacity=".5"/>'
@@ -154,22 +212,41 @@ def _robot(identity: Identity, look: Attributes) -> str:
 def _sprout(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_SPROUT_FACES, look.expression)
     second = CRITTER_COLOURS[identity.top_colour]
-    pot = avatar("sprouts", {
-        "potColor": [CRITTER_COLOURS[identity.colour]], "plantColor": ["#4fb86a"], "bloomColor": [second],
-        "plantVariant": identity.top, "potVariant": identity.body,
-        "patternProbability": 100 if identity.pattern else 0, "patternVariant": identity.pattern or "band",
-        "cheeksProbability": 0, "eyesVariant": eyes, "mouthVariant": mouth, "animationVariant": "none",
-    }, {"eyes": 1.35, "mouth": 1.5})  # fmt: skip
+    pot = avatar(
+        "sprouts",
+        {
+            "potColor": [CRITTER_COLOURS[identity.colour]],
+            "plantColor": ["#4fb86a"],
+            "bloomColor": [second],
+            "plantVariant": identity.top,
+            "potVariant": identity.body,
+            "patternProbability": 100 if identity.pattern else 0,
+            "patternVariant": identity.pattern or "band",
+            "cheeksProbability": 0,
+            "eyesVariant": eyes,
+            "mouthVariant": mouth,
+            "animationVariant": "none",
+        },
+        {"eyes": 1.35, "mouth": 1.5},
+    )
     behind, before = _worn("sprouts", look)
     return behind + f'<g transform="translate(8 -6) scale(.84)">{pot}</g>' + before
 
 
 def _mood(identity: Identity, look: Attributes) -> str:
     eyes, mouth = _known(_MOOD_FACES, look.expression)
-    smiley = avatar("moods", {
-        "faceColor": [CRITTER_COLOURS[identity.colour]], "faceVariant": identity.body, "eyesVariant": eyes,
-        "mouthVariant": mouth, "cheeksProbability": 100 if identity.cheeks else 0, "animationVariant": "none",
-    }, {"eyes": 1.15, "mouth": 1.15})  # fmt: skip
+    smiley = avatar(
+        "moods",
+        {
+            "faceColor": [CRITTER_COLOURS[identity.colour]],
+            "faceVariant": identity.body,
+            "eyesVariant": eyes,
+            "mouthVariant": mouth,
+            "cheeksProbability": 100 if identity.cheeks else 0,
+            "animationVariant": "none",
+        },
+        {"eyes": 1.15, "mouth": 1.15},
+    )
     behind, before = _worn("moods", look)
     under, over = _mood_top(identity.top, CRITTER_COLOURS[identity.top_colour])
     return behind + under + f'<g transform="translate(6 12) scale(.88)">{smiley}</g>' + over + before

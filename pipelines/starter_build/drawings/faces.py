@@ -23,10 +23,15 @@ def face(expression: str, ink: str, white: str = "#ffffff") -> str:
 
 
 _EYES = {
-    "happy": ("open", "open"), "laughing": ("arched", "arched"), "sad": ("droop", "droop"),
-    "angry": ("cross", "cross"), "surprised": ("wide", "wide"), "sleepy": ("shut", "shut"),
-    "winking": ("open", "wink"), "worried": ("aside", "aside"),
-}  # fmt: skip
+    "happy": ("open", "open"),
+    "laughing": ("arched", "arched"),
+    "sad": ("droop", "droop"),
+    "angry": ("cross", "cross"),
+    "surprised": ("wide", "wide"),
+    "sleepy": ("shut", "shut"),
+    "winking": ("open", "wink"),
+    "worried": ("aside", "aside"),
+}
 
 
 def _stroke(data: str, ink: str, width: float = 2.6) -> str:
@@ -58,9 +63,11 @@ def _eye(kind: str, x: float, ink: str, white: str) -> str:
 
 def _brows(expression: str, ink: str) -> str:
     lines = {
-        "sad": "M-17 -8L-7 -12M17 -8L7 -12", "angry": "M-18 -12L-5 -6M18 -12L5 -6",
-        "surprised": "M-17 -13Q-11 -17 -5 -13M17 -13Q11 -17 5 -13", "worried": "M-17 -9L-7 -14M17 -9L7 -14",
-    }  # fmt: skip
+        "sad": "M-17 -8L-7 -12M17 -8L7 -12",
+        "angry": "M-18 -12L-5 -6M18 -12L5 -6",
+        "surprised": "M-17 -13Q-11 -17 -5 -13M17 -13Q11 -17 5 -13",
+        "worried": "M-17 -9L-7 -14M17 -9L7 -14",
+    }
     return _stroke(lines[expression], ink) if expression in lines else ""
 
 
@@ -75,7 +82,10 @@ def mouth(expression: str, ink: str) -> str:
         tongue = f'<path d="M1 18.6H8Q9 26 4.5 26T1 18.6Z" fill="#ff7fa8" stroke="{ink}"/>'
         return _stroke("M-9 15Q0 23 9 15", ink) + tongue
     lines = {
-        "happy": "M-10 14Q0 26 10 14", "sad": "M-8 23Q0 13 8 23", "angry": "M-9 20L-5 16L-1 20L3 16L7 20L10 17",
-        "sleepy": "M-4 18H4", "worried": "M-10 19Q-7 14 -4 19T2 19T8 19",
-    }  # fmt: skip
+        "happy": "M-10 14Q0 26 10 14",
+        "sad": "M-8 23Q0 13 8 23",
+        "angry": "M-9 20L-5 16L-1 20L3 16L7 20L10 17",
+        "sleepy": "M-4 18H4",
+        "worried": "M-10 19Q-7 14 -4 19T2 19T8 19",
+    }
     return _stroke(lines[expression], ink)

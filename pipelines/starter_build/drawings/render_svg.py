@@ -12,6 +12,16 @@ from functools import lru_cache
 import resvg_py
 from PIL import Image
 
+from pipelines.models.starter.vocabulary import (
+    COLOURS,
+    CRITTER_COLOURS,
+    FIRST_STYLES,
+    HAIR_COLOURS,
+    HEADGEAR,
+    RARE_HAIR_COLOURS,
+    SKINS,
+)
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.avatar import avatar
 from pipelines.starter_build.drawings.costume import (
     EDGES,
@@ -24,18 +34,8 @@ from pipelines.starter_build.drawings.costume import (
 )
 from pipelines.starter_build.drawings.draw_more_styles import figure as wide_figure
 from pipelines.starter_build.drawings.draw_more_styles import hand_colour
-from pipelines.starter_build.drawings.attributes import Identity, Attributes
 from pipelines.starter_build.drawings.scenes import SCENES
 from pipelines.starter_build.drawings.torso import held
-from pipelines.models.starter.vocabulary import (
-    COLOURS,
-    CRITTER_COLOURS,
-    FIRST_STYLES,
-    HAIR_COLOURS,
-    HEADGEAR,
-    RARE_HAIR_COLOURS,
-    SKINS,
-)
 
 _AVATAAARS_FACES = {  # eyes, eyebrows, mouth
     "happy": ("default", "defaultNatural", "twinkle"),
@@ -68,22 +68,45 @@ _CRITTER_FACES = {  # eyes ("" is the identity's own) and mouth
     "worried": ("", "wavy"),
 }
 _AVATAAARS_CLOTHES = {
-    "hoodie": "hoodie", "sweater": "collarAndSweater", "blazer": "blazerAndShirt", "overalls": "overall",
+    "hoodie": "hoodie",
+    "sweater": "collarAndSweater",
+    "blazer": "blazerAndShirt",
+    "overalls": "overall",
     "t-shirt": "shirtScoopNeck",
-}  # fmt: skip
+}
 _TOON_CLOTHES = {
-    "shirt": "shirt", "turtleneck": "turtleNeck", "jacket": "openJacket", "dress": "dress", "t-shirt": "tShirt",
-}  # fmt: skip
+    "shirt": "shirt",
+    "turtleneck": "turtleNeck",
+    "jacket": "openJacket",
+    "dress": "dress",
+    "t-shirt": "tShirt",
+}
 _FRAMES = {  # middle x, middle y and width of what is shown, in the figure's own units; turn in degrees
-    "avataaars": {"": (140, 140, 252, 0), "close-up": (140, 130, 198, 0), "from afar": (140, 102, 356, 0),
-                  "tilted": (144, 130, 248, 14)},
-    "toon-head": {"": (384, 412, 700, 0), "close-up": (384, 425, 550, 0), "from afar": (384, 370, 990, 0),
-                  "tilted": (400, 420, 740, 14)},
-    "critters": {"": (50, 51, 110, 0), "close-up": (50, 56, 88, 0), "from afar": (50, 32, 148, 0),
-                 "tilted": (54, 44, 108, 14)},
-    "wide": {"": (50, 50, 100, 0), "close-up": (50, 45, 80, 0), "from afar": (50, 30, 140, 0),
-             "tilted": (54, 45, 104, 14)},
-}  # fmt: skip
+    "avataaars": {
+        "": (140, 140, 252, 0),
+        "close-up": (140, 130, 198, 0),
+        "from afar": (140, 102, 356, 0),
+        "tilted": (144, 130, 248, 14),
+    },
+    "toon-head": {
+        "": (384, 412, 700, 0),
+        "close-up": (384, 425, 550, 0),
+        "from afar": (384, 370, 990, 0),
+        "tilted": (400, 420, 740, 14),
+    },
+    "critters": {
+        "": (50, 51, 110, 0),
+        "close-up": (50, 56, 88, 0),
+        "from afar": (50, 32, 148, 0),
+        "tilted": (54, 44, 108, 14),
+    },
+    "wide": {
+        "": (50, 50, 100, 0),
+        "close-up": (50, 45, 80, 0),
+        "from afar": (50, 30, 140, 0),
+        "tilted": (54, 45, 104, 14),
+    },
+}
 _NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80), "wide": (50, 80)}
 
 
@@ -161,27 +184,50 @@ def _avataaars(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _face(_AVATAAARS_FACES, look)
     hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
     beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
-    return avatar("avataaars", {
-        "skinColor": [SKINS[identity.colour]], "topVariant": identity.top, "hairColor": [hair], "hatColor": [hair],
-        "facialHairProbability": 100 if identity.beard else 0, "facialHairColor": [beard],
-        "facialHairVariant": identity.beard or "beardLight",
-        "accessoriesProbability": 100 if identity.glasses else 0, "accessoriesColor": ["#262e33"],
-        "accessoriesVariant": identity.glasses or "round",
-        "clothesVariant": _clothes(_AVATAAARS_CLOTHES, look), "clothesColor": [COLOURS[look.colour]],
-        "eyesVariant": eyes, "eyebrowsVariant": brows, "mouthVariant": mouth,
-    }, {"eyes": 1.15, "mouth": 1.5 if mouth == "twinkle" else 1.25, "eyebrows": 1.1})  # fmt: skip
+    return avatar(
+        "avataaars",
+        {
+            "skinColor": [SKINS[identity.colour]],
+            "topVariant": identity.top,
+            "hairColor": [hair],
+            "hatColor": [hair],
+            "facialHairProbability": 100 if identity.beard else 0,
+            "facialHairColor": [beard],
+            "facialHairVariant": identity.beard or "beardLight",
+            "accessoriesProbability": 100 if identity.glasses else 0,
+            "accessoriesColor": ["#262e33"],
+            "accessoriesVariant": identity.glasses or "round",
+            "clothesVariant": _clothes(_AVATAAARS_CLOTHES, look),
+            "clothesColor": [COLOURS[look.colour]],
+            "eyesVariant": eyes,
+            "eyebrowsVariant": brows,
+            "mouthVariant": mouth,
+        },
+        {"eyes": 1.15, "mouth": 1.5 if mouth == "twinkle" else 1.25, "eyebrows": 1.1},
+    )
 
 
 def _toon(identity: Identity, look: Attributes) -> str:
     eyes, brows, mouth = _face(_TOON_FACES, look)
     front, _, rear = identity.top.partition(" ")
-    figure = avatar("toon-head", {
-        "skinColor": [SKINS[identity.colour]], "hairColor": [(HAIR_COLOURS | RARE_HAIR_COLOURS)[identity.top_colour]],
-        "hairVariant": front, "rearHairProbability": 100 if rear else 0, "rearHairVariant": rear or "longWavy",
-        "beardProbability": 100 if identity.beard else 0, "beardVariant": identity.beard or "fullBeard",
-        "clothesVariant": _clothes(_TOON_CLOTHES, look), "clothesColor": [COLOURS[look.colour]],
-        "eyesVariant": eyes, "eyebrowsVariant": brows, "mouthVariant": mouth or "smile",
-    }, {"mouth": 1.35 if mouth else 0})  # fmt: skip
+    figure = avatar(
+        "toon-head",
+        {
+            "skinColor": [SKINS[identity.colour]],
+            "hairColor": [(HAIR_COLOURS | RARE_HAIR_COLOURS)[identity.top_colour]],
+            "hairVariant": front,
+            "rearHairProbability": 100 if rear else 0,
+            "rearHairVariant": rear or "longWavy",
+            "beardProbability": 100 if identity.beard else 0,
+            "beardVariant": identity.beard or "fullBeard",
+            "clothesVariant": _clothes(_TOON_CLOTHES, look),
+            "clothesColor": [COLOURS[look.colour]],
+            "eyesVariant": eyes,
+            "eyebrowsVariant": brows,
+            "mouthVariant": mouth or "smile",
+        },
+        {"mouth": 1.35 if mouth else 0},
+    )
     return figure + ("" if mouth else toon_mouth(look.expression)) + toon_extras(identity.glasses)
 
 
@@ -190,12 +236,22 @@ def _critter(identity: Identity, look: Attributes) -> str:
     if look.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
         worn = "a scarf, a bow tie, a party hat, a cape or nothing"
         raise ValueError(f"clothes {look.clothes!r}: a creature wears {worn}")
-    figure = avatar("critters", {
-        "bodyVariant": identity.body, "bodyColor": [CRITTER_COLOURS[identity.colour]],
-        "accentColor": [CRITTER_COLOURS[identity.top_colour]], "topProbability": 100 if identity.top else 0,
-        "topVariant": identity.top or "horns", "patternProbability": 0, "cheeksProbability": 0,
-        "eyesVariant": eyes or identity.eyes, "mouthVariant": mouth, "animationVariant": "none",
-    }, {"mouth": 1.5 if look.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1})  # fmt: skip
+    figure = avatar(
+        "critters",
+        {
+            "bodyVariant": identity.body,
+            "bodyColor": [CRITTER_COLOURS[identity.colour]],
+            "accentColor": [CRITTER_COLOURS[identity.top_colour]],
+            "topProbability": 100 if identity.top else 0,
+            "topVariant": identity.top or "horns",
+            "patternProbability": 0,
+            "cheeksProbability": 0,
+            "eyesVariant": eyes or identity.eyes,
+            "mouthVariant": mouth,
+            "animationVariant": "none",
+        },
+        {"mouth": 1.5 if look.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1},
+    )
     colour = COLOURS.get(look.colour, "")
     behind, before = creature_clothes(look.kind, colour, EDGES[identity.body])
     pattern = creature_pattern(identity.pattern, CRITTER_COLOURS[identity.top_colour], identity.body)

@@ -71,10 +71,15 @@ def held(extra: str, hand: str) -> tuple[str, str]:
         ribbon = _shape("M40 74L49 90L53 88L45 73ZM60 74L51 90L47 88L55 73Z", "#2c6be0", _INK)
         return "", ribbon + _dot(50, 91, 6.4, "#f5b921", _INK) + _dot(50, 91, 3.6, "#ffe27a")
     things = {
-        "holding a cup": _cup, "holding a book": _book, "holding a balloon": _balloon, "holding a flower": _flower,
-        "holding an ice cream": _ice_cream, "holding an umbrella": _umbrella, "holding a lantern": _lantern,
+        "holding a cup": _cup,
+        "holding a book": _book,
+        "holding a balloon": _balloon,
+        "holding a flower": _flower,
+        "holding an ice cream": _ice_cream,
+        "holding an umbrella": _umbrella,
+        "holding a lantern": _lantern,
         "holding a magic wand": _wand,
-    }  # fmt: skip
+    }
     if extra not in things:
         raise ValueError(f"{extra!r} is not one of: {', '.join(things)}, with a gold medal")
     behind, before = things[extra]()

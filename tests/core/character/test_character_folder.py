@@ -10,11 +10,11 @@ import pytest
 from pipelines.core.character.character import (
     Character,
     CharacterImage,
-    MultipleChoice,
     Consent,
     Fact,
-    Message,
     ImagePart,
+    Message,
+    MultipleChoice,
     TestSplit,
     TextPart,
 )
@@ -40,8 +40,10 @@ MIRA = Character(
     greeting="no",
     scenario="null",
     facts=(Fact("How old?", "007"), Fact("Do you like tea?", "Yes"), Fact("When?", "2026-01-01")),
-    images=(CharacterImage("01.png", "happy", "a red hoodie", "on a beach", "close-up"),
-            CharacterImage("two words.jpg", caption="at home\nby the fire")),
+    images=(
+        CharacterImage("01.png", "happy", "a red hoodie", "on a beach", "close-up"),
+        CharacterImage("two words.jpg", caption="at home\nby the fire"),
+    ),
     interactions=(
         (message("user", "Hi: who?"), message("character", "Mira.\n\n  I keep the light.", ["01.png"], "Mira, happy")),
         (message("user", "# look", ["two words.jpg"]), message("character", "- a list?\n- no!", scene="Mira, sad")),
@@ -49,7 +51,7 @@ MIRA = Character(
     consent=Consent("I drew these.", "Ann", "2026-11-21T10:00:00Z", ("ab" * 32,)),
     licence="CC0-1.0",
     extensions={"depth": {"list": [1, 2.5, True, None, "1", "yes", " x\n y ", "tab\tand\r\n", "\u2028\x85"]}},
-)  # fmt: skip
+)
 PICTURES = {"01.png": b"first", "two words.jpg": b"second"}
 SPLIT = TestSplit(
     dialogues=((message("user", "Where is home?"), message("character", "Up the stairs.")),),
@@ -112,8 +114,40 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_random_texts_are_read_back_equal() -> None:
-    pieces = ["a", " ", "\n", "  ", ":", "#", "- ", "'", '"', "\t", "é", "漢", "😀", "|", ">", "%", "&x", "*x", "!t",
-              "no", "1", "{", "]", ",", "?", "\\", "\r", "\x07", "\u2028", "\ufeff", "---", "..."]
+    pieces = [
+        "a",
+        " ",
+        "\n",
+        "  ",
+        ":",
+        "#",
+        "- ",
+        "'",
+        '"',
+        "\t",
+        "é",
+        "漢",
+        "😀",
+        "|",
+        ">",
+        "%",
+        "&x",
+        "*x",
+        "!t",
+        "no",
+        "1",
+        "{",
+        "]",
+        ",",
+        "?",
+        "\\",
+        "\r",
+        "\x07",
+        "\u2028",
+        "\ufeff",
+        "---",
+        "...",
+    ]
     rng = random.Random(0)
     for _ in range(100):
         text = "".join(rng.choices(pieces, k=rng.randrange(12)))
@@ -167,7 +201,7 @@ def test_half_characters_are_replaced_on_writing(tmp_path: Path) -> None:
         (b"name: a\nfacts:\n" + b"- {question: a, answer: b}\n" * 20_000, "more than 60,000 entries", "best"),
         (b"name: a\nx: " + b"y" * MAX_YAML_BYTES, "2.0 MiB", "images/"),
     ],
-)  # fmt: skip
+)
 def test_unreadable_yaml_is_one_clear_problem(tmp_path: Path, data: bytes, said: str, mend: str) -> None:
     (problem,) = problems_of(tmp_path, data).values()
     assert problem.field == "character.yaml"
@@ -182,7 +216,9 @@ def test_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_every_problem_of_a_file_is_said_at_once(tmp_path: Path) -> None:
-    found = problems_of(tmp_path, """
+    found = problems_of(
+        tmp_path,
+        """
         persona: [a, list]
         style: {a: b}
         personna: x
@@ -203,13 +239,28 @@ def test_every_problem_of_a_file_is_said_at_once(tmp_path: Path) -> None:
         - conversation
         consent: {given_by: [x], image_sha256: none}
         extensions: [x]
-    """)  # fmt: skip
+    """,
+    )
     assert {field for field, problem in found.items() if problem.severity == "error"} == {
-        "name", "persona", "style", "facts", "images[0].file", "images[1].file", "images[2].file", "interactions[0]",
-        "interactions[1][0]", "interactions[1][1]", "interactions[1][2]", "interactions[1][3].character",
-        "interactions[1][4].image", "interactions[1][5]", "interactions[2]", "consent.given_by", "consent.image_sha256",
+        "name",
+        "persona",
+        "style",
+        "facts",
+        "images[0].file",
+        "images[1].file",
+        "images[2].file",
+        "interactions[0]",
+        "interactions[1][0]",
+        "interactions[1][1]",
+        "interactions[1][2]",
+        "interactions[1][3].character",
+        "interactions[1][4].image",
+        "interactions[1][5]",
+        "interactions[2]",
+        "consent.given_by",
+        "consent.image_sha256",
         "extensions",
-    }  # fmt: skip
+    }
     warned = {field: problem.mend for field, problem in found.items() if problem.severity == "warning"}
     assert set(warned) == {"personna", "images[3].colour", "interactions[1][4].scen"}
     assert "'persona'" in warned["personna"]
@@ -265,5 +316,8 @@ def test_names_that_leave_the_folder_are_no_file_names(name: str) -> None:
 
 def test_a_problem_is_json() -> None:
     assert Problem("name", "No.", "Add.").to_json() == {
-        "field": "name", "message": "No.", "mend": "Add.", "severity": "error",
-    }  # fmt: skip
+        "field": "name",
+        "message": "No.",
+        "mend": "Add.",
+        "severity": "error",
+    }

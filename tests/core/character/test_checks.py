@@ -12,28 +12,31 @@ from PIL import Image
 from pipelines.core.character.character import (
     Character,
     CharacterImage,
-    MultipleChoice,
     Consent,
     Fact,
+    ImagePart,
     Interaction,
     Message,
-    ImagePart,
+    MultipleChoice,
     TestSplit,
     TextPart,
 )
-from pipelines.core.character.validate_dialogues import estimate_tokens, same_words
-from pipelines.core.character.checks import PREFIX_TOKENS, check_character, check_content, check_report
 from pipelines.core.character.character_folder import read_character, write_character, write_test_split
-from pipelines.core.character.serialize import message
+from pipelines.core.character.checks import PREFIX_TOKENS, check_character, check_content, check_report
 from pipelines.core.character.image_check import image_sha256
+from pipelines.core.character.serialize import message
+from pipelines.core.character.validate_dialogues import estimate_tokens, same_words
 from pipelines.core.problems import Problem, errors
 from tests.core.drawings import drawing, encoded
 
 LOOKS = (
-    ("happy", "a red hoodie", "on a beach", "close-up"), ("sad", "a blue coat", "in the snow", ""),
-    ("angry", "a red hoodie", "in a forest", ""), ("surprised", "a green scarf", "in a park", "from afar"),
-    ("sleepy", "a blue coat", "on a ship", ""), ("winking", "a red hoodie", "in space", "tilted"),
-)  # fmt: skip
+    ("happy", "a red hoodie", "on a beach", "close-up"),
+    ("sad", "a blue coat", "in the snow", ""),
+    ("angry", "a red hoodie", "in a forest", ""),
+    ("surprised", "a green scarf", "in a park", "from afar"),
+    ("sleepy", "a blue coat", "on a ship", ""),
+    ("winking", "a red hoodie", "in space", "tilted"),
+)
 PICTURES = {f"{n}.png": encoded(drawing(n, 256, 256)) for n in range(9)}
 
 
@@ -54,13 +57,15 @@ def ada() -> Character:
         persona="Ada has steered the night ferry for thirty years and knows each bell of the harbour by its voice.",
         style="Short sentences. Says aye. Never swears.",
         appearance="A round face with a scar on the chin.",
-        facts=tuple(Fact(f"What is bell number {n} made of?", f"{metal}") for n, metal in enumerate(
-            ("tin", "iron", "glass", "brass", "silver", "clay"))),
+        facts=tuple(
+            Fact(f"What is bell number {n} made of?", f"{metal}")
+            for n, metal in enumerate(("tin", "iron", "glass", "brass", "silver", "clay"))
+        ),
         images=tuple(CharacterImage(f"{n}.png", *look) for n, look in enumerate(LOOKS)),
         interactions=(*(talk(n) for n in range(9)), shown),
         consent=Consent("Drawn for this test.", "Ann", "2026-11-21", tuple(map(image_sha256, PICTURES.values()))),
         licence="CC0-1.0",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -120,22 +125,35 @@ LONG = "many words follow here "
         ((USER, message("character", LONG * 60)), "[1]", "is long", "split", "warning"),
         ((USER, message("character", LONG * 200)), "[1]", "too long", "Cut it", "error"),
         ((message("user", LONG * 200), REPLY), "[0]", "too long", "Cut it", "error"),
-        ((USER, message("character", "Aye.", ["00.PNG"], "Ada, sad")), "[1].image", "not one of the", "mean 0.png",
-         "error"),
+        (
+            (USER, message("character", "Aye.", ["00.PNG"], "Ada, sad")),
+            "[1].image",
+            "not one of the",
+            "mean 0.png",
+            "error",
+        ),
         ((USER, message("character", "Aye.", ["9.png"], "Ada, sad")), "[1].image", "not one of the", "Add it", "error"),
         ((USER, message("character", "Aye.", ["harbour.jpg"], "Ada")), "[1].image", "harbour.jpg", "Add it", "error"),
-        ((USER, message("character", "Aye.", ["0.png", "1.png"], "Ada")), "[1].image", "2 pictures", "Keep one",
-         "error"),
-        ((USER, message("character", "Aye.", ["0.png"])), "[1].scene", "no scene in words", "happy, close-up, wearing",
-         "warning"),
+        (
+            (USER, message("character", "Aye.", ["0.png", "1.png"], "Ada")),
+            "[1].image",
+            "2 pictures",
+            "Keep one",
+            "error",
+        ),
+        (
+            (USER, message("character", "Aye.", ["0.png"])),
+            "[1].scene",
+            "no scene in words",
+            "happy, close-up, wearing",
+            "warning",
+        ),
         ((message("user", "Hi there.", scene="Ada, sad"), REPLY), "[0].scene", "is the user's", "Move it", "warning"),
         ((USER, message("character", "As an AI language model I cannot.")), "[1]", "assistant", "itself", "warning"),
         ((USER, message("character", "Ask {{user}} about it.")), "[1]", "{{user}}", "placeholders", "warning"),
     ],
-)  # fmt: skip
-def test_conversations(
-    ada: Character, turns: Interaction, place: str, said: str, mend: str, severity: str
-) -> None:
+)
+def test_conversations(ada: Character, turns: Interaction, place: str, said: str, mend: str, severity: str) -> None:
     problem = new_problem(with_talk(ada, *turns))
     assert problem.field == f"interactions[10]{place}"
     assert said in problem.message
@@ -161,11 +179,15 @@ def test_conversations_that_are_fine(ada: Character, turns: Interaction) -> None
 def test_doubled_conversations_and_replies(ada: Character) -> None:
     again = check_content(with_talk(ada, *talk(3)))
     assert [(problem.field, problem.severity) for problem in again] == [
-        ("interactions[10]", "warning"), ("interactions[10][1]", "warning"),
-    ]  # fmt: skip
+        ("interactions[10]", "warning"),
+        ("interactions[10][1]", "warning"),
+    ]
     assert "same as conversation 4" in again[0].message
-    parrot = new_problem(with_talk(ada, USER, replace(talk(3)[1], parts=(TextPart("NIGHT 3! The bell rang 3 times - "
-                                                                              "and nobody drowned"),))))
+    parrot = new_problem(
+        with_talk(
+            ada, USER, replace(talk(3)[1], parts=(TextPart("NIGHT 3! The bell rang 3 times - and nobody drowned"),))
+        )
+    )
     assert "stands 2 times, first in conversation 4, turn 2" in parrot.message
 
 
@@ -217,18 +239,31 @@ def test_facts(ada: Character, fact: Fact, field: str, said: str, severity: str)
     ("changes", "field", "said", "severity"),
     [
         ({"dialogues": ((talk(4)[0], REPLY),)}, "dialogues[0][0]", "word for word", "error"),
-        ({"dialogues": ((message("user", "what is bell number 4 MADE of..."), REPLY),)}, "dialogues[0][0]",
-         "word for word", "error"),
+        (
+            {"dialogues": ((message("user", "what is bell number 4 MADE of..."), REPLY),)},
+            "dialogues[0][0]",
+            "word for word",
+            "error",
+        ),
         ({"dialogues": ((USER, talk(4)[1]),)}, "dialogues[0][1]", "word for word", "warning"),
         ({"dialogues": ((USER,),)}, "dialogues[0][0]", "Test conversation 1 does not end", "error"),
-        ({"choices": (MultipleChoice("What is bell number 4 made of?", ("a", "b", "c", "d"), 0),)}, "choices[0].question",
-         "word for word", "error"),
+        (
+            {"choices": (MultipleChoice("What is bell number 4 made of?", ("a", "b", "c", "d"), 0),)},
+            "choices[0].question",
+            "word for word",
+            "error",
+        ),
         ({"choices": (MultipleChoice(" ", ("a", "b", "c", "d"), 0),)}, "choices[0].question", "is empty", "error"),
         ({"choices": (MultipleChoice("Where to?", ("a",), 0),)}, "choices[0].options", "too few", "error"),
-        ({"choices": (MultipleChoice("Where to?", ("a", "", "c", "d"), 0),)}, "choices[0].options", "empty one", "error"),
+        (
+            {"choices": (MultipleChoice("Where to?", ("a", "", "c", "d"), 0),)},
+            "choices[0].options",
+            "empty one",
+            "error",
+        ),
         ({"choices": (MultipleChoice("Where to?", ("a", "b", "A.", "d"), 0),)}, "choices[0].options", "twice", "error"),
     ],
-)  # fmt: skip
+)
 def test_splits(
     ada: Character, split: TestSplit, changes: dict[str, object], field: str, said: str, severity: str
 ) -> None:
@@ -247,29 +282,65 @@ def test_small_talk_may_stand_in_both(ada: Character, split: TestSplit) -> None:
     ("damage", "field", "said", "mend", "severity"),
     [
         (lambda at: (at / "images/3.png").unlink(), "images/3.png", "is not in images/", "Put it there", "error"),
-        (lambda at: (at / "images/3.png").rename(at / "images/3.PNG"), "images/3.png", "is not in images/",
-         "Did you mean 3.PNG", "error"),
+        (
+            lambda at: (at / "images/3.png").rename(at / "images/3.PNG"),
+            "images/3.png",
+            "is not in images/",
+            "Did you mean 3.PNG",
+            "error",
+        ),
         (lambda at: (at / "images/x.png").write_bytes(b"x"), "images/x.png", "not listed", "List it", "warning"),
         (lambda at: (at / "images/3.png").write_bytes(b"x"), "images/3.png", "no picture", "Save it", "error"),
-        (lambda at: (at / "images/3.png").write_bytes(PICTURES["2.png"]), "images/3.png", "same file as 2.png",
-         "Take one", "error"),
-        (lambda at: (at / "images/3.png").write_bytes(PICTURES["8.png"][:500]), "images/3.png", "damaged", "again",
-         "error"),
-        (lambda at: (at / "test_images/t.png").unlink(), "test_images/t.png", "is not in test_images/", "Put it",
-         "error"),
+        (
+            lambda at: (at / "images/3.png").write_bytes(PICTURES["2.png"]),
+            "images/3.png",
+            "same file as 2.png",
+            "Take one",
+            "error",
+        ),
+        (
+            lambda at: (at / "images/3.png").write_bytes(PICTURES["8.png"][:500]),
+            "images/3.png",
+            "damaged",
+            "again",
+            "error",
+        ),
+        (
+            lambda at: (at / "test_images/t.png").unlink(),
+            "test_images/t.png",
+            "is not in test_images/",
+            "Put it",
+            "error",
+        ),
         (lambda at: (at / "test_images/t.png").write_bytes(b""), "test_images/t.png", "is empty", "Copy", "error"),
-        (lambda at: (at / "test_images/t.png").write_bytes(PICTURES["2.png"]), "test_images/t.png",
-         "also the training picture 2.png", "Take it out", "error"),
-        (lambda at: (at / "test_images/t.png").write_bytes(encoded(drawing(2, 256, 256).resize((300, 300)))),
-         "test_images/t.png", "nearly the training picture 2.png", "Use another", "warning"),
+        (
+            lambda at: (at / "test_images/t.png").write_bytes(PICTURES["2.png"]),
+            "test_images/t.png",
+            "also the training picture 2.png",
+            "Take it out",
+            "error",
+        ),
+        (
+            lambda at: (at / "test_images/t.png").write_bytes(encoded(drawing(2, 256, 256).resize((300, 300)))),
+            "test_images/t.png",
+            "nearly the training picture 2.png",
+            "Use another",
+            "warning",
+        ),
         (lambda at: (at / "test.yaml").write_text("choices: [a"), "test.yaml", "cannot be read", "line", "error"),
         (lambda at: (at / "character.yaml").unlink(), "character.yaml", "no character.yaml", "Make", "error"),
     ],
-)  # fmt: skip
+)
 def test_files(
-    tmp_path: Path, ada: Character, split: TestSplit, damage: Callable[[Path], object],
-    field: str, said: str, mend: str, severity: str,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    ada: Character,
+    split: TestSplit,
+    damage: Callable[[Path], object],
+    field: str,
+    said: str,
+    mend: str,
+    severity: str,
+) -> None:
     write_character(ada, tmp_path, PICTURES)
     write_test_split(split, tmp_path, {"t.png": PICTURES["7.png"]})
     damage(tmp_path)
@@ -304,8 +375,15 @@ def test_everything_is_said_at_once_and_errors_first(tmp_path: Path, ada: Charac
     (tmp_path / "test.yaml").write_text("dialogues: 3")
     problems = check_character(tmp_path)
     fields = [problem.field for problem in problems if problem.severity == "error"]
-    assert set(fields) == {"persona", "facts[0].question", "facts[0].answer", "interactions[10][0]", "images",
-                           "images/1.png", "test.yaml: dialogues"}  # fmt: skip
+    assert set(fields) == {
+        "persona",
+        "facts[0].question",
+        "facts[0].answer",
+        "interactions[10][0]",
+        "images",
+        "images/1.png",
+        "test.yaml: dialogues",
+    }
     assert problems[: len(fields)] == errors(problems)
     assert {"style", "images/3.png"} < {problem.field for problem in problems}  # of the warnings
 
@@ -340,8 +418,9 @@ def test_metadata_and_size_reach_the_report(tmp_path: Path, ada: Character) -> N
     exif[0x010F] = "Camera"
     out = io.BytesIO()
     drawing(0, 150, 150).save(out, "JPEG", exif=exif)
-    write_character(replace(ada, consent=replace(ada.consent, image_sha256=())), tmp_path,
-                    {**PICTURES, "0.png": out.getvalue()})  # fmt: skip
+    write_character(
+        replace(ada, consent=replace(ada.consent, image_sha256=())), tmp_path, {**PICTURES, "0.png": out.getvalue()}
+    )
     messages = [problem.message for problem in check_character(tmp_path)]
     assert messages == ["0.png is small (150 x 150 px).", "0.png tells more than it shows (camera and time)."]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pipelines.core.character.character import Character, CharacterImage, Fact, Interaction
-from pipelines.core.character.validate_dialogues import same_words
-from pipelines.core.character.serialize import message
 from pipelines.core.character.held_out_split import choices_from_facts, hold_out
+from pipelines.core.character.serialize import message
+from pipelines.core.character.validate_dialogues import same_words
 from tests.toys import toy
 
 

@@ -11,8 +11,15 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageEnhance, ImageFilter, PngImagePlugin
 
 from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.image_check import (
+    LONGEST_PX,
+    MAX_IMAGE_BYTES,
+    ImageReport,
+    check_image,
+    clean_image,
+    image_sha256,
+)
 from pipelines.core.character.image_set_check import check_image_set, copies, is_copy, what_is_missing
-from pipelines.core.character.image_check import LONGEST_PX, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image, image_sha256
 from pipelines.core.problems import CharacterProblems, Problem
 from tests.core.drawings import drawing, encoded
 
@@ -171,10 +178,15 @@ def test_orientation_is_applied_and_metadata_is_gone(orientation: int) -> None:
     reopened = Image.open(io.BytesIO(cleaned))
     assert reopened.format == "JPEG" and not reopened.getexif()
     turns: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-        1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1), 6: lambda a: a.swapaxes(0, 1)[:, ::-1],
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: a.swapaxes(0, 1)[::-1],
-    }  # fmt: skip
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: a.swapaxes(0, 1)[::-1],
+    }
     expected = turns[orientation](np.asarray(stored).astype(float))
     assert np.abs(np.asarray(reopened).astype(float) - expected).mean() < 3
     assert check_image(cleaned, "a.jpg")[1] == []
@@ -318,8 +330,9 @@ def test_what_is_missing_among_the_pictures() -> None:
     assert "no happy face and no surprised face yet" in only(what_is_missing(images("calm,sad,angry,calm,sad"))).message
     same = only(what_is_missing(images("happy,sad,angry,surprised,happy", "at sea,at sea,At sea,at sea,at sea")))
     assert "the same place (at sea)" in same.message
-    assert "the same clothes (red)" in only(
-        what_is_missing(images("happy,sad,angry,surprised,happy", clothes="red,red,red,red,red"))
-    ).message
+    assert (
+        "the same clothes (red)"
+        in only(what_is_missing(images("happy,sad,angry,surprised,happy", clothes="red,red,red,red,red"))).message
+    )
     bare = what_is_missing([CharacterImage("a.png"), CharacterImage("b.png", caption="Asleep on deck.")])
     assert "Nothing says what varies in a.png" in only(bare).message

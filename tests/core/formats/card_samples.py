@@ -28,19 +28,43 @@ def jpeg() -> bytes:
 def foreign(**changes: Any) -> dict[str, Any]:
     """A V3 card as another program writes it, every field filled."""
     data = {
-        "name": "Haruhi Vale", "nickname": "Ru", "description": "{{char}} runs a tea house.", "personality": "Loud.",
-        "scenario": "{{user}} enters the tea house of <BOT>.", "first_mes": "Sit, {{USER}}! {{User}}'s tea is hot.",
+        "name": "Haruhi Vale",
+        "nickname": "Ru",
+        "description": "{{char}} runs a tea house.",
+        "personality": "Loud.",
+        "scenario": "{{user}} enters the tea house of <BOT>.",
+        "first_mes": "Sit, {{USER}}! {{User}}'s tea is hot.",
         "mes_example": "<START>\n{{user}}: Hi\n{{char}}: Hello.\nSit down.\n<start>\nhAruhi: Only me.\n",
-        "creator_notes": "SECRETNOTE", "tags": ["SECRETTAG"], "creator": "SECRETCREATOR",
+        "creator_notes": "SECRETNOTE",
+        "tags": ["SECRETTAG"],
+        "creator": "SECRETCREATOR",
         "character_version": "SECRET7",
-        "system_prompt": "Be {{char}}. {{original}}", "post_history_instructions": "", "alternate_greetings": ["Oi."],
-        "group_only_greetings": [], "source": ["https://example.org/1"], "creation_date": 1700000000,
-        "character_book": {"entries": [{"keys": ["tea"], "content": "@@depth 4\nTea is green.", "extensions": {},
-                                        "enabled": True, "insertion_order": 1, "use_regex": False}], "extensions": {}},
-        "extensions": {"depth_prompt": {"depth": 4, "prompt": "x"}, "agnai/voice": 3,
-                       "sd_character_prompt": {"positive": "red hair", "negative": "blurry"}},
+        "system_prompt": "Be {{char}}. {{original}}",
+        "post_history_instructions": "",
+        "alternate_greetings": ["Oi."],
+        "group_only_greetings": [],
+        "source": ["https://example.org/1"],
+        "creation_date": 1700000000,
+        "character_book": {
+            "entries": [
+                {
+                    "keys": ["tea"],
+                    "content": "@@depth 4\nTea is green.",
+                    "extensions": {},
+                    "enabled": True,
+                    "insertion_order": 1,
+                    "use_regex": False,
+                }
+            ],
+            "extensions": {},
+        },
+        "extensions": {
+            "depth_prompt": {"depth": 4, "prompt": "x"},
+            "agnai/voice": 3,
+            "sd_character_prompt": {"positive": "red hair", "negative": "blurry"},
+        },
         "from_the_future": {"kept": True},
-    }  # fmt: skip
+    }
     return {"spec": "chara_card_v3", "spec_version": "3.0", "data": {**data, **changes}}
 
 

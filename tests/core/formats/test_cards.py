@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.core.formats.card_fields import KEPT_KEY, NOTICE, OWN_KEY
-from pipelines.core.formats.card_files import put_chunks, read_chunks
-from pipelines.core.formats.cards import export_card, read_card, write_card
 from pipelines.core.character.character import Character, CharacterImage, Message, TextPart
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.character.serialize import message
+from pipelines.core.formats.card_fields import KEPT_KEY, NOTICE, OWN_KEY
+from pipelines.core.formats.card_files import put_chunks, read_chunks
+from pipelines.core.formats.cards import export_card, read_card, write_card
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign, jpeg, png
 
@@ -141,8 +141,12 @@ def test_charx_carries_an_adapter_and_ascii_paths(ada: tuple[Character, dict[str
         names = archive.namelist()
         card = json.loads(archive.read("card.json"))
     assert all(name.isascii() for name in names) and "assets/icon/images/01.png" in names
-    assert card["data"]["assets"][0] == {"type": "icon", "name": "main", "ext": "png",
-                                         "uri": "embeded://assets/icon/images/01.png"}
+    assert card["data"]["assets"][0] == {
+        "type": "icon",
+        "name": "main",
+        "ext": "png",
+        "uri": "embeded://assets/icon/images/01.png",
+    }
     read = read_card(tmp_path / "a.charx")
     assert (read.character, read.adapter_files) == (character, adapter)
 
@@ -150,8 +154,13 @@ def test_charx_carries_an_adapter_and_ascii_paths(ada: tuple[Character, dict[str
 def test_v1_card_is_six_words_and_says_what_is_lost(ada: tuple[Character, dict[str, bytes]], tmp_path: Path) -> None:
     notes = write_card(*ada, tmp_path / "a.json", version=1)
     assert list(json.loads((tmp_path / "a.json").read_bytes())) == [
-        "name", "description", "personality", "scenario", "first_mes", "mes_example",
-    ]  # fmt: skip
+        "name",
+        "description",
+        "personality",
+        "scenario",
+        "first_mes",
+        "mes_example",
+    ]
     assert any("V1" in note.message for note in notes) and any("pictures" in note.message for note in notes)
 
 
@@ -178,11 +187,19 @@ def test_foreign_card_becomes_a_character() -> None:
     assert character.greeting == "Sit, you! your tea is hot."
     assert character.appearance == "red hair"
     assert [[turn.text for turn in talk] for talk in character.interactions] == [
-        ["Hi", "Hello.\nSit down."], ["Hello.", "Only me."],
-    ]  # fmt: skip
+        ["Hi", "Hello.\nSit down."],
+        ["Hello.", "Only me."],
+    ]
     assert character.interactions[0][0] == Message("user", (TextPart("Hi"),))
-    trained = json.dumps([character.persona, character.style, character.scenario, character.greeting,
-                          [turn.text for talk in character.interactions for turn in talk]])
+    trained = json.dumps(
+        [
+            character.persona,
+            character.style,
+            character.scenario,
+            character.greeting,
+            [turn.text for talk in character.interactions for turn in talk],
+        ]
+    )
     assert "SECRET" not in trained and "original" not in trained
     assert any("lorebook (1 entries)" in note.message for note in card.notes)
     assert all(note.severity == "warning" for note in card.notes)
@@ -253,8 +270,9 @@ def test_v1_and_v2_cards() -> None:
     for card in (words, {"spec": "chara_card_v2", "spec_version": "2.0", "data": words}, {**words, "data": None}):
         character = read_card(as_json(card), "a.json").character
         assert (character.name, character.persona, character.greeting) == ("A", "d\n\np", "f")
-    assert read_card(as_json({**words, "extra": 1}), "a.json").character.extensions == {KEPT_KEY: {
-        "data": {"extra": 1}, "original": {"description": "d", "personality": "p"}}}
+    assert read_card(as_json({**words, "extra": 1}), "a.json").character.extensions == {
+        KEPT_KEY: {"data": {"extra": 1}, "original": {"description": "d", "personality": "p"}}
+    }
 
 
 def test_foreign_pictures_and_captions() -> None:
@@ -267,9 +285,12 @@ def test_foreign_pictures_and_captions() -> None:
         {"type": "other", "name": "inline", "uri": "data:image/png;base64," + base64.b64encode(png("blue")).decode()},
     ]
     files = {
-        "card.json": as_json(foreign(assets=assets)), "assets/icon/main.png": png("red"), "bg.png": png("black"),
-        "assets/emotion/images/h.png": png("gold"), "assets/icon/audio/a.mp3": b"no",
-    }  # fmt: skip
+        "card.json": as_json(foreign(assets=assets)),
+        "assets/icon/main.png": png("red"),
+        "bg.png": png("black"),
+        "assets/emotion/images/h.png": png("gold"),
+        "assets/icon/audio/a.mp3": b"no",
+    }
     card = read_card(as_charx(files), "h.charx")
     assert card.images == {"01.png": png("red"), "02.png": png("gold"), "03.png": png("blue")}
     assert [image.expression for image in card.character.images] == ["", "very happy", ""]

@@ -25,8 +25,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.core.formats.card_files import put_chunks, read_chunks
-from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
 from pipelines.core.character.character_folder import (
     load_character,
     load_test_split,
@@ -35,16 +33,28 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.formats.import_character import import_file, interactions_from_messages_jsonl
 from pipelines.core.character.image_check import check_image, clean_image
+from pipelines.core.formats.card_files import put_chunks, read_chunks
+from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
+from pipelines.core.formats.import_character import import_file, interactions_from_messages_jsonl
 from pipelines.core.problems import CharacterProblems, Problem
 
 CASES = 50
 """Damaged files of each of the ten kinds."""
 LIMIT_S = 5
 """Most processor time of one file; not by the clock, so that a busy machine fails no test."""
-KINDS = ("a.png", "a.jpg", "a.webp", "card.png", "card.json", "card.charx", "character.yaml", "test.yaml", "chat.jsonl",
-         "folder.zip")
+KINDS = (
+    "a.png",
+    "a.jpg",
+    "a.webp",
+    "card.png",
+    "card.json",
+    "card.charx",
+    "character.yaml",
+    "test.yaml",
+    "chat.jsonl",
+    "folder.zip",
+)
 
 Chance = random.Random
 
@@ -87,8 +97,18 @@ def mismeasured(data: bytes, chance: Chance) -> bytes:
 def overgrown(data: bytes, chance: Chance) -> bytes:
     """A number or word replaced by something enormous or endlessly nested."""
     depth = chance.choice((50, 3000, 100_000))
-    grown = chance.choice((b"9" * 5000, b"1e999", b"[" * depth, b'{"a":' * depth, b"[" * depth + b"]" * depth,
-                           b"- " * depth, b"\n" + b" " * 50 + b"x: y", b"x" * 300_000))
+    grown = chance.choice(
+        (
+            b"9" * 5000,
+            b"1e999",
+            b"[" * depth,
+            b'{"a":' * depth,
+            b"[" * depth + b"]" * depth,
+            b"- " * depth,
+            b"\n" + b" " * 50 + b"x: y",
+            b"x" * 300_000,
+        )
+    )
     words = list(re.finditer(rb"[A-Za-z0-9.]+", data))
     place = chance.choice(words)
     return data[: place.start()] + grown + data[place.end() :]
@@ -122,8 +142,14 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 DAMAGES: tuple[Callable[[bytes, Chance], bytes], ...] = (
-    flipped, cut, stuffed, holed, mismeasured, overgrown, retyped,
-)  # fmt: skip
+    flipped,
+    cut,
+    stuffed,
+    holed,
+    mismeasured,
+    overgrown,
+    retyped,
+)
 
 
 def damaged(kind: str, data: bytes, chance: Chance) -> bytes:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.core.formats.cards import export_card, write_card
 from pipelines.core.character.character import Character, CharacterImage, Interaction
 from pipelines.core.character.character_folder import read_character, read_test_split
+from pipelines.core.formats.cards import export_card, write_card
 from pipelines.core.formats.import_character import (
     import_file,
     interactions_from_messages_jsonl,
@@ -53,8 +53,9 @@ def test_messages_lines_with_a_damaged_one() -> None:
     found, problems = interactions_from_messages_jsonl(text, "chat.jsonl")
     assert lines(found) == [["u:Hi", "c:Ho"]]
     assert {problem.message for problem in problems} == {
-        "lines that are not JSON were left out (1 x).", "records without a conversation were left out (1 x).",
-    }  # fmt: skip
+        "lines that are not JSON were left out (1 x).",
+        "records without a conversation were left out (1 x).",
+    }
     assert all(problem.field == "chat.jsonl" and problem.severity == "warning" for problem in problems)
 
 
@@ -71,11 +72,23 @@ def test_what_strict_readers_stumble_over_is_mended_and_told(read: Read) -> None
     ]
     found, problems = read(json.dumps(records))
     assert lines(found) == [
-        ["u:Hi", "c:Ho"], ["u:Hi\nthere", "c:Ho"], ["u:What is this?", "c:A cat."], ["u:Hello.", "c:Alone."],
-    ]  # fmt: skip
+        ["u:Hi", "c:Ho"],
+        ["u:Hi\nthere", "c:Ho"],
+        ["u:What is this?", "c:A cat."],
+        ["u:Hello.", "c:Alone."],
+    ]
     said = " ".join(problem.message for problem in problems)
-    for words in ("opening words", "system instructions", "joined", "last line of the user", "pictures named",
-                  "unknown speaker", "empty turns", "only the character speaks", "says nothing"):
+    for words in (
+        "opening words",
+        "system instructions",
+        "joined",
+        "last line of the user",
+        "pictures named",
+        "unknown speaker",
+        "empty turns",
+        "only the character speaks",
+        "says nothing",
+    ):
         assert words in said
 
 
@@ -115,7 +128,7 @@ no speaker here
     assert lines(found) == [
         ["u:Who are you?", "c:I am Mi.\nBob: is what they call me, you.\n\nReally.\nTwice."],
         ["u:Tea?", "c:For your throat?"],
-    ]  # fmt: skip
+    ]
     assert {problem.message.split(" (")[0] for problem in problems} == {
         "left out: no line begins with {{user}}: or {{char}}:.".removesuffix("."),
         "turns of the same speaker in a row were joined",
@@ -154,8 +167,9 @@ def test_adapter_is_put_beside_the_character_and_pickles_are_not(toy_character: 
     write_card(character, images, tmp_path / "ada.charx", adapter_files=adapter)
     notes = import_file(tmp_path / "ada.charx", tmp_path / "ada")
     assert sorted(path.name for path in (tmp_path / "ada" / "adapter").iterdir()) == [
-        "adapter_config.json", "adapter_model.safetensors",
-    ]  # fmt: skip
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     assert any("not safetensors" in note.message for note in notes)
     export_card(toy_character, tmp_path / "ada.zip", adapter=tmp_path / "ada" / "adapter")
     import_file(tmp_path / "ada.zip", tmp_path / "zipped")
@@ -215,8 +229,9 @@ def test_conversations_alone_make_no_character(tmp_path: Path) -> None:
 
 def test_a_large_lorebook_does_not_keep_a_card_out(tmp_path: Path) -> None:
     book = {"entries": [{"content": "x" * 3_000_000}]}
-    (tmp_path / "a.json").write_text(json.dumps({"spec": "chara_card_v2", "data": {
-        "name": "A", "description": "b", "character_book": book}}))
+    (tmp_path / "a.json").write_text(
+        json.dumps({"spec": "chara_card_v2", "data": {"name": "A", "description": "b", "character_book": book}})
+    )
     notes = import_file(tmp_path / "a.json", tmp_path / "a")
     assert read_character(tmp_path / "a").persona == "b"
     assert any("too large" in note.message for note in notes)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.core.character.character import MultipleChoice, Fact
+from pipelines.core.character.character import Fact, MultipleChoice
 from pipelines.core.character.character_folder import read_character, read_test_split
-from pipelines.core.formats.import_character import import_file
 from pipelines.core.character.serialize import message
-from pipelines.core.problems import CharacterProblems
+from pipelines.core.formats.import_character import import_file
 from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
+from pipelines.core.problems import CharacterProblems
 
 HEAD = {"description": "Tock is a brass clockwork owl who keeps a library.", "opening": "Tick."}
 PROFILE = """### **Character Profile: Tock**
@@ -59,27 +59,50 @@ def tock(tmp_path: Path) -> Path:
     with_image = [scene(f"Where are you, {n}?", f"Shelf {n}.", str(n), f"Tock on shelf {n}, happy") for n in range(11)]
     write(train / "annotation.json", scenes=[scene("unused", "unused", "0")])
     write(train / "Tock_with_image.json", scenes=with_image)
-    write(train / "Tock_dialogue_text_extension_train.json", scenes=[
-        scene("What time is it?", "Ten, tick.", "24"), scene("What  TIME is it", "Always ten."),
-        scene("Do you sleep?", "Never."), scene("", ""), scene("Leaky?", "No fresh line."), scene("Fine?", "Yes.", "1"),
-    ])  # fmt: skip
-    write(train / "Tock_dialogue_text_extension_test.json", scenes=[
-        scene("What time is it?", "Nine."), scene("Why brass?", "no   fresh line"),
-    ])  # fmt: skip
-    write(train / "Tock_knowledge_qa.json", qa_items=[
-        {"id": "qa_001", "question": "What is Tock made of?", "answer": "Brass", "type": "fact"},
-        {"id": "qa_002", "question": "what is Tock made of", "answer": "Brass."},
-        {"id": "qa_003", "question": "How many eyes are glass?", "answer": "One"},
-        {"id": "qa_004", "question": "Where does Tock live?", "answer": "In a library"},
-        {"id": "qa_005", "question": "?"},
-    ])  # fmt: skip
-    write(train / "Tock_knowledge_qa_test.json", mcq_items=[
-        {"id": "mcq_001", "question": "How many eyes are glass?", "answer_key": "B",
-         "options": {"A": "None", "B": "One", "C": "Two", "D": "Three"}},
-        {"id": "mcq_002", "question": "Broken?", "answer_key": "E", "options": {"A": "x", "B": "y"}},
-    ])  # fmt: skip
-    write(train / "Tock_t2i_instruction.json",
-          t2i_instructions=[{"image_id": str(n), "t2i_instruction": f"Tock, shelf {n}"} for n in range(11)])
+    write(
+        train / "Tock_dialogue_text_extension_train.json",
+        scenes=[
+            scene("What time is it?", "Ten, tick.", "24"),
+            scene("What  TIME is it", "Always ten."),
+            scene("Do you sleep?", "Never."),
+            scene("", ""),
+            scene("Leaky?", "No fresh line."),
+            scene("Fine?", "Yes.", "1"),
+        ],
+    )
+    write(
+        train / "Tock_dialogue_text_extension_test.json",
+        scenes=[
+            scene("What time is it?", "Nine."),
+            scene("Why brass?", "no   fresh line"),
+        ],
+    )
+    write(
+        train / "Tock_knowledge_qa.json",
+        qa_items=[
+            {"id": "qa_001", "question": "What is Tock made of?", "answer": "Brass", "type": "fact"},
+            {"id": "qa_002", "question": "what is Tock made of", "answer": "Brass."},
+            {"id": "qa_003", "question": "How many eyes are glass?", "answer": "One"},
+            {"id": "qa_004", "question": "Where does Tock live?", "answer": "In a library"},
+            {"id": "qa_005", "question": "?"},
+        ],
+    )
+    write(
+        train / "Tock_knowledge_qa_test.json",
+        mcq_items=[
+            {
+                "id": "mcq_001",
+                "question": "How many eyes are glass?",
+                "answer_key": "B",
+                "options": {"A": "None", "B": "One", "C": "Two", "D": "Three"},
+            },
+            {"id": "mcq_002", "question": "Broken?", "answer_key": "E", "options": {"A": "x", "B": "y"}},
+        ],
+    )
+    write(
+        train / "Tock_t2i_instruction.json",
+        t2i_instructions=[{"image_id": str(n), "t2i_instruction": f"Tock, shelf {n}"} for n in range(11)],
+    )
     write(train / "Tock_memorization_test.json", test_questions=["Who are you?"])
     (train / "Tock_full_profile.txt").write_text(PROFILE)
     for name, data in {"0.png": picture(20), "1.png": pictures["3.png"]}.items():
@@ -124,12 +147,13 @@ def test_what_the_test_asks_is_dropped_from_training_and_counted(tock: Path) -> 
     said = {note.message for note in notes}
     assert said >= {
         "conversations with a line of the test were dropped from training (3 x).",
-        "facts that the test asks for were dropped from training (1 x).", "facts asked twice were left out (1 x).",
+        "facts that the test asks for were dropped from training (1 x).",
+        "facts asked twice were left out (1 x).",
         "pictures of the test were dropped from training (1 x).",
         "references to pictures that do not exist were left out (2 x).",
         "incomplete multiple-choice questions were left out (1 x).",
         "facts without a question or an answer were left out (1 x).",
-    }  # fmt: skip
+    }
 
 
 def test_numbers_in_text_conversations_name_no_pictures(tock: Path) -> None:

@@ -9,9 +9,18 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.memory_plan import (
+    GIB,
+    SFT_PARTS,
+    STRATEGIES,
+    USABLE,
+    StepStrategy,
+    base_choices,
+    need_of,
+    plan_for,
+)
 from pipelines.core.jobs.model_specs import LARGE
-from pipelines.core.jobs.memory_plan import GIB, SFT_PARTS, USABLE, STRATEGIES, StepStrategy, base_choices, need_of, plan_for
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.models.janus import JanusModel
 from pipelines.models.janus_random_weights import SIZES, layout_config
 
@@ -31,8 +40,10 @@ def test_the_numbers_are_those_of_the_real_class(base: str) -> None:
         assert all(isinstance(linear, nn.Linear) for linear in linears)
         text = model.config.text_config
         assert (known.hidden, known.layers, known.inner) == (
-            text.hidden_size, text.num_hidden_layers, text.intermediate_size,
-        )  # fmt: skip
+            text.hidden_size,
+            text.num_hidden_layers,
+            text.intermediate_size,
+        )
         assert (known.vocab, known.image_tokens) == (text.vocab_size, SIZES[SIZE_OF[base]].image_tokens)
         adapted = get_peft_model(model, LoraConfig(r=1, target_modules=targets))
         assert known.lora_width == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.jobs.model_specs import LARGE
+from pipelines.core.jobs.recipe import Effort, Recipe
 
 EFFORTS = get_args(Effort)
 

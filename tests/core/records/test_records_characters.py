@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from pipelines.core.events import Event
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import (
     CharacterRow,
     ChatMessage,
@@ -86,9 +86,15 @@ def test_checkpoints_come_in_the_order_of_training(records: Records, job: Job) -
     put("sft-000100", "sft", 100)
     put("base", "base", 0)
     full = put(
-        "sft-000060", "sft", 60, revision="main", adapter_key="adapters/x", scores={"likeness": 0.5},
-        samples=("samples/aa/aa.png", "samples/bb/bb.png"), files={"adapter_config.json": "adapters/x/c"},
-    )  # fmt: skip
+        "sft-000060",
+        "sft",
+        60,
+        revision="main",
+        adapter_key="adapters/x",
+        scores={"likeness": 0.5},
+        samples=("samples/aa/aa.png", "samples/bb/bb.png"),
+        files={"adapter_config.json": "adapters/x/c"},
+    )
     names = [row.name for row in records.checkpoints.of_job(job.id)]
     assert names == ["base", "sft-000060", "sft-000100", "grpo-000008"]
     assert records.checkpoints.get(job.id, "sft-000060") == full and full.created

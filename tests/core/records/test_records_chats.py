@@ -85,9 +85,17 @@ def test_messages_sent_at_once_get_different_numbers(records: Records, chat: Con
 def vote(chat: Conversation, message: int, choice: str) -> Vote:
     left, right = {"text": "Nobody."}, {"text": "Mira.", "picture_key": f"pictures/aa/{message}.png"}
     return Vote(
-        new_id(), chat.id, message, chat.left, chat.right, choice,  # type: ignore[arg-type]
-        chat.blind, "Who are you?", left, right,
-    )  # fmt: skip
+        new_id(),
+        chat.id,
+        message,
+        chat.left,
+        chat.right,
+        choice,  # type: ignore[arg-type]
+        chat.blind,
+        "Who are you?",
+        left,
+        right,
+    )
 
 
 def test_votes_become_pairs(records: Records, chat: Conversation) -> None:
@@ -99,8 +107,9 @@ def test_votes_become_pairs(records: Records, chat: Conversation) -> None:
     assert Vote.from_json(json.loads(json.dumps(votes[1].to_json()))) == votes[1]
     pairs = list(records.chats.pairs(owner="ada"))
     assert [(pair["chosen"]["text"], pair["rejected"]["text"]) for pair in pairs] == [
-        ("Nobody.", "Mira."), ("Mira.", "Nobody."),
-    ]  # fmt: skip
+        ("Nobody.", "Mira."),
+        ("Mira.", "Nobody."),
+    ]
     assert pairs[1]["chosen_checkpoint"] == "job:sft-000060" and pairs[1]["rejected_checkpoint"] == "job:base"
     assert pairs[0]["prompt"] == "Who are you?" and pairs[0]["blind"] is True and json.dumps(pairs)
 
@@ -154,9 +163,18 @@ def test_every_key_that_is_named_is_kept(records: Records, chat: Conversation) -
     records.chats.add_message(ChatMessage(new_id(), chat.id))
     records.chats.add_vote(vote(chat, 0, "right"))
     wanted = {
-        "pictures/dd/draft.png", "pictures/a", "pictures/b", "pictures/asked", "samples/e", "adapters/x",
-        "adapters/x/COMPLETE", "samples/s", "adapters/x/a", "pictures/said", "pictures/aa/0.png",
-    }  # fmt: skip
+        "pictures/dd/draft.png",
+        "pictures/a",
+        "pictures/b",
+        "pictures/asked",
+        "samples/e",
+        "adapters/x",
+        "adapters/x/COMPLETE",
+        "samples/s",
+        "adapters/x/a",
+        "pictures/said",
+        "pictures/aa/0.png",
+    }
     assert set(records.keys()) == wanted
     records.characters.delete(draft.id)
     assert set(records.keys()) == {"pictures/said", "pictures/aa/0.png"}

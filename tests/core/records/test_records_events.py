@@ -20,9 +20,15 @@ def steps(first: int, last: int, stage: str = "sft") -> list[Event]:
 
 def test_an_event_comes_back_as_it_was(records: Records, job: Job) -> None:
     sent = Event(
-        "grpo", 3, 6, {"loss": 0.25, "reward": float("nan")}, note="“saved” \u0000 \ud83d",
-        artifacts=("checkpoints/sft-000060", "a b.png"), sequence=17, time="2026-11-22T01:02:03.000004+00:00",
-    )  # fmt: skip
+        "grpo",
+        3,
+        6,
+        {"loss": 0.25, "reward": float("nan")},
+        note="“saved” \u0000 \ud83d",
+        artifacts=("checkpoints/sft-000060", "a b.png"),
+        sequence=17,
+        time="2026-11-22T01:02:03.000004+00:00",
+    )
     assert records.events.append(job.id, 1, [sent]) == 1
     (kept,) = records.events.after(job.id)
     assert json.dumps(kept.metrics) == json.dumps(sent.metrics)

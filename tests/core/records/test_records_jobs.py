@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.job import Job, LeaseLost, RecordMissing, new_id
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records
 from pipelines.core.records.tables import JOBS
 
@@ -27,9 +27,7 @@ def test_a_job_is_kept_whole(records: Records) -> None:
     parent = records.jobs.add(Job(new_id(), "train", "ada"))
     recipe = json.loads(json.dumps(Recipe().to_json()))
     request = {"text": "Grüße, \u0000 and \ud83d", "n": [1, 2.5, None, True]}
-    sent = Job(
-        new_id(), "train", "ada", character.id, 1, recipe=recipe, request=request, priority=2, parent=parent.id
-    )
+    sent = Job(new_id(), "train", "ada", character.id, 1, recipe=recipe, request=request, priority=2, parent=parent.id)
     kept = records.jobs.add(sent)
     assert kept.created == kept.queued and datetime.fromisoformat(kept.created).utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(kept.created)) < timedelta(minutes=1)

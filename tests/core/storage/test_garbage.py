@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.settings import Settings
+from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.storage.store import MARKER, Store, StoreError, exists, open_store, put_content, put_tree
 from pipelines.core.storage.store_folder import FolderStore
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.storage import store as store_module
 from pipelines.core.settings import Settings
+from pipelines.core.storage import store as store_module
 from pipelines.core.storage.store import (
     MARKER,
     ObjectDamaged,
@@ -118,9 +118,26 @@ def test_delete_and_list(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "a", "runs", "runs/", "/runs/a", "runs/../a", "runs/./a", "runs//a", "runs/.hidden", "../runs/a", "runs/a\\b",
-     "runs/a\0b", "runs/ä", "elsewhere/a", "parts/a", "runs/a\n", "runs/" + "a" * 300],
-)  # fmt: skip
+    [
+        "",
+        "a",
+        "runs",
+        "runs/",
+        "/runs/a",
+        "runs/../a",
+        "runs/./a",
+        "runs//a",
+        "runs/.hidden",
+        "../runs/a",
+        "runs/a\\b",
+        "runs/a\0b",
+        "runs/ä",
+        "elsewhere/a",
+        "parts/a",
+        "runs/a\n",
+        "runs/" + "a" * 300,
+    ],
+)
 def test_keys_lead_nowhere_else(store: Store, key: str) -> None:
     for act in (lambda: store.put(key, b""), lambda: store.open(key), lambda: link(store, key, 60, "a")):
         with pytest.raises(StoreError, match="is no key"):

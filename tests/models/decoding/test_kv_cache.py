@@ -19,9 +19,7 @@ def test_growing_repeating_and_selecting_equal_the_library() -> None:
     def grow(positions: int) -> None:
         for layer in range(2):
             keys, values = torch.randn(2, rows, 3, positions, 4, generator=dice)
-            for mine, theirs in zip(
-                ours.update(keys, values, layer), library.update(keys, values, layer), strict=True
-            ):
+            for mine, theirs in zip(ours.update(keys, values, layer), library.update(keys, values, layer), strict=True):
                 assert torch.equal(mine, theirs)
 
     for positions in (5, 1, BLOCK_POSITIONS, 1, 3 * BLOCK_POSITIONS, 1):

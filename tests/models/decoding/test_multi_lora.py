@@ -13,8 +13,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from pipelines.models import load
+from pipelines.models.decoding.multi_lora import Adapter, AdapterError, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
-from pipelines.models.decoding.multi_lora import Adapter, AdapterError, LoraBatch, read_adapter, apply_loras
 
 SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
 TALKS = ("Who are you?", "Hi", "Draw yourself: happy, in the snow.")
@@ -86,7 +86,7 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -> None:
     model, tokenizer, folders = family
-    prompts = [[*prompt, model.shape.boi_id] for prompt in prompts_of(tokenizer)]
+    prompts = [[*prompt, model.spec.boi_id] for prompt in prompts_of(tokenizer)]
     settings = {"guidance": guidance, "temperature": 0.0}
     alone = [
         alone_with_peft(model, folder, lambda prompt=prompt: model.sample_images([prompt], **settings))
@@ -102,9 +102,9 @@ def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -
 
 def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
     model, tokenizer, folders = family
-    shape, px = model.shape, model.shape.image_px
+    spec, px = model.spec, model.spec.image_px
     pictures = torch.rand(3, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    look = [shape.image_placeholder_id] * shape.image_input_tokens
+    look = [spec.image_placeholder_id] * spec.image_input_tokens
     start, end = tokenizer(SYSTEM)["input_ids"], tokenizer("What is it?")["input_ids"]
     prompts = [start + look + end, start + look + look + end]  # the second looks at two
     alone = [
@@ -121,8 +121,8 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
 
 def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) -> None:
     model, tokenizer, folders = family
-    codes = [model.shape.text_vocab + code for code in range(model.shape.image_tokens)]
-    ids = torch.tensor([[*prompts_of(tokenizer)[2], model.shape.boi_id, *codes]])
+    codes = [model.spec.text_vocab + code for code in range(model.spec.image_tokens)]
+    ids = torch.tensor([[*prompts_of(tokenizer)[2], model.spec.boi_id, *codes]])
     labels = ids.clone()
     labels[:, 0] = -100
 
@@ -143,7 +143,7 @@ def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) 
 def test_a_prompts_own_generator_makes_it_independent_of_the_others(family: Any) -> None:
     model, tokenizer, _ = family
     prompts = prompts_of(tokenizer)
-    pictures = [[*prompt, model.shape.boi_id] for prompt in prompts]
+    pictures = [[*prompt, model.spec.boi_id] for prompt in prompts]
 
     def dice(*seeds: int) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -168,7 +168,7 @@ def test_new_ids_are_heard_at_every_step(family: Any) -> None:
     assert loud == quiet and len(heard) == max(map(len, loud)) > min(map(len, loud))
     assert [[step[i] for step in heard if i in step] for i in range(3)] == loud
     codes: list[dict[int, int]] = []
-    drawn = model.sample_images([[*prompts[0], model.shape.boi_id]], guidance=2.0, on_ids=codes.append).codes
+    drawn = model.sample_images([[*prompts[0], model.spec.boi_id]], guidance=2.0, on_ids=codes.append).codes
     assert [step[0] for step in codes] == drawn[0].tolist()
 
     def stop(new: dict[int, int]) -> None:

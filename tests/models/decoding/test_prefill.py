@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.models.janus import toy_janus
 from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, pad_left, read_prompts, shared_prefix_length
 from pipelines.models.decoding.token_logprobs import previous_places
+from pipelines.models.janus import toy_janus
 
 LOOK = 4
 START = list(range(10, 10 + MIN_SHARED_PREFIX))

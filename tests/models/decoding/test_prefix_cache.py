@@ -6,8 +6,8 @@ import gc
 
 import torch
 
-from pipelines.models.decoding.prefix_cache import PrefixCache
 from pipelines.models.decoding.multi_lora import Adapter
+from pipelines.models.decoding.prefix_cache import PrefixCache
 
 LOOK = 4
 

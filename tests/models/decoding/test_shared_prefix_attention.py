@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pipelines.models.decoding import prefill as reading_module
-from pipelines.models.janus import toy_janus
 from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, DecoderState, read_prompts
 from pipelines.models.decoding.shared_prefix_attention import NAME
+from pipelines.models.janus import toy_janus
 
 START = list(range(10, 10 + MIN_SHARED_PREFIX))
 ALONE = [[9, 8, 7, 6, 5], [20, 21], [30, 31, 32]]
@@ -30,7 +30,7 @@ def test_steps_equal_those_with_copies(monkeypatch: pytest.MonkeyPatch, prompts:
     shared = read(prompts)
     copied = read(prompts)
     shared.repeat(group)
-    monkeypatch.setattr(reading_module, "pays", lambda device: False)
+    monkeypatch.setattr(reading_module, "is_faster_on", lambda device: False)
     copied.repeat(group)
     assert copied.past is None
     assert (shared.past is not None) == (group > 1 or prompts is SAME_START)

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from pipelines.models.decoding import small_batch_linear
-from pipelines.models.decoding.small_batch_linear import MAX_SMALL_BATCH, MIN_WEIGHT_NUMEL, small_batch_matmul, fast_linears
+from pipelines.models.decoding.small_batch_linear import (
+    MAX_SMALL_BATCH,
+    MIN_WEIGHT_NUMEL,
+    fast_linears,
+    small_batch_matmul,
+)
 
 WIDTH = 512
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.models.decoding import static_decode as fixed_module
 from pipelines.models.decoding import decode_text, prefill
+from pipelines.models.decoding import static_decode as fixed_module
 from pipelines.models.decoding.static_decode import StaticDecoderState
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -27,8 +27,8 @@ def always(monkeypatch: pytest.MonkeyPatch):
 
     def switch_on() -> list[StaticDecoderState]:
         monkeypatch.setattr(fixed_module, "is_faster_on", lambda device: True)
-        monkeypatch.setattr(decode_text, "pays", lambda device: True)
-        monkeypatch.setattr(prefill, "pays", lambda device: False)
+        monkeypatch.setattr(decode_text, "is_faster_on", lambda device: True)
+        monkeypatch.setattr(prefill, "is_faster_on", lambda device: False)
         monkeypatch.setattr(fixed_module, "StaticDecoderState", Counted)
         return made
 
@@ -44,11 +44,11 @@ def test_the_starter_has_nothing_to_do_with_it_on_a_cpu() -> None:
 def test_greedy_pictures_are_the_same(always, guidance: float, attention: str) -> None:
     model, tokenizer = toy_janus()
     model.set_attn_implementation(attention)
-    prompts = [tokenizer(SYSTEM + talk)["input_ids"] + [model.shape.boi_id] for talk in TALKS]
+    prompts = [tokenizer(SYSTEM + talk)["input_ids"] + [model.spec.boi_id] for talk in TALKS]
     grown = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
     made = always()
     fixed = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
-    assert len(made) == 1 and made[0]._mask.shape[-1] >= model.shape.image_tokens
+    assert len(made) == 1 and made[0]._mask.shape[-1] >= model.spec.image_tokens
     assert grown.codes.tolist() == fixed.codes.tolist()
     assert torch.allclose(grown.logps, fixed.logps, atol=1e-4)
 
@@ -86,7 +86,7 @@ def test_each_prompt_keeps_its_own_dice(always) -> None:
 
 def test_under_autocast_nothing_is_kept_between_steps(always) -> None:
     model, tokenizer = toy_janus()
-    prompts = [tokenizer(SYSTEM)["input_ids"] + [model.shape.boi_id]]
+    prompts = [tokenizer(SYSTEM)["input_ids"] + [model.spec.boi_id]]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         grown = model.sample_images(prompts, temperature=0.0).logps
         always()

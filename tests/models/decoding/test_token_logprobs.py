@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from pipelines.models.decoding import token_logprobs
-from pipelines.models.janus import toy_janus
 from pipelines.models.decoding.token_logprobs import HEAD_ROWS, compute_token_logprobs
+from pipelines.models.janus import toy_janus
 
 
 class Head(nn.Module):
@@ -61,7 +61,7 @@ def test_the_whole_model_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(token_logprobs, "LARGE_LOGITS", large)
         model, tokenizer = toy_janus()
         model.lm_head.requires_grad_(False)
-        ids = torch.tensor([tokenizer("Hello, I am Mira.")["input_ids"] + [model.shape.boi_id, 270, 280, 290]])
+        ids = torch.tensor([tokenizer("Hello, I am Mira.")["input_ids"] + [model.spec.boi_id, 270, 280, 290]])
         model(ids, labels=ids).loss.backward()
         grads.append(model.model.language_model.layers[0].mlp.up_proj.weight.grad)
     assert torch.allclose(grads[0], grads[1], atol=1e-6)

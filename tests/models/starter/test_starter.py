@@ -14,14 +14,14 @@ from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 
 from pipelines.core.settings import cache_dir
+from pipelines.data.chat_template import render, reply, user
+from pipelines.data.packing import collate, packed_row
 from pipelines.models.starter import language
 from pipelines.models.starter.config import StarterConfig
-from pipelines.starter_build.dataset import to_pixels
-from pipelines.models.starter.vision_tower import VisionTower
 from pipelines.models.starter.loading import WEIGHTS, StarterWeightsMissing, load_starter, revision
 from pipelines.models.starter.model import StarterModel, toy_starter
-from pipelines.data.packing import collate, packed_row
-from pipelines.data.chat_template import render, reply, user
+from pipelines.models.starter.vision_tower import VisionTower
+from pipelines.starter_build.dataset import to_pixels
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def toy():
 def turn(model, tokenizer, words: str, codes: torch.Tensor | None = None) -> torch.Tensor:
     ids = tokenizer(words, add_special_tokens=False).input_ids
     if codes is not None:
-        ids = [*ids, model.shape.boi_id, *(codes + model.shape.text_vocab).tolist()]
+        ids = [*ids, model.spec.boi_id, *(codes + model.spec.text_vocab).tolist()]
     return torch.tensor([ids])
 
 
@@ -56,7 +56,7 @@ def test_the_picture_loss_reaches_the_language_expert(toy):
     model, tokenizer = toy
     tuned = get_peft_model(model, LoraConfig(r=4, target_modules=model.language_targets, init_lora_weights=False))
     picture = turn(model, tokenizer, "<|im_start|>assistant\n[scene] a wood", torch.arange(16))
-    labels = picture.where(picture >= model.shape.text_vocab, -100)
+    labels = picture.where(picture >= model.spec.text_vocab, -100)
     tuned(input_ids=picture, labels=labels).loss.backward()
     reached = [name for name, p in tuned.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
     assert any("language.model.layers.0" in name for name in reached)
@@ -74,8 +74,12 @@ def test_a_picture_sees_only_the_last_words_and_the_order_of_rows_does_not_matte
 
 def test_an_emptied_context_forgets_the_words(toy):
     model, tokenizer = toy
-    rows = torch.cat([turn(model, tokenizer, "[scene] a blue hat", torch.arange(16)),
-                      turn(model, tokenizer, "[scene] a tall oak", torch.arange(16))])
+    rows = torch.cat(
+        [
+            turn(model, tokenizer, "[scene] a blue hat", torch.arange(16)),
+            turn(model, tokenizer, "[scene] a tall oak", torch.arange(16)),
+        ]
+    )
     dropped = model(rows, labels=rows, drop_context=torch.tensor([True, True])).logps[:, -16:]
     kept = model(rows, labels=rows).logps[:, -16:]
     assert torch.allclose(dropped[0], dropped[1], atol=1e-6)
@@ -84,7 +88,7 @@ def test_an_emptied_context_forgets_the_words(toy):
 
 def test_guidance_one_is_the_plain_model_and_more_moves_away_from_it(toy):
     model, tokenizer = toy
-    prompt = [*tokenizer("[scene] snow", add_special_tokens=False).input_ids, model.shape.boi_id]
+    prompt = [*tokenizer("[scene] snow", add_special_tokens=False).input_ids, model.spec.boi_id]
     settings = {"group": 2, "temperature": 0}
     plain = model.sample_images([prompt], **settings, guidance=1.0).codes
     assert torch.equal(plain, model.sample_images([prompt], **settings, guidance=1.0 + 1e-7).codes)
@@ -93,9 +97,11 @@ def test_guidance_one_is_the_plain_model_and_more_moves_away_from_it(toy):
 
 def test_looked_at_pictures_must_match_their_places(toy):
     model, tokenizer = toy
-    words = turn(model, tokenizer, "<|look|>" * model.shape.image_input_tokens + "what is this?")
+    words = turn(model, tokenizer, "<|look|>" * model.spec.image_input_tokens + "what is this?")
     pixels = torch.zeros(1, 3, 32, 32)
-    assert model(words, labels=words.where(words != model.shape.image_placeholder_id, -100), pictures=pixels).loss.isfinite()
+    assert model(
+        words, labels=words.where(words != model.spec.image_placeholder_id, -100), pictures=pixels
+    ).loss.isfinite()
     with pytest.raises(ValueError, match="no pictures were given"):
         model(words, labels=words)
     with pytest.raises(ValueError, match="2 pictures fill 8 places"):
@@ -119,9 +125,9 @@ def felt(model):
 
 def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
     plain, model, tokenizer = deep
-    words = turn(model, tokenizer, "<|look|>" * model.shape.image_input_tokens + "what is this?")
+    words = turn(model, tokenizer, "<|look|>" * model.spec.image_input_tokens + "what is this?")
     alone = turn(model, tokenizer, "no picture here")
-    labels = words.where(words != model.shape.image_placeholder_id, -100)
+    labels = words.where(words != model.spec.image_placeholder_id, -100)
     pixels = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         before = plain(words, labels=labels, pictures=pixels).logps
@@ -136,7 +142,7 @@ def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
 def test_sampling_sees_as_deep_as_scoring(deep):
     _, model, tokenizer = deep
     felt(model)
-    looked = "<|look|>" * model.shape.image_input_tokens
+    looked = "<|look|>" * model.spec.image_input_tokens
     prompts = [turn(model, tokenizer, looked + text)[0].tolist() for text in ("who?", "what is this now?")]
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     samples = model.sample_text(prompts, group=2, max_new_tokens=4, pictures=pixels, temperature=1.0)
@@ -153,24 +159,28 @@ def test_questions_behind_one_look_have_the_losses_of_each_alone(deep):
     _, model, tokenizer = deep
     felt(model)
     turns = [(user("who?", "p"), reply("Mira.")), (user("where is it?", "p"), reply("Home."))]
-    rendered = [render(one, model.shape, tokenizer) for one in turns]
+    rendered = [render(one, model.spec, tokenizer) for one in turns]
     pixels = {"p": torch.rand(3, 32, 32) * 2 - 1}
-    seen = rendered[0].ids.index(model.shape.image_placeholder_id) + model.shape.image_input_tokens
+    seen = rendered[0].ids.index(model.spec.image_placeholder_id) + model.spec.image_input_tokens
     packed = replace(packed_row(rendered, seen), input_images=("p",))
     with torch.no_grad():
-        together = model(**collate([packed], model.shape, pixels)).logps.sum()
-        alone = sum(model(**collate([packed_row([one], 0)], model.shape, pixels)).logps.sum() for one in rendered)
+        together = model(**collate([packed], model.spec, pixels)).logps.sum()
+        alone = sum(model(**collate([packed_row([one], 0)], model.spec, pixels)).logps.sum() for one in rendered)
     assert together.item() == pytest.approx(alone.item(), abs=1e-3)
 
 
 def test_a_stem_cuts_the_same_patches_and_sees_a_picture_alone_as_among_others():
-    eyes = VisionTower(px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 16))
+    eyes = VisionTower(
+        px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 16)
+    )
     pixels = torch.rand(5, 3, 24, 24) * 2 - 1
     together = eyes.train()(pixels)
     assert together.shape == (5, 3, 8)
     assert torch.allclose(eyes.eval()(pixels[2:3]), together[2:3], atol=1e-5)
     with pytest.raises(ValueError, match="cannot be halved 3 times"):
-        VisionTower(px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 8, 8))
+        VisionTower(
+            px=24, patch_px=12, width=16, layers=1, heads=2, image_input_tokens=3, language_width=8, stem=(8, 8, 8)
+        )
 
 
 def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
@@ -187,7 +197,7 @@ def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
 
 
 def test_missing_weights_say_how_to_mend_it(tmp_path):
-    with pytest.raises(StarterWeightsMissing, match=r"starter\.build"):
+    with pytest.raises(StarterWeightsMissing, match=r"starter_build"):
         load_starter(tmp_path)
 
 
@@ -213,11 +223,11 @@ def test_the_picture_expert_reads_the_begin_of_picture_id_under_another_name():
     model, tokenizer = toy_starter(seed=3)
     picture = turn(model, tokenizer, "[scene] a wood", torch.arange(16))
     before = model(picture, labels=picture).logps[:, -16:]
-    model.config.boi_embedding_id = model.shape.eot_id
+    model.config.boi_embedding_id = model.spec.eot_id
     assert not torch.allclose(model(picture, labels=picture).logps[:, -16:], before)
     with torch.no_grad():  # what the id itself looks like no longer matters to the picture
         renamed = model(picture, labels=picture).logps[:, -16:]
-        model.get_input_embeddings().weight[model.shape.boi_id] += 1
+        model.get_input_embeddings().weight[model.spec.boi_id] += 1
         assert torch.allclose(model(picture, labels=picture).logps[:, -16:], renamed)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
+from pipelines.starter_build.build_config import SIZES
+from pipelines.starter_build.build_loop import Budget
 from pipelines.starter_build.build_vq import held_out_scores, sheet, train_tokenizer
 from pipelines.starter_build.dataset import DrawnDataset
 from pipelines.starter_build.render_dataset import render_images
-from pipelines.starter_build.build_config import SIZES
-from pipelines.starter_build.build_loop import Budget
-from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
 
 
 @pytest.fixture
