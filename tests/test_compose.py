@@ -16,7 +16,7 @@ import yaml
 
 from pipelines.cli import parser
 from pipelines.commands.env_file import SECRETS, environment_text
-from pipelines.core.settings import Settings
+from pipelines.core.settings import RENAMED_VARIABLES, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("docker-compose.yml", "docker-compose.cpu.yml")
@@ -54,7 +54,8 @@ def variables(text: str) -> dict[str, str]:
 
 
 def interpolated(text: str, values: dict[str, str]) -> str:
-    """`${A}`, `${A:-default}` and `${A:?why}` replaced; KeyError when a variable that must be there is not."""
+    """`${A}`, `${A:-default}`, `${A:-${B:-default}}` and `${A:?why}` replaced; KeyError when a variable that must be
+    there is not."""
 
     def put(match: re.Match[str]) -> str:
         name, default, must = match["name"], match["default"], match["must"]
@@ -62,9 +63,10 @@ def interpolated(text: str, values: dict[str, str]) -> str:
             return values[name]
         if must is not None:
             raise KeyError(f"{name}: {must}")
-        return default or ""
+        return interpolated(default or "", values)
 
-    return re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?(?P<must>[^}]*))?\}", put, text)
+    default = r"(?P<default>(?:[^{}]|\$\{[^{}]*\})*)"
+    return re.sub(rf"\$\{{(?P<name>\w+)(?::-{default}|:\?(?P<must>[^}}]*))?\}}", put, text)
 
 
 def filled_in(tree: Any, values: dict[str, str]) -> Any:
@@ -126,10 +128,22 @@ def test_every_variable_is_in_the_example_and_every_one_there_is_used(services: 
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in FILES)
     example = variables((ROOT / ".env.example").read_text(encoding="utf-8"))
     used = set(re.findall(r"\$\{(\w+)", text))
-    assert used == set(example)
-    assert {name for name in used if name.startswith("UNDERSTUDY_")} <= {
+    old_names = set(RENAMED_VARIABLES.values())
+    assert used == set(example) | old_names and not old_names & set(example)
+    assert {name for name in used - old_names if name.startswith("UNDERSTUDY_")} <= {
         f"UNDERSTUDY_{field.upper()}" for field in Settings.__dataclass_fields__
     }
+
+
+def test_an_old_env_file_gives_the_same_settings_under_the_new_names() -> None:
+    compose = load("docker-compose.yml")["services"]
+    current = variables(environment_text()) | {name: str(place) for place, name in enumerate(RENAMED_VARIABLES, 1)}
+    old = {RENAMED_VARIABLES.get(name, name): value for name, value in current.items()}
+    both = old | dict.fromkeys(RENAMED_VARIABLES.values(), "9") | current
+    wanted = filled_in(compose, current)
+    assert wanted["worker-train"]["environment"]["UNDERSTUDY_HANG_TIMEOUT_S"] == current["UNDERSTUDY_HANG_TIMEOUT_S"]
+    assert filled_in(compose, old) == filled_in(compose, both) == wanted
+    assert set(RENAMED_VARIABLES) <= set(wanted["sweeper"]["environment"])
 
 
 def test_it_does_not_start_without_secrets(services: dict[str, Any]) -> None:

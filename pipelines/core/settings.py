@@ -16,6 +16,15 @@ from urllib.parse import urlsplit
 
 HEARTBEATS_IN_A_LEASE = 3
 """A worker may miss two heartbeats, to a slow disk or network, before its job is given to another."""
+RENAMED_VARIABLES = {
+    "UNDERSTUDY_LLM_URL": "UNDERSTUDY_EXPAND_URL",
+    "UNDERSTUDY_LLM_KEY": "UNDERSTUDY_EXPAND_KEY",
+    "UNDERSTUDY_LLM_MODEL": "UNDERSTUDY_EXPAND_MODEL",
+    "UNDERSTUDY_LLM_TIMEOUT_S": "UNDERSTUDY_EXPAND_TIMEOUT_S",
+    "UNDERSTUDY_HANG_TIMEOUT_S": "UNDERSTUDY_SILENCE_S",
+}
+"""Name -> name in 0.1. The old one is still read, so that a .env of then starts the same services; where both are set
+the new one counts."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +97,15 @@ class Settings:
         for name, default in defaults.items():
             if not given[name]:
                 object.__setattr__(self, name, default)  # frozen for everybody but its own making
-        self._check_expansion()
-        self._check_places()
+        self._check_llm()
+        self._check_addresses()
         self._check_times()
         if not self.owner:
             raise ValueError("UNDERSTUDY_OWNER is empty: name somebody, such as local")
         if not 1 <= self.studio_port <= 65535:
             raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {self.studio_port}: a port is between 1 and 65535")
 
-    def _check_expansion(self) -> None:
+    def _check_llm(self) -> None:
         if self.llm_url and urlsplit(self.llm_url).scheme not in ("http", "https"):
             raise ValueError("UNDERSTUDY_LLM_URL must begin with http:// or https://")
         if self.llm_url and not self.llm_model:
@@ -104,7 +113,7 @@ class Settings:
         if self.llm_timeout_s <= 0:
             raise ValueError("UNDERSTUDY_LLM_TIMEOUT_S must be above 0 seconds")
 
-    def _check_places(self) -> None:
+    def _check_addresses(self) -> None:
         # Passwords stand in these addresses, so an error never shows one.
         if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")):
             raise ValueError("UNDERSTUDY_DATABASE_URL must begin with sqlite:/// or postgresql://")
@@ -159,10 +168,22 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the variables; ValueError names the variable that is wrong."""
-        values = os.environ if environment is None else environment
+        given = os.environ if environment is None else environment
+        values = {name: text.strip() for name, text in given.items() if name.startswith("UNDERSTUDY_")}
+        from_old = {new: old for new, old in RENAMED_VARIABLES.items() if not values.get(new) and values.get(old)}
+        try:
+            return cls._from_values(values | {new: values[old] for new, old in from_old.items()})
+        except ValueError as error:
+            # The text of the error has the new name, which an old .env does not hold.
+            old_names = [f"{new} was read from {old}" for new, old in from_old.items() if new in str(error)]
+            if not old_names:
+                raise
+            raise ValueError(f"{error} ({', '.join(old_names)})") from error
 
+    @classmethod
+    def _from_values(cls, values: Mapping[str, str]) -> Settings:
         def text(name: str, default: str = "") -> str:
-            return values.get(f"UNDERSTUDY_{name}", "").strip() or default
+            return values.get(f"UNDERSTUDY_{name}", "") or default
 
         def seconds(name: str, default: float) -> float:
             given = text(name, str(default))
@@ -179,10 +200,10 @@ class Settings:
             home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
             models=str(Path(text("MODELS")).expanduser().resolve()) if text("MODELS") else "",
             revisions=_revisions(text("REVISIONS")),
-            llm_url=text("EXPAND_URL").rstrip("/"),
-            llm_key=text("EXPAND_KEY"),
-            llm_model=text("EXPAND_MODEL"),
-            llm_timeout_s=seconds("EXPAND_TIMEOUT_S", cls.llm_timeout_s),
+            llm_url=text("LLM_URL").rstrip("/"),
+            llm_key=text("LLM_KEY"),
+            llm_model=text("LLM_MODEL"),
+            llm_timeout_s=seconds("LLM_TIMEOUT_S", cls.llm_timeout_s),
             database_url=text("DATABASE_URL"),
             broker_url=text("BROKER_URL"),
             objects=objects if objects in ("", "s3") else str(Path(objects).expanduser().resolve()),
@@ -194,7 +215,7 @@ class Settings:
             s3_region=text("S3_REGION", cls.s3_region),
             lease_s=seconds("LEASE_S", cls.lease_s),
             heartbeat_s=seconds("HEARTBEAT_S", cls.heartbeat_s),
-            hang_timeout_s=seconds("SILENCE_S", cls.hang_timeout_s),
+            hang_timeout_s=seconds("HANG_TIMEOUT_S", cls.hang_timeout_s),
             stop_grace_s=seconds("STOP_GRACE_S", cls.stop_grace_s),
             studio_address=text("STUDIO_ADDRESS", cls.studio_address),
             studio_port=int(port),

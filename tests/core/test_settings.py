@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.settings import Settings, cache_dir, without_password
+from pipelines.core.settings import RENAMED_VARIABLES, Settings, cache_dir, without_password
 
 S3 = {
     "UNDERSTUDY_OBJECTS": "s3",
@@ -64,6 +64,32 @@ def test_wrong_values_are_named(environment: dict[str, str], named: str) -> None
     with pytest.raises(ValueError, match=named) as caught:
         Settings.from_environment(environment)
     assert "sesame" not in str(caught.value)
+
+
+def test_names_of_0_1_are_read_where_the_new_one_is_not_set() -> None:
+    new = {
+        "UNDERSTUDY_LLM_URL": "https://a.example/v1",
+        "UNDERSTUDY_LLM_KEY": "sesame",
+        "UNDERSTUDY_LLM_MODEL": "m",
+        "UNDERSTUDY_LLM_TIMEOUT_S": "5",
+        "UNDERSTUDY_HANG_TIMEOUT_S": "77",
+    }
+    assert set(new) == set(RENAMED_VARIABLES)
+    settings = Settings.from_environment(new)
+    assert (settings.llm_url, settings.llm_key, settings.llm_model) == ("https://a.example/v1", "sesame", "m")
+    assert (settings.llm_timeout_s, settings.hang_timeout_s) == (5, 77)
+    old = {RENAMED_VARIABLES[name]: value for name, value in new.items()}
+    assert Settings.from_environment(old) == settings
+    assert Settings.from_environment(old | dict.fromkeys(new, " ")) == settings, "empty counts as not set"
+    other = dict.fromkeys(RENAMED_VARIABLES.values(), "9")
+    assert Settings.from_environment(other | new) == settings, "the new name counts"
+
+
+def test_an_error_names_the_old_variable_that_was_read() -> None:
+    with pytest.raises(ValueError, match=r"UNDERSTUDY_LLM_MODEL is not.*UNDERSTUDY_LLM_URL was read from .*EXPAND_URL"):
+        Settings.from_environment({"UNDERSTUDY_EXPAND_URL": "http://a.example"})
+    with pytest.raises(ValueError, match=r"'soon'.*UNDERSTUDY_SILENCE_S"):
+        Settings.from_environment({"UNDERSTUDY_SILENCE_S": "soon"})
 
 
 def test_places_default_to_the_home_and_empty_counts_as_not_set(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Place:
             "s3_secret_key": "S3_SECRET_KEY",
             "lease_s": "LEASE_S",
             "heartbeat_s": "HEARTBEAT_S",
-            "hang_timeout_s": "SILENCE_S",
+            "hang_timeout_s": "HANG_TIMEOUT_S",
             "stop_grace_s": "STOP_GRACE_S",
         }
         return {f"UNDERSTUDY_{name}": str(vars(self.settings)[field]) for field, name in names.items()}
