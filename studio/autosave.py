@@ -22,7 +22,7 @@ from pipelines.core.problems import CharacterProblems
 from studio.actions import conversations, drafts, images
 from studio.context import AppContext, shared_context
 
-AUTOSAVE_JS = Path(__file__).with_name("keep.js")
+AUTOSAVE_JS = Path(__file__).with_name("autosave.js")
 MOST_BYTES = 64 * 1024
 ID = "([0-9a-f]{32})"
 
