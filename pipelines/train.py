@@ -47,6 +47,7 @@ from pipelines.core.run_folder import (
     checkpoint_name,
     read_events,
     read_json,
+    read_result,
     repair_event_log,
     write_json,
 )
@@ -97,8 +98,9 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     if not resume and adapters(run_dir):
         raise RunError(f"{run_dir} already has checkpoints; add --resume to go on with it")
-    if (run_dir / "result.json").is_file():
-        return read_json(run_dir / "result.json")
+    finished = read_result(run_dir)
+    if finished is not None:
+        return finished
 
     # With several processes the first tells the story and scores; the others lend their hands to the two stages.
     first = os.environ.get("RANK", "0") == "0"

@@ -156,10 +156,10 @@ def test_scores_and_card(toy_run: Path) -> None:
             "reply_perplexity",
             "facts_accuracy",
             "likeness",
-            "copying",
+            "training_image_similarity",
             "caption_match",
             "variety",
-            "agreement",
+            "reply_image_match",
             "general_perplexity",
         }
         assert set(scores) == expected | ({"reward"} if name.startswith("grpo") else set())

@@ -16,7 +16,16 @@ from pathlib import Path
 from pipelines.core.jobs.job import Checkpoint, RecordMissing, RecordsUnusable
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records
-from pipelines.core.run_folder import BASE, RunError, adapters, checkpoint_folder, read_json, stage_and_step
+from pipelines.core.run_folder import (
+    BASE,
+    SCORES_FILE,
+    RunError,
+    adapters,
+    checkpoint_folder,
+    read_json,
+    read_scores,
+    stage_and_step,
+)
 from pipelines.core.storage.store import Store, StoreError, put_tree
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
@@ -36,7 +45,7 @@ def put_checkpoint(
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     stage, step = stage_and_step(name)
     files = put_tree(store, folder, f"adapters/{job}/{name}")
-    scores = read_json(folder / "scores.json")["scores"] if "scores.json" in files else {}
+    measured = read_scores(run_dir, name) if SCORES_FILE in files else None
     config = {} if name == BASE else read_json(folder / "adapter_config.json")
     samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
     row = Checkpoint(
@@ -47,7 +56,7 @@ def put_checkpoint(
         recipe.base,
         revision=config.get("revision") or "",
         adapter_key="" if name == BASE else f"adapters/{job}/{name}",
-        scores=scores,
+        scores=measured["scores"] if measured else {},
         samples=samples,
         files=files,
     )

@@ -64,10 +64,10 @@ SCORE_WORDS = {
     "reply_perplexity": "sounds like them (perplexity, lower is better)",
     "facts_accuracy": "knows the facts",
     "likeness": "looks like them",
-    "copying": "copies a training picture (lower is better)",
+    "training_image_similarity": "copies a training picture (lower is better)",
     "caption_match": "picture fits the caption",
     "variety": "variety",
-    "agreement": "picture fits the words",
+    "reply_image_match": "picture fits the words",
     "general_perplexity": "general chat (perplexity, lower is better)",
     "reward": "reward in practice",
 }

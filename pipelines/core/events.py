@@ -6,9 +6,11 @@ What an event is and the outlet's type, no more: reading and writing the file is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from pipelines.core.renamed_keys import METRICS, renamed
 
 Stage = Literal["prepare", "sft", "grpo", "evaluate", "save", "reply"]
 STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
@@ -37,9 +39,14 @@ class Event:
 
     @classmethod
     def from_line(cls, line: str) -> Event:
-        """The inverse of `to_line`."""
-        data: dict[str, Any] = json.loads(line)
-        return cls(**{**data, "artifacts": tuple(data["artifacts"])})
+        """The inverse of `to_line`; lines of earlier versions are read too."""
+        return cls.from_json(json.loads(line))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        """An event from its fields as JSON has them, metrics under today's names; an unknown field raises TypeError."""
+        metrics = renamed(data.get("metrics", {}), METRICS)
+        return cls(**{**data, "metrics": metrics, "artifacts": tuple(data.get("artifacts", ()))})
 
 
 Report = Callable[[Event], None]

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.events import Event
+from pipelines.core.renamed_keys import run_result_keys
 
 BASE = "base"
 """Name of the checkpoint that is the model before training."""
 CHARACTER_FOLDER = "character"
 CHECKPOINTS = "checkpoints"
+RESULT_FILE = "result.json"
+SCORES_FILE = "scores.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _NAME = re.compile(r"(sft|grpo)-(\d{6})")
 
@@ -93,6 +96,21 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RunError(f"{path} does not hold a JSON object; restore it or train again into a new folder")
     return data
+
+
+def read_result(run_dir: Path) -> dict[str, Any] | None:
+    """What `result.json` holds, scores under today's names; None while the run is not complete."""
+    path = run_dir / RESULT_FILE
+    return run_result_keys(read_json(path)) if path.is_file() else None
+
+
+def read_scores(run_dir: Path, name: str) -> dict[str, Any] | None:
+    """A checkpoint's `scores.json` (name, stage, step, scores, replies), scores under today's names.
+
+    None while it has not been measured.
+    """
+    path = checkpoint_folder(run_dir, name) / SCORES_FILE
+    return run_result_keys(read_json(path)) if path.is_file() else None
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

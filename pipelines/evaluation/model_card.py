@@ -17,10 +17,10 @@ SCORE_NOTES = {
     "reply_perplexity": "perplexity of held-out replies, lower is better",
     "facts_accuracy": "multiple choice about the character, 0 to 1",
     "likeness": "drawn pictures against held-out pictures, 0 to 1",
-    "copying": "nearness to single training pictures beyond unseen ones, 0 to 1, lower is better",
+    "training_image_similarity": "nearness to single training pictures beyond unseen ones, 0 to 1, lower is better",
     "caption_match": "picture and its caption, 0 to 1",
     "variety": "between pictures of one caption, 0 to 1",
-    "agreement": "picture and words of a reply, 0 to 1",
+    "reply_image_match": "picture and words of a reply, 0 to 1",
     "general_perplexity": "perplexity of plain chat, lower is better",
     "reward": "mean reward in practice",
 }

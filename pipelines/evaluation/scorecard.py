@@ -29,6 +29,7 @@ from pipelines.core.run_folder import (
     checkpoint_folder,
     read_events,
     read_json,
+    read_scores,
     stage_and_step,
     write_json,
 )
@@ -204,7 +205,9 @@ def image_scores(
     if held.references is not None:
         scores["likeness"] = float(critic.likeness(sight, held.references).mean())
         if held.trained is not None:
-            scores["copying"] = training_image_similarity(sight.whole(), held.references.whole(), held.trained.whole())
+            scores["training_image_similarity"] = training_image_similarity(
+                sight.whole(), held.references.whole(), held.trained.whole()
+            )
     return scores
 
 
@@ -245,7 +248,7 @@ def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic
         sight = _look(critic, drawn)
         if descriptions:
             scores |= image_scores(sight[:own], descriptions, held, critic)
-        scores["agreement"] = reply_image_match(sight[own:], written, held.character.name, critic)
+        scores["reply_image_match"] = reply_image_match(sight[own:], written, held.character.name, critic)
     pictures = [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
     pictures += [(item.scene, picture) for item, picture in zip(written, drawn[own:], strict=True)]
     replies = [
@@ -296,7 +299,8 @@ def evaluate_run(
         relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
         report(Event("evaluate", number, total, metrics=scores, note=name, artifacts=relative))
     keys = ("name", "stage", "step", "scores")
-    return [{key: value for key, value in read_json(files[name]).items() if key in keys} for name in chosen]
+    entries = [read_scores(run_dir, name) or {} for name in chosen]
+    return [{key: value for key, value in entry.items() if key in keys} for entry in entries]
 
 
 def _save_samples(folder: Path, measured: EvalResult) -> list[Path]:
@@ -338,7 +342,7 @@ def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
         item
         for item in trained
         if item["scores"]["general_perplexity"] <= GENERAL_PERPLEXITY_LIMIT * base["general_perplexity"]
-        and item["scores"].get("copying", 0.0) <= TRAINING_IMAGE_SIMILARITY_LIMIT
+        and item["scores"].get("training_image_similarity", 0.0) <= TRAINING_IMAGE_SIMILARITY_LIMIT
         and item["scores"].get("reply_perplexity", 0.0) <= base.get("reply_perplexity", float("inf"))
     ]
     if not kept:
@@ -348,7 +352,9 @@ def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
 
 def selection_score(scores: dict[str, float], base: dict[str, float]) -> float:
     """Mean of what there is of facts, likeness, caption match, agreement, and words (1 - perplexity / the base's)."""
-    parts = [scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "agreement") if key in scores]
+    parts = [
+        scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "reply_image_match") if key in scores
+    ]
     if "reply_perplexity" in scores and "reply_perplexity" in base:
         parts.append(max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"]))
     return sum(parts) / len(parts)

@@ -29,14 +29,14 @@ Reward = Callable[..., list[float | None]]
 ASKED_FIELDS = ("expression", "clothes", "place")
 """What the questions about a picture are about."""
 
-REPLY_PARTS = {"style": 0.35, "answer": 0.2, "length": 0.15, "fresh": 0.1, "ending": 0.1, "scene": 0.1}
+REPLY_PARTS = {"style": 0.35, "answer": 0.2, "length": 0.15, "non_repetition": 0.1, "ending": 0.1, "scene": 0.1}
 """Weights inside the `reply` reward; without a scene asked for, the others share its part."""
 
 SILENT = 0.6
 """What the words of a reply count for that is a picture alone: about what spoken replies get after stage 1, so that
 neither speaking nor silence pays by itself. Stage 1 teaches both."""
 
-WORDS_ONLY = frozenset({"reply", "meaning"})
+WORDS_ONLY = frozenset({"reply", "semantic_match"})
 """Rewards that are settled before the picture is drawn: they never credit picture codes."""
 
 
@@ -179,13 +179,17 @@ def reply(judge: RewardContext) -> Reward:
                     "style": voice.style(said),
                     "answer": voice.answer(prompt.messages[-1].text, said),
                     "length": voice.length(said),
-                    "fresh": voice.fresh(said) if said.strip() else 0.0,
+                    "non_repetition": voice.non_repetition(said) if said.strip() else 0.0,
                     "ending": ending(said, stopped),
                 }
             if prompt.wants_image:
                 parts["scene"] = scene_named(shown, prompt)
             weight = sum(REPLY_PARTS[part] for part in parts)
-            scores.append(voice.clean(said) * sum(REPLY_PARTS[part] * value for part, value in parts.items()) / weight)
+            scores.append(
+                voice.no_assistant_markup(said)
+                * sum(REPLY_PARTS[part] * value for part, value in parts.items())
+                / weight
+            )
             if log_metric is not None:
                 for part, value in parts.items():
                     log_metric(f"reply/{part}", value)
@@ -200,7 +204,7 @@ REWARDS: dict[str, Callable[[RewardContext], Reward]] = {
     "variety": variety,
     "likeness": likeness,
     "reply": reply,
-    "meaning": semantic_match,
+    "semantic_match": semantic_match,
 }
 """Every reward part, by the name it has in `Recipe.reward_weights` and in the metrics."""
 

@@ -209,7 +209,7 @@ class StyleStats:
         taken = ramp(_overlap(user, text), 0.0, self.overlap) if content_stems(user) else 1.0
         return 0.5 * statement + 0.5 * taken
 
-    def fresh(self, text: str) -> float:
+    def non_repetition(self, text: str) -> float:
         """1: no three words twice and no more than half copied from one of its turns; 0: all repeated or all copied."""
         said = words_of(text)
         triples = ngrams(said, 3)
@@ -218,7 +218,7 @@ class StyleStats:
         copied = max(sum(run in turn for run in fives) / len(fives) for turn in self.runs) if fives else 0.0
         return (1.0 - repeated) * (1.0 - ramp(copied, 0.5, 1.0))
 
-    def clean(self, text: str) -> float:
+    def no_assistant_markup(self, text: str) -> float:
         """0 when it speaks like an assistant or leaks markup or a speaker's label; else 1."""
         lowered = text.lower().replace("\u2019", "'")
         return float(not _MARKUP.search(text) and not any(phrase in lowered for phrase in self.phrases))

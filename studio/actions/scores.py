@@ -78,7 +78,7 @@ def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = No
     }
     if base and base.get("reply_perplexity") and "reply_perplexity" in scores:
         values["voice"] = max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"])
-    fitting = [scores[key] for key in ("caption_match", "agreement") if key in scores]
+    fitting = [scores[key] for key in ("caption_match", "reply_image_match") if key in scores]
     if fitting:
         values["picture_words"] = sum(fitting) / len(fitting)
     return tuple(ScoreAxis(key, name, values[key], SCORE_HELP[key]) for key, name in SCORE_NAMES.items())

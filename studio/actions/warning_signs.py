@@ -59,7 +59,11 @@ def _not_a_number(loss: Series) -> TrainingWarning | None:
 
 
 def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | None:
-    copying = {name: value for name, one in scores.items() if (value := one.get("copying", 0.0)) > COPYING_LIMIT}
+    copying = {
+        name: value
+        for name, one in scores.items()
+        if (value := one.get("training_image_similarity", 0.0)) > COPYING_LIMIT
+    }
     if not copying:
         return None
     name = max(copying, key=lambda one: copying[one])

@@ -146,7 +146,7 @@ def test_agreement_counts_a_missing_scene_as_nothing() -> None:
 
 
 def entry(name: str, **scores: float) -> dict[str, Any]:
-    base = {"general_perplexity": 10.0, "reply_perplexity": 50.0, "likeness": 0.5, "copying": 0.1}
+    base = {"general_perplexity": 10.0, "reply_perplexity": 50.0, "likeness": 0.5, "training_image_similarity": 0.1}
     return {"name": name, "scores": base | scores}
 
 
@@ -161,7 +161,7 @@ def test_best_checkpoint_rule() -> None:
     assert best_checkpoint([base, better, entry("grpo-000001", likeness=0.7)]) == "grpo-000001"  # of equals the later
     forgot = entry("grpo-000001", likeness=0.9, general_perplexity=10.6)
     assert best_checkpoint([base, good, forgot]) == "sft-000002"
-    copied = entry("grpo-000001", likeness=0.9, copying=0.6)
+    copied = entry("grpo-000001", likeness=0.9, training_image_similarity=0.6)
     assert best_checkpoint([base, good, copied]) == "sft-000002"
     by_heart = entry("grpo-000001", likeness=0.9, reply_perplexity=51.0)
     assert best_checkpoint([base, good, by_heart]) == "sft-000002"

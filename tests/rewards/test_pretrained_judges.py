@@ -26,7 +26,7 @@ from pipelines.models.toy_tokenizer import END_ID, PAD_ID, START_ID, TOY_VOCAB, 
 from pipelines.rewards.pretrained_judges import PretrainedImageFeatures, PretrainedJudges, load_judges, load_tower
 from pipelines.rewards.rewards import RewardContext, make_rewards
 
-WEIGHTS = {"image_vqa": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "meaning": 0.1}
+WEIGHTS = {"image_vqa": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "semantic_match": 0.1}
 
 
 def reading_tokenizer():
@@ -168,7 +168,7 @@ def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(
 
 
 def test_a_failing_reward_stops(judges: PretrainedJudges, mira: Character) -> None:
-    (meaning,), _ = make_rewards(RewardContext.of(mira, judges, pictures(3)), {"meaning": 1.0})
+    (meaning,), _ = make_rewards(RewardContext.of(mira, judges, pictures(3)), {"semantic_match": 1.0})
     with pytest.raises(AttributeError):
         meaning(words=["Aye."], asked=[None])
 

@@ -78,7 +78,7 @@ def test_every_reward_is_in_range_and_documented(name: str, judge: RewardContext
     values = REWARDS[name](judge)(**columns)
     assert len(values) == 6
     assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
-    if name == "meaning":
+    if name == "semantic_match":
         assert values == [None] * 6, "the starter's critic reads no meanings (test_reward_models.py has those that do)"
         return
     assert all(isinstance(value, float) and 0.0 <= value <= 1.0 for value in values[:3])
@@ -155,7 +155,7 @@ def test_scene_names_what_was_asked() -> None:
 
 def test_a_failing_reward_stops(judge: RewardContext, columns: dict[str, list]) -> None:
     broken = {**columns, "asked": [None] * 6}
-    for name in set(REWARDS) - {"meaning"}:
+    for name in set(REWARDS) - {"semantic_match"}:
         with pytest.raises((AttributeError, TypeError)):
             REWARDS[name](judge)(**broken)
     source = (Path(__file__).parents[2] / "pipelines" / "rewards.py").read_text(encoding="utf-8")
@@ -204,20 +204,22 @@ def test_voice_parts(pirate: Character) -> None:
     assert voice.answer("Do you like the rain?", good) == 1.0
     assert voice.answer("Do you like the rain?", "Why? What for?") == 0.0
     assert voice.answer("Do you like the rain?", "Do you like the rain?") == 0.0, "an echo is no answer"
-    assert voice.fresh(good) == 1.0
-    assert voice.fresh("we sail away we sail away we sail away") < 0.6
-    assert voice.fresh("Arr, gold be heavy, matey, and heavier still on the heart.") == 0.0, "a training turn, verbatim"
-    assert voice.clean("As an AI language model I cannot sail.") == 0.0
-    assert voice.clean("Aye.\nUser: what?") == 0.0
-    assert voice.clean(good) == 1.0
+    assert voice.non_repetition(good) == 1.0
+    assert voice.non_repetition("we sail away we sail away we sail away") < 0.6
+    assert voice.non_repetition("Arr, gold be heavy, matey, and heavier still on the heart.") == 0.0, (
+        "a training turn, verbatim"
+    )
+    assert voice.no_assistant_markup("As an AI language model I cannot sail.") == 0.0
+    assert voice.no_assistant_markup("Aye.\nUser: what?") == 0.0
+    assert voice.no_assistant_markup(good) == 1.0
     assert ending(good, True) == 1.0
     assert ending("and then", False) == 0.0
 
 
 def test_a_phrase_of_the_characters_own_is_not_assistant_speak(pirate: Character) -> None:
     butler = replace(pirate, greeting="How may I help you, madam?")
-    assert StyleStats.of(butler).clean("How may I help you today?") == 1.0
-    assert StyleStats.of(pirate).clean("How may I help you today?") == 0.0
+    assert StyleStats.of(butler).no_assistant_markup("How may I help you today?") == 1.0
+    assert StyleStats.of(pirate).no_assistant_markup("How may I help you today?") == 0.0
 
 
 def test_a_character_that_never_speaks_is_refused_in_the_creators_words() -> None:

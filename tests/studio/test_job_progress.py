@@ -142,7 +142,9 @@ def test_reward_that_rises_while_measured_likeness_falls() -> None:
 
 
 def test_copying_a_training_picture() -> None:
-    assert kinds(measured={**SCORES, "grpo-000002": {**SCORES["grpo-000002"], "copying": 0.7}}) == ["copying"]
+    assert kinds(measured={**SCORES, "grpo-000002": {**SCORES["grpo-000002"], "training_image_similarity": 0.7}}) == [
+        "copying"
+    ]
 
 
 def test_forgetting_plain_conversation() -> None:

@@ -107,7 +107,7 @@ def test_a_finished_job_shows_its_film_strip(desk: AppContext, character: str, o
 
 def test_warnings_stand_on_the_page(desk: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(desk, staged.queued(desk, character))
-    copied = {**staged.SCORES["grpo-000002"], "copying": 0.9}
+    copied = {**staged.SCORES["grpo-000002"], "training_image_similarity": 0.9}
     staged.told(desk, job, [*staged.story(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
     assert "draws its training pictures again" in words(open_page("training", job=job.id))
 

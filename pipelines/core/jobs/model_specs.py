@@ -87,7 +87,7 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
         "variety": 0.1,
         "likeness": 0.2,
         "reply": 0.2,
-        "meaning": 0.1,
+        "semantic_match": 0.1,
     }
     rows = {"sft_row_max_tokens": 4096, "sft_row_max_images": 6, "grpo_group_size": 8}
     return {**drawing, **rows, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **_RATES[base]}

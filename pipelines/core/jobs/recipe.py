@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipelines.core.jobs.model_specs import large_settings
+from pipelines.core.renamed_keys import recipe_keys
 
 Effort = Literal["quick", "standard", "thorough"]
 
@@ -149,5 +150,5 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
-        """The inverse of `to_json`; an unknown key raises TypeError."""
-        return cls(**data)
+        """The inverse of `to_json`, names of earlier versions included; an unknown key raises TypeError."""
+        return cls(**recipe_keys(data))

@@ -23,6 +23,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.queue.broker import notify_worker
 from pipelines.core.records import Records
+from pipelines.core.renamed_keys import run_result_keys
 from pipelines.core.storage.store import Store, put_content, read
 
 
@@ -184,5 +185,4 @@ def result_of(records: Records, store: Store, id: str) -> dict[str, Any] | None:
     key = next((key for key in event.artifacts if key.startswith("runs/")), "") if event else ""
     if not key:
         return None
-    result: dict[str, Any] = json.loads(read(store, key))
-    return result
+    return run_result_keys(json.loads(read(store, key)))

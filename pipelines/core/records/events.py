@@ -123,5 +123,4 @@ def _count(connection: Connection, job_id: str) -> int:
 
 
 def _event(row: Any) -> Event:
-    body = row.body
-    return Event(**{**body, "artifacts": tuple(body["artifacts"])}, job=row.job, sequence=row.sequence, stage=row.stage)
+    return Event.from_json({**row.body, "job": row.job, "sequence": row.sequence, "stage": row.stage})
