@@ -131,8 +131,8 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.models import load
     from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
+    from pipelines.models.presets import load
     from pipelines.training.sft import run_sft
 
     plan = plan_here(recipe)
@@ -153,8 +153,9 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
-    from pipelines.models import critic_for, load
     from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
+    from pipelines.models.presets import load
+    from pipelines.rewards.judge import load_judge
     from pipelines.training.grpo import run_grpo
     from pipelines.training.sft_loss import lora_config
 
@@ -169,7 +170,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     else:
         student = get_peft_model(model, lora_config(model, recipe))
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
-    critic = critic_for(recipe.base, recipe.effort)
+    critic = load_judge(recipe.base, recipe.effort)
     run_grpo(student, tokenizer, character, recipe, run_dir, critic, report, resume_from, plan.grpo)
     del model, student, critic
     free_gpu_memory()

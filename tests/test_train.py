@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import pipelines.models
+import pipelines.models.presets
 from pipelines.core.events import STAGES, Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import RunError, adapters, read_events, read_json
@@ -82,7 +82,7 @@ class Watched:
 def watched(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """A run whose events and models are kept; not to be written to."""
     models: list[tuple[Any, dict[str, torch.Tensor]]] = []
-    load = pipelines.models.load
+    load = pipelines.models.presets.load
 
     def watched_load(preset: str, bits: int = 16) -> Any:
         model, tokenizer = load(preset, bits)
@@ -91,7 +91,7 @@ def watched(toy_character: Path, tmp_path_factory: pytest.TempPathFactory) -> Wa
 
     run_dir, events = tmp_path_factory.mktemp("watched") / "run", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines.models, "load", watched_load)
+        patch.setattr(pipelines.models.presets, "load", watched_load)
         began = time.process_time()
         prepare_run(run_dir, toy_character, recipe())
         result = train(run_dir, events.append)

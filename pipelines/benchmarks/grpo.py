@@ -20,7 +20,8 @@ from transformers.trainer_utils import SaveStrategy
 from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.models import critic_for, load
+from pipelines.models.presets import load
+from pipelines.rewards.judge import load_judge
 from pipelines.rewards.rewards import Reward
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.training.grpo import CharacterTrainer, make_trainer
@@ -99,7 +100,7 @@ def bench_grpo(base: str = "starter", repeats: int = 3, words: int = WORDS) -> d
         run_dir = Path(scratch)
         character = bench_character(run_dir)
         bare, tokenizer = load(base)
-        critic = critic_for(base)
+        critic = load_judge(base)
         model = get_peft_model(bare, lora_config(bare, recipe))
         references = torch.zeros(len(character.images), 3, bare.shape.image_px, bare.shape.image_px)
 

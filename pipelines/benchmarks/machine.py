@@ -31,10 +31,10 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.packing import collate, encode_images
 from pipelines.data.samples import grpo_prompts
-from pipelines.models import load
 from pipelines.models.device_memory import device_memory
 from pipelines.models.janus_loading import load_folder
 from pipelines.models.janus_random_weights import SIZES, write_layout
+from pipelines.models.presets import load
 from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
 from pipelines.rewards.starter_critic import toy_critic
 from pipelines.training.grpo_loss import group_advantages, group_token_logps

@@ -21,10 +21,10 @@ from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import bench_character
 from pipelines.data.chat_template import render
 from pipelines.data.samples import grpo_prompts
-from pipelines.models import load
 from pipelines.models.decoding.prefill import pad_left
 from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import JanusModel
+from pipelines.models.presets import load
 
 PROMPTS, GROUP, WORDS = 2, 8, 48
 """As in a step of Character-GRPO."""

@@ -23,7 +23,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.packing import PackedRow, collate, encode_images, pack_rows, render_samples, tokens_after_prefix
 from pipelines.data.samples import sample_order, training_samples
-from pipelines.models import load
+from pipelines.models.presets import load
 from pipelines.training.sft import PackedTrainer, sft_arguments
 from pipelines.training.sft_loss import lora_config
 from pipelines.training.trainer_mixin import quiet_libraries

@@ -186,7 +186,7 @@ def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, step_tokens: int
 
 
 def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pictures if looked at.
+    """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pixel_values if looked at.
 
     Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights`
     (B, T), which the loss takes out again.
@@ -206,5 +206,5 @@ def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, tor
         batch["loss_weights"] = padded([row.weights or (1.0,) * len(row.ids) for row in rows], 0)
     looked = [pixels[name] for row in rows for name in row.input_images]
     if looked:
-        batch["pictures"] = torch.stack(looked)  # (N, 3, px, px)
+        batch["pixel_values"] = torch.stack(looked)  # (N, 3, px, px)
     return batch

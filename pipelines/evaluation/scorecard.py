@@ -48,7 +48,7 @@ from pipelines.inference.generate import (
     generate_texts,
     to_image,
 )
-from pipelines.models import critic_for
+from pipelines.rewards.judge import load_judge
 from pipelines.rewards.rewards import leave_one_out_distance
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 
@@ -276,7 +276,7 @@ def evaluate_run(
     todo = [name for name in chosen if again or not files[name].is_file()]
     if todo:
         folder = run_dir / CHARACTER_FOLDER
-        critic = critic_for(recipe.base, recipe.effort)
+        critic = load_judge(recipe.base, recipe.effort)
         held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
         speakers = speakers or InferenceEngine(recipe.base)
     total = len(chosen) if again else max(recipe.saved_states, len(chosen))

@@ -21,8 +21,9 @@ import torch
 from pipelines.core.character.character import CharacterImage
 from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 from pipelines.data.packing import open_image
-from pipelines.models import critic_for, load
+from pipelines.models.presets import load
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
+from pipelines.rewards.judge import load_judge
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.drawings.attributes import clothes_phrase
 
@@ -52,7 +53,7 @@ def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGues
     base = preset if preset.startswith("starter") else "starter"
     model, tokenizer = load(base)
     model.eval()
-    critic: StarterCritic = critic_for(base)
+    critic: StarterCritic = load_judge(base)
     options = _options()
     questions = [worded[0] for worded in IMAGE_QUESTIONS.values()]
     for path in paths:
@@ -93,7 +94,7 @@ def answers_about(
         temperature=0.0,
         max_new_tokens=most,
         stop_ids=(model.spec.eot_id, model.spec.boi_id),
-        pictures=pixels.to(model.device),
+        pixel_values=pixels.to(model.device),
     )
     return [
         (tokenizer.decode(ids, skip_special_tokens=True).strip(), math.exp(sum(logps)))

@@ -28,10 +28,10 @@ from pipelines.data.chat_template import render, system_text
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.generate import GenerationRequest, ImageMode, Sampling, generate_replies
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
-from pipelines.models import load
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
 from pipelines.models.device_memory import reply_bits
+from pipelines.models.presets import load
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""

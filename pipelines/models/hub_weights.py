@@ -2,7 +2,7 @@
 
     found = fetch(MODELS["janus-pro-1b"])      found.folder, found.revision (a commit, or what the folder is)
 
-Imports no torch. Whatever goes wrong is a `StarterWeightsMissing` that says what is missing and what to do about it; the hub
+Imports no torch. Whatever goes wrong is a `WeightsMissing` that says what is missing and what to do about it; the hub
 client's own words are its cause.
 """
 

@@ -3,7 +3,7 @@
 Ids below `text_vocab` are words; ids at or above it are picture codes (`text_vocab + code`). A picture is
 announced by `boi_id` (a text id), takes exactly `image_tokens` codes, and ends its turn: codes only ever stand
 at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `image_input_tokens`
-placeholders `image_placeholder_id` each, filled in order from `pictures`. Entropies cost a pass over the whole vocabulary, so they
+placeholders `image_placeholder_id` each, filled in order from `pixel_values`. Entropies cost a pass over the whole vocabulary, so they
 are zeros unless `entropies=True` is passed.
 
 Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a prompt, C codes of one picture.
@@ -148,7 +148,7 @@ class UnifiedModel(Protocol):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
@@ -157,7 +157,7 @@ class UnifiedModel(Protocol):
         input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids
         where supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs
         many replies behind one shared prefix: 0 is the prefix, 1.. the segments, a token sees the prefix and its
-        own segment, positions restart after the prefix in each segment. pictures (N, 3, px, px) in [-1, 1] fill the
+        own segment, positions restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the
         look placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments and
         what trainers pass along; TypeError for anything else.
         """
@@ -181,7 +181,7 @@ class UnifiedModel(Protocol):
         top_p: float = 0.95,
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
         voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
@@ -201,7 +201,7 @@ class UnifiedModel(Protocol):
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int = 0,
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
         voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,

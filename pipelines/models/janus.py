@@ -117,7 +117,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
@@ -129,7 +129,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         refuse_unknown(type(self).__name__, kwargs)
         if labels is None:
             labels = torch.full_like(input_ids, -100)
-        hidden = self._hidden(input_ids, attention_mask, segment_ids, pictures)  # (B, T, H)
+        hidden = self._hidden(input_ids, attention_mask, segment_ids, pixel_values)  # (B, T, H)
         before = previous_places(input_ids, attention_mask, segment_ids)  # (B, T)
         scored = (labels != -100) & (before >= 0)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
@@ -153,7 +153,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None,
         segment_ids: torch.Tensor | None,
-        pictures: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
     ) -> torch.Tensor:
         """(B, T, H) last layer of the language model."""
         mask, places = attention_mask, None
@@ -169,11 +169,11 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         elif attention_mask is not None:
             places = (attention_mask.cumsum(1) - 1).clamp(min=0)
         return self.model.language_model(
-            inputs_embeds=self.embed(input_ids, pictures), attention_mask=mask, position_ids=places, use_cache=False
+            inputs_embeds=self.embed(input_ids, pixel_values), attention_mask=mask, position_ids=places, use_cache=False
         ).last_hidden_state
 
-    def embed(self, ids: torch.Tensor, pictures: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, T) ids of the one id space to (B, T, H); look placeholders are filled from `pictures`."""
+    def embed(self, ids: torch.Tensor, pixel_values: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, T) ids of the one id space to (B, T, H); look placeholders are filled from `pixel_values`."""
         first_code, image_placeholder_id = self.config.text_config.vocab_size, self.config.image_token_id
         is_code = ids >= first_code
         embeds = self.get_input_embeddings()(ids.masked_fill(is_code, image_placeholder_id))
@@ -182,14 +182,14 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             embeds = embeds.masked_scatter(is_code[..., None], codes.to(embeds.dtype))
         is_look = ids == image_placeholder_id
         holes = int(is_look.sum())
-        if pictures is None and not holes:
+        if pixel_values is None and not holes:
             return embeds
-        if pictures is None:
+        if pixel_values is None:
             raise ValueError("the text has places for looked-at pictures, but no pictures were given")
-        seen = self.model.get_image_features(pictures.to(ids.device), return_dict=True).pooler_output
+        seen = self.model.get_image_features(pixel_values.to(ids.device), return_dict=True).pooler_output
         seen = seen.reshape(-1, embeds.shape[-1])
         if len(seen) != holes:
-            raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {holes}")
+            raise ValueError(f"{len(pixel_values)} pictures fill {len(seen)} places, the text has {holes}")
         return embeds.masked_scatter(is_look[..., None], seen.to(embeds.dtype))
 
     @torch.no_grad()
@@ -221,14 +221,14 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         top_p: float = 0.95,
         repetition_penalty: float = 1.0,
         stop_ids: tuple[int, ...] = (),
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
         voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
         with eval_mode(self), apply_loras(self, voices):
-            reading = self._read(prompts, pictures, voices)
+            reading = self._read(prompts, pixel_values, voices)
             reading.repeat(group)
             return decode_text(
                 reading,
@@ -253,7 +253,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         guidance: float = 1.0,
         temperature: float = 1.0,
         top_k: int = 0,
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
         voices: LoraBatch | None = None,
         on_ids: OnIds | None = None,
@@ -266,7 +266,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         bare = [[token if token in kept else spec.pad_id for token in prompt] for prompt in prompts]
         with eval_mode(self), apply_loras(self, voices):
             count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
-            reading = self._read(prompts if branches == 1 else prompts + bare, pictures, voices, branches)
+            reading = self._read(prompts if branches == 1 else prompts + bare, pixel_values, voices, branches)
             reading.repeat(group)
             going = static_decoding(reading, spec.image_tokens)
             samples = range(count)  # a tensor would have to be fetched from the device at every step
@@ -286,7 +286,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         return ImageSamples(codes, logps)
 
     def _read(
-        self, prompts: list[list[int]], pictures: torch.Tensor | None, voices: LoraBatch | None, branches: int = 1
+        self, prompts: list[list[int]], pixel_values: torch.Tensor | None, voices: LoraBatch | None, branches: int = 1
     ) -> DecoderState:
         """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
         image_placeholder_id = self.config.image_token_id
@@ -298,7 +298,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             # Pictures pass through the aligner as rows of their own.
             counts = (looks // self.spec.image_input_tokens).tolist()
             with contextlib.nullcontext() if voices is None else voices.aside(counts):
-                return self.embed(ids, pictures)
+                return self.embed(ids, pixel_values)
 
         if voices is not None:
             voices.start(branches)

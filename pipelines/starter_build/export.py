@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.language import language_folder
-from pipelines.models.starter.loading import WEIGHTS, pack, revision
+from pipelines.models.starter.loading import WEIGHTS, revision
 from pipelines.models.starter.model import StarterModel, own_settings
 from pipelines.models.starter.vq import ImageTokenizer
 from pipelines.rewards.starter_critic import StarterCritic
@@ -132,12 +132,39 @@ def pack_all(out: Path, size: BuildSize, hardware: str) -> dict[str, Any]:
     if not is_measured(out):
         measure_all(out, size, quick=True)
     model, _ = fresh_starter(out, size=size)
-    sizes = pack(model, StarterCritic.from_pretrained(out / "critic" / "model"))
+    sizes = write_weights(model, StarterCritic.from_pretrained(out / "critic" / "model"))
     for name, target in (("sheet.png", WEIGHTS), ("likeness.png", DOCS_PICTURES)):
         if (out / name).exists() and target.is_dir():
             shutil.copy(out / name, target / name)
     (WEIGHTS / "CARD.md").write_text(starter_card(out, sizes, hardware), encoding="utf-8")
     return {"sizes": sizes}
+
+
+def write_weights(
+    model: StarterModel, critic: StarterCritic, folder: Path = WEIGHTS, limit_bytes: int = 15 * 2**20
+) -> dict[str, int]:
+    """Write our own parts in bf16, in files below `limit_bytes`; returns their sizes in bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("starter-*.safetensors"):
+        old.unlink()
+    parts: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for key, value in model.state_dict().items():
+        if key.startswith("language."):
+            continue
+        small = value.to(torch.bfloat16) if value.is_floating_point() else value
+        if size + small.nbytes > limit_bytes:
+            parts.append({})
+            size = 0
+        parts[-1][key] = small.contiguous()
+        size += small.nbytes
+    for number, part in enumerate(parts):
+        save_file(part, folder / f"starter-{number + 1:02d}-of-{len(parts):02d}.safetensors")
+    model.config.save_pretrained(folder)
+    critic.to(torch.bfloat16).save_pretrained(folder / "critic")
+    sizes = {str(file.relative_to(folder)): file.stat().st_size for file in sorted(folder.rglob("*.safetensors"))}
+    (folder / "sizes.json").write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
+    return sizes
 
 
 def is_measured(out: Path) -> bool:

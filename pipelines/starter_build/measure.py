@@ -15,8 +15,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.evaluation.attribute_classifier import AttributeReader
-from pipelines.models.starter.loading import load_critic, load_starter
+from pipelines.models.starter.loading import load_starter
 from pipelines.models.starter.model import StarterModel
+from pipelines.rewards.judge import load_starter_critic
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import BuildSize, build_config
 from pipelines.starter_build.dataset import DrawnDataset
@@ -94,7 +95,7 @@ def open_models(
         critic = StarterCritic.from_pretrained(out / "critic" / "model").float()
     else:
         model, tokenizer = load_starter()
-        critic = load_critic()
+        critic = load_starter_critic()
     for module in (model.picture, model.eyes, model.vq):
         for value in module.parameters():
             value.data = value.data.bfloat16().float()  # as they are shipped

@@ -128,7 +128,7 @@ def option_scores(what: BuildScores, question: str, options: list[str], pixels: 
     owner = [0] * len(prompt) + [place for place, tail in enumerate(tails, start=1) for _ in tail]
     segments = torch.tensor([owner], device=model.device)
     labels = ids.where(segments > 0, -100)
-    logps = model(input_ids=ids, labels=labels, segment_ids=segments, pictures=pixels.to(model.device)).logps[0]
+    logps = model(input_ids=ids, labels=labels, segment_ids=segments, pixel_values=pixels.to(model.device)).logps[0]
     return torch.stack([logps[segments[0] == place].sum() for place in range(1, len(tails) + 1)]).float().cpu()
 
 

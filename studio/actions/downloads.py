@@ -52,7 +52,7 @@ reply = speakers.reply("mine", character, (user("Who are you?"),), picture="alwa
 print(reply.text)
 reply.picture.save("reply.png")""",
     "The model and its adapter, for code of your own": """from peft import PeftModel
-from pipelines.models import load
+from pipelines.models.presets import load
 
 model, tokenizer = load("{base}")
 model = PeftModel.from_pretrained(model, "adapter")""",

@@ -79,7 +79,7 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
     order = list(islice(sample_order(samples, tokens_after_prefix(rendered, model.spec), Recipe().task_shares), 400))
     rows = pack_rows(rendered, iter(order), model.spec, step_tokens=1200, step_pictures=6, rows=3)
     batch = collate(rows, model.spec, pictures.pixels)  # different lengths: padding is tried as well
-    assert any(row.drawn for row in rows) and "pictures" in batch
+    assert any(row.drawn for row in rows) and "pixel_values" in batch
     with torch.no_grad():
         packed = model(**batch).logps
         alone = {}

@@ -29,7 +29,7 @@ from pipelines.evaluation.scorecard import (
     training_image_similarity,
 )
 from pipelines.inference.generate import GeneratedText
-from pipelines.models import load
+from pipelines.models.presets import load
 from pipelines.rewards.starter_critic import toy_critic
 from tests.toys import TOY_BASE, toy
 

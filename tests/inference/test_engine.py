@@ -17,8 +17,8 @@ from pipelines.data.chat_template import user
 from pipelines.inference.engine import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
 from pipelines.inference.generate import GenerationRequest, Sampling
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece
-from pipelines.models import load
 from pipelines.models.decoding.multi_lora import AdapterError
+from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 
 SHORT = Sampling(max_new_tokens=12)

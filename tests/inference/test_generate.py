@@ -21,7 +21,7 @@ from pipelines.inference.generate import (
     to_image,
 )
 from pipelines.inference.streaming import ReplyPart, TextPiece
-from pipelines.models import load
+from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 
 SHORT = Sampling(max_new_tokens=12)

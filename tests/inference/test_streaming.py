@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.data.chat_template import split_reply
 from pipelines.inference.streaming import VisibleText
-from pipelines.models import load
+from pipelines.models.presets import load
 from tests.toys import TOY_BASE
 
 

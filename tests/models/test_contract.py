@@ -148,12 +148,12 @@ def test_a_looked_at_picture_changes_what_is_said(family):
         + tokenizer("What do you see?")["input_ids"]
     )
     one, other = some_images(model, 2).split(1)
-    first, second = (scored(model, ids, pictures=picture) for picture in (one, other))
+    first, second = (scored(model, ids, pixel_values=picture) for picture in (one, other))
     assert not torch.allclose(first[-8:], second[-8:], atol=1e-4)
     with pytest.raises(ValueError, match="no pictures were given"):
         scored(model, ids)
     with pytest.raises(ValueError, match="2 pictures fill"):
-        scored(model, ids, pictures=some_images(model, 2))
+        scored(model, ids, pixel_values=some_images(model, 2))
 
 
 def test_text_groups_equal_each_sample_alone(family):
@@ -179,9 +179,9 @@ def test_text_groups_look_at_their_own_pictures(family):
     start = tokenizer(SYSTEM)["input_ids"]
     prompts = [start + look + tokenizer(talk)["input_ids"] for talk in TALKS[:2]]
     settings = {"max_new_tokens": 6, "temperature": 0.0}
-    together = model.sample_text(prompts, group=2, pictures=pictures, **settings)
+    together = model.sample_text(prompts, group=2, pixel_values=pictures, **settings)
     for place, prompt in enumerate(prompts):
-        alone = model.sample_text([prompt], pictures=pictures[place : place + 1], **settings)
+        alone = model.sample_text([prompt], pixel_values=pictures[place : place + 1], **settings)
         assert together.ids[2 * place] == together.ids[2 * place + 1] == alone.ids[0]
         assert together.logps[2 * place] == pytest.approx(alone.logps[0], abs=1e-4)
 
@@ -345,8 +345,8 @@ def test_training_the_language_side_changes_words_and_pictures(fresh):
 def test_arguments_that_would_do_nothing_are_refused(fresh):
     model, tokenizer = fresh
     ids = torch.tensor([tokenizer(SYSTEM)["input_ids"]])
-    with pytest.raises(TypeError, match=r"forward does not take pixel_values"):
-        model(ids, pixel_values=some_images(model, 1))
+    with pytest.raises(TypeError, match=r"forward does not take images"):
+        model(ids, images=some_images(model, 1))
     with pytest.raises(TypeError, match=r"forward does not take fused_lm_head"):
         model(ids, labels=ids, fused_lm_head=True)
     expected = model(ids, labels=ids, use_cache=False, inputs_embeds=None).logps

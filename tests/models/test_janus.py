@@ -44,7 +44,7 @@ def test_text_logps_equal_the_library_logits(ours, theirs, looked_at: int):
     labels = ids.clone()
     labels[:, 0] = -100
     with torch.no_grad():
-        got = model(ids, torch.ones_like(ids), labels, pictures=pictures, entropies=True)
+        got = model(ids, torch.ones_like(ids), labels, pixel_values=pictures, entropies=True)
         logits = theirs(ids, pixel_values=pictures, attention_mask=torch.ones_like(ids)).logits
     expected = logits.log_softmax(-1)[:, :-1]
     assert torch.equal(got.logps[:, 1:], expected.gather(-1, ids[:, 1:, None]).squeeze(-1))

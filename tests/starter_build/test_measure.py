@@ -124,7 +124,7 @@ def test_options_packed_behind_one_picture_score_as_alone(what: BuildScores) -> 
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
         labels[labels == what.model.spec.eot_id] = -100  # options are compared without the end mark
         with torch.no_grad():
-            alone = what.model(input_ids=ids, labels=labels, pictures=pixels).logps.sum().item()
+            alone = what.model(input_ids=ids, labels=labels, pixel_values=pixels).logps.sum().item()
         assert found == pytest.approx(alone, abs=1e-4)
 
 

@@ -18,7 +18,8 @@ from pipelines.core.character.character_folder import read_character
 from pipelines.core.jobs.memory_plan import StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import read_events
-from pipelines.models import critic_for, load
+from pipelines.models.presets import load
+from pipelines.rewards.judge import load_judge
 from pipelines.train import prepare_run
 from pipelines.training.grpo import run_grpo
 from pipelines.training.sft import run_sft
@@ -56,7 +57,7 @@ def one_process(run_dir: Path) -> list[float]:
     set_seed(RECIPE.seed)
     model, tokenizer = load("janus-toy")
     student = PeftModel.from_pretrained(model, str(run_dir / "checkpoints" / "sft-000002"), is_trainable=True)
-    return list(run_grpo(student, tokenizer, character, RECIPE, run_dir, critic_for("janus-toy"), said).rewards)
+    return list(run_grpo(student, tokenizer, character, RECIPE, run_dir, load_judge("janus-toy"), said).rewards)
 
 
 def two_processes(run_dir: Path, *words: str) -> subprocess.Popen[str]:

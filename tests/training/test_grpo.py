@@ -18,7 +18,7 @@ from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder
 from pipelines.data.samples import grpo_prompts
-from pipelines.models import load
+from pipelines.models.presets import load
 from pipelines.rewards.starter_critic import toy_critic
 from pipelines.training.grpo import GrpoResult, ReplayLoss, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward

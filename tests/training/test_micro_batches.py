@@ -12,8 +12,9 @@ from pipelines.core.character.character import Character
 from pipelines.core.jobs.memory_plan import StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.samples import grpo_prompts
-from pipelines.models import critic_for, load
 from pipelines.models.interface import Scores
+from pipelines.models.presets import load
+from pipelines.rewards.judge import load_judge
 from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import generate_rollouts
 from pipelines.training.sft import run_sft
@@ -63,7 +64,7 @@ def test_samples_drawn_in_parts_are_whole_replies(mira: Character) -> None:
     prompts = grpo_prompts(mira, 2, 0)
     for parts in (1, 2, 4):
         dice = [torch.Generator().manual_seed(seed) for seed in range(2)]
-        made = generate_rollouts(model, tokenizer, critic_for("janus-toy"), prompts, 3, recipe, dice, parts)
+        made = generate_rollouts(model, tokenizer, load_judge("janus-toy"), prompts, 3, recipe, dice, parts)
         assert len(made.words) == 6 and made.group == [0, 0, 0, 1, 1, 1]
         for ids, logps, sight in zip(made.completion_ids, made.logprobs, made.sight, strict=True):
             assert len(ids) == len(logps)

@@ -53,7 +53,7 @@ def main() -> int:
         return 1
     if how == "missing":
         print(
-            "pipelines.models.starter.loading.StarterWeightsMissing: Weights are missing; install again.",
+            "pipelines.models.hub_weights.WeightsMissing: Weights are missing; install again.",
             file=sys.stderr,
         )
         return 1

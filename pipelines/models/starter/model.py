@@ -171,8 +171,8 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         with torch.no_grad():
             return self.vq.decode(codes)
 
-    def embed_words(self, ids: torch.Tensor, pictures: torch.Tensor | None) -> torch.Tensor:
-        """(B, W) ids to (B, W, E); look placeholders are filled from `pictures` in reading order.
+    def embed_words(self, ids: torch.Tensor, pixel_values: torch.Tensor | None) -> torch.Tensor:
+        """(B, W) ids to (B, W, E); look placeholders are filled from `pixel_values` in reading order.
 
         Layers get what was seen as well when they read these rows next inside `glance.feeding()`.
         """
@@ -180,17 +180,17 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         embeds = self.language.get_input_embeddings()(read_as)
         places = ids == self.spec.image_placeholder_id
         self.glance.away()
-        if pictures is None:
+        if pixel_values is None:
             if bool(places.any()):
                 raise ValueError("the text has places for looked-at pictures, but no pictures were given")
             return embeds
-        seen = self.glance.at(places, pictures.to(embeds.dtype)).to(embeds.dtype)  # autocast: bf16
+        seen = self.glance.at(places, pixel_values.to(embeds.dtype)).to(embeds.dtype)  # autocast: bf16
         if len(seen) != int(places.sum()):
-            raise ValueError(f"{len(pictures)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
+            raise ValueError(f"{len(pixel_values)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
         return embeds.masked_scatter(places[..., None], seen)
 
     def read(
-        self, words: EncodedText, pictures: torch.Tensor | None, need_words: bool
+        self, words: EncodedText, pixel_values: torch.Tensor | None, need_words: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (B, W, E): the last layer's (of no use unless `need_words`) and the context layer's."""
         stack = self.language.model
@@ -201,7 +201,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             mask: torch.Tensor | None = block_mask(segments, words.mask)
         else:
             mask = None  # plain causal: the fused kernel needs no mask
-        hidden = self.embed_words(words.ids, pictures)
+        hidden = self.embed_words(words.ids, pixel_values)
         rotary = stack.rotary_emb(hidden, words.positions)
         middle = hidden
         with self.glance.feeding():
@@ -216,7 +216,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
-        pictures: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         drop_context: torch.Tensor | None = None,
         entropies: bool = False,
         **kwargs: Any,
@@ -229,7 +229,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         words = words_of(input_ids, real.bool() & ~is_code, segment_ids)
         supervised_words = (labels != -100) & (labels < self.spec.text_vocab)
         need_words = bool(supervised_words.any())
-        last, middle = self.read(words, pictures, need_words)
+        last, middle = self.read(words, pixel_values, need_words)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
         spread = torch.zeros_like(logps)
         if need_words:

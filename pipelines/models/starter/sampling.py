@@ -31,7 +31,7 @@ def sample_text(
     top_p: float = 0.95,
     repetition_penalty: float = 1.0,
     stop_ids: tuple[int, ...] = (),
-    pictures: torch.Tensor | None = None,
+    pixel_values: torch.Tensor | None = None,
     generator: Generators = None,
     voices: LoraBatch | None = None,
     on_ids: OnIds | None = None,
@@ -41,7 +41,7 @@ def sample_text(
 
     def embed(ids: torch.Tensor) -> torch.Tensor:
         # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
-        return model.embed_words(ids, pictures if bool((ids == image_placeholder_id).any()) else None)
+        return model.embed_words(ids, pixel_values if bool((ids == image_placeholder_id).any()) else None)
 
     with eval_mode(model), apply_loras(model, voices):
         if voices is not None:
@@ -80,7 +80,7 @@ def sample_images(
     guidance: float = 1.0,
     temperature: float = 1.0,
     top_k: int = 0,
-    pictures: torch.Tensor | None = None,
+    pixel_values: torch.Tensor | None = None,
     generator: Generators = None,
     voices: LoraBatch | None = None,
     on_ids: OnIds | None = None,
@@ -89,7 +89,7 @@ def sample_images(
     with apply_loras(model, voices):
         if voices is not None:
             voices.start()
-        context, mask = _contexts(model, prompts, pictures, voices)
+        context, mask = _contexts(model, prompts, pixel_values, voices)
         context, mask = context.repeat_interleave(group, 0), mask.repeat_interleave(group, 0)
         if voices is not None:
             voices.repeat(group)
@@ -145,7 +145,7 @@ def _draw(
 
 
 def _contexts(
-    model: StarterModel, prompts: list[list[int]], pictures: torch.Tensor | None, voices: LoraBatch | None
+    model: StarterModel, prompts: list[list[int]], pixel_values: torch.Tensor | None, voices: LoraBatch | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decoder inputs (P, K', D) and mask for prompts that end in the begin-of-picture id."""
     from pipelines.models.starter.model import EncodedText, words_of
@@ -156,7 +156,7 @@ def _contexts(
     if voices is not None and not voices.alike:  # adapters are told apart by row, so each prompt gets its own
         ids, real = pad_right(prompts, model.spec.pad_id, model.device)
         words = words_of(ids, real.bool(), None)
-        _, middle = model.read(words, pictures, need_words=False)
+        _, middle = model.read(words, pixel_values, need_words=False)
         hidden, seen = model.gather_context(
             words, middle, torch.arange(len(prompts), device=model.device), real.sum(1) - 1
         )
@@ -170,7 +170,7 @@ def _contexts(
     segments = torch.cat([own.new_zeros(shared), own])[None]  # (1, T)
     places = torch.arange(ids.shape[1], device=model.device)[None]
     words = EncodedText(ids, torch.ones_like(ids, dtype=torch.bool), segments, restart_positions(segments), places)
-    _, middle = model.read(words, pictures, need_words=False)
+    _, middle = model.read(words, pixel_values, need_words=False)
     columns = shared + lengths.cumsum(0) - 1
     hidden, seen = model.gather_context(words, middle, torch.zeros_like(columns), columns)
     return model.picture.context(hidden, seen)

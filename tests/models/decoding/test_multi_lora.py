@@ -12,9 +12,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from pipelines.models import load
 from pipelines.models.decoding.multi_lora import Adapter, AdapterError, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
+from pipelines.models.presets import load
 
 SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
 TALKS = ("Who are you?", "Hi", "Draw yourself: happy, in the snow.")
@@ -108,13 +108,13 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
     start, end = tokenizer(SYSTEM)["input_ids"], tokenizer("What is it?")["input_ids"]
     prompts = [start + look + end, start + look + look + end]  # the second looks at two
     alone = [
-        alone_with_peft(model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], pictures=seen, **GREEDY))
+        alone_with_peft(model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], pixel_values=seen, **GREEDY))
         for i, (folder, seen) in enumerate(zip(folders, (pictures[:1], pictures[1:]), strict=True))
     ]
     adapters = [read_adapter(folder, model) for folder in folders]
     memory = PrefixCache()
     for shown in (pictures, pictures.flip(3)):  # other pictures behind the same ids are not remembered
-        mixed = model.sample_text(prompts, pictures=shown, voices=LoraBatch(adapters, memory), **GREEDY)
+        mixed = model.sample_text(prompts, pixel_values=shown, voices=LoraBatch(adapters, memory), **GREEDY)
         equal = [mixed.logps[i] == pytest.approx(alone[i].logps[0], abs=1e-4) for i in range(2)]
         assert equal == [shown is pictures] * 2
 

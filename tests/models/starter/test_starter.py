@@ -16,9 +16,10 @@ from safetensors import safe_open
 from pipelines.core.settings import cache_dir
 from pipelines.data.chat_template import render, reply, user
 from pipelines.data.packing import collate, packed_row
+from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter import language
 from pipelines.models.starter.config import StarterConfig
-from pipelines.models.starter.loading import WEIGHTS, StarterWeightsMissing, load_starter, revision
+from pipelines.models.starter.loading import WEIGHTS, load_starter, revision
 from pipelines.models.starter.model import StarterModel, toy_starter
 from pipelines.models.starter.vision_tower import VisionTower
 from pipelines.starter_build.dataset import to_pixels
@@ -100,12 +101,12 @@ def test_looked_at_pictures_must_match_their_places(toy):
     words = turn(model, tokenizer, "<|look|>" * model.spec.image_input_tokens + "what is this?")
     pixels = torch.zeros(1, 3, 32, 32)
     assert model(
-        words, labels=words.where(words != model.spec.image_placeholder_id, -100), pictures=pixels
+        words, labels=words.where(words != model.spec.image_placeholder_id, -100), pixel_values=pixels
     ).loss.isfinite()
     with pytest.raises(ValueError, match="no pictures were given"):
         model(words, labels=words)
     with pytest.raises(ValueError, match="2 pictures fill 8 places"):
-        model(words, labels=words, pictures=pixels.repeat(2, 1, 1, 1))
+        model(words, labels=words, pixel_values=pixels.repeat(2, 1, 1, 1))
 
 
 @pytest.fixture
@@ -130,10 +131,10 @@ def test_what_is_seen_reaches_the_later_layers_and_begins_as_nothing(deep):
     labels = words.where(words != model.spec.image_placeholder_id, -100)
     pixels = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        before = plain(words, labels=labels, pictures=pixels).logps
-        assert torch.equal(model(words, labels=labels, pictures=pixels).logps, before)
+        before = plain(words, labels=labels, pixel_values=pixels).logps
+        assert torch.equal(model(words, labels=labels, pixel_values=pixels).logps, before)
         felt(model)
-        assert not torch.allclose(model(words, labels=labels, pictures=pixels).logps, before)
+        assert not torch.allclose(model(words, labels=labels, pixel_values=pixels).logps, before)
         # Words without a picture are read as ever, also right after one.
         assert torch.equal(model(alone, labels=alone).logps, plain(alone, labels=alone).logps)
     assert not any(layer._forward_pre_hooks for layer in model.language.model.layers)
@@ -145,13 +146,13 @@ def test_sampling_sees_as_deep_as_scoring(deep):
     looked = "<|look|>" * model.spec.image_input_tokens
     prompts = [turn(model, tokenizer, looked + text)[0].tolist() for text in ("who?", "what is this now?")]
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
-    samples = model.sample_text(prompts, group=2, max_new_tokens=4, pictures=pixels, temperature=1.0)
+    samples = model.sample_text(prompts, group=2, max_new_tokens=4, pixel_values=pixels, temperature=1.0)
     for row, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
         prompt = prompts[row // 2]
         whole = torch.tensor([prompt + ids])
         labels = torch.tensor([[-100] * len(prompt) + ids])
         with torch.no_grad():
-            found = model(whole, labels=labels, pictures=pixels[row // 2 : row // 2 + 1]).logps[0, len(prompt) :]
+            found = model(whole, labels=labels, pixel_values=pixels[row // 2 : row // 2 + 1]).logps[0, len(prompt) :]
         assert torch.allclose(found, torch.tensor(logps), atol=1e-4)
 
 
@@ -197,7 +198,7 @@ def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
 
 
 def test_missing_weights_say_how_to_mend_it(tmp_path):
-    with pytest.raises(StarterWeightsMissing, match=r"starter_build"):
+    with pytest.raises(WeightsMissing, match=r"starter_build"):
         load_starter(tmp_path)
 
 

@@ -1,0 +1,39 @@
+"""Base models: a plain dict of presets and the one function that loads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, str] = {
+    "starter": "The embedded default: SmolLM2-135M with a small picture expert, for two CPU cores.",
+    "starter-toy": "The starter's classes at toy size with random weights, for tests.",
+    "janus-toy": "Janus' classes at toy size with random weights, for tests.",
+    "janus-pro-1b": "deepseek-community/Janus-Pro-1B, 384 px, 576 codes; a GPU of 12 GB or more.",
+    "janus-pro-7b": "deepseek-community/Janus-Pro-7B, 384 px, 576 codes; a GPU of 24 GB or more.",
+}
+
+
+def load(preset: str, bits: int = 16) -> tuple[Any, Any]:
+    """(model, tokenizer) of a preset; ValueError for an unknown name.
+
+    The model keeps the contract of `pipelines.models.interface.UnifiedModel`. bits: 4 keeps a published model's linears in
+    4 bits (a GPU and the extra `four-bit` needed); the small models are never kept so.
+    """
+    # Imported here: a program that only lists the presets needs no torch.
+    if preset == "starter":
+        from pipelines.models.starter.loading import load_starter
+
+        return load_starter()
+    if preset == "starter-toy":
+        from pipelines.models.starter.model import toy_starter
+
+        return toy_starter()
+    if preset == "janus-toy":
+        from pipelines.models.janus import toy_janus
+
+        return toy_janus()
+    if preset in PRESETS:
+        from pipelines.models.janus_loading import load_janus
+
+        return load_janus(preset, bits)
+    raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
