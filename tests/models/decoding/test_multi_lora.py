@@ -108,7 +108,9 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
     start, end = tokenizer(SYSTEM)["input_ids"], tokenizer("What is it?")["input_ids"]
     prompts = [start + look + end, start + look + look + end]  # the second looks at two
     alone = [
-        alone_with_peft(model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], pixel_values=seen, **GREEDY))
+        alone_with_peft(
+            model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], pixel_values=seen, **GREEDY)
+        )
         for i, (folder, seen) in enumerate(zip(folders, (pictures[:1], pictures[1:]), strict=True))
     ]
     adapters = [read_adapter(folder, model) for folder in folders]
