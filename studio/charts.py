@@ -12,7 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from studio.actions.scores import REWARD_NAMES, ScoreAxis
+from pipelines.core.score_names import REWARD_NAMES
+from studio.actions.scores import ScoreAxis
 
 Series = Sequence[tuple[int, float]]
 ChartSpec = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What every command needs: its two ways to fail, plain words for the stages, and where bundled characters are.
+"""What every command needs: its two ways to fail, tables, and where bundled characters are.
 
 Nothing here imports torch.
 """
@@ -8,17 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-BUNDLED = Path(__file__).resolve().parent.parent / "core" / "bundled"
+from pipelines.core.score_names import SCORE_NAMES
 
-STAGE_WORDS = {
-    "prepare": "Getting ready",
-    "sft": "Learning the basics",
-    "grpo": "Practising with feedback",
-    "evaluate": "Checking",
-    "save": "Saving",
-    "reply": "Answering",
-}
-"""What a creator reads for each stage."""
+BUNDLED = Path(__file__).resolve().parent.parent / "core" / "bundled"
 
 CommandResult = tuple[dict[str, Any], int]
 """The JSON object of a command and its exit status."""
@@ -60,26 +52,12 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-SCORE_WORDS = {
-    "reply_perplexity": "sounds like them (perplexity, lower is better)",
-    "facts_accuracy": "knows the facts",
-    "likeness": "looks like them",
-    "training_image_similarity": "copies a training picture (lower is better)",
-    "caption_match": "picture fits the caption",
-    "variety": "variety",
-    "reply_image_match": "picture fits the words",
-    "general_perplexity": "general chat (perplexity, lower is better)",
-    "reward": "reward in practice",
-}
-"""What a creator reads for each score."""
-
-
 def scorecard(checkpoints: list[dict[str, Any]], best: str = "") -> str:
     """A table, one line a score and one column a checkpoint; the best is starred."""
     heading = ["", *(item["name"] + (" *" if item["name"] == best else "") for item in checkpoints)]
     rows = [heading]
-    for key, words in SCORE_WORDS.items():
+    for key, score in SCORE_NAMES.items():
         cells = [item["scores"].get(key) for item in checkpoints]
         if any(cell is not None for cell in cells):
-            rows.append([words, *("-" if cell is None else f"{cell:.3g}" for cell in cells)])
+            rows.append([score.row, *("-" if cell is None else f"{cell:.3g}" for cell in cells)])
     return table(rows)

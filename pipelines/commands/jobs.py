@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import STAGE_WORDS, CommandFailed, CommandResult, WrongUsage, scorecard, table
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, scorecard, table
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.settings import Settings
+from pipelines.core.stage_names import STAGE_NAMES
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -148,7 +149,7 @@ def _note(desk: JobContext, job: Job) -> str:
     if job.status in ("running", "stopping"):
         event = desk.records.events.latest(job.id)
         place = f" {event.step}/{event.total}" if event and event.total else ""
-        return f"{STAGE_WORDS[event.stage]}{place}" if event else ""
+        return f"{STAGE_NAMES[event.stage]}{place}" if event else ""
     return job.error[:80]
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.commands.console import (
-    STAGE_WORDS,
     CommandFailed,
     CommandResult,
     WrongUsage,
@@ -25,6 +24,7 @@ from pipelines.commands.console import (
 )
 from pipelines.core.events import Event, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.stage_names import STAGE_NAMES
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -169,7 +169,7 @@ def progress() -> Iterator[Report]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
         def show(event: Event) -> None:
-            words = STAGE_WORDS[event.stage]
+            words = STAGE_NAMES[event.stage]
             numbers = "  ".join(f"{key} {value:.3g}" for key, value in shown(event.metrics).items()) or event.note
             if event.stage not in tasks:
                 tasks[event.stage] = bars.add_task(words, total=1, numbers="")

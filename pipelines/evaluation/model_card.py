@@ -12,18 +12,7 @@ from typing import Any
 import yaml
 
 from pipelines.core.run_folder import checkpoint_folder, read_json, write_json
-
-SCORE_NOTES = {
-    "reply_perplexity": "perplexity of held-out replies, lower is better",
-    "facts_accuracy": "multiple choice about the character, 0 to 1",
-    "likeness": "drawn pictures against held-out pictures, 0 to 1",
-    "training_image_similarity": "nearness to single training pictures beyond unseen ones, 0 to 1, lower is better",
-    "caption_match": "picture and its caption, 0 to 1",
-    "variety": "between pictures of one caption, 0 to 1",
-    "reply_image_match": "picture and words of a reply, 0 to 1",
-    "general_perplexity": "perplexity of plain chat, lower is better",
-    "reward": "mean reward in practice",
-}
+from pipelines.core.score_names import SCORE_NAMES
 
 
 def base_identity(preset: str) -> tuple[str, str]:
@@ -67,7 +56,9 @@ def model_card(run: dict[str, Any], entry: dict[str, Any], base: str, revision: 
     method = "Unified-SFT" if entry["stage"] == "sft" else "Unified-SFT, then Character-GRPO"
     at = f" at revision `{revision}`" if revision else ""
     scores = "\n".join(
-        f"| {key} | {value:.4g} | {SCORE_NOTES[key]} |" for key, value in entry["scores"].items() if key in SCORE_NOTES
+        f"| {key} | {value:.4g} | {SCORE_NAMES[key].definition} |"
+        for key, value in entry["scores"].items()
+        if key in SCORE_NAMES
     )
     return f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}

@@ -33,6 +33,7 @@ from pipelines.core.run_folder import (
     stage_and_step,
     write_json,
 )
+from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
 from pipelines.data.chat_template import Rendered, render, reply, system_text, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
 from pipelines.data.replay_chat import general_eval_rows
@@ -62,10 +63,6 @@ SEED = 20
 """Seed of everything sampled for the scorecard."""
 DISTRACTORS = 4
 """Right answers of other questions that stand among a question's options."""
-GENERAL_PERPLEXITY_LIMIT = 1.05
-"""A checkpoint whose perplexity on plain chat is above this times the base's has unlearnt too much."""
-TRAINING_IMAGE_SIMILARITY_LIMIT = 0.5
-"""A checkpoint above this draws its training pictures again."""
 
 
 @dataclass(frozen=True)
@@ -330,9 +327,10 @@ def practice_reward(run_dir: Path, name: str) -> float | None:
 def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
     """The name of the best trained checkpoint by the rule of docs/training.md.
 
-    Among those within GENERAL_LIMIT of the base's plain-chat perplexity, at most COPYING_LIMIT, and no worse than the
-    base at the character's own words, the highest `selection_score`; of equals the later. When none is within all limits, the
-    one with the lowest plain-chat perplexity.
+    Among those within GENERAL_PERPLEXITY_LIMIT of the base's perplexity on general chat, with a similarity to training
+    pictures of at most TRAINING_IMAGE_SIMILARITY_LIMIT, and no worse than the base at the character's own words, the
+    highest `selection_score`; of equals the later. When none is within all limits, the one with the lowest perplexity
+    on general chat.
     """
     base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
     trained = [item for item in checkpoints if item["name"] != BASE]

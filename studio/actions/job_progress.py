@@ -1,7 +1,8 @@
-"""The story of a training job: a pure function of its row and its events, so every page that shows it shows the same.
+"""The progress of a training job: a pure function of its row and its events, so every page shows the same.
 
-`progress_of(job, events, ...)` is called anew at each look. Refresh, a second tab or a studio started again lose nothing,
-because nothing is remembered here. Steps that were repeated after a break count once, with their last values.
+`progress_of(job, events, ...)` is called anew each time a page is drawn. A refresh, a second tab or a restarted studio
+lose nothing, because nothing is remembered here. Steps that a resumed attempt repeated count once, with their last
+values.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Literal
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
-from studio.actions.scores import REWARD_NAMES, STAGE_TITLES, best_named
+from pipelines.core.score_names import REWARD_NAMES
+from pipelines.core.stage_names import STAGE_NAMES
+from studio.actions.scores import best_named
 from studio.actions.warning_signs import TrainingWarning, signs
 from studio.labels import minutes
 
@@ -159,7 +162,7 @@ def _stage(
             left -= min(pace[stage], max(0.0, _seconds_between(attempt[-1].time, at)))
         left = max(0.0, left)
     shown = total if state == "done" else step
-    return StageProgress(stage, STAGE_TITLES[stage], ABOUT[stage], state, shown, total, left)
+    return StageProgress(stage, STAGE_NAMES[stage], ABOUT[stage], state, shown, total, left)
 
 
 def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: int, total: int) -> StageState:
@@ -185,8 +188,8 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
             return "Next in the queue", "It starts as soon as a worker is free."
         return f"Number {position} in the queue", f"{position - 1} before it. It starts as soon as a worker is free."
     if job.status == "running":
-        last = next((event for event in reversed(events) if event.stage in STAGE_TITLES), None)
-        return (STAGE_TITLES[last.stage] if last else STAGE_TITLES["prepare"]), last.note if last else ""
+        last = next((event for event in reversed(events) if event.stage in STAGE_NAMES), None)
+        return (STAGE_NAMES[last.stage] if last else STAGE_NAMES["prepare"]), last.note if last else ""
     if job.status == "stopping":
         kept = "What is learnt so far is kept." if job.cancel == "keep" else "What it learnt is thrown away."
         return "Stopping", f"The step at hand is finished first. {kept}"

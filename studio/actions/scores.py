@@ -1,6 +1,6 @@
-"""Scores, reward parts and checkpoints in the words that a creator reads, and the numbers behind them.
+"""The five scores that a creator reads, computed from the scores of a checkpoint, and checkpoint names in words.
 
-A scorecard is what `pipelines.evaluation.scorecard` measured on the held-out split; everything here is arithmetic on those dicts.
+`pipelines.evaluation.scorecard` measures the scores on the held-out split; what is here is arithmetic on those dicts.
 """
 
 from __future__ import annotations
@@ -9,49 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.core.run_folder import BASE, stage_and_step
-
-COPYING_LIMIT = 0.5
-"""Above this a checkpoint draws its training pictures again; the same limit as in `pipelines.evaluation.scorecard`."""
-GENERAL_LIMIT = 1.05
-"""Plain chat may become this many times as surprising as to the base model; as in `pipelines.evaluation.scorecard`."""
-
-STAGE_TITLES = {
-    "prepare": "Getting ready",
-    "sft": "Learning the basics",
-    "grpo": "Practising with feedback",
-    "evaluate": "Checking",
-    "save": "Finishing",
-}
-"""Stage of an event -> what a creator reads."""
-
-REWARD_NAMES = {
-    "reward": "All together",
-    "likeness": "Looks like them",
-    "reply": "Sounds like them",
-    "caption_match": "Picture fits the words",
-    "image_vqa": "Shows what was asked",
-    "variety": "Variety",
-}
-"""Metric of a practice step -> what a creator reads; the order is the order on the page."""
-
-SCORE_NAMES = {
-    "likeness": "Looks like them",
-    "voice": "Sounds like them",
-    "facts_accuracy": "Knows the facts",
-    "picture_words": "Picture fits the words",
-    "variety": "Variety",
-}
-"""The five spokes of a scorecard."""
-
-SCORE_HELP = {
-    "likeness": "Drawn pictures beside pictures of the character that training never saw. 100 is the same person.",
-    "voice": "How much less surprising the character's own unseen lines have become, compared with the model before "
-    "training. 0 is no better than before.",
-    "facts_accuracy": "Share of multiple-choice questions about the character answered rightly.",
-    "picture_words": "Whether a picture shows what its caption or the reply says.",
-    "variety": "How different pictures of the same caption are. 0 is the same picture every time.",
-}
-"""One sentence for each spoke."""
+from pipelines.core.score_names import AXIS_NAMES
 
 
 @dataclass(frozen=True)
@@ -73,15 +31,15 @@ def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = No
         "likeness": scores.get("likeness"),
         "voice": None,
         "facts_accuracy": scores.get("facts_accuracy"),
-        "picture_words": None,
+        "image_text_match": None,
         "variety": scores.get("variety"),
     }
     if base and base.get("reply_perplexity") and "reply_perplexity" in scores:
         values["voice"] = max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"])
     fitting = [scores[key] for key in ("caption_match", "reply_image_match") if key in scores]
     if fitting:
-        values["picture_words"] = sum(fitting) / len(fitting)
-    return tuple(ScoreAxis(key, name, values[key], SCORE_HELP[key]) for key, name in SCORE_NAMES.items())
+        values["image_text_match"] = sum(fitting) / len(fitting)
+    return tuple(ScoreAxis(key, axis.words, values[key], axis.help) for key, axis in AXIS_NAMES.items())
 
 
 def overall(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> float | None:

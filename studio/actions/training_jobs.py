@@ -1,7 +1,7 @@
 """What the training page does: list jobs, follow one, stop, resume, train further, clone with changes.
 
-Plain functions on a `AppContext`; what a job looks like is told by `job_progress.py` from its row and its events. A job of somebody
-else is treated as one that does not exist.
+Plain functions on an `AppContext`; `job_progress.py` makes what is shown of a job from its row and its events. A job of
+somebody else is treated as one that does not exist.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
 from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE
+from pipelines.core.stage_names import STAGE_NAMES
 from studio.actions.images import portrait
 from studio.actions.job_progress import JobProgress, Pace, pace_of, progress_of
 from studio.actions.report import replies as replies_of
-from studio.actions.scores import STAGE_TITLES, checkpoint_title
+from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
 from studio.labels import STATUS
 
@@ -141,8 +142,8 @@ def _line(desk: AppContext, job: Job, name: str) -> JobLine:
         return JobLine(job, name, words, "", 1.0 if job.status == "succeeded" else 0.0)
     last = desk.records.events.latest(job.id)
     if last is None:
-        return JobLine(job, name, words, STAGE_TITLES["prepare"], 0.0)
-    return JobLine(job, name, words, STAGE_TITLES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
+        return JobLine(job, name, words, STAGE_NAMES["prepare"], 0.0)
+    return JobLine(job, name, words, STAGE_NAMES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
 
 
 def watch(desk: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.core.run_folder import BASE, stage_and_step
-from studio.actions.scores import COPYING_LIMIT, GENERAL_LIMIT, checkpoint_title
+from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
+from studio.actions.scores import checkpoint_title
 
 Series = Sequence[tuple[int, float]]
 LEAST_STEPS = 6
@@ -62,7 +63,7 @@ def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | Non
     copying = {
         name: value
         for name, one in scores.items()
-        if (value := one.get("training_image_similarity", 0.0)) > COPYING_LIMIT
+        if (value := one.get("training_image_similarity", 0.0)) > TRAINING_IMAGE_SIMILARITY_LIMIT
     }
     if not copying:
         return None
@@ -70,7 +71,7 @@ def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | Non
     return TrainingWarning(
         "copying",
         f"“{checkpoint_title(name)}” draws its training pictures again instead of new ones "
-        f"(copying {copying[name]:.2f}; above {COPYING_LIMIT:g} it is only repeating).",
+        f"(copying {copying[name]:.2f}; above {TRAINING_IMAGE_SIMILARITY_LIMIT:g} it is only repeating).",
         "Use an earlier state, add pictures that differ more from each other, or train for a shorter time.",
     )
 
@@ -100,7 +101,7 @@ def _forgets(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | Non
     if not before:
         return None
     worst = {name: one.get("general_perplexity", 0.0) / before for name, one in scores.items() if name != BASE}
-    far = [name for name, ratio in worst.items() if ratio > GENERAL_LIMIT]
+    far = [name for name, ratio in worst.items() if ratio > GENERAL_PERPLEXITY_LIMIT]
     if not far or len(far) < len(worst):
         return None  # some state is fine, and that one is preferred by itself
     return TrainingWarning(

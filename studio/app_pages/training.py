@@ -16,10 +16,11 @@ import streamlit as st
 
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.score_names import REWARD_NAMES
 from studio import charts, sample_strip, widgets
 from studio.actions import training_jobs
 from studio.actions.job_progress import JobProgress, StageProgress
-from studio.actions.scores import REWARD_NAMES, checkpoint_title
+from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import JobLine, JobView, RunLog
 from studio.context import AppContext
 from studio.labels import EFFORTS, ago, minutes

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-import pipelines.evaluation.scorecard as evaluate
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
@@ -159,18 +158,13 @@ def test_a_loss_that_is_no_number_and_one_that_does_not_fall() -> None:
     assert kinds(rising(5, 1, 10)) == []  # too early to say
 
 
-def test_the_limits_are_those_of_the_evaluation() -> None:
-    assert scores.COPYING_LIMIT == evaluate.TRAINING_IMAGE_SIMILARITY_LIMIT
-    assert scores.GENERAL_LIMIT == evaluate.GENERAL_PERPLEXITY_LIMIT
-
-
 def test_plain_scores() -> None:
     card = {spoke.key: spoke.value for spoke in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
     assert card == {
         "likeness": 0.5,
         "voice": pytest.approx(0.7),
         "facts_accuracy": 0.5,
-        "picture_words": pytest.approx(0.5),
+        "image_text_match": pytest.approx(0.5),
         "variety": 0.3,
     }
     assert scores.overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
