@@ -30,11 +30,12 @@ def open_records(url: str) -> Records:
         raise RecordsUnusable(
             f"the package {error.name} is needed for PostgreSQL: pip install 'understudy[postgres]'"
         ) from error
-    _bring_up_to_date(database)
+    migrate(database)
     return Records(database)
 
 
-def _bring_up_to_date(database: Database) -> None:
+def migrate(database: Database, revision: str = "head") -> None:
+    """Bring the tables to a revision, the latest but for tests. RecordsUnusable when a newer version made them."""
     config = Config()
     # The config's own file format reads % as the start of a name.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -54,6 +55,6 @@ def _bring_up_to_date(database: Database) -> None:
         with database.explained(), engine.execution_options(write="FULL").begin() as connection:
             database.alone(connection, "migration")
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")  # looks again what is there, now that nobody else can change it
+            command.upgrade(config, revision)  # looks again what is there, now that nobody else can change it
     finally:
         engine.dispose()
