@@ -1,0 +1,276 @@
+"""What people saved with the code of 0c98f3e opens, answers, resumes and exports as it did then.
+
+`tests/fixtures/v0_1` was written by that code, `expected.json` is what it made of it (tests/fixtures/README.md). Names
+of recipe keys, scores and tasks have changed since: `current` says the old ones in today's words. Numbers are compared
+to 1e-4, which other vector instructions move too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from safetensors.torch import load, load_file
+
+from pipelines.cli import main
+from pipelines.core.character.checks import check_character
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.reply_protocol import replies_in
+from pipelines.core.queue import submit
+from pipelines.core.renamed_keys import SCORES
+from pipelines.core.run_folder import read_events, read_json
+from pipelines.core.settings import Settings
+from pipelines.core.storage.store import read
+from pipelines.train import train
+from studio.actions import compare, downloads, training_jobs
+from studio.context import AppContext, open_context
+from worker.job_loop import KINDS, drain_queue
+from worker.worker_context import WorkerContext
+
+SAVED = Path(__file__).with_name("fixtures") / "v0_1"
+EXPECTED: dict[str, Any] = json.loads((SAVED / "expected.json").read_text(encoding="utf-8"))
+STEP_METRICS = {"sft": ("loss", "loss_words", "loss_codes", "tokens"), "grpo": ("loss", "reward", "kl", "tokens")}
+
+
+def near(value: Any) -> Any:
+    """Comparable to within 1e-4."""
+    return pytest.approx(value, rel=1e-4, abs=1e-4)
+
+
+def current(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores under the names they have now."""
+    return {SCORES.get(name, name): value for name, value in scores.items()}
+
+
+def check_scores(found: Mapping[str, Mapping[str, Any]], expected: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checkpoint -> scores, as then."""
+    assert list(found) == list(expected)
+    for name, scores in expected.items():
+        assert found[name] == near(current(scores)), name
+
+
+def check_tensors(found: Mapping[str, Any], expected: Mapping[str, tuple[float, float]]) -> None:
+    """Sum and sum of absolute values of every tensor of an adapter, as then."""
+    assert sorted(found) == sorted(expected)
+    sums = {name: [float(value.double().sum()), float(value.double().abs().sum())] for name, value in found.items()}
+    for name, values in expected.items():
+        assert sums[name] == near(values), name
+
+
+def pixels_sha256(data: bytes | Path) -> str:
+    """SHA-256 of a picture's RGB bytes."""
+    return hashlib.sha256(Image.open(io.BytesIO(data) if isinstance(data, bytes) else data).convert("RGB").tobytes()).hexdigest()
+
+
+def steps_of(run_dir: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Stage -> step -> the losses that `expected.json` holds; of a step done twice the last."""
+    found: dict[str, dict[str, dict[str, float]]] = {"sft": {}, "grpo": {}}
+    for event in read_events(run_dir):
+        if event.stage in found and "loss" in event.metrics:
+            kept = {name: event.metrics[name] for name in STEP_METRICS[event.stage] if name in event.metrics}
+            found[event.stage][str(event.step)] = kept
+    return found
+
+
+def check_steps(run_dir: Path, expected: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """The losses of every step, as then."""
+    found = steps_of(run_dir)
+    for stage, steps in expected.items():
+        assert list(found[stage]) == list(steps)
+        for step, metrics in steps.items():
+            assert found[stage][step] == near(metrics), (stage, step)
+
+
+def cli_answer(capsys: pytest.CaptureFixture[str], *argv: object) -> Any:
+    """The JSON object of a command that must end well."""
+    capsys.readouterr()
+    assert main([*map(str, argv), "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.fixture
+def saved_run(tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(SAVED / "run", tmp_path / "run"))
+
+
+def test_a_finished_run_answers_as_it_did(saved_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked in EXPECTED["run"]["replies"]:
+        drawn = tmp_path / "drawn.png"
+        more = ("--picture", drawn) if asked["picture"] else ()
+        where = f"{saved_run}:{asked['checkpoint']}"
+        [reply] = cli_answer(capsys, "chat", where, "--say", asked["say"], "--seed", asked["seed"], *more)["replies"]
+        assert (reply["text"], reply["scene"]) == (asked["text"], asked["scene"]), where
+        if asked["picture"]:
+            assert pixels_sha256(drawn) == asked["drawn"]["sha256_rgb"], where
+    [reply] = cli_answer(capsys, "chat", saved_run, "--say", "Will it rain?")["replies"]
+    assert reply["checkpoint"].endswith(f":{EXPECTED['run']['best']}") != reply["checkpoint"].endswith("grpo-000003")
+
+
+def test_a_finished_run_keeps_its_scores_and_is_measured_again(
+    saved_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = train(saved_run)  # complete: only read
+    check_scores({item["name"]: item["scores"] for item in result["checkpoints"]}, EXPECTED["run"]["scores"])
+    assert result["best"] == EXPECTED["run"]["best"]
+    asked = EXPECTED["run"]["evaluated_again"]
+    [found] = cli_answer(capsys, "evaluate", saved_run, "--checkpoint", asked["checkpoint"])["checkpoints"]
+    [expected] = asked["answer"]["checkpoints"]
+    assert found["name"] == expected["name"] and found["scores"] == near(current(expected["scores"]))
+
+
+def test_a_run_without_its_last_checkpoint_comes_to_the_same_end(saved_run: Path) -> None:
+    shutil.rmtree(saved_run / "checkpoints" / "grpo-000003")
+    (saved_run / "result.json").unlink()
+    result = train(saved_run)
+    check_scores({item["name"]: item["scores"] for item in result["checkpoints"]}, EXPECTED["run"]["scores"])
+    assert result["best"] == EXPECTED["run"]["best"]
+    check_steps(saved_run, EXPECTED["run"]["steps"])
+    for name, tensors in EXPECTED["run"]["adapter_tensors"].items():
+        check_tensors(load_file(saved_run / "checkpoints" / name / "adapter_model.safetensors"), tensors)
+
+
+def test_an_unfinished_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    run_dir = Path(shutil.copytree(SAVED / "unfinished_run", tmp_path / "run"))
+    before = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+    assert before == EXPECTED["unfinished_run"]["checkpoints_before"]
+    expected = EXPECTED["unfinished_run"]["resumed"]
+    result = train(run_dir)
+    check_scores({item["name"]: item["scores"] for item in result["checkpoints"]}, expected["scores"])
+    assert result["best"] == expected["best"]
+    check_steps(run_dir, expected["steps"])
+    for name, tensors in expected["adapter_tensors"].items():
+        check_tensors(load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors"), tensors)
+
+
+def test_every_key_of_an_old_recipe_is_read(saved_run: Path) -> None:
+    old = read_json(SAVED / "run" / "run.json")["recipe"]
+    recipe = Recipe.from_json(old)
+    plain = Recipe(base=recipe.base)
+    same = [name for name in recipe.to_json() if recipe.to_json()[name] == plain.to_json()[name] and name != "base"]
+    assert not same, f"the fixture says nothing about {same}"
+    assert sorted(map(str, recipe.to_json().values())) == sorted(map(str, _current_tables(old).values()))
+
+
+def _current_tables(old: Mapping[str, Any]) -> dict[str, Any]:
+    # The inner tables have keys of their own that were renamed; values and order of the recipe stay.
+    known = Recipe.from_json(dict(old)).to_json()
+    tables = {"task_shares": known["task_shares"], "reward_weights": known["reward_weights"]}
+    assert all(sorted(old[name].values()) == sorted(table.values()) for name, table in tables.items())
+    return {**old, **tables}
+
+
+@pytest.fixture
+def saved_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppContext]:
+    """The studio on a copy of an embedded home."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("understudy.db", "broker.db"):
+        shutil.copy(SAVED / name, home / name)
+    shutil.copytree(SAVED / "objects", home / "objects")
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(home))
+    context = open_context(Settings.from_environment())
+    yield context
+    context.records.close()
+
+
+def replies_of(context: AppContext, job: str) -> list[tuple[str, str, str | None]]:
+    """Text, scene and the picture's hash of each side."""
+    return [
+        (side.text, side.scene, pixels_sha256(read(context.store, side.picture_key)) if side.picture_key else None)
+        for side in replies_in(context.records.events.after(job, limit=5000))
+    ]
+
+
+def expected_replies(said: list[dict[str, Any]]) -> list[tuple[str, str, str | None]]:
+    """The same, from `expected.json`."""
+    return [(one["text"], one["scene"], one["picture"]["sha256_rgb"] if one["picture"] else None) for one in said]
+
+
+def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> None:
+    expected, records = EXPECTED["records"], saved_home.records
+    ids = expected["ids"]
+    jobs = {job.id: (job.kind, job.status) for job in records.jobs.list(owner="local", limit=100)}
+    assert jobs == {job["id"]: (job["kind"], job["status"]) for job in expected["jobs"]}
+    for id in jobs:
+        job = records.jobs.get(id)
+        assert (job.recipe is not None) is (job.kind == "train")
+        assert job.recipe is None or Recipe.from_json(job.recipe).to_json() == job.recipe  # migrated to today's keys
+    found = {one.name: one.scores for one in records.checkpoints.of_job(ids["trained"])}
+    check_scores(found, expected["trained"]["scores"])
+    assert [one.ref for one in compare.candidates(saved_home, ids["character"])] == expected["candidates"]
+    for which in ("blind_conversation", "named_conversation"):
+        stored = expected["conversations"][which]
+        conversation = records.chats.conversation(ids[which])
+        turns = compare.turns(saved_home, conversation)
+        assert [turn.question.text for turn in turns] == [turn["said"] for turn in stored["turns"]]
+        assert [[one.text for one in turn.answers] for turn in turns] == [
+            [one["text"] for one in turn["answers"]] for turn in stored["turns"]
+        ]
+
+
+def test_the_best_of_an_old_training_is_known(saved_home: AppContext) -> None:
+    ids = EXPECTED["records"]["ids"]
+    assert ids["best"] != ids["newest"]
+    assert compare.best_of(saved_home.records, saved_home.store, ids["trained"]) == ids["best"]
+
+
+def test_old_checkpoints_answer_and_are_downloaded(saved_home: AppContext) -> None:
+    expected, records = EXPECTED["records"], saved_home.records
+    ids = expected["ids"]
+    replier = WorkerContext(saved_home.settings, ("reply",))
+    try:
+        assert drain_queue(replier, KINDS["reply"]) == 1  # the one that was queued then
+    finally:
+        replier.close()
+    assert replies_of(saved_home, ids["queued_reply"]) == expected_replies(expected["queued_reply_done"])
+    assert replies_of(saved_home, expected["reply_given"]["job"]) == expected_replies(expected["reply_given"]["said"])
+    where = f"{ids['trained']}:{ids['best']}"
+    for made, name in ((downloads.adapter_zip(saved_home, where), "export.zip"), (downloads.charx(saved_home, where), "character.charx")):
+        with zipfile.ZipFile(io.BytesIO(read(saved_home.store, made.key))) as archive:
+            assert archive.namelist() == expected["downloads"][name]["members"]
+            adapters = [member for member in archive.namelist() if member.endswith("adapter_model.safetensors")]
+            check_tensors(load(archive.read(adapters[0])), expected["trained"]["adapter_tensors"][ids["best"]])
+    records.close()
+
+
+def test_old_trainings_are_taken_up_cloned_and_continued(saved_home: AppContext) -> None:
+    expected, records = EXPECTED["records"], saved_home.records
+    ids = expected["ids"]
+    training_jobs.resume(saved_home, ids["stopped"])
+    trainer = WorkerContext(saved_home.settings, ("train",))
+    try:
+        assert drain_queue(trainer, KINDS["train"]) == 2  # the stopped one, and the one that was queued then
+    finally:
+        trainer.close()
+    for which, part in (("stopped", "stopped_resumed"), ("queued", "queued_done")):
+        assert records.jobs.get(ids[which]).status == expected[part]["status"] == "succeeded"
+        assert submit.result_of(records, saved_home.store, ids[which])["best"] == expected[part]["best"]
+    done = {one.name: one.scores for one in records.checkpoints.of_job(ids["queued"])}
+    check_scores(done, expected["queued_done"]["scores"])
+    cloned = submit.clone(records, saved_home.queue, ids["trained"], {"seed": 5})
+    assert cloned.recipe is not None and Recipe.from_json(cloned.recipe).seed == 5
+
+
+def test_old_downloads_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = EXPECTED["downloads_read"]
+    taken = tmp_path / "taken"
+    cli_answer(capsys, "character", "import", SAVED / "character.charx", taken)
+    assert not [problem for problem in check_character(taken) if problem.severity == "error"]
+    assert len(list((taken / "images").iterdir())) == expected["character.charx"]["images"]
+    assert sorted(path.name for path in (taken / "adapter").iterdir()) == expected["character.charx"]["adapter_files"]
+    with zipfile.ZipFile(SAVED / "export.zip") as archive:
+        archive.extractall(tmp_path / "zip")
+    [folder] = (tmp_path / "zip").iterdir()
+    said = cli_answer(
+        capsys, "chat", folder, "--say", expected["export.zip"]["say"], "--seed", expected["export.zip"]["seed"]
+    )["replies"][0]
+    assert (said["text"], said["scene"]) == (expected["export.zip"]["text"], expected["export.zip"]["scene"])
