@@ -28,6 +28,17 @@ from pipelines.data.chat_template import (
 Task = Literal["dialogue", "reply_with_image", "text_to_image", "fact", "image_qa"]
 
 
+ORDER_SEEDS: dict[Task, str] = {
+    "text_to_image": "caption_picture",
+    "dialogue": "dialogue",
+    "fact": "fact",
+    "image_qa": "picture_question",
+    "reply_with_image": "reply_picture",
+}
+"""Tasks in the order in which ties are broken, with the string that seeds each one's shuffling. Neither may change
+(the strings are the tasks' names of version 0.1): a run that is resumed goes on with the samples it would have had."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One conversation to learn from."""
@@ -148,21 +159,21 @@ def sample_order(
     budgets to within one sample a task, and within a task nothing is left out. Shares of tasks without samples go to
     the others. Raises ValueError when no task with a share above 0 has a sample.
     """
-    places = {task: [i for i, sample in enumerate(samples) if sample.task == task] for task in sorted(shares)}
-    shares = {task: shares[task] for task, found in places.items() if found and shares[task] > 0}
+    places = {task: [i for i, sample in enumerate(samples) if sample.task == task] for task in ORDER_SEEDS}
+    shares = {task: shares[task] for task, found in places.items() if found and shares.get(task, 0) > 0}
     if not shares:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
 
-    def epochs(task: str) -> Iterator[int]:
+    def epochs(task: Task) -> Iterator[int]:
         for epoch in itertools.count():
             order = list(places[task])
-            random.Random(f"{seed} {task} {epoch}").shuffle(order)
+            random.Random(f"{seed} {ORDER_SEEDS[task]} {epoch}").shuffle(order)
             yield from order
 
     draws = {task: epochs(task) for task in shares}
     spent = dict.fromkeys(shares, 0)
     while True:
-        task = min(shares, key=lambda name: (spent[name] / shares[name], name))
+        task = min(shares, key=lambda name: spent[name] / shares[name])  # the first of equals
         number = next(draws[task])
         spent[task] += costs[number]
         yield number
