@@ -67,7 +67,9 @@ def check_tensors(found: Mapping[str, Any], expected: Mapping[str, tuple[float, 
 
 def pixels_sha256(data: bytes | Path) -> str:
     """SHA-256 of a picture's RGB bytes."""
-    return hashlib.sha256(Image.open(io.BytesIO(data) if isinstance(data, bytes) else data).convert("RGB").tobytes()).hexdigest()
+    return hashlib.sha256(
+        Image.open(io.BytesIO(data) if isinstance(data, bytes) else data).convert("RGB").tobytes()
+    ).hexdigest()
 
 
 def steps_of(run_dir: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -234,7 +236,10 @@ def test_old_checkpoints_answer_and_are_downloaded(saved_home: AppContext) -> No
     assert replies_of(saved_home, ids["queued_reply"]) == expected_replies(expected["queued_reply_done"])
     assert replies_of(saved_home, expected["reply_given"]["job"]) == expected_replies(expected["reply_given"]["said"])
     where = f"{ids['trained']}:{ids['best']}"
-    for made, name in ((downloads.adapter_zip(saved_home, where), "export.zip"), (downloads.charx(saved_home, where), "character.charx")):
+    for made, name in (
+        (downloads.adapter_zip(saved_home, where), "export.zip"),
+        (downloads.charx(saved_home, where), "character.charx"),
+    ):
         with zipfile.ZipFile(io.BytesIO(read(saved_home.store, made.key))) as archive:
             assert archive.namelist() == expected["downloads"][name]["members"]
             adapters = [member for member in archive.namelist() if member.endswith("adapter_model.safetensors")]
