@@ -165,7 +165,7 @@ def _report(seat: ChatSide, reply: Reply, out: Path | None) -> dict[str, Any]:
 def shown(seats: list[ChatSide], console: Console) -> Iterator[Any]:
     """Inside, what is given is called when lines of a seat have changed; at the end all of them stand there."""
     from rich.live import Live
-    from rich.text import TextPart
+    from rich.text import Text
 
     def text() -> str:
         return "\n".join(line for seat in seats for line in seat.lines)
@@ -175,4 +175,4 @@ def shown(seats: list[ChatSide], console: Console) -> Iterator[Any]:
         print(text(), flush=True)
         return
     with Live(console=console, vertical_overflow="visible", refresh_per_second=12) as live:
-        yield lambda: live.update(TextPart(text()))  # drawn at the next refresh
+        yield lambda: live.update(Text(text()))  # drawn at the next refresh
