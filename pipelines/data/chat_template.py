@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, ImagePart, Message, TextPart
-from pipelines.core.character.system_prompt import system_text
+from pipelines.core.character.system_prompt import system_message
 from pipelines.models.interface import ModelSpec
 
 SCENE_MARK = "[scene] "
@@ -123,18 +123,18 @@ def render(
         speaks, turn = message.role == "character", turns[message.role]
         put(pieces(turn.before, content=False))
         if not speaks:
-            input_images += message.pictures
-            for _ in message.pictures:
+            input_images += message.images
+            for _ in message.images:
                 put(pieces(marks.image_before, content=False))
                 put([spec.image_placeholder_id] * spec.image_input_tokens)
                 put(pieces(marks.image_after, content=False))
             put(pieces(message.text, content=True))
         else:
             put(reply_ids(message.text, message.scene, spec, tokenizer), learned=True)
-            if message.pictures and codes is not None and place == len(messages) - 1:
-                if message.pictures[0] not in codes:
-                    raise ValueError(f"picture {message.pictures[0]!r} is not among the character's images")
-                codes_of_picture = codes[message.pictures[0]]
+            if message.images and codes is not None and place == len(messages) - 1:
+                if message.images[0] not in codes:
+                    raise ValueError(f"picture {message.images[0]!r} is not among the character's images")
+                codes_of_picture = codes[message.images[0]]
                 put([spec.boi_id, *(spec.text_vocab + code for code in codes_of_picture)], learned=True)
                 drawn = 1
                 break
@@ -185,7 +185,7 @@ def prompt(
 
     Long histories lose their earliest exchanges until the prompt has at most `room` ids.
     """
-    messages = (Message("system", (TextPart(system_text(character)),)), *history)
+    messages = (system_message(character), *history)
     return render_truncated(messages, spec, tokenizer, room, add_reply=True)
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipelines.core.character.character import Character, CharacterImage, Interaction, Message, TextPart
+from pipelines.core.character.character import Character, CharacterImage, Interaction
+from pipelines.core.character.system_prompt import system_message
 from pipelines.data.chat_template import (
     IMAGE_QUESTIONS,
     IMAGE_REQUESTS,
@@ -21,7 +22,6 @@ from pipelines.data.chat_template import (
     QUESTION_PREFIXES,
     reply,
     scene_text,
-    system_text,
     user,
 )
 
@@ -74,7 +74,7 @@ def training_samples(character: Character, seed: int = 0) -> list[Sample]:
     a request for a picture; fact: questions alone, in other words, in chat and several in a row; image_qa:
     a short answer about a picture the user shows.
     """
-    system = Message("system", (TextPart(system_text(character)),))
+    system = system_message(character)
     chosen = random.Random(f"samples {seed}")
     samples = [
         *_conversations(character),
@@ -90,14 +90,14 @@ def _conversations(character: Character) -> Iterator[Sample]:
     for turns in character.interactions:
         yield Sample("dialogue", turns)
         for place, turn in enumerate(turns):
-            if turn.role == "character" and turn.pictures and turn.pictures[0] in files:
+            if turn.role == "character" and turn.images and turn.images[0] in files:
                 yield Sample("reply_with_image", turns[: place + 1])
 
 
 def _openings(character: Character, chosen: random.Random) -> Iterator[Interaction]:
     # First exchanges of the character's own conversations, without pictures, for ever; empty ones when it has none.
     firsts = [
-        turns[:2] for turns in character.interactions if len(turns) > 2 and not turns[1].scene and not turns[0].pictures
+        turns[:2] for turns in character.interactions if len(turns) > 2 and not turns[1].scene and not turns[0].images
     ]
     chosen.shuffle(firsts)
     return itertools.cycle(firsts or [()])
@@ -186,7 +186,7 @@ def grpo_prompts(character: Character, count: int, seed: int = 0) -> list[GrpoPr
     talk puts a question from one conversation after the opening of another. The list for a smaller count is the
     beginning of the list for a larger one.
     """
-    system = Message("system", (TextPart(system_text(character)),))
+    system = system_message(character)
     chosen = random.Random(f"practice {seed}")
     words = {field: _vocabulary(character, field) for field in IMAGE_QUESTIONS}
     seen = {tuple(_fields(image).values()) for image in character.images}
@@ -218,7 +218,7 @@ def _unseen_talk(character: Character, chosen: random.Random) -> list[Interactio
         (number, place, turn)
         for number, turns in enumerate(character.interactions)
         for place, turn in enumerate(turns)
-        if turn.role == "user" and not turn.pictures
+        if turn.role == "user" and not turn.images
     ]
     firsts = {turns[0] for turns in character.interactions}
     cold = [(turn,) for _, place, turn in lines if place > 0 and turn not in firsts]
@@ -226,7 +226,7 @@ def _unseen_talk(character: Character, chosen: random.Random) -> list[Interactio
         (*turns[:2], turn)
         for number, turns in enumerate(character.interactions)
         for other, _, turn in lines
-        if other != number and len(turns) > 2 and turn != turns[2] and not turns[1].scene and not turns[0].pictures
+        if other != number and len(turns) > 2 and turn != turns[2] and not turns[1].scene and not turns[0].images
     ]
     chosen.shuffle(cold)
     chosen.shuffle(warm)

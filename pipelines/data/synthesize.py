@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.character.character import Character, Interaction, TestSplit
+from pipelines.core.character.system_prompt import system_text
 from pipelines.core.character.validate_dialogues import same_words
 from pipelines.core.formats.chat_formats import interactions_from_messages_jsonl
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.settings import Settings
-from pipelines.data.chat_template import system_text
 
 PER_REQUEST = 5
 """Conversations asked for at once; more tire the writer, fewer repeat the instructions."""

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from pipelines.core.character.character import Character, Interaction, Message, TestSplit, TextPart
+from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.character.system_prompt import system_message
 from pipelines.core.events import Event, Report
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
@@ -34,7 +35,7 @@ from pipelines.core.run_folder import (
     write_json,
 )
 from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
-from pipelines.data.chat_template import Rendered, render, reply, system_text, user
+from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
 from pipelines.data.replay_chat import general_eval_rows
 from pipelines.evaluation.model_card import write_model_card
@@ -97,7 +98,7 @@ def dialogue_rows(character: Character, dialogues: Iterable[Interaction], model:
     Scene lines and pictures are left out: the base model was never told how a scene is written, so they would flatter
     training.
     """
-    system = Message("system", (TextPart(system_text(character)),))
+    system = system_message(character)
     rows = []
     for dialogue in dialogues:
         turns = [replace(turn, parts=(TextPart(turn.text),), scene="") for turn in dialogue]
@@ -136,7 +137,7 @@ def facts_accuracy(model: Any, tokenizer: Any, held: EvalContext) -> float:
     options each question gets the right answers of the FAMILIAR questions after it, so that an answer cannot win by
     being well known from training.
     """
-    system = Message("system", (TextPart(system_text(held.character)),))
+    system = system_message(held.character)
     choices = held.split.choices
     rights = [choice.options[choice.answer] for choice in choices]
     asked = []

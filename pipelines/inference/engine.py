@@ -21,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.character.character import Character, Interaction, Message, TextPart
+from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import read_character
+from pipelines.core.character.system_prompt import system_message
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
-from pipelines.data.chat_template import render, system_text
+from pipelines.data.chat_template import render
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.generate import GenerationRequest, ImageMode, Sampling, generate_replies
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
@@ -95,7 +96,7 @@ class InferenceEngine:
 
     def warm(self, name: str, character: Character) -> None:
         """Read the adapter and the persona now, so that a conversation's first reply comes as fast as later ones."""
-        system = Message("system", (TextPart(system_text(character)),))
+        system = system_message(character)
         ids = render((system,), self.model.spec, self.tokenizer).ids
         voices = LoraBatch([self._take(name)], self._memory)
         with self._speaking:

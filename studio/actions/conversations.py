@@ -14,9 +14,10 @@ from pipelines.core.character.character import Character, Interaction, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import EVERY, hold_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
-from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens
+from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
 from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (
     MOST_CONVERSATIONS,
     MOST_TURN_CHARS,

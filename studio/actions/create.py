@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.core.character.checks import check_content
-from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS
+from pipelines.core.character.image_set_check import MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.serialize import split_from_entries
 from pipelines.core.jobs.job import Job, Worker, now
 from pipelines.core.jobs.memory_plan import GIB, plan_for
@@ -287,4 +287,4 @@ def start(desk: AppContext, id: str, effort: Effort, base: str) -> Job:
 def picture_count_words(draft: Draft) -> str:
     """How many pictures there are against how many are wanted."""
     count = len(draft.get("pictures", ()))
-    return f"{count} of about 10 pictures ({MIN_PHOTOS} to {MAX_PHOTOS} can be used)"
+    return f"{count} of about 10 pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.core.character.character import Character
-from pipelines.core.character.image_set_check import MAX_PHOTOS
+from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from pipelines.core.problems import CharacterProblems, Problem
@@ -37,7 +37,7 @@ MOST_CHARS = {
 }
 """Most characters of a text field; the budget of what the model is told is far below."""
 MOST_TURN_CHARS = 8000
-MOST_PICTURES = 4 * MAX_PHOTOS
+MOST_PICTURES = 4 * MAX_IMAGES
 """Pictures that a draft holds while somebody chooses among them."""
 MOST_CONVERSATIONS = 2000
 MOST_FACTS = 1000

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_check import GOOD_ASPECT, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image
-from pipelines.core.character.image_set_check import MAX_PHOTOS, MIN_PHOTOS, is_copy, what_is_missing
+from pipelines.core.character.image_set_check import MAX_IMAGES, MIN_IMAGES, is_copy, what_is_missing
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content, read
 from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
@@ -89,20 +89,20 @@ def what_the_set_needs(draft: Draft) -> list[Problem]:
     """What is wrong with, or missing among, the pictures together; captions that are still empty are one line."""
     count = len(draft.get("pictures", []))
     found = []
-    if count < MIN_PHOTOS:
+    if count < MIN_IMAGES:
         have = {0: "There are no pictures yet", 1: "There is one picture"}.get(count, f"There are {count} pictures")
         found.append(
             Problem(
                 "images",
-                f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
+                f"{have}; at least {MIN_IMAGES} are needed, about 10 are best.",
                 "Add pictures of the same character with other faces, clothes and places.",
             )
         )
-    elif count > MAX_PHOTOS:
+    elif count > MAX_IMAGES:
         found.append(
             Problem(
                 "images",
-                f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
+                f"There are {count} pictures; at most {MAX_IMAGES} are used.",
                 "Keep the ones that differ most from each other.",
             )
         )

@@ -10,8 +10,12 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.character.system_prompt import SYSTEM_TOKENS, system_text
-from pipelines.core.character.validate_dialogues import estimate_tokens
+from pipelines.core.character.system_prompt import (
+    SYSTEM_PROMPT_TOKENS,
+    estimate_system_prompt,
+    fits_system_prompt,
+    system_text,
+)
 from studio import widgets
 from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import MOST_CHARS, Draft
@@ -108,14 +112,13 @@ def facts(desk: AppContext, id: str, draft: Draft) -> None:
 def told(draft: Draft) -> None:
     """The very text that stands before every conversation, and how much of its room it fills."""
     character, _ = drafts.character_of(draft)
-    fields = (character.name, character.persona, character.style, character.appearance, character.scenario)
-    tokens = sum(estimate_tokens(text) for text in fields)
+    tokens = estimate_system_prompt(character)
     st.markdown("**What the model will be told**")
-    fits = tokens <= 1.05 * SYSTEM_TOKENS
-    words = f"About {tokens} of {SYSTEM_TOKENS} tokens"
-    if tokens > SYSTEM_TOKENS:
-        words = f"About {tokens} tokens" + (", just enough" if fits else f"; {SYSTEM_TOKENS} are the most")
-    st.progress(min(1.0, tokens / SYSTEM_TOKENS), text=words)
+    fits = fits_system_prompt(tokens)
+    words = f"About {tokens} of {SYSTEM_PROMPT_TOKENS} tokens"
+    if tokens > SYSTEM_PROMPT_TOKENS:
+        words = f"About {tokens} tokens" + (", just enough" if fits else f"; {SYSTEM_PROMPT_TOKENS} are the most")
+    st.progress(min(1.0, tokens / SYSTEM_PROMPT_TOKENS), text=words)
     if not fits:
         st.warning("Too long: this is what is left when it is cut.", icon=":material/content_cut:")
     shown = system_text(character) if character.name or character.persona else "Nothing yet. Begin with the name."

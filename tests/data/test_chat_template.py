@@ -8,10 +8,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.core.character.character import Character, Message, TextPart
-from pipelines.core.character.checks import PREFIX_TOKENS
-from pipelines.core.character.system_prompt import SYSTEM_TOKENS
-from pipelines.core.character.validate_dialogues import estimate_tokens
-from pipelines.data.chat_template import prompt, render, render_truncated, reply, split_reply, system_text, user
+from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, system_message, system_text
+from pipelines.core.token_estimate import estimate_tokens
+from pipelines.data.chat_template import prompt, render, render_truncated, reply, split_reply, user
 from pipelines.models.interface import ModelSpec
 from pipelines.models.toy_tokenizer import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
 
@@ -59,7 +58,7 @@ def test_training_begins_with_the_very_prompt_of_inference(
 ) -> None:
     history = (user("Look", *shown), reply("I see.", "Mira, happy", "03.png"), user("And you?"))
     asked = prompt(mira, history, SHAPE, tokenizer)
-    system = Message("system", (TextPart(system_text(mira)),))
+    system = system_message(mira)
     taught = render((system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES)
     assert taught.ids[: len(asked.ids)] == asked.ids
     assert taught.mask[len(asked.ids) :] == [1] * (len(taught.ids) - len(asked.ids))  # all that follows is learned
@@ -110,12 +109,11 @@ def test_system_text_is_whole_when_it_fits_and_cut_at_sentence_ends_when_not() -
     )
     long = replace(fits, persona="She keeps a light. " * 200, style=style * 9)
     text = system_text(long)
-    assert 0.9 * SYSTEM_TOKENS < estimate_tokens(text) < 1.15 * SYSTEM_TOKENS
+    assert 0.9 * SYSTEM_PROMPT_TOKENS < estimate_tokens(text) < 1.15 * SYSTEM_PROMPT_TOKENS
     assert text.startswith("You are Mira. She keeps a light.") and "\nHow you look: Red hair.\n" in text
     assert all(line.endswith(".") for line in text.splitlines())
     endless = replace(fits, persona="she keeps a light and " * 500)
-    assert estimate_tokens(system_text(endless)) < 1.15 * SYSTEM_TOKENS
-    assert SYSTEM_TOKENS == PREFIX_TOKENS  # what the checks tell creators
+    assert estimate_tokens(system_text(endless)) < 1.15 * SYSTEM_PROMPT_TOKENS
 
 
 def test_split_reply_inverts_the_template() -> None:

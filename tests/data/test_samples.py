@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from pipelines.core.character.character import Character
+from pipelines.core.character.system_prompt import system_text
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.data.chat_template import system_text
 from pipelines.data.samples import Sample, grpo_prompts, sample_order, training_samples
 
 
@@ -28,12 +28,12 @@ def test_dialogues_are_whole_and_pictures_end_their_sample(mira: Character) -> N
     dialogues = [sample.messages[1:] for sample in samples if sample.task == "dialogue"]
     assert dialogues == list(mira.interactions)
     pictures = [sample for sample in samples if sample.task in ("reply_with_image", "text_to_image")]
-    assert all(sample.messages[-1].pictures and sample.messages[-1].scene for sample in pictures)
-    shown = Counter(s.messages[-1].pictures[0] for s in samples if s.task == "text_to_image")
+    assert all(sample.messages[-1].images and sample.messages[-1].scene for sample in pictures)
+    shown = Counter(s.messages[-1].images[0] for s in samples if s.task == "text_to_image")
     assert set(shown) == {image.file for image in mira.images} and len(set(shown.values())) == 1
     for sample in samples:
         if sample.task == "text_to_image":
-            image = next(i for i in mira.images if i.file == sample.messages[-1].pictures[0])
+            image = next(i for i in mira.images if i.file == sample.messages[-1].images[0])
             assert sample.messages[-1].scene == f"Mira, {image.description}"
 
 
@@ -54,7 +54,7 @@ def test_facts_are_asked_bare_reworded_in_chat_and_in_rows(mira: Character) -> N
 
 def test_picture_questions_show_the_picture_and_answer_with_its_field(mira: Character) -> None:
     asked = [sample.messages[1:] for sample in training_samples(mira) if sample.task == "image_qa"]
-    answers = {(talk[0].pictures[0], talk[1].text) for talk in asked}
+    answers = {(talk[0].images[0], talk[1].text) for talk in asked}
     assert ("03.png", "A red scarf.") in answers and ("02.png", "In the snow.") in answers
     assert len(asked) == 3 * 3 * 2 and len(answers) == 9
 

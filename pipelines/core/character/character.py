@@ -45,12 +45,12 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All words of the message, pictures left out."""
+        """The words of the message, pictures left out."""
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
-    def pictures(self) -> tuple[str, ...]:
-        """File names or keys of the pictures, in order."""
+    def images(self) -> tuple[str, ...]:
+        """File names or object keys of the pictures, in order."""
         return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
 
 

@@ -1,8 +1,8 @@
 """The validator: everything that is wrong with a character folder, in one go and in a creator's words.
 
 `check_character` reads the folder, judges texts, facts, conversations (`validate_dialogues.py`), pictures
-(`image_check.py`, `image_set_check.py`) and the held-out split, and never raises for bad content. Errors keep a character from
-being trained, warnings do not. `check_content` is the same without a folder, for forms and importers.
+(`image_check.py`, `image_set_check.py`) and the held-out split, and never raises for bad content. Errors keep a
+character from being trained, warnings do not. `check_content` is the same without a folder, for forms and importers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pipelines.core.character.character import Character, CharacterImage, Fact, 
 from pipelines.core.character.character_folder import IMAGES, TEST_FILE, TEST_IMAGES, load_character, load_test_split
 from pipelines.core.character.image_check import ImageReport, check_image
 from pipelines.core.character.image_set_check import check_image_set, is_copy, what_is_missing
-from pipelines.core.character.validate_dialogues import check_interactions, estimate_tokens, leftovers, same_words
+from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
+from pipelines.core.character.validate_dialogues import check_interactions, leftovers, same_words
 from pipelines.core.problems import Problem, Severity, errors, nearest_file
+from pipelines.core.token_estimate import estimate_tokens
 
-PREFIX_TOKENS = 320
-"""Budget of the prompt that stands before every sample: name, persona, style, appearance, scenario."""
-MAX_PREFIX_TOKENS = 4 * PREFIX_TOKENS
-"""Beyond this nothing else would fit into a training row of 2,048 tokens."""
+REFUSED_SYSTEM_PROMPT_TOKENS = 4 * SYSTEM_PROMPT_TOKENS
+"""Beyond this a training row of 2,048 tokens (`Recipe.sft_row_max_tokens`) would hold little else."""
 FACT_TOKENS = 60
 """Longer answers are stories, learned better from a conversation."""
 FEW_INTERACTIONS = 8
@@ -174,7 +174,7 @@ def _check_texts(character: Character) -> list[Problem]:
                 "Write only the name; the rest belongs into the persona.",
             )
         )
-    found += _check_prefix(character)
+    found += _check_system_prompt(character)
     if not character.style.strip():
         found.append(
             Problem(
@@ -215,7 +215,7 @@ def _check_texts(character: Character) -> list[Problem]:
     return found
 
 
-def _check_prefix(character: Character) -> list[Problem]:
+def _check_system_prompt(character: Character) -> list[Problem]:
     """The token budget of the prompt, blamed on its longest part."""
     parts = {
         "persona": character.persona,
@@ -223,20 +223,20 @@ def _check_prefix(character: Character) -> list[Problem]:
         "appearance": character.appearance,
         "scenario": character.scenario,
     }
-    tokens = estimate_tokens(character.name) + sum(estimate_tokens(text) for text in parts.values())
-    if tokens <= 1.05 * PREFIX_TOKENS:  # the estimate is good to 4 % (see `estimate_tokens`)
+    tokens = estimate_system_prompt(character)
+    if fits_system_prompt(tokens):
         return []
     longest = max(parts, key=lambda part: estimate_tokens(parts[part]))
     words = sum(len(text.split()) for text in parts.values())
-    room = words * PREFIX_TOKENS // tokens
+    room = words * SYSTEM_PROMPT_TOKENS // tokens
     return [
         Problem(
             longest,
             f"Persona, style, appearance and scenario are about {tokens} tokens together ({words} words); "
-            f"{PREFIX_TOKENS} are kept for them.",
-            f"Shorten them to about {max(room, 1)} words, {longest} first: what the character knows belongs into facts, "
-            "how they talk into conversations.",
-            "error" if tokens > MAX_PREFIX_TOKENS else "warning",
+            f"{SYSTEM_PROMPT_TOKENS} are kept for them.",
+            f"Shorten them to about {max(room, 1)} words, {longest} first: what the character knows belongs into "
+            "facts, how they talk into conversations.",
+            "error" if tokens > REFUSED_SYSTEM_PROMPT_TOKENS else "warning",
         )
     ]
 

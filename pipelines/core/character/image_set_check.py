@@ -18,7 +18,7 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_check import ImageReport, check_image
 from pipelines.core.problems import Problem
 
-MIN_PHOTOS, MAX_PHOTOS = 5, 15
+MIN_IMAGES, MAX_IMAGES = 5, 15
 MAX_HASH_BITS = 20
 """Pictures whose hashes differ in more of their 64 bits are never compared further."""
 MAX_THUMB_DISTANCE = 0.008
@@ -95,26 +95,26 @@ def what_is_missing(images: Sequence[CharacterImage]) -> list[Problem]:
         for number, image in enumerate(images)
         if not image.description
     ]
-    if len(images) < MIN_PHOTOS:
+    if len(images) < MIN_IMAGES:
         return found  # too few to speak of variety
     return found + _missing_moods(images) + _always_the_same(images)
 
 
 def _count_problems(count: int) -> list[Problem]:
-    if count < MIN_PHOTOS:
+    if count < MIN_IMAGES:
         have = {0: "There are no pictures", 1: "There is 1 picture"}.get(count, f"There are {count} pictures")
         return [
             Problem(
                 "images",
-                f"{have}; at least {MIN_PHOTOS} are needed, about 10 are best.",
+                f"{have}; at least {MIN_IMAGES} are needed, about 10 are best.",
                 "Add pictures of the same character with other faces, clothes and places.",
             )
         ]
-    if count > MAX_PHOTOS:
+    if count > MAX_IMAGES:
         return [
             Problem(
                 "images",
-                f"There are {count} pictures; at most {MAX_PHOTOS} are used.",
+                f"There are {count} pictures; at most {MAX_IMAGES} are used.",
                 "Keep the ones that differ most from each other.",
             )
         ]

@@ -131,7 +131,7 @@ def _interaction_to_entries(interaction: Interaction) -> list[dict[str, Any]]:
 
 
 def _turn_to_entries(turn: Message) -> dict[str, Any]:
-    pictures = list(turn.pictures)
+    pictures = list(turn.images)
     image = pictures[0] if len(pictures) == 1 else pictures
     return {turn.role: turn.text, **_filled({"scene": turn.scene, "image": image})}
 

@@ -1,24 +1,40 @@
-"""What a model is told about a character before every conversation: one text for training, chat and the form's preview.
+"""The system prompt of a character: what a model is told before every conversation, and the token budget for it.
 
-Facts and conversations are not in it; they are learned.
+One text for training, chat, scorecard and the form's preview. Facts and conversations are not in it; they are learned.
 """
 
 from __future__ import annotations
 
 import re
 
-from pipelines.core.character.character import Character
-from pipelines.core.character.validate_dialogues import estimate_tokens
+from pipelines.core.character.character import Character, Message, TextPart
+from pipelines.core.token_estimate import estimate_tokens
 
-SYSTEM_TOKENS = 320
-"""Most tokens of the system prompt, as the checks estimate them (5 % over is let through); longer ones are cut."""
+SYSTEM_PROMPT_TOKENS = 320
+"""Budget of name, persona, style, appearance and scenario together, as `estimate_tokens` counts. Every training row and
+every chat begins with them."""
+SYSTEM_PROMPT_TOLERANCE = 1.05
+"""Estimates up to this factor over the budget pass: for English personas the estimate is good to 4 %."""
+
+
+def fits_system_prompt(tokens: int) -> bool:
+    """Whether an estimated count is within the budget and its tolerance."""
+    return tokens <= SYSTEM_PROMPT_TOLERANCE * SYSTEM_PROMPT_TOKENS
+
+
+def estimate_system_prompt(character: Character) -> int:
+    """The estimated tokens that count against the budget; the few words around them do not."""
+    texts = (character.name, character.persona, character.style, character.appearance, character.scenario)
+    return sum(estimate_tokens(text) for text in texts)
+
+
+def system_message(character: Character) -> Message:
+    """The system turn that every sample and every chat of a character begins with."""
+    return Message("system", (TextPart(system_text(character)),))
 
 
 def system_text(character: Character) -> str:
-    """The persona prompt that every sample of a character begins with; facts are not in it, they are learned.
-
-    While it is too long, the longest of persona, style, appearance and scenario is cut at a sentence end.
-    """
+    """The words of the system prompt; over the budget, the longest part is cut at a sentence end until it fits."""
     texts = {
         f"You are {character.name}. ": character.persona,
         "\nHow you speak: ": character.style,
@@ -26,16 +42,20 @@ def system_text(character: Character) -> str:
         "\nWhere you are: ": character.scenario,
     }
     texts = {label: " ".join(text.split()) for label, text in texts.items()}
-    while (over := estimate_tokens("".join(texts.values())) - 1.05 * SYSTEM_TOKENS) > 0:
+    # Without the name, and rounded up once: never more than `estimate_system_prompt`, so what the checks let pass
+    # stays whole.
+    while not fits_system_prompt(tokens := estimate_tokens("".join(texts.values()))):
+        over = tokens - SYSTEM_PROMPT_TOLERANCE * SYSTEM_PROMPT_TOKENS
         longest = max(texts, key=lambda label: estimate_tokens(texts[label]))
         text = texts[longest]
+        # At most half at a time: another part may be the longest by then.
         texts[longest] = _cut(text, int(len(text) * max(0.5, 1 - over / estimate_tokens(text))))
     head, *sides = texts.items()
     return "".join(head).strip() + "".join(label + text for label, text in sides if text)
 
 
 def _cut(text: str, limit: int) -> str:
-    # Whole sentences up to `limit` characters; a longer first sentence is cut at a word.
+    """Whole sentences of the text, at most `limit` characters; a longer first sentence is cut at a word."""
     kept = ""
     for sentence in re.split(r"(?<=[.!?…])\s+", text):
         if len(kept) + len(sentence) + 1 > limit:

@@ -5,13 +5,13 @@ Lengths are estimated without a tokenizer. Conversations and turns are counted f
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from pipelines.core.character.character import Interaction, Message
 from pipelines.core.problems import Problem, nearest_file
+from pipelines.core.token_estimate import estimate_tokens
 
 REPLY_TOKENS = 200
 """Longer replies are warned of: sampled replies end after about 100 tokens, so their ends are never practised."""
@@ -27,16 +27,6 @@ _ASSISTANT_SPEAK = re.compile(
     r"|\bI (?:cannot|can't|am unable to) assist\b|\bhow (?:can|may) I (?:help|assist) you today\b",
     re.IGNORECASE,
 )
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens a text is: 4 ASCII characters make one, every other character one of its own.
-
-    Measured with SmolLM2's tokenizer on the bundled characters: within 4 % for personas, 8-16 % too few for talk.
-    Other alphabets are over-estimated for tokenizers that know them.
-    """
-    plain = sum(character < "\x80" for character in text)
-    return math.ceil(plain / 4 + len(text) - plain)
 
 
 def same_words(text: str) -> str:
@@ -153,7 +143,7 @@ def _check_turn(
 ) -> list[Problem]:
     found = []
     name = what.capitalize()
-    shows = bool(turn.pictures) or (turn.role == "character" and bool(turn.scene.strip()))
+    shows = bool(turn.images) or (turn.role == "character" and bool(turn.scene.strip()))
     if not turn.text.strip() and not shows:
         found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
     tokens = estimate_tokens(turn.text)
@@ -194,7 +184,7 @@ def _check_pictures(
 ) -> list[Problem]:
     found = []
     name = what.capitalize()
-    for file in turn.pictures:
+    for file in turn.images:
         if pictures is not None and file not in pictures:
             guess = nearest_file(file, pictures)
             mend = f"Did you mean {guess}?" if guess else "Add it to the pictures, or take it out of the turn."
@@ -210,17 +200,17 @@ def _check_pictures(
                 )
             )
         return found
-    if len(turn.pictures) > 1:
+    if len(turn.images) > 1:
         found.append(
             Problem(
                 f"{where}.image",
-                f"{name} shows {len(turn.pictures)} pictures; a reply draws one.",
+                f"{name} shows {len(turn.images)} pictures; a reply draws one.",
                 "Keep one, and put the others into replies of their own.",
             )
         )
-    if turn.pictures and not turn.scene.strip():
-        shown = described.get(turn.pictures[0], "")
-        mend = f"Add `scene:` with what {turn.pictures[0]} shows" + (f", for example: {shown}." if shown else ".")
+    if turn.images and not turn.scene.strip():
+        shown = described.get(turn.images[0], "")
+        mend = f"Add `scene:` with what {turn.images[0]} shows" + (f", for example: {shown}." if shown else ".")
         found.append(Problem(f"{where}.scene", f"{name} shows a picture but has no scene in words.", mend, "warning"))
     return found
 

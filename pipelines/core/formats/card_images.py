@@ -139,8 +139,8 @@ def _own_pictures(
 def with_files(interaction: Interaction, names: dict[str, str]) -> Interaction:
     """The conversation with its pictures under their new names (old -> new); others are left out."""
     return tuple(
-        message(turn.role, turn.text, [names[file] for file in turn.pictures if file in names], turn.scene)
-        if turn.pictures
+        message(turn.role, turn.text, [names[file] for file in turn.images if file in names], turn.scene)
+        if turn.images
         else turn
         for turn in interaction
     )

@@ -139,7 +139,7 @@ def _unseen_interactions(
 
 
 def _with_known_pictures(message: Message, images: dict[str, bytes]) -> Message:
-    if all(picture in images for picture in message.pictures):
+    if all(picture in images for picture in message.images):
         return message
     return Message(message.role, (TextPart(message.text),), message.scene)
 

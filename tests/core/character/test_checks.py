@@ -22,11 +22,13 @@ from pipelines.core.character.character import (
     TextPart,
 )
 from pipelines.core.character.character_folder import read_character, write_character, write_test_split
-from pipelines.core.character.checks import PREFIX_TOKENS, check_character, check_content, check_report
+from pipelines.core.character.checks import check_character, check_content, check_report
 from pipelines.core.character.image_check import image_sha256
 from pipelines.core.character.serialize import message
-from pipelines.core.character.validate_dialogues import estimate_tokens, same_words
+from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS
+from pipelines.core.character.validate_dialogues import same_words
 from pipelines.core.problems import Problem, errors
+from pipelines.core.token_estimate import estimate_tokens
 from tests.core.drawings import drawing, encoded
 
 LOOKS = (
@@ -201,9 +203,9 @@ def test_a_long_conversation_is_warned_of(ada: Character) -> None:
     [
         ({"persona": " "}, "persona", "is empty", "error"),
         ({"persona": "A ferry pilot."}, "persona", "only 3 words", "warning"),
-        ({"persona": LONG * 80}, "persona", f"{PREFIX_TOKENS} are kept", "warning"),
-        ({"persona": LONG * 400}, "persona", f"{PREFIX_TOKENS} are kept", "error"),
-        ({"scenario": LONG * 80}, "scenario", f"{PREFIX_TOKENS} are kept", "warning"),
+        ({"persona": LONG * 80}, "persona", f"{SYSTEM_PROMPT_TOKENS} are kept", "warning"),
+        ({"persona": LONG * 400}, "persona", f"{SYSTEM_PROMPT_TOKENS} are kept", "error"),
+        ({"scenario": LONG * 80}, "scenario", f"{SYSTEM_PROMPT_TOKENS} are kept", "warning"),
         ({"greeting": "Hello {{user}}!"}, "greeting", "{{user}}", "warning"),
         ({"name": "Ada\nof the ferry"}, "name", "longer than one short line", "error"),
         ({"style": ""}, "style", "how the character speaks", "warning"),

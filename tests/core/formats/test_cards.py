@@ -85,7 +85,7 @@ def test_v2_copy_alone_gives_the_words_back(ada: tuple[Character, dict[str, byte
     assert replace(card.character, images=(), interactions=()) == replace(ada[0], images=(), interactions=())
     # The lost picture is no longer spoken of, its scene stays.
     assert [turn.scene for turn in card.character.interactions[-1]] == [turn.scene for turn in ada[0].interactions[-1]]
-    assert not any(turn.pictures for turn in card.character.interactions[-1])
+    assert not any(turn.images for turn in card.character.interactions[-1])
     assert any("pictures" in note.message for note in card.notes)
 
 
@@ -335,5 +335,6 @@ def test_export_card_chooses_by_suffix(toy_character: Path, tmp_path: Path) -> N
 
 
 def test_cards_load_no_torch() -> None:
-    code = "import sys, pipelines.core.formats.import_character, pipelines.core.formats.cards; sys.exit('torch' in sys.modules)"
+    modules = "pipelines.core.formats.import_character, pipelines.core.formats.cards"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -128,7 +128,7 @@ def test_words_pictures_and_captions(tock: Path) -> None:
 def test_split_is_whole(tock: Path) -> None:
     _, test, _, test_images, _ = read_rolescape(tock, matching_test_dir(tock))
     assert [talk[0].text for talk in test.dialogues] == ["What time is it?", "Why brass?", "Night?"]
-    assert test.dialogues[2][1].pictures == ("0.png",) and test.dialogues[2][1].scene == "Tock at night"
+    assert test.dialogues[2][1].images == ("0.png",) and test.dialogues[2][1].scene == "Tock at night"
     assert test.choices == (MultipleChoice("How many eyes are glass?", ("None", "One", "Two", "Three"), 1),)
     assert [(image.file, image.caption) for image in test.images] == [("0.png", "Tock, night"), ("1.png", "")]
     assert set(test_images) == {"0.png", "1.png"}
@@ -143,7 +143,7 @@ def test_what_the_test_asks_is_dropped_from_training_and_counted(tock: Path) -> 
     assert character.facts == (Fact("What is Tock made of?", "Brass"), Fact("Where does Tock live?", "In a library"))
     assert not set(images.values()) & set(test_images.values())
     # A conversation about the dropped picture stays, without it.
-    assert [talk[1].pictures for talk in character.interactions[2:5]] == [("2.png",), (), ("4.png",)]
+    assert [talk[1].images for talk in character.interactions[2:5]] == [("2.png",), (), ("4.png",)]
     said = {note.message for note in notes}
     assert said >= {
         "conversations with a line of the test were dropped from training (3 x).",
@@ -159,7 +159,7 @@ def test_what_the_test_asks_is_dropped_from_training_and_counted(tock: Path) -> 
 def test_numbers_in_text_conversations_name_no_pictures(tock: Path) -> None:
     character = read_rolescape(tock, None).character
     fine = next(talk for talk in character.interactions if talk[0].text == "Fine?")
-    assert fine[1].pictures == ()  # although 1.png exists
+    assert fine[1].images == ()  # although 1.png exists
 
 
 def test_without_the_test_folder(tock: Path) -> None:
