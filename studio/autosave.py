@@ -32,34 +32,34 @@ def turn_mark(words: str, scene: str, image: str) -> str:
     return f"{hash((words, scene, image)) & 0xFFFFFFFF:x}"
 
 
-def autosave(desk: AppContext, key: str, value: str) -> bool:
+def autosave(context: AppContext, key: str, value: str) -> bool:
     """Save what a field held; False for a key that is none of ours or a turn that has changed since."""
     for pattern, save in _FIELDS:
         if found := re.fullmatch(pattern, key):
-            return save(desk, value, *found.groups())
+            return save(context, value, *found.groups())
     return False
 
 
-def _text(desk: AppContext, value: str, id: str, field: str) -> bool:
+def _text(context: AppContext, value: str, id: str, field: str) -> bool:
     if field not in drafts.MOST_CHARS:
         return False
-    drafts.set_text(desk, id, field, value)
+    drafts.set_text(context, id, field, value)
     return True
 
 
-def _caption(desk: AppContext, value: str, id: str, number: str, ending: str, field: str) -> bool:
-    images.describe(desk, id, f"{number}.{ending}", field, value)
+def _caption(context: AppContext, value: str, id: str, number: str, ending: str, field: str) -> bool:
+    images.describe(context, id, f"{number}.{ending}", field, value)
     return True
 
 
-def _words(desk: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
-    talks = conversations.talks(drafts.own_character(desk, id).draft)
+def _words(context: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
+    talks = conversations.talks(drafts.own_character(context, id).draft)
     if int(talk) >= len(talks) or int(place) >= len(talks[int(talk)].turns):
         return False
     turn = talks[int(talk)].turns[int(place)]
     if turn_mark(turn.words, turn.scene, turn.image) != mark:
         return False
-    conversations.set_words(desk, id, int(talk), int(place), value)
+    conversations.set_words(context, id, int(talk), int(place), value)
     return True
 
 

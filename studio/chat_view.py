@@ -31,83 +31,83 @@ CHOICES: dict[VoteChoice, tuple[str, str]] = {
 WISHES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always", "never": "never"}
 
 
-def talk_view(desk: AppContext, talk: Conversation, row: CharacterRow) -> None:
+def talk_view(context: AppContext, talk: Conversation, row: CharacterRow) -> None:
     """The whole conversation, and a place to say more."""
-    told = compare.turns(desk, talk)
+    told = compare.turns(context, talk)
     widgets.told()
     if kept := st.session_state.pop("talk-kept", ""):
         st.success(kept, icon=":material/school:")
-    _head(desk, talk)
+    _head(context, talk)
     greeting = str(row.draft.get("greeting", "")).strip()
     if greeting:
         with st.chat_message("assistant", avatar=":material/theater_comedy:"):
             st.write(widgets.escaped(greeting))
     for turn in told:
         with st.container(key=f"turn-{turn.number}"):
-            _said(desk, turn)
+            _said(context, turn)
             if turn.state in ("waiting", "running"):
-                st.fragment(_written, run_every=POLL_S)(desk, talk, row, turn.number)
+                st.fragment(_written, run_every=POLL_S)(context, talk, row, turn.number)
             else:
-                _answers(desk, talk, row, turn)
+                _answers(context, talk, row, turn)
     moving = bool(told) and told[-1].state in ("waiting", "running")
-    _say(desk, talk, moving, bool(told) and not moving)
+    _say(context, talk, moving, bool(told) and not moving)
 
 
-def _head(desk: AppContext, talk: Conversation) -> None:
+def _head(context: AppContext, talk: Conversation) -> None:
     words, way = st.columns([4, 1], vertical_alignment="center")
     with words:
         if talk.blind:
             widgets.quiet("Blind: the names are hidden until you vote, and the sides change from turn to turn.")
         else:
-            left, right = compare.label_of(desk, talk.left), compare.label_of(desk, talk.right)
+            left, right = compare.label_of(context, talk.left), compare.label_of(context, talk.right)
             widgets.quiet(f"Left: {left}. Right: {right}.")
     with way:
         if st.button("New conversation", icon=":material/add_comment:", width="stretch"):
             widgets.go(widgets.COMPARE, character=talk.character)
 
 
-def _said(desk: AppContext, turn: ChatTurn) -> None:
+def _said(context: AppContext, turn: ChatTurn) -> None:
     with st.chat_message("user", avatar=":material/person:"):
         if turn.question.picture_key:
-            _picture(desk, turn.question.picture_key, "The picture that you attached", 200)
+            _picture(context, turn.question.picture_key, "The picture that you attached", 200)
         st.write(widgets.escaped(turn.question.text))
 
 
-def _written(desk: AppContext, talk: Conversation, row: CharacterRow, number: int) -> None:
+def _written(context: AppContext, talk: Conversation, row: CharacterRow, number: int) -> None:
     """A turn while it is answered; once its answers are there, the page is drawn anew."""
-    turn = next((turn for turn in compare.turns(desk, talk) if turn.number == number), None)
+    turn = next((turn for turn in compare.turns(context, talk) if turn.number == number), None)
     if turn is None or turn.state not in ("waiting", "running"):
         st.rerun()
-    _answers(desk, talk, row, turn)
+    _answers(context, talk, row, turn)
 
 
-def _again(desk: AppContext, talk: Conversation) -> None:
+def _again(context: AppContext, talk: Conversation) -> None:
     st.button(
         "Answer again",
         icon=":material/refresh:",
         help="The same message with another seed",
         on_click=widgets.act,
-        args=(compare.answer_again, desk, talk.id, None, _wish()),
+        args=(compare.answer_again, context, talk.id, None, _wish()),
     )
 
 
-def _answers(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
+def _answers(context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
     columns = st.columns(2, border=True)
     for place, (column, answer) in enumerate(zip(columns, turn.answers, strict=True)):
         with column:
-            _answer(desk, talk, row, turn, answer, place)
+            _answer(context, talk, row, turn, answer, place)
     if turn.state == "failed":
         st.error(widgets.escaped(turn.error), icon=":material/error:")
     if turn.state == "done":
-        _votes(desk, talk, turn)
+        _votes(context, talk, turn)
 
 
 def _answer(
-    desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int
+    context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int
 ) -> None:
     name = PLACES[place]
     if not talk.blind or turn.vote is not None:
-        name = f"{name}: {compare.label_of(desk, answer.ref)}"
+        name = f"{name}: {compare.label_of(context, answer.ref)}"
     st.markdown(f"**{widgets.escaped(name)}**")
     if answer.text:
         st.write(widgets.escaped(answer.text))
@@ -116,7 +116,7 @@ def _answer(
     elif turn.state == "running" and not answer.done:
         widgets.quiet("Thinking…")
     if answer.picture_key:
-        _picture(desk, answer.picture_key, answer.scene or f"Picture of {row.name}", PICTURE_PX)
+        _picture(context, answer.picture_key, answer.scene or f"Picture of {row.name}", PICTURE_PX)
     elif answer.scene and not answer.done:
         widgets.quiet("Drawing…")
     if answer.scene:
@@ -131,10 +131,10 @@ def _answer(
         icon=":material/edit_note:",
         type="tertiary",
     ):
-        _mend(desk, talk, row, turn, answer)
+        _mend(context, talk, row, turn, answer)
 
 
-def _votes(desk: AppContext, talk: Conversation, turn: ChatTurn) -> None:
+def _votes(context: AppContext, talk: Conversation, turn: ChatTurn) -> None:
     given = turn.vote.choice if turn.vote else ""
     with st.container(horizontal=True, key=f"votes-{turn.number}"):
         for choice, (label, icon) in CHOICES.items():
@@ -145,19 +145,19 @@ def _votes(desk: AppContext, talk: Conversation, turn: ChatTurn) -> None:
                 icon=icon,
                 type=kind,
                 on_click=widgets.act,
-                args=(feedback.vote, desk, talk.id, turn.number, choice),
+                args=(feedback.vote, context, talk.id, turn.number, choice),
             )
 
 
-def _picture(desk: AppContext, key: str, alt: str, width: int) -> None:
+def _picture(context: AppContext, key: str, alt: str, width: int) -> None:
     try:
-        widgets.picture(desk.picture(key), alt, width)
+        widgets.picture(context.image(key), alt, width)
     except StoreError:
         widgets.quiet("(this picture is gone)")
 
 
 @st.dialog("Show me how it should answer", width="medium")
-def _mend(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
+def _mend(context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
     widgets.quiet(f"To: {turn.question.text}")
     files = ["", *(str(item["file"]) for item in row.draft.get("pictures", []) if item.get("file"))]
     with st.form("mend", border=False):
@@ -171,16 +171,16 @@ def _mend(desk: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTur
         )
         st.checkbox("Also keep what was said before", value=False, key="mend-before")
         if st.form_submit_button(
-            "Keep it for the next training", type="primary", on_click=_keep, args=(desk, talk, turn, answer)
+            "Keep it for the next training", type="primary", on_click=_keep, args=(context, talk, turn, answer)
         ):
             st.rerun()
 
 
-def _keep(desk: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
+def _keep(context: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
     given = st.session_state
     count = widgets.attempt(
         feedback.correct,
-        desk,
+        context,
         talk.id,
         turn.number,
         answer.side,
@@ -198,10 +198,10 @@ def _wish() -> ImageMode:
     return chosen
 
 
-def _say(desk: AppContext, talk: Conversation, moving: bool, again: bool) -> None:
+def _say(context: AppContext, talk: Conversation, moving: bool, again: bool) -> None:
     with st.container(horizontal=True, key="talk-tools"):
         if again:
-            _again(desk, talk)
+            _again(context, talk)
         settings = st.popover("Pictures and seed", icon=":material/tune:")
     with settings:
         st.segmented_control(
@@ -226,7 +226,7 @@ def _say(desk: AppContext, talk: Conversation, moving: bool, again: bool) -> Non
         return
     picture = said.files[0].getvalue() if said.files else None
     try:
-        compare.ask(desk, talk.id, said.text or "", picture, _wish(), int(seed) if fixed else None)
+        compare.ask(context, talk.id, said.text or "", picture, _wish(), int(seed) if fixed else None)
     except NotNow as error:
         st.error(widgets.escaped(str(error)), icon=":material/error:")
     except CharacterProblems as refused:

@@ -48,7 +48,7 @@ MAKERS = {
 }
 
 
-def scores_view(desk: AppContext, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
+def scores_view(context: AppContext, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
     refs = {one.ref: one for one in choices}
     names = list(refs)
@@ -60,7 +60,7 @@ def scores_view(desk: AppContext, choices: Sequence[Candidate], pair: tuple[str,
     with right:
         other = st.selectbox("The other", names, index=names.index(second), format_func=lambda ref: refs[ref].label)
     shown = dict.fromkeys((one, other))
-    found = {ref: _scored(desk, ref) for ref in shown}
+    found = {ref: _scored(context, ref) for ref in shown}
     cards = {refs[ref].label: card for ref, (_, card) in found.items()}
     if all(spoke.value is None for card in cards.values() for spoke in card):
         widgets.quiet("Neither has been measured yet: that happens at the end of a training.")
@@ -73,12 +73,12 @@ def scores_view(desk: AppContext, choices: Sequence[Candidate], pair: tuple[str,
     for column, (ref, (checkpoint, _)) in zip(st.columns(2), found.items(), strict=False):
         with column:
             st.markdown(f"**{widgets.escaped(refs[ref].label)}**")
-            _sheet(desk, checkpoint)
+            _sheet(context, checkpoint)
 
 
-def _scored(desk: AppContext, ref: str) -> tuple[Checkpoint, tuple[ScoreAxis, ...]]:
-    job, checkpoint = compare.checkpoint_of(desk, ref)
-    base = next((dict(one.scores) for one in desk.records.checkpoints.of_job(job.id) if one.name == BASE), None)
+def _scored(context: AppContext, ref: str) -> tuple[Checkpoint, tuple[ScoreAxis, ...]]:
+    job, checkpoint = compare.checkpoint_of(context, ref)
+    base = next((dict(one.scores) for one in context.records.checkpoints.of_job(job.id) if one.name == BASE), None)
     return checkpoint, scorecard(checkpoint.scores, base)
 
 
@@ -109,38 +109,38 @@ def _bar(value: float | None, number: int) -> str:
     )
 
 
-def _sheet(desk: AppContext, checkpoint: Checkpoint) -> None:
+def _sheet(context: AppContext, checkpoint: Checkpoint) -> None:
     key = checkpoint.files.get("samples/sheet.png")
     if key is None:
         widgets.quiet("No sample sheet yet.")
         return
     try:
-        widgets.picture(desk.picture(key), "Sample sheet: the fixed prompts as this checkpoint draws them")
+        widgets.picture(context.image(key), "Sample sheet: the fixed prompts as this checkpoint draws them")
     except StoreError:
         widgets.quiet("(the sample sheet is gone)")
 
 
-def votes_view(desk: AppContext, character: str) -> None:
+def votes_view(context: AppContext, character: str) -> None:
     """Win rates of every pair, and the votes as pairs for a next training."""
-    given = votes.votes_of(desk, character)
+    given = votes.votes_of(context, character)
     if not given:
         widgets.quiet("No votes yet. Every answer in a talk can be voted on.")
         return
     blind_only = st.toggle("Count only blind votes", value=False)
     for tally in votes.tallies(given, blind_only):
         with st.container(border=True):
-            _tally(desk, tally)
+            _tally(context, tally)
     st.download_button(
         "Votes as chosen and rejected answers (JSON lines)",
-        lambda: votes.pairs_as_lines(desk, character),
+        lambda: votes.pairs_as_lines(context, character),
         "votes.jsonl",
         "application/jsonl",
         icon=":material/download:",
     )
 
 
-def _tally(desk: AppContext, tally: Tally) -> None:
-    first, second = compare.label_of(desk, tally.first), compare.label_of(desk, tally.second)
+def _tally(context: AppContext, tally: Tally) -> None:
+    first, second = compare.label_of(context, tally.first), compare.label_of(context, tally.second)
     st.markdown(f"**{widgets.escaped(first)}** against **{widgets.escaped(second)}**")
     if tally.share is None:
         widgets.quiet("No vote has chosen one of the two yet.")
@@ -155,7 +155,7 @@ def _tally(desk: AppContext, tally: Tally) -> None:
     )
 
 
-def download_view(desk: AppContext, choices: Sequence[Candidate]) -> None:
+def download_view(context: AppContext, choices: Sequence[Candidate]) -> None:
     """Choose a trained state and take it home."""
     trained = {one.ref: one for one in choices if not one.ref.endswith(f":{BASE}")}
     if not trained:
@@ -171,8 +171,8 @@ def download_view(desk: AppContext, choices: Sequence[Candidate]) -> None:
                 st.markdown(f"{icon} **{label}**")
                 widgets.quiet(about)
             with way:
-                _ready(desk, ref, kind)
-    _, checkpoint = compare.checkpoint_of(desk, ref)
+                _ready(context, ref, kind)
+    _, checkpoint = compare.checkpoint_of(context, ref)
     with st.expander("Use it in a program", icon=":material/code:"):
         widgets.quiet("In the folder of the zip, where Understudy and its training libraries are installed.")
         for title, text in downloads.snippets(checkpoint).items():
@@ -180,7 +180,7 @@ def download_view(desk: AppContext, choices: Sequence[Candidate]) -> None:
             st.code(text, language="bash" if text.startswith("understudy") else "python")
 
 
-def _ready(desk: AppContext, ref: str, kind: str) -> None:
+def _ready(context: AppContext, ref: str, kind: str) -> None:
     """First made, then handed out by a link that expires; the studio holds no file in memory."""
     key = f"{kind}-{ref}"
     made: downloads.Download | None = st.session_state.get(f"ready-{key}")
@@ -189,13 +189,13 @@ def _ready(desk: AppContext, ref: str, kind: str) -> None:
             return
         try:
             with st.spinner("Packing"):
-                made = MAKERS[kind](desk, ref)
+                made = MAKERS[kind](context, ref)
         except (NotNow, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return
         st.session_state[f"ready-{key}"] = made
     try:
-        widgets.download_link(f"Download {made.filename}", downloads.address(desk, made))
+        widgets.download_link(f"Download {made.filename}", downloads.address(context, made))
     except StoreError:  # a cleaning took it meanwhile
         del st.session_state[f"ready-{key}"]
         st.button("Prepare again", key=f"again-{key}", icon=":material/refresh:", width="stretch")

@@ -1,7 +1,7 @@
-"""The desk: everything an action needs, opened once for the whole process.
+"""The app context: everything an action needs, opened once for the whole process.
 
-    desk = open_desk(Settings.from_environment())
-    desk.records.characters.list(desk.owner)
+    context = open_context(Settings.from_environment())
+    context.records.characters.list(context.owner)
 
 The studio keeps no state of its own: whatever matters is in the records and the object store, so a second tab or a
 restarted studio shows the same. No model is ever loaded here.
@@ -22,9 +22,9 @@ from pipelines.core.storage.store import Store, open_store, read
 if TYPE_CHECKING:
     from celery import Celery
 
-KEPT_PICTURES = 2000
+MAX_CACHED_IMAGES = 2000
 """Small pictures that stay in memory, so that a redrawn page reads no file twice."""
-KEPT_BYTES = 128 * 1024
+MAX_CACHED_BYTES = 128 * 1024
 """Larger objects are not kept."""
 
 
@@ -38,8 +38,8 @@ class AppContext:
         self.owner = settings.owner
         self.editing = threading.RLock()
         """Held while a draft is read, changed and saved, so that two tabs do not undo each other's fields."""
-        self._pictures: OrderedDict[str, bytes] = OrderedDict()
-        self._looking = threading.Lock()
+        self._images: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
 
     @cached_property
     def queue(self) -> Celery:
@@ -48,30 +48,30 @@ class AppContext:
 
         return make_app(self.settings)
 
-    def picture(self, key: str) -> bytes:
+    def image(self, key: str) -> bytes:
         """The bytes of a picture; StoreError when it is not there or damaged."""
-        with self._looking:
-            known = self._pictures.get(key)
+        with self._lock:
+            known = self._images.get(key)
             if known is not None:
-                self._pictures.move_to_end(key)
+                self._images.move_to_end(key)
                 return known
         data = read(self.store, key)
-        if len(data) <= KEPT_BYTES:
-            with self._looking:
-                self._pictures[key] = data
-                while len(self._pictures) > KEPT_PICTURES:
-                    self._pictures.popitem(last=False)
+        if len(data) <= MAX_CACHED_BYTES:
+            with self._lock:
+                self._images[key] = data
+                while len(self._images) > MAX_CACHED_IMAGES:
+                    self._images.popitem(last=False)
         return data
 
-    def forget_pictures(self, keys: Iterable[str]) -> None:
+    def forget_images(self, keys: Iterable[str]) -> None:
         """Drop pictures from memory, after they were deleted."""
-        with self._looking:
+        with self._lock:
             for key in keys:
-                self._pictures.pop(key, None)
+                self._images.pop(key, None)
 
 
 def shared_context() -> AppContext:
-    """The one desk of this process; opened anew only when the environment names other records or objects."""
+    """The one context of this process; opened anew only when the environment names other records or objects."""
     settings = Settings.from_environment()
     return _opened(settings.database_url, settings.objects, settings.owner)
 
@@ -83,6 +83,6 @@ def _opened(database: str, objects: str, owner: str) -> AppContext:
 
 
 def open_context(settings: Settings) -> AppContext:
-    """A desk on these settings; makes the embedded database when it is not there yet."""
+    """A context on these settings; makes the embedded database when it is not there yet."""
     settings.home.mkdir(parents=True, exist_ok=True)
     return AppContext(settings, open_records(settings.database_url), open_store(settings))

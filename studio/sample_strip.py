@@ -20,7 +20,7 @@ POLL_S = 2.0
 FRAME_PX = 104
 
 
-def draw(desk: AppContext, job: Job, rows: list[StripRow], best: str) -> None:
+def draw(context: AppContext, job: Job, rows: list[StripRow], best: str) -> None:
     """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training."""
     waiting = [row for row in rows if not row.frames]
     rows = [row for row in rows if row.frames]
@@ -28,7 +28,7 @@ def draw(desk: AppContext, job: Job, rows: list[StripRow], best: str) -> None:
     if not rows:
         widgets.quiet("Every saved state draws the same prompts when it is checked, after the basics and at the end.")
     if waiting:
-        st.fragment(_peeks, run_every=POLL_S if job.status not in ENDED else None)(desk, job, waiting)
+        st.fragment(_peeks, run_every=POLL_S if job.status not in ENDED else None)(context, job, waiting)
     if not rows:
         return
     labels = [frame.label for frame in rows[0].frames]
@@ -41,26 +41,26 @@ def draw(desk: AppContext, job: Job, rows: list[StripRow], best: str) -> None:
             widgets.quiet(_scores_in_words(row, rows))
             with st.container(horizontal=True, gap="xsmall", key=f"strip-{row.checkpoint.name}"):
                 for frame in row.frames:
-                    _frame(desk, frame.key, f"{name}: {frame.label}")
+                    _frame(context, frame.key, f"{name}: {frame.label}")
             continue
         for frame in (frame for frame in row.frames if frame.label == choice):
             picture, words = st.columns([1, 3], vertical_alignment="center")
             with picture:
-                _frame(desk, frame.key, f"{name}: {frame.label}", 2 * FRAME_PX)
+                _frame(context, frame.key, f"{name}: {frame.label}", 2 * FRAME_PX)
             with words:
                 st.markdown(f"**{name}**")
                 widgets.quiet(frame.answer)
 
 
-def _peeks(desk: AppContext, job: Job, rows: list[StripRow]) -> None:
+def _peeks(context: AppContext, job: Job, rows: list[StripRow]) -> None:
     """States that are saved and not measured yet: each can draw something at once."""
-    looks = live_samples.live_samples(desk, job)
+    looks = live_samples.live_samples(context, job)
     for row in rows:
         name = row.checkpoint.name
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"strip-peek-{name}"):
             look = looks.get(name)
             if look is not None and look.said.picture_key:
-                _frame(desk, look.said.picture_key, f"{row.title}: {live_samples.ASKED}")
+                _frame(context, look.said.picture_key, f"{row.title}: {live_samples.ASKED}")
             with st.container(width="stretch", gap="xxsmall"):
                 st.markdown(f"**{row.title}**, saved")
                 widgets.quiet(_peek_words(look))
@@ -71,7 +71,7 @@ def _peeks(desk: AppContext, job: Job, rows: list[StripRow]) -> None:
                     key=f"peek-{name}",
                     icon=":material/brush:",
                     on_click=widgets.act,
-                    args=(live_samples.live_sample, desk, job.id, name),
+                    args=(live_samples.live_sample, context, job.id, name),
                 )
 
 
@@ -91,8 +91,8 @@ def _scores_in_words(row: StripRow, rows: list[StripRow]) -> str:
     return f"Of 100: {words}" if words else "Saved; it has not been measured yet."
 
 
-def _frame(desk: AppContext, key: str, alt: str, width: int = FRAME_PX) -> None:
+def _frame(context: AppContext, key: str, alt: str, width: int = FRAME_PX) -> None:
     try:
-        widgets.picture(desk.picture(key), alt, width)
+        widgets.picture(context.image(key), alt, width)
     except StoreError:
         widgets.quiet("(this picture is gone)")

@@ -1,4 +1,4 @@
-"""Pieces that several pages draw: the desk, ways between pages, texts of strangers shown safely, and small pictures.
+"""Pieces that several pages draw: navigation between pages, texts of strangers shown safely, problems, small pictures.
 
 Whatever a person or a card wrote goes through `escaped` (for Markdown) or `html.escape` (inside `st.html`) before it
 is drawn, so that a name like `<script>` or `# Title` is seen as it was written and does nothing.
@@ -43,7 +43,7 @@ _STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
 
 
 def app_context() -> AppContext:
-    """The one desk of this process."""
+    """The one context of this process."""
     return shared_context()
 
 

@@ -1,8 +1,8 @@
 """The gallery: which characters there are, how to begin one, their versions, and deleting all of one.
 
 A character begins empty, as a copy of a bundled one, or from a file of another program (Character Card, CHARX, zip of
-a character folder). Files are untrusted: they are read by `import_character.py` with its guards, into a folder that is gone
-afterwards, and nothing is kept unless all of it could be read.
+a character folder). Files are untrusted: `import_character.py` reads them with its guards into a temporary folder, and
+nothing is kept unless all of it could be read.
 """
 
 from __future__ import annotations
@@ -89,34 +89,34 @@ class VersionView:
     """Trainings on it, newest first."""
 
 
-def gallery(desk: AppContext, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
+def gallery(context: AppContext, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
     """Some of the owner's characters, the one edited last first, and how many match the search in all."""
     wanted = search.strip().casefold()
-    rows = [row for row in desk.records.characters.list(desk.owner) if wanted in row.name.casefold()]
+    rows = [row for row in context.records.characters.list(context.owner) if wanted in row.name.casefold()]
     latest: dict[str, Job] = {}
-    for job in desk.records.jobs.list(owner=desk.owner, kind="train", limit=MOST_JOBS):
+    for job in context.records.jobs.list(owner=context.owner, kind="train", limit=MOST_JOBS):
         latest.setdefault(job.character, job)
-    return [_tile(desk, row, latest.get(row.id)) for row in rows[start : start + count]], len(rows)
+    return [_tile(context, row, latest.get(row.id)) for row in rows[start : start + count]], len(rows)
 
 
-def _tile(desk: AppContext, row: CharacterRow, job: Job | None) -> Tile:
+def _tile(context: AppContext, row: CharacterRow, job: Job | None) -> Tile:
     persona = str(row.draft.get("persona", ""))
     return Tile(
         row.id,
         row.name or "A character without a name",
-        portrait(desk, row.draft),
+        portrait(context, row.draft),
         beginning(persona),
         row.version,
         bool(row.version) and row.changed > row.published,
         row.changed,
         job,
-        latest_score(desk, job) if job else None,
+        latest_score(context, job) if job else None,
     )
 
 
-def latest_score(desk: AppContext, job: Job) -> float | None:
+def latest_score(context: AppContext, job: Job) -> float | None:
     """What the last measured checkpoint of a training scored, all plain scores together, 0 to 1."""
-    measured: list[Checkpoint] = [one for one in desk.records.checkpoints.of_job(job.id) if one.scores]
+    measured: list[Checkpoint] = [one for one in context.records.checkpoints.of_job(job.id) if one.scores]
     base = next((one.scores for one in measured if one.name == BASE), None)
     trained = [one for one in measured if one.name != BASE]
     return overall(trained[-1].scores, base) if trained else None
@@ -143,20 +143,20 @@ def bundled() -> tuple[Bundled, ...]:
     return tuple(found)
 
 
-def try_bundled(desk: AppContext, slug: str) -> str:
+def try_bundled(context: AppContext, slug: str) -> str:
     """The owner's copy of a bundled character, made when there is none yet; returns its id."""
-    for row in desk.records.characters.list(desk.owner):
+    for row in context.records.characters.list(context.owner):
         if row.draft.get("origin") == f"bundled:{slug}":
             return row.id
     with resources.as_file(resources.files("pipelines.core") / "bundled") as root:
         # A slug comes from an address or a button; it must be one of ours.
         if slug not in {path.name for path in root.iterdir()}:
             raise RecordMissing(f"no character called {slug} comes with the project")
-        draft = draft_of_folder(desk, root / slug)
-    return desk.records.characters.create(desk.owner, {**draft, "origin": f"bundled:{slug}"}).id
+        draft = draft_of_folder(context, root / slug)
+    return context.records.characters.create(context.owner, {**draft, "origin": f"bundled:{slug}"}).id
 
 
-def import_upload(desk: AppContext, name: str, source: BinaryIO) -> Imported:
+def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
     """A new character from an uploaded file; CharacterProblems says why a file cannot be used."""
     name = plain_name(name)
     with tempfile.TemporaryDirectory(prefix="understudy-import-") as folder:
@@ -177,9 +177,9 @@ def import_upload(desk: AppContext, name: str, source: BinaryIO) -> Imported:
         target = Path(folder) / "character"
         with _called(path.name, name):
             notes = import_file(path, target)
-            draft = draft_of_folder(desk, target, name)
+            draft = draft_of_folder(context, target, name)
     told = [Problem(item.field.replace(path.name, name), item.message, item.mend, item.severity) for item in notes]
-    row = desk.records.characters.create(desk.owner, {**draft, "origin": name})
+    row = context.records.characters.create(context.owner, {**draft, "origin": name})
     return Imported(row.id, row.name, tuple(told))
 
 
@@ -205,23 +205,23 @@ def _plain_suffix(name: str) -> str:
     return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
 
 
-def draft_of_folder(desk: AppContext, folder: Path, name: str = "the folder") -> Draft:
+def draft_of_folder(context: AppContext, folder: Path, name: str = "the folder") -> Draft:
     """The draft of a character folder, its pictures put into the object store; CharacterProblems as when reading it."""
     character, split = read_character(folder), read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
     refuse_oversized(entries, name)
     if len(character.images) > MOST_PICTURES:
         raise CharacterProblems([Problem(name, f"{name} holds too many pictures.", f"{MOST_PICTURES} are the most.")])
-    draft: Draft = {**entries, "pictures": keep(desk, _bytes_of(folder, character.images))}
+    draft: Draft = {**entries, "pictures": keep(context, _bytes_of(folder, character.images))}
     if split is not None:
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))
         draft["test_pictures"] = {
             image.file: put_content(
-                desk.store, test_image_path(folder, image.file), "pictures", PurePosixPath(image.file).suffix.lower()
+                context.store, test_image_path(folder, image.file), "pictures", PurePosixPath(image.file).suffix.lower()
             )
             for image in split.images
         }
-    judge(desk, draft)
+    judge(context, draft)
     return draft
 
 
@@ -232,13 +232,13 @@ def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, byt
 # ---------------------------------------------------------------- versions
 
 
-def versions(desk: AppContext, id: str) -> list[VersionView]:
+def versions(context: AppContext, id: str) -> list[VersionView]:
     """The published versions of a character, newest first."""
-    row = own_character(desk, id)
-    jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
+    row = own_character(context, id)
+    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MOST_JOBS)
     shown = []
     for number in range(row.version, 0, -1):
-        version = desk.records.characters.version(id, number)
+        version = context.records.characters.version(id, number)
         entries: dict[str, Any] = version.entries
         contents = ", ".join(
             (
@@ -252,21 +252,21 @@ def versions(desk: AppContext, id: str) -> list[VersionView]:
     return shown
 
 
-def bring_back(desk: AppContext, id: str, number: int) -> None:
+def bring_back(context: AppContext, id: str, number: int) -> None:
     """Make a published version the draft again; the versions themselves stay as they are."""
-    own_character(desk, id)
-    version = desk.records.characters.version(id, number)
-    images = {file: desk.picture(key) for file, key in version.images.items()}
+    own_character(context, id)
+    version = context.records.characters.version(id, number)
+    images = {file: context.image(key) for file, key in version.images.items()}
 
     def edit(draft: Draft) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
         draft.clear()
-        draft.update({**version.entries, **kept, "pictures": keep(desk, images)})
+        draft.update({**version.entries, **kept, "pictures": keep(context, images)})
         if version.test_entries is not None:
             draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
-        judge(desk, draft)
+        judge(context, draft)
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 # ---------------------------------------------------------------- the end
@@ -282,12 +282,12 @@ class WhatGoes:
     """A worker is at it just now; it stops."""
 
 
-def what_goes(desk: AppContext, id: str) -> WhatGoes:
+def what_goes(context: AppContext, id: str) -> WhatGoes:
     """Everything that hangs on a character, counted, for the question before it is deleted."""
-    row = own_character(desk, id)
-    jobs = desk.records.jobs.list(owner=desk.owner, kind="train", character=id, limit=MOST_JOBS)
-    adapters = sum(len([one for one in desk.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
-    chats = desk.records.chats.conversations(desk.owner, id, limit=MOST_JOBS)
+    row = own_character(context, id)
+    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MOST_JOBS)
+    adapters = sum(len([one for one in context.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
+    chats = context.records.chats.conversations(context.owner, id, limit=MOST_JOBS)
     lines = (
         counted(len(row.draft.get("pictures", ())), "picture"),
         counted(len(row.draft.get("interactions", ())), "example conversation"),
@@ -299,50 +299,50 @@ def what_goes(desk: AppContext, id: str) -> WhatGoes:
     return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
 
 
-def delete(desk: AppContext, id: str) -> None:
+def delete(context: AppContext, id: str) -> None:
     """Delete a character and all that hangs on it: no page and no worker finds any of it from then on.
 
     The bytes lie under names made of their content, which another character or an upload on its way may share, so they
     go with the daily cleaning, which looks who still refers to them. Trees of adapters are nobody else's: they go now.
     """
-    own_character(desk, id)
-    with desk.editing:
-        keys, trees = _keys_of(desk, id)
-        desk.records.characters.delete(id)
+    own_character(context, id)
+    with context.editing:
+        keys, trees = _keys_of(context, id)
+        context.records.characters.delete(id)
     for tree in sorted(trees):
-        desk.store.delete(f"{tree}/{MARKER}")
-    desk.forget_pictures(keys)
+        context.store.delete(f"{tree}/{MARKER}")
+    context.forget_images(keys)
 
 
-def _keys_of(desk: AppContext, id: str) -> tuple[set[str], set[str]]:
+def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
     """Keys of everything that hangs on a character, and where the trees of its adapters are."""
-    row = own_character(desk, id)
+    row = own_character(context, id)
     keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
     keys |= set(row.draft.get("image_keys", {}).values()) | set(row.draft.get("test_pictures", {}).values())
     trees: set[str] = set()
     for number in range(1, row.version + 1):
-        version = desk.records.characters.version(id, number)
+        version = context.records.characters.version(id, number)
         keys |= set(version.images.values()) | set(version.test_images.values())
-    for job in desk.records.jobs.list(owner=desk.owner, character=id, limit=10 * MOST_JOBS):
-        for checkpoint in desk.records.checkpoints.of_job(job.id):
+    for job in context.records.jobs.list(owner=context.owner, character=id, limit=10 * MOST_JOBS):
+        for checkpoint in context.records.checkpoints.of_job(job.id):
             keys |= set(checkpoint.files.values()) | set(checkpoint.samples)
             trees.add(checkpoint.adapter_key.rstrip("/"))
-    for chat in desk.records.chats.conversations(desk.owner, id, limit=10 * MOST_JOBS):
-        keys |= {line.picture_key for line in desk.records.chats.messages(chat.id) if line.picture_key}
+    for chat in context.records.chats.conversations(context.owner, id, limit=10 * MOST_JOBS):
+        keys |= {line.picture_key for line in context.records.chats.messages(chat.id) if line.picture_key}
     return {key for key in keys if key}, trees - {""}
 
 
-def open_draft(desk: AppContext, id: str) -> Draft:
+def open_draft(context: AppContext, id: str) -> Draft:
     """The draft for the wizard. A character that the command line published gets the thumbnails it lacks."""
-    draft = own_character(desk, id).draft
+    draft = own_character(context, id).draft
     named: dict[str, str] = draft.get("image_keys", {})
     if not named:
         return draft
-    images = {file: desk.picture(key) for file, key in named.items()}
+    images = {file: context.image(key) for file, key in named.items()}
 
     def edit(draft: Draft) -> None:
         if draft.pop("image_keys", None) is not None and not draft.get("pictures"):
-            draft["pictures"] = keep(desk, images)
-            judge(desk, draft)
+            draft["pictures"] = keep(context, images)
+            judge(context, draft)
 
-    return change(desk, id, edit)
+    return change(context, id, edit)

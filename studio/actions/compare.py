@@ -1,8 +1,8 @@
-"""What the compare page does: choose two checkpoints, talk with both at once, and have an answer given again.
+"""What the compare page does: choose two checkpoints, send a message to both, and regenerate the last replies.
 
-In a conversation the sides `left` and `right` always mean the same checkpoints; which of them stands left on the page
-is said by `is_swapped`, turn by turn, when the comparison is blind. Replies come from one reply job for both sides, so
-they are made together; what the job has told so far is read from its events. Votes and corrections are in `feedback.py`.
+In a conversation the sides `left` and `right` always mean the same checkpoints. In a blind comparison `is_swapped`
+says, turn by turn, which of them stands left on the page. One reply job answers for both sides in one batch; its
+events have what is written so far. Votes and corrections are in `feedback.py`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_
 from pipelines.core.queue import submit
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import put_content
+from studio.actions.drafts import own_character
 from studio.actions.scores import best_named, checkpoint_title
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
@@ -92,14 +93,14 @@ class NotNow(ValueError):
 # ---------------------------------------------------------------- who can talk
 
 
-def candidates(desk: AppContext, character: str) -> list[Candidate]:
+def candidates(context: AppContext, character: str) -> list[Candidate]:
     """The character's checkpoints, newest training first and latest state first; each base model once, at the end."""
-    own_character(desk, character)
+    own_character(context, character)
     found: list[Candidate] = []
     bases: dict[str, Candidate] = {}
-    for job in desk.records.jobs.list(owner=desk.owner, kind="train", character=character, limit=30):
-        checkpoints = desk.records.checkpoints.of_job(job.id)
-        best = best_of(desk, job.id)
+    for job in context.records.jobs.list(owner=context.owner, kind="train", character=character, limit=30):
+        checkpoints = context.records.checkpoints.of_job(job.id)
+        best = best_of(context, job.id)
         for one in reversed(checkpoints):
             ref = f"{job.id}:{one.name}"
             if one.name == BASE:
@@ -109,9 +110,9 @@ def candidates(desk: AppContext, character: str) -> list[Candidate]:
     return [*found, *bases.values()]
 
 
-def best_of(desk: AppContext, job: str) -> str:
+def best_of(context: AppContext, job: str) -> str:
     """The name of the checkpoint that the run chose by its scorecard; "" before its end."""
-    saved = desk.records.events.latest(job, "save")
+    saved = context.records.events.latest(job, "save")
     return best_named(saved.note) if saved else ""
 
 
@@ -122,52 +123,46 @@ def _label(job: Job, one: Checkpoint, is_best: bool) -> str:
     return f"{checkpoint_title(one.name)}{best} · " + ", ".join(filter(None, [effort.lower(), when]))
 
 
-def label_of(desk: AppContext, ref: str) -> str:
+def label_of(context: AppContext, ref: str) -> str:
     """What a checkpoint is called; "a deleted checkpoint" when it is gone."""
     try:
-        job, one = checkpoint_of(desk, ref)
+        job, one = checkpoint_of(context, ref)
     except RecordMissing:
         return "a deleted checkpoint"
     return f"{checkpoint_title(BASE)} ({one.base})" if one.name == BASE else _label(job, one, False)
 
 
-def checkpoint_of(desk: AppContext, ref: str) -> tuple[Job, Checkpoint]:
+def checkpoint_of(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
     """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's."""
     job, _, name = ref.rpartition(":")
-    return own_job(desk, job), desk.records.checkpoints.get(job, name)
+    return own_job(context, job), context.records.checkpoints.get(job, name)
 
 
 # ---------------------------------------------------------------- conversations
 
 
-def own_character(desk: AppContext, id: str) -> None:
-    """RecordMissing when the character is not this desk's owner's."""
-    if desk.records.characters.get(id).owner != desk.owner:
-        raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
-
-
-def own_conversation(desk: AppContext, id: str) -> Conversation:
-    """A conversation of this desk's owner; RecordMissing for any other."""
-    found = desk.records.chats.conversation(id)
-    if found.owner != desk.owner:
+def own_conversation(context: AppContext, id: str) -> Conversation:
+    """A conversation of this context's owner; RecordMissing for any other."""
+    found = context.records.chats.conversation(id)
+    if found.owner != context.owner:
         raise RecordMissing(f"there is no conversation {id}: it was deleted, or the id is wrong")
     return found
 
 
-def begin(desk: AppContext, character: str, left: str, right: str, blind: bool) -> Conversation:
+def begin(context: AppContext, character: str, left: str, right: str, blind: bool) -> Conversation:
     """A new conversation with two checkpoints. ValueError, in words for people, when they cannot be compared."""
-    own_character(desk, character)
+    own_character(context, character)
     if left == right:
         raise NotNow("Choose two different ones: the same twice only shows chance.")
-    (_, one), (_, other) = checkpoint_of(desk, left), checkpoint_of(desk, right)
+    (_, one), (_, other) = checkpoint_of(context, left), checkpoint_of(context, right)
     if one.base != other.base:
         raise NotNow("These two were learnt on different base models, which cannot answer side by side. Choose others.")
     title = f"{checkpoint_title(one.name)} / {checkpoint_title(other.name)}"
-    talk = Conversation(new_id(), desk.owner, character, left, right, blind, title)
-    kept = desk.records.chats.add_conversation(talk)
+    talk = Conversation(new_id(), context.owner, character, left, right, blind, title)
+    kept = context.records.chats.add_conversation(talk)
     # The model and both adapters are read while the first message is being typed.
     request = {"task": "warm", "checkpoints": [left, right]}
-    submit.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, character, request=request))
+    submit.submit(context.records, context.queue, Job(new_id(), "reply", context.owner, character, request=request))
     return kept
 
 
@@ -181,21 +176,21 @@ def is_swapped(conversation: Conversation, number: int) -> bool:
     return bool(hashlib.sha256(f"{conversation.id} {number}".encode()).digest()[0] & 1)
 
 
-def turns(desk: AppContext, conversation: Conversation) -> list[ChatTurn]:
+def turns(context: AppContext, conversation: Conversation) -> list[ChatTurn]:
     """The conversation so far. A turn whose job goes on shows what its events have told up to now."""
-    messages = desk.records.chats.messages(conversation.id)
-    votes = {vote.message: vote for vote in desk.records.chats.votes(conversation=conversation.id)}
+    messages = context.records.chats.messages(conversation.id)
+    votes = {vote.message: vote for vote in context.records.chats.votes(conversation=conversation.id)}
     kept = {(message.number, message.side): message for message in messages if message.role != "user"}
     found = []
     for question in (message for message in messages if message.role == "user"):
         number = question.number + 1
         replies = [kept.get((number, side)) for side in ("left", "right")]
-        found.append(_turn(desk, conversation, question, number, replies, votes.get(number)))
+        found.append(_turn(context, conversation, question, number, replies, votes.get(number)))
     return found
 
 
 def _turn(
-    desk: AppContext,
+    context: AppContext,
     conversation: Conversation,
     question: ChatMessage,
     number: int,
@@ -212,7 +207,7 @@ def _turn(
             if reply is not None
         ]
     else:
-        job, told = _told(desk, question)
+        job, told = _told(context, question)
         told = [*told, *[SideReply()] * 2][:2]
         answers = [
             ReplyView(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
@@ -225,15 +220,15 @@ def _turn(
     return ChatTurn(number, question, tuple(ordered), state, error, vote)
 
 
-def _told(desk: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
+def _told(context: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
     """The turn's job and what its events have told so far."""
     if not question.job:
         return None, []
     try:
-        job = desk.records.jobs.get(question.job)
+        job = context.records.jobs.get(question.job)
     except RecordMissing:
         return None, []
-    return job, replies_in(desk.records.events.after(job.id, limit=5000))
+    return job, replies_in(context.records.events.after(job.id, limit=5000))
 
 
 def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting", "running", "done", "failed"], str]:
@@ -248,7 +243,7 @@ def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting
 
 
 def ask(
-    desk: AppContext,
+    context: AppContext,
     conversation: str,
     words: str,
     picture: bytes | None = None,
@@ -256,13 +251,13 @@ def ask(
     seed: int | None = None,
 ) -> ChatMessage:
     """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
-    talk = own_conversation(desk, conversation)
+    talk = own_conversation(context, conversation)
     words = words.strip()
     if not words and picture is None:
         raise NotNow("Write something first.")
     if len(words) > MAX_WORDS:
         raise NotNow(f"That is {len(words)} characters; at most {MAX_WORDS} can be read at once.")
-    before = turns(desk, talk)
+    before = turns(context, talk)
     if before and before[-1].state in ("waiting", "running"):
         raise NotNow("The last answers are still being written.")
     key = ""
@@ -270,38 +265,40 @@ def ask(
         if len(picture) > MAX_ATTACHED_BYTES:
             raise NotNow(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
         clean = clean_image(picture)
-        key = put_content(desk.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
+        key = put_content(context.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    kept = desk.records.chats.add_message(
+    kept = context.records.chats.add_message(
         ChatMessage(new_id(), talk.id, role="user", text=words, picture_key=key, seed=chosen)
     )
-    return _send(desk, talk, kept, before, wish)
+    return _send(context, talk, kept, before, wish)
 
 
-def answer_again(desk: AppContext, conversation: str, seed: int | None = None, wish: ImageMode = "auto") -> ChatMessage:
+def answer_again(
+    context: AppContext, conversation: str, seed: int | None = None, wish: ImageMode = "auto"
+) -> ChatMessage:
     """Have the last message answered anew, with another seed unless one is given; the old replies are replaced."""
-    talk = own_conversation(desk, conversation)
-    before = turns(desk, talk)
+    talk = own_conversation(context, conversation)
+    before = turns(context, talk)
     if not before:
         raise NotNow("There is nothing to answer yet.")
     last = before[-1]
     if last.state in ("waiting", "running"):
         raise NotNow("The answers are still being written.")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    return _send(desk, talk, replace(last.question, seed=chosen), before[:-1], wish)
+    return _send(context, talk, replace(last.question, seed=chosen), before[:-1], wish)
 
 
 def _send(
-    desk: AppContext, talk: Conversation, question: ChatMessage, before: Sequence[ChatTurn], wish: ImageMode
+    context: AppContext, talk: Conversation, question: ChatMessage, before: Sequence[ChatTurn], wish: ImageMode
 ) -> ChatMessage:
     """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
     lines = [line for turn in before for line in _lines(turn)]
     request = ReplyRequest(
         (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
     )
-    job = submit.submit_reply(desk.records, desk.queue, desk.owner, request, talk.character)
+    job = submit.submit_reply(context.records, context.queue, context.owner, request, talk.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
-    return desk.records.chats.add_message(replace(question, id=new_id(), job=job.id))
+    return context.records.chats.add_message(replace(question, id=new_id(), job=job.id))
 
 
 def _said(question: ChatMessage) -> dict[str, Any]:

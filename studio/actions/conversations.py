@@ -73,7 +73,7 @@ class Learned:
 
     replies: int
     """Replies whose every word is learned."""
-    max_new_tokens: int
+    reply_tokens: int
     """About how many tokens these are."""
     facts: int
     pictures: int
@@ -149,7 +149,7 @@ def few_left(draft: Draft) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def add_conversation(desk: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
+def add_conversation(context: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
     """Put a conversation behind the others; returns its place. CharacterProblems when a turn is too long."""
     whole = [_turn(turn) for turn in turns]
 
@@ -159,20 +159,20 @@ def add_conversation(desk: AppContext, id: str, turns: Sequence[dict[str, Any]])
             raise CharacterProblems([Problem("interactions", message, "Take some out first.")])
         draft["interactions"].append(whole)
 
-    return len(change(desk, id, edit)["interactions"]) - 1
+    return len(change(context, id, edit)["interactions"]) - 1
 
 
-def remove_conversation(desk: AppContext, id: str, number: int) -> None:
+def remove_conversation(context: AppContext, id: str, number: int) -> None:
     """Take a conversation out."""
 
     def edit(draft: Draft) -> None:
         _talk(draft, number)
         del draft["interactions"][number]
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def move_conversation(desk: AppContext, id: str, number: int, by: int) -> int:
+def move_conversation(context: AppContext, id: str, number: int, by: int) -> int:
     """Move a conversation up (-1) or down (1) in the list; returns its new place."""
     place = number
 
@@ -180,17 +180,17 @@ def move_conversation(desk: AppContext, id: str, number: int, by: int) -> int:
         nonlocal place
         place = _moved(draft["interactions"], number, by) if _talk(draft, number) is not None else number
 
-    change(desk, id, edit)
+    change(context, id, edit)
     return place
 
 
-def add_turn(desk: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
+def add_turn(context: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
     """Put a turn at the end of a conversation."""
     turn = _turn({speaker: words})
-    change(desk, id, lambda draft: _talk(draft, number).append(turn))
+    change(context, id, lambda draft: _talk(draft, number).append(turn))
 
 
-def set_words(desk: AppContext, id: str, number: int, place: int, words: str) -> None:
+def set_words(context: AppContext, id: str, number: int, place: int, words: str) -> None:
     """Change what is said in a turn."""
     refuse_long(words, MOST_TURN_CHARS, "turn")
 
@@ -198,10 +198,10 @@ def set_words(desk: AppContext, id: str, number: int, place: int, words: str) ->
         turn = _place(draft, number, place)
         turn[_speaker(turn)] = words
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def set_picture(desk: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
+def set_picture(context: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
     """Let a reply show one of the pictures ("" for none), with the line that says what is seen in it."""
     refuse_long(scene, MOST_TURN_CHARS, "scene")
 
@@ -215,7 +215,7 @@ def set_picture(desk: AppContext, id: str, number: int, place: int, image: str, 
             else:
                 turn.pop(key, None)
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 def scene_for(draft: Draft, image: str) -> str:
@@ -225,7 +225,7 @@ def scene_for(draft: Draft, image: str) -> str:
     return f"{character.name}, {words}" if words else character.name
 
 
-def switch_speaker(desk: AppContext, id: str, number: int, place: int) -> None:
+def switch_speaker(context: AppContext, id: str, number: int, place: int) -> None:
     """Give a turn to the other speaker; a user's turn keeps no scene."""
 
     def edit(draft: Draft) -> None:
@@ -237,10 +237,10 @@ def switch_speaker(desk: AppContext, id: str, number: int, place: int) -> None:
         turn.clear()
         turn.update({other: words, **kept})
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def remove_turn(desk: AppContext, id: str, number: int, place: int) -> None:
+def remove_turn(context: AppContext, id: str, number: int, place: int) -> None:
     """Take a turn out; the conversation goes with its last one."""
 
     def edit(draft: Draft) -> None:
@@ -250,31 +250,31 @@ def remove_turn(desk: AppContext, id: str, number: int, place: int) -> None:
         if not talk:
             del draft["interactions"][number]
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def move_turn(desk: AppContext, id: str, number: int, place: int, by: int) -> None:
+def move_turn(context: AppContext, id: str, number: int, place: int, by: int) -> None:
     """Move a turn up (-1) or down (1)."""
 
     def edit(draft: Draft) -> None:
         _place(draft, number, place)
         _moved(_talk(draft, number), place, by)
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 # ---------------------------------------------------------------- many at once
 
 
-def paste(desk: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
+def paste(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
     """Add the conversations of pasted `<START>` blocks; returns how many, and notes. CharacterProblems for none."""
     refuse_long(text, MAX_DATA_BYTES, "pasted text")
-    character, _ = character_of(change(desk, id, lambda draft: None))
+    character, _ = character_of(change(context, id, lambda draft: None))
     found, notes = interactions_from_start_blocks(text, character.name or "the character", file="The pasted text")
-    return _add_all(desk, id, found), notes
+    return _add_all(context, id, found), notes
 
 
-def upload(desk: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
+def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
     """Add the conversations of a ShareGPT or messages file (JSON or JSON lines); returns how many, and notes."""
     name = plain_name(name)
     if len(data) > MAX_DATA_BYTES:
@@ -286,10 +286,10 @@ def upload(desk: AppContext, id: str, name: str, data: bytes) -> tuple[int, list
         message = f"{name} is no text: this is not a file of conversations."
         raise CharacterProblems([Problem(name, message, "Send JSON or JSON lines, saved as UTF-8.")]) from error
     found, notes = interactions_from_sharegpt(text, name)
-    return _add_all(desk, id, found), notes
+    return _add_all(context, id, found), notes
 
 
-def _add_all(desk: AppContext, id: str, found: Sequence[Interaction]) -> int:
+def _add_all(context: AppContext, id: str, found: Sequence[Interaction]) -> int:
     """Add those that are not there yet; returns how many were added."""
     entries: list[Turns] = character_to_entries(Character("", "", interactions=tuple(found)))["interactions"]
     for talk in entries:
@@ -307,7 +307,7 @@ def _add_all(desk: AppContext, id: str, found: Sequence[Interaction]) -> int:
         there.extend(fresh)
         added = len(fresh)
 
-    change(desk, id, edit)
+    change(context, id, edit)
     return added
 
 

@@ -148,7 +148,7 @@ def states(draft: Draft) -> dict[int, str]:
 # ---------------------------------------------------------------- consent
 
 
-def give_consent(desk: AppContext, id: str, kind: str, given_by: str) -> None:
+def give_consent(context: AppContext, id: str, kind: str, given_by: str) -> None:
     """Keep the statement with who makes it, when, and the hashes of the pictures as they are now."""
     if kind not in STATEMENTS:
         raise ValueError(f"{kind!r} is none of {', '.join(STATEMENTS)}")
@@ -163,12 +163,12 @@ def give_consent(desk: AppContext, id: str, kind: str, given_by: str) -> None:
             "image_sha256": sorted(entry["sha256"] for entry in draft.get("pictures", [])),
         }
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def withdraw_consent(desk: AppContext, id: str) -> None:
+def withdraw_consent(context: AppContext, id: str) -> None:
     """Take the statement back; nothing can be trained until it is made again."""
-    change(desk, id, lambda draft: draft.pop("consent", None))
+    change(context, id, lambda draft: draft.pop("consent", None))
 
 
 def consent_covers(draft: Draft) -> bool:
@@ -196,9 +196,9 @@ def _consent_problems(draft: Draft) -> list[Problem]:
 # ---------------------------------------------------------------- time and machines
 
 
-def base_choices(desk: AppContext) -> list[PresetChoice]:
+def base_choices(context: AppContext) -> list[PresetChoice]:
     """The base models, those that no worker could train with their reason."""
-    workers = [one for one in desk.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
+    workers = [one for one in context.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
     return [PresetChoice(base, _refusal_reason(base, workers)) for base in BASES]
 
 
@@ -216,19 +216,19 @@ def _refusal_reason(base: Preset, workers: list[Worker]) -> str:
     return f"It needs a graphics card of {least} GB; {have}."
 
 
-def someone_works(desk: AppContext) -> bool:
+def someone_works(context: AppContext) -> bool:
     """Whether a worker that trains is there."""
-    return any("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
+    return any("train" in worker.queues for worker in context.records.workers.list(alive_within_s=ALIVE_S))
 
 
-def estimate(desk: AppContext, base: str, effort: Effort) -> Estimate:
+def estimate(context: AppContext, base: str, effort: Effort) -> Estimate:
     """How long such a training took here before: a range over finished runs, or honestly nothing.
 
     Runs of another effort on the same base model are scaled by their steps, and then the range is widened by half.
     """
     wanted = Recipe.for_effort(base, effort)
     same, scaled = [], []
-    for job in desk.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * PAST_RUNS):
+    for job in context.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * PAST_RUNS):
         recipe = job.recipe or {}
         # A run that was taken up again lost its first start, so its time is not known.
         if recipe.get("base") != base or job.attempt != 1 or not job.started or not job.ended:
@@ -260,28 +260,30 @@ def _work(recipe: Mapping[str, Any]) -> float:
 # ---------------------------------------------------------------- start
 
 
-def set_dial(desk: AppContext, id: str, effort: Effort, base: str) -> None:
+def set_dial(context: AppContext, id: str, effort: Effort, base: str) -> None:
     """Remember where the dial and the choice of base model stand."""
-    change(desk, id, lambda draft: draft.update(effort=effort, base=base))
+    change(context, id, lambda draft: draft.update(effort=effort, base=base))
 
 
-def start(desk: AppContext, id: str, effort: Effort, base: str) -> Job:
+def start(context: AppContext, id: str, effort: Effort, base: str) -> Job:
     """Publish the draft as a version, queue a training on it, and tell a worker.
 
     Raises CharacterProblems with everything that keeps the character from being trained.
     """
-    with desk.editing:
-        draft = own_character(desk, id).draft
+    with context.editing:
+        draft = own_character(context, id).draft
         wrong = errors(all_problems(draft))
         if wrong:
             raise CharacterProblems(wrong)
         entries = entries_of(draft)
         write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker
         images = {entry["file"]: entry["key"] for entry in draft["pictures"]}
-        version = desk.records.characters.publish(
+        version = context.records.characters.publish(
             id, entries, draft.get("test"), images, draft.get("test_pictures") or None
         )
-    return submit.submit_training(desk.records, desk.queue, desk.owner, version, Recipe.for_effort(base, effort))
+    return submit.submit_training(
+        context.records, context.queue, context.owner, version, Recipe.for_effort(base, effort)
+    )
 
 
 def picture_count_words(draft: Draft) -> str:

@@ -43,12 +43,12 @@ SNIPPETS = {
 
 from pipelines.core.formats.cards import read_card
 from pipelines.data.chat_template import user
-from pipelines.inference.engine import Speakers
+from pipelines.inference.engine import InferenceEngine
 
 character = read_card(Path("card.png").read_bytes(), "card.png").character
-speakers = Speakers("{base}")
-speakers.add("mine", Path("adapter"))
-reply = speakers.reply("mine", character, (user("Who are you?"),), picture="always")
+engine = InferenceEngine("{base}")
+engine.add("mine", Path("adapter"))
+reply = engine.reply("mine", character, (user("Who are you?"),), picture="always")
 print(reply.text)
 reply.picture.save("reply.png")""",
     "The model and its adapter, for code of your own": """from peft import PeftModel
@@ -70,81 +70,81 @@ class Download:
     """Where it is in the object store."""
 
 
-def adapter_zip(desk: AppContext, ref: str) -> Download:
+def adapter_zip(context: AppContext, ref: str) -> Download:
     """One zip: `adapter/`, the character's card, scores, sample sheet, a report to read offline and a manifest.
 
     RecordMissing when the checkpoint is gone, NotNow when it has no adapter, StoreError when its files cannot be had.
     """
-    job, checkpoint = _with_adapter(desk, ref)
-    name = _file_name(desk, job, checkpoint)
+    job, checkpoint = _with_adapter(context, ref)
+    name = _file_name(context, job, checkpoint)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
         folder = Path(made) / name
-        _fetch_adapter(desk, checkpoint, folder / "adapter")
+        _fetch_adapter(context, checkpoint, folder / "adapter")
         for path, target in (("scores.json", "scores.json"), ("samples/sheet.png", "samples.png")):
             if path in checkpoint.files:
-                fetch(desk.store, checkpoint.files[path], folder / target)
-        notes = _put_card(desk, job, Path(made), folder / "card.png", None)
+                fetch(context.store, checkpoint.files[path], folder / target)
+        notes = _put_card(context, job, Path(made), folder / "card.png", None)
         (folder / "manifest.json").write_text(json.dumps(_manifest(job, checkpoint, notes), indent=1), encoding="utf-8")
-        (folder / "report.html").write_text(report(desk, job, checkpoint), encoding="utf-8")
+        (folder / "report.html").write_text(report(context, job, checkpoint), encoding="utf-8")
         (folder / README).write_text(_readme(checkpoint), encoding="utf-8")
         archive = Path(made) / f"{name}.zip"
         _zip(folder, archive)
-        return _handed_out(desk, archive)
+        return _handed_out(context, archive)
 
 
-def charx(desk: AppContext, ref: str) -> Download:
+def charx(context: AppContext, ref: str) -> Download:
     """The character as a CHARX card with its pictures and the adapter inside; raises like `adapter_zip`."""
-    job, checkpoint = _with_adapter(desk, ref)
+    job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
-        _fetch_adapter(desk, checkpoint, Path(made) / "adapter")
-        card = Path(made) / f"{_file_name(desk, job, checkpoint)}.charx"
-        _put_card(desk, job, Path(made), card, Path(made) / "adapter")
-        return _handed_out(desk, card)
+        _fetch_adapter(context, checkpoint, Path(made) / "adapter")
+        card = Path(made) / f"{_file_name(context, job, checkpoint)}.charx"
+        _put_card(context, job, Path(made), card, Path(made) / "adapter")
+        return _handed_out(context, card)
 
 
-def adapter_alone(desk: AppContext, ref: str) -> Download:
+def adapter_alone(context: AppContext, ref: str) -> Download:
     """The PEFT folder as a zip and nothing else; raises like `adapter_zip`."""
-    job, checkpoint = _with_adapter(desk, ref)
+    job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
-        folder = Path(made) / f"{_file_name(desk, job, checkpoint)}-adapter"
-        _fetch_adapter(desk, checkpoint, folder)
+        folder = Path(made) / f"{_file_name(context, job, checkpoint)}-adapter"
+        _fetch_adapter(context, checkpoint, folder)
         archive = Path(made) / f"{folder.name}.zip"
         _zip(folder, archive)
-        return _handed_out(desk, archive)
+        return _handed_out(context, archive)
 
 
-def report_alone(desk: AppContext, ref: str) -> Download:
+def report_alone(context: AppContext, ref: str) -> Download:
     """The report as one HTML file with its pictures inside, for any browser without a network; raises likewise."""
-    job, checkpoint = _with_adapter(desk, ref)
+    job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
-        page = Path(made) / f"{_file_name(desk, job, checkpoint)}-report.html"
-        page.write_text(report(desk, job, checkpoint), encoding="utf-8")
-        return _handed_out(desk, page)
+        page = Path(made) / f"{_file_name(context, job, checkpoint)}-report.html"
+        page.write_text(report(context, job, checkpoint), encoding="utf-8")
+        return _handed_out(context, page)
 
 
-def _with_adapter(desk: AppContext, ref: str) -> tuple[Job, Checkpoint]:
-    job, checkpoint = checkpoint_of(desk, ref)
+def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
+    job, checkpoint = checkpoint_of(context, ref)
     if checkpoint.name == BASE or not set(ADAPTER_FILES) <= set(checkpoint.files):
         raise NotNow(f"“{checkpoint_title(checkpoint.name)}” has no adapter to download: choose a trained state.")
     return job, checkpoint
 
 
-def _fetch_adapter(desk: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
+def _fetch_adapter(context: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
     for name in ADAPTER:
         if name in checkpoint.files:
-            fetch(desk.store, checkpoint.files[name], folder / name)
+            fetch(context.store, checkpoint.files[name], folder / name)
 
 
-def _put_card(desk: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
+def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
     """Write the character that the job learnt as a card; returns what could not go into it."""
-    version = desk.records.characters.version(job.character, job.version)
+    version = context.records.characters.version(job.character, job.version)
     problems: list[Problem] = []
     character = character_from_entries(version.entries, problems)
     folder = made / "character"
     for image in character.images:
         if image.file not in version.images:
             return [f"no card: the picture {image.file} is missing"]
-        fetch(desk.store, version.images[image.file], folder / "images" / image.file)
+        fetch(context.store, version.images[image.file], folder / "images" / image.file)
     try:
         write_character(character, folder)
         return [note.message for note in export_card(folder, target, adapter)]
@@ -154,14 +154,14 @@ def _put_card(desk: AppContext, job: Job, made: Path, target: Path, adapter: Pat
         return [f"no card: {refused.problems[0].message}"]  # a character without pictures has no PNG card
 
 
-def address(desk: AppContext, made: Download) -> str:
-    """Where the browser gets it, for an hour: a link to the S3 server, or to the studio's own route (`download_route.py`)."""
-    place = link(desk.store, made.key, LINK_S, made.filename)
+def address(context: AppContext, made: Download) -> str:
+    """Where the browser gets it, for an hour: a link to the S3 server, or to our own route (`download_route.py`)."""
+    place = link(context.store, made.key, LINK_S, made.filename)
     return download_route.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
 
 
-def _handed_out(desk: AppContext, path: Path) -> Download:
-    return Download(path.name, put_content(desk.store, path, "exports", path.suffix))
+def _handed_out(context: AppContext, path: Path) -> Download:
+    return Download(path.name, put_content(context.store, path, "exports", path.suffix))
 
 
 def _zip(folder: Path, target: Path) -> None:
@@ -176,8 +176,8 @@ def _zip(folder: Path, target: Path) -> None:
                 shutil.copyfileobj(source, into, 1 << 20)
 
 
-def _file_name(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
-    name = str(desk.records.characters.version(job.character, job.version).entries.get("name", ""))
+def _file_name(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
+    name = str(context.records.characters.version(job.character, job.version).entries.get("name", ""))
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return f"{re.sub(r'[^a-z0-9]+', '-', plain).strip('-')[:40] or 'character'}-{checkpoint.name}"
 

@@ -43,31 +43,31 @@ MOST_CONVERSATIONS = 2000
 MOST_FACTS = 1000
 
 
-def own_character(desk: AppContext, id: str) -> CharacterRow:
-    """A character of this desk's owner; RecordMissing for anybody else's."""
-    row = desk.records.characters.get(id)
-    if row.owner != desk.owner:
+def own_character(context: AppContext, id: str) -> CharacterRow:
+    """A character of this context's owner; RecordMissing for anybody else's."""
+    row = context.records.characters.get(id)
+    if row.owner != context.owner:
         raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
     return row
 
 
-def create(desk: AppContext) -> str:
+def create(context: AppContext) -> str:
     """A new, empty character; returns its id."""
-    return desk.records.characters.create(desk.owner, {"name": "", "persona": ""}).id
+    return context.records.characters.create(context.owner, {"name": "", "persona": ""}).id
 
 
-def change(desk: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft:
+def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft:
     """Read the draft, let `edit` change it, and save it, with no other change in between; returns it as saved."""
-    with desk.editing:
-        row = own_character(desk, id)
+    with context.editing:
+        row = own_character(context, id)
         draft = copy.deepcopy(row.draft)
         edit(draft)
         if draft != row.draft:
-            desk.records.characters.save_draft(id, draft)
+            context.records.characters.save_draft(id, draft)
         return draft
 
 
-def set_text(desk: AppContext, id: str, field: str, text: str) -> None:
+def set_text(context: AppContext, id: str, field: str, text: str) -> None:
     """Keep one of the text fields. CharacterProblems when it is longer than the form allows."""
     if field not in MOST_CHARS:
         raise ValueError(f"{field!r} is no text field of a character: {', '.join(MOST_CHARS)}")
@@ -76,10 +76,10 @@ def set_text(desk: AppContext, id: str, field: str, text: str) -> None:
     def edit(draft: Draft) -> None:
         draft[field] = text
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def set_facts(desk: AppContext, id: str, facts: list[tuple[str, str]]) -> None:
+def set_facts(context: AppContext, id: str, facts: list[tuple[str, str]]) -> None:
     """Keep the facts, (question, answer) each; rows that are empty on both sides are left out."""
     filled = [(question.strip(), answer.strip()) for question, answer in facts if question.strip() or answer.strip()]
     if len(filled) > MOST_FACTS:
@@ -91,7 +91,7 @@ def set_facts(desk: AppContext, id: str, facts: list[tuple[str, str]]) -> None:
     def edit(draft: Draft) -> None:
         draft["facts"] = [{"question": question, "answer": answer} for question, answer in filled]
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 def refuse_long(text: str, most: int, what: str) -> None:

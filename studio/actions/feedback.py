@@ -13,14 +13,14 @@ from studio.actions.compare import NotNow, ReplyView, ShownSide, own_conversatio
 from studio.context import AppContext
 
 
-def vote(desk: AppContext, conversation: str, number: int, choice: VoteChoice) -> Vote:
+def vote(context: AppContext, conversation: str, number: int, choice: VoteChoice) -> Vote:
     """Say which of two replies is better; `left` and `right` are the places on the page. NotNow while they are made."""
-    talk = own_conversation(desk, conversation)
-    turn = next((turn for turn in turns(desk, talk) if turn.number == number), None)
+    talk = own_conversation(context, conversation)
+    turn = next((turn for turn in turns(context, talk) if turn.number == number), None)
     if turn is None or turn.state != "done":
         raise NotNow("There are no two answers to choose from yet.")
     left, right = turn.answers
-    return desk.records.chats.add_vote(
+    return context.records.chats.add_vote(
         Vote(
             new_id(),
             talk.id,
@@ -41,7 +41,7 @@ def _snapshot(answer: ReplyView) -> dict[str, Any]:
 
 
 def correct(
-    desk: AppContext,
+    context: AppContext,
     conversation: str,
     number: int,
     side: ShownSide,
@@ -55,11 +55,11 @@ def correct(
     `image` is the file name of one of the draft's pictures; `with_before` also keeps what was said before, as that side
     knows it. Pictures that were attached in the chat are left out. Returns how many examples there are now.
     """
-    talk = own_conversation(desk, conversation)
+    talk = own_conversation(context, conversation)
     words, scene = words.strip(), scene.strip()
     if not words:
         raise NotNow("Write how it should answer first.")
-    told = turns(desk, talk)
+    told = turns(context, talk)
     place = next((at for at, turn in enumerate(told) if turn.number == number), None)
     if place is None:
         raise NotNow("This message is no longer there.")
@@ -70,8 +70,8 @@ def correct(
             example += [{"user": turn.question.text}, {"character": said.text}]
     better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
     example += [{"user": told[place].question.text}, better]
-    with desk.editing:
-        row = desk.records.characters.get(talk.character)
+    with context.editing:
+        row = context.records.characters.get(talk.character)
         examples = [*row.draft.get("interactions", []), example]
-        desk.records.characters.save_draft(row.id, {**row.draft, "interactions": examples})
+        context.records.characters.save_draft(row.id, {**row.draft, "interactions": examples})
     return len(examples)

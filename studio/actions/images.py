@@ -1,8 +1,8 @@
-"""Step 1, pictures: take them in, judge them, mend them, and say what varies in each.
+"""Step 1, pictures: upload, check, edit and caption them.
 
-Every picture is cleaned when it comes in: upright, without metadata, and decoded with the guards of `image_check.py`, so a
-renamed program or a bomb is refused by name. What remains is judged again after every mend and kept in the draft, so
-a page that is drawn again decodes nothing.
+Every upload is cleaned: turned upright, stripped of metadata, and decoded with the guards of `image_check.py`, so a
+renamed program or a decompression bomb is refused by name. The checks run again after every edit and their results are
+stored in the draft, so that drawing the page decodes nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ImageView:
     is_portrait: bool
 
 
-def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
+def pictures(context: AppContext, draft: Draft) -> list[ImageView]:
     """The pictures of a draft in their order; the first one is the portrait."""
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     shown = []
@@ -62,7 +62,7 @@ def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
             ImageView(
                 entry["file"],
                 entry["original"],
-                desk.picture(entry["thumb_key"]),
+                context.image(entry["thumb_key"]),
                 light,
                 found,
                 tuple(entry["fixes"]),
@@ -73,14 +73,14 @@ def pictures(desk: AppContext, draft: Draft) -> list[ImageView]:
     return shown
 
 
-def portrait(desk: AppContext, draft: Draft) -> bytes | None:
+def portrait(context: AppContext, draft: Draft) -> bytes | None:
     """The small first picture of a draft; None when there is none, or its bytes are gone."""
     entries = draft.get("pictures") or []
     key = entries[0].get("thumb_key", "") if entries else next(iter(draft.get("image_keys", {}).values()), "")
     if not key:
         return None
     try:
-        return desk.picture(key)
+        return context.image(key)
     except StoreError:
         return None
 
@@ -126,7 +126,7 @@ def _caption(entry: dict[str, Any]) -> dict[str, str]:
     return {key: str(entry.get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
 
 
-def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
+def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
     """Take pictures in, and captions: a text file with a picture's name is its caption.
 
     Returns what could not be used; the others are kept.
@@ -143,12 +143,12 @@ def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[P
             taken.append((name, _cleaned(data, name)))
         except CharacterProblems as error:
             refused += error.problems
-    with desk.editing:
-        room = MOST_PICTURES - len(own_character(desk, id).draft.get("pictures", []))
+    with context.editing:
+        room = MOST_PICTURES - len(own_character(context, id).draft.get("pictures", []))
         if len(taken) > room:
             message = f"{len(taken) - max(room, 0)} pictures were left out: a draft holds {MOST_PICTURES}."
             refused.append(Problem("images", message, "Take some out first."))
-        entries = [(name, _kept(desk, data)) for name, data in taken[: max(room, 0)]]
+        entries = [(name, _kept(context, data)) for name, data in taken[: max(room, 0)]]
 
         def edit(draft: Draft) -> None:
             for name, entry in entries:
@@ -159,9 +159,9 @@ def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[P
             for picture in draft.get("pictures", []):  # captions that come later than their pictures
                 words = captions.pop(PurePosixPath(picture["original"]).stem, "")
                 caption_entry(draft, picture["file"]).update({"caption": words[:MOST_CAPTION_CHARS]} if words else {})
-            _judge(desk, draft)
+            _judge(context, draft)
 
-        change(desk, id, edit)
+        change(context, id, edit)
     unused = [
         Problem("images", f"{name}.txt belongs to no picture.", "Give it the picture's name.", "warning")
         for name in captions
@@ -169,17 +169,17 @@ def add(desk: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[P
     return refused + unused
 
 
-def keep(desk: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
+def keep(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
     """Entries of `pictures` for pictures that an import has cleaned already, by file name."""
-    return [{"file": file, "original": file, **_kept(desk, data)} for file, data in images.items()]
+    return [{"file": file, "original": file, **_kept(context, data)} for file, data in images.items()]
 
 
-def judge(desk: AppContext, draft: Draft) -> None:
+def judge(context: AppContext, draft: Draft) -> None:
     """Look at all pictures of a draft anew; used after its set has changed."""
-    _judge(desk, draft)
+    _judge(context, draft)
 
 
-def drop(desk: AppContext, id: str, file: str) -> None:
+def drop(context: AppContext, id: str, file: str) -> None:
     """Take a picture out; conversations that show it keep their words and scene."""
 
     def edit(draft: Draft) -> None:
@@ -190,31 +190,31 @@ def drop(desk: AppContext, id: str, file: str) -> None:
             for turn in talk:
                 if turn.get("image") == file:
                     del turn["image"]
-        _judge(desk, draft)
+        _judge(context, draft)
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def rotate(desk: AppContext, id: str, file: str) -> None:
+def rotate(context: AppContext, id: str, file: str) -> None:
     """Turn a picture a quarter to the right."""
-    _redraw(desk, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
+    _redraw(context, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
 
 
-def crop(desk: AppContext, id: str, file: str, zoom: float, across: float, down: float) -> None:
+def crop(context: AppContext, id: str, file: str, zoom: float, across: float, down: float) -> None:
     """Cut a picture to a square; see `crop_preview`."""
-    _redraw(desk, id, file, lambda image: _squared(image, zoom, across, down))
+    _redraw(context, id, file, lambda image: _squared(image, zoom, across, down))
 
 
-def crop_preview(desk: AppContext, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
+def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
     """How the square would look, as a small JPEG.
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
     """
-    with _opened(read(desk.store, picture_entry(draft, file)["key"])) as image:
+    with _opened(read(context.store, picture_entry(draft, file)["key"])) as image:
         return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
 
 
-def make_portrait(desk: AppContext, id: str, file: str) -> None:
+def make_portrait(context: AppContext, id: str, file: str) -> None:
     """Put a picture first: the first one stands for the character in lists and on its card."""
 
     def edit(draft: Draft) -> None:
@@ -223,10 +223,10 @@ def make_portrait(desk: AppContext, id: str, file: str) -> None:
         caption = caption_entry(draft, file)
         draft["images"] = [caption, *(entry for entry in draft["images"] if entry["file"] != file)]
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def describe(desk: AppContext, id: str, file: str, field: str, words: str) -> None:
+def describe(context: AppContext, id: str, file: str, field: str, words: str) -> None:
     """Say what varies in a picture: one of expression, clothes, place, pose, or the whole in own words (caption)."""
     if field not in (*CAPTION_FIELDS, "caption"):
         raise ValueError(f"{field!r} is nothing a caption has")
@@ -236,7 +236,7 @@ def describe(desk: AppContext, id: str, file: str, field: str, words: str) -> No
         entry = caption_entry(draft, file)
         entry[field] = words.strip()[:MOST_CAPTION_CHARS]
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 def plain_name(name: str) -> str:
@@ -261,15 +261,15 @@ def _cleaned(data: bytes, name: str) -> bytes:
         ) from error
 
 
-def _kept(desk: AppContext, data: bytes) -> dict[str, Any]:
+def _kept(context: AppContext, data: bytes) -> dict[str, Any]:
     """The bytes and the thumbnail of a clean picture in the object store, and what is known of it."""
     with _opened(data) as image:
         thumb = _jpeg(image, THUMB_PX)
         width, height = image.size
-    key = put_content(desk.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
+    key = put_content(context.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
     return {
         "key": key,
-        "thumb_key": put_content(desk.store, thumb, "pictures", ".jpg"),
+        "thumb_key": put_content(context.store, thumb, "pictures", ".jpg"),
         "sha256": PurePosixPath(key).stem,
         "width": width,
         "height": height,
@@ -302,20 +302,20 @@ def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Ima
     return image.crop((left, top, left + side, top + side))
 
 
-def _redraw(desk: AppContext, id: str, file: str, mend: Any) -> None:
+def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
     def edit(draft: Draft) -> None:
         entry = picture_entry(draft, file)
-        with _opened(read(desk.store, entry["key"])) as image:
+        with _opened(read(context.store, entry["key"])) as image:
             changed = mend(image.convert("RGB"))
             out = io.BytesIO()
             if entry["key"].endswith(".jpg"):
                 changed.save(out, "JPEG", quality=95, subsampling=0)
             else:
                 changed.save(out, "PNG")
-        entry.update(_kept(desk, out.getvalue()))
-        _judge(desk, draft)
+        entry.update(_kept(context, out.getvalue()))
+        _judge(context, draft)
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 def _free_name(draft: Draft, key: str) -> str:
@@ -329,17 +329,17 @@ def _free_name(draft: Draft, key: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _looked_at(desk: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
+def _looked_at(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
     # Content never changes under its key.
-    photo, found = check_image(read(desk.store, key), "This picture")
+    photo, found = check_image(read(context.store, key), "This picture")
     return photo, tuple(found)
 
 
-def _judge(desk: AppContext, draft: Draft) -> None:
+def _judge(context: AppContext, draft: Draft) -> None:
     """Problems, copies and the mends that help, for every picture of the draft."""
     seen: list[tuple[str, ImageReport]] = []
     for entry in draft.get("pictures", []):
-        photo, found = _looked_at(desk, entry["key"])
+        photo, found = _looked_at(context, entry["key"])
         first = next((file for file, other in seen if photo and _alike(photo, other)), "")
         problems = [Problem(entry["file"], item.message, item.mend, item.severity) for item in found]
         if first:

@@ -30,25 +30,25 @@ class LiveSample:
     error: str = ""
 
 
-def live_samples(desk: AppContext, job: Job) -> dict[str, LiveSample]:
+def live_samples(context: AppContext, job: Job) -> dict[str, LiveSample]:
     """Name of a saved state -> its latest look."""
     found: dict[str, LiveSample] = {}
-    for reply in desk.records.jobs.list(owner=desk.owner, kind="reply", character=job.character, limit=LOOKED_AT):
+    for reply in context.records.jobs.list(owner=context.owner, kind="reply", character=job.character, limit=LOOKED_AT):
         name = _looked_at(reply, job.id)
         if name and name not in found:
-            [said] = replies_in(desk.records.events.after(reply.id, limit=500)) or [SideReply()]
+            [said] = replies_in(context.records.events.after(reply.id, limit=500)) or [SideReply()]
             found[name] = LiveSample(said, reply.status not in ENDED, reply.error)
     return found
 
 
-def live_sample(desk: AppContext, id: str, name: str) -> Job:
+def live_sample(context: AppContext, id: str, name: str) -> Job:
     """Ask for a look at a saved state of a training. ValueError when it has nothing to look at."""
-    job = own_job(desk, id)
-    checkpoint: Checkpoint = desk.records.checkpoints.get(id, name)
+    job = own_job(context, id)
+    checkpoint: Checkpoint = context.records.checkpoints.get(id, name)
     if not checkpoint.adapter_key:
         raise ValueError("this state has learnt nothing yet: choose a saved one")
     request = ReplyRequest((f"{id}:{name}",), ({"role": "user", "text": ASKED},), picture="always", seed=SEED)
-    return submit.submit_reply(desk.records, desk.queue, desk.owner, request, job.character)
+    return submit.submit_reply(context.records, context.queue, context.owner, request, job.character)
 
 
 def _looked_at(reply: Job, job: str) -> str:

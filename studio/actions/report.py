@@ -26,11 +26,11 @@ blockquote{margin:.4rem 0 1rem;padding:.1rem 1rem;border-left:3px solid #8c2f55;
 MOST_SHEET_BYTES = 4 << 20
 
 
-def report(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
+def report(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
     """The page as text, its pictures inside."""
-    everything = {one.name: one for one in desk.records.checkpoints.of_job(job.id)}
+    everything = {one.name: one for one in context.records.checkpoints.of_job(job.id)}
     before = everything.get(BASE)
-    name = str(desk.records.characters.version(job.character, job.version).entries.get("name", ""))
+    name = str(context.records.characters.version(job.character, job.version).entries.get("name", ""))
     title = html.escape(f"{name}: {checkpoint_title(checkpoint.name)}")
     recipe = job.recipe or {}
     made = " · ".join(
@@ -48,9 +48,9 @@ def report(desk: AppContext, job: Job, checkpoint: Checkpoint) -> str:
         f"<h1>{title}</h1><p>{html.escape(made)}</p><h2>Scores</h2>",
         _scores(checkpoint, before),
         "<h2>Pictures</h2>",
-        _sheet(desk, checkpoint, "After"),
-        _sheet(desk, before, "Before") if before else "",
-        _said(desk, checkpoint),
+        _sheet(context, checkpoint, "After"),
+        _sheet(context, before, "Before") if before else "",
+        _said(context, checkpoint),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     head += f"<style>{STYLE}</style>"
@@ -69,11 +69,11 @@ def _scores(checkpoint: Checkpoint, before: Checkpoint | None) -> str:
     return f"<table><tr>{heads}</tr>{rows}</table>"
 
 
-def _sheet(desk: AppContext, checkpoint: Checkpoint, words: str) -> str:
+def _sheet(context: AppContext, checkpoint: Checkpoint, words: str) -> str:
     """The sample sheet inside the page; nothing where there is none."""
     key = checkpoint.files.get("samples/sheet.png", "")
     try:
-        data = read(desk.store, key) if key else b""
+        data = read(context.store, key) if key else b""
     except StoreError:
         return ""
     if not data or len(data) > MOST_SHEET_BYTES:
@@ -82,8 +82,8 @@ def _sheet(desk: AppContext, checkpoint: Checkpoint, words: str) -> str:
     return f'<h3>{words}</h3><img src="{source}" alt="{words} training: pictures of the fixed prompts">'
 
 
-def _said(desk: AppContext, checkpoint: Checkpoint) -> str:
-    lines: list[dict[str, Any]] = replies(desk, checkpoint)
+def _said(context: AppContext, checkpoint: Checkpoint) -> str:
+    lines: list[dict[str, Any]] = replies(context, checkpoint)
     talk = "".join(
         f"<p><b>{html.escape(str(one.get('prompt', '')))}</b></p><blockquote>{html.escape(str(one.get('text', '')))}"
         "</blockquote>"
@@ -92,13 +92,13 @@ def _said(desk: AppContext, checkpoint: Checkpoint) -> str:
     return f"<h2>What they said when they were measured</h2>{talk}" if talk else ""
 
 
-def replies(desk: AppContext, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def replies(context: AppContext, checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """What the checkpoint said when it was measured; its pictures come last among the samples."""
     key = checkpoint.files.get("scores.json")
     if key is None:
         return []
     try:
-        said = json.loads(read(desk.store, key)).get("replies", [])
+        said = json.loads(read(context.store, key)).get("replies", [])
     except (StoreError, ValueError):
         return []  # shown without words
     return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []

@@ -43,12 +43,13 @@ _FACTS: tuple[tuple[str, str], ...] = (
     (r"\b(?:hopes?|dreams?|wants?|wishes) (to [^.;:!?]+|of [^.;:!?]+)", "What does {name} hope for?"),
     (r"\bbelieves? (?:that )?([^.;!?]+)", "What does {name} believe?"),
     (
-        r"\b(?:keeps?|owns?|carries|collects?) ((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
+        r"\b(?:keeps?|owns?|carries|collects?) "
+        r"((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
         "What does {name} keep?",
     ),
     (
-        r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? (?:is )?(?:called|named) "
-        r"([A-Z][\w' -]+)",
+        r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? "
+        r"(?:is )?(?:called|named) ([A-Z][\w' -]+)",
         "Who is close to {name}?",
     ),
 )
@@ -117,16 +118,16 @@ def better_elsewhere(draft: Draft) -> list[Elsewhere]:
     return found[:4]
 
 
-def take_fact(desk: AppContext, id: str, fact: FactSuggestion) -> None:
+def take_fact(context: AppContext, id: str, fact: FactSuggestion) -> None:
     """Put a suggested fact behind the others."""
 
     def edit(draft: Draft) -> None:
         draft.setdefault("facts", []).append({"question": fact.question, "answer": fact.answer})
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def move_sentences(desk: AppContext, id: str, field: str) -> None:
+def move_sentences(context: AppContext, id: str, field: str) -> None:
     """Move the sentences that `better_elsewhere` found for a field out of the persona into it."""
 
     def edit(draft: Draft) -> None:
@@ -136,7 +137,7 @@ def move_sentences(desk: AppContext, id: str, field: str) -> None:
         if moved:
             draft[field] = " ".join(filter(None, [str(draft.get(field, "")).strip(), *moved]))
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
 def _sentences(text: str) -> list[str]:
@@ -146,19 +147,19 @@ def _sentences(text: str) -> list[str]:
 # ---------------------------------------------------------------- captions
 
 
-def ask_for_captions(desk: AppContext, id: str) -> Job:
+def ask_for_captions(context: AppContext, id: str) -> Job:
     """Queue a job that looks at the pictures without a caption; the draft remembers it."""
-    draft = own_character(desk, id).draft
+    draft = own_character(context, id).draft
     bare = set(without_caption(draft))
     keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
-    job = submit.submit_captions(desk.records, desk.queue, desk.owner, keys, id)
-    change(desk, id, lambda draft: draft.update(captions_job=job.id))
+    job = submit.submit_captions(context.records, context.queue, context.owner, keys, id)
+    change(context, id, lambda draft: draft.update(captions_job=job.id))
     return job
 
 
-def caption_news(desk: AppContext, draft: Draft) -> CaptionNews:
+def caption_news(context: AppContext, draft: Draft) -> CaptionNews:
     """What the latest caption job has found so far."""
-    job = _job(desk, draft.get("captions_job", ""))
+    job = _job(context, draft.get("captions_job", ""))
     if job is None:
         return CaptionNews(None, {}, False)
     files: dict[str, list[str]] = {}  # the same picture may be there twice
@@ -166,26 +167,26 @@ def caption_news(desk: AppContext, draft: Draft) -> CaptionNews:
         files.setdefault(entry["key"], []).append(entry["file"])
     bare = set(without_caption(draft))
     ready: dict[str, dict[str, str]] = {}
-    for suggestion in captions_in(desk.records.events.after(job.id, limit=5000)):
+    for suggestion in captions_in(context.records.events.after(job.id, limit=5000)):
         told = {key: suggestion.fields.get(key, "")[:MOST_CAPTION_CHARS] for key in CAPTION_FIELDS}
         fields = {key: words for key, words in told.items() if words}
         ready |= {file: fields for file in files.get(suggestion.picture, []) if file in bare and fields}
     return CaptionNews(job, ready, job.status not in ENDED, job.error)
 
 
-def take_captions(desk: AppContext, id: str) -> int:
+def take_captions(context: AppContext, id: str) -> int:
     """Fill in what was suggested for pictures where nothing is written yet; returns for how many."""
     taken = 0
 
     def edit(draft: Draft) -> None:
         nonlocal taken
-        ready = caption_news(desk, draft).ready
+        ready = caption_news(context, draft).ready
         for entry in draft.get("images", []):
             entry.update(ready.get(entry["file"], {}))
         taken = len(ready)
         draft.pop("captions_job", None)
 
-    change(desk, id, edit)
+    change(context, id, edit)
     return taken
 
 
@@ -203,47 +204,47 @@ def without_caption(draft: Draft) -> list[str]:
 # ---------------------------------------------------------------- conversations
 
 
-def can_expand(desk: AppContext) -> bool:
+def can_expand(context: AppContext) -> bool:
     """Whether an endpoint is set that may write conversations."""
-    return bool(desk.settings.llm_url)
+    return bool(context.settings.llm_url)
 
 
-def ask_for_conversations(desk: AppContext, id: str, wanted: int) -> Job:
+def ask_for_conversations(context: AppContext, id: str, wanted: int) -> Job:
     """Queue a job that asks the endpoint for more conversations; the draft remembers it. Pictures are never sent."""
-    draft = own_character(desk, id).draft
+    draft = own_character(context, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
     request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}
-    job = submit.submit(desk.records, desk.queue, Job(new_id(), "reply", desk.owner, id, request=request))
-    change(desk, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))
+    job = submit.submit(context.records, context.queue, Job(new_id(), "reply", context.owner, id, request=request))
+    change(context, id, lambda draft: draft.update(expand_job=job.id, expand_done=[]))
     return job
 
 
-def conversation_news(desk: AppContext, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
+def conversation_news(context: AppContext, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
     """The latest job of this kind and what it wrote that is neither taken nor left out yet, numbered."""
-    job = _job(desk, draft.get("expand_job", ""))
+    job = _job(context, draft.get("expand_job", ""))
     if job is None:
         return None, []
     written: list[Turns] = []
-    for event in desk.records.events.after(job.id, limit=5000):
+    for event in context.records.events.after(job.id, limit=5000):
         if event.stage == "reply" and EXPANDED in event.metrics:
             written += json.loads(event.note)
     done = set(draft.get("expand_done", ()))
     return job, [(number, turns) for number, turns in enumerate(written) if number not in done]
 
 
-def take_conversation(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
+def take_conversation(context: AppContext, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
     """Add a suggested conversation as it was edited, or leave it out (None); it is not shown again."""
     if turns is not None:
-        add_conversation(desk, id, turns)
+        add_conversation(context, id, turns)
 
     def edit(draft: Draft) -> None:
         draft["expand_done"] = sorted({*draft.get("expand_done", ()), number})
 
-    change(desk, id, edit)
+    change(context, id, edit)
 
 
-def _job(desk: AppContext, id: str) -> Job | None:
+def _job(context: AppContext, id: str) -> Job | None:
     try:
-        return desk.records.jobs.get(id) if id else None
+        return context.records.jobs.get(id) if id else None
     except RecordMissing:
         return None

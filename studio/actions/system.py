@@ -84,54 +84,56 @@ class DiskUse:
     """Bytes."""
 
 
-def workers(desk: AppContext) -> list[WorkerLine]:
+def workers(context: AppContext) -> list[WorkerLine]:
     """All workers that are known, those that are there first."""
-    alive = {worker.id for worker in desk.records.workers.list(alive_within_s=ALIVE_S)}
-    lines = [WorkerLine(worker, worker.id in alive, _doing(desk, worker)) for worker in desk.records.workers.list()]
+    alive = {worker.id for worker in context.records.workers.list(alive_within_s=ALIVE_S)}
+    lines = [
+        WorkerLine(worker, worker.id in alive, _doing(context, worker)) for worker in context.records.workers.list()
+    ]
     return sorted(lines, key=lambda line: not line.is_alive)
 
 
-def _doing(desk: AppContext, worker: Worker) -> str:
+def _doing(context: AppContext, worker: Worker) -> str:
     if not worker.job:
         return ""
     try:
-        job = desk.records.jobs.get(worker.job)
+        job = context.records.jobs.get(worker.job)
     except RecordMissing:
         return ""
-    return _job_words(desk, job)
+    return _job_words(context, job)
 
 
-def _job_words(desk: AppContext, job: Job) -> str:
+def _job_words(context: AppContext, job: Job) -> str:
     verbs = {"train": "Trains", "reply": "Answers as", "evaluate": "Measures"}
     # Another owner's character is nobody's business here.
-    if job.owner != desk.owner or not job.character:
+    if job.owner != context.owner or not job.character:
         return f"{verbs[job.kind]} a character"
-    return f"{verbs[job.kind]} {desk.records.characters.get(job.character).name or 'a character'}"
+    return f"{verbs[job.kind]} {context.records.characters.get(job.character).name or 'a character'}"
 
 
-def queue_depths(desk: AppContext) -> dict[str, int]:
+def queue_depths(context: AppContext) -> dict[str, int]:
     """How many jobs wait, of all owners: for training and measuring, and for answers."""
     kinds: dict[str, tuple[JobKind, ...]] = {"Training and measuring": ("train", "evaluate"), "Answers": ("reply",)}
 
     def waiting(kind: JobKind) -> int:
-        return len(desk.records.jobs.list(kind=kind, statuses=["queued"], limit=MOST_COUNTED))
+        return len(context.records.jobs.list(kind=kind, statuses=["queued"], limit=MOST_COUNTED))
 
     return {words: sum(waiting(kind) for kind in own) for words, own in kinds.items()}
 
 
-def health(desk: AppContext) -> list[Health]:
+def health(context: AppContext) -> list[Health]:
     """Records, object store and queue, each asked one small thing."""
-    settings = desk.settings
+    settings = context.settings
     objects = settings.s3_endpoint_internal if settings.uses_s3 else settings.objects
     return [
-        _asked("Records", settings.database_url, lambda: desk.records.characters.list(desk.owner)),
-        _asked("Pictures and adapters", objects, lambda: next(desk.store.keys("pictures/"), None)),
-        _asked("Queue", settings.broker_url, lambda: _reach(desk)),
+        _asked("Records", settings.database_url, lambda: context.records.characters.list(context.owner)),
+        _asked("Pictures and adapters", objects, lambda: next(context.store.keys("pictures/"), None)),
+        _asked("Queue", settings.broker_url, lambda: _reach(context)),
     ]
 
 
-def _reach(desk: AppContext) -> None:
-    with desk.queue.connection_for_write() as connection:
+def _reach(context: AppContext) -> None:
+    with context.queue.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=3)
 
 
@@ -145,10 +147,10 @@ def _asked(name: str, address: str, question: Callable[[], Any]) -> Health:
     return Health(name, True, without_password(address), "", time.monotonic() - began)
 
 
-def disk_use(desk: AppContext) -> list[DiskUse]:
+def disk_use(context: AppContext) -> list[DiskUse]:
     """Bytes and count of the objects of each kind, the largest first; reads the whole listing."""
     counts: dict[str, tuple[int, int]] = {}
-    for item in desk.store.keys(""):
+    for item in context.store.keys(""):
         kind = item.key.partition("/")[0]
         count, size = counts.get(kind, (0, 0))
         counts[kind] = count + 1, size + item.size
@@ -156,9 +158,9 @@ def disk_use(desk: AppContext) -> list[DiskUse]:
     return sorted(found, key=lambda one: -one.size)
 
 
-def garbage(desk: AppContext) -> Sequence[tuple[str, int]]:
+def garbage(context: AppContext) -> Sequence[tuple[str, int]]:
     """(key, bytes) of what cleaning would remove; removes nothing. StoreError when the records look wrong for it."""
-    return collect_garbage(desk.store, desk.records.keys(), older_than_s=SAFE_S, dry_run=True)
+    return collect_garbage(context.store, context.records.keys(), older_than_s=SAFE_S, dry_run=True)
 
 
 def versions() -> dict[str, str]:

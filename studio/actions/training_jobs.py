@@ -109,85 +109,85 @@ class StripRow:
     frames: tuple[Frame, ...]
 
 
-def own_job(desk: AppContext, id: str) -> Job:
-    """A job of this desk's owner; RecordMissing for any other."""
-    job = desk.records.jobs.get(id)
-    if job.owner != desk.owner:
+def own_job(context: AppContext, id: str) -> Job:
+    """A job of this context's owner; RecordMissing for any other."""
+    job = context.records.jobs.get(id)
+    if job.owner != context.owner:
         raise RecordMissing(f"there is no job {id}: it was deleted, or the id is wrong")
     return job
 
 
-def jobs(desk: AppContext, limit: int = 20, before: str | None = None) -> list[JobLine]:
+def jobs(context: AppContext, limit: int = 20, before: str | None = None) -> list[JobLine]:
     """The owner's trainings, newest first; for the next page, `before` is the id of the last one."""
-    rows = desk.records.jobs.list(owner=desk.owner, kind="train", limit=limit, before=before)
-    people = {row.id: row for row in desk.records.characters.list(desk.owner)}
-    faces = {id: portrait(desk, people[id].draft) for id in {job.character for job in rows} & people.keys()}
+    rows = context.records.jobs.list(owner=context.owner, kind="train", limit=limit, before=before)
+    people = {row.id: row for row in context.records.characters.list(context.owner)}
+    faces = {id: portrait(context, people[id].draft) for id in {job.character for job in rows} & people.keys()}
     return [
         replace(
-            _line(desk, job, people[job.character].name if job.character in people else ""),
+            _line(context, job, people[job.character].name if job.character in people else ""),
             portrait=faces.get(job.character),
         )
         for job in rows
     ]
 
 
-def portrait_of(desk: AppContext, job: Job) -> bytes | None:
+def portrait_of(context: AppContext, job: Job) -> bytes | None:
     """The small picture of the character that a job trains."""
-    return portrait(desk, desk.records.characters.get(job.character).draft) if job.character else None
+    return portrait(context, context.records.characters.get(job.character).draft) if job.character else None
 
 
-def _line(desk: AppContext, job: Job, name: str) -> JobLine:
+def _line(context: AppContext, job: Job, name: str) -> JobLine:
     words = STATUS[job.status]
     if job.status in ENDED or job.status == "queued":
         return JobLine(job, name, words, "", 1.0 if job.status == "succeeded" else 0.0)
-    last = desk.records.events.latest(job.id)
+    last = context.records.events.latest(job.id)
     if last is None:
         return JobLine(job, name, words, STAGE_NAMES["prepare"], 0.0)
     return JobLine(job, name, words, STAGE_NAMES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
 
 
-def watch(desk: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
+def watch(context: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
     """The job as it is now. `log` is read on, `at` is the time now (UTC, ISO 8601)."""
-    job = own_job(desk, id)
-    events = log.read_on(desk.records)
+    job = own_job(context, id)
+    events = log.read_on(context.records)
     position = workers = None
     if job.status == "queued":
-        position = desk.records.jobs.position(id)
-        workers = sum("train" in worker.queues for worker in desk.records.workers.list(alive_within_s=ALIVE_S))
-    name = desk.records.characters.get(job.character).name if job.character else ""
+        position = context.records.jobs.position(id)
+        workers = sum("train" in worker.queues for worker in context.records.workers.list(alive_within_s=ALIVE_S))
+    name = context.records.characters.get(job.character).name if job.character else ""
     return JobView(job, name, progress_of(job, events, position=position, workers=workers, pace=pace, at=at), events)
 
 
-def past_pace(desk: AppContext, recipe: Recipe) -> dict[str, float]:
+def past_pace(context: AppContext, recipe: Recipe) -> dict[str, float]:
     """Seconds of a step of each stage in the latest finished runs on the same base model; {} when there are none.
 
     A step of practice is reckoned by how many replies it samples.
     """
     found: dict[str, list[float]] = {}
-    done = desk.records.jobs.list(kind="train", statuses=["succeeded"], limit=4 * PAST_RUNS)
+    done = context.records.jobs.list(kind="train", statuses=["succeeded"], limit=4 * PAST_RUNS)
     alike = [job for job in done if job.recipe and job.recipe.get("base") == recipe.base][:PAST_RUNS]
     for job in alike:
         theirs = Recipe.from_json(job.recipe or {})
         ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
             theirs.grpo_prompts_per_step * theirs.grpo_group_size
         )
-        for stage, seconds in pace_of(RunLog(job.id).read_on(desk.records)).items():
+        for stage, seconds in pace_of(RunLog(job.id).read_on(context.records)).items():
             found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
     return {stage: statistics.median(values) for stage, values in found.items()}
 
 
-def film_strip(desk: AppContext, job: Job) -> list[StripRow]:
+def film_strip(context: AppContext, job: Job) -> list[StripRow]:
     """The fixed prompts as each checkpoint draws them, the model before training first."""
-    captions = _held_out_captions(desk, job)
+    captions = _held_out_captions(context, job)
     return [
-        StripRow(checkpoint, checkpoint_title(checkpoint.name), _frames(desk, checkpoint, captions))
-        for checkpoint in desk.records.checkpoints.of_job(job.id)
+        StripRow(checkpoint, checkpoint_title(checkpoint.name), _frames(context, checkpoint, captions))
+        for checkpoint in context.records.checkpoints.of_job(job.id)
     ]
 
 
-def _frames(desk: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
+def _frames(context: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
     keys = [key for path, key in sorted(checkpoint.files.items()) if _is_sample(path)]
-    replies = replies_of(desk, checkpoint)
+    replies = replies_of(context, checkpoint)
     drawn = len(keys) - len(replies)
     frames = []
     for number, key in enumerate(keys):
@@ -204,12 +204,12 @@ def _is_sample(path: str) -> bool:
     return folder == "samples" and name.removesuffix(".png").isdigit()
 
 
-def _held_out_captions(desk: AppContext, job: Job) -> list[str]:
+def _held_out_captions(context: AppContext, job: Job) -> list[str]:
     """What the first sample pictures were drawn from: the held-out captions, as the trainer finds them."""
     if not job.character or not job.version:
         return []
     problems: list[Problem] = []  # a published version has none that matter here
-    version = desk.records.characters.version(job.character, job.version)
+    version = context.records.characters.version(job.character, job.version)
     if version.test_entries is None:
         split = hold_out(character_from_entries(version.entries, problems))[1]
     else:
@@ -220,39 +220,39 @@ def _held_out_captions(desk: AppContext, job: Job) -> list[str]:
 # ---------------------------------------------------------------- what a person can do
 
 
-def stop(desk: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
+def stop(context: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
     """Ask for a stop: keep what is learnt, or throw it away."""
-    own_job(desk, id)
-    return submit.stop(desk.records, id, what)
+    own_job(context, id)
+    return submit.stop(context.records, id, what)
 
 
-def resume(desk: AppContext, id: str) -> Job:
+def resume(context: AppContext, id: str) -> Job:
     """Queue a stopped or failed job again; it goes on from its last saved state. ValueError when it is done."""
-    own_job(desk, id)
-    return submit.resume(desk.records, desk.queue, id)
+    own_job(context, id)
+    return submit.resume(context.records, context.queue, id)
 
 
-def adapters_of(desk: AppContext, id: str) -> list[Checkpoint]:
+def adapters_of(context: AppContext, id: str) -> list[Checkpoint]:
     """The job's saved states that have an adapter, oldest first."""
-    own_job(desk, id)
-    return [one for one in desk.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
+    own_job(context, id)
+    return [one for one in context.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
 
 
-def clone(desk: AppContext, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
+def clone(context: AppContext, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
     """Queue a new training like this one with some fields of its recipe changed.
 
     `latest_version` takes the character as it was last published instead of the version that the old job learnt.
     Raises ValueError, in words for people, when the changes contradict each other.
     """
-    old = own_job(desk, id)
+    old = own_job(context, id)
     recipe = changed_recipe(old, changes)
-    version = desk.records.characters.get(old.character).version if latest_version else old.version
+    version = context.records.characters.get(old.character).version if latest_version else old.version
     fresh = replace(_fresh(old), version=version, recipe=recipe.to_json())
-    return submit.submit(desk.records, desk.queue, fresh)
+    return submit.submit(context.records, context.queue, fresh)
 
 
 def clone_with_text(
-    desk: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
+    context: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
 ) -> Job:
     """`clone` with more changes written as a JSON object by an engineer; they count more than the others."""
     more: object = {}
@@ -263,28 +263,28 @@ def clone_with_text(
             raise ValueError(f'these settings are not JSON ({error}); write them like {{"sft_steps": 60}}') from error
     if not isinstance(more, dict):
         raise ValueError('these settings are no JSON object; write them like {"sft_steps": 60}')
-    return clone(desk, id, {**changes, **more}, latest_version)
+    return clone(context, id, {**changes, **more}, latest_version)
 
 
 def train_further(
-    desk: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
+    context: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
 ) -> Job:
     """Queue a new training that goes on from a saved state of this one, so many steps of each stage further.
 
     The new job gets the saved states up to that one as its own, with optimiser and all, and its trainer resumes there.
     Raises RecordMissing when there is no such state, ValueError, in words for people, when it cannot go on so.
     """
-    old = own_job(desk, id)
-    recipe = _further_recipe(old, desk.records.checkpoints.get(id, checkpoint), sft_more, grpo_more)
-    version = desk.records.characters.get(old.character).version if latest_version else old.version
+    old = own_job(context, id)
+    recipe = _further_recipe(old, context.records.checkpoints.get(id, checkpoint), sft_more, grpo_more)
+    version = context.records.characters.get(old.character).version if latest_version else old.version
     fresh = replace(_fresh(old), version=version, recipe=recipe.to_json(), status="stopped")
     # Not queued yet: no worker may take it before its saved states are there.
-    job = desk.records.jobs.add(fresh)
-    everything = desk.records.checkpoints.of_job(id)
+    job = context.records.jobs.add(fresh)
+    everything = context.records.checkpoints.of_job(id)
     names = [one.name for one in everything]
     for one in everything[: names.index(checkpoint) + 1]:
-        desk.records.checkpoints.put(replace(_unmeasured(one) if version != old.version else one, job=job.id))
-    return resume(desk, job.id)
+        context.records.checkpoints.put(replace(_unmeasured(one) if version != old.version else one, job=job.id))
+    return resume(context, job.id)
 
 
 def _further_recipe(old: Job, start: Checkpoint, sft_more: int, grpo_more: int) -> Recipe:

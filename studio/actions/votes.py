@@ -91,12 +91,12 @@ def _tally(one: str, other: str, votes: list[Vote]) -> Tally:
     )
 
 
-def votes_of(desk: AppContext, character: str) -> list[Vote]:
+def votes_of(context: AppContext, character: str) -> list[Vote]:
     """All votes that were given on a character."""
-    return desk.records.chats.votes(owner=desk.owner, character=character)
+    return context.records.chats.votes(owner=context.owner, character=character)
 
 
-def pairs_as_lines(desk: AppContext, character: str) -> str:
+def pairs_as_lines(context: AppContext, character: str) -> str:
     """Votes with a winner as JSON lines: prompt, chosen and rejected reply, as preference training takes them."""
-    pairs = desk.records.chats.pairs(owner=desk.owner, character=character)
+    pairs = context.records.chats.pairs(owner=context.owner, character=character)
     return "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)

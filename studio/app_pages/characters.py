@@ -21,33 +21,33 @@ PER_PAGE = 24
 
 def page() -> None:
     """The gallery, or one character."""
-    desk = widgets.app_context()
+    context = widgets.app_context()
     widgets.told()
     id = widgets.param("character")
     if id:
-        one(desk, id)
+        one(context, id)
     else:
-        all_of_them(desk)
+        all_of_them(context)
 
 
 # ---------------------------------------------------------------- the gallery
 
 
-def all_of_them(desk: AppContext) -> None:
+def all_of_them(context: AppContext) -> None:
     """Tiles of the owner's characters, then ways to begin."""
     number = widgets.number_param("page", 1, 10_000)
     search = widgets.param("find")
-    tiles, count = characters.gallery(desk, search, (number - 1) * PER_PAGE, PER_PAGE)
+    tiles, count = characters.gallery(context, search, (number - 1) * PER_PAGE, PER_PAGE)
     if not count and not search:
         widgets.title("Understudy", "Teach a model to play a character: how they talk, what they look like.")
         first_steps()
-        examples(desk)
-        begin(desk)
+        examples(context)
+        begin(context)
         return
     widgets.title("Characters", "Everybody you are working on. Open one to edit, train or talk with it.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button("New character", type="primary", icon=":material/add:"):
-            widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
+            widgets.go(widgets.CREATE, character=drafts.create(context), step=1)
         if count > 8 or search:
             st.text_input(
                 "Find",
@@ -67,8 +67,8 @@ def all_of_them(desk: AppContext) -> None:
     pager(number, count)
     st.space("small")
     with st.expander("Begin with a file, or try an example", icon=":material/upload_file:"):
-        begin(desk)
-        examples(desk)
+        begin(context)
+        examples(context)
 
 
 def find() -> None:
@@ -135,7 +135,7 @@ def pager(number: int, count: int) -> None:
             st.rerun()
 
 
-def examples(desk: AppContext) -> None:
+def examples(context: AppContext) -> None:
     """The characters that come with the project."""
     st.subheader("Try one of these", anchor=False)
     widgets.quiet("Pictures, facts and conversations are there already; you only press Train.")
@@ -146,10 +146,10 @@ def examples(desk: AppContext) -> None:
                 st.html(f'<p class="u-name">{html.escape(example.name)}</p>')
                 widgets.quiet(example.about)
                 if st.button(f"Try {example.name}", key=f"try-{example.slug}", width="stretch"):
-                    widgets.go(widgets.CREATE, character=characters.try_bundled(desk, example.slug), step=4)
+                    widgets.go(widgets.CREATE, character=characters.try_bundled(context, example.slug), step=4)
 
 
-def begin(desk: AppContext) -> None:
+def begin(context: AppContext) -> None:
     """A new character, empty or from a file."""
     st.subheader("Begin your own", anchor=False)
     left, right = st.columns([1, 2], gap="medium")
@@ -157,7 +157,7 @@ def begin(desk: AppContext) -> None:
         st.markdown("**From pictures**")
         widgets.quiet("The usual way: drop in your pictures, then tell who it is.")
         if st.button("Start with pictures", icon=":material/add_photo_alternate:", key="start-pictures"):
-            widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
+            widgets.go(widgets.CREATE, character=drafts.create(context), step=1)
     with right.container(border=True, height="stretch"):
         st.markdown("**From a file**")
         widgets.quiet("A Character Card (PNG, JSON or CHARX), or the zip of a character folder.")
@@ -172,7 +172,7 @@ def begin(desk: AppContext) -> None:
         if upload is not None:
             st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
             with st.spinner("Reading the file"):
-                found = widgets.attempt(characters.import_upload, desk, upload.name, upload)
+                found = widgets.attempt(characters.import_upload, context, upload.name, upload)
             if isinstance(found, characters.Imported):
                 widgets.remember(found.notes)
                 widgets.go(widgets.CREATE, character=found.id, step=1)
@@ -182,15 +182,15 @@ def begin(desk: AppContext) -> None:
 # ---------------------------------------------------------------- one character
 
 
-def one(desk: AppContext, id: str) -> None:
+def one(context: AppContext, id: str) -> None:
     """A character's own page."""
-    row = drafts.own_character(desk, id)
+    row = drafts.own_character(context, id)
     if st.button("All characters", icon=":material/arrow_back:", type="tertiary"):
         widgets.go(widgets.CHARACTERS)
     left, right = st.columns([1, 2.2], gap="large")
     with left.container(key="tile-portrait"):
-        widgets.picture(images.portrait(desk, row.draft), f"Portrait of {row.name}")
-    versions = characters.versions(desk, id)
+        widgets.picture(images.portrait(context, row.draft), f"Portrait of {row.name}")
+    versions = characters.versions(context, id)
     latest = next((job for version in versions for job in version.jobs), None)
     with right:
         st.html(f'<h1 class="u-h1">{html.escape(row.name or "A character without a name")}</h1>')
@@ -217,16 +217,16 @@ def one(desk: AppContext, id: str) -> None:
             if st.button("Train again" if latest else "Train", icon=":material/model_training:"):
                 widgets.go(widgets.CREATE, character=id, step=4)
             if st.button("Delete", icon=":material/delete:", type="tertiary"):
-                ask_before_deleting(desk, id)
-    shown = images.pictures(desk, row.draft)
+                ask_before_deleting(context, id)
+    shown = images.pictures(context, row.draft)
     if len(shown) > 1:
         with st.container(key="strip-pictures", horizontal=True, gap="xsmall"):
             for view in shown:
                 widgets.picture(view.thumb, view.caption.description or f"Picture {view.file}", 92)
-    history(desk, id, versions)
+    history(context, id, versions)
 
 
-def history(desk: AppContext, id: str, versions: list[characters.VersionView]) -> None:
+def history(context: AppContext, id: str, versions: list[characters.VersionView]) -> None:
     """The published versions and what was trained on them."""
     st.subheader("Versions", anchor=False)
     if not versions:
@@ -241,16 +241,16 @@ def history(desk: AppContext, id: str, versions: list[characters.VersionView]) -
                 if st.button("Training", key=f"job-{job.id}", icon=":material/school:", type="tertiary"):
                     widgets.go(widgets.TRAINING, job=job.id)
             if st.button("Edit from here", key=f"back-{version.number}", icon=":material/history:", type="tertiary"):
-                ask_before_going_back(desk, id, version.number)
+                ask_before_going_back(context, id, version.number)
 
 
 @st.dialog("Go back to this version?")
-def ask_before_going_back(desk: AppContext, id: str, number: int) -> None:
+def ask_before_going_back(context: AppContext, id: str, number: int) -> None:
     """The question before a draft is replaced."""
     st.write(f"Your draft becomes version {number} again. What you changed since the last training is lost.")
     with st.container(horizontal=True):
         if st.button(
-            "Go back to it", type="primary", on_click=widgets.act, args=(characters.bring_back, desk, id, number)
+            "Go back to it", type="primary", on_click=widgets.act, args=(characters.bring_back, context, id, number)
         ):
             widgets.go(widgets.CREATE, character=id, step=1)
         if st.button("Keep my draft"):
@@ -258,11 +258,11 @@ def ask_before_going_back(desk: AppContext, id: str, number: int) -> None:
 
 
 @st.dialog("Delete everything?")
-def ask_before_deleting(desk: AppContext, id: str) -> None:
+def ask_before_deleting(context: AppContext, id: str) -> None:
     """The question before a character and all of it is deleted."""
     if widgets.param("character") != id:
         st.rerun()  # it was deleted just now
-    goes = characters.what_goes(desk, id)
+    goes = characters.what_goes(context, id)
     st.write(f"This deletes **{widgets.escaped(goes.name or 'this character')}** for good:")
     st.markdown("\n".join(f"- {line}" for line in goes.lines if not line.startswith("no ")))
     if goes.is_training:
@@ -274,15 +274,15 @@ def ask_before_deleting(desk: AppContext, id: str) -> None:
     )
     with st.container(horizontal=True):
         st.button(
-            "Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete, args=(desk, id)
+            "Delete everything", type="primary", icon=":material/delete_forever:", on_click=delete, args=(context, id)
         )
         if st.button("Keep it"):
             st.rerun()
 
 
-def delete(desk: AppContext, id: str) -> None:
+def delete(context: AppContext, id: str) -> None:
     """Delete it, and leave for the gallery."""
-    widgets.attempt(characters.delete, desk, id)
+    widgets.attempt(characters.delete, context, id)
     st.query_params.pop("character", None)
 
 

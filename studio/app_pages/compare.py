@@ -29,14 +29,14 @@ KEPT_TALKS = 10
 
 def page() -> None:
     """The view that the address names, of the character or conversation that it names."""
-    desk = widgets.app_context()
+    context = widgets.app_context()
     conversation = widgets.param("conversation")
-    talk = compare.own_conversation(desk, conversation) if conversation else None
+    talk = compare.own_conversation(context, conversation) if conversation else None
     widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
-    row = _character(desk, talk.character if talk else widgets.param("character"))
+    row = _character(context, talk.character if talk else widgets.param("character"))
     if row is None:
         return
-    choices = compare.candidates(desk, row.id)
+    choices = compare.candidates(context, row.id)
     if not choices:
         widgets.nothing_here(
             f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
@@ -47,15 +47,15 @@ def page() -> None:
     view = _view()
     if view == TALK:
         if talk is None:
-            _begin(desk, row, choices)
+            _begin(context, row, choices)
         else:
-            talk_view(desk, talk, row)
+            talk_view(context, talk, row)
     elif view == SCORES:
-        scores_view(desk, choices, (talk.left, talk.right) if talk else None)
+        scores_view(context, choices, (talk.left, talk.right) if talk else None)
     elif view == VOTES:
-        votes_view(desk, row.id)
+        votes_view(context, row.id)
     else:
-        download_view(desk, choices)
+        download_view(context, choices)
 
 
 def _view() -> str:
@@ -76,9 +76,9 @@ def _view() -> str:
     return view
 
 
-def _character(desk: AppContext, id: str) -> CharacterRow | None:
+def _character(context: AppContext, id: str) -> CharacterRow | None:
     """The character that is talked about, chosen from those there are."""
-    rows = {row.id: row for row in desk.records.characters.list(desk.owner) if row.version}
+    rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
     if id and id not in rows:
         raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
     if not rows:
@@ -98,7 +98,7 @@ def _character(desk: AppContext, id: str) -> CharacterRow | None:
     return rows[chosen]
 
 
-def _begin(desk: AppContext, row: CharacterRow, choices: list[Candidate]) -> None:
+def _begin(context: AppContext, row: CharacterRow, choices: list[Candidate]) -> None:
     """Choose two and begin, or go on with an earlier conversation."""
     refs = {one.ref: one for one in choices}
     names = list(refs)
@@ -112,12 +112,12 @@ def _begin(desk: AppContext, row: CharacterRow, choices: list[Candidate]) -> Non
         blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
         if st.button("Start talking", type="primary", icon=":material/forum:"):
             try:
-                talk = compare.begin(desk, row.id, left, right, blind)
+                talk = compare.begin(context, row.id, left, right, blind)
             except NotNow as error:
                 st.error(widgets.escaped(str(error)), icon=":material/error:")
             else:
                 widgets.go(widgets.COMPARE, conversation=talk.id)
-    earlier = desk.records.chats.conversations(desk.owner, character=row.id, limit=KEPT_TALKS)
+    earlier = context.records.chats.conversations(context.owner, character=row.id, limit=KEPT_TALKS)
     if earlier:
         st.subheader("Earlier conversations", anchor=False)
     for talk in earlier:

@@ -1,7 +1,7 @@
 """The wizard: four steps from pictures to a training, `?character=ID&step=1..4`.
 
 Everything is saved when a field is left or a button is pressed, so a refresh, a closed tab or a restarted studio lose
-nothing. The steps themselves are drawn in `create_images.py`, `create_persona.py`, `create_dialogues.py`, `create_train.py`.
+nothing. The steps are drawn by `create_images.py`, `create_persona.py`, `create_dialogues.py` and `create_train.py`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ABOUT = (
 
 def page() -> None:
     """The step that the address names, or a choice of characters when it names none."""
-    desk = widgets.app_context()
+    context = widgets.app_context()
     id = widgets.param("character")
     if not id:
-        choose(desk)
+        choose(context)
         return
-    draft = characters.open_draft(desk, id)
+    draft = characters.open_draft(context, id)
     step = widgets.number_param("step", 1, 4)
-    row = drafts.own_character(desk, id)
+    row = drafts.own_character(context, id)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(f'<h1 class="u-h1">{html.escape(row.name or "New character")}</h1>', width="content")
         st.html(f'<p class="u-quiet" role="status">Saved {html.escape(ago(row.changed))}</p>', width="content")
@@ -43,16 +43,16 @@ def page() -> None:
     widgets.quiet(ABOUT[step - 1])
     widgets.told()
     st.space("small")
-    (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](desk, id, draft)
+    (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](context, id, draft)
     onward(step)
 
 
-def choose(desk: AppContext) -> None:
+def choose(context: AppContext) -> None:
     """What stands here without a character: a new one, or one of those begun."""
     widgets.title("Create", "Begin a new character, or go on with one.")
     if st.button("New character", type="primary", icon=":material/add:"):
-        widgets.go(widgets.CREATE, character=drafts.create(desk), step=1)
-    tiles, _ = characters.gallery(desk, count=8)
+        widgets.go(widgets.CREATE, character=drafts.create(context), step=1)
+    tiles, _ = characters.gallery(context, count=8)
     if tiles:
         st.subheader("Go on with", anchor=False)
     with st.container(key="grid-gallery"):

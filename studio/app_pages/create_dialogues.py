@@ -20,20 +20,20 @@ from studio.labels import counted
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
 
 
-def draw(desk: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     left, right = st.columns([1.9, 1], gap="large")
     with left:
-        style(desk, id, draft)
+        style(context, id, draft)
         talks = conversations.talks(draft)
-        editor(desk, id, draft, talks)
+        editor(context, id, draft, talks)
     with right:
         learned(conversations.learned(draft), draft)
         slips(talks)
-        bring_in(desk, id)
+        bring_in(context, id)
 
 
-def style(desk: AppContext, id: str, draft: Draft) -> None:
+def style(context: AppContext, id: str, draft: Draft) -> None:
     """How they speak, in a few words."""
     key = f"text-{id}-style"
     st.text_area(
@@ -44,19 +44,19 @@ def style(desk: AppContext, id: str, draft: Draft) -> None:
         max_chars=MOST_CHARS["style"],
         placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
         on_change=save_style,
-        args=(desk, id, key),
+        args=(context, id, key),
     )
 
 
-def save_style(desk: AppContext, id: str, key: str) -> None:
+def save_style(context: AppContext, id: str, key: str) -> None:
     """Keep the style."""
-    widgets.attempt(drafts.set_text, desk, id, "style", st.session_state[key])
+    widgets.attempt(drafts.set_text, context, id, "style", st.session_state[key])
 
 
 # ---------------------------------------------------------------- the editor
 
 
-def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> None:
+def editor(context: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> None:
     """The list of conversations, and the one that is open."""
     number = widgets.number_param("talk", 1, max(1, len(talks))) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -73,7 +73,7 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
             "New conversation",
             icon=":material/add_comment:",
             on_click=begin,
-            args=(desk, id),
+            args=(context, id),
             type="secondary" if talks else "primary",
         )
     few = conversations.few_left(draft)
@@ -83,11 +83,11 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
         st.info("Write the first one: what somebody says to them, and what they answer.", icon=":material/forum:")
         return
     talk = talks[number]
-    face = images.portrait(desk, draft)
+    face = images.portrait(context, draft)
     with st.container(border=True, key=f"talk-{number}"):
         widgets.problems(talk.problems)
         for place, turn in enumerate(talk.turns):
-            draw_turn(desk, id, draft, talk, place, turn, face)
+            draw_turn(context, id, draft, talk, place, turn, face)
         with st.container(horizontal=True):
             last = talk.turns[-1].speaker if talk.turns else "character"
             for speaker, label in (("user", "Somebody says"), ("character", f"{who(draft)} answers")):
@@ -97,7 +97,7 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
                     icon=":material/add:",
                     type="primary" if speaker != last else "secondary",
                     on_click=widgets.act,
-                    args=(conversations.add_turn, desk, id, number, speaker),
+                    args=(conversations.add_turn, context, id, number, speaker),
                 )
     with st.container(horizontal=True):
         st.button(
@@ -105,7 +105,7 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
             icon=":material/arrow_upward:",
             disabled=number == 0,
             on_click=move,
-            args=(desk, id, number, -1),
+            args=(context, id, number, -1),
             help="Move this conversation up in the list",
             type="tertiary",
         )
@@ -114,7 +114,7 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
             icon=":material/arrow_downward:",
             disabled=number == len(talks) - 1,
             on_click=move,
-            args=(desk, id, number, 1),
+            args=(context, id, number, 1),
             help="Move this conversation down in the list",
             type="tertiary",
         )
@@ -124,7 +124,7 @@ def editor(desk: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> No
             type="tertiary",
             key="delete-talk",
             on_click=widgets.act,
-            args=(conversations.remove_conversation, desk, id, number),
+            args=(conversations.remove_conversation, context, id, number),
         )
 
 
@@ -138,22 +138,22 @@ def open_chosen() -> None:
     st.query_params["talk"] = str(st.session_state.talk + 1)
 
 
-def begin(desk: AppContext, id: str) -> None:
+def begin(context: AppContext, id: str) -> None:
     """A new conversation with an empty line of each."""
-    number = widgets.attempt(conversations.add_conversation, desk, id, [{"user": ""}, {"character": ""}])
+    number = widgets.attempt(conversations.add_conversation, context, id, [{"user": ""}, {"character": ""}])
     if isinstance(number, int):
         st.query_params["talk"] = str(number + 1)
 
 
-def move(desk: AppContext, id: str, number: int, by: int) -> None:
+def move(context: AppContext, id: str, number: int, by: int) -> None:
     """Move the open conversation and stay with it."""
-    place = widgets.attempt(conversations.move_conversation, desk, id, number, by)
+    place = widgets.attempt(conversations.move_conversation, context, id, number, by)
     if isinstance(place, int):
         st.query_params["talk"] = str(place + 1)
 
 
 def draw_turn(
-    desk: AppContext, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
+    context: AppContext, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
 ) -> None:
     """One bubble: its words, its picture, and what can be done with it."""
     said = turn.speaker == "character"
@@ -172,25 +172,25 @@ def draw_turn(
             placeholder=f"What {'they answer' if said else 'somebody says to them'}",
             label_visibility="collapsed",
             on_change=save_words,
-            args=(desk, id, talk.number, place, key),
+            args=(context, id, talk.number, place, key),
         )
-        shown(desk, id, draft, talk.number, place, turn, mark)
+        shown(context, id, draft, talk.number, place, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
             sign = "error" if problem.severity == "error" else "lightbulb"
             text = widgets.escaped(f"{problem.message} {problem.mend}")
             st.markdown(f":{colour}[:material/{sign}:] {text}")
         with st.container(horizontal=True, gap="xsmall", key=f"tools-{mark}"):
-            choice(desk, id, draft, talk.number, place, turn, mark)
-            tools(desk, id, talk, place, mark)
+            choice(context, id, draft, talk.number, place, turn, mark)
+            tools(context, id, talk, place, mark)
 
 
-def save_words(desk: AppContext, id: str, number: int, place: int, key: str) -> None:
+def save_words(context: AppContext, id: str, number: int, place: int, key: str) -> None:
     """Keep what is said in a turn."""
-    widgets.attempt(conversations.set_words, desk, id, number, place, st.session_state[key])
+    widgets.attempt(conversations.set_words, context, id, number, place, st.session_state[key])
 
 
-def tools(desk: AppContext, id: str, talk: TalkView, place: int, mark: str) -> None:
+def tools(context: AppContext, id: str, talk: TalkView, place: int, mark: str) -> None:
     """Move a turn, give it to the other speaker, take it out."""
     for label, icon, action, args, off in (
         ("Up", "arrow_upward", conversations.move_turn, (-1,), place == 0),
@@ -205,13 +205,13 @@ def tools(desk: AppContext, id: str, talk: TalkView, place: int, mark: str) -> N
             type="tertiary",
             disabled=off,
             on_click=widgets.act,
-            args=(action, desk, id, talk.number, place, *args),
+            args=(action, context, id, talk.number, place, *args),
         )
 
 
-def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def shown(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The picture of a turn with its scene line."""
-    views = images.pictures(desk, draft)
+    views = images.pictures(context, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
     if thumb is not None:
         widgets.picture(thumb, turn.scene or "The picture of this turn", width=140)
@@ -223,13 +223,13 @@ def shown(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn
             key=key,
             max_chars=400,
             on_change=save_scene,
-            args=(desk, id, number, place, turn.image, key),
+            args=(context, id, number, place, turn.image, key),
         )
 
 
-def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def choice(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The way to show one of the pictures with a turn."""
-    views = images.pictures(desk, draft)
+    views = images.pictures(context, draft)
     if not views:
         return
     with st.popover("Picture", icon=":material/image:", key=f"picture-{mark}", type="tertiary"):
@@ -243,22 +243,22 @@ def choice(desk: AppContext, id: str, draft: Draft, number: int, place: int, tur
             key=key,
             format_func=lambda file: names.get(file, "No picture"),
             on_change=choose,
-            args=(desk, id, number, place, key, turn.speaker),
+            args=(context, id, number, place, key, turn.speaker),
         )
         widgets.quiet("They learn when to show themselves, and what the picture then holds.")
 
 
-def choose(desk: AppContext, id: str, number: int, place: int, key: str, speaker: str) -> None:
+def choose(context: AppContext, id: str, number: int, place: int, key: str, speaker: str) -> None:
     """Attach a picture; a reply gets the scene line that fits it."""
     image = st.session_state[key]
     draws = bool(image) and speaker == "character"
-    scene = conversations.scene_for(drafts.own_character(desk, id).draft, image) if draws else ""
-    widgets.attempt(conversations.set_picture, desk, id, number, place, image, scene)
+    scene = conversations.scene_for(drafts.own_character(context, id).draft, image) if draws else ""
+    widgets.attempt(conversations.set_picture, context, id, number, place, image, scene)
 
 
-def save_scene(desk: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
+def save_scene(context: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
     """Keep a scene line."""
-    widgets.attempt(conversations.set_picture, desk, id, number, place, image, st.session_state[key])
+    widgets.attempt(conversations.set_picture, context, id, number, place, image, st.session_state[key])
 
 
 # ---------------------------------------------------------------- what comes of it
@@ -270,8 +270,8 @@ def learned(what: Learned, draft: Draft) -> None:
         st.markdown("**Learned** :material/psychology:")
         widgets.quiet(
             widgets.sentence(
-                f"{counted(what.replies, 'answer')}, about {what.max_new_tokens:,} tokens, {counted(what.facts, 'fact')} and "
-                f"{counted(what.pictures, 'picture')} with captions"
+                f"{counted(what.replies, 'answer')}, about {what.reply_tokens:,} tokens, "
+                f"{counted(what.facts, 'fact')} and {counted(what.pictures, 'picture')} with captions"
             )
         )
         st.markdown("**Told each time, not learned** :material/campaign:")

@@ -28,7 +28,7 @@ FIELDS = {
 }
 
 
-def draw(desk: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     round = st.session_state.setdefault("pictures-round", 0)
     st.file_uploader(
@@ -38,10 +38,10 @@ def draw(desk: AppContext, id: str, draft: Draft) -> None:
         key=f"pictures-{round}",
         max_upload_size=MAX_IMAGE_BYTES >> 20,
         on_change=take,
-        args=(desk, id, round),
+        args=(context, id, round),
         help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
     )
-    shown = images.pictures(desk, draft)
+    shown = images.pictures(context, draft)
     found = images.what_the_set_needs(draft)
     if shown:
         st.markdown(f"**{create.picture_count_words(draft)}**")
@@ -53,19 +53,19 @@ def draw(desk: AppContext, id: str, draft: Draft) -> None:
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
     if not shown:
         return
-    captions(desk, id, shown)
+    captions(context, id, shown)
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
     with st.container(key="grid-pictures"):
         for view in shown:
-            draw_picture(desk, id, view)
+            draw_picture(context, id, view)
 
 
-def take(desk: AppContext, id: str, round: int) -> None:
+def take(context: AppContext, id: str, round: int) -> None:
     """Take what was dropped, and empty the uploader so that nothing is taken twice."""
     dropped = st.session_state.get(f"pictures-{round}") or []
     files = [(upload.name, upload.getvalue()) for upload in dropped]
     st.session_state["pictures-round"] = round + 1
-    refused = widgets.attempt(images.add, desk, id, files)
+    refused = widgets.attempt(images.add, context, id, files)
     if isinstance(refused, list):
         widgets.remember(refused)
         names = {problem.field for problem in refused if problem.severity == "error"}
@@ -73,7 +73,7 @@ def take(desk: AppContext, id: str, round: int) -> None:
             st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
 
 
-def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
+def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
     """One picture: what it looks like, its light, its mends, its caption."""
     words, icon, colour = LIGHTS[view.light]
     name = view.file.partition(".")[0]
@@ -86,14 +86,14 @@ def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
         for problem in view.problems:
             widgets.quiet(f"{problem.message} {problem.mend}")
         if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
-            crop(desk, id, view.file)
+            crop(context, id, view.file)
         if "drop" in view.fixes:
             st.button(
                 "Take this one out",
                 key=f"fix-drop-{view.file}",
                 icon=":material/delete:",
                 on_click=widgets.act,
-                args=(images.drop, desk, id, view.file),
+                args=(images.drop, context, id, view.file),
             )
         with st.container(gap="xxsmall"):
             for field, (label, example) in FIELDS.items():
@@ -106,12 +106,12 @@ def draw_picture(desk: AppContext, id: str, view: ImageView) -> None:
                     placeholder=f"{label}: {example}",
                     max_chars=images.MOST_CAPTION_CHARS,
                     on_change=describe,
-                    args=(desk, id, view.file, field, key),
+                    args=(context, id, view.file, field, key),
                 )
-        more(desk, id, view, name)
+        more(context, id, view, name)
 
 
-def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
+def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
     """What can be done with any picture."""
     with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
         st.button(
@@ -120,10 +120,10 @@ def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
             icon=":material/rotate_right:",
             width="stretch",
             on_click=widgets.act,
-            args=(images.rotate, desk, id, view.file),
+            args=(images.rotate, context, id, view.file),
         )
         if st.button("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
-            crop(desk, id, view.file)
+            crop(context, id, view.file)
         if not view.is_portrait:
             st.button(
                 "Use as portrait",
@@ -131,7 +131,7 @@ def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
                 icon=":material/star:",
                 width="stretch",
                 on_click=widgets.act,
-                args=(images.make_portrait, desk, id, view.file),
+                args=(images.make_portrait, context, id, view.file),
             )
         st.button(
             "Take out",
@@ -139,7 +139,7 @@ def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
             icon=":material/delete:",
             width="stretch",
             on_click=widgets.act,
-            args=(images.drop, desk, id, view.file),
+            args=(images.drop, context, id, view.file),
         )
         key = f"caption-{id}-{view.file}-caption"
         st.text_input(
@@ -149,18 +149,18 @@ def more(desk: AppContext, id: str, view: ImageView, name: str) -> None:
             help="Takes the place of the four fields",
             max_chars=images.MOST_CAPTION_CHARS,
             on_change=describe,
-            args=(desk, id, view.file, "caption", key),
+            args=(context, id, view.file, "caption", key),
         )
         widgets.quiet(f"Came as {view.original}")
 
 
-def describe(desk: AppContext, id: str, file: str, field: str, key: str) -> None:
+def describe(context: AppContext, id: str, file: str, field: str, key: str) -> None:
     """Keep a caption's field."""
-    widgets.attempt(images.describe, desk, id, file, field, st.session_state[key])
+    widgets.attempt(images.describe, context, id, file, field, st.session_state[key])
 
 
 @st.dialog("Crop to a square", width="medium")
-def crop(desk: AppContext, id: str, file: str) -> None:
+def crop(context: AppContext, id: str, file: str) -> None:
     """The square, seen before it is cut."""
     seen, handles = st.columns(2, gap="medium", vertical_alignment="center")
     with handles:
@@ -168,14 +168,14 @@ def crop(desk: AppContext, id: str, file: str) -> None:
         size = st.slider("Closer", 0, 100, 0, 5, key=f"zoom-{file}", format="%d %%") / 100
         across = st.slider("Left to right", 0, 100, 50, 5, key=f"across-{file}", format="%d %%") / 100
         down = st.slider("Up and down", 0, 100, 35, 5, key=f"down-{file}", format="%d %%") / 100
-    draft = own_character(desk, id).draft
-    preview = widgets.attempt(images.crop_preview, desk, draft, file, size, across, down)
+    draft = own_character(context, id).draft
+    preview = widgets.attempt(images.crop_preview, context, draft, file, size, across, down)
     if isinstance(preview, bytes):
         with seen:
             widgets.picture(preview, "How the square would look")
     with st.container(horizontal=True):
         if st.button("Use this", type="primary", key=f"cut-{file}"):
-            widgets.attempt(images.crop, desk, id, file, size, across, down)
+            widgets.attempt(images.crop, context, id, file, size, across, down)
             st.rerun()
         if st.button("Leave it", key=f"uncut-{file}"):
             st.rerun()
@@ -184,29 +184,29 @@ def crop(desk: AppContext, id: str, file: str) -> None:
 # ---------------------------------------------------------------- captions from a worker
 
 
-def captions(desk: AppContext, id: str, shown: list[ImageView]) -> None:
+def captions(context: AppContext, id: str, shown: list[ImageView]) -> None:
     """Ask for captions, watch the job, take what it found."""
-    news = suggestions.caption_news(desk, own_character(desk, id).draft)
+    news = suggestions.caption_news(context, own_character(context, id).draft)
     if news.is_working:
-        watch_captions(desk, id)
+        watch_captions(context, id)
     else:
-        captions_found(desk, id, news, shown)
+        captions_found(context, id, news, shown)
 
 
 @st.fragment(run_every=2)
-def watch_captions(desk: AppContext, id: str) -> None:
+def watch_captions(context: AppContext, id: str) -> None:
     """Looks again every two seconds while the job runs, and no longer."""
-    news = suggestions.caption_news(desk, own_character(desk, id).draft)
+    news = suggestions.caption_news(context, own_character(context, id).draft)
     if not news.is_working:
         st.rerun()
     waits = news.job is not None and news.job.status == "queued"
     text = "Waiting for a worker to look at the pictures" if waits else "Looking at the pictures"
     st.progress(min(1.0, len(news.ready) / max(1, len(news.ready) + 1)), text=text)
-    if waits and not create.someone_works(desk):
+    if waits and not create.someone_works(context):
         widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
 
 
-def captions_found(desk: AppContext, id: str, news: suggestions.CaptionNews, shown: list[ImageView]) -> None:
+def captions_found(context: AppContext, id: str, news: suggestions.CaptionNews, shown: list[ImageView]) -> None:
     """The button, or what the job found."""
     if news.error:
         widgets.quiet(f"The suggestions did not come: {news.error}")
@@ -219,22 +219,24 @@ def captions_found(desk: AppContext, id: str, news: suggestions.CaptionNews, sho
                     with st.container(width=132, gap="xxsmall"):
                         widgets.picture(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
                         widgets.quiet(", ".join(fields.values()))
-            st.button("Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(desk, id))
+            st.button(
+                "Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(context, id)
+            )
             widgets.quiet("You can change every word afterwards. What you wrote yourself stays.")
         return
-    if not suggestions.without_caption(own_character(desk, id).draft):
+    if not suggestions.without_caption(own_character(context, id).draft):
         return
     st.button(
         "Suggest captions",
         icon=":material/auto_awesome:",
         on_click=widgets.act,
-        args=(suggestions.ask_for_captions, desk, id),
+        args=(suggestions.ask_for_captions, context, id),
         help="A worker looks at the pictures where you wrote nothing yet",
     )
 
 
-def take_captions(desk: AppContext, id: str) -> None:
+def take_captions(context: AppContext, id: str) -> None:
     """Fill in the suggestions; the fields on the page begin anew with them."""
     for key in [key for key in st.session_state if str(key).startswith(f"caption-{id}-")]:
         del st.session_state[key]
-    widgets.attempt(suggestions.take_captions, desk, id)
+    widgets.attempt(suggestions.take_captions, context, id)

@@ -18,12 +18,12 @@ from studio.labels import counted
 EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
 
 
-def bring_in(desk: AppContext, id: str) -> None:
+def bring_in(context: AppContext, id: str) -> None:
     """The ways to many conversations at once."""
     with st.expander("Paste conversations", icon=":material/content_paste:"):
         round = st.session_state.setdefault("paste-round", 0)
         st.text_area("Blocks as Character Cards write them", key=f"paste-{round}", height=160, placeholder=EXAMPLE)
-        st.button("Add them", key="paste-add", on_click=paste, args=(desk, id, round))
+        st.button("Add them", key="paste-add", on_click=paste, args=(context, id, round))
     with st.expander("Upload conversations", icon=":material/upload_file:"):
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
@@ -32,23 +32,23 @@ def bring_in(desk: AppContext, id: str) -> None:
             key=f"data-{round}",
             max_upload_size=conversations.MAX_DATA_BYTES >> 20,
             on_change=upload,
-            args=(desk, id, round),
+            args=(context, id, round),
         )
-    if suggestions.can_expand(desk):
+    if suggestions.can_expand(context):
         with st.expander("Let a model write more", icon=":material/auto_awesome:"):
-            expansion(desk, id)
+            expansion(context, id)
 
 
-def paste(desk: AppContext, id: str, round: int) -> None:
+def paste(context: AppContext, id: str, round: int) -> None:
     """Read the pasted blocks."""
-    added(widgets.attempt(conversations.paste, desk, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
+    added(widgets.attempt(conversations.paste, context, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
 
 
-def upload(desk: AppContext, id: str, round: int) -> None:
+def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded file."""
     file = st.session_state.get(f"data-{round}")
     if file is not None:
-        added(widgets.attempt(conversations.upload, desk, id, file.name, file.getvalue()), "data", round)
+        added(widgets.attempt(conversations.upload, context, id, file.name, file.getvalue()), "data", round)
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
 
 
@@ -64,21 +64,21 @@ def added(result: object, what: str, round: int) -> None:
 # ---------------------------------------------------------------- from an endpoint
 
 
-def expansion(desk: AppContext, id: str) -> None:
+def expansion(context: AppContext, id: str) -> None:
     """Ask the endpoint, wait, look over what it wrote."""
-    job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
+    job, written = suggestions.conversation_news(context, drafts.own_character(context, id).draft)
     if job is not None and job.status not in ENDED:
-        wait_for_it(desk, id)
+        wait_for_it(context, id)
         return
     if job is not None and job.error:
         st.warning(widgets.escaped(job.error), icon=":material/error:")
     for number, turns in written[:3]:
-        look_over(desk, id, number, turns)
+        look_over(context, id, number, turns)
     if len(written) > 3:
         widgets.quiet(f"{len(written) - 3} more wait behind these.")
     if not written:
         widgets.quiet(
-            f"Name, texts, facts and conversations are sent to {desk.settings.llm_model}; pictures never "
+            f"Name, texts, facts and conversations are sent to {context.settings.llm_model}; pictures never "
             "are. Nothing is used before you have looked at it."
         )
         st.button(
@@ -86,20 +86,20 @@ def expansion(desk: AppContext, id: str) -> None:
             icon=":material/auto_awesome:",
             key="expand",
             on_click=widgets.act,
-            args=(suggestions.ask_for_conversations, desk, id, 10),
+            args=(suggestions.ask_for_conversations, context, id, 10),
         )
 
 
 @st.fragment(run_every=3)
-def wait_for_it(desk: AppContext, id: str) -> None:
+def wait_for_it(context: AppContext, id: str) -> None:
     """Looks again every three seconds while the job runs, and no longer."""
-    job, written = suggestions.conversation_news(desk, drafts.own_character(desk, id).draft)
+    job, written = suggestions.conversation_news(context, drafts.own_character(context, id).draft)
     if job is None or job.status in ENDED:
         st.rerun()
     widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
 
 
-def look_over(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
+def look_over(context: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
     """One suggested conversation, every line editable."""
     with st.form(key=f"expand-{number}"):
         edited = []
@@ -113,5 +113,5 @@ def look_over(desk: AppContext, id: str, number: int, turns: list[dict[str, Any]
             taken = st.form_submit_button("Add it", type="primary")
             left_out = st.form_submit_button("Leave it out")
     if taken or left_out:
-        widgets.attempt(suggestions.take_conversation, desk, id, number, edited if taken else None)
+        widgets.attempt(suggestions.take_conversation, context, id, number, edited if taken else None)
         st.rerun()

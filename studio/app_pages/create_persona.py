@@ -34,22 +34,22 @@ FIELDS = (
 )
 
 
-def draw(desk: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole: forms on the left, what comes of them on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
-        name(desk, id, draft)
+        name(context, id, draft)
         for field, label, height, example in FIELDS:
-            text_field(desk, id, draft, field, label, height, example)
-        facts(desk, id, draft)
+            text_field(context, id, draft, field, label, height, example)
+        facts(context, id, draft)
     with right:
         told(draft)
-        suggested(desk, id, draft)
+        suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form needs no scolding
             widgets.problems(create.summary(draft).problems[2])
 
 
-def name(desk: AppContext, id: str, draft: Draft) -> None:
+def name(context: AppContext, id: str, draft: Draft) -> None:
     """The name."""
     key = f"text-{id}-name"
     st.text_input(
@@ -58,11 +58,11 @@ def name(desk: AppContext, id: str, draft: Draft) -> None:
         key=key,
         max_chars=MOST_CHARS["name"],
         on_change=save,
-        args=(desk, id, "name", key),
+        args=(context, id, "name", key),
     )
 
 
-def text_field(desk: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
+def text_field(context: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
     """One text, saved when it is left."""
     key = f"text-{id}-{field}"
     st.text_area(
@@ -73,16 +73,16 @@ def text_field(desk: AppContext, id: str, draft: Draft, field: str, label: str, 
         placeholder=example,
         max_chars=MOST_CHARS[field],
         on_change=save,
-        args=(desk, id, field, key),
+        args=(context, id, field, key),
     )
 
 
-def save(desk: AppContext, id: str, field: str, key: str) -> None:
+def save(context: AppContext, id: str, field: str, key: str) -> None:
     """Keep a text."""
-    widgets.attempt(drafts.set_text, desk, id, field, st.session_state[key])
+    widgets.attempt(drafts.set_text, context, id, field, st.session_state[key])
 
 
-def facts(desk: AppContext, id: str, draft: Draft) -> None:
+def facts(context: AppContext, id: str, draft: Draft) -> None:
     """Facts as a table. The table's edits count from the rows it began with, so these stay while it is on the page."""
     st.markdown("**Facts**")
     widgets.quiet("Short questions and answers that they know by heart. About twenty are good.")
@@ -105,7 +105,7 @@ def facts(desk: AppContext, id: str, draft: Draft) -> None:
     kept = [(str(row.get("question") or ""), str(row.get("answer") or "")) for row in edited]
     before = [(fact["question"], fact["answer"]) for fact in draft.get("facts", [])]
     if [pair for pair in kept if any(text.strip() for text in pair)] != before:
-        widgets.attempt(drafts.set_facts, desk, id, kept)
+        widgets.attempt(drafts.set_facts, context, id, kept)
         st.rerun()
 
 
@@ -129,7 +129,7 @@ def told(draft: Draft) -> None:
     widgets.quiet("How they speak comes from the next step. Facts are not in it: they are learned.")
 
 
-def suggested(desk: AppContext, id: str, draft: Draft) -> None:
+def suggested(context: AppContext, id: str, draft: Draft) -> None:
     """What the persona's own sentences suggest."""
     found = suggestions.facts_in_persona(draft)
     elsewhere = suggestions.better_elsewhere(draft)
@@ -146,24 +146,28 @@ def suggested(desk: AppContext, id: str, draft: Draft) -> None:
                     key=f"move-{field}",
                     icon=":material/move_down:",
                     on_click=move,
-                    args=(desk, id, field),
+                    args=(context, id, field),
                 )
     for number, fact in enumerate(found):
         with st.container(border=True, gap="xsmall"):
             widgets.quiet(f"{fact.question}  {fact.answer}")
             st.button(
-                "Add as a fact", key=f"fact-{number}", icon=":material/add:", on_click=take_fact, args=(desk, id, fact)
+                "Add as a fact",
+                key=f"fact-{number}",
+                icon=":material/add:",
+                on_click=take_fact,
+                args=(context, id, fact),
             )
 
 
-def move(desk: AppContext, id: str, field: str) -> None:
+def move(context: AppContext, id: str, field: str) -> None:
     """Move sentences between fields, which begin anew with what was kept."""
-    widgets.attempt(suggestions.move_sentences, desk, id, field)
+    widgets.attempt(suggestions.move_sentences, context, id, field)
     for key in ("persona", field):
         st.session_state.pop(f"text-{id}-{key}", None)
 
 
-def take_fact(desk: AppContext, id: str, fact: suggestions.FactSuggestion) -> None:
+def take_fact(context: AppContext, id: str, fact: suggestions.FactSuggestion) -> None:
     """Add a fact; the table begins anew with it."""
-    widgets.attempt(suggestions.take_fact, desk, id, fact)
+    widgets.attempt(suggestions.take_fact, context, id, fact)
     st.session_state[f"facts-round-{id}"] = st.session_state.get(f"facts-round-{id}", 0) + 1

@@ -26,25 +26,25 @@ ABOUT = {
 }
 
 
-def draw(desk: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     found = create.summary(draft)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        glance(desk, draft, found)
+        glance(context, draft, found)
         left_to_mend(found)
-        licence(desk, id, draft)
-        rights(desk, id, draft)
+        licence(context, id, draft)
+        rights(context, id, draft)
     with right:
-        effort, base = dial(desk, id, draft)
-        go(desk, id, found, effort, base)
+        effort, base = dial(context, id, draft)
+        go(context, id, found, effort, base)
 
 
-def glance(desk: AppContext, draft: Draft, found: Summary) -> None:
+def glance(context: AppContext, draft: Draft, found: Summary) -> None:
     """The character in a few words."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width=96, key="tile-glance"):
-            widgets.picture(images.portrait(desk, draft), "Portrait")
+            widgets.picture(images.portrait(context, draft), "Portrait")
         with st.container(width="stretch"):
             st.html(f'<p class="u-name">{html.escape(str(draft.get("name") or "No name yet"))}</p>')
             widgets.chips(list(found.lines))
@@ -92,7 +92,7 @@ def to_step(step: int) -> None:
 # ---------------------------------------------------------------- rights
 
 
-def licence(desk: AppContext, id: str, draft: Draft) -> None:
+def licence(context: AppContext, id: str, draft: Draft) -> None:
     """What others may do with texts and pictures."""
     key = f"text-{id}-licence"
     st.text_input(
@@ -102,17 +102,17 @@ def licence(desk: AppContext, id: str, draft: Draft) -> None:
         max_chars=drafts.MOST_CHARS["licence"],
         placeholder="all rights reserved, CC-BY-4.0 …",
         on_change=save_licence,
-        args=(desk, id, key),
+        args=(context, id, key),
         help="Travels with the character, in its card and its model card",
     )
 
 
-def save_licence(desk: AppContext, id: str, key: str) -> None:
+def save_licence(context: AppContext, id: str, key: str) -> None:
     """Keep the licence."""
-    widgets.attempt(drafts.set_text, desk, id, "licence", st.session_state[key])
+    widgets.attempt(drafts.set_text, context, id, "licence", st.session_state[key])
 
 
-def rights(desk: AppContext, id: str, draft: Draft) -> None:
+def rights(context: AppContext, id: str, draft: Draft) -> None:
     """The statement about rights and likeness, or its state."""
     with st.container(border=True):
         st.markdown("**Rights and likeness**")
@@ -123,7 +123,9 @@ def rights(desk: AppContext, id: str, draft: Draft) -> None:
                 f"Stated by {consent.get('given_by') or 'the creator'} {ago(consent.get('given_at', ''))}, "
                 f"for {len(draft.get('pictures', ()))} pictures by their content."
             )
-            st.button("Take it back", type="tertiary", on_click=widgets.act, args=(create.withdraw_consent, desk, id))
+            st.button(
+                "Take it back", type="tertiary", on_click=widgets.act, args=(create.withdraw_consent, context, id)
+            )
             return
         if consent.get("statement"):
             st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
@@ -146,7 +148,7 @@ def rights(desk: AppContext, id: str, draft: Draft) -> None:
             icon=":material/verified:",
             disabled=not kind,
             on_click=widgets.act,
-            args=(create.give_consent, desk, id, kind, name),
+            args=(create.give_consent, context, id, kind, name),
         )
         widgets.quiet("Kept with a fingerprint of every picture, so it covers these pictures and no others.")
 
@@ -154,7 +156,7 @@ def rights(desk: AppContext, id: str, draft: Draft) -> None:
 # ---------------------------------------------------------------- the dial and the button
 
 
-def dial(desk: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
+def dial(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
     """How much effort, and on which base model."""
     efforts = get_args(Effort)
     effort: Effort = (
@@ -170,7 +172,7 @@ def dial(desk: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
         or efforts[0]
     )
     widgets.quiet(ABOUT[effort])
-    choices = create.base_choices(desk)
+    choices = create.base_choices(context)
     presets = [choice.base.preset for choice in choices]
     chosen = draft.get("base", presets[0])
     base = st.radio(
@@ -182,19 +184,19 @@ def dial(desk: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
         captions=[f"{choice.base.about} {choice.reason}".strip() for choice in choices],
     )
     if (effort, base) != (draft.get("effort", efforts[0]), draft.get("base", presets[0])):
-        widgets.attempt(create.set_dial, desk, id, effort, base)
+        widgets.attempt(create.set_dial, context, id, effort, base)
     return effort, base
 
 
-def go(desk: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
+def go(context: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
     """How long it may take, and the button."""
-    told = create.estimate(desk, base, effort)
+    told = create.estimate(context, base, effort)
     with st.container(border=True):
         st.markdown(f":material/schedule: **How long:** {widgets.escaped(told.words)}.")
-        reason = next(choice.reason for choice in create.base_choices(desk) if choice.base.preset == base)
+        reason = next(choice.reason for choice in create.base_choices(context) if choice.base.preset == base)
         if reason:
             st.warning(widgets.escaped(reason), icon=":material/memory:")
-        elif not create.someone_works(desk):
+        elif not create.someone_works(context):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
         if st.button(
             "Train",
@@ -204,7 +206,7 @@ def go(desk: AppContext, id: str, found: Summary, effort: Effort, base: str) -> 
             key="train",
             disabled=not found.can_train or bool(reason),
         ):
-            job = widgets.attempt(create.start, desk, id, effort, base)
+            job = widgets.attempt(create.start, context, id, effort, base)
             if isinstance(job, Job):
                 widgets.go(widgets.TRAINING, job=job.id)
             st.rerun()

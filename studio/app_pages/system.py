@@ -19,17 +19,17 @@ POLL_S = 5.0
 
 def page() -> None:
     """Everything, one below the other."""
-    desk = widgets.app_context()
+    context = widgets.app_context()
     widgets.title("System", "What works for you in the background, and whether it is well.")
-    st.fragment(_work, run_every=POLL_S)(desk)
-    _health(desk)
-    _disk(desk)
-    _engineers(desk)
+    st.fragment(_work, run_every=POLL_S)(context)
+    _health(context)
+    _disk(context)
+    _engineers(context)
 
 
-def _work(desk: AppContext) -> None:
+def _work(context: AppContext) -> None:
     st.subheader("Workers", anchor=False)
-    lines = system.workers(desk)
+    lines = system.workers(context)
     if not any(line.is_alive for line in lines):
         st.warning(
             "No worker is running, so nothing is trained and nobody answers. Start one with `understudy up`.",
@@ -40,7 +40,7 @@ def _work(desk: AppContext) -> None:
             _worker(line)
     st.subheader("Waiting", anchor=False)
     with st.container(horizontal=True, key="queues"):
-        for words, count in system.queue_depths(desk).items():
+        for words, count in system.queue_depths(context).items():
             most = system.MOST_COUNTED
             st.metric(words, f"more than {most}" if count >= most else count, border=True, width=240)
 
@@ -65,9 +65,9 @@ def _worker(line: WorkerLine) -> None:
         widgets.quiet(", ".join(f"{name} {number}" for name, number in worker.versions.items()) or "not told")
 
 
-def _health(desk: AppContext) -> None:
+def _health(context: AppContext) -> None:
     st.subheader("Health", anchor=False)
-    for one in system.health(desk):
+    for one in system.health(context):
         name, answer = st.columns([1, 3], vertical_alignment="center")
         with name:
             icon, colour = (":material/check_circle:", "green") if one.is_well else (":material/error:", "red")
@@ -77,13 +77,13 @@ def _health(desk: AppContext) -> None:
             widgets.quiet(f"{told} · {one.place}")
 
 
-def _disk(desk: AppContext) -> None:
+def _disk(context: AppContext) -> None:
     st.subheader("Disk", anchor=False)
     if not st.toggle("Count what is kept (reads the whole list)", key="count"):
         return
     try:
-        used = system.disk_use(desk)
-        garbage = system.garbage(desk)
+        used = system.disk_use(context)
+        garbage = system.garbage(context)
     except StoreError as error:
         st.error(widgets.escaped(str(error)), icon=":material/error:")
         return
@@ -109,11 +109,11 @@ def _disk(desk: AppContext) -> None:
         widgets.quiet("Nothing would be removed by cleaning: everything old enough is still used.")
 
 
-def _engineers(desk: AppContext) -> None:
+def _engineers(context: AppContext) -> None:
     with st.expander("Versions on this machine", icon=":material/inventory:"):
         _table("Package", "Version", system.versions())
     with st.expander("Settings in force (secrets are not shown)", icon=":material/settings:"):
-        _table("Variable", "Value", system.settings_in_force(desk.settings))
+        _table("Variable", "Value", system.settings_in_force(context.settings))
 
 
 def _table(first: str, second: str, rows: dict[str, str]) -> None:

@@ -45,38 +45,38 @@ def _log(job: str) -> RunLog:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=100)
-def _pace(_desk: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
-    return training_jobs.past_pace(_desk, Recipe.from_json(recipe))
+def _pace(_context: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
+    return training_jobs.past_pace(_context, Recipe.from_json(recipe))
 
 
 def page() -> None:
     """The list, or the job that the address names."""
-    desk = widgets.app_context()
+    context = widgets.app_context()
     id = widgets.param("job")
     if id:
-        _one(desk, id)
+        _one(context, id)
     else:
-        _all(desk)
+        _all(context)
 
 
 # ---------------------------------------------------------------- all jobs
 
 
-def _all(desk: AppContext) -> None:
+def _all(context: AppContext) -> None:
     widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
-    lines = training_jobs.jobs(desk, LISTED, widgets.param("before") or None)
+    lines = training_jobs.jobs(context, LISTED, widgets.param("before") or None)
     if not lines:
         widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
         return
     active = any(line.job.status not in ENDED for line in lines)
-    st.fragment(_list, run_every=POLL_S if active else None)(desk, widgets.param("before") or None)
+    st.fragment(_list, run_every=POLL_S if active else None)(context, widgets.param("before") or None)
     if len(lines) == LISTED and st.button("Earlier trainings", icon=":material/history:"):
         st.query_params["before"] = lines[-1].job.id
         st.rerun()
 
 
-def _list(desk: AppContext, before: str | None) -> None:
-    for line in training_jobs.jobs(desk, LISTED, before):
+def _list(context: AppContext, before: str | None) -> None:
+    for line in training_jobs.jobs(context, LISTED, before):
         with st.container(border=True, key=f"tile-line-{line.job.id}"):
             _line(line)
 
@@ -110,16 +110,16 @@ def _recipe_words(job: Job) -> str:
 # ---------------------------------------------------------------- one job
 
 
-def _one(desk: AppContext, id: str) -> None:
-    watched = _watch(desk, id)
-    rows = training_jobs.film_strip(desk, watched.job)
+def _one(context: AppContext, id: str) -> None:
+    watched = _watch(context, id)
+    rows = training_jobs.film_strip(context, watched.job)
     measured = sum(bool(row.frames) for row in rows)
     st.session_state[f"seen-{id}"] = (watched.job.status, len(rows), measured)
     if st.button("All trainings", icon=":material/arrow_back:", type="tertiary"):
         st.query_params.clear()
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="tile-head"):
-        face = training_jobs.portrait_of(desk, watched.job)
+        face = training_jobs.portrait_of(context, watched.job)
         if face is not None:
             widgets.picture(face, f"Portrait of {watched.name}", HEAD_PX)
         with st.container(gap="xxsmall", width="stretch"):
@@ -128,25 +128,25 @@ def _one(desk: AppContext, id: str) -> None:
     widgets.told()
     if watched.job.parent:
         widgets.quiet(f"Follows an earlier training ({watched.job.parent[:8]}).")
-    _buttons(desk, watched, [row.checkpoint for row in rows])
+    _buttons(context, watched, [row.checkpoint for row in rows])
     again = None if watched.is_over else POLL_S
-    st.fragment(_progress, run_every=again)(desk, id)
-    st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(desk, id)
-    sample_strip.draw(desk, watched.job, rows, watched.story.best)
-    st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(desk, id)
+    st.fragment(_progress, run_every=again)(context, id)
+    st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(context, id)
+    sample_strip.draw(context, watched.job, rows, watched.story.best)
+    st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(context, id)
 
 
-def _watch(desk: AppContext, id: str) -> JobView:
-    job = training_jobs.own_job(desk, id)
-    pace = _pace(desk, job.recipe) if job.recipe and job.status not in ENDED else {}
-    return training_jobs.watch(desk, id, _log(id), pace, now())
+def _watch(context: AppContext, id: str) -> JobView:
+    job = training_jobs.own_job(context, id)
+    pace = _pace(context, job.recipe) if job.recipe and job.status not in ENDED else {}
+    return training_jobs.watch(context, id, _log(id), pace, now())
 
 
-def _progress(desk: AppContext, id: str) -> None:
+def _progress(context: AppContext, id: str) -> None:
     """Where it is and how long it will take; draws the whole page anew when something it shows elsewhere changed."""
-    watched = _watch(desk, id)
+    watched = _watch(context, id)
     job, story = watched.job, watched.story
-    checkpoints = desk.records.checkpoints.of_job(id)
+    checkpoints = context.records.checkpoints.of_job(id)
     measured = sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints)
     seen = (job.status, len(checkpoints), measured)
     if st.session_state.get(f"seen-{id}", seen) != seen:
@@ -182,9 +182,9 @@ def _stage_words(stage: StageProgress) -> str:
     return words
 
 
-def _numbers(desk: AppContext, id: str) -> None:
+def _numbers(context: AppContext, id: str) -> None:
     """The charts, as far as there is something to draw."""
-    story = _watch(desk, id).story
+    story = _watch(context, id).story
     if not story.loss and not story.rewards:
         return
     basics, practice = st.columns(2)
@@ -201,10 +201,10 @@ def _numbers(desk: AppContext, id: str) -> None:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
 
 
-def _engine_room(desk: AppContext, id: str) -> None:
+def _engine_room(context: AppContext, id: str) -> None:
     """Log, events and recipe, for whoever wants to know exactly."""
     with st.expander("For engineers: log, events, recipe", icon=":material/terminal:"):
-        watched = _watch(desk, id)
+        watched = _watch(context, id)
         job = watched.job
         widgets.quiet(f"Job {job.id} · attempt {job.attempt} · worker {job.worker or 'none yet'}")
         lines = [
@@ -221,19 +221,19 @@ def _engine_room(desk: AppContext, id: str) -> None:
 # ---------------------------------------------------------------- what a person can do
 
 
-def _buttons(desk: AppContext, watched: JobView, checkpoints: list[Checkpoint]) -> None:
+def _buttons(context: AppContext, watched: JobView, checkpoints: list[Checkpoint]) -> None:
     job = watched.job
     learnt = [one for one in checkpoints if one.adapter_key]
     with st.container(horizontal=True, key="buttons"):
         if job.status in ("queued", "running"):
-            _opens("Stop", ":material/stop_circle:", lambda: _stop(desk, job))
+            _opens("Stop", ":material/stop_circle:", lambda: _stop(context, job))
         if job.status in ("stopped", "failed"):
             st.button(
                 "Resume",
                 icon=":material/play_arrow:",
                 type="primary",
                 on_click=widgets.act,
-                args=(training_jobs.resume, desk, job.id),
+                args=(training_jobs.resume, context, job.id),
             )
         if learnt and st.button(
             "Talk and compare", icon=":material/forum:", type="primary" if job.status == "succeeded" else "secondary"
@@ -241,10 +241,10 @@ def _buttons(desk: AppContext, watched: JobView, checkpoints: list[Checkpoint]) 
             widgets.go(widgets.COMPARE, character=job.character)
         if job.status in ENDED:
             if learnt:
-                _opens("Train further", ":material/trending_up:", lambda: _further(desk, job, learnt))
-            _opens("Clone with changes", ":material/content_copy:", lambda: _clone(desk, job))
+                _opens("Train further", ":material/trending_up:", lambda: _further(context, job, learnt))
+            _opens("Clone with changes", ":material/content_copy:", lambda: _clone(context, job))
         if learnt and job.status in ("stopped", "failed"):
-            _opens("Discard", ":material/delete:", lambda: _discard(desk, job))
+            _opens("Discard", ":material/delete:", lambda: _discard(context, job))
 
 
 def _opens(label: str, icon: str, dialog: Callable[[], None]) -> None:
@@ -260,22 +260,22 @@ def _choice(label: str, action: Callable[..., object] | None = None, *args: obje
 
 
 @st.dialog("Stop this training?")
-def _stop(desk: AppContext, job: Job) -> None:
+def _stop(context: AppContext, job: Job) -> None:
     st.write("The step at hand is finished first. What is kept can be used, and training can go on from there later.")
-    _choice("Stop and keep what is learnt", training_jobs.stop, desk, job.id, "keep", main=True)
-    _choice("Stop and throw it away", training_jobs.stop, desk, job.id, "discard")
+    _choice("Stop and keep what is learnt", training_jobs.stop, context, job.id, "keep", main=True)
+    _choice("Stop and throw it away", training_jobs.stop, context, job.id, "discard")
     _choice("Let it go on")
 
 
 @st.dialog("Throw away what this training learnt?")
-def _discard(desk: AppContext, job: Job) -> None:
+def _discard(context: AppContext, job: Job) -> None:
     st.write("All its saved states go. The character itself stays as it is.")
-    _choice("Throw it away", training_jobs.stop, desk, job.id, "discard", main=True)
+    _choice("Throw it away", training_jobs.stop, context, job.id, "discard", main=True)
     _choice("Keep it")
 
 
 @st.dialog("Train further")
-def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
+def _further(context: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
     st.write("A new training goes on from a saved state of this one. This one stays as it is.")
     recipe = Recipe.from_json(job.recipe or {})
     names = [one.name for one in reversed(learnt)]
@@ -290,17 +290,17 @@ def _further(desk: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
             help="Only from a state that has not practised yet.",
         )
         st.number_input("More steps of practising with feedback", 0, 2000, recipe.grpo_steps, key="further-grpo")
-        _newer(desk, job, "further-latest")
-        if st.form_submit_button("Start", type="primary", on_click=_go_further, args=(desk, job)):
+        _newer(context, job, "further-latest")
+        if st.form_submit_button("Start", type="primary", on_click=_go_further, args=(context, job)):
             st.rerun()
 
 
-def _go_further(desk: AppContext, job: Job) -> None:
+def _go_further(context: AppContext, job: Job) -> None:
     given = st.session_state
     _lead_to(
         widgets.attempt(
             training_jobs.train_further,
-            desk,
+            context,
             job.id,
             given["further-start"],
             given["further-sft"],
@@ -311,11 +311,11 @@ def _go_further(desk: AppContext, job: Job) -> None:
 
 
 @st.dialog("Clone with changes")
-def _clone(desk: AppContext, job: Job) -> None:
+def _clone(context: AppContext, job: Job) -> None:
     st.write("A new training like this one, from the beginning.")
     old = Recipe.from_json(job.recipe or {})
     with st.form("clone", border=False):
-        _newer(desk, job, "clone-latest")
+        _newer(context, job, "clone-latest")
         st.segmented_control(
             "Effort",
             list(EFFORTS),
@@ -335,23 +335,28 @@ def _clone(desk: AppContext, job: Job) -> None:
                 placeholder='{"sft_steps": 60, "lora_rank": 32}',
                 help="Names as in docs/training.md; what stands here counts more than the effort.",
             )
-        if st.form_submit_button("Start", type="primary", on_click=_go_clone, args=(desk, job)):
+        if st.form_submit_button("Start", type="primary", on_click=_go_clone, args=(context, job)):
             st.rerun()
 
 
-def _go_clone(desk: AppContext, job: Job) -> None:
+def _go_clone(context: AppContext, job: Job) -> None:
     given = st.session_state
     changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
     _lead_to(
         widgets.attempt(
-            training_jobs.clone_with_text, desk, job.id, changes, given["clone-json"], given.get("clone-latest", False)
+            training_jobs.clone_with_text,
+            context,
+            job.id,
+            changes,
+            given["clone-json"],
+            given.get("clone-latest", False),
         )
     )
 
 
-def _newer(desk: AppContext, job: Job, key: str) -> None:
+def _newer(context: AppContext, job: Job, key: str) -> None:
     """Whether to take the character as it was last published; only asked when that is another version."""
-    newest = desk.records.characters.get(job.character).version
+    newest = context.records.characters.get(job.character).version
     if newest > job.version:
         st.checkbox(f"Use the character as it is now (version {newest} instead of {job.version})", True, key=key)
 

@@ -115,23 +115,23 @@ class Session:
         self.times["fragment" if fragment else "page"].append(time.perf_counter() - begun)
 
 
-def stage(desk: AppContext, count: int) -> str:
+def stage(context: AppContext, count: int) -> str:
     """So many characters, and one training at work; returns its id."""
     from studio.actions import characters
     from tests.e2e import staging  # knows the toys, hence torch; the process that serves must not
 
-    staging.workers(desk)
-    staging.crowd(desk, count - 1)
-    return staging.half_way(desk, characters.try_bundled(desk, "quibb"), None, 0.5).id
+    staging.workers(context)
+    staging.crowd(context, count - 1)
+    return staging.half_way(context, characters.try_bundled(context, "quibb"), None, 0.5).id
 
 
-def feed(desk: AppContext, job: str, until: float) -> None:
+def feed(context: AppContext, job: str, until: float) -> None:
     """New events twice a second, as a trainer tells them."""
-    step = desk.records.events.count(job)
+    step = context.records.events.count(job)
     while time.monotonic() < until:
         metrics = {"loss": 3.0 + random.random(), "seconds": 0.5, "tokens": 1000.0}
         time_ = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000000+00:00"
-        desk.records.events.append(job, 1, [Event("sft", min(step, 28), 28, metrics, sequence=step, time=time_)])
+        context.records.events.append(job, 1, [Event("sft", min(step, 28), 28, metrics, sequence=step, time=time_)])
         step += 1
         time.sleep(0.5)
 
@@ -171,8 +171,8 @@ def wait_for(url: str) -> None:
 def measure(count: int, people: int, seconds: float) -> dict[str, Any]:
     """Start, follow, count."""
     with tempfile.TemporaryDirectory(prefix="understudy-bench-", ignore_cleanup_errors=True) as home:
-        desk = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
-        job = stage(desk, people)
+        context = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
+        job = stage(context, people)
         port, times = str(free_ports(1)[0]), Path(home) / "times.txt"
         command = [sys.executable, "-m", "tests.benchmarks.bench_studio", "--serve", port, "--times", str(times)]
         own = os.environ | {"UNDERSTUDY_HOME": home, "OMP_NUM_THREADS": "1"}
@@ -181,7 +181,7 @@ def measure(count: int, people: int, seconds: float) -> dict[str, Any]:
             wait_for(f"http://127.0.0.1:{port}")
             opening = 0.2 * count + 2
             until = time.monotonic() + opening + seconds
-            threading.Thread(target=feed, args=(desk, job, until), daemon=True).start()
+            threading.Thread(target=feed, args=(context, job, until), daemon=True).start()
             settled = time.time() + opening
             sessions = asyncio.run(crowd(f"ws://127.0.0.1:{port}/_stcore/stream", f"job={job}", count, until))
             maps = Path(f"/proc/{studio.pid}/maps")
@@ -196,7 +196,7 @@ def measure(count: int, people: int, seconds: float) -> dict[str, Any]:
             if float(at) > settled:
                 server[part].append(float(took))
                 busy[part].append(float(worked))
-        desk.records.close()
+        context.records.close()
     asked = {part: [one for session in sessions for one in session.times[part]] for part in ("page", "fragment")}
     return {
         "name": "studio",

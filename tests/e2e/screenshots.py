@@ -70,21 +70,21 @@ def studio(home: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def stage(desk: AppContext, runs: list[Path]) -> list[Shot]:
+def stage(context: AppContext, runs: list[Path]) -> list[Shot]:
     """Fill the records; returns what is to be seen."""
-    staging.workers(desk)
-    ids = {slug: characters.try_bundled(desk, slug) for slug in reversed(staging.BUNDLED)}
-    own = staging.own_pictures(desk)
+    staging.workers(context)
+    ids = {slug: characters.try_bundled(context, slug) for slug in reversed(staging.BUNDLED)}
+    own = staging.own_pictures(context)
     names = {"Quibb": "quibb", "Nella Tarn": "nella-tarn", "Ambrose Fell": "ambrose-fell"}
     by_slug = {names[read_json(run / "run.json")["character"]["name"]]: run for run in runs}
-    done = staging.trained(desk, ids["quibb"], by_slug.get("quibb"))
+    done = staging.trained(context, ids["quibb"], by_slug.get("quibb"))
     if "ambrose-fell" in by_slug:
-        staging.trained(desk, ids["ambrose-fell"], by_slug["ambrose-fell"])
-    running = staging.half_way(desk, ids["nella-tarn"], by_slug.get("quibb"), 0.94)
-    waiting = create.start(desk, ids["ambrose-fell"], "quick", "starter")
-    talk, blind = staging.talked(desk, done), staging.talked(desk, done, True)
-    staging.voted(desk, talk)
-    staging.workers(desk, running.id)
+        staging.trained(context, ids["ambrose-fell"], by_slug["ambrose-fell"])
+    running = staging.half_way(context, ids["nella-tarn"], by_slug.get("quibb"), 0.94)
+    waiting = create.start(context, ids["ambrose-fell"], "quick", "starter")
+    talk, blind = staging.talked(context, done), staging.talked(context, done, True)
+    staging.voted(context, talk)
+    staging.workers(context, running.id)
     quibb, nella = ids["quibb"], ids["nella-tarn"]
     return [
         Shot("characters", ""),
@@ -150,7 +150,7 @@ def small(data: bytes, most_px: int = 1500) -> bytes:
     return out.getvalue()
 
 
-def shots(browser: Browser, url: str, found: list[Shot], desk: AppContext, out: Path, look: bool, only: str) -> None:
+def shots(browser: Browser, url: str, found: list[Shot], context: AppContext, out: Path, look: bool, only: str) -> None:
     """Take them all."""
     out.mkdir(parents=True, exist_ok=True)
     ways = [(size, scheme) for size in SIZES for scheme in ("light", "dark")] if look else [("wide", "light")]
@@ -163,7 +163,7 @@ def shots(browser: Browser, url: str, found: list[Shot], desk: AppContext, out: 
         for shot in found:
             if not re.search(only, f"{shot.name}-{size}-{scheme}"):
                 continue
-            staging.workers(desk)
+            staging.workers(context)
             data = take(page, url, shot)
             name = f"{shot.name}-{size}-{scheme}.png" if look else f"studio-{shot.name}.png"
             (out / name).write_bytes(data if look else small(data))
@@ -181,13 +181,13 @@ def main() -> None:
     given = parser.parse_args()
     found = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := find_program(name)))
     with tempfile.TemporaryDirectory(prefix="understudy-pictures-") as home:
-        desk = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
-        wanted = stage(desk, given.runs)
+        context = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
+        wanted = stage(context, given.runs)
         with studio(Path(home)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-            shots(browser, url, wanted, desk, given.look or PICTURES, bool(given.look), given.only)
+            shots(browser, url, wanted, context, given.look or PICTURES, bool(given.look), given.only)
             browser.close()
-        desk.records.close()
+        context.records.close()
 
 
 if __name__ == "__main__":

@@ -30,49 +30,49 @@ BUNDLED = ("quibb", "nella-tarn", "ambrose-fell")
 SAYINGS: tuple[VoteChoice, ...] = ("left", "left", "right", "left", "tie", "left", "left")
 
 
-def workers(desk: AppContext, job: str = "") -> None:
+def workers(context: AppContext, job: str = "") -> None:
     """Two workers that have just been seen; call it again before a minute is over."""
     versions = {"torch": "2.13.0", "transformers": "5.0.0", "trl": "1.16.0", "peft": "0.19.0"}
     for id, queue, at in ((WORKER, "train", job), ("worker-2", "reply", "")):
-        desk.records.workers.register(Worker(id, "workshop", (queue,), "", 16.0, versions))
-        desk.records.workers.seen(id, at)
+        context.records.workers.register(Worker(id, "workshop", (queue,), "", 16.0, versions))
+        context.records.workers.seen(id, at)
 
 
-def trained(desk: AppContext, character: str, run: Path | None) -> Job:
+def trained(context: AppContext, character: str, run: Path | None) -> Job:
     """A finished training of the character: a run folder's, or a made-up one."""
-    job = _begun(desk, character, run)
-    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
-    return desk.records.jobs.get(job.id)
+    job = _begun(context, character, run)
+    assert context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    return context.records.jobs.get(job.id)
 
 
-def _begun(desk: AppContext, character: str, run: Path | None) -> Job:
-    queued = create.start(desk, character, "quick", "starter")
-    job = desk.records.jobs.claim(queued.id, WORKER, 6000)
+def _begun(context: AppContext, character: str, run: Path | None) -> Job:
+    queued = create.start(context, character, "quick", "starter")
+    job = context.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
     events = [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
-    _tell(desk, job, read_events(run) if run else events)
+    _tell(context, job, read_events(run) if run else events)
     for name in [path.name for path in sorted((run / "checkpoints").iterdir())] if run else SCORES:
         if run:
-            _kept(desk, job, run, name)
+            _kept(context, job, run, name)
         else:
-            checkpoint(desk, job, name)
+            checkpoint(context, job, name)
     return job
 
 
-def half_way(desk: AppContext, character: str, run: Path | None, share: float = 0.7) -> Job:
+def half_way(context: AppContext, character: str, run: Path | None, share: float = 0.7) -> Job:
     """A training that is at work just now; events up to this share of the steps, ending a few seconds ago."""
-    queued = create.start(desk, character, "quick", "starter")
-    job = desk.records.jobs.claim(queued.id, WORKER, 6000)
+    queued = create.start(context, character, "quick", "starter")
+    job = context.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
     events = [one for one in (read_events(run) if run else story()) if one.stage in ("prepare", "sft", "grpo")]
-    _tell(desk, job, events[: max(2, round(len(events) * share))])
+    _tell(context, job, events[: max(2, round(len(events) * share))])
     if run:
         name = sorted(path.name for path in (run / "checkpoints").iterdir() if path.name.startswith("sft-"))[-1]
-        _kept(desk, job, run, name, measured=False)
+        _kept(context, job, run, name, measured=False)
     return job
 
 
-def _tell(desk: AppContext, job: Job, events: Sequence[Event]) -> None:
+def _tell(context: AppContext, job: Job, events: Sequence[Event]) -> None:
     """The events as if the last one came just now."""
     clock = datetime.now(UTC) - timedelta(seconds=4)
     last = datetime.fromisoformat(events[-1].time) if events[-1].time else None
@@ -81,12 +81,12 @@ def _tell(desk: AppContext, job: Job, events: Sequence[Event]) -> None:
         behind = last - datetime.fromisoformat(event.time) if last else timedelta(seconds=10 * (len(events) - number))
         time = (clock - behind).isoformat(timespec="microseconds")
         told.append(replace(event, job=job.id, sequence=number, time=time))
-    desk.records.events.append(job.id, job.attempt, told)
+    context.records.events.append(job.id, job.attempt, told)
 
 
-def _kept(desk: AppContext, job: Job, run: Path, name: str, measured: bool = True) -> None:
+def _kept(context: AppContext, job: Job, run: Path, name: str, measured: bool = True) -> None:
     folder = run / "checkpoints" / name
-    files = put_tree(desk.store, folder, f"adapters/{job.id}/{name}")
+    files = put_tree(context.store, folder, f"adapters/{job.id}/{name}")
     stage, _, step = name.partition("-")
     if not measured:
         files = {path: key for path, key in files.items() if path != "scores.json" and not path.startswith("samples/")}
@@ -94,31 +94,33 @@ def _kept(desk: AppContext, job: Job, run: Path, name: str, measured: bool = Tru
     samples = tuple(key for path, key in sorted(files.items()) if path.startswith("samples/"))
     base = Recipe.from_json(job.recipe or {}).base
     key = f"adapters/{job.id}/{name}" if step else ""
-    desk.records.checkpoints.put(Checkpoint(job.id, name, stage, int(step or 0), base, "", key, scores, samples, files))
+    context.records.checkpoints.put(
+        Checkpoint(job.id, name, stage, int(step or 0), base, "", key, scores, samples, files)
+    )
 
 
-def own_pictures(desk: AppContext) -> str:
+def own_pictures(context: AppContext) -> str:
     """A draft just begun: ten pictures, one of them twice, one too wide, a few captions suggested."""
-    id = drafts.create(desk)
-    drafts.set_text(desk, id, "name", "Marit")
-    source = drafts.own_character(desk, characters.try_bundled(desk, "nella-tarn")).draft["pictures"]
-    files = [(f"photo-{number:02d}.png", desk.picture(entry["key"])) for number, entry in enumerate(source[:8], 1)]
+    id = drafts.create(context)
+    drafts.set_text(context, id, "name", "Marit")
+    source = drafts.own_character(context, characters.try_bundled(context, "nella-tarn")).draft["pictures"]
+    files = [(f"photo-{number:02d}.png", context.image(entry["key"])) for number, entry in enumerate(source[:8], 1)]
     files += [("photo-09.png", files[2][1]), ("photo-10.png", _wide(files[5][1]))]
-    images.add(desk, id, files)
+    images.add(context, id, files)
     for file, field, words in (
         ("01.png", "expression", "happy"),
         ("01.png", "clothes", "a blue blazer"),
         ("02.png", "expression", "laughing"),
     ):
-        images.describe(desk, id, file, field, words)
-    draft = drafts.own_character(desk, id).draft
+        images.describe(context, id, file, field, words)
+    draft = drafts.own_character(context, id).draft
     entries = [entry for entry in draft["pictures"] if entry["file"] in ("03.png", "04.png", "05.png")]
     request = {"task": "captions", "pictures": [entry["key"] for entry in entries]}
-    asked = desk.records.jobs.add(Job(new_id(), "reply", desk.owner, id, request=request))
-    job = desk.records.jobs.claim(asked.id, WORKER, 600)
+    asked = context.records.jobs.add(Job(new_id(), "reply", context.owner, id, request=request))
+    job = context.records.jobs.claim(asked.id, WORKER, 600)
     assert job is not None
     found = (("sad", "in the snow"), ("angry", "in the city at night"), ("surprised", "in a garden"))
-    desk.records.events.append(
+    context.records.events.append(
         job.id,
         job.attempt,
         [
@@ -130,8 +132,8 @@ def own_pictures(desk: AppContext) -> str:
             for number, (entry, (face, place)) in enumerate(zip(entries, found, strict=True))
         ],
     )
-    desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
-    drafts.change(desk, id, lambda draft: draft.update(captions_job=job.id))
+    context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    drafts.change(context, id, lambda draft: draft.update(captions_job=job.id))
     return id
 
 
@@ -145,15 +147,15 @@ def _wide(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def talked(desk: AppContext, job: Job, blind: bool = False) -> Conversation:
+def talked(context: AppContext, job: Job, blind: bool = False) -> Conversation:
     """A conversation of the best checkpoint with the base, answered with what both said when they were measured."""
-    best = next(one for one in compare.candidates(desk, job.character) if one.is_best)
-    base = compare.candidates(desk, job.character)[-1]
-    talk = compare.begin(desk, job.character, best.ref, base.ref, blind)
-    sides = [_measured(desk, ref) for ref in (best.ref, base.ref)]
+    best = next(one for one in compare.candidates(context, job.character) if one.is_best)
+    base = compare.candidates(context, job.character)[-1]
+    talk = compare.begin(context, job.character, best.ref, base.ref, blind)
+    sides = [_measured(context, ref) for ref in (best.ref, base.ref)]
     for number in range(min(2, len(sides[0]))):
-        asked = compare.ask(desk, talk.id, str(sides[0][number][0]), seed=4711 + number)
-        reply = desk.records.jobs.claim(asked.job, WORKER, 600)
+        asked = compare.ask(context, talk.id, str(sides[0][number][0]), seed=4711 + number)
+        reply = context.records.jobs.claim(asked.job, WORKER, 600)
         assert reply is not None
         events: list[Event] = [Event("prepare")]
         for side, lines in enumerate(sides):
@@ -163,15 +165,15 @@ def talked(desk: AppContext, job: Job, blind: bool = False) -> Conversation:
             events.append(done_event(side, 2, 6.4))
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         told = [replace(event, sequence=at, time=time) for at, event in enumerate(events)]
-        desk.records.events.append(reply.id, reply.attempt, told)
-        desk.records.jobs.finish(reply.id, WORKER, reply.attempt, "succeeded")
+        context.records.events.append(reply.id, reply.attempt, told)
+        context.records.jobs.finish(reply.id, WORKER, reply.attempt, "succeeded")
     return talk
 
 
-def _measured(desk: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
+def _measured(context: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
     """Prompt, words, scene and picture of what a checkpoint said when it was measured."""
-    _, one = compare.checkpoint_of(desk, ref)
-    with desk.store.open(one.files["scores.json"]) as stream:
+    _, one = compare.checkpoint_of(context, ref)
+    with context.store.open(one.files["scores.json"]) as stream:
         said = json.loads(stream.read())["replies"]
     keys = [key for path, key in sorted(one.files.items()) if path.startswith("samples/") and "sheet" not in path]
     found = []
@@ -181,21 +183,21 @@ def _measured(desk: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def voted(desk: AppContext, talk: Conversation) -> None:
+def voted(context: AppContext, talk: Conversation) -> None:
     """A vote on the first turn, and some that were given blind before."""
-    feedback.vote(desk, talk.id, 1, "left")
+    feedback.vote(context, talk.id, 1, "left")
     for number, choice in enumerate(SAYINGS):
-        desk.records.chats.add_vote(
+        context.records.chats.add_vote(
             Vote(new_id(), talk.id, 10 + number, talk.left, talk.right, choice, True, "Who are you?")
         )
 
 
-def crowd(desk: AppContext, count: int) -> None:
+def crowd(context: AppContext, count: int) -> None:
     """So many characters, each with a portrait of a plain colour, for the benchmark."""
     for number in range(count):
         out = io.BytesIO()
         Image.new("RGB", (256, 256), (number % 256, 90, (7 * number) % 256)).save(out, "JPEG")
-        key = put_content(desk.store, out.getvalue(), "pictures", ".jpg")
+        key = put_content(context.store, out.getvalue(), "pictures", ".jpg")
         entry = {
             "file": "01.jpg",
             "original": "01.jpg",
@@ -209,6 +211,6 @@ def crowd(desk: AppContext, count: int) -> None:
             "copy_of": "",
         }
         persona = f"Number {number} keeps a lamp lit by the old harbour. " * 8
-        desk.records.characters.create(
-            desk.owner, {"name": f"Character {number}", "persona": persona, "pictures": [entry]}
+        context.records.characters.create(
+            context.owner, {"name": f"Character {number}", "persona": persona, "pictures": [entry]}
         )

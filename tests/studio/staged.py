@@ -64,40 +64,40 @@ def png(colour: str = "teal", px: int = 48) -> bytes:
     return out.getvalue()
 
 
-def published(desk: AppContext, folder: Path, name: str = "Ada") -> str:
+def published(context: AppContext, folder: Path, name: str = "Ada") -> str:
     """The toy character as a published version; returns the character's id."""
     write_toy(folder)
     character, split = toy()
     entries = character_to_entries(replace(character, name=name))
     images = {
-        image.file: put_content(desk.store, folder / "images" / image.file, "pictures", ".png")
+        image.file: put_content(context.store, folder / "images" / image.file, "pictures", ".png")
         for image in character.images
     }
     tests = {
-        image.file: put_content(desk.store, folder / "test_images" / image.file, "pictures", ".png")
+        image.file: put_content(context.store, folder / "test_images" / image.file, "pictures", ".png")
         for image in split.images
     }
-    row = desk.records.characters.create(desk.owner, {**entries, "pictures": [{"file": file} for file in images]})
-    desk.records.characters.publish(row.id, entries, split_to_entries(split), images, tests)
+    row = context.records.characters.create(context.owner, {**entries, "pictures": [{"file": file} for file in images]})
+    context.records.characters.publish(row.id, entries, split_to_entries(split), images, tests)
     return row.id
 
 
-def queued(desk: AppContext, character: str, **changes: Any) -> Job:
+def queued(context: AppContext, character: str, **changes: Any) -> Job:
     """A training in the queue."""
     recipe = Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **changes})
-    return desk.records.jobs.add(Job(new_id(), "train", desk.owner, character, 1, recipe=recipe.to_json()))
+    return context.records.jobs.add(Job(new_id(), "train", context.owner, character, 1, recipe=recipe.to_json()))
 
 
-def claimed(desk: AppContext, job: Job) -> Job:
+def claimed(context: AppContext, job: Job) -> Job:
     """The same job in a worker's hands."""
-    found = desk.records.jobs.claim(job.id, WORKER, 600)
+    found = context.records.jobs.claim(job.id, WORKER, 600)
     assert found is not None
     return found
 
 
-def told(desk: AppContext, job: Job, events: list[Event], seconds: float = 10.0) -> None:
+def told(context: AppContext, job: Job, events: list[Event], seconds: float = 10.0) -> None:
     """The worker tells these events, one every so many seconds."""
-    start = desk.records.events.count(job.id)
+    start = context.records.events.count(job.id)
     numbered = [
         replace(
             event,
@@ -106,7 +106,7 @@ def told(desk: AppContext, job: Job, events: list[Event], seconds: float = 10.0)
         )
         for at, event in enumerate(events)
     ]
-    desk.records.events.append(job.id, job.attempt, numbered)
+    context.records.events.append(job.id, job.attempt, numbered)
 
 
 def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[Event]:
@@ -121,7 +121,7 @@ def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[
     return events
 
 
-def checkpoint(desk: AppContext, job: Job, name: str) -> Checkpoint:
+def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     """A measured checkpoint with its bytes; the base has no adapter."""
     stage, _, step = name.partition("-")
     texts = {"README.md": "# Ada\n", "adapter_config.json": "{}"} if step else {}
@@ -133,9 +133,9 @@ def checkpoint(desk: AppContext, job: Job, name: str) -> Checkpoint:
     blobs["samples/sheet.png"] = png(colours[stage], 90)
     replies = [{"prompt": "Will it rain on day 1?", "text": f"Aye, says {name}.", "scene": "Ada, sad"}]
     blobs["scores.json"] = json.dumps({"scores": SCORES[name], "replies": replies}).encode()
-    files = {path: put_content(desk.store, data, _kind(path), Path(path).suffix) for path, data in blobs.items()}
+    files = {path: put_content(context.store, data, _kind(path), Path(path).suffix) for path, data in blobs.items()}
     samples = tuple(key for path, key in files.items() if path.startswith("samples/"))
-    return desk.records.checkpoints.put(
+    return context.records.checkpoints.put(
         Checkpoint(
             job.id,
             name,
@@ -155,28 +155,30 @@ def _kind(path: str) -> str:
     return "samples" if path.startswith("samples/") else "adapters"
 
 
-def trained(desk: AppContext, character: str) -> Job:
+def trained(context: AppContext, character: str) -> Job:
     """A whole training that has succeeded, with three measured checkpoints."""
-    job = claimed(desk, queued(desk, character))
-    told(desk, job, [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
+    job = claimed(context, queued(context, character))
+    told(
+        context, job, [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
+    )
     for name in SCORES:
-        checkpoint(desk, job, name)
-    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
-    return desk.records.jobs.get(job.id)
+        checkpoint(context, job, name)
+    assert context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    return context.records.jobs.get(job.id)
 
 
-def alive(desk: AppContext, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
+def alive(context: AppContext, queues: tuple[str, ...] = ("train", "reply"), job: str = "") -> Worker:
     """A worker that has just been seen."""
-    worker = desk.records.workers.register(Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"}))
-    desk.records.workers.seen(WORKER, job)
+    worker = context.records.workers.register(Worker(WORKER, "shed", queues, "", 16.0, {"torch": "2.13.0"}))
+    context.records.workers.seen(WORKER, job)
     return worker
 
 
-def answered(desk: AppContext, job_id: str, texts: tuple[str, str], finish: bool = True) -> None:
+def answered(context: AppContext, job_id: str, texts: tuple[str, str], finish: bool = True) -> None:
     """A worker answers a reply job: both sides' words, a picture on the left, and the end."""
-    job = desk.records.jobs.claim(job_id, WORKER, 600)
+    job = context.records.jobs.claim(job_id, WORKER, 600)
     assert job is not None
-    key = put_content(desk.store, png("purple"), "samples", ".png")
+    key = put_content(context.store, png("purple"), "samples", ".png")
     events = [Event("prepare")]
     for side, text in enumerate(texts):
         half = len(text) // 2
@@ -184,14 +186,14 @@ def answered(desk: AppContext, job_id: str, texts: tuple[str, str], finish: bool
     if finish:
         events += [scene_event(0, 2, texts[0], "Ada, by the sea", 1.0), scene_event(1, 2, texts[1], "", 1.0)]
         events += [picture_event(0, 2, key, 2.0), done_event(0, 2, 2.0), done_event(1, 2, 1.0)]
-    told(desk, job, events, 0.1)
+    told(context, job, events, 0.1)
     if finish:
-        assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+        assert context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
 
 
-def showed(desk: AppContext, job: Job, text: str) -> None:
+def showed(context: AppContext, job: Job, text: str) -> None:
     """A worker answers a reply job of one side that it has claimed, with a picture."""
-    key = put_content(desk.store, png("maroon"), "samples", ".png")
+    key = put_content(context.store, png("maroon"), "samples", ".png")
     events = [Event("prepare"), scene_event(0, 1, text, "Ada", 1.0), picture_event(0, 1, key, 2.0)]
-    told(desk, job, [*events, done_event(0, 1, 2.0)], 0.1)
-    assert desk.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+    told(context, job, [*events, done_event(0, 1, 2.0)], 0.1)
+    assert context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")

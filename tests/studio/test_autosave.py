@@ -16,30 +16,30 @@ OWN = {"sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
-def id(desk: AppContext) -> str:
-    return characters.try_bundled(desk, "quibb")
+def id(context: AppContext) -> str:
+    return characters.try_bundled(context, "quibb")
 
 
-def test_every_kind_of_field_is_kept(desk: AppContext, id: str) -> None:
-    assert autosave.autosave(desk, f"text-{id}-persona", "Somebody")
-    assert autosave.autosave(desk, f"caption-{id}-03-png-place", "on a ship")
-    turn = conversations.talks(drafts.own_character(desk, id).draft)[0].turns[1]
+def test_every_kind_of_field_is_kept(context: AppContext, id: str) -> None:
+    assert autosave.autosave(context, f"text-{id}-persona", "Somebody")
+    assert autosave.autosave(context, f"caption-{id}-03-png-place", "on a ship")
+    turn = conversations.talks(drafts.own_character(context, id).draft)[0].turns[1]
     mark = autosave.turn_mark(turn.words, turn.scene, turn.image)
-    assert autosave.autosave(desk, f"words-{id}-0-1-{mark}", "Quibb counts one.")
-    draft = drafts.own_character(desk, id).draft
+    assert autosave.autosave(context, f"words-{id}-0-1-{mark}", "Quibb counts one.")
+    draft = drafts.own_character(context, id).draft
     assert draft["persona"] == "Somebody" and draft["interactions"][0][1]["character"] == "Quibb counts one."
-    assert images.pictures(desk, draft)[2].caption.place == "on a ship"
-    assert not autosave.autosave(desk, f"words-{id}-0-1-{mark}", "Late.")  # the turn has changed since
+    assert images.pictures(context, draft)[2].caption.place == "on a ship"
+    assert not autosave.autosave(context, f"words-{id}-0-1-{mark}", "Late.")  # the turn has changed since
 
 
-def test_what_is_none_of_ours_is_left_alone(desk: AppContext, id: str) -> None:
-    before = drafts.own_character(desk, id).draft
+def test_what_is_none_of_ours_is_left_alone(context: AppContext, id: str) -> None:
+    before = drafts.own_character(context, id).draft
     for key in (f"text-{id}-consent", f"words-{id}-999-0-0", f"caption-{id}-03-png-file", "find", f"text-{id}-name-x"):
-        assert not autosave.autosave(desk, key, "x")
-    assert drafts.own_character(desk, id).draft == before
+        assert not autosave.autosave(context, key, "x")
+    assert drafts.own_character(context, id).draft == before
 
 
-def test_the_route_takes_it_from_our_own_pages_only(desk: AppContext, id: str) -> None:
+def test_the_route_takes_it_from_our_own_pages_only(context: AppContext, id: str) -> None:
     browser = TestClient(Starlette(routes=[autosave.ROUTE]))
     said = json.dumps({"key": f"text-{id}-name", "value": "Quibble"})
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://elsewhere"}, {}):
@@ -48,7 +48,7 @@ def test_the_route_takes_it_from_our_own_pages_only(desk: AppContext, id: str) -
     assert browser.post("/keep", content="[", headers=OWN).status_code == 400
     long = json.dumps({"key": f"text-{id}-name", "value": "x" * 200})
     assert browser.post("/keep", content=long, headers=OWN).status_code == 400
-    assert drafts.own_character(desk, id).name == "Quibb"
+    assert drafts.own_character(context, id).name == "Quibb"
     assert browser.post("/keep", content=said, headers=OWN).status_code == 204
     assert browser.post("/keep", content=said, headers={"origin": "http://testserver"}).status_code == 204
-    assert drafts.own_character(desk, id).name == "Quibble"
+    assert drafts.own_character(context, id).name == "Quibble"

@@ -17,28 +17,28 @@ from tests.studio import staged
 
 
 @pytest.fixture
-def character(desk: AppContext, tmp_path: Path) -> str:
-    return staged.published(desk, tmp_path / "ada")
+def character(context: AppContext, tmp_path: Path) -> str:
+    return staged.published(context, tmp_path / "ada")
 
 
 @pytest.fixture
-def talk(desk: AppContext, character: str) -> Conversation:
+def talk(context: AppContext, character: str) -> Conversation:
     """A conversation of the best state (left) with the base (right), names open."""
-    job = staged.trained(desk, character)
-    return compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
+    job = staged.trained(context, character)
+    return compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
 
 
-def said_and_answered(desk: AppContext, talk: Conversation, words: str = "Hello?") -> int:
+def said_and_answered(context: AppContext, talk: Conversation, words: str = "Hello?") -> int:
     """One whole turn; returns the number of its replies."""
-    message = compare.ask(desk, talk.id, words, seed=5)
-    staged.answered(desk, message.job, (f"Aye, {words}", "I am a model."))
+    message = compare.ask(context, talk.id, words, seed=5)
+    staged.answered(context, message.job, (f"Aye, {words}", "I am a model."))
     return message.number + 1
 
 
-def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: AppContext, character: str) -> None:
-    assert compare.candidates(desk, character) == []
-    first, second = staged.trained(desk, character), staged.trained(desk, character)
-    found = compare.candidates(desk, character)
+def test_candidates_newest_first_the_best_marked_and_the_base_last(context: AppContext, character: str) -> None:
+    assert compare.candidates(context, character) == []
+    first, second = staged.trained(context, character), staged.trained(context, character)
+    found = compare.candidates(context, character)
     assert [one.ref for one in found] == [
         f"{second.id}:grpo-000002",
         f"{second.id}:sft-000004",
@@ -49,143 +49,143 @@ def test_candidates_newest_first_the_best_marked_and_the_base_last(desk: AppCont
     assert [one.is_best for one in found] == [True, False, True, False, False]
     assert "(best)" in found[0].label and found[-1].label == "Before training (starter-toy)"
     with pytest.raises(RecordMissing):
-        compare.candidates(desk, "nobody")
+        compare.candidates(context, "nobody")
 
 
-def test_two_of_one_base_model_only(desk: AppContext, character: str) -> None:
-    job = staged.trained(desk, character)
+def test_two_of_one_base_model_only(context: AppContext, character: str) -> None:
+    job = staged.trained(context, character)
     with pytest.raises(NotNow, match="two different"):
-        compare.begin(desk, character, f"{job.id}:base", f"{job.id}:base", False)
+        compare.begin(context, character, f"{job.id}:base", f"{job.id}:base", False)
     with pytest.raises(RecordMissing):
-        compare.begin(desk, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
+        compare.begin(context, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
 
 
-def test_the_message_and_its_job_are_kept(desk: AppContext, talk: Conversation) -> None:
-    message = compare.ask(desk, talk.id, "  Hello?  ", seed=5)
+def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversation) -> None:
+    message = compare.ask(context, talk.id, "  Hello?  ", seed=5)
     assert (message.text, message.number, message.seed) == ("Hello?", 0, 5)
-    job = desk.records.jobs.get(message.job)
+    job = context.records.jobs.get(message.job)
     request = ReplyRequest.from_json(job.request)
     assert request.checkpoints == (talk.left, talk.right)
     assert request.history == ({"role": "user", "text": "Hello?"},)
     assert (request.conversation, request.number, request.seed, job.kind) == (talk.id, 1, 5, "reply")
-    [turn] = compare.turns(desk, talk)
+    [turn] = compare.turns(context, talk)
     assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
     with pytest.raises(NotNow, match="still being written"):
-        compare.ask(desk, talk.id, "And?")
+        compare.ask(context, talk.id, "And?")
 
 
-def test_answers_stream_and_stay(desk: AppContext, talk: Conversation) -> None:
-    message = compare.ask(desk, talk.id, "Hello?", seed=5)
-    staged.answered(desk, message.job, ("Aye.", "I am a model."), finish=False)
-    [turn] = compare.turns(desk, talk)
+def test_answers_stream_and_stay(context: AppContext, talk: Conversation) -> None:
+    message = compare.ask(context, talk.id, "Hello?", seed=5)
+    staged.answered(context, message.job, ("Aye.", "I am a model."), finish=False)
+    [turn] = compare.turns(context, talk)
     assert turn.state == "running" and [answer.text for answer in turn.answers] == ["Aye.", "I am a model."]
-    other = compare.turns(desk, talk)[0]  # a second tab, or the page loaded again
+    other = compare.turns(context, talk)[0]  # a second tab, or the page loaded again
     assert other == turn
 
 
-def test_whole_answers(desk: AppContext, talk: Conversation) -> None:
-    said_and_answered(desk, talk)
-    [turn] = compare.turns(desk, talk)
+def test_whole_answers(context: AppContext, talk: Conversation) -> None:
+    said_and_answered(context, talk)
+    [turn] = compare.turns(context, talk)
     left, right = turn.answers
     assert turn.state == "done" and left.ref == talk.left and right.ref == talk.right
     assert left.scene == "Ada, by the sea" and left.picture_key and left.seed == 5 and not right.picture_key
 
 
-def test_each_side_hears_only_itself(desk: AppContext, talk: Conversation) -> None:
-    said_and_answered(desk, talk)
-    message = compare.ask(desk, talk.id, "And then?", staged.png("red", 128))
-    history = ReplyRequest.from_json(desk.records.jobs.get(message.job).request).history
+def test_each_side_hears_only_itself(context: AppContext, talk: Conversation) -> None:
+    said_and_answered(context, talk)
+    message = compare.ask(context, talk.id, "And then?", staged.png("red", 128))
+    history = ReplyRequest.from_json(context.records.jobs.get(message.job).request).history
     assert history[1]["left"]["text"] == "Aye, Hello?" and history[1]["right"]["text"] == "I am a model."
-    assert history[2]["picture"] == message.picture_key and desk.picture(message.picture_key)
+    assert history[2]["picture"] == message.picture_key and context.image(message.picture_key)
 
 
-def test_kept_messages_count_more_than_events(desk: AppContext, talk: Conversation) -> None:
-    number = said_and_answered(desk, talk)
-    job = compare.turns(desk, talk)[0].question.job
+def test_kept_messages_count_more_than_events(context: AppContext, talk: Conversation) -> None:
+    number = said_and_answered(context, talk)
+    job = compare.turns(context, talk)[0].question.job
     for side, text in (("left", "Kept left."), ("right", "Kept right.")):
-        desk.records.chats.add_message(
+        context.records.chats.add_message(
             ChatMessage(new_id(), talk.id, number, "character", side, text, seed=5, job=job)  # type: ignore[arg-type]
         )
-    [turn] = compare.turns(desk, talk)
+    [turn] = compare.turns(context, talk)
     assert [answer.text for answer in turn.answers] == ["Kept left.", "Kept right."]
 
 
-def test_answer_again_replaces_the_last_answers(desk: AppContext, talk: Conversation) -> None:
-    number = said_and_answered(desk, talk)
-    feedback.vote(desk, talk.id, number, "left")
-    again = compare.answer_again(desk, talk.id, seed=9)
-    [turn] = compare.turns(desk, talk)
+def test_answer_again_replaces_the_last_answers(context: AppContext, talk: Conversation) -> None:
+    number = said_and_answered(context, talk)
+    feedback.vote(context, talk.id, number, "left")
+    again = compare.answer_again(context, talk.id, seed=9)
+    [turn] = compare.turns(context, talk)
     assert turn.question.seed == 9 and turn.state == "waiting" and turn.question.text == "Hello?"
-    staged.answered(desk, again.job, ("Aye aye.", "Yes."))
-    assert [answer.text for answer in compare.turns(desk, talk)[0].answers] == ["Aye aye.", "Yes."]
-    assert len(compare.turns(desk, talk)) == 1
+    staged.answered(context, again.job, ("Aye aye.", "Yes."))
+    assert [answer.text for answer in compare.turns(context, talk)[0].answers] == ["Aye aye.", "Yes."]
+    assert len(compare.turns(context, talk)) == 1
 
 
-def test_a_failed_answer_can_be_asked_for_again(desk: AppContext, talk: Conversation) -> None:
-    message = compare.ask(desk, talk.id, "Hello?")
-    job = desk.records.jobs.claim(message.job, staged.WORKER, 60)
+def test_a_failed_answer_can_be_asked_for_again(context: AppContext, talk: Conversation) -> None:
+    message = compare.ask(context, talk.id, "Hello?")
+    job = context.records.jobs.claim(message.job, staged.WORKER, 60)
     assert job is not None
-    desk.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The memory is full.")
-    [turn] = compare.turns(desk, talk)
+    context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The memory is full.")
+    [turn] = compare.turns(context, talk)
     assert turn.state == "failed" and turn.error == "The memory is full."
-    compare.answer_again(desk, talk.id)
-    assert compare.turns(desk, talk)[0].state == "waiting"
+    compare.answer_again(context, talk.id)
+    assert compare.turns(context, talk)[0].state == "waiting"
 
 
-def test_what_cannot_be_said(desk: AppContext, talk: Conversation) -> None:
+def test_what_cannot_be_said(context: AppContext, talk: Conversation) -> None:
     with pytest.raises(NotNow, match="Write something"):
-        compare.ask(desk, talk.id, "   ")
+        compare.ask(context, talk.id, "   ")
     with pytest.raises(NotNow, match="at most"):
-        compare.ask(desk, talk.id, "a" * (compare.MAX_WORDS + 1))
+        compare.ask(context, talk.id, "a" * (compare.MAX_WORDS + 1))
     with pytest.raises(NotNow, match="larger than"):
-        compare.ask(desk, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
+        compare.ask(context, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
     with pytest.raises(CharacterProblems):
-        compare.ask(desk, talk.id, "look", b"MZ this is a program")
-    assert compare.turns(desk, talk) == []
+        compare.ask(context, talk.id, "look", b"MZ this is a program")
+    assert compare.turns(context, talk) == []
 
 
-def test_somebody_elses_conversation_does_not_exist(desk: AppContext) -> None:
-    talk = desk.records.chats.add_conversation(Conversation(new_id(), "somebody else"))
+def test_somebody_elses_conversation_does_not_exist(context: AppContext) -> None:
+    talk = context.records.chats.add_conversation(Conversation(new_id(), "somebody else"))
     with pytest.raises(RecordMissing):
-        compare.ask(desk, talk.id, "Hello?")
+        compare.ask(context, talk.id, "Hello?")
 
 
 # ---------------------------------------------------------------- blind turns and votes
 
 
-def test_blind_turns_shuffle_sides_the_same_way_every_time(desk: AppContext, talk: Conversation) -> None:
-    blind = Conversation(new_id(), desk.owner, talk.character, talk.left, talk.right, True)
+def test_blind_turns_shuffle_sides_the_same_way_every_time(context: AppContext, talk: Conversation) -> None:
+    blind = Conversation(new_id(), context.owner, talk.character, talk.left, talk.right, True)
     swaps = [compare.is_swapped(blind, number) for number in range(200)]
     assert 60 < sum(swaps) < 140 and swaps == [compare.is_swapped(blind, number) for number in range(200)]
     assert not any(compare.is_swapped(talk, number) for number in range(200))
 
 
-def test_a_vote_names_the_one_that_stood_there(desk: AppContext, talk: Conversation) -> None:
-    blind = compare.begin(desk, talk.character, talk.left, talk.right, blind=True)
+def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conversation) -> None:
+    blind = compare.begin(context, talk.character, talk.left, talk.right, blind=True)
     seen = set()
     for at in range(12):
-        number = said_and_answered(desk, blind, f"Question {at}?")
-        given = feedback.vote(desk, blind.id, number, "left")
-        turn = compare.turns(desk, blind)[-1]
+        number = said_and_answered(context, blind, f"Question {at}?")
+        given = feedback.vote(context, blind.id, number, "left")
+        turn = compare.turns(context, blind)[-1]
         assert given.left == turn.answers[0].ref and turn.vote == given and given.blind
         own = "Aye" if given.left == talk.left else "I am"
         assert given.left_reply["text"].startswith(own)
         seen.add(given.left)
     assert seen == {talk.left, talk.right}
-    [tally] = votes.tallies(votes.votes_of(desk, talk.character))
+    [tally] = votes.tallies(votes.votes_of(context, talk.character))
     assert tally.decided == 12 and tally.blind == 12 and 0 < tally.losses <= tally.wins
 
 
-def test_no_vote_before_the_end(desk: AppContext, talk: Conversation) -> None:
-    message = compare.ask(desk, talk.id, "Hello?")
+def test_no_vote_before_the_end(context: AppContext, talk: Conversation) -> None:
+    message = compare.ask(context, talk.id, "Hello?")
     with pytest.raises(NotNow, match="no two answers"):
-        feedback.vote(desk, talk.id, message.number + 1, "left")
+        feedback.vote(context, talk.id, message.number + 1, "left")
 
 
-def test_votes_leave_as_chosen_and_rejected(desk: AppContext, talk: Conversation) -> None:
+def test_votes_leave_as_chosen_and_rejected(context: AppContext, talk: Conversation) -> None:
     for words, choice in (("One?", "left"), ("Two?", "tie"), ("Three?", "right")):
-        feedback.vote(desk, talk.id, said_and_answered(desk, talk, words), choice)  # type: ignore[arg-type]
-    lines = [json.loads(line) for line in votes.pairs_as_lines(desk, talk.character).splitlines()]
+        feedback.vote(context, talk.id, said_and_answered(context, talk, words), choice)  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in votes.pairs_as_lines(context, talk.character).splitlines()]
     assert [(line["prompt"], line["chosen"]["text"], line["rejected"]["text"]) for line in lines] == [
         ("One?", "Aye, One?", "I am a model."),
         ("Three?", "I am a model.", "Aye, Three?"),
@@ -218,14 +218,14 @@ def test_tallies_turn_the_better_one_to_the_front() -> None:
 # ---------------------------------------------------------------- show me how it should answer
 
 
-def test_a_correction_becomes_an_example_in_the_draft(desk: AppContext, talk: Conversation) -> None:
-    said_and_answered(desk, talk, "One?")
-    number = said_and_answered(desk, talk, "Two?")
-    before = len(desk.records.characters.get(talk.character).draft["interactions"])
+def test_a_correction_becomes_an_example_in_the_draft(context: AppContext, talk: Conversation) -> None:
+    said_and_answered(context, talk, "One?")
+    number = said_and_answered(context, talk, "Two?")
+    before = len(context.records.characters.get(talk.character).draft["interactions"])
     with pytest.raises(NotNow, match="Write how"):
-        feedback.correct(desk, talk.id, number, "right", "  ")
-    assert feedback.correct(desk, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
-    assert feedback.correct(desk, talk.id, number, "right", "Aye!", with_before=True) == before + 2
-    plain, whole = desk.records.characters.get(talk.character).draft["interactions"][-2:]
+        feedback.correct(context, talk.id, number, "right", "  ")
+    assert feedback.correct(context, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
+    assert feedback.correct(context, talk.id, number, "right", "Aye!", with_before=True) == before + 2
+    plain, whole = context.records.characters.get(talk.character).draft["interactions"][-2:]
     assert plain == [{"user": "Two?"}, {"character": "Aye, two bells.", "scene": "Ada, happy", "image": "01.png"}]
     assert whole == [{"user": "One?"}, {"character": "I am a model."}, {"user": "Two?"}, {"character": "Aye!"}]

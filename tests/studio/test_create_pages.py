@@ -21,11 +21,11 @@ SCRIPT = "<script>alert(1)</script> # [x](javascript:alert(1))"
 
 
 @pytest.fixture
-def open_page(desk: AppContext) -> Open:
+def open_page(context: AppContext) -> Open:
     """Draw a page with ids in its address, as the whole program does."""
 
     def opened(name: str, **params: object) -> AppTest:
-        test = AppTest.from_file(str(STUDIO / "front_door.py"), default_timeout=TIMEOUT_S)
+        test = AppTest.from_file(str(STUDIO / "navigation.py"), default_timeout=TIMEOUT_S)
         for key, value in params.items():
             test.query_params[key] = str(value)
         test.switch_page(f"app_pages/{name}.py")
@@ -37,8 +37,8 @@ def open_page(desk: AppContext) -> Open:
 
 
 @pytest.fixture
-def quibb(desk: AppContext) -> str:
-    return characters.try_bundled(desk, "quibb")
+def quibb(context: AppContext) -> str:
+    return characters.try_bundled(context, "quibb")
 
 
 def words(test: AppTest) -> str:
@@ -52,63 +52,63 @@ def button(test: AppTest, label: str) -> Any:
     return next(one for one in test.button if one.label == label)
 
 
-def draft_of(desk: AppContext, id: str) -> drafts.Draft:
-    return drafts.own_character(desk, id).draft
+def draft_of(context: AppContext, id: str) -> drafts.Draft:
+    return drafts.own_character(context, id).draft
 
 
 # ---------------------------------------------------------------- gallery
 
 
-def test_an_empty_studio_offers_examples_and_beginnings(desk: AppContext, open_page: Open) -> None:
+def test_an_empty_studio_offers_examples_and_beginnings(context: AppContext, open_page: Open) -> None:
     shown = open_page("characters")
     assert "Try one of these" in words(shown)
     button(shown, "Try Quibb").click()
     shown.run()
     assert not shown.exception
-    [row] = desk.records.characters.list(desk.owner)
+    [row] = context.records.characters.list(context.owner)
     assert row.name == "Quibb" and row.draft["pictures"]
 
 
-def test_a_character_has_its_page_and_can_be_deleted(desk: AppContext, quibb: str, open_page: Open) -> None:
+def test_a_character_has_its_page_and_can_be_deleted(context: AppContext, quibb: str, open_page: Open) -> None:
     assert "Quibb" in words(open_page("characters"))
-    create.start(desk, quibb, "quick", "starter")
+    create.start(context, quibb, "quick", "starter")
     shown = open_page("characters", character=quibb)
     assert "Version 1" in words(shown) and "Waiting" in words(shown)
     button(shown, "Delete").click().run()
     assert "for good" in words(shown) and "10 pictures" in words(shown)
     button(shown, "Delete everything").click().run()
-    assert not desk.records.characters.list(desk.owner)
+    assert not context.records.characters.list(context.owner)
 
 
-def test_a_deleted_character_leaves_a_way_out(desk: AppContext, open_page: Open) -> None:
+def test_a_deleted_character_leaves_a_way_out(context: AppContext, open_page: Open) -> None:
     for name in ("characters", "create"):
         shown = open_page(name, character="0" * 32)
         assert "There is no character" in words(shown)
 
 
-def test_a_file_that_is_no_card_ends_in_a_message(desk: AppContext, open_page: Open) -> None:
+def test_a_file_that_is_no_card_ends_in_a_message(context: AppContext, open_page: Open) -> None:
     shown = open_page("characters")
     shown.file_uploader[0].upload("setup.png", b"MZ" + b"\0" * 500, "image/png").run()
-    assert not shown.exception and "setup" in words(shown) and not desk.records.characters.list(desk.owner)
+    assert not shown.exception and "setup" in words(shown) and not context.records.characters.list(context.owner)
 
 
 # ---------------------------------------------------------------- wizard
 
 
-def test_without_a_character_the_wizard_offers_a_choice(desk: AppContext, quibb: str, open_page: Open) -> None:
+def test_without_a_character_the_wizard_offers_a_choice(context: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create")
     assert "Go on with" in words(shown) and button(shown, "New character")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_scripts_in_every_field_are_words_on_every_step(desk: AppContext, open_page: Open, step: int) -> None:
-    id = drafts.create(desk)
+def test_scripts_in_every_field_are_words_on_every_step(context: AppContext, open_page: Open, step: int) -> None:
+    id = drafts.create(context)
     for field in drafts.MOST_CHARS:
-        drafts.set_text(desk, id, field, SCRIPT)
-    drafts.set_facts(desk, id, [(SCRIPT, SCRIPT)])
-    images.add(desk, id, [(f"{SCRIPT}.png", encoded(drawing(1)))])
-    images.describe(desk, id, "01.png", "expression", SCRIPT)
-    conversations.add_conversation(desk, id, [{"user": SCRIPT}, {"character": SCRIPT, "scene": SCRIPT}])
+        drafts.set_text(context, id, field, SCRIPT)
+    drafts.set_facts(context, id, [(SCRIPT, SCRIPT)])
+    images.add(context, id, [(f"{SCRIPT}.png", encoded(drawing(1)))])
+    images.describe(context, id, "01.png", "expression", SCRIPT)
+    conversations.add_conversation(context, id, [{"user": SCRIPT}, {"character": SCRIPT, "scene": SCRIPT}])
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.
     pieces = [element.proto for element in shown.get("html")]
@@ -119,8 +119,8 @@ def test_scripts_in_every_field_are_words_on_every_step(desk: AppContext, open_p
         assert "<script" not in element.value and "](javascript" not in element.value
 
 
-def test_pictures_can_be_dropped_in_mended_and_captioned(desk: AppContext, open_page: Open) -> None:
-    id = drafts.create(desk)
+def test_pictures_can_be_dropped_in_mended_and_captioned(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
     shown = open_page("create", character=id, step=1)
     files = [
         ("a.png", encoded(drawing(1)), "image/png"),
@@ -129,18 +129,18 @@ def test_pictures_can_be_dropped_in_mended_and_captioned(desk: AppContext, open_
         ("setup.png", b"MZ" + b"\0" * 300, "image/png"),
     ]
     shown.file_uploader[0].set_value(files).run()
-    assert "no picture" in words(shown) and len(draft_of(desk, id)["pictures"]) == 3
+    assert "no picture" in words(shown) and len(draft_of(context, id)["pictures"]) == 3
     assert "nearly the same as 01" in words(shown)
     button(shown, "Take this one out").click().run()
-    assert len(draft_of(desk, id)["pictures"]) == 2
+    assert len(draft_of(context, id)["pictures"]) == 2
     shown.text_input(key=f"caption-{id}-01.png-expression").set_value("grim").run()
-    assert draft_of(desk, id)["images"][0]["expression"] == "grim"
+    assert draft_of(context, id)["images"][0]["expression"] == "grim"
     shown.button(key="turn-01.png").click().run()
-    assert drafts.picture_entry(draft_of(desk, id), "01.png")["width"] == 300
+    assert drafts.picture_entry(draft_of(context, id), "01.png")["width"] == 300
 
 
-def test_texts_are_saved_when_left_and_outlive_a_refresh(desk: AppContext, open_page: Open) -> None:
-    id = drafts.create(desk)
+def test_texts_are_saved_when_left_and_outlive_a_refresh(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
     shown = open_page("create", character=id, step=2)
     shown.text_input(key=f"text-{id}-name").set_value("Ada Moor").run()
     shown.text_area(key=f"text-{id}-persona").set_value("Ada lives in a mill. She has red hair.").run()
@@ -149,64 +149,64 @@ def test_texts_are_saved_when_left_and_outlive_a_refresh(desk: AppContext, open_
     button(shown, "Move it to looks").click().run()
     again = open_page("create", character=id, step=2)
     assert again.text_area(key=f"text-{id}-appearance").value == "She has red hair."
-    assert draft_of(desk, id)["facts"] == [{"question": "Where does Ada live?", "answer": "In a mill"}]
+    assert draft_of(context, id)["facts"] == [{"question": "Where does Ada live?", "answer": "In a mill"}]
 
 
-def test_the_steps_lead_on_and_back(desk: AppContext, quibb: str, open_page: Open) -> None:
+def test_the_steps_lead_on_and_back(context: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create", character=quibb, step=1)
     for key, step in (("step-next", "2"), ("step-next", "3"), ("step-back", "2")):
         shown.button(key=key).click().run()
         assert shown.query_params["step"] in (step, [step]) and not shown.exception
 
 
-def test_a_conversation_is_written_like_a_chat(desk: AppContext, open_page: Open) -> None:
-    id = drafts.create(desk)
+def test_a_conversation_is_written_like_a_chat(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
     shown = open_page("create", character=id, step=3)
     button(shown, "New conversation").click().run()
     for place, said in ((0, "Who are you?"), (1, "Ada, as you see.")):
         areas = [area for area in shown.text_area if str(area.key).startswith(f"words-{id}-0-{place}-")]
         areas[0].set_value(said).run()
-    assert draft_of(desk, id)["interactions"] == [[{"user": "Who are you?"}, {"character": "Ada, as you see."}]]
+    assert draft_of(context, id)["interactions"] == [[{"user": "Who are you?"}, {"character": "Ada, as you see."}]]
     button(shown, "Somebody says").click().run()
     assert "is empty" in words(shown) and "to mend" in shown.selectbox(key="talk").options[0]
     assert "1 answer," in words(shown)
 
 
-def test_a_picture_is_attached_with_its_scene(desk: AppContext, quibb: str, open_page: Open) -> None:
-    number = conversations.add_conversation(desk, quibb, [{"user": "Show!"}, {"character": "Fip-fip!"}])
+def test_a_picture_is_attached_with_its_scene(context: AppContext, quibb: str, open_page: Open) -> None:
+    number = conversations.add_conversation(context, quibb, [{"user": "Show!"}, {"character": "Fip-fip!"}])
     shown = open_page("create", character=quibb, step=3, talk=number + 1)
     [choice] = [box for box in shown.selectbox if str(box.key).startswith(f"choose-{quibb}-{number}-1-")]
     choice.set_value("02.png").run()
-    turn = draft_of(desk, quibb)["interactions"][number][1]
+    turn = draft_of(context, quibb)["interactions"][number][1]
     assert turn["image"] == "02.png" and turn["scene"].startswith("Quibb, laughing")
 
 
-def test_blocks_are_pasted_and_a_bad_file_is_told(desk: AppContext, open_page: Open) -> None:
-    id = drafts.create(desk)
+def test_blocks_are_pasted_and_a_bad_file_is_told(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
     shown = open_page("create", character=id, step=3)
     shown.text_area(key="paste-0").set_value("<START>\n{{user}}: Hi\n{{char}}: Aye.").run()
     button(shown, "Add them").click().run()
-    assert len(draft_of(desk, id)["interactions"]) == 1
+    assert len(draft_of(context, id)["interactions"]) == 1
     shown.file_uploader(key="data-0").upload("talks.json", b"MZ\x90\xff", "application/json").run()
     assert "talks" in words(shown) and not shown.exception
 
 
-def test_the_statement_is_made_and_the_training_begins(desk: AppContext, quibb: str, open_page: Open) -> None:
-    create.withdraw_consent(desk, quibb)
+def test_the_statement_is_made_and_the_training_begins(context: AppContext, quibb: str, open_page: Open) -> None:
+    create.withdraw_consent(context, quibb)
     shown = open_page("create", character=quibb, step=4)
     assert shown.button(key="train").disabled and "nobody knows yet" in words(shown)
     shown.radio(key=f"rights-{quibb}").set_value("drawn").run()
     shown.text_input(key=f"stated-by-{quibb}").set_value("The maker").run()
     button(shown, "I state this").click().run()
-    assert create.consent_covers(draft_of(desk, quibb)) and "Stated by The maker" in words(shown)
+    assert create.consent_covers(draft_of(context, quibb)) and "Stated by The maker" in words(shown)
     shown.button(key="train").click().run()
-    [job] = desk.records.jobs.list(owner=desk.owner, kind="train")
+    [job] = context.records.jobs.list(owner=context.owner, kind="train")
     assert job.character == quibb and job.version == 1 and job.recipe is not None
-    assert job.recipe["effort"] == "quick" and draft_of(desk, quibb).get("effort", "quick") == "quick"
+    assert job.recipe["effort"] == "quick" and draft_of(context, quibb).get("effort", "quick") == "quick"
 
 
-def test_a_base_model_that_no_worker_can_run_says_so(desk: AppContext, quibb: str, open_page: Open) -> None:
+def test_a_base_model_that_no_worker_can_run_says_so(context: AppContext, quibb: str, open_page: Open) -> None:
     shown = open_page("create", character=quibb, step=4)
     shown.radio(key=f"base-{quibb}").set_value("janus-pro-7b").run()
     assert shown.button(key="train").disabled and "no worker is running" in words(shown)
-    assert draft_of(desk, quibb)["base"] == "janus-pro-7b"
+    assert draft_of(context, quibb)["base"] == "janus-pro-7b"

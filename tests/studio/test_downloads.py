@@ -20,19 +20,19 @@ from studio.context import AppContext, open_context
 from tests.studio import staged
 
 
-def place(desk: AppContext, made: downloads.Download) -> Path:
-    found = link(desk.store, made.key, 60, made.filename)
+def place(context: AppContext, made: downloads.Download) -> Path:
+    found = link(context.store, made.key, 60, made.filename)
     assert isinstance(found, Path)
     return found
 
 
-def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
-    made = downloads.adapter_zip(desk, f"{job.id}:grpo-000002")
+def test_the_zip_has_adapter_card_scores_report_and_manifest(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada"))
+    made = downloads.adapter_zip(context, f"{job.id}:grpo-000002")
     assert made.filename == "ada-grpo-000002.zip"
-    with zipfile.ZipFile(place(desk, made)) as archive:
+    with zipfile.ZipFile(place(context, made)) as archive:
         files = {name.removeprefix("ada-grpo-000002/"): archive.read(name) for name in archive.namelist()}
-    assert set(download_route) == {
+    assert set(files) == {
         "README.md",
         "adapter/README.md",
         "adapter/adapter_config.json",
@@ -50,39 +50,39 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(desk: AppContext, t
     report = files["report.html"].decode()
     assert "<td>70</td>" in report and "Ada" in report and "data:image/png;base64," in report  # voice: 1 - 30 / 100
     assert 'src="samples' not in report and "http" not in report  # everything is inside
-    assert not any(str(desk.settings.home).encode() in data for data in download_route.values())
-    assert downloads.adapter_zip(desk, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
+    assert not any(str(context.settings.home).encode() in data for data in files.values())
+    assert downloads.adapter_zip(context, f"{job.id}:grpo-000002") == made  # the same bytes are kept once
 
 
-def test_a_charx_carries_the_adapter(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="Ada Ünd <Co>"))
-    made = downloads.charx(desk, f"{job.id}:sft-000004")
+def test_a_charx_carries_the_adapter(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada", name="Ada Ünd <Co>"))
+    made = downloads.charx(context, f"{job.id}:sft-000004")
     assert made.filename == "ada-und-co-sft-000004.charx"
-    card = read_card(place(desk, made).read_bytes(), made.filename)
+    card = read_card(place(context, made).read_bytes(), made.filename)
     assert card.character.name == "Ada Ünd <Co>" and len(card.images) == 6
     assert card.adapter_files["adapter_model.safetensors"] == b"weights of sft-000004"
 
 
-def test_the_adapter_alone_and_the_report_alone(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada", name="<script>alert(1)</script>"))
-    alone = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
-    with zipfile.ZipFile(place(desk, alone)) as archive:
+def test_the_adapter_alone_and_the_report_alone(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada", name="<script>alert(1)</script>"))
+    alone = downloads.adapter_alone(context, f"{job.id}:sft-000004")
+    with zipfile.ZipFile(place(context, alone)) as archive:
         names = {Path(name).name for name in archive.namelist()}
     assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
-    page = place(desk, downloads.report_alone(desk, f"{job.id}:sft-000004")).read_text(encoding="utf-8")
+    page = place(context, downloads.report_alone(context, f"{job.id}:sft-000004")).read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page and "Will it rain on day 1?" in page
 
 
-def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
-    made = downloads.adapter_alone(desk, f"{job.id}:sft-000004")
+def test_the_route_hands_out_what_was_signed_and_nothing_else(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada"))
+    made = downloads.adapter_alone(context, f"{job.id}:sft-000004")
     browser = TestClient(Starlette(routes=[download_route.ROUTE]))
-    address = downloads.address(desk, made)
+    address = downloads.address(context, made)
     answer = browser.get(f"/{address}")
-    assert answer.status_code == 200 and answer.content == place(desk, made).read_bytes()
+    assert answer.status_code == 200 and answer.content == place(context, made).read_bytes()
     assert answer.headers["content-disposition"] == f'attachment; filename="{made.filename}"'
     _, ticket, name = address.split("/")
-    key = desk.records.checkpoints.get(job.id, "sft-000004").files["scores.json"]
+    key = context.records.checkpoints.get(job.id, "sft-000004").files["scores.json"]
     forged = download_route.address(key, name, 60).split("/")[1].split(".")[0] + "." + ticket.split(".")[1]
     late = download_route.address(made.key, name, -1).split("/")[1]
     for wrong in (forged, late, ticket[:-1], "x", f"{ticket}0", "ä.ö"):
@@ -90,15 +90,15 @@ def test_the_route_hands_out_what_was_signed_and_nothing_else(desk: AppContext, 
         assert refused.status_code == 404 and "prepare the download again" in refused.text
 
 
-def test_the_base_has_nothing_to_download(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
+def test_the_base_has_nothing_to_download(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada"))
     with pytest.raises(NotNow, match="no adapter"):
-        downloads.adapter_zip(desk, f"{job.id}:base")
+        downloads.adapter_zip(context, f"{job.id}:base")
 
 
 def test_from_s3_it_is_a_link(s3_settings: Settings, tmp_path: Path) -> None:
-    desk = open_context(s3_settings)
-    job = staged.trained(desk, staged.published(desk, tmp_path / "ada"))
-    at = downloads.address(desk, downloads.adapter_zip(desk, f"{job.id}:grpo-000002"))
+    context = open_context(s3_settings)
+    job = staged.trained(context, staged.published(context, tmp_path / "ada"))
+    at = downloads.address(context, downloads.adapter_zip(context, f"{job.id}:grpo-000002"))
     assert at.startswith(s3_settings.s3_endpoint_public) and "X-Amz-Signature" in at
-    desk.records.close()
+    context.records.close()

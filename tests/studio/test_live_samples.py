@@ -13,38 +13,38 @@ from studio.actions import compare, live_samples
 from studio.context import AppContext
 from tests.studio import staged
 
-APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
+APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 
 
-def test_a_look_is_asked_for_and_found_again(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.claimed(desk, staged.queued(desk, staged.published(desk, tmp_path / "ada")))
+def test_a_look_is_asked_for_and_found_again(context: AppContext, tmp_path: Path) -> None:
+    job = staged.claimed(context, staged.queued(context, staged.published(context, tmp_path / "ada")))
     for name in ("base", "sft-000004"):
-        staged.checkpoint(desk, job, name)
-    assert live_samples.live_samples(desk, job) == {}
+        staged.checkpoint(context, job, name)
+    assert live_samples.live_samples(context, job) == {}
     with pytest.raises(ValueError, match="learnt nothing"):
-        live_samples.live_sample(desk, job.id, "base")
-    asked = live_samples.live_sample(desk, job.id, "sft-000004")
-    compare.begin(desk, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False)  # a warm-up is no look
-    look = live_samples.live_samples(desk, job)["sft-000004"]
+        live_samples.live_sample(context, job.id, "base")
+    asked = live_samples.live_sample(context, job.id, "sft-000004")
+    compare.begin(context, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False)  # a warm-up is no look
+    look = live_samples.live_samples(context, job)["sft-000004"]
     assert look.is_working and not look.said.picture_key
-    reply = desk.records.jobs.claim(asked.id, staged.WORKER, 600)
+    reply = context.records.jobs.claim(asked.id, staged.WORKER, 600)
     assert reply is not None and reply.request["picture"] == "always"
-    staged.showed(desk, reply, "Aye.")
-    look = live_samples.live_samples(desk, job)["sft-000004"]
+    staged.showed(context, reply, "Aye.")
+    look = live_samples.live_samples(context, job)["sft-000004"]
     assert not look.is_working and look.said.text == "Aye." and look.said.picture_key
-    assert desk.records.jobs.get(asked.id).status in ENDED
+    assert context.records.jobs.get(asked.id).status in ENDED
 
 
-def test_the_page_offers_a_look_at_what_is_not_measured_yet(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.claimed(desk, staged.queued(desk, staged.published(desk, tmp_path / "ada")))
-    staged.told(desk, job, staged.story(sft=3, grpo=0))
-    whole = staged.checkpoint(desk, job, "sft-000004")
+def test_the_page_offers_a_look_at_what_is_not_measured_yet(context: AppContext, tmp_path: Path) -> None:
+    job = staged.claimed(context, staged.queued(context, staged.published(context, tmp_path / "ada")))
+    staged.told(context, job, staged.story(sft=3, grpo=0))
+    whole = staged.checkpoint(context, job, "sft-000004")
     files = {path: key for path, key in whole.files.items() if path != "scores.json" and "samples" not in path}
-    desk.records.checkpoints.put(replace(whole, scores={}, samples=(), files=files))
+    context.records.checkpoints.put(replace(whole, scores={}, samples=(), files=files))
     page = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/training.py")
     page.query_params["job"] = job.id
     page.run()
     assert not page.exception
     page.button(key="peek-sft-000004").click().run()
-    assert not page.exception and live_samples.live_samples(desk, job)["sft-000004"].is_working
+    assert not page.exception and live_samples.live_samples(context, job)["sft-000004"].is_working
     assert not [one for one in page.button if one.key == "peek-sft-000004"]

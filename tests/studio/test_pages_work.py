@@ -13,19 +13,19 @@ from studio.actions import compare, feedback
 from studio.context import AppContext
 from tests.studio import staged
 
-APP = Path(__file__).resolve().parents[2] / "studio" / "front_door.py"
+APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 TIMEOUT_S = 120
 """A busy machine draws slowly; the time itself is measured elsewhere."""
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def character(desk: AppContext, tmp_path: Path) -> str:
-    return staged.published(desk, tmp_path / "ada")
+def character(context: AppContext, tmp_path: Path) -> str:
+    return staged.published(context, tmp_path / "ada")
 
 
 @pytest.fixture
-def open_page(desk: AppContext) -> Open:
+def open_page(context: AppContext) -> Open:
     """Draw a page with ids in its address."""
 
     def opened(name: str, **params: str) -> AppTest:
@@ -62,41 +62,41 @@ def test_training_without_anything_leads_on(open_page: Open) -> None:
     assert "Nothing has been trained yet" in words(open_page("training"))
 
 
-def test_the_list_of_trainings(desk: AppContext, character: str, open_page: Open) -> None:
-    staged.queued(desk, character)
-    running = staged.claimed(desk, staged.queued(desk, character))
-    staged.told(desk, running, staged.story(2, 0))
+def test_the_list_of_trainings(context: AppContext, character: str, open_page: Open) -> None:
+    staged.queued(context, character)
+    running = staged.claimed(context, staged.queued(context, character))
+    staged.told(context, running, staged.story(2, 0))
     shown = open_page("training")
     assert labels(shown).count("Open") == 2
     assert "Waiting" in words(shown) and "Learning the basics" in words(shown) and "Ada" in words(shown)
 
 
-def test_a_running_job_and_its_end(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.claimed(desk, staged.queued(desk, character))
-    staged.told(desk, job, staged.story(4, 1))
+def test_a_running_job_and_its_end(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.claimed(context, staged.queued(context, character))
+    staged.told(context, job, staged.story(4, 1))
     shown = open_page("training", job=job.id)
     text = words(shown)
     assert "Practising with feedback" in text and "1 of 2" in text and "done" in text
     assert "Stop" in labels(shown) and "Resume" not in labels(shown)
     assert len(shown.get("vega_lite_chart") + shown.get("arrow_vega_lite_chart")) == 2
-    assert desk.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The disk is full.")
+    assert context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The disk is full.")
     shown.run()
     assert "The disk is full." in words(shown) and "Resume" in labels(shown) and "Stop" not in labels(shown)
 
 
-def test_stopping_asks_first_and_resuming_does_not(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.queued(desk, character)
+def test_stopping_asks_first_and_resuming_does_not(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.queued(context, character)
     shown = open_page("training", job=job.id)
     button(shown, "Stop").click().run()
-    assert desk.records.jobs.get(job.id).status == "queued"
+    assert context.records.jobs.get(job.id).status == "queued"
     button(shown, "Stop and keep what is learnt").click().run()
-    assert desk.records.jobs.get(job.id).status == "stopped"
+    assert context.records.jobs.get(job.id).status == "stopped"
     button(shown, "Resume").click().run()
-    assert desk.records.jobs.get(job.id).status == "queued"
+    assert context.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_finished_job_shows_its_film_strip(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
+def test_a_finished_job_shows_its_film_strip(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
     shown = open_page("training", job=job.id)
     text = words(shown)
     assert "Before training" in text and "Practice, step 2 (best)" in text
@@ -105,40 +105,40 @@ def test_a_finished_job_shows_its_film_strip(desk: AppContext, character: str, o
     assert len(shown.get("image") + shown.get("imgs")) == 3 and "Aye, says grpo-000002." in words(shown)
 
 
-def test_warnings_stand_on_the_page(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.claimed(desk, staged.queued(desk, character))
+def test_warnings_stand_on_the_page(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.claimed(context, staged.queued(context, character))
     copied = {**staged.SCORES["grpo-000002"], "training_image_similarity": 0.9}
-    staged.told(desk, job, [*staged.story(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
+    staged.told(context, job, [*staged.story(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
     assert "draws its training pictures again" in words(open_page("training", job=job.id))
 
 
-def test_cloning_and_training_further(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
+def test_cloning_and_training_further(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
     shown = open_page("training", job=job.id)
     button(shown, "Clone with changes").click().run()
     shown.number_input(key="clone-seed").set_value(7)
     button(shown, "Start").click().run()
-    newest = desk.records.jobs.list(owner=desk.owner, kind="train")[0]
+    newest = context.records.jobs.list(owner=context.owner, kind="train")[0]
     assert newest.parent == job.id and newest.recipe is not None and newest.recipe["seed"] == 7
     assert shown.query_params["job"] in ([newest.id], newest.id)  # and there it leads
     again = open_page("training", job=job.id)
     button(again, "Train further").click().run()
     button(again, "Start").click().run()
-    newest = desk.records.jobs.list(owner=desk.owner, kind="train")[0]
+    newest = context.records.jobs.list(owner=context.owner, kind="train")[0]
     assert newest.recipe is not None and newest.recipe["grpo_steps"] == 4  # two more than the state it goes on from
 
 
 # ---------------------------------------------------------------- compare
 
 
-def test_compare_without_a_trained_character_leads_on(desk: AppContext, open_page: Open, tmp_path: Path) -> None:
+def test_compare_without_a_trained_character_leads_on(context: AppContext, open_page: Open, tmp_path: Path) -> None:
     assert "nobody to talk with" in words(open_page("compare"))
-    character = staged.published(desk, tmp_path / "ada")
+    character = staged.published(context, tmp_path / "ada")
     assert "train it first" in words(open_page("compare", character=character))
 
 
-def test_choosing_two(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
+def test_choosing_two(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
     shown = open_page("compare", character=character)
     boxes = {box.label: box for box in shown.selectbox}
     assert boxes["One"].value == f"{job.id}:grpo-000002" and boxes["The other"].value == f"{job.id}:base"
@@ -147,43 +147,43 @@ def test_choosing_two(desk: AppContext, character: str, open_page: Open) -> None
     assert "Choose two different ones" in words(shown)
 
 
-def test_a_talk_from_question_to_vote(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
-    talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
+def test_a_talk_from_question_to_vote(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
+    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
     shown = open_page("compare", conversation=talk.id)
     shown.chat_input[0].set_value("Where is *she*?").run()
-    [turn] = compare.turns(desk, talk)
+    [turn] = compare.turns(context, talk)
     assert turn.question.text == "Where is *she*?" and "Waiting for a worker" in words(shown)
-    staged.answered(desk, turn.question.job, ("Aye, <script>here</script>.", "I am a model."))
+    staged.answered(context, turn.question.job, ("Aye, <script>here</script>.", "I am a model."))
     shown.run()
     assert "I am a model" in words(shown) and not shown.get("iframe")
     button(shown, "Left is better").click().run()
-    assert compare.turns(desk, talk)[0].vote is not None
+    assert compare.turns(context, talk)[0].vote is not None
     button(shown, "Show me how it should answer").click().run()
     shown.text_area(key="mend-words").set_value("Aye, by the bell.")
     button(shown, "Keep it for the next training").click().run()
-    draft = desk.records.characters.get(character).draft
+    draft = context.records.characters.get(character).draft
     assert draft["interactions"][-1][-1]["character"] == "Aye, by the bell."
 
 
-def test_blind_hides_the_names_until_the_vote(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
-    talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
-    staged.answered(desk, compare.ask(desk, talk.id, "Hello?").job, ("Aye.", "Hi."))
+def test_blind_hides_the_names_until_the_vote(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
+    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
+    staged.answered(context, compare.ask(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
     shown = open_page("compare", conversation=talk.id)
     assert "Before training" not in words(shown) and "Practice, step 2" not in words(shown)
-    feedback.vote(desk, talk.id, 1, "tie")
+    feedback.vote(context, talk.id, 1, "tie")
     shown.run()
     assert "Before training" in words(shown) and "Practice, step 2" in words(shown)
 
 
-def test_scorecards_votes_and_downloads(desk: AppContext, character: str, open_page: Open) -> None:
-    job = staged.trained(desk, character)
+def test_scorecards_votes_and_downloads(context: AppContext, character: str, open_page: Open) -> None:
+    job = staged.trained(context, character)
     scores = open_page("compare", character=character, view="Scorecards")
     assert "Sounds like them" in words(scores) and "<b>70</b>" in words(scores)
-    talk = compare.begin(desk, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
-    staged.answered(desk, compare.ask(desk, talk.id, "Hello?").job, ("Aye.", "Hi."))
-    feedback.vote(desk, talk.id, 1, "left")
+    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
+    staged.answered(context, compare.ask(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
+    feedback.vote(context, talk.id, 1, "left")
     assert "100% of 1 choice" in words(open_page("compare", character=character, view="Votes"))
     load = open_page("compare", character=character, view="Download")
     button(load, "Prepare").click().run()
@@ -193,10 +193,10 @@ def test_scorecards_votes_and_downloads(desk: AppContext, character: str, open_p
 # ---------------------------------------------------------------- system
 
 
-def test_system_with_and_without_a_worker(desk: AppContext, character: str, open_page: Open) -> None:
+def test_system_with_and_without_a_worker(context: AppContext, character: str, open_page: Open) -> None:
     assert "No worker is running" in words(open_page("system"))
-    job = staged.claimed(desk, staged.queued(desk, character))
-    staged.alive(desk, job=job.id)
+    job = staged.claimed(context, staged.queued(context, character))
+    staged.alive(context, job=job.id)
     shown = open_page("system")
     assert "Trains Ada" in words(shown) and "shed" in words(shown) and "UNDERSTUDY" in words(shown)
     shown.toggle(key="count").set_value(True).run()

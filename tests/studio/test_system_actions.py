@@ -13,54 +13,54 @@ from studio.context import AppContext
 from tests.studio import staged
 
 
-def test_workers_and_what_they_do(desk: AppContext, tmp_path: Path) -> None:
-    character = staged.published(desk, tmp_path / "ada")
-    job = staged.claimed(desk, staged.queued(desk, character))
-    staged.alive(desk, job=job.id)
-    desk.records.workers.register(Worker("worker-2", "attic", ("reply",)))
-    lines = system.workers(desk)
+def test_workers_and_what_they_do(context: AppContext, tmp_path: Path) -> None:
+    character = staged.published(context, tmp_path / "ada")
+    job = staged.claimed(context, staged.queued(context, character))
+    staged.alive(context, job=job.id)
+    context.records.workers.register(Worker("worker-2", "attic", ("reply",)))
+    lines = system.workers(context)
     assert [(line.worker.host, line.doing, line.is_alive) for line in lines] == [
         ("attic", "", True),
         ("shed", "Trains Ada", True),
     ]
 
 
-def test_a_job_of_somebody_else_is_not_named(desk: AppContext, tmp_path: Path) -> None:
-    job = staged.queued(desk, staged.published(desk, tmp_path / "ada"))
-    staged.alive(desk, job=job.id)
-    desk.owner = "somebody else"
-    assert system.workers(desk)[0].doing == "Trains a character"
+def test_a_job_of_somebody_else_is_not_named(context: AppContext, tmp_path: Path) -> None:
+    job = staged.queued(context, staged.published(context, tmp_path / "ada"))
+    staged.alive(context, job=job.id)
+    context.owner = "somebody else"
+    assert system.workers(context)[0].doing == "Trains a character"
 
 
-def test_queue_depths(desk: AppContext, tmp_path: Path) -> None:
-    character = staged.published(desk, tmp_path / "ada")
-    staged.queued(desk, character)
-    staged.claimed(desk, staged.queued(desk, character))
-    assert system.queue_depths(desk) == {"Training and measuring": 1, "Answers": 0}
+def test_queue_depths(context: AppContext, tmp_path: Path) -> None:
+    character = staged.published(context, tmp_path / "ada")
+    staged.queued(context, character)
+    staged.claimed(context, staged.queued(context, character))
+    assert system.queue_depths(context) == {"Training and measuring": 1, "Answers": 0}
 
 
-def test_health_of_what_answers_and_of_what_does_not(desk: AppContext) -> None:
-    assert [(one.name, one.is_well) for one in system.health(desk)] == [
+def test_health_of_what_answers_and_of_what_does_not(context: AppContext) -> None:
+    assert [(one.name, one.is_well) for one in system.health(context)] == [
         ("Records", True),
         ("Pictures and adapters", True),
         ("Queue", True),
     ]
-    desk.settings = replace(desk.settings, broker_url="redis://:hidden@127.0.0.1:1/0")
-    queue = system.health(desk)[2]
-    # The queue of this desk was opened before, and is a file; a fresh desk asks the address that is not there.
+    context.settings = replace(context.settings, broker_url="redis://:hidden@127.0.0.1:1/0")
+    queue = system.health(context)[2]
+    # The queue of this context was opened before, and is a file; a fresh one asks the address that is not there.
     assert queue.is_well
-    fresh = AppContext(desk.settings, desk.records, desk.store)
+    fresh = AppContext(context.settings, context.records, context.store)
     queue = system.health(fresh)[2]
     assert not queue.is_well and queue.answer and "hidden" not in queue.place + queue.answer
 
 
-def test_disk_use_and_garbage(desk: AppContext, tmp_path: Path) -> None:
-    staged.trained(desk, staged.published(desk, tmp_path / "ada"))
-    put_content(desk.store, b"nobody refers to this", "exports", ".txt")
-    used = {one.kind: one for one in system.disk_use(desk)}
+def test_disk_use_and_garbage(context: AppContext, tmp_path: Path) -> None:
+    staged.trained(context, staged.published(context, tmp_path / "ada"))
+    put_content(context.store, b"nobody refers to this", "exports", ".txt")
+    used = {one.kind: one for one in system.disk_use(context)}
     assert set(used) == {"Pictures", "Sample pictures", "Trained adapters", "Files made for download"}
     assert (used["Files made for download"].count, used["Files made for download"].size) == (1, 21)
-    assert system.garbage(desk) == []  # too young to be taken
+    assert system.garbage(context) == []  # too young to be taken
 
 
 def test_settings_show_no_secret() -> None:

@@ -17,18 +17,20 @@ from worker.uploads import put_checkpoint
 
 
 def test_the_trainer_goes_on_after_the_saved_state(
-    desk: AppContext, toy_character: Path, toy_run: Path, tmp_path: Path
+    context: AppContext, toy_character: Path, toy_run: Path, tmp_path: Path
 ) -> None:
-    version = publish_folder(desk.records, desk.store, desk.owner, toy_character)
+    version = publish_folder(context.records, context.store, context.owner, toy_character)
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
-    old = Job(new_id(), "train", desk.owner, version.character, version.version, recipe.to_json(), status="succeeded")
-    desk.records.jobs.add(old)
+    old = Job(
+        new_id(), "train", context.owner, version.character, version.version, recipe.to_json(), status="succeeded"
+    )
+    context.records.jobs.add(old)
     for name in (BASE, *adapters(toy_run)):
-        put_checkpoint(desk.records, desk.store, old.id, toy_run, name)
-    new = training_jobs.train_further(desk, old.id, "sft-000004", 2, 1)
+        put_checkpoint(context.records, context.store, old.id, toy_run, name)
+    new = training_jobs.train_further(context, old.id, "sft-000004", 2, 1)
     run = tmp_path / "run"
-    make(run, new.character, new.version, Recipe.from_json(new.recipe or {}), desk.records, desk.store)
-    restore(run, new.id, desk.records, desk.store)
+    make(run, new.character, new.version, Recipe.from_json(new.recipe or {}), context.records, context.store)
+    restore(run, new.id, context.records, context.store)
     result = train(run)
     events = read_events(run)
     assert [event.step for event in events if event.stage == "sft" and event.metrics] == [5, 6]

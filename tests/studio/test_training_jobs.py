@@ -17,154 +17,154 @@ from tests.toys import TOY_BASE, TOY_STEPS
 
 
 @pytest.fixture
-def character(desk: AppContext, tmp_path: Path) -> str:
-    return staged.published(desk, tmp_path / "ada")
+def character(context: AppContext, tmp_path: Path) -> str:
+    return staged.published(context, tmp_path / "ada")
 
 
-def test_the_list_is_the_owners_and_newest_first(desk: AppContext, character: str) -> None:
-    first, second = staged.queued(desk, character), staged.queued(desk, character)
-    desk.records.jobs.add(Job(new_id(), "train", "somebody else"))
-    desk.records.jobs.add(Job(new_id(), "reply", desk.owner, character))
-    lines = training_jobs.jobs(desk)
+def test_the_list_is_the_owners_and_newest_first(context: AppContext, character: str) -> None:
+    first, second = staged.queued(context, character), staged.queued(context, character)
+    context.records.jobs.add(Job(new_id(), "train", "somebody else"))
+    context.records.jobs.add(Job(new_id(), "reply", context.owner, character))
+    lines = training_jobs.jobs(context)
     assert [line.job.id for line in lines] == [second.id, first.id]
     assert lines[0].name == "Ada" and lines[0].words == "Waiting"
-    assert [line.job.id for line in training_jobs.jobs(desk, before=second.id)] == [first.id]
-    staged.told(desk, staged.claimed(desk, first), staged.story(2, 0))
-    [line] = training_jobs.jobs(desk, before=second.id)
+    assert [line.job.id for line in training_jobs.jobs(context, before=second.id)] == [first.id]
+    staged.told(context, staged.claimed(context, first), staged.story(2, 0))
+    [line] = training_jobs.jobs(context, before=second.id)
     assert (line.stage, line.fraction) == ("Learning the basics", 0.5)
 
 
-def test_somebody_elses_job_does_not_exist(desk: AppContext) -> None:
-    job = desk.records.jobs.add(Job(new_id(), "train", "somebody else"))
+def test_somebody_elses_job_does_not_exist(context: AppContext) -> None:
+    job = context.records.jobs.add(Job(new_id(), "train", "somebody else"))
     for act in (training_jobs.resume, training_jobs.own_job, training_jobs.adapters_of):
         with pytest.raises(RecordMissing):
-            act(desk, job.id)
+            act(context, job.id)
     with pytest.raises(RecordMissing):
-        training_jobs.stop(desk, job.id, "keep")
+        training_jobs.stop(context, job.id, "keep")
     with pytest.raises(RecordMissing):
-        training_jobs.clone(desk, job.id, {})
+        training_jobs.clone(context, job.id, {})
 
 
-def test_watching_reads_on(desk: AppContext, character: str) -> None:
-    job, log = staged.queued(desk, character), RunLog("")
+def test_watching_reads_on(context: AppContext, character: str) -> None:
+    job, log = staged.queued(context, character), RunLog("")
     log.job = job.id
-    assert training_jobs.watch(desk, job.id, log).story.headline == "Waiting for a worker"
-    staged.alive(desk)
-    assert training_jobs.watch(desk, job.id, log).story.headline == "Next in the queue"
-    running = staged.claimed(desk, job)
-    staged.told(desk, running, staged.story(1, 0))
-    assert training_jobs.watch(desk, job.id, log).story.stages[0].step == 1
-    staged.told(desk, running, staged.story(3, 0)[2:])
-    seen = training_jobs.watch(desk, job.id, log)
+    assert training_jobs.watch(context, job.id, log).story.headline == "Waiting for a worker"
+    staged.alive(context)
+    assert training_jobs.watch(context, job.id, log).story.headline == "Next in the queue"
+    running = staged.claimed(context, job)
+    staged.told(context, running, staged.story(1, 0))
+    assert training_jobs.watch(context, job.id, log).story.stages[0].step == 1
+    staged.told(context, running, staged.story(3, 0)[2:])
+    seen = training_jobs.watch(context, job.id, log)
     assert seen.story.stages[0].step == 3 and seen.name == "Ada"
     # A page that is loaded anew, or a studio started again, reads the same.
-    assert training_jobs.watch(desk, job.id, RunLog(job.id)) == seen
+    assert training_jobs.watch(context, job.id, RunLog(job.id)) == seen
 
 
-def test_a_long_log_is_read_in_pieces(desk: AppContext, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_read_in_pieces(context: AppContext, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_jobs, "PAGE", 3)
-    job = staged.claimed(desk, staged.queued(desk, character))
-    staged.told(desk, job, staged.story(4, 2))
-    events = RunLog(job.id).read_on(desk.records)
+    job = staged.claimed(context, staged.queued(context, character))
+    staged.told(context, job, staged.story(4, 2))
+    events = RunLog(job.id).read_on(context.records)
     assert [event.sequence for event in events] == list(range(7))
 
 
-def test_stop_and_resume(desk: AppContext, character: str) -> None:
-    waiting = staged.queued(desk, character)
-    assert training_jobs.stop(desk, waiting.id, "keep").status == "stopped"
-    assert training_jobs.resume(desk, waiting.id).status == "queued"
-    running = staged.claimed(desk, waiting)
-    assert training_jobs.stop(desk, running.id, "keep").status == "stopping"
-    assert desk.records.jobs.finish(running.id, staged.WORKER, running.attempt, "stopped")
-    assert training_jobs.resume(desk, running.id).status == "queued"
-    done = staged.trained(desk, character)
+def test_stop_and_resume(context: AppContext, character: str) -> None:
+    waiting = staged.queued(context, character)
+    assert training_jobs.stop(context, waiting.id, "keep").status == "stopped"
+    assert training_jobs.resume(context, waiting.id).status == "queued"
+    running = staged.claimed(context, waiting)
+    assert training_jobs.stop(context, running.id, "keep").status == "stopping"
+    assert context.records.jobs.finish(running.id, staged.WORKER, running.attempt, "stopped")
+    assert training_jobs.resume(context, running.id).status == "queued"
+    done = staged.trained(context, character)
     with pytest.raises(ValueError, match="succeeded"):
-        training_jobs.resume(desk, done.id)
+        training_jobs.resume(context, done.id)
 
 
-def test_clone_with_changes(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
-    new = training_jobs.clone(desk, old.id, {"seed": 7, "sft_steps": 8})
+def test_clone_with_changes(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    new = training_jobs.clone(context, old.id, {"seed": 7, "sft_steps": 8})
     assert (new.status, new.parent, new.character, new.version) == ("queued", old.id, character, 1)
     assert new.recipe == {**(old.recipe or {}), "seed": 7, "sft_steps": 8}
     assert (
-        training_jobs.clone(desk, old.id, {"effort": "standard"}).recipe
+        training_jobs.clone(context, old.id, {"effort": "standard"}).recipe
         == Recipe.for_effort(TOY_BASE, "standard").to_json()
     )
     with pytest.raises(ValueError, match="nothing to train"):
-        training_jobs.clone(desk, old.id, {"sft_steps": 0, "grpo_steps": 0})
+        training_jobs.clone(context, old.id, {"sft_steps": 0, "grpo_steps": 0})
     with pytest.raises(ValueError, match="no setting speed"):
-        training_jobs.clone(desk, old.id, {"speed": 3})
+        training_jobs.clone(context, old.id, {"speed": 3})
     with pytest.raises(ValueError, match="not one of"):
-        training_jobs.clone(desk, old.id, {"effort": "lazy"})
+        training_jobs.clone(context, old.id, {"effort": "lazy"})
 
 
-def test_clone_with_settings_written_as_json(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
-    new = training_jobs.clone_with_text(desk, old.id, {"seed": 7}, '{"sft_steps": 8, "seed": 9}')
+def test_clone_with_settings_written_as_json(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    new = training_jobs.clone_with_text(context, old.id, {"seed": 7}, '{"sft_steps": 8, "seed": 9}')
     assert new.recipe == {**(old.recipe or {}), "seed": 9, "sft_steps": 8}
     wrong = {"sft_steps: 8": "not JSON", "[8]": "no JSON object", '{"sft_steps": "many"}': "wrong kind"}
     for text, reason in wrong.items():
         with pytest.raises(ValueError, match=reason):
-            training_jobs.clone_with_text(desk, old.id, {}, text)
+            training_jobs.clone_with_text(context, old.id, {}, text)
 
 
-def test_clone_takes_the_newest_version_when_asked(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
-    entries = desk.records.characters.version(character).entries
-    desk.records.characters.publish(character, {**entries, "persona": "A pilot."})
-    assert training_jobs.clone(desk, old.id, {}).version == 1
-    assert training_jobs.clone(desk, old.id, {}, latest_version=True).version == 2
+def test_clone_takes_the_newest_version_when_asked(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    entries = context.records.characters.version(character).entries
+    context.records.characters.publish(character, {**entries, "persona": "A pilot."})
+    assert training_jobs.clone(context, old.id, {}).version == 1
+    assert training_jobs.clone(context, old.id, {}, latest_version=True).version == 2
 
 
-def test_train_further_goes_on_from_a_saved_state(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
-    new = training_jobs.train_further(desk, old.id, "sft-000004", 3, 5)
+def test_train_further_goes_on_from_a_saved_state(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    new = training_jobs.train_further(context, old.id, "sft-000004", 3, 5)
     assert (new.status, new.parent, new.attempt) == ("queued", old.id, 0)
     assert new.recipe == {**(old.recipe or {}), "sft_steps": 7, "grpo_steps": 5}
-    kept = desk.records.checkpoints.of_job(new.id)
+    kept = context.records.checkpoints.of_job(new.id)
     assert [one.name for one in kept] == ["base", "sft-000004"]
-    assert kept[1].files == desk.records.checkpoints.get(old.id, "sft-000004").files and kept[1].scores
-    practised = training_jobs.train_further(desk, old.id, "grpo-000002", 0, 5)
+    assert kept[1].files == context.records.checkpoints.get(old.id, "sft-000004").files and kept[1].scores
+    practised = training_jobs.train_further(context, old.id, "grpo-000002", 0, 5)
     assert practised.recipe == {**(old.recipe or {}), "grpo_steps": 7}
-    assert len(desk.records.checkpoints.of_job(practised.id)) == 3
+    assert len(context.records.checkpoints.of_job(practised.id)) == 3
 
 
-def test_train_further_on_a_newer_version_measures_again(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
-    entries = desk.records.characters.version(character).entries
-    desk.records.characters.publish(character, {**entries, "persona": "A pilot."})
-    new = training_jobs.train_further(desk, old.id, "sft-000004", 2, 0, latest_version=True)
+def test_train_further_on_a_newer_version_measures_again(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    entries = context.records.characters.version(character).entries
+    context.records.characters.publish(character, {**entries, "persona": "A pilot."})
+    new = training_jobs.train_further(context, old.id, "sft-000004", 2, 0, latest_version=True)
     assert new.version == 2
-    kept = desk.records.checkpoints.get(new.id, "sft-000004")
+    kept = context.records.checkpoints.get(new.id, "sft-000004")
     assert not kept.scores and set(kept.files) == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
 
 
-def test_how_it_cannot_go_on(desk: AppContext, character: str) -> None:
-    old = staged.trained(desk, character)
+def test_how_it_cannot_go_on(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
     with pytest.raises(ValueError, match="has learnt nothing"):
-        training_jobs.train_further(desk, old.id, "base", 1, 1)
+        training_jobs.train_further(context, old.id, "base", 1, 1)
     with pytest.raises(ValueError, match="cannot go back"):
-        training_jobs.train_further(desk, old.id, "grpo-000002", 1, 1)
+        training_jobs.train_further(context, old.id, "grpo-000002", 1, 1)
     with pytest.raises(ValueError, match="nothing more"):
-        training_jobs.train_further(desk, old.id, "sft-000004", 0, 0)
+        training_jobs.train_further(context, old.id, "sft-000004", 0, 0)
     with pytest.raises(RecordMissing):
-        training_jobs.train_further(desk, old.id, "sft-000999", 1, 1)
+        training_jobs.train_further(context, old.id, "sft-000999", 1, 1)
 
 
-def test_past_pace_comes_from_finished_runs_on_the_same_base(desk: AppContext, character: str) -> None:
+def test_past_pace_comes_from_finished_runs_on_the_same_base(context: AppContext, character: str) -> None:
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
-    assert training_jobs.past_pace(desk, recipe) == {}
-    staged.trained(desk, character)
-    pace = training_jobs.past_pace(desk, recipe)
+    assert training_jobs.past_pace(context, recipe) == {}
+    staged.trained(context, character)
+    pace = training_jobs.past_pace(context, recipe)
     assert pace == {"sft": pytest.approx(10.0), "grpo": pytest.approx(10.0), "evaluate": pytest.approx(10.0)}
-    assert training_jobs.past_pace(desk, replace(recipe, grpo_group_size=4))["grpo"] == pytest.approx(20.0)
-    assert training_jobs.past_pace(desk, replace(recipe, base="janus-pro-1b")) == {}
+    assert training_jobs.past_pace(context, replace(recipe, grpo_group_size=4))["grpo"] == pytest.approx(20.0)
+    assert training_jobs.past_pace(context, replace(recipe, base="janus-pro-1b")) == {}
 
 
-def test_the_film_strip_has_the_same_prompts_at_every_state(desk: AppContext, character: str) -> None:
-    job = staged.trained(desk, character)
-    rows = training_jobs.film_strip(desk, job)
+def test_the_film_strip_has_the_same_prompts_at_every_state(context: AppContext, character: str) -> None:
+    job = staged.trained(context, character)
+    rows = training_jobs.film_strip(context, job)
     assert [row.title for row in rows] == ["Before training", "Basics, step 4", "Practice, step 2"]
     labels = [[frame.label for frame in row.frames] for row in rows]
     assert (
@@ -179,4 +179,4 @@ def test_the_film_strip_has_the_same_prompts_at_every_state(desk: AppContext, ch
         * 3
     )
     assert rows[2].frames[2].answer == "Aye, says grpo-000002."
-    assert desk.picture(rows[2].frames[0].key).startswith(b"\x89PNG")
+    assert context.image(rows[2].frames[0].key).startswith(b"\x89PNG")
