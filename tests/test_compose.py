@@ -146,6 +146,19 @@ def test_an_old_env_file_gives_the_same_settings_under_the_new_names() -> None:
     assert set(RENAMED_VARIABLES) <= set(wanted["sweeper"]["environment"])
 
 
+def test_the_env_of_0_1_gives_the_settings_it_gave() -> None:
+    old = variables((ROOT / "tests" / "fixtures" / "v0_1" / "env").read_text(encoding="utf-8"))
+    worker = filled_in(load("docker-compose.yml")["services"], old)["worker-train"]["environment"]
+    settings = Settings.from_environment({name: str(value) for name, value in worker.items()})
+    assert (settings.llm_url, settings.llm_model) == (old["UNDERSTUDY_EXPAND_URL"], old["UNDERSTUDY_EXPAND_MODEL"])
+    assert (settings.llm_key, settings.llm_timeout_s) == (old["UNDERSTUDY_EXPAND_KEY"], 45)
+    assert (settings.hang_timeout_s, settings.stop_grace_s, settings.lease_s) == (1200, 150, 90)
+    assert settings.database_url == "postgresql://understudy:not-a-secret-1@postgres:5432/understudy"
+    # The same without Compose: a shell that sources the file and starts the programs by hand.
+    by_hand = Settings.from_environment({**old, "UNDERSTUDY_HOME": str(settings.home), "UNDERSTUDY_OBJECTS": "s3"})
+    assert by_hand == settings
+
+
 def test_it_does_not_start_without_secrets(services: dict[str, Any]) -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

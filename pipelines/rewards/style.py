@@ -14,38 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from pipelines.core.character.assistant_phrases import ASSISTANT_PHRASES, find_assistant_phrases
 from pipelines.core.character.character import Character
-
-ASSISTANT_PHRASES = (
-    "as an ai",
-    "as a language model",
-    "ai language model",
-    "ai assistant",
-    "virtual assistant",
-    "i'm an assistant",
-    "i am an assistant",
-    "how can i assist",
-    "how may i assist",
-    "how can i help you",
-    "how may i help you",
-    "i'm here to help",
-    "i am here to help",
-    "here to assist",
-    "feel free to ask",
-    "feel free to reach",
-    "is there anything else",
-    "let me know if you",
-    "i hope this helps",
-    "i don't have personal",
-    "i do not have personal",
-    "i can't assist",
-    "i cannot assist",
-    "i apologize for",
-    "i'm sorry, but i can",
-    "my training data",
-    "my knowledge cutoff",
-)
-"""Ways in which chat models speak and characters do not, lower case."""
 
 ASSISTANT_TURNS = (
     "Certainly! Here is some information that may help you. Please let me know if you have any further questions.",
@@ -171,7 +141,7 @@ class StyleStats:
         floor = [_keyness(row, own, other - row) for row in other_rows]
         lengths = sorted(len(words_of(turn)) for turn in turns)
         overlaps = [_overlap(user, reply) for user, reply in pairs if content_stems(user)]
-        said = " ".join(turns).lower()
+        own_phrases = find_assistant_phrases("\n".join(turns))
         return cls(
             own=own,
             other=other,
@@ -182,7 +152,8 @@ class StyleStats:
             longest=max(2.0, _quantile(lengths, 0.9)),
             overlap=max(0.15, median(overlaps)) if overlaps else 0.15,
             runs=tuple(frozenset(ngrams(words_of(turn), 5)) for turn in turns),
-            phrases=tuple(phrase for phrase in ASSISTANT_PHRASES if phrase not in said),
+            # Longer forms of what it says itself are its own too.
+            phrases=tuple(phrase for phrase in ASSISTANT_PHRASES if not any(part in phrase for part in own_phrases)),
         )
 
     def style(self, text: str) -> float:
@@ -220,8 +191,7 @@ class StyleStats:
 
     def no_assistant_markup(self, text: str) -> float:
         """0 when it speaks like an assistant or leaks markup or a speaker's label; else 1."""
-        lowered = text.lower().replace("\u2019", "'")
-        return float(not _MARKUP.search(text) and not any(phrase in lowered for phrase in self.phrases))
+        return float(not _MARKUP.search(text) and not find_assistant_phrases(text, self.phrases))
 
 
 def ending(text: str, finished: bool) -> float:

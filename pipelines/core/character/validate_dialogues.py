@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from pipelines.core.character.assistant_phrases import MODEL_PHRASES, find_assistant_phrases
 from pipelines.core.character.character import Interaction, Message
 from pipelines.core.problems import Problem, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
@@ -21,12 +22,6 @@ INTERACTION_TOKENS = 1500
 """Longer conversations are warned of: they do not fit into a training row behind the persona."""
 
 _LEFTOVERS = re.compile(r"\{\{\s*(?:char|user|original)\s*\}\}|<(?:START|BOT|USER)>", re.IGNORECASE)
-_ASSISTANT_SPEAK = re.compile(
-    r"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b"
-    r"|\bI(?: a|')m (?:just )?(?:an AI|a language model)\b"
-    r"|\bI (?:cannot|can't|am unable to) assist\b|\bhow (?:can|may) I (?:help|assist) you today\b",
-    re.IGNORECASE,
-)
 
 
 def same_words(text: str) -> str:
@@ -165,12 +160,12 @@ def _check_turn(
             )
         )
     if turn.role == "character":
-        spoken = _ASSISTANT_SPEAK.search(turn.text)
-        if spoken:
+        phrases = find_assistant_phrases(turn.text, MODEL_PHRASES)
+        if phrases:
             found.append(
                 Problem(
                     where,
-                    f"{name} sounds like an assistant ({spoken.group()!r}).",
+                    f"{name} sounds like an assistant ({phrases[0]!r}).",
                     "Let the character answer as itself.",
                     "warning",
                 )
