@@ -35,7 +35,7 @@ from pipelines.core.character.character_folder import (
     write_test_split,
 )
 from pipelines.core.character.held_out_split import hold_out
-from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.events import Event, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe

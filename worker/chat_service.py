@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.character.character import Character, Interaction
-from pipelines.core.character.serialize import character_from_entries, message
+from pipelines.core.character.character import Character, Interaction, message
+from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe

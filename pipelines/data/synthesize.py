@@ -23,7 +23,7 @@ from typing import Any
 
 from pipelines.core.character.character import Character, Interaction, TestSplit
 from pipelines.core.character.system_prompt import system_text
-from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.chat_formats import interactions_from_messages_jsonl
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.settings import Settings
@@ -117,11 +117,11 @@ class _Lines:
         self.add(lines)
 
     def add(self, lines: Sequence[str]) -> None:
-        self.texts.update(same_words(line) for line in lines)
-        self.words += [frozenset(same_words(line).split()) for line in lines]
+        self.texts.update(normalized_words(line) for line in lines)
+        self.words += [frozenset(normalized_words(line).split()) for line in lines]
 
     def has(self, line: str) -> bool:
-        text = same_words(line)
+        text = normalized_words(line)
         words = frozenset(text.split())
         if len(text.split()) < SHORT_WORDS:
             return False

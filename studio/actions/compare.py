@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.image_decode import clean_image
 from pipelines.core.jobs.job import (
     ENDED,
     ChatMessage,

@@ -18,8 +18,9 @@ from typing import Any, Literal
 from PIL import Image
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.character.image_check import GOOD_ASPECT, MAX_IMAGE_BYTES, ImageReport, check_image, clean_image
-from pipelines.core.character.image_set_check import MAX_IMAGES, MIN_IMAGES, is_copy, what_is_missing
+from pipelines.core.character.image_check import GOOD_ASPECT, ImageReport, check_image
+from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
+from pipelines.core.character.image_set_check import check_image_count, check_variety, is_copy
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content, read
 from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
@@ -88,26 +89,9 @@ def portrait(context: AppContext, draft: Draft) -> bytes | None:
 def what_the_set_needs(draft: Draft) -> list[Problem]:
     """What is wrong with, or missing among, the pictures together; captions that are still empty are one line."""
     count = len(draft.get("pictures", []))
-    found = []
-    if count < MIN_IMAGES:
-        have = {0: "There are no pictures yet", 1: "There is one picture"}.get(count, f"There are {count} pictures")
-        found.append(
-            Problem(
-                "images",
-                f"{have}; at least {MIN_IMAGES} are needed, about 10 are best.",
-                "Add pictures of the same character with other faces, clothes and places.",
-            )
-        )
-    elif count > MAX_IMAGES:
-        found.append(
-            Problem(
-                "images",
-                f"There are {count} pictures; at most {MAX_IMAGES} are used.",
-                "Keep the ones that differ most from each other.",
-            )
-        )
+    found = check_image_count(count)
     images = [CharacterImage(entry["file"], **_caption(entry)) for entry in draft.get("images", [])]
-    missing = what_is_missing(images)
+    missing = check_variety(images)
     bare = [problem for problem in missing if problem.field != "images"]
     if bare and count:
         noun = "picture" if len(bare) == 1 else "pictures"

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import captions_in
 from pipelines.core.queue import submit
@@ -93,7 +93,7 @@ class CaptionNews:
 def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
     """Facts that the persona states, as question and answer; those that are there already are left out."""
     character, _ = character_of(draft)
-    asked = {same_words(fact.question) for fact in character.facts}
+    asked = {normalized_words(fact.question) for fact in character.facts}
     found: dict[str, FactSuggestion] = {}
     name = character.name.split()[0] if character.name.split() else "the character"
     for sentence in _sentences(character.persona):
@@ -101,8 +101,8 @@ def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
             match = re.search(pattern, sentence)
             answer = match[1].strip(" \"'") if match else ""
             question = question.format(name=name)
-            if answer and len(answer.split()) <= 18 and same_words(question) not in asked | found.keys():
-                found[same_words(question)] = FactSuggestion(question, answer[:1].upper() + answer[1:])
+            if answer and len(answer.split()) <= 18 and normalized_words(question) not in asked | found.keys():
+                found[normalized_words(question)] = FactSuggestion(question, answer[:1].upper() + answer[1:])
     return list(found.values())[:MOST_FACTS_SHOWN]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.character.image_check import MAX_IMAGE_BYTES
+from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from studio import widgets
 from studio.actions import create, images, suggestions
 from studio.actions.drafts import Draft, own_character

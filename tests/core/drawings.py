@@ -1,4 +1,4 @@
-"""Pictures made on the spot for the tests of photos and folders."""
+"""Pictures made on the spot for the tests of images and folders."""
 
 import io
 

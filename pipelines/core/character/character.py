@@ -7,10 +7,15 @@ to the loss, the reward and the chat. Equal content means equal value: no ids an
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "character"]
+
+# No folder, no leading dot, no sign that Windows refuses, at most 120 characters.
+_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,119}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,13 @@ class Message:
         return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
 
 
+def message(role: Role, text: str = "", images: Iterable[str] = (), scene: str = "") -> Message:
+    """A turn with its parts in their usual order: a character's pictures after the words, a user's before them."""
+    spoken: tuple[MessagePart, ...] = (TextPart(text),) if text else ()
+    shown: tuple[MessagePart, ...] = tuple(ImagePart(image) for image in images)
+    return Message(role, spoken + shown if role == "character" else shown + spoken, scene)
+
+
 Interaction = tuple[Message, ...]
 """A conversation: user and character in turn, ending with the character."""
 
@@ -90,6 +102,11 @@ class CharacterImage:
             return self.caption
         worn = f"wearing {self.clothes}" if self.clothes else ""
         return ", ".join(item for item in (self.expression, self.pose, worn, self.place) if item)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether `name` is one plain file name (`CharacterImage.file`), safe to join to a folder on every system."""
+    return _FILE_NAME.fullmatch(name) is not None and not name.endswith((".", " "))
 
 
 @dataclass(frozen=True)

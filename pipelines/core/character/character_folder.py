@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.character.character import Character, CharacterImage, TestSplit
+from pipelines.core.character.character import Character, CharacterImage, TestSplit, is_file_name
 from pipelines.core.character.serialize import (
     character_from_entries,
     character_to_entries,
-    is_file_name,
     split_from_entries,
     split_to_entries,
 )
@@ -87,7 +86,7 @@ def load_test_split(folder: Path) -> tuple[TestSplit | None, list[Problem]]:
 def write_character(character: Character, folder: Path, images: Pictures = None) -> None:
     """Writes `character.yaml` and the pictures that the character lists; makes the folder.
 
-    Picture bytes are written as they are given: strip them with `photos.clean_photo` first.
+    Picture bytes are written as they are given: strip them with `image_decode.clean_image` first.
     Raises CharacterProblems, before anything is written, when a picture is not given, a file name is not plain
     or the yaml would be too big to be read again.
     """

@@ -20,7 +20,7 @@ from pipelines.core.character.character import (
     MultipleChoice,
     TestSplit,
 )
-from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.character.validate_dialogues import normalized_words
 
 EVERY = 8
 """One conversation and one picture in this many is held out."""
@@ -62,7 +62,7 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
 def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:
     """Multiple-choice questions from facts, spread over all of them; () with fewer than four different answers."""
     usable = [fact for fact in facts if fact.question.strip() and fact.answer.strip()]
-    if len({same_words(fact.answer) for fact in usable}) < OPTIONS:
+    if len({normalized_words(fact.answer) for fact in usable}) < OPTIONS:
         return ()
     step = max(1.0, len(usable) / MAX_CHOICES)
     picked = [usable[int(number * step)] for number in range(min(len(usable), MAX_CHOICES))]
@@ -71,18 +71,18 @@ def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:
 
 def _choice(fact: Fact, facts: Sequence[Fact]) -> MultipleChoice:
     """Wrong options are answers to the most similar questions (who, where, how many), then of the nearest length."""
-    right = same_words(fact.answer)
-    asked = set(same_words(fact.question).split())
+    right = normalized_words(fact.answer)
+    asked = set(normalized_words(fact.question).split())
 
     def strangeness(other: Fact) -> tuple[bool, int, int, str]:
-        words = same_words(other.question).split()
-        opening = words[:1] != same_words(fact.question).split()[:1]
+        words = normalized_words(other.question).split()
+        opening = words[:1] != normalized_words(fact.question).split()[:1]
         return opening, -len(asked & set(words)), abs(len(other.answer) - len(fact.answer)), other.question
 
     wrong: dict[str, str] = {}
     for other in sorted(facts, key=strangeness):
-        answer = same_words(other.answer)
-        if answer != right and same_words(other.question) != same_words(fact.question):
+        answer = normalized_words(other.answer)
+        if answer != right and normalized_words(other.question) != normalized_words(fact.question):
             wrong.setdefault(answer, other.answer)
     options = list(wrong.values())[: OPTIONS - 1]
     # The place of the right answer comes from the question, so it is even over questions and never moves.

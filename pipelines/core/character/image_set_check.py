@@ -1,8 +1,8 @@
-"""The pictures of a character together: how many, copies of each other, and what is missing among them.
+"""The pictures of a character as a set: count, copies of each other, and variety.
 
-Copies by bytes are found by SHA-256; copies that were scaled, saved again, brightened or trimmed by a perceptual hash
-and then a comparison of small colour thumbnails. Drawings of one figure that differ in the face only are not
-copies: a hash alone cannot tell them apart, the thumbnails can.
+Equal bytes are found by SHA-256. Near duplicates (scaled, saved again, brightened, trimmed) are found by a perceptual
+hash first and then by the correlation of small colour thumbnails, since drawings of one figure that differ in the face
+only have nearly the same hash and are no copies.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pipelines.core.problems import Problem
 
 MIN_IMAGES, MAX_IMAGES = 5, 15
 MAX_HASH_BITS = 20
-"""Pictures whose hashes differ in more of their 64 bits are never compared further."""
+"""Hamming distance of the 64-bit hashes above which two pictures are not compared further."""
 MAX_THUMB_DISTANCE = 0.008
-"""Of `distance`. Measured on 30 drawings and 9 photographs: copies (JPEG at quality 50, scaled to a third, 10 %
-brighter, 15 % more contrast) are below 0.0066; of drawings that differ in the expression only, nine in ten are
-above 0.016."""
+"""`thumb_distance` up to which two pictures are copies. Measured on 30 drawings and 9 photographs: copies (JPEG at
+quality 50, scaled to a third, 10 % brighter, 15 % more contrast) are below 0.0066; of drawings that differ in the
+expression only, nine in ten are above 0.016."""
 
-# What a face can say, and words that say it; the first word names it to the creator.
+# Expressions that a set should have, and words that captions use for them; the key is what the creator reads.
 _MOODS = {
     "happy": ("happy", "laughing", "smiling", "smile", "laugh", "grin", "winking", "cheerful", "joyful", "delighted"),
     "sad": ("sad", "crying", "tears", "weeping", "worried", "unhappy", "tearful", "gloomy", "melancholy"),
@@ -37,72 +37,21 @@ _MOODS = {
 
 def check_image_set(files: Iterable[tuple[str, bytes | Path]]) -> tuple[list[ImageReport], list[Problem]]:
     """The usable pictures of a set, and every problem of each of them and of the set: count and copies."""
-    photos: list[ImageReport] = []
+    reports: list[ImageReport] = []
     problems: list[Problem] = []
     count = 0
     for name, data in files:
-        photo, found = check_image(data, name)
+        report, found = check_image(data, name)
         problems += found
-        photos += [photo] if photo else []
+        reports += [report] if report else []
         count += 1
-    return photos, [*_count_problems(count), *problems, *copies(photos)]
+    return reports, [*check_image_count(count), *problems, *find_copies(reports)]
 
 
-def copies(photos: Sequence[ImageReport]) -> list[Problem]:
-    """Pictures that are in the set twice: an error for equal bytes, a warning for nearly equal pictures."""
-    found = []
-    for first, second in combinations(photos, 2):
-        where = f"images/{second.name}"
-        if first.sha256 == second.sha256:
-            found.append(Problem(where, f"{second.name} is the same file as {first.name}.", "Take one of the two out."))
-        elif is_copy(first, second):
-            found.append(
-                Problem(
-                    where,
-                    f"{second.name} is nearly the same picture as {first.name}.",
-                    "Keep the better one and add a picture with another face, place or clothes.",
-                    "warning",
-                )
-            )
-    return found
-
-
-def is_copy(first: ImageReport, second: ImageReport) -> bool:
-    """Whether two pictures are the same one, perhaps scaled, saved again, brightened or trimmed a little."""
-    if first.phash - second.phash > MAX_HASH_BITS:
-        return False
-    pairs = [(first.thumbs[0], thumb) for thumb in second.thumbs]
-    pairs += [(thumb, second.thumbs[0]) for thumb in first.thumbs[1:]]
-    return min(distance(a, b) for a, b in pairs) <= MAX_THUMB_DISTANCE
-
-
-def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    """1 - correlation of two thumbnails (H, W, 3), each channel about its mean: 0 equal, 1 unrelated."""
-    a, b = a - a.mean((0, 1)), b - b.mean((0, 1))
-    energy = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return 1.0 - float((a * b).sum()) / energy if energy else 0.0
-
-
-def what_is_missing(images: Sequence[CharacterImage]) -> list[Problem]:
-    """Warnings about variety, from what the creator wrote beside the pictures (never from the pixels)."""
-    found = [
-        Problem(
-            f"images[{number}]",
-            f"Nothing says what varies in {image.file}.",
-            "Add its expression, clothes, place and pose, or a caption: what is not named is learned as always there.",
-            "warning",
-        )
-        for number, image in enumerate(images)
-        if not image.description
-    ]
-    if len(images) < MIN_IMAGES:
-        return found  # too few to speak of variety
-    return found + _missing_moods(images) + _always_the_same(images)
-
-
-def _count_problems(count: int) -> list[Problem]:
+def check_image_count(count: int) -> list[Problem]:
+    """Too few or too many pictures."""
     if count < MIN_IMAGES:
-        have = {0: "There are no pictures", 1: "There is 1 picture"}.get(count, f"There are {count} pictures")
+        have = {0: "There are no pictures yet", 1: "There is 1 picture"}.get(count, f"There are {count} pictures")
         return [
             Problem(
                 "images",
@@ -119,6 +68,59 @@ def _count_problems(count: int) -> list[Problem]:
             )
         ]
     return []
+
+
+def find_copies(reports: Sequence[ImageReport]) -> list[Problem]:
+    """Pictures that are in the set twice: an error for equal bytes, a warning for nearly equal pictures."""
+    found = []
+    for first, second in combinations(reports, 2):
+        where = f"images/{second.name}"
+        if first.sha256 == second.sha256:
+            found.append(Problem(where, f"{second.name} is the same file as {first.name}.", "Take one of the two out."))
+        elif is_copy(first, second):
+            found.append(
+                Problem(
+                    where,
+                    f"{second.name} is nearly the same picture as {first.name}.",
+                    "Keep the better one and add a picture with another face, place or clothes.",
+                    "warning",
+                )
+            )
+    return found
+
+
+def is_copy(first: ImageReport, second: ImageReport) -> bool:
+    """Whether two pictures are near duplicates: perhaps scaled, saved again, brightened or trimmed a little."""
+    if first.phash - second.phash > MAX_HASH_BITS:
+        return False
+    # Each whole picture against the other's crops: either of the two may be the trimmed one.
+    pairs = [(first.thumbs[0], thumb) for thumb in second.thumbs]
+    pairs += [(thumb, second.thumbs[0]) for thumb in first.thumbs[1:]]
+    return min(thumb_distance(a, b) for a, b in pairs) <= MAX_THUMB_DISTANCE
+
+
+def thumb_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    """1 - correlation of two thumbnails (H, W, 3), each channel about its mean: 0 equal, 1 unrelated."""
+    a, b = a - a.mean((0, 1)), b - b.mean((0, 1))
+    energy = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return 1.0 - float((a * b).sum()) / energy if energy else 0.0
+
+
+def check_variety(images: Sequence[CharacterImage]) -> list[Problem]:
+    """Warnings about variety, from what the creator wrote beside the pictures (never from the pixels)."""
+    found = [
+        Problem(
+            f"images[{number}]",
+            f"Nothing says what varies in {image.file}.",
+            "Add its expression, clothes, place and pose, or a caption: what is not named is learned as always there.",
+            "warning",
+        )
+        for number, image in enumerate(images)
+        if not image.description
+    ]
+    if len(images) < MIN_IMAGES:
+        return found  # below that the count is what matters
+    return found + _missing_moods(images) + _always_the_same(images)
 
 
 def _missing_moods(images: Sequence[CharacterImage]) -> list[Problem]:

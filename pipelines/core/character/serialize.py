@@ -1,4 +1,4 @@
-"""Characters as plain entries (dicts, lists, texts): the shape of `character.yaml`, `test.yaml` and their JSON.
+"""Characters to and from plain entries (dicts, lists, texts): the content of `character.yaml`, `test.yaml` and JSON.
 
 `character_to_entries` leaves out what is empty; `character_from_entries` reads field by field, adds every problem
 it meets to the list it is given, and goes on. Space around a text is dropped; numbers are taken as text.
@@ -6,28 +6,23 @@ it meets to the list it is given, and goes on. Space around a text is dropped; n
 
 from __future__ import annotations
 
-import datetime
-import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from pipelines.core.character.character import (
     Character,
     CharacterImage,
     Consent,
     Fact,
-    ImagePart,
     Interaction,
     Message,
-    MessagePart,
     MultipleChoice,
     Role,
     TestSplit,
-    TextPart,
+    is_file_name,
+    message,
 )
+from pipelines.core.character.entry_values import kind_of, read_list, read_mapping, read_text, to_json
 from pipelines.core.problems import Problem, unknown_keys
-
-T = TypeVar("T")
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
 CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "interactions", "extensions")
@@ -37,8 +32,8 @@ ROLES: tuple[Role, ...] = ("system", "user", "character")
 TURN_KEYS = (*ROLES, "scene", "image")
 SPLIT_KEYS = ("dialogues", "choices", "images")
 
-# Names other programs give to the two speakers; only to word the mend.
-_SPEAKERS = {
+# Roles in other programs' data -> ours; not read, only suggested.
+_FOREIGN_ROLES = {
     "assistant": "character",
     "char": "character",
     "bot": "character",
@@ -48,22 +43,6 @@ _SPEAKERS = {
     "you": "user",
     "player": "user",
 }
-
-# A name that is one plain file on every system: no folder, no leading dot, no sign Windows refuses.
-_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,119}")
-
-
-def message(role: Role, words: str = "", images: Iterable[str] = (), scene: str = "") -> Message:
-    """A turn in its usual order of parts: a character's pictures after the words, a user's before them."""
-    text: tuple[MessagePart, ...] = (TextPart(words),) if words else ()
-    pictures: tuple[MessagePart, ...] = tuple(ImagePart(image) for image in images)
-    return Message(role, text + pictures if role == "character" else pictures + text, scene)
-
-
-def is_file_name(name: str) -> bool:
-    """Whether `name` is one plain file name, safe to join to a folder on every system."""
-    return _FILE_NAME.fullmatch(name) is not None and not name.endswith((".", " "))
-
 
 # ---------------------------------------------------------------- to entries
 
@@ -81,7 +60,7 @@ def character_to_entries(character: Character) -> dict[str, Any]:
     }
     consent = character.consent
     rest: dict[str, Any] = {
-        "consent": _filled(
+        "consent": _without_empty(
             {
                 "statement": consent.statement,
                 "given_by": consent.given_by,
@@ -94,7 +73,7 @@ def character_to_entries(character: Character) -> dict[str, Any]:
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
         "extensions": dict(character.extensions),
     }
-    return {"name": character.name, "persona": character.persona, **_filled(texts), **_filled(rest)}
+    return {"name": character.name, "persona": character.persona, **_without_empty(texts), **_without_empty(rest)}
 
 
 def split_to_entries(split: TestSplit) -> dict[str, Any]:
@@ -109,12 +88,12 @@ def split_to_entries(split: TestSplit) -> dict[str, Any]:
     }
 
 
-def _filled(entries: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(entries: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entries.items() if value}
 
 
 def _image_to_entries(image: CharacterImage) -> dict[str, Any]:
-    return _filled(
+    return _without_empty(
         {
             "file": image.file,
             "expression": image.expression,
@@ -131,9 +110,9 @@ def _interaction_to_entries(interaction: Interaction) -> list[dict[str, Any]]:
 
 
 def _turn_to_entries(turn: Message) -> dict[str, Any]:
-    pictures = list(turn.images)
-    image = pictures[0] if len(pictures) == 1 else pictures
-    return {turn.role: turn.text, **_filled({"scene": turn.scene, "image": image})}
+    files = list(turn.images)
+    image = files[0] if len(files) == 1 else files  # one is written without a list
+    return {turn.role: turn.text, **_without_empty({"scene": turn.scene, "image": image})}
 
 
 # ---------------------------------------------------------------- from entries
@@ -142,16 +121,18 @@ def _turn_to_entries(turn: Message) -> dict[str, Any]:
 def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> Character:
     """The character that the entries describe; unreadable ones are left out and named in `problems`."""
     problems += unknown_keys(entries, CHARACTER_KEYS, "The character")
-    texts = {key: _text(entries.get(key), key, f"The entry {key!r}", problems) for key in TEXT_KEYS}
+    texts = {key: read_text(entries.get(key), key, f"The entry {key!r}", problems) for key in TEXT_KEYS}
     if not texts["name"] and not any(problem.field == "name" for problem in problems):
         problems.append(Problem("name", "The character has no name.", "Add a line `name:` with the character's name."))
     return Character(
         **texts,
-        facts=_all(entries.get("facts"), "facts", "fact", problems, _fact),
-        images=_all(entries.get("images"), "images", "picture", problems, _image),
-        interactions=_all(entries.get("interactions"), "interactions", "conversation", problems, _interaction),
-        consent=_consent(entries.get("consent"), problems),
-        extensions=_extensions(entries.get("extensions"), problems),
+        facts=read_list(entries.get("facts"), "facts", "fact", problems, _read_fact),
+        images=read_list(entries.get("images"), "images", "picture", problems, _read_image),
+        interactions=read_list(
+            entries.get("interactions"), "interactions", "conversation", problems, _read_interaction
+        ),
+        consent=_read_consent(entries.get("consent"), problems),
+        extensions=_read_extensions(entries.get("extensions"), problems),
     )
 
 
@@ -159,73 +140,25 @@ def split_from_entries(entries: dict[str, Any], problems: list[Problem]) -> Test
     """The held-out split that the entries describe; problems are added as in `character_from_entries`."""
     problems += unknown_keys(entries, SPLIT_KEYS, "The test split")
     return TestSplit(
-        dialogues=_all(entries.get("dialogues"), "dialogues", "test conversation", problems, _interaction),
-        choices=_all(entries.get("choices"), "choices", "test question", problems, _choice),
-        images=_all(entries.get("images"), "images", "test picture", problems, _image),
+        dialogues=read_list(entries.get("dialogues"), "dialogues", "test conversation", problems, _read_interaction),
+        choices=read_list(entries.get("choices"), "choices", "test question", problems, _read_choice),
+        images=read_list(entries.get("images"), "images", "test picture", problems, _read_image),
     )
 
 
-def _kind(value: object) -> str:
-    """What a creator would call the value."""
-    if isinstance(value, dict):
-        return "a group of entries"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    return "nothing" if value is None else "a text"
-
-
-def _text(value: object, field: str, what: str, problems: list[Problem]) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (str, int, float, datetime.date)):
-        return str(value).strip()
-    mend = "Write it as one text; put it in quotes if it holds a colon."
-    problems.append(Problem(field, f"{what} is {_kind(value)} where a text is expected.", mend))
-    return ""
-
-
-def _all(
-    value: object,
-    field: str,
-    what: str,
-    problems: list[Problem],
-    read: Callable[[object, str, str, list[Problem]], T | None],
-) -> tuple[T, ...]:
-    """Every item of a list through `read(item, field, what, problems)`, which gives None for a hopeless one."""
-    if value is None or value == "":
-        return ()
-    if not isinstance(value, (list, tuple)):
-        mend = f"Begin each {what} on its own line with a dash and a space."
-        problems.append(Problem(field, f"{field!r} is {_kind(value)} where a list is expected.", mend))
-        return ()
-    read_items = (read(item, f"{field}[{n}]", f"{what} {n + 1}", problems) for n, item in enumerate(value))
-    return tuple(item for item in read_items if item is not None)
-
-
-def _group(value: object, field: str, what: str, known: tuple[str, ...], problems: list[Problem]) -> dict[str, Any]:
-    """The entries of a mapping with text keys; {} and a problem when it is something else."""
-    if not isinstance(value, dict):
-        mend = f"Write it as lines like `{known[-1]}: ...`; known here: {', '.join(known)}."
-        problems.append(Problem(field, f"{what.capitalize()} is {_kind(value)} where entries are expected.", mend))
-        return {}
-    entries = {str(key): item for key, item in value.items()}
-    problems += unknown_keys(entries, known, what.capitalize(), f"{field}.")
-    return entries
-
-
-def _fact(value: object, field: str, what: str, problems: list[Problem]) -> Fact | None:
-    entries = _group(value, field, what, ("question", "answer"), problems)
+def _read_fact(value: object, field: str, what: str, problems: list[Problem]) -> Fact | None:
+    entries = read_mapping(value, field, what, ("question", "answer"), problems)
     if not entries:
         return None
     texts = {
-        key: _text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems)
+        key: read_text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems)
         for key in ("question", "answer")
     }
     return Fact(**texts)
 
 
-def _file(value: object, field: str, what: str, problems: list[Problem]) -> str:
-    name = _text(value, field, f"The file of {what}", problems)
+def _read_file_name(value: object, field: str, what: str, problems: list[Problem]) -> str:
+    name = read_text(value, field, f"The file of {what}", problems)
     if name and not is_file_name(name):
         problems.append(
             Problem(
@@ -238,12 +171,12 @@ def _file(value: object, field: str, what: str, problems: list[Problem]) -> str:
     return name
 
 
-def _image(value: object, field: str, what: str, problems: list[Problem]) -> CharacterImage | None:
-    entries = _group({"file": value} if isinstance(value, str) else value, field, what, IMAGE_KEYS, problems)
+def _read_image(value: object, field: str, what: str, problems: list[Problem]) -> CharacterImage | None:
+    entries = read_mapping({"file": value} if isinstance(value, str) else value, field, what, IMAGE_KEYS, problems)
     if not entries:
         return None
     before = len(problems)
-    file = _file(entries.get("file"), f"{field}.file", what, problems)
+    file = _read_file_name(entries.get("file"), f"{field}.file", what, problems)
     if not file:
         if len(problems) == before:
             problems.append(
@@ -254,11 +187,13 @@ def _image(value: object, field: str, what: str, problems: list[Problem]) -> Cha
                 )
             )
         return None
-    texts = {key: _text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems) for key in IMAGE_KEYS[1:]}
+    texts = {
+        key: read_text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems) for key in IMAGE_KEYS[1:]
+    }
     return CharacterImage(file, **texts)
 
 
-def _interaction(value: object, field: str, what: str, problems: list[Problem]) -> Interaction | None:
+def _read_interaction(value: object, field: str, what: str, problems: list[Problem]) -> Interaction | None:
     if isinstance(value, dict):
         problems.append(
             Problem(
@@ -270,51 +205,53 @@ def _interaction(value: object, field: str, what: str, problems: list[Problem]) 
         return None
     if not value:
         return ()  # the checks speak of conversations without turns
-    return _all(value, field, "turn", problems, lambda item, at, turn, found: _turn(item, at, f"{what}, {turn}", found))
+    return read_list(
+        value, field, "turn", problems, lambda item, at, turn, found: _read_turn(item, at, f"{what}, {turn}", found)
+    )
 
 
-def _turn(value: object, field: str, what: str, problems: list[Problem]) -> Message | None:
+def _read_turn(value: object, field: str, what: str, problems: list[Problem]) -> Message | None:
     found: list[Problem] = []
-    entries = _group(value, field, what, TURN_KEYS, found)
-    # A strange speaker is spoken of once, as an error below, not also as an unknown entry.
-    problems += [problem for problem in found if problem.field.rpartition(".")[2] not in _SPEAKERS]
+    entries = read_mapping(value, field, what, TURN_KEYS, found)
+    # A role of another program is named once, as an error below, and not also as an unknown entry.
+    problems += [problem for problem in found if problem.field.rpartition(".")[2] not in _FOREIGN_ROLES]
     if not entries:
         return None
-    speakers = [role for role in ROLES if role in entries]
-    if len(speakers) != 1:
-        strange = [key for key in entries if key in _SPEAKERS]
-        said = f"is said by {' and '.join(speakers)} at once" if speakers else "does not say who speaks"
+    roles = [role for role in ROLES if role in entries]
+    if len(roles) != 1:
+        foreign = [key for key in entries if key in _FOREIGN_ROLES]
+        said = f"is said by {' and '.join(roles)} at once" if roles else "does not say who speaks"
         mend = (
-            f"Write `{_SPEAKERS[strange[0]]}:` in place of `{strange[0]}:`."
-            if strange and not speakers
+            f"Write `{_FOREIGN_ROLES[foreign[0]]}:` in place of `{foreign[0]}:`."
+            if foreign and not roles
             else "Give each turn one line `user: ...` or `character: ...`, begun with a dash."
         )
         problems.append(Problem(field, f"{what.capitalize()} {said}.", mend))
         return None
-    role = speakers[0]
+    role = roles[0]
     listed = entries.get("image")
     images = [
-        _file(image, f"{field}.image", what, problems)
+        _read_file_name(image, f"{field}.image", what, problems)
         for image in (listed if isinstance(listed, (list, tuple)) else [listed])
     ]
-    scene = _text(entries.get("scene"), f"{field}.scene", f"The scene of {what}", problems)
-    words = _text(entries[role], f"{field}.{role}", what.capitalize(), problems)
-    return message(role, words, [image for image in images if image], scene)
+    scene = read_text(entries.get("scene"), f"{field}.scene", f"The scene of {what}", problems)
+    text = read_text(entries[role], f"{field}.{role}", what.capitalize(), problems)
+    return message(role, text, [image for image in images if image], scene)
 
 
-def _choice(value: object, field: str, what: str, problems: list[Problem]) -> MultipleChoice | None:
-    entries = _group(value, field, what, ("question", "options", "answer"), problems)
+def _read_choice(value: object, field: str, what: str, problems: list[Problem]) -> MultipleChoice | None:
+    entries = read_mapping(value, field, what, ("question", "options", "answer"), problems)
     if not entries:
         return None
-    question = _text(entries.get("question"), f"{field}.question", f"The question of {what}", problems)
-    options = _all(
+    question = read_text(entries.get("question"), f"{field}.question", f"The question of {what}", problems)
+    options = read_list(
         entries.get("options"),
         f"{field}.options",
         f"option of {what}",
         problems,
-        lambda item, at, option, found: _text(item, at, option.capitalize(), found),
+        lambda item, at, option, found: read_text(item, at, option.capitalize(), found),
     )
-    number = _text(entries.get("answer"), f"{field}.answer", f"The answer of {what}", problems)
+    number = read_text(entries.get("answer"), f"{field}.answer", f"The answer of {what}", problems)
     if not (number.isascii() and number.isdigit() and len(number) < 4 and int(number) < len(options)):
         problems.append(
             Problem(
@@ -328,42 +265,33 @@ def _choice(value: object, field: str, what: str, problems: list[Problem]) -> Mu
     return MultipleChoice(question, options, int(number))
 
 
-def _consent(value: object, problems: list[Problem]) -> Consent:
+def _read_consent(value: object, problems: list[Problem]) -> Consent:
     if value is None or value == "":
         return Consent()
-    entries = _group(value, "consent", "the consent", CONSENT_KEYS, problems)
+    entries = read_mapping(value, "consent", "the consent", CONSENT_KEYS, problems)
     texts = {
-        key: _text(entries.get(key), f"consent.{key}", f"The consent's {key}", problems) for key in CONSENT_KEYS[:3]
+        key: read_text(entries.get(key), f"consent.{key}", f"The consent's {key}", problems) for key in CONSENT_KEYS[:3]
     }
-    hashes = _all(
+    hashes = read_list(
         entries.get("image_sha256"),
         "consent.image_sha256",
         "hash",
         problems,
-        lambda item, at, name, found: _text(item, at, name.capitalize(), found),
+        lambda item, at, name, found: read_text(item, at, name.capitalize(), found),
     )
     return Consent(**texts, image_sha256=hashes)
 
 
-def _extensions(value: object, problems: list[Problem]) -> dict[str, object]:
+def _read_extensions(value: object, problems: list[Problem]) -> dict[str, object]:
     if value is None or value == "":
         return {}
     if not isinstance(value, dict):
         problems.append(
             Problem(
                 "extensions",
-                f"'extensions' is {_kind(value)} where entries are expected.",
+                f"'extensions' is {kind_of(value)} where entries are expected.",
                 "Take it out unless it came with an imported card.",
             )
         )
         return {}
-    return {str(key): _json(item) for key, item in value.items()}
-
-
-def _json(value: object) -> object:
-    """The value as JSON can hold it: dates become text, keys become text, tuples become lists."""
-    if isinstance(value, dict):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json(item) for item in value]
-    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
+    return {str(key): to_json(item) for key, item in value.items()}

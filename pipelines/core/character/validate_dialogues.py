@@ -1,6 +1,7 @@
-"""Checks of conversations: who speaks when, empty and doubled turns, scenes and pictures, length, slips of the voice.
+"""Checks of example conversations: order of roles, empty and doubled turns, scenes and pictures, length, leftovers.
 
-Lengths are estimated without a tokenizer. Conversations and turns are counted from 1 in messages and from 0 in fields.
+Also slips into the manner of an assistant, and placeholders of other programs. Lengths are estimates
+(`token_estimate.py`). Conversations and turns are counted from 1 in messages and from 0 in fields.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from pipelines.core.character.character import Interaction, Message
 from pipelines.core.problems import Problem, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
 
-REPLY_TOKENS = 200
-"""Longer replies are warned of: sampled replies end after about 100 tokens, so their ends are never practised."""
-TURN_TOKENS = 1000
+LONG_REPLY_TOKENS = 200
+"""Longer replies are warned of: rollouts of GRPO end after about 100 tokens, so their ends are never trained there."""
+MAX_TURN_TOKENS = 1000
 """Longer turns are refused: with the persona in front they would fill a training row of 2,048 tokens."""
-INTERACTION_TOKENS = 1500
+LONG_INTERACTION_TOKENS = 1500
 """Longer conversations are warned of: they do not fit into a training row behind the persona."""
 
-_LEFTOVERS = re.compile(r"\{\{\s*(?:char|user|original)\s*\}\}|<(?:START|BOT|USER)>", re.IGNORECASE)
+_PLACEHOLDERS = re.compile(r"\{\{\s*(?:char|user|original)\s*\}\}|<(?:START|BOT|USER)>", re.IGNORECASE)
 
 
-def same_words(text: str) -> str:
-    """The words of a text for comparing: lower case, no punctuation, single spaces."""
+def normalized_words(text: str) -> str:
+    """A text as duplicates are compared: lower case, no punctuation, single spaces."""
     return " ".join(re.findall(r"[^\W_]+", text.casefold().replace("'", "").replace("\u2019", "")))
 
 
-def leftovers(text: str, field: str, what: str) -> list[Problem]:
+def check_placeholders(text: str, field: str, what: str) -> list[Problem]:
     """A warning for placeholders of another program, like `{{char}}`."""
-    found = _LEFTOVERS.search(text)
+    found = _PLACEHOLDERS.search(text)
     if not found:
         return []
     return [
@@ -46,14 +47,14 @@ def leftovers(text: str, field: str, what: str) -> list[Problem]:
 
 def check_interactions(
     interactions: Sequence[Interaction],
-    pictures: Sequence[str] | None,
+    known_images: Sequence[str] | None,
     described: Mapping[str, str],
     field: str = "interactions",
     noun: str = "conversation",
 ) -> list[Problem]:
     """Every problem of a list of conversations.
 
-    `pictures` are the files that turns may name (None: not known, so not checked), `described` what they show;
+    `known_images` are the files that turns may name (None: not known, so not checked), `described` what they show;
     `field` and `noun` are used to name places.
     """
     found: list[Problem] = []
@@ -64,18 +65,18 @@ def check_interactions(
             found.append(Problem(where, f"{what.capitalize()} has no turns.", "Write its turns, or take it out."))
             continue
         found += _check_order(interaction, where, what)
-        for place, turn in enumerate(interaction):
-            found += _check_turn(turn, f"{where}[{place}]", f"{what}, turn {place + 1}", pictures, described)
-        if sum(estimate_tokens(turn.text + turn.scene) for turn in interaction) > INTERACTION_TOKENS:
+        for index, turn in enumerate(interaction):
+            found += _check_turn(turn, f"{where}[{index}]", f"{what}, turn {index + 1}", known_images, described)
+        if sum(estimate_tokens(turn.text + turn.scene) for turn in interaction) > LONG_INTERACTION_TOKENS:
             found.append(
                 Problem(
                     where,
-                    f"{what.capitalize()} is longer than about {INTERACTION_TOKENS} tokens.",
+                    f"{what.capitalize()} is longer than about {LONG_INTERACTION_TOKENS} tokens.",
                     "Split it into two where the subject changes.",
                     "warning",
                 )
             )
-        words = "\n".join(f"{turn.role}: {same_words(turn.text)}" for turn in interaction)
+        words = "\n".join(f"{turn.role}: {normalized_words(turn.text)}" for turn in interaction)
         if words in seen:
             found.append(
                 Problem(
@@ -92,7 +93,7 @@ def check_interactions(
 def _check_order(interaction: Interaction, where: str, what: str) -> list[Problem]:
     """Roles: user and character in turn, ending with the character; a system turn only at the start."""
     found = []
-    spoken = list(enumerate(interaction))
+    turns = list(enumerate(interaction))
     if interaction[0].role == "system":
         found.append(
             Problem(
@@ -102,18 +103,18 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
                 "warning",
             )
         )
-        spoken = spoken[1:]
-    for (_, before), (place, turn) in pairwise(spoken):
+        turns = turns[1:]
+    for (_, before), (index, turn) in pairwise(turns):
         if turn.role == "system":
             continue
         if turn.role == before.role:
-            message = f"In {what} the {turn.role} speaks twice in a row (turns {place} and {place + 1})."
+            message = f"In {what} the {turn.role} speaks twice in a row (turns {index} and {index + 1})."
             mend = "Join the two turns, write the missing one between them, or correct who speaks."
-            found.append(Problem(f"{where}[{place}]", message, mend))
-    for place, turn in spoken:
+            found.append(Problem(f"{where}[{index}]", message, mend))
+    for index, turn in turns:
         if turn.role == "system":
-            message = f"In {what}, turn {place + 1} is an instruction (system) in the middle."
-            found.append(Problem(f"{where}[{place}]", message, "Take it out; only user and character speak."))
+            message = f"In {what}, turn {index + 1} is an instruction (system) in the middle."
+            found.append(Problem(f"{where}[{index}]", message, "Take it out; only user and character speak."))
     if interaction[-1].role == "user":
         message = f"{what.capitalize()} does not end with the character."
         found.append(
@@ -134,7 +135,7 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
 
 
 def _check_turn(
-    turn: Message, where: str, what: str, pictures: Sequence[str] | None, described: Mapping[str, str]
+    turn: Message, where: str, what: str, known_images: Sequence[str] | None, described: Mapping[str, str]
 ) -> list[Problem]:
     found = []
     name = what.capitalize()
@@ -142,15 +143,15 @@ def _check_turn(
     if not turn.text.strip() and not shows:
         found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
     tokens = estimate_tokens(turn.text)
-    if tokens > TURN_TOKENS:
+    if tokens > MAX_TURN_TOKENS:
         found.append(
             Problem(
                 where,
                 f"{name} is too long (about {len(turn.text.split())} words).",
-                f"Cut it to its best part; about {TURN_TOKENS * 3 // 4} words are the most.",
+                f"Cut it to its best part; about {MAX_TURN_TOKENS * 3 // 4} words are the most.",
             )
         )
-    elif tokens > REPLY_TOKENS and turn.role == "character":
+    elif tokens > LONG_REPLY_TOKENS and turn.role == "character":
         found.append(
             Problem(
                 where,
@@ -170,18 +171,18 @@ def _check_turn(
                     "warning",
                 )
             )
-    found += leftovers(turn.text + "\n" + turn.scene, where, name)
-    return found + _check_pictures(turn, where, what, pictures, described)
+    found += check_placeholders(turn.text + "\n" + turn.scene, where, name)
+    return found + _check_images(turn, where, what, known_images, described)
 
 
-def _check_pictures(
-    turn: Message, where: str, what: str, pictures: Sequence[str] | None, described: Mapping[str, str]
+def _check_images(
+    turn: Message, where: str, what: str, known_images: Sequence[str] | None, described: Mapping[str, str]
 ) -> list[Problem]:
     found = []
     name = what.capitalize()
     for file in turn.images:
-        if pictures is not None and file not in pictures:
-            guess = nearest_file(file, pictures)
+        if known_images is not None and file not in known_images:
+            guess = nearest_file(file, known_images)
             mend = f"Did you mean {guess}?" if guess else "Add it to the pictures, or take it out of the turn."
             found.append(Problem(f"{where}.image", f"{name} shows {file}, which is not one of the pictures.", mend))
     if turn.role != "character":
@@ -214,20 +215,20 @@ def _doubled_replies(interactions: Sequence[Interaction], field: str, noun: str)
     """One warning for each reply of four words or more that the character gives word for word more than once."""
     places: dict[str, list[tuple[int, int]]] = {}
     for number, interaction in enumerate(interactions):
-        for place, turn in enumerate(interaction):
-            words = same_words(turn.text)
+        for index, turn in enumerate(interaction):
+            words = normalized_words(turn.text)
             if turn.role == "character" and len(words.split()) >= 4:
-                places.setdefault(words, []).append((number, place))
+                places.setdefault(words, []).append((number, index))
     found = []
     for at in places.values():
         (first, first_turn), *others = at
         if not others:
             continue
-        number, place = others[0]
-        text = interactions[number][place].text
+        number, index = others[0]
+        text = interactions[number][index].text
         found.append(
             Problem(
-                f"{field}[{number}][{place}]",
+                f"{field}[{number}][{index}]",
                 f"The reply {text[:60]!r} stands {len(at)} times, first in {noun} {first + 1}, turn {first_turn + 1}.",
                 "Vary its words: what is repeated is learned by heart and said too often.",
                 "warning",

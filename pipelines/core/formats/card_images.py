@@ -19,14 +19,11 @@ from urllib.parse import unquote_to_bytes
 
 from PIL import Image, UnidentifiedImageError
 
-from pipelines.core.character.character import Character, CharacterImage, Interaction
-from pipelines.core.character.serialize import is_file_name, message
+from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
+from pipelines.core.character.image_decode import MAX_PIXELS
+from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64, refuse
 
-MAX_IMAGES = 15
-"""Most pictures taken from a card of another program; a character has 5 to 15."""
-MAX_PIXELS = 50_000_000
-"""Largest picture that is turned into a PNG avatar."""
 ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
 

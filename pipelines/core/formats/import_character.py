@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit
+from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit, is_file_name
 from pipelines.core.character.character_folder import (
     CHARACTER_FILE,
     IMAGES,
@@ -24,8 +24,9 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.image_check import check_image, clean_image
-from pipelines.core.character.serialize import character_from_entries, is_file_name, split_from_entries
+from pipelines.core.character.image_check import check_image
+from pipelines.core.character.image_decode import clean_image
+from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, refuse
 from pipelines.core.formats.card_images import suffix_of, with_files
 from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
@@ -180,13 +181,13 @@ def _clean(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, st
     names: dict[str, str] = {}
     clean: dict[str, bytes] = {}
     for file, data in images.items():
-        photo, _ = check_image(data, file)
+        report, _ = check_image(data, file)
         try:
             stripped = clean_image(data)
         except CharacterProblems:
             mended["pictures that cannot be opened were left out"] += 1
             continue
-        if photo is not None and not photo.details and not any(mark in data for mark in _EXIF_MARKS):
+        if report is not None and not report.metadata and not any(mark in data for mark in _EXIF_MARKS):
             stripped = data
         suffix = suffix_of(stripped)
         same = suffix_of(data) == suffix or file.lower().endswith(suffix)

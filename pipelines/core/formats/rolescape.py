@@ -27,6 +27,7 @@ from pipelines.core.character.character import (
     TestSplit,
     TextPart,
 )
+from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
 from pipelines.core.formats.chat_formats import parse_json
 from pipelines.core.formats.start_blocks import BlockTurn, settle_turns
@@ -35,8 +36,6 @@ from pipelines.core.problems import Problem
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
 SECTION_CHARS = 600
 """Most characters taken from one section of a profile; the system prompt is short."""
-MAX_PICTURE_BYTES = 64 * 2**20
-"""Largest picture that is read."""
 
 _SECTION = re.compile(r"^\s*[*\-#]*\s*\*\*(?P<title>[^*:\n]{2,60}):?\*\*:?[ \t]*", re.MULTILINE)
 _STYLE = re.compile(r"linguistic|speech|speaking|language|tone|voice", re.IGNORECASE)
@@ -82,8 +81,8 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
         )
     mended: Counter[str] = Counter()
     has_image = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
-    images, captions = _pictures(train_dir), _captions(train_dir)
-    test_images = _pictures(test_dir) if test_dir else {}
+    images, captions = _numbered_images(train_dir, mended), _captions(train_dir)
+    test_images = _numbered_images(test_dir, mended) if test_dir else {}
     interactions = _scenes(has_image, images, mended)
     interactions += _scenes(_record(train_dir, "*_dialogue_text_extension_train.json"), {}, mended)
     test = TestSplit(
@@ -185,7 +184,7 @@ def _record(folder: Path, pattern: str) -> dict[str, Any]:
         return {}
     where = f"{folder.name}/{path.name}"
     try:
-        value = parse_json(_bytes(path, MAX_TEXT_BYTES), where)
+        value = parse_json(_text_bytes(path), where)
     except ValueError as error:
         refuse(where, f"is not valid JSON ({error})", "Get the file again.")
     if not isinstance(value, dict):
@@ -255,21 +254,24 @@ def _described(images: dict[str, bytes], captions: dict[str, str]) -> tuple[Char
     return tuple(CharacterImage(file, caption=captions.get(file, "")) for file in images)
 
 
-def _pictures(folder: Path) -> dict[str, bytes]:
-    """The numbered pictures of a folder, in the order of their numbers."""
+def _numbered_images(folder: Path, mended: Counter[str]) -> dict[str, bytes]:
+    """The numbered pictures of a folder, in the order of their numbers; those too large to be used are left out."""
     paths = [path for path in folder.glob("*.png") if path.stem.isdecimal() and path.is_file()]
-    return {path.name: _bytes(path, MAX_PICTURE_BYTES) for path in sorted(paths, key=lambda path: int(path.stem))}
+    small = [path for path in paths if path.stat().st_size <= MAX_IMAGE_BYTES]
+    if len(small) < len(paths):
+        mended[f"pictures larger than {MAX_IMAGE_BYTES >> 20} MB were left out"] += len(paths) - len(small)
+    return {path.name: path.read_bytes() for path in sorted(small, key=lambda path: int(path.stem))}
 
 
-def _bytes(path: Path, limit: int) -> bytes:
-    if path.stat().st_size > limit:
-        refuse(f"{path.parent.name}/{path.name}", f"is larger than {limit >> 20} MB", "Get the file again.")
+def _text_bytes(path: Path) -> bytes:
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        refuse(f"{path.parent.name}/{path.name}", f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Get the file again.")
     return path.read_bytes()
 
 
 def _text_file(folder: Path, pattern: str) -> str:
     path = next(iter(sorted(folder.glob(pattern))), None)
-    return _bytes(path, MAX_TEXT_BYTES).decode("utf-8", "replace").strip() if path else ""
+    return _text_bytes(path).decode("utf-8", "replace").strip() if path else ""
 
 
 def _section(profile: str, title: re.Pattern[str]) -> str:

@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pipelines.core.character.character import Interaction, Role
-from pipelines.core.character.serialize import message
+from pipelines.core.character.character import Interaction, Role, message
 
 OPENING_LINE = "Hello."
 """What the user is taken to have said where a sample holds only the character's words."""

@@ -16,7 +16,7 @@ from celery import Celery
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
 from pipelines.core.jobs.recipe import Recipe
@@ -49,7 +49,7 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
 
 
 def _keep_pictures(store: Store, images: Iterable[CharacterImage], paths: Mapping[str, Path]) -> dict[str, str]:
-    # Where and when a photo was taken is not kept.
+    # Where and when a picture was taken is not kept.
     return {
         image.file: put_content(
             store, clean_image(paths[image.file].read_bytes()), "pictures", Path(image.file).suffix.lower()

@@ -17,6 +17,8 @@ from pipelines.core.character.character import (
     MultipleChoice,
     TestSplit,
     TextPart,
+    is_file_name,
+    message,
 )
 from pipelines.core.character.character_folder import (
     CharacterProblems,
@@ -29,7 +31,6 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.serialize import is_file_name, message
 from pipelines.core.yaml_text import MAX_DEPTH, MAX_YAML_BYTES, read_yaml, write_yaml
 
 MIRA = Character(

@@ -20,13 +20,13 @@ from pipelines.core.character.character import (
     MultipleChoice,
     TestSplit,
     TextPart,
+    message,
 )
 from pipelines.core.character.character_folder import read_character, write_character, write_test_split
 from pipelines.core.character.checks import check_character, check_content, check_report
-from pipelines.core.character.image_check import image_sha256
-from pipelines.core.character.serialize import message
+from pipelines.core.character.image_decode import image_sha256
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS
-from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.problems import Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from tests.core.drawings import drawing, encoded
@@ -412,7 +412,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_lengths_are_estimated() -> None:
     assert [estimate_tokens(text) for text in ("", "abcd", "abcde", "漢字")] == [0, 1, 2, 2]
-    assert same_words(" Don\u2019t, STOP-it!\n") == same_words("dont stop it") == "dont stop it"
+    assert normalized_words(" Don\u2019t, STOP-it!\n") == normalized_words("dont stop it") == "dont stop it"
 
 
 def test_metadata_and_size_reach_the_report(tmp_path: Path, ada: Character) -> None:

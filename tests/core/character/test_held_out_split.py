@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.character.character import Character, CharacterImage, Fact, Interaction
+from pipelines.core.character.character import Character, CharacterImage, Fact, Interaction, message
 from pipelines.core.character.held_out_split import choices_from_facts, hold_out
-from pipelines.core.character.serialize import message
-from pipelines.core.character.validate_dialogues import same_words
+from pipelines.core.character.validate_dialogues import normalized_words
 from tests.toys import toy
 
 
@@ -52,7 +51,7 @@ def test_questions_are_made_from_facts(ada: Character) -> None:
     assert [choice.question for choice in choices] == [fact.question for fact in facts]
     for choice, fact in zip(choices, facts, strict=True):
         assert choice.options[choice.answer] == fact.answer
-        assert len({same_words(option) for option in choice.options}) == 4
+        assert len({normalized_words(option) for option in choice.options}) == 4
     assert set(choices[0].options) <= {fact.answer for fact in ada.facts}  # wrong answers are of the same kind
     assert "Old Marn" in choices[7].options
     assert len({choice.answer for choice in choices}) > 1

@@ -11,15 +11,9 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageEnhance, ImageFilter, PngImagePlugin
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.character.image_check import (
-    LONGEST_PX,
-    MAX_IMAGE_BYTES,
-    ImageReport,
-    check_image,
-    clean_image,
-    image_sha256,
-)
-from pipelines.core.character.image_set_check import check_image_set, copies, is_copy, what_is_missing
+from pipelines.core.character.image_check import ImageReport, check_image
+from pipelines.core.character.image_decode import LONGEST_PX, MAX_IMAGE_BYTES, clean_image, image_sha256
+from pipelines.core.character.image_set_check import check_image_set, check_variety, find_copies, is_copy
 from pipelines.core.problems import CharacterProblems, Problem
 from tests.core.drawings import drawing, encoded
 
@@ -31,7 +25,7 @@ def only(problems: list[Problem]) -> Problem:
     return problem
 
 
-def photo(image: Image.Image, name: str = "a.png") -> ImageReport:
+def report_on(image: Image.Image, name: str = "a.png") -> ImageReport:
     made, _ = check_image(encoded(image), name)
     assert made is not None
     return made
@@ -54,7 +48,7 @@ def test_a_picture_is_read_from_a_path(tmp_path: Path) -> None:
     assert "cannot be opened" in only(check_image(tmp_path, "c.png")[1]).message
 
 
-def test_photos_with_a_second_frame_are_jpeg() -> None:
+def test_jpegs_with_a_second_frame_are_jpeg() -> None:
     data = encoded(drawing(), "MPO", save_all=True, append_images=[drawing(1)])
     made, problems = check_image(data, "phone.jpg")
     assert problems == []
@@ -276,13 +270,13 @@ def test_cleaning_refuses_what_cannot_be_read() -> None:
     ids=["saved again", "scaled", "brighter", "trimmed 2 %", "trimmed 5 %"],
 )
 def test_changed_copies_are_recognised(change: Callable[[Image.Image], Image.Image]) -> None:
-    problem = only(copies([photo(drawing(3), "a.png"), photo(change(drawing(3)), "b.png")]))
+    problem = only(find_copies([report_on(drawing(3), "a.png"), report_on(change(drawing(3)), "b.png")]))
     assert (problem.field, problem.severity) == ("images/b.png", "warning")
     assert "nearly the same picture as a.png" in problem.message
 
 
 def test_the_same_file_twice_is_an_error() -> None:
-    assert only(copies([photo(drawing(), "a.png"), photo(drawing(), "b.png")])).severity == "error"
+    assert only(find_copies([report_on(drawing(), "a.png"), report_on(drawing(), "b.png")])).severity == "error"
 
 
 def test_another_face_on_the_same_figure_is_no_copy() -> None:
@@ -290,16 +284,16 @@ def test_another_face_on_the_same_figure_is_no_copy() -> None:
     ImageDraw.Draw(smiling).arc((150, 170, 250, 220), 0, 180, fill="darkred", width=9)
     ImageDraw.Draw(crying).arc((150, 190, 250, 240), 180, 360, fill="darkred", width=9)
     ImageDraw.Draw(crying).rectangle((140, 130, 155, 200), fill="deepskyblue")
-    assert not is_copy(photo(smiling), photo(crying))
-    assert not any(is_copy(photo(drawing(0)), photo(drawing(seed))) for seed in range(1, 6))
+    assert not is_copy(report_on(smiling), report_on(crying))
+    assert not any(is_copy(report_on(drawing(0)), report_on(drawing(seed))) for seed in range(1, 6))
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(0, "no pictures"), (1, "1 picture"), (4, "4 pictures"), (16, "at most 15")]
 )
 def test_too_few_and_too_many(count: int, said: str) -> None:
-    photos, problems = check_image_set([(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(count)])
-    assert len(photos) == count
+    reports, problems = check_image_set([(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(count)])
+    assert len(reports) == count
     assert said in only([problem for problem in problems if problem.field == "images"]).message
 
 
@@ -311,8 +305,8 @@ def test_a_good_set_has_no_problem() -> None:
 
 def test_a_set_reports_every_bad_file() -> None:
     files = [(f"{n}.png", encoded(drawing(n, 256, 256))) for n in range(4)]
-    photos, problems = check_image_set([*files, ("bad.png", b"x"), ("again.png", files[0][1])])
-    assert [made.name for made in photos] == ["0.png", "1.png", "2.png", "3.png", "again.png"]
+    reports, problems = check_image_set([*files, ("bad.png", b"x"), ("again.png", files[0][1])])
+    assert [made.name for made in reports] == ["0.png", "1.png", "2.png", "3.png", "again.png"]
     assert {problem.field for problem in problems} == {"images/bad.png", "images/again.png"}
 
 
@@ -323,16 +317,16 @@ def images(expressions: str, places: str = "a,b,c,d,e", clothes: str = "u,v,w,x,
 
 
 def test_what_is_missing_among_the_pictures() -> None:
-    assert what_is_missing(images("happy,sad,angry,surprised,happy")) == []
-    assert what_is_missing(images("a wide grin,crying,furious,shocked,calm")) == []
-    moods = only(what_is_missing(images("happy,happy,angry,surprised,happy")))
+    assert check_variety(images("happy,sad,angry,surprised,happy")) == []
+    assert check_variety(images("a wide grin,crying,furious,shocked,calm")) == []
+    moods = only(check_variety(images("happy,happy,angry,surprised,happy")))
     assert "no sad face yet" in moods.message and moods.severity == "warning"
-    assert "no happy face and no surprised face yet" in only(what_is_missing(images("calm,sad,angry,calm,sad"))).message
-    same = only(what_is_missing(images("happy,sad,angry,surprised,happy", "at sea,at sea,At sea,at sea,at sea")))
+    assert "no happy face and no surprised face yet" in only(check_variety(images("calm,sad,angry,calm,sad"))).message
+    same = only(check_variety(images("happy,sad,angry,surprised,happy", "at sea,at sea,At sea,at sea,at sea")))
     assert "the same place (at sea)" in same.message
     assert (
         "the same clothes (red)"
-        in only(what_is_missing(images("happy,sad,angry,surprised,happy", clothes="red,red,red,red,red"))).message
+        in only(check_variety(images("happy,sad,angry,surprised,happy", clothes="red,red,red,red,red"))).message
     )
-    bare = what_is_missing([CharacterImage("a.png"), CharacterImage("b.png", caption="Asleep on deck.")])
+    bare = check_variety([CharacterImage("a.png"), CharacterImage("b.png", caption="Asleep on deck.")])
     assert "Nothing says what varies in a.png" in only(bare).message

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.core.character.character import Character, CharacterImage, Message, TextPart
+from pipelines.core.character.character import Character, CharacterImage, Message, TextPart, message
 from pipelines.core.character.character_folder import read_character
-from pipelines.core.character.serialize import message
 from pipelines.core.formats.card_fields import KEPT_KEY, NOTICE, OWN_KEY
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import export_card, read_card, write_card

@@ -33,7 +33,8 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.image_check import check_image, clean_image
+from pipelines.core.character.image_check import check_image
+from pipelines.core.character.image_decode import clean_image
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
 from pipelines.core.formats.import_character import import_file, interactions_from_messages_jsonl
@@ -175,10 +176,10 @@ def damaged(kind: str, data: bytes, chance: Chance) -> bytes:
 
 
 def use_picture(kind: str, data: bytes, folder: Path) -> list[Problem]:
-    photo, problems = check_image(data, kind)
-    assert photo is not None or problems
+    report, problems = check_image(data, kind)
+    assert report is not None or problems
     assert all(kind in problem.field for problem in problems)
-    if photo is not None:
+    if report is not None:
         clean_image(data)
     return problems
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.core.character.character import Fact, MultipleChoice
+from pipelines.core.character.character import Fact, MultipleChoice, message
 from pipelines.core.character.character_folder import read_character, read_test_split
-from pipelines.core.character.serialize import message
+from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
 from pipelines.core.problems import CharacterProblems
@@ -192,6 +192,14 @@ def test_damaged_files_are_named_or_skipped(tock: Path, damage: bytes) -> None:
         except CharacterProblems as problems:
             assert name in str(problems) or "no description" in str(problems)
         (tock / name).write_bytes(whole)
+
+
+def test_a_picture_that_is_too_large_is_left_out(tock: Path) -> None:
+    with (tock / "2.png").open("r+b") as stream:
+        stream.truncate(MAX_IMAGE_BYTES + 1)
+    found = read_rolescape(tock, None)
+    assert "2.png" not in found.images and "2.png" not in {image.file for image in found.character.images}
+    assert any("pictures larger than 32 MB were left out (1 x)" in note.message for note in found.notes)
 
 
 def test_any_other_folder_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Checks of the held-out split: its form, and what in it training sees word for word.
+
+A test line that stands in the training data measures memory and not the character, so the user's lines and the
+questions are errors and the character's own lines, which may well repeat, are warnings. Files of test pictures are
+checked in `folder_image_check.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipelines.core.character.character import Character, TestSplit
+from pipelines.core.character.character_folder import TEST_FILE
+from pipelines.core.character.validate_dialogues import check_interactions, normalized_words
+from pipelines.core.problems import Problem, Severity
+
+SAME_LINE_WORDS = 4
+"""Shorter lines ("Why?", "Tell me more.") may stand in training and in the test alike."""
+
+
+def check_split(character: Character, split: TestSplit) -> list[Problem]:
+    """Problems of the held-out split: its form, and lines or questions that training sees word for word."""
+    known_images = tuple(image.file for image in (*split.images, *character.images))
+    found = check_interactions(split.dialogues, known_images, {}, "dialogues", "test conversation")
+    found += _check_choices(split)
+    asked = {normalized_words(turn.text) for item in character.interactions for turn in item if turn.role == "user"}
+    asked |= {normalized_words(fact.question) for fact in character.facts}
+    replied = {
+        normalized_words(turn.text) for item in character.interactions for turn in item if turn.role == "character"
+    }
+    for number, dialogue in enumerate(split.dialogues):
+        for index, turn in enumerate(dialogue):
+            field, what = f"dialogues[{number}][{index}]", f"test conversation {number + 1}, turn {index + 1}"
+            if turn.role == "user":
+                found += _seen_in_training(turn.text, asked, field, what, "error")
+            elif turn.role == "character":
+                found += _seen_in_training(turn.text, replied, field, what, "warning")
+    for number, choice in enumerate(split.choices):
+        field = f"choices[{number}].question"
+        found += _seen_in_training(choice.question, asked, field, f"test question {number + 1}", "error")
+    return [replace(problem, field=f"{TEST_FILE}: {problem.field}") for problem in found]
+
+
+def _seen_in_training(text: str, trained: set[str], field: str, what: str, severity: Severity) -> list[Problem]:
+    words = normalized_words(text)
+    if len(words.split()) < SAME_LINE_WORDS or words not in trained:
+        return []
+    return [
+        Problem(
+            field,
+            f"{what.capitalize()} stands in the training data word for word: {text[:80]!r}.",
+            "Word it differently in one of the two, or the score only measures memory.",
+            severity,
+        )
+    ]
+
+
+def _check_choices(split: TestSplit) -> list[Problem]:
+    found = []
+    for number, choice in enumerate(split.choices):
+        field, what = f"choices[{number}]", f"Test question {number + 1}"
+        if not choice.question.strip():
+            found.append(Problem(f"{field}.question", f"{what} is empty.", "Write the question, or take it out."))
+        if len(choice.options) < 2 or not all(option.strip() for option in choice.options):
+            found.append(Problem(f"{field}.options", f"{what} has too few options, or an empty one.", "Give it four."))
+        elif len({normalized_words(option) for option in choice.options}) < len(choice.options):
+            found.append(Problem(f"{field}.options", f"{what} has the same option twice.", "Change one of the two."))
+    return found

@@ -1,0 +1,267 @@
+"""Picture files of a creator, opened with guards and cleaned of everything but their pixels.
+
+Only PNG, JPEG and WebP are ever decoded, and only after the header's size was checked: a renamed program or a
+decompression bomb is refused by name. `decode_image` gives the upright RGB picture, `clean_image` the bytes of it
+without metadata (EXIF, GPS, notes of programs, colour profiles). Whether a picture is good is judged in
+`image_check.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from pipelines.core.problems import CharacterProblems, Problem
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""What is handed to Pillow; none of its other decoders ever runs on a creator's file."""
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
+"""Largest file that is read."""
+MAX_PIXELS = 64_000_000
+"""Most pixels that are decoded (192 MB in RGB); a 50-megapixel phone stays below."""
+LONGEST_PX = 2048
+"""Cleaned pictures are scaled down to this longer side; no preset's vision encoder takes more than 384 px."""
+# Everything that Pillow's decoders are known to raise on damaged files.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    MemoryError,
+    RuntimeError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+# (offset, first bytes, name) of files that people choose by mistake; the first that fits counts.
+_OTHER_KINDS: tuple[tuple[int, bytes, str], ...] = (
+    (4, b"ftyphei", "a HEIC picture"),
+    (4, b"ftyphev", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC picture"),
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftyp", "a film"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP picture"),
+    (0, b"II*\x00", "a TIFF or raw picture"),
+    (0, b"MM\x00*", "a TIFF or raw picture"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"\x00\x00\x01\x00", "an icon"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cJXL", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cjP", "a JPEG 2000 picture"),
+    (0, b"gimp xcf", "a GIMP file"),
+    (8, b"AVI ", "a film"),
+    (0, b"\x1aE\xdf\xa3", "a film"),
+    (0, b"ID3", "a sound file"),
+    (8, b"WAVE", "a sound file"),
+)
+# (offset, first bytes) of the formats that are read.
+_SIGNATURES = ((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff"), (8, b"WEBP"))
+
+# EXIF orientation (1 is upright) -> what makes the picture stand upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG, _GPS_TAG = 0x0112, 0x8825  # of EXIF 2.3
+
+
+def image_sha256(data: bytes) -> str:
+    """The content hash of a picture: SHA-256 of its bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _no_pillow_warnings() -> Iterator[None]:
+    """Keeps Pillow's warnings (odd EXIF, many pixels) from the terminal: what matters becomes a Problem."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A creator's file, decoded."""
+
+    data: bytes
+    """The file as it was given."""
+    format: str
+    """PNG, JPEG or WEBP."""
+    pixels: Image.Image
+    """RGB, upright, alpha laid on white, colours in sRGB."""
+    metadata: str
+    """What the file tells besides its pixels, in words; "" for nothing."""
+
+
+@_no_pillow_warnings()
+def decode_image(data: bytes | Path, name: str) -> DecodedImage:
+    """Opens a file that may be anything; CharacterProblems, with the field `images/{name}`, when it cannot be used."""
+    data = _read(data, name)
+    image = _open_header(data, name)
+    pixels = _upright_rgb(image, name)
+    return DecodedImage(data, _format(image), pixels, _metadata(image))
+
+
+def clean_image(data: bytes) -> bytes:
+    """The picture upright, in RGB on white, its longer side at most LONGEST_PX, with no metadata.
+
+    A JPEG stays a JPEG (quality 95), everything else becomes a PNG; colours of a wide-gamut profile become sRGB.
+    Raises CharacterProblems when it cannot be read.
+    """
+    decoded = decode_image(data, "the picture")
+    upright = decoded.pixels
+    if max(upright.size) > LONGEST_PX:
+        upright.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)
+    # A new image from bare pixels: Pillow's writers copy profiles and comments from `info`.
+    bare = Image.frombytes("RGB", upright.size, upright.tobytes())
+    out = io.BytesIO()
+    if decoded.format == "JPEG":
+        bare.save(out, "JPEG", quality=95, subsampling=0)
+    else:
+        bare.save(out, "PNG")
+    return out.getvalue()
+
+
+def _refused(name: str, message: str, mend: str) -> CharacterProblems:
+    return CharacterProblems([Problem(f"images/{name}", message, mend)])
+
+
+def _read(data: bytes | Path, name: str) -> bytes:
+    if isinstance(data, Path):
+        try:
+            with data.open("rb") as stream:
+                data = stream.read(MAX_IMAGE_BYTES + 1)  # one byte more, so that too large is noticed
+        except FileNotFoundError as error:
+            mend = "Put the picture into images/, or take its entry out."
+            raise _refused(name, f"{name} is missing.", mend) from error
+        except OSError as error:
+            message = f"{name} cannot be opened: {error.strerror or error}."
+            raise _refused(name, message, "Check that it is an ordinary file and that you may read it.") from error
+    if not data:
+        raise _refused(name, f"{name} is empty (0 bytes).", "Copy or download the picture again.")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise _refused(
+            name,
+            f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MiB.",
+            f"Save it smaller, {LONGEST_PX} px on the longer side is plenty.",
+        )
+    return data
+
+
+def _open_header(data: bytes, name: str) -> Image.Image:
+    """The image with only its header read: one of FORMATS, one frame, at most MAX_PIXELS."""
+    if not any(data[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
+        kind = next((kind for at, magic, kind in _OTHER_KINDS if data[at : at + len(magic)] == magic), "")
+        if not kind:
+            start = data[:512].lstrip().lower()
+            kind = "an SVG drawing" if b"<svg" in start else "a web page" if start.startswith(b"<") else "no picture"
+        mend = "Save it as PNG or JPEG."
+        if kind == "a HEIC picture":
+            mend = "Export it as JPEG (iPhone: Settings, Camera, Formats, Most Compatible)."
+        raise _refused(name, f"{name} is {kind}; PNG, JPEG and WebP can be read.", mend)
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name) from error
+    except _DECODE_ERRORS as error:
+        raise _damaged(name) from error
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    if isinstance(image, PngImagePlugin.PngImageFile | WebPImagePlugin.WebPImageFile) and image.is_animated:
+        raise _refused(name, f"{name} is animated.", "Save the one frame that shows the character best as a PNG.")
+    return image
+
+
+def _too_many_pixels(name: str) -> CharacterProblems:
+    message = f"{name} claims to have more than {MAX_PIXELS // 1_000_000} million pixels, so it was not opened."
+    return _refused(name, message, f"Save it smaller, {LONGEST_PX} px on the longer side is plenty.")
+
+
+def _damaged(name: str) -> CharacterProblems:
+    message = f"{name} is damaged or was cut off: it cannot be decoded."
+    return _refused(name, message, "Copy or download the picture again, or save it anew from a photo program.")
+
+
+def _format(image: Image.Image) -> str:
+    # Phones store a second, smaller frame in a JPEG; Pillow calls that MPO, whose class is JPEG's child.
+    return "JPEG" if isinstance(image, JpegImagePlugin.JpegImageFile) else image.format or ""
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    """The pixels of `DecodedImage`; decodes, so a damaged file is noticed here."""
+    try:
+        image.load()
+        profile = image.info.get("icc_profile")
+        if image.mode.startswith(("I", "F")):  # 16-bit grey: the upper 8 bits are kept
+            deep = np.asarray(image).astype(np.float32)
+            scale = 256.0 if deep.max(initial=0.0) > 255 else 1.0
+            flat = Image.fromarray((deep / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+        elif image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        else:
+            flat = image.convert("RGB")
+        if isinstance(profile, bytes) and image.mode in ("RGB", "RGBA"):
+            flat = _in_srgb(flat, profile)
+        turn = _UPRIGHT.get(_exif(image).get(_ORIENTATION_TAG, 1))
+        return flat if turn is None else flat.transpose(turn)
+    except _DECODE_ERRORS as error:
+        raise _damaged(name) from error
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """The colours of a wide-gamut photograph (most phones) in sRGB; unchanged when the profile is unusable."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    return image if converted is None else converted
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The picture's EXIF; empty when there is none or it is broken."""
+    try:
+        exif = image.getexif()
+        dict(exif)
+    except _DECODE_ERRORS:
+        return Image.Exif()
+    return exif
+
+
+def _metadata(image: Image.Image) -> str:
+    """The words of `DecodedImage.metadata`."""
+    exif = _exif(image)
+    found = ["where it was taken"] if _GPS_TAG in exif else []
+    if any(tag not in (_ORIENTATION_TAG, _GPS_TAG) for tag in exif):
+        found.append("camera and time")
+    texts = image.text if isinstance(image, PngImagePlugin.PngImageFile) else {}
+    if texts or any(key in image.info for key in ("comment", "xmp", "XML:com.adobe.xmp", "photoshop")):
+        found.append("notes of a program")
+    return ", ".join(found)
