@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
-from studio.actions import conversations, drafts, images
+from studio.actions import drafts, images, interactions
 from studio.context import AppContext, shared_context
 
 AUTOSAVE_JS = Path(__file__).with_name("autosave.js")
@@ -27,7 +27,7 @@ MOST_BYTES = 64 * 1024
 ID = "([0-9a-f]{32})"
 
 
-def turn_mark(words: str, scene: str, image: str) -> str:
+def turn_digest(words: str, scene: str, image: str) -> str:
     """What a turn held when its field was drawn; part of the field's key, so that words never land in another turn."""
     return f"{hash((words, scene, image)) & 0xFFFFFFFF:x}"
 
@@ -41,7 +41,7 @@ def autosave(context: AppContext, key: str, value: str) -> bool:
 
 
 def _text(context: AppContext, value: str, id: str, field: str) -> bool:
-    if field not in drafts.MOST_CHARS:
+    if field not in drafts.MAX_CHARS:
         return False
     drafts.set_text(context, id, field, value)
     return True
@@ -53,13 +53,13 @@ def _caption(context: AppContext, value: str, id: str, number: str, ending: str,
 
 
 def _words(context: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
-    talks = conversations.talks(drafts.own_character(context, id).draft)
+    talks = interactions.interaction_views(drafts.own_character(context, id).draft)
     if int(talk) >= len(talks) or int(place) >= len(talks[int(talk)].turns):
         return False
     turn = talks[int(talk)].turns[int(place)]
-    if turn_mark(turn.words, turn.scene, turn.image) != mark:
+    if turn_digest(turn.words, turn.scene, turn.image) != mark:
         return False
-    conversations.set_words(context, id, int(talk), int(place), value)
+    interactions.set_words(context, id, int(talk), int(place), value)
     return True
 
 

@@ -19,7 +19,7 @@ Series = Sequence[tuple[int, float]]
 ChartSpec = dict[str, Any]
 FEW = 40
 """Up to so many steps each is a point too."""
-MOST_POINTS = 400
+MAX_POINTS = 400
 """A longer series is thinned out: a screen is hardly wider."""
 SMOOTHING = 0.8
 """Weight of the past in the smoothed line."""
@@ -62,20 +62,20 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
 
     A score that was not measured leaves a gap in its outline.
     """
-    spokes = next(iter(cards.values()), ())
-    corners = [_corner(number, len(spokes)) for number in range(len(spokes))]
+    axes = next(iter(cards.values()), ())
+    corners = [_corner(number, len(axes)) for number in range(len(axes))]
     web, outlines = [], []
     for ring in (0.25, 0.5, 0.75, 1.0):
         web += [{"ring": ring, "at": at, **_point(corner, ring)} for at, corner in _around(corners)]
     for label, card in cards.items():
         outlines += [
-            {"who": label, "score": spoke.name, "at": at, "value": round(spoke.value, 3), **_point(corner, spoke.value)}
-            for (at, corner), spoke in zip(_around(corners), [*card, *card[:1]], strict=True)
-            if spoke.value is not None
+            {"who": label, "score": axis.name, "at": at, "value": round(axis.value, 3), **_point(corner, axis.value)}
+            for (at, corner), axis in zip(_around(corners), [*card, *card[:1]], strict=True)
+            if axis.value is not None
         ]
     labels: list[dict[str, Any]] = [
-        {"text": spoke.name, **_point(corner, 1.1 if abs(corner[0]) > 0.7 else 1.2)}
-        for corner, spoke in zip(corners, spokes, strict=True)
+        {"text": axis.name, **_point(corner, 1.1 if abs(corner[0]) > 0.7 else 1.2)}
+        for corner, axis in zip(corners, axes, strict=True)
     ]
     place = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": {"domain": [-RADAR_X, RADAR_X]}},
@@ -151,7 +151,7 @@ def smoothed(series: Series) -> list[tuple[int, float]]:
 
 def thinned(series: Series) -> list[tuple[int, float]]:
     """At most MOST_POINTS of them, evenly spread, the last one always."""
-    every = -(-len(series) // MOST_POINTS) or 1
+    every = -(-len(series) // MAX_POINTS) or 1
     return [point for number, point in enumerate(reversed(series)) if number % every == 0][::-1]
 
 

@@ -15,7 +15,7 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import compare, feedback
-from studio.actions.compare import MAX_WORDS, SEEDS, ChatTurn, ImageMode, NotNow, ReplyView
+from studio.actions.compare import MAX_MESSAGE_CHARS, SEEDS, ChatTurn, ImageMode, NotPossible, ReplyView
 from studio.context import AppContext
 
 POLL_S = 0.5
@@ -28,16 +28,16 @@ CHOICES: dict[VoteChoice, tuple[str, str]] = {
     "tie": ("Both as good", ":material/balance:"),
     "both_bad": ("Both are bad", ":material/thumb_down:"),
 }
-WISHES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always", "never": "never"}
+IMAGE_MODES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always", "never": "never"}
 
 
-def talk_view(context: AppContext, talk: Conversation, row: CharacterRow) -> None:
+def conversation_view(context: AppContext, conversation: Conversation, row: CharacterRow) -> None:
     """The whole conversation, and a place to say more."""
-    told = compare.turns(context, talk)
-    widgets.told()
+    told = compare.turns(context, conversation)
+    widgets.show_problems()
     if kept := st.session_state.pop("talk-kept", ""):
         st.success(kept, icon=":material/school:")
-    _head(context, talk)
+    _head(context, conversation)
     greeting = str(row.draft.get("greeting", "")).strip()
     if greeting:
         with st.chat_message("assistant", avatar=":material/theater_comedy:"):
@@ -46,24 +46,24 @@ def talk_view(context: AppContext, talk: Conversation, row: CharacterRow) -> Non
         with st.container(key=f"turn-{turn.number}"):
             _said(context, turn)
             if turn.state in ("waiting", "running"):
-                st.fragment(_written, run_every=POLL_S)(context, talk, row, turn.number)
+                st.fragment(_written, run_every=POLL_S)(context, conversation, row, turn.number)
             else:
-                _answers(context, talk, row, turn)
+                _answers(context, conversation, row, turn)
     moving = bool(told) and told[-1].state in ("waiting", "running")
-    _say(context, talk, moving, bool(told) and not moving)
+    _say(context, conversation, moving, bool(told) and not moving)
 
 
-def _head(context: AppContext, talk: Conversation) -> None:
+def _head(context: AppContext, conversation: Conversation) -> None:
     words, way = st.columns([4, 1], vertical_alignment="center")
     with words:
-        if talk.blind:
+        if conversation.blind:
             widgets.quiet("Blind: the names are hidden until you vote, and the sides change from turn to turn.")
         else:
-            left, right = compare.label_of(context, talk.left), compare.label_of(context, talk.right)
+            left, right = compare.label_of(context, conversation.left), compare.label_of(context, conversation.right)
             widgets.quiet(f"Left: {left}. Right: {right}.")
     with way:
         if st.button("New conversation", icon=":material/add_comment:", width="stretch"):
-            widgets.go(widgets.COMPARE, character=talk.character)
+            widgets.go(widgets.COMPARE, character=conversation.character)
 
 
 def _said(context: AppContext, turn: ChatTurn) -> None:
@@ -73,40 +73,40 @@ def _said(context: AppContext, turn: ChatTurn) -> None:
         st.write(widgets.escaped(turn.question.text))
 
 
-def _written(context: AppContext, talk: Conversation, row: CharacterRow, number: int) -> None:
+def _written(context: AppContext, conversation: Conversation, row: CharacterRow, number: int) -> None:
     """A turn while it is answered; once its answers are there, the page is drawn anew."""
-    turn = next((turn for turn in compare.turns(context, talk) if turn.number == number), None)
+    turn = next((turn for turn in compare.turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state not in ("waiting", "running"):
         st.rerun()
-    _answers(context, talk, row, turn)
+    _answers(context, conversation, row, turn)
 
 
-def _again(context: AppContext, talk: Conversation) -> None:
+def _again(context: AppContext, conversation: Conversation) -> None:
     st.button(
         "Answer again",
         icon=":material/refresh:",
         help="The same message with another seed",
         on_click=widgets.act,
-        args=(compare.answer_again, context, talk.id, None, _wish()),
+        args=(compare.regenerate, context, conversation.id, None, _image_mode()),
     )
 
 
-def _answers(context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
+def _answers(context: AppContext, conversation: Conversation, row: CharacterRow, turn: ChatTurn) -> None:
     columns = st.columns(2, border=True)
     for place, (column, answer) in enumerate(zip(columns, turn.answers, strict=True)):
         with column:
-            _answer(context, talk, row, turn, answer, place)
+            _answer(context, conversation, row, turn, answer, place)
     if turn.state == "failed":
         st.error(widgets.escaped(turn.error), icon=":material/error:")
     if turn.state == "done":
-        _votes(context, talk, turn)
+        _votes(context, conversation, turn)
 
 
 def _answer(
-    context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int
+    context: AppContext, conversation: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView, place: int
 ) -> None:
     name = PLACES[place]
-    if not talk.blind or turn.vote is not None:
+    if not conversation.blind or turn.vote is not None:
         name = f"{name}: {compare.label_of(context, answer.ref)}"
     st.markdown(f"**{widgets.escaped(name)}**")
     if answer.text:
@@ -131,10 +131,10 @@ def _answer(
         icon=":material/edit_note:",
         type="tertiary",
     ):
-        _mend(context, talk, row, turn, answer)
+        _mend(context, conversation, row, turn, answer)
 
 
-def _votes(context: AppContext, talk: Conversation, turn: ChatTurn) -> None:
+def _votes(context: AppContext, conversation: Conversation, turn: ChatTurn) -> None:
     given = turn.vote.choice if turn.vote else ""
     with st.container(horizontal=True, key=f"votes-{turn.number}"):
         for choice, (label, icon) in CHOICES.items():
@@ -145,19 +145,21 @@ def _votes(context: AppContext, talk: Conversation, turn: ChatTurn) -> None:
                 icon=icon,
                 type=kind,
                 on_click=widgets.act,
-                args=(feedback.vote, context, talk.id, turn.number, choice),
+                args=(feedback.vote, context, conversation.id, turn.number, choice),
             )
 
 
 def _picture(context: AppContext, key: str, alt: str, width: int) -> None:
     try:
-        widgets.picture(context.image(key), alt, width)
+        widgets.image(context.image(key), alt, width)
     except StoreError:
         widgets.quiet("(this picture is gone)")
 
 
 @st.dialog("Show me how it should answer", width="medium")
-def _mend(context: AppContext, talk: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
+def _mend(
+    context: AppContext, conversation: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView
+) -> None:
     widgets.quiet(f"To: {turn.question.text}")
     files = ["", *(str(item["file"]) for item in row.draft.get("pictures", []) if item.get("file"))]
     with st.form("mend", border=False):
@@ -171,17 +173,17 @@ def _mend(context: AppContext, talk: Conversation, row: CharacterRow, turn: Chat
         )
         st.checkbox("Also keep what was said before", value=False, key="mend-before")
         if st.form_submit_button(
-            "Keep it for the next training", type="primary", on_click=_keep, args=(context, talk, turn, answer)
+            "Keep it for the next training", type="primary", on_click=_keep, args=(context, conversation, turn, answer)
         ):
             st.rerun()
 
 
-def _keep(context: AppContext, talk: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
+def _keep(context: AppContext, conversation: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
     given = st.session_state
     count = widgets.attempt(
         feedback.correct,
         context,
-        talk.id,
+        conversation.id,
         turn.number,
         answer.side,
         given["mend-words"],
@@ -193,22 +195,22 @@ def _keep(context: AppContext, talk: Conversation, turn: ChatTurn, answer: Reply
         given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
 
 
-def _wish() -> ImageMode:
+def _image_mode() -> ImageMode:
     chosen: ImageMode = st.session_state.get("talk-wish") or "auto"
     return chosen
 
 
-def _say(context: AppContext, talk: Conversation, moving: bool, again: bool) -> None:
+def _say(context: AppContext, conversation: Conversation, moving: bool, again: bool) -> None:
     with st.container(horizontal=True, key="talk-tools"):
         if again:
-            _again(context, talk)
+            _again(context, conversation)
         settings = st.popover("Pictures and seed", icon=":material/tune:")
     with settings:
         st.segmented_control(
             "Pictures in the answers",
-            list(WISHES),
+            list(IMAGE_MODES),
             default="auto",
-            format_func=lambda one: WISHES[one],
+            format_func=lambda one: IMAGE_MODES[one],
             key="talk-wish",
             required=True,
         )
@@ -218,7 +220,7 @@ def _say(context: AppContext, talk: Conversation, moving: bool, again: bool) -> 
         "The answers are being written…" if moving else "Say something to both",
         accept_file=True,
         file_type=["png", "jpg", "jpeg", "webp"],
-        max_chars=MAX_WORDS,
+        max_chars=MAX_MESSAGE_CHARS,
         disabled=moving,
         key="say",
     )
@@ -226,8 +228,10 @@ def _say(context: AppContext, talk: Conversation, moving: bool, again: bool) -> 
         return
     picture = said.files[0].getvalue() if said.files else None
     try:
-        compare.ask(context, talk.id, said.text or "", picture, _wish(), int(seed) if fixed else None)
-    except NotNow as error:
+        compare.send_message(
+            context, conversation.id, said.text or "", picture, _image_mode(), int(seed) if fixed else None
+        )
+    except NotPossible as error:
         st.error(widgets.escaped(str(error)), icon=":material/error:")
     except CharacterProblems as refused:
         widgets.problems(refused.problems)

@@ -16,7 +16,7 @@ from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import StoreError
 from studio import charts, widgets
 from studio.actions import compare, downloads, votes
-from studio.actions.compare import Candidate, NotNow
+from studio.actions.compare import CheckpointOption, NotPossible
 from studio.actions.scores import ScoreAxis, scorecard
 from studio.actions.votes import Tally
 from studio.context import AppContext
@@ -48,7 +48,7 @@ MAKERS = {
 }
 
 
-def scores_view(context: AppContext, choices: Sequence[Candidate], pair: tuple[str, str] | None) -> None:
+def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
     refs = {one.ref: one for one in choices}
     names = list(refs)
@@ -62,7 +62,7 @@ def scores_view(context: AppContext, choices: Sequence[Candidate], pair: tuple[s
     shown = dict.fromkeys((one, other))
     found = {ref: _scored(context, ref) for ref in shown}
     cards = {refs[ref].label: card for ref, (_, card) in found.items()}
-    if all(spoke.value is None for card in cards.values() for spoke in card):
+    if all(axis.value is None for card in cards.values() for axis in card):
         widgets.quiet("Neither has been measured yet: that happens at the end of a training.")
     else:
         radar, table = st.columns(2, vertical_alignment="center", gap="medium")
@@ -92,11 +92,9 @@ def _in_words(cards: dict[str, tuple[ScoreAxis, ...]]) -> str:
 def _table(cards: dict[str, tuple[ScoreAxis, ...]]) -> None:
     """Each score with a bar for either side, in the colours of the outlines."""
     rows = []
-    for spokes in zip(*cards.values(), strict=True):
-        bars = "".join(_bar(one.value, number) for number, one in enumerate(spokes))
-        rows.append(
-            f"<dt>{html.escape(spokes[0].name)}</dt><dd>{bars}<small>{html.escape(spokes[0].help)}</small></dd>"
-        )
+    for axes in zip(*cards.values(), strict=True):
+        bars = "".join(_bar(one.value, number) for number, one in enumerate(axes))
+        rows.append(f"<dt>{html.escape(axes[0].name)}</dt><dd>{bars}<small>{html.escape(axes[0].help)}</small></dd>")
     st.html(f'<dl class="u-scores">{"".join(rows)}</dl>')
 
 
@@ -115,7 +113,7 @@ def _sheet(context: AppContext, checkpoint: Checkpoint) -> None:
         widgets.quiet("No sample sheet yet.")
         return
     try:
-        widgets.picture(context.image(key), "Sample sheet: the fixed prompts as this checkpoint draws them")
+        widgets.image(context.image(key), "Sample sheet: the fixed prompts as this checkpoint draws them")
     except StoreError:
         widgets.quiet("(the sample sheet is gone)")
 
@@ -155,7 +153,7 @@ def _tally(context: AppContext, tally: Tally) -> None:
     )
 
 
-def download_view(context: AppContext, choices: Sequence[Candidate]) -> None:
+def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> None:
     """Choose a trained state and take it home."""
     trained = {one.ref: one for one in choices if not one.ref.endswith(f":{BASE}")}
     if not trained:
@@ -190,7 +188,7 @@ def _ready(context: AppContext, ref: str, kind: str) -> None:
         try:
             with st.spinner("Packing"):
                 made = MAKERS[kind](context, ref)
-        except (NotNow, CharacterProblems, StoreError) as error:
+        except (NotPossible, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return
         st.session_state[f"ready-{key}"] = made

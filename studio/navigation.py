@@ -20,7 +20,7 @@ ICON = Path(__file__).with_name("icon.svg")
 def main() -> None:
     """One run of the page that the address names."""
     st.set_page_config(page_title="Understudy", page_icon=str(ICON), layout="wide")
-    widgets.dress()
+    widgets.apply_style()
     pages = [
         st.Page(widgets.CHARACTERS, title="Characters", icon=":material/groups:", default=True),
         st.Page(widgets.CREATE, title="Create", icon=":material/draw:"),

@@ -27,12 +27,12 @@ TRAINING = "app_pages/training.py"
 COMPARE = "app_pages/compare.py"
 SYSTEM = "app_pages/system.py"
 
-MOST_TOLD = 8
+MAX_SHOWN_PROBLEMS = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
-_KEEPS = f"<script>{AUTOSAVE_JS.read_text(encoding='utf-8')}</script>"
+_AUTOSAVE_SCRIPT = f"<script>{AUTOSAVE_JS.read_text(encoding='utf-8')}</script>"
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
-_STATUS_LOOK: dict[JobStatus, tuple[str, str]] = {
+_STATUS_BADGE: dict[JobStatus, tuple[str, str]] = {
     "queued": (":material/hourglass_empty:", "gray"),
     "running": (":material/school:", "blue"),
     "stopping": (":material/pause_circle:", "orange"),
@@ -47,11 +47,11 @@ def app_context() -> AppContext:
     return shared_context()
 
 
-def dress() -> None:
+def apply_style() -> None:
     """Our own style on top of the theme, and what keeps a half-written field; draws nothing."""
     st.html(_STYLE)
     with st.container(key="keeps"):
-        st.html(_KEEPS, unsafe_allow_javascript=True)
+        st.html(_AUTOSAVE_SCRIPT, unsafe_allow_javascript=True)
 
 
 def param(name: str) -> str:
@@ -92,9 +92,9 @@ def attempt(action: Callable[..., object], *args: object) -> object:
     try:
         return action(*args)
     except CharacterProblems as error:
-        remember(error.problems)
+        remember_problems(error.problems)
     except (RecordMissing, RecordsUnusable, StoreError, ValueError) as error:
-        remember([Problem("", sentence(str(error)), "")])
+        remember_problems([Problem("", sentence(str(error)), "")])
     return None
 
 
@@ -103,17 +103,17 @@ def act(action: Callable[..., object], *args: object) -> None:
     attempt(action, *args)
 
 
-def remember(found: Iterable[Problem]) -> None:
+def remember_problems(found: Iterable[Problem]) -> None:
     """Keep problems until the page draws them; what is said about a click must not depend on where it was made."""
     st.session_state.setdefault("told", []).extend(found)
 
 
-def told() -> None:
+def show_problems() -> None:
     """Draw what `attempt` and `remember` kept, once."""
     found: list[Problem] = st.session_state.pop("told", [])
-    problems(list(dict.fromkeys(found))[:MOST_TOLD])
-    if len(found) > MOST_TOLD:
-        quiet(f"And {len(found) - MOST_TOLD} more of this kind.")
+    problems(list(dict.fromkeys(found))[:MAX_SHOWN_PROBLEMS])
+    if len(found) > MAX_SHOWN_PROBLEMS:
+        quiet(f"And {len(found) - MAX_SHOWN_PROBLEMS} more of this kind.")
 
 
 def sentence(text: str) -> str:
@@ -130,7 +130,7 @@ def nothing_here(message: str, page: str = CHARACTERS, way_out: str = "To the ch
 
 def status_badge(job: Job) -> None:
     """A job's status in a word, a sign and a colour."""
-    icon, colour = _STATUS_LOOK[job.status]
+    icon, colour = _STATUS_BADGE[job.status]
     st.badge(STATUS[job.status], icon=icon, color=colour)  # type: ignore[arg-type]  # one of the literals above
 
 
@@ -144,7 +144,7 @@ def problems(found: Iterable[Problem]) -> None:
             st.warning(shown, icon=":material/lightbulb:")
 
 
-def picture(data: bytes | None, alt: str, width: int | str = "stretch") -> None:
+def image(data: bytes | None, alt: str, width: int | str = "stretch") -> None:
     """A picture with words for those who do not see it; a quiet frame where there is none."""
     if data is None:
         st.html('<div class="u-frame" role="img" aria-label="No picture yet"><span>no picture yet</span></div>')

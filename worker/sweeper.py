@@ -67,7 +67,7 @@ class Sweeper:
         waiting = self._records.jobs.waiting(self.every_s)
         if not waiting:
             return
-        alive = self._records.workers.list(alive_within_s=3 * self._settings.heartbeat_s)
+        alive = self._records.workers.list(alive_within_s=self._settings.worker_alive_s)
         idle = Counter(queue for worker in alive if not worker.job for queue in worker.queues)
         sent: list[Job] = []
         for job in waiting:

@@ -189,7 +189,7 @@ def send_and_follow(character_dir: Path, recipe: Recipe) -> CommandResult:
     job = submit.submit_training(desk.records, desk.app, desk.settings.owner, version, recipe)
     print(f"job {job.id}, place {desk.records.jobs.position(job.id) or 'taken'} in the queue")
     print(f"stop it with: understudy jobs stop {job.id[:8]} (Ctrl-C here leaves it running)")
-    alive = desk.records.workers.list(alive_within_s=3 * desk.settings.heartbeat_s)
+    alive = desk.records.workers.list(alive_within_s=desk.settings.worker_alive_s)
     if not any("train" in worker.queues for worker in alive):
         print("No training worker is running; it waits until one is: understudy up")
     try:

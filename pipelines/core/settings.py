@@ -223,6 +223,11 @@ class Settings:
         )
 
     @property
+    def worker_alive_s(self) -> float:
+        """A worker whose last heartbeat is at most so many seconds old counts as running."""
+        return HEARTBEATS_IN_A_LEASE * self.heartbeat_s
+
+    @property
     def uses_s3(self) -> bool:
         """Whether bytes are kept on an S3 server rather than in a folder."""
         return self.objects == "s3"

@@ -25,17 +25,17 @@ from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, Record
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
-from studio.actions.drafts import MOST_PICTURES, Draft, change, own_character, refuse_oversized
-from studio.actions.images import judge, keep, plain_name, portrait
+from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, own_character, refuse_oversized
+from studio.actions.images import check_images, plain_name, portrait, store_images
 from studio.actions.scores import overall
 from studio.context import AppContext
 from studio.labels import counted
 
 MAX_IMPORT_BYTES = 96 * 2**20
 """Larger files are refused before they are opened; a card with fifteen large pictures stays below."""
-MOST_JOBS = 500
+MAX_JOBS = 500
 """Latest trainings that the gallery looks at for the state of its characters."""
-SPARE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def gallery(context: AppContext, search: str = "", start: int = 0, count: int = 
     wanted = search.strip().casefold()
     rows = [row for row in context.records.characters.list(context.owner) if wanted in row.name.casefold()]
     latest: dict[str, Job] = {}
-    for job in context.records.jobs.list(owner=context.owner, kind="train", limit=MOST_JOBS):
+    for job in context.records.jobs.list(owner=context.owner, kind="train", limit=MAX_JOBS):
         latest.setdefault(job.character, job)
     return [_tile(context, row, latest.get(row.id)) for row in rows[start : start + count]], len(rows)
 
@@ -164,7 +164,7 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
         path = Path(folder) / f"upload{_plain_suffix(name)}"
         with path.open("wb") as file:
             size = 0
-            while piece := source.read(SPARE_BYTES):
+            while piece := source.read(READ_BYTES):
                 size += len(piece)
                 if size > MAX_IMPORT_BYTES:
                     problem = Problem(
@@ -210,9 +210,11 @@ def draft_of_folder(context: AppContext, folder: Path, name: str = "the folder")
     character, split = read_character(folder), read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
     refuse_oversized(entries, name)
-    if len(character.images) > MOST_PICTURES:
-        raise CharacterProblems([Problem(name, f"{name} holds too many pictures.", f"{MOST_PICTURES} are the most.")])
-    draft: Draft = {**entries, "pictures": keep(context, _bytes_of(folder, character.images))}
+    if len(character.images) > MAX_DRAFT_IMAGES:
+        raise CharacterProblems(
+            [Problem(name, f"{name} holds too many pictures.", f"{MAX_DRAFT_IMAGES} are the most.")]
+        )
+    draft: Draft = {**entries, "pictures": store_images(context, _bytes_of(folder, character.images))}
     if split is not None:
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))
         draft["test_pictures"] = {
@@ -221,7 +223,7 @@ def draft_of_folder(context: AppContext, folder: Path, name: str = "the folder")
             )
             for image in split.images
         }
-    judge(context, draft)
+    check_images(context, draft)
     return draft
 
 
@@ -235,7 +237,7 @@ def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, byt
 def versions(context: AppContext, id: str) -> list[VersionView]:
     """The published versions of a character, newest first."""
     row = own_character(context, id)
-    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MOST_JOBS)
+    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MAX_JOBS)
     shown = []
     for number in range(row.version, 0, -1):
         version = context.records.characters.version(id, number)
@@ -252,7 +254,7 @@ def versions(context: AppContext, id: str) -> list[VersionView]:
     return shown
 
 
-def bring_back(context: AppContext, id: str, number: int) -> None:
+def restore_version(context: AppContext, id: str, number: int) -> None:
     """Make a published version the draft again; the versions themselves stay as they are."""
     own_character(context, id)
     version = context.records.characters.version(id, number)
@@ -261,10 +263,10 @@ def bring_back(context: AppContext, id: str, number: int) -> None:
     def edit(draft: Draft) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
         draft.clear()
-        draft.update({**version.entries, **kept, "pictures": keep(context, images)})
+        draft.update({**version.entries, **kept, "pictures": store_images(context, images)})
         if version.test_entries is not None:
             draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
-        judge(context, draft)
+        check_images(context, draft)
 
     change(context, id, edit)
 
@@ -273,7 +275,7 @@ def bring_back(context: AppContext, id: str, number: int) -> None:
 
 
 @dataclass(frozen=True)
-class WhatGoes:
+class DeletionSummary:
     """What deleting a character takes away."""
 
     name: str
@@ -282,12 +284,12 @@ class WhatGoes:
     """A worker is at it just now; it stops."""
 
 
-def what_goes(context: AppContext, id: str) -> WhatGoes:
+def deletion_summary(context: AppContext, id: str) -> DeletionSummary:
     """Everything that hangs on a character, counted, for the question before it is deleted."""
     row = own_character(context, id)
-    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MOST_JOBS)
+    jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MAX_JOBS)
     adapters = sum(len([one for one in context.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
-    chats = context.records.chats.conversations(context.owner, id, limit=MOST_JOBS)
+    chats = context.records.chats.conversations(context.owner, id, limit=MAX_JOBS)
     lines = (
         counted(len(row.draft.get("pictures", ())), "picture"),
         counted(len(row.draft.get("interactions", ())), "example conversation"),
@@ -296,7 +298,7 @@ def what_goes(context: AppContext, id: str) -> WhatGoes:
         counted(adapters, "trained adapter"),
         counted(len(chats), "chat") + " with their votes",
     )
-    return WhatGoes(row.name, lines, any(job.status not in ENDED for job in jobs))
+    return DeletionSummary(row.name, lines, any(job.status not in ENDED for job in jobs))
 
 
 def delete(context: AppContext, id: str) -> None:
@@ -323,11 +325,11 @@ def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
     for number in range(1, row.version + 1):
         version = context.records.characters.version(id, number)
         keys |= set(version.images.values()) | set(version.test_images.values())
-    for job in context.records.jobs.list(owner=context.owner, character=id, limit=10 * MOST_JOBS):
+    for job in context.records.jobs.list(owner=context.owner, character=id, limit=10 * MAX_JOBS):
         for checkpoint in context.records.checkpoints.of_job(job.id):
             keys |= set(checkpoint.files.values()) | set(checkpoint.samples)
             trees.add(checkpoint.adapter_key.rstrip("/"))
-    for chat in context.records.chats.conversations(context.owner, id, limit=10 * MOST_JOBS):
+    for chat in context.records.chats.conversations(context.owner, id, limit=10 * MAX_JOBS):
         keys |= {line.picture_key for line in context.records.chats.messages(chat.id) if line.picture_key}
     return {key for key in keys if key}, trees - {""}
 
@@ -342,7 +344,7 @@ def open_draft(context: AppContext, id: str) -> Draft:
 
     def edit(draft: Draft) -> None:
         if draft.pop("image_keys", None) is not None and not draft.get("pictures"):
-            draft["pictures"] = keep(context, images)
-            judge(context, draft)
+            draft["pictures"] = store_images(context, images)
+            check_images(context, draft)
 
     return change(context, id, edit)

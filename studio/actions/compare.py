@@ -38,14 +38,14 @@ from studio.labels import EFFORTS
 ImageMode = Literal["auto", "always", "never"]
 ShownSide = Literal["left", "right"]
 SIDES: tuple[ShownSide, ShownSide] = ("left", "right")
-MAX_WORDS = 2000
+MAX_MESSAGE_CHARS = 2000
 """Characters of one message; longer ones push the persona out of what the model reads."""
 MAX_ATTACHED_BYTES = 12 * 1024 * 1024
 SEEDS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CheckpointOption:
     """A checkpoint that can be talked with."""
 
     ref: str
@@ -86,27 +86,27 @@ class ChatTurn:
     vote: Vote | None = None
 
 
-class NotNow(ValueError):
+class NotPossible(ValueError):
     """What was asked for is not possible at the moment; the text says why, in words for people."""
 
 
 # ---------------------------------------------------------------- who can talk
 
 
-def candidates(context: AppContext, character: str) -> list[Candidate]:
+def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOption]:
     """The character's checkpoints, newest training first and latest state first; each base model once, at the end."""
     own_character(context, character)
-    found: list[Candidate] = []
-    bases: dict[str, Candidate] = {}
+    found: list[CheckpointOption] = []
+    bases: dict[str, CheckpointOption] = {}
     for job in context.records.jobs.list(owner=context.owner, kind="train", character=character, limit=30):
         checkpoints = context.records.checkpoints.of_job(job.id)
         best = best_of(context, job.id)
         for one in reversed(checkpoints):
             ref = f"{job.id}:{one.name}"
             if one.name == BASE:
-                bases.setdefault(one.base, Candidate(ref, f"{checkpoint_title(BASE)} ({one.base})", one.base))
+                bases.setdefault(one.base, CheckpointOption(ref, f"{checkpoint_title(BASE)} ({one.base})", one.base))
             elif one.adapter_key:
-                found.append(Candidate(ref, _label(job, one, one.name == best), one.base, one.name == best))
+                found.append(CheckpointOption(ref, _label(job, one, one.name == best), one.base, one.name == best))
     return [*found, *bases.values()]
 
 
@@ -149,17 +149,19 @@ def own_conversation(context: AppContext, id: str) -> Conversation:
     return found
 
 
-def begin(context: AppContext, character: str, left: str, right: str, blind: bool) -> Conversation:
+def start_conversation(context: AppContext, character: str, left: str, right: str, blind: bool) -> Conversation:
     """A new conversation with two checkpoints. ValueError, in words for people, when they cannot be compared."""
     own_character(context, character)
     if left == right:
-        raise NotNow("Choose two different ones: the same twice only shows chance.")
+        raise NotPossible("Choose two different ones: the same twice only shows chance.")
     (_, one), (_, other) = checkpoint_of(context, left), checkpoint_of(context, right)
     if one.base != other.base:
-        raise NotNow("These two were learnt on different base models, which cannot answer side by side. Choose others.")
+        raise NotPossible(
+            "These two were learnt on different base models, which cannot answer side by side. Choose others."
+        )
     title = f"{checkpoint_title(one.name)} / {checkpoint_title(other.name)}"
-    talk = Conversation(new_id(), context.owner, character, left, right, blind, title)
-    kept = context.records.chats.add_conversation(talk)
+    conversation = Conversation(new_id(), context.owner, character, left, right, blind, title)
+    kept = context.records.chats.add_conversation(conversation)
     # The model and both adapters are read while the first message is being typed.
     request = {"task": "warm", "checkpoints": [left, right]}
     submit.submit(context.records, context.queue, Job(new_id(), "reply", context.owner, character, request=request))
@@ -207,7 +209,7 @@ def _turn(
             if reply is not None
         ]
     else:
-        job, told = _told(context, question)
+        job, told = _replies_so_far(context, question)
         told = [*told, *[SideReply()] * 2][:2]
         answers = [
             ReplyView(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
@@ -220,7 +222,7 @@ def _turn(
     return ChatTurn(number, question, tuple(ordered), state, error, vote)
 
 
-def _told(context: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
+def _replies_so_far(context: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
     """The turn's job and what its events have told so far."""
     if not question.job:
         return None, []
@@ -242,73 +244,82 @@ def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting
     return ("running" if begun or job.status == "running" else "waiting"), ""
 
 
-def ask(
+def send_message(
     context: AppContext,
-    conversation: str,
+    conversation_id: str,
     words: str,
     picture: bytes | None = None,
-    wish: ImageMode = "auto",
+    image_mode: ImageMode = "auto",
     seed: int | None = None,
 ) -> ChatMessage:
     """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
-    talk = own_conversation(context, conversation)
+    conversation = own_conversation(context, conversation_id)
     words = words.strip()
     if not words and picture is None:
-        raise NotNow("Write something first.")
-    if len(words) > MAX_WORDS:
-        raise NotNow(f"That is {len(words)} characters; at most {MAX_WORDS} can be read at once.")
-    before = turns(context, talk)
+        raise NotPossible("Write something first.")
+    if len(words) > MAX_MESSAGE_CHARS:
+        raise NotPossible(f"That is {len(words)} characters; at most {MAX_MESSAGE_CHARS} can be read at once.")
+    before = turns(context, conversation)
     if before and before[-1].state in ("waiting", "running"):
-        raise NotNow("The last answers are still being written.")
+        raise NotPossible("The last answers are still being written.")
     key = ""
     if picture is not None:
         if len(picture) > MAX_ATTACHED_BYTES:
-            raise NotNow(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
+            raise NotPossible(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
         clean = clean_image(picture)
         key = put_content(context.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
     kept = context.records.chats.add_message(
-        ChatMessage(new_id(), talk.id, role="user", text=words, picture_key=key, seed=chosen)
+        ChatMessage(new_id(), conversation.id, role="user", text=words, picture_key=key, seed=chosen)
     )
-    return _send(context, talk, kept, before, wish)
+    return _send(context, conversation, kept, before, image_mode)
 
 
-def answer_again(
-    context: AppContext, conversation: str, seed: int | None = None, wish: ImageMode = "auto"
+def regenerate(
+    context: AppContext, conversation_id: str, seed: int | None = None, image_mode: ImageMode = "auto"
 ) -> ChatMessage:
     """Have the last message answered anew, with another seed unless one is given; the old replies are replaced."""
-    talk = own_conversation(context, conversation)
-    before = turns(context, talk)
+    conversation = own_conversation(context, conversation_id)
+    before = turns(context, conversation)
     if not before:
-        raise NotNow("There is nothing to answer yet.")
+        raise NotPossible("There is nothing to answer yet.")
     last = before[-1]
     if last.state in ("waiting", "running"):
-        raise NotNow("The answers are still being written.")
+        raise NotPossible("The answers are still being written.")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    return _send(context, talk, replace(last.question, seed=chosen), before[:-1], wish)
+    return _send(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode)
 
 
 def _send(
-    context: AppContext, talk: Conversation, question: ChatMessage, before: Sequence[ChatTurn], wish: ImageMode
+    context: AppContext,
+    conversation: Conversation,
+    question: ChatMessage,
+    before: Sequence[ChatTurn],
+    image_mode: ImageMode,
 ) -> ChatMessage:
     """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
-    lines = [line for turn in before for line in _lines(turn)]
+    lines = [line for turn in before for line in _history_lines(turn)]
     request = ReplyRequest(
-        (talk.left, talk.right), (*lines, _said(question)), talk.id, question.number + 1, wish, question.seed
+        (conversation.left, conversation.right),
+        (*lines, _user_line(question)),
+        conversation.id,
+        question.number + 1,
+        image_mode,
+        question.seed,
     )
-    job = submit.submit_reply(context.records, context.queue, context.owner, request, talk.character)
+    job = submit.submit_reply(context.records, context.queue, context.owner, request, conversation.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
     return context.records.chats.add_message(replace(question, id=new_id(), job=job.id))
 
 
-def _said(question: ChatMessage) -> dict[str, Any]:
+def _user_line(question: ChatMessage) -> dict[str, Any]:
     line = {"role": "user", "text": question.text}
     return line | ({"picture": question.picture_key} if question.picture_key else {})
 
 
-def _lines(turn: ChatTurn) -> list[dict[str, Any]]:
+def _history_lines(turn: ChatTurn) -> list[dict[str, Any]]:
     """A turn as the model reads it: each side hears only what it said itself. An unanswered one is left out."""
     if turn.state != "done":
         return []
     said: dict[str, Any] = {answer.side: {"text": answer.text, "scene": answer.scene} for answer in turn.answers}
-    return [_said(turn.question), {"role": "character", **said}]
+    return [_user_line(turn.question), {"role": "character", **said}]

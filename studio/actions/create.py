@@ -22,12 +22,11 @@ from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.queue import submit
 from pipelines.core.yaml_text import write_yaml
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.images import what_the_set_needs
+from studio.actions.images import image_set_problems
+from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import counted, time_range
 
-ALIVE_S = 60.0
-"""A worker that was seen in the last so many seconds is there."""
 PAST_RUNS = 20
 STEPS = ("Pictures", "Who they are", "How they talk", "Check and train")
 STATEMENTS = {
@@ -124,7 +123,7 @@ def all_problems(draft: Draft) -> list[Problem]:
         for entry in draft.get("pictures", [])
         for item in entry["problems"]
     ]
-    found = [*unread, *content, *what_the_set_needs(draft), *pictures, *_consent_problems(draft)]
+    found = [*unread, *content, *image_set_problems(draft), *pictures, *_consent_problems(draft)]
     # Problems of the held-out split came with the file; a creator cannot mend them in the forms.
     return [_for_forms(item) for item in dict.fromkeys(found) if not item.field.startswith("test.yaml")]
 
@@ -196,9 +195,9 @@ def _consent_problems(draft: Draft) -> list[Problem]:
 # ---------------------------------------------------------------- time and machines
 
 
-def base_choices(context: AppContext) -> list[PresetChoice]:
+def preset_choices(context: AppContext) -> list[PresetChoice]:
     """The base models, those that no worker could train with their reason."""
-    workers = [one for one in context.records.workers.list(alive_within_s=ALIVE_S) if "train" in one.queues]
+    workers = live_workers(context, "train")
     return [PresetChoice(base, _refusal_reason(base, workers)) for base in BASES]
 
 
@@ -216,9 +215,9 @@ def _refusal_reason(base: Preset, workers: list[Worker]) -> str:
     return f"It needs a graphics card of {least} GB; {have}."
 
 
-def someone_works(context: AppContext) -> bool:
+def has_training_worker(context: AppContext) -> bool:
     """Whether a worker that trains is there."""
-    return any("train" in worker.queues for worker in context.records.workers.list(alive_within_s=ALIVE_S))
+    return bool(live_workers(context, "train"))
 
 
 def estimate(context: AppContext, base: str, effort: Effort) -> Estimate:
@@ -260,7 +259,7 @@ def _work(recipe: Mapping[str, Any]) -> float:
 # ---------------------------------------------------------------- start
 
 
-def set_dial(context: AppContext, id: str, effort: Effort, base: str) -> None:
+def set_effort(context: AppContext, id: str, effort: Effort, base: str) -> None:
     """Remember where the dial and the choice of base model stand."""
     change(context, id, lambda draft: draft.update(effort=effort, base=base))
 
@@ -286,7 +285,7 @@ def start(context: AppContext, id: str, effort: Effort, base: str) -> Job:
     )
 
 
-def picture_count_words(draft: Draft) -> str:
+def image_count_words(draft: Draft) -> str:
     """How many pictures there are against how many are wanted."""
     count = len(draft.get("pictures", ()))
     return f"{count} of about 10 pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"

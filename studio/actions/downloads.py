@@ -26,7 +26,7 @@ from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import ADAPTER_FILES, BASE
 from pipelines.core.storage.store import fetch, link, put_content
 from studio import download_route
-from studio.actions.compare import NotNow, checkpoint_of
+from studio.actions.compare import NotPossible, checkpoint_of
 from studio.actions.report import report
 from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
@@ -125,7 +125,7 @@ def report_alone(context: AppContext, ref: str) -> Download:
 def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
     job, checkpoint = checkpoint_of(context, ref)
     if checkpoint.name == BASE or not set(ADAPTER_FILES) <= set(checkpoint.files):
-        raise NotNow(f"“{checkpoint_title(checkpoint.name)}” has no adapter to download: choose a trained state.")
+        raise NotPossible(f"“{checkpoint_title(checkpoint.name)}” has no adapter to download: choose a trained state.")
     return job, checkpoint
 
 

@@ -26,7 +26,7 @@ from studio.context import AppContext
 
 Draft = dict[str, Any]
 
-MOST_CHARS = {
+MAX_CHARS = {
     "name": 80,
     "persona": 8000,
     "style": 4000,
@@ -36,11 +36,11 @@ MOST_CHARS = {
     "licence": 400,
 }
 """Most characters of a text field; the budget of what the model is told is far below."""
-MOST_TURN_CHARS = 8000
-MOST_PICTURES = 4 * MAX_IMAGES
+MAX_TURN_CHARS = 8000
+MAX_DRAFT_IMAGES = 4 * MAX_IMAGES
 """Pictures that a draft holds while somebody chooses among them."""
-MOST_CONVERSATIONS = 2000
-MOST_FACTS = 1000
+MAX_INTERACTIONS = 2000
+MAX_FACTS = 1000
 
 
 def own_character(context: AppContext, id: str) -> CharacterRow:
@@ -69,9 +69,9 @@ def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft
 
 def set_text(context: AppContext, id: str, field: str, text: str) -> None:
     """Keep one of the text fields. CharacterProblems when it is longer than the form allows."""
-    if field not in MOST_CHARS:
-        raise ValueError(f"{field!r} is no text field of a character: {', '.join(MOST_CHARS)}")
-    refuse_long(text, MOST_CHARS[field], field)
+    if field not in MAX_CHARS:
+        raise ValueError(f"{field!r} is no text field of a character: {', '.join(MAX_CHARS)}")
+    refuse_long(text, MAX_CHARS[field], field)
 
     def edit(draft: Draft) -> None:
         draft[field] = text
@@ -82,11 +82,11 @@ def set_text(context: AppContext, id: str, field: str, text: str) -> None:
 def set_facts(context: AppContext, id: str, facts: list[tuple[str, str]]) -> None:
     """Keep the facts, (question, answer) each; rows that are empty on both sides are left out."""
     filled = [(question.strip(), answer.strip()) for question, answer in facts if question.strip() or answer.strip()]
-    if len(filled) > MOST_FACTS:
-        raise CharacterProblems([Problem("facts", f"These are {len(filled)} facts.", f"{MOST_FACTS} are the most.")])
+    if len(filled) > MAX_FACTS:
+        raise CharacterProblems([Problem("facts", f"These are {len(filled)} facts.", f"{MAX_FACTS} are the most.")])
     for question, answer in filled:
-        refuse_long(question, MOST_TURN_CHARS, "question")
-        refuse_long(answer, MOST_TURN_CHARS, "answer")
+        refuse_long(question, MAX_TURN_CHARS, "question")
+        refuse_long(answer, MAX_TURN_CHARS, "answer")
 
     def edit(draft: Draft) -> None:
         draft["facts"] = [{"question": question, "answer": answer} for question, answer in filled]
@@ -103,9 +103,9 @@ def refuse_long(text: str, most: int, what: str) -> None:
 
 def refuse_oversized(entries: Mapping[str, Any], file: str) -> None:
     """CharacterProblems when an imported character is larger than the forms can show."""
-    for field, most in MOST_CHARS.items():
+    for field, most in MAX_CHARS.items():
         refuse_long(str(entries.get(field, "")), most, f"{field} in {file}")
-    for key, most in (("interactions", MOST_CONVERSATIONS), ("facts", MOST_FACTS), ("images", MOST_PICTURES)):
+    for key, most in (("interactions", MAX_INTERACTIONS), ("facts", MAX_FACTS), ("images", MAX_DRAFT_IMAGES)):
         count = len(entries.get(key, ()))
         if count > most:
             noun = {"interactions": "conversations", "facts": "facts", "images": "pictures"}[key]
@@ -114,7 +114,7 @@ def refuse_oversized(entries: Mapping[str, Any], file: str) -> None:
     for talk in entries.get("interactions", ()):
         for turn in talk:
             for words in turn.values():
-                refuse_long(str(words), MOST_TURN_CHARS, f"longest turn in {file}")
+                refuse_long(str(words), MAX_TURN_CHARS, f"longest turn in {file}")
 
 
 def entries_of(draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def character_of(draft: Mapping[str, Any]) -> tuple[Character, list[Problem]]:
     return character_from_entries(entries_of(draft), problems), problems
 
 
-def picture_entry(draft: Mapping[str, Any], file: str) -> dict[str, Any]:
+def image_entry(draft: Mapping[str, Any], file: str) -> dict[str, Any]:
     """The entry of one picture in `pictures`; CharacterProblems when it was taken out meanwhile."""
     for entry in draft.get("pictures", []):
         if entry["file"] == file:

@@ -9,26 +9,26 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.core.jobs.job import Vote, VoteChoice, new_id
-from studio.actions.compare import NotNow, ReplyView, ShownSide, own_conversation, turns
+from studio.actions.compare import NotPossible, ReplyView, ShownSide, own_conversation, turns
 from studio.context import AppContext
 
 
-def vote(context: AppContext, conversation: str, number: int, choice: VoteChoice) -> Vote:
+def vote(context: AppContext, conversation_id: str, number: int, choice: VoteChoice) -> Vote:
     """Say which of two replies is better; `left` and `right` are the places on the page. NotNow while they are made."""
-    talk = own_conversation(context, conversation)
-    turn = next((turn for turn in turns(context, talk) if turn.number == number), None)
+    conversation = own_conversation(context, conversation_id)
+    turn = next((turn for turn in turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state != "done":
-        raise NotNow("There are no two answers to choose from yet.")
+        raise NotPossible("There are no two answers to choose from yet.")
     left, right = turn.answers
     return context.records.chats.add_vote(
         Vote(
             new_id(),
-            talk.id,
+            conversation.id,
             number,
             left.ref,
             right.ref,
             choice,
-            talk.blind,
+            conversation.blind,
             turn.question.text,
             _snapshot(left),
             _snapshot(right),
@@ -42,7 +42,7 @@ def _snapshot(answer: ReplyView) -> dict[str, Any]:
 
 def correct(
     context: AppContext,
-    conversation: str,
+    conversation_id: str,
     number: int,
     side: ShownSide,
     words: str,
@@ -55,14 +55,14 @@ def correct(
     `image` is the file name of one of the draft's pictures; `with_before` also keeps what was said before, as that side
     knows it. Pictures that were attached in the chat are left out. Returns how many examples there are now.
     """
-    talk = own_conversation(context, conversation)
+    conversation = own_conversation(context, conversation_id)
     words, scene = words.strip(), scene.strip()
     if not words:
-        raise NotNow("Write how it should answer first.")
-    told = turns(context, talk)
+        raise NotPossible("Write how it should answer first.")
+    told = turns(context, conversation)
     place = next((at for at, turn in enumerate(told) if turn.number == number), None)
     if place is None:
-        raise NotNow("This message is no longer there.")
+        raise NotPossible("This message is no longer there.")
     example: list[dict[str, Any]] = []
     for turn in told[:place] if with_before else []:
         said = next(answer for answer in turn.answers if answer.side == side)
@@ -71,7 +71,7 @@ def correct(
     better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
     example += [{"user": told[place].question.text}, better]
     with context.editing:
-        row = context.records.characters.get(talk.character)
+        row = context.records.characters.get(conversation.character)
         examples = [*row.draft.get("interactions", []), example]
         context.records.characters.save_draft(row.id, {**row.draft, "interactions": examples})
     return len(examples)

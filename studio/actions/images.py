@@ -23,16 +23,16 @@ from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
 from pipelines.core.character.image_set_check import check_image_count, check_variety, is_copy
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content, read
-from studio.actions.drafts import MOST_PICTURES, Draft, caption_entry, change, own_character, picture_entry
+from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, caption_entry, change, image_entry, own_character
 from studio.context import AppContext
 
 THUMB_PX = 256
 """Sides of the square that a thumbnail fits into; what lists and grids show."""
 PREVIEW_PX = 480
 Fix = Literal["crop", "drop"]
-Light = Literal["green", "amber", "red"]
+Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
-MOST_CAPTION_CHARS = 200
+MAX_CAPTION_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ImageView:
     original: str
     """The name it came with."""
     thumb: bytes
-    light: Light
+    rating: Rating
     problems: tuple[Problem, ...]
     fixes: tuple[Fix, ...]
     """Mends of one click that would help."""
@@ -51,20 +51,20 @@ class ImageView:
     is_portrait: bool
 
 
-def pictures(context: AppContext, draft: Draft) -> list[ImageView]:
+def image_views(context: AppContext, draft: Draft) -> list[ImageView]:
     """The pictures of a draft in their order; the first one is the portrait."""
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     shown = []
     for number, entry in enumerate(draft.get("pictures", [])):
         found = tuple(Problem(**item) for item in entry["problems"])
-        light: Light = "red" if errors(found) else "amber" if found else "green"
+        rating: Rating = "red" if errors(found) else "amber" if found else "green"
         words = {key: str(captions.get(entry["file"], {}).get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
         shown.append(
             ImageView(
                 entry["file"],
                 entry["original"],
                 context.image(entry["thumb_key"]),
-                light,
+                rating,
                 found,
                 tuple(entry["fixes"]),
                 CharacterImage(entry["file"], **words),
@@ -86,7 +86,7 @@ def portrait(context: AppContext, draft: Draft) -> bytes | None:
         return None
 
 
-def what_the_set_needs(draft: Draft) -> list[Problem]:
+def image_set_problems(draft: Draft) -> list[Problem]:
     """What is wrong with, or missing among, the pictures together; captions that are still empty are one line."""
     count = len(draft.get("pictures", []))
     found = check_image_count(count)
@@ -128,22 +128,22 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
         except CharacterProblems as error:
             refused += error.problems
     with context.editing:
-        room = MOST_PICTURES - len(own_character(context, id).draft.get("pictures", []))
+        room = MAX_DRAFT_IMAGES - len(own_character(context, id).draft.get("pictures", []))
         if len(taken) > room:
-            message = f"{len(taken) - max(room, 0)} pictures were left out: a draft holds {MOST_PICTURES}."
+            message = f"{len(taken) - max(room, 0)} pictures were left out: a draft holds {MAX_DRAFT_IMAGES}."
             refused.append(Problem("images", message, "Take some out first."))
-        entries = [(name, _kept(context, data)) for name, data in taken[: max(room, 0)]]
+        entries = [(name, _stored(context, data)) for name, data in taken[: max(room, 0)]]
 
         def edit(draft: Draft) -> None:
             for name, entry in entries:
                 file = _free_name(draft, entry["key"])
                 draft.setdefault("pictures", []).append({"file": file, "original": name, **entry})
                 caption = captions.pop(PurePosixPath(name).stem, "")
-                caption_entry(draft, file).update({"caption": caption[:MOST_CAPTION_CHARS]} if caption else {})
+                caption_entry(draft, file).update({"caption": caption[:MAX_CAPTION_CHARS]} if caption else {})
             for picture in draft.get("pictures", []):  # captions that come later than their pictures
                 words = captions.pop(PurePosixPath(picture["original"]).stem, "")
-                caption_entry(draft, picture["file"]).update({"caption": words[:MOST_CAPTION_CHARS]} if words else {})
-            _judge(context, draft)
+                caption_entry(draft, picture["file"]).update({"caption": words[:MAX_CAPTION_CHARS]} if words else {})
+            check_images(context, draft)
 
         change(context, id, edit)
     unused = [
@@ -153,28 +153,23 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
     return refused + unused
 
 
-def keep(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
+def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
     """Entries of `pictures` for pictures that an import has cleaned already, by file name."""
-    return [{"file": file, "original": file, **_kept(context, data)} for file, data in images.items()]
+    return [{"file": file, "original": file, **_stored(context, data)} for file, data in images.items()]
 
 
-def judge(context: AppContext, draft: Draft) -> None:
-    """Look at all pictures of a draft anew; used after its set has changed."""
-    _judge(context, draft)
-
-
-def drop(context: AppContext, id: str, file: str) -> None:
+def remove(context: AppContext, id: str, file: str) -> None:
     """Take a picture out; conversations that show it keep their words and scene."""
 
     def edit(draft: Draft) -> None:
-        picture_entry(draft, file)
+        image_entry(draft, file)
         draft["pictures"] = [entry for entry in draft["pictures"] if entry["file"] != file]
         draft["images"] = [entry for entry in draft.get("images", []) if entry["file"] != file]
         for talk in draft.get("interactions", []):
             for turn in talk:
                 if turn.get("image") == file:
                     del turn["image"]
-        _judge(context, draft)
+        check_images(context, draft)
 
     change(context, id, edit)
 
@@ -194,7 +189,7 @@ def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, acro
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
     """
-    with _opened(read(context.store, picture_entry(draft, file)["key"])) as image:
+    with _opened(read(context.store, image_entry(draft, file)["key"])) as image:
         return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
 
 
@@ -202,7 +197,7 @@ def make_portrait(context: AppContext, id: str, file: str) -> None:
     """Put a picture first: the first one stands for the character in lists and on its card."""
 
     def edit(draft: Draft) -> None:
-        first = picture_entry(draft, file)
+        first = image_entry(draft, file)
         draft["pictures"] = [first, *(entry for entry in draft["pictures"] if entry["file"] != file)]
         caption = caption_entry(draft, file)
         draft["images"] = [caption, *(entry for entry in draft["images"] if entry["file"] != file)]
@@ -216,9 +211,9 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
         raise ValueError(f"{field!r} is nothing a caption has")
 
     def edit(draft: Draft) -> None:
-        picture_entry(draft, file)
+        image_entry(draft, file)
         entry = caption_entry(draft, file)
-        entry[field] = words.strip()[:MOST_CAPTION_CHARS]
+        entry[field] = words.strip()[:MAX_CAPTION_CHARS]
 
     change(context, id, edit)
 
@@ -245,7 +240,7 @@ def _cleaned(data: bytes, name: str) -> bytes:
         ) from error
 
 
-def _kept(context: AppContext, data: bytes) -> dict[str, Any]:
+def _stored(context: AppContext, data: bytes) -> dict[str, Any]:
     """The bytes and the thumbnail of a clean picture in the object store, and what is known of it."""
     with _opened(data) as image:
         thumb = _jpeg(image, THUMB_PX)
@@ -288,7 +283,7 @@ def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Ima
 
 def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
     def edit(draft: Draft) -> None:
-        entry = picture_entry(draft, file)
+        entry = image_entry(draft, file)
         with _opened(read(context.store, entry["key"])) as image:
             changed = mend(image.convert("RGB"))
             out = io.BytesIO()
@@ -296,8 +291,8 @@ def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
                 changed.save(out, "JPEG", quality=95, subsampling=0)
             else:
                 changed.save(out, "PNG")
-        entry.update(_kept(context, out.getvalue()))
-        _judge(context, draft)
+        entry.update(_stored(context, out.getvalue()))
+        check_images(context, draft)
 
     change(context, id, edit)
 
@@ -313,18 +308,18 @@ def _free_name(draft: Draft, key: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _looked_at(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
+def _image_report(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
     # Content never changes under its key.
-    photo, found = check_image(read(context.store, key), "This picture")
-    return photo, tuple(found)
+    report, found = check_image(read(context.store, key), "This picture")
+    return report, tuple(found)
 
 
-def _judge(context: AppContext, draft: Draft) -> None:
+def check_images(context: AppContext, draft: Draft) -> None:
     """Problems, copies and the mends that help, for every picture of the draft."""
     seen: list[tuple[str, ImageReport]] = []
     for entry in draft.get("pictures", []):
-        photo, found = _looked_at(context, entry["key"])
-        first = next((file for file, other in seen if photo and _alike(photo, other)), "")
+        report, found = _image_report(context, entry["key"])
+        first = next((file for file, other in seen if report and _alike(report, other)), "")
         problems = [Problem(entry["file"], item.message, item.mend, item.severity) for item in found]
         if first:
             same = any(one["file"] == first and one["sha256"] == entry["sha256"] for one in draft["pictures"])
@@ -336,16 +331,16 @@ def _judge(context: AppContext, draft: Draft) -> None:
                     "error" if same else "warning",
                 )
             )
-        elif photo:
-            seen.append((entry["file"], photo))
+        elif report:
+            seen.append((entry["file"], report))
         short, long = sorted((entry["width"], entry["height"]))
         fixes: list[Fix] = ["crop"] if long > GOOD_ASPECT * short else []
-        fixes += ["drop"] if first or (photo is None and not fixes) else []
+        fixes += ["drop"] if first or (report is None and not fixes) else []
         entry.update(problems=[item.to_json() for item in problems], fixes=fixes, copy_of=first)
 
 
-def _alike(photo: ImageReport, other: ImageReport) -> bool:
-    return photo.sha256 == other.sha256 or is_copy(photo, other)
+def _alike(report: ImageReport, other: ImageReport) -> bool:
+    return report.sha256 == other.sha256 or is_copy(report, other)
 
 
 def face(portrait: bytes) -> Image.Image:

@@ -20,7 +20,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
 from studio.actions.scores import best_named
-from studio.actions.warning_signs import TrainingWarning, signs
+from studio.actions.training_warnings import TrainingWarning, training_warnings
 from studio.labels import minutes
 
 SHOWN_STAGES = ("sft", "grpo", "evaluate")
@@ -77,8 +77,8 @@ class JobProgress:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Checkpoint name -> scores, as they were reported."""
     best: str = ""
-    signs: tuple[TrainingWarning, ...] = ()
-    breaks: int = 0
+    warnings: tuple[TrainingWarning, ...] = ()
+    resumes: int = 0
     """How often the job was taken up again."""
 
     @property
@@ -121,7 +121,7 @@ def progress_of(
         rewards,
         scores,
         _best(events),
-        signs(loss, rewards, scores),
+        training_warnings(loss, rewards, scores),
         max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
     )
 

@@ -14,10 +14,10 @@ from pipelines.core.queue import submit
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
 
-ASKED = "Show me yourself."
+PROMPT = "Show me yourself."
 SEED = 7
 """The same words and the same seed for every state, so that the looks can be compared."""
-LOOKED_AT = 60
+RECENT_REPLIES = 60
 """Latest replies of a character among which looks are searched."""
 
 
@@ -33,25 +33,27 @@ class LiveSample:
 def live_samples(context: AppContext, job: Job) -> dict[str, LiveSample]:
     """Name of a saved state -> its latest look."""
     found: dict[str, LiveSample] = {}
-    for reply in context.records.jobs.list(owner=context.owner, kind="reply", character=job.character, limit=LOOKED_AT):
-        name = _looked_at(reply, job.id)
+    for reply in context.records.jobs.list(
+        owner=context.owner, kind="reply", character=job.character, limit=RECENT_REPLIES
+    ):
+        name = _sampled_checkpoint(reply, job.id)
         if name and name not in found:
             [said] = replies_in(context.records.events.after(reply.id, limit=500)) or [SideReply()]
             found[name] = LiveSample(said, reply.status not in ENDED, reply.error)
     return found
 
 
-def live_sample(context: AppContext, id: str, name: str) -> Job:
+def request_live_sample(context: AppContext, id: str, name: str) -> Job:
     """Ask for a look at a saved state of a training. ValueError when it has nothing to look at."""
     job = own_job(context, id)
     checkpoint: Checkpoint = context.records.checkpoints.get(id, name)
     if not checkpoint.adapter_key:
         raise ValueError("this state has learnt nothing yet: choose a saved one")
-    request = ReplyRequest((f"{id}:{name}",), ({"role": "user", "text": ASKED},), picture="always", seed=SEED)
+    request = ReplyRequest((f"{id}:{name}",), ({"role": "user", "text": PROMPT},), picture="always", seed=SEED)
     return submit.submit_reply(context.records, context.queue, context.owner, request, job.character)
 
 
-def _looked_at(reply: Job, job: str) -> str:
+def _sampled_checkpoint(reply: Job, job: str) -> str:
     """The state that a reply job looks at; "" when it is something else."""
     asked = reply.request
     if asked.get("task") != "reply" or asked.get("conversation") or len(asked.get("checkpoints", ())) != 1:

@@ -23,7 +23,7 @@ background:#fdfcfa}h1,h2{font-family:Georgia,serif}table{border-collapse:collaps
 padding:.35rem .8rem .35rem 0;vertical-align:top;border-bottom:1px solid #d9d1c6}img{max-width:100%;border-radius:.5rem}
 blockquote{margin:.4rem 0 1rem;padding:.1rem 1rem;border-left:3px solid #8c2f55;white-space:pre-wrap}
 @media(prefers-color-scheme:dark){body{color:#ece6e3;background:#191619}td,th{border-color:#453c44}}"""
-MOST_SHEET_BYTES = 4 << 20
+MAX_SHEET_BYTES = 4 << 20
 
 
 def report(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
@@ -76,7 +76,7 @@ def _sheet(context: AppContext, checkpoint: Checkpoint, words: str) -> str:
         data = read(context.store, key) if key else b""
     except StoreError:
         return ""
-    if not data or len(data) > MOST_SHEET_BYTES:
+    if not data or len(data) > MAX_SHEET_BYTES:
         return ""
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return f'<h3>{words}</h3><img src="{source}" alt="{words} training: pictures of the fixed prompts">'

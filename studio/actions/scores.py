@@ -44,7 +44,7 @@ def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = No
 
 def overall(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> float | None:
     """Mean of the plain scores that there are, variety left out: being different is no merit by itself."""
-    values = [spoke.value for spoke in scorecard(scores, base) if spoke.value is not None and spoke.key != "variety"]
+    values = [axis.value for axis in scorecard(scores, base) if axis.value is not None and axis.key != "variety"]
     return sum(values) / len(values) if values else None
 
 

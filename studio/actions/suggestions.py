@@ -16,12 +16,12 @@ from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import captions_in
 from pipelines.core.queue import submit
-from studio.actions.conversations import Turns, add_conversation
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.images import CAPTION_FIELDS, MOST_CAPTION_CHARS
+from studio.actions.images import CAPTION_FIELDS, MAX_CAPTION_CHARS
+from studio.actions.interactions import Turns, add_interaction
 from studio.context import AppContext
 
-MOST_FACTS_SHOWN = 8
+MAX_FACTS_SHOWN = 8
 EXPANDED = "conversations_s"
 """Metric of an event that brings new conversations; its note is a JSON list of conversations."""
 
@@ -71,7 +71,7 @@ class FactSuggestion:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class MisplacedSentence:
     """A sentence of the persona that would do more in another field."""
 
     sentence: str
@@ -80,7 +80,7 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class CaptionNews:
+class CaptionSuggestions:
     """How far the suggestions for captions are."""
 
     job: Job | None
@@ -103,18 +103,18 @@ def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
             question = question.format(name=name)
             if answer and len(answer.split()) <= 18 and normalized_words(question) not in asked | found.keys():
                 found[normalized_words(question)] = FactSuggestion(question, answer[:1].upper() + answer[1:])
-    return list(found.values())[:MOST_FACTS_SHOWN]
+    return list(found.values())[:MAX_FACTS_SHOWN]
 
 
-def better_elsewhere(draft: Draft) -> list[Elsewhere]:
+def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:
     """Sentences of the persona about looks or talk, where that field is still empty."""
     character, _ = character_of(draft)
     found = []
     for sentence in _sentences(character.persona):
         if not character.appearance.strip() and _LOOKS.search(sentence):
-            found.append(Elsewhere(sentence, "appearance"))
+            found.append(MisplacedSentence(sentence, "appearance"))
         elif not character.style.strip() and _TALK.search(sentence):
-            found.append(Elsewhere(sentence, "style"))
+            found.append(MisplacedSentence(sentence, "style"))
     return found[:4]
 
 
@@ -131,7 +131,7 @@ def move_sentences(context: AppContext, id: str, field: str) -> None:
     """Move the sentences that `better_elsewhere` found for a field out of the persona into it."""
 
     def edit(draft: Draft) -> None:
-        moved = [one.sentence for one in better_elsewhere(draft) if one.field == field]
+        moved = [one.sentence for one in misplaced_sentences(draft) if one.field == field]
         for sentence in moved:
             draft["persona"] = " ".join(draft["persona"].replace(sentence, "", 1).split())
         if moved:
@@ -147,7 +147,7 @@ def _sentences(text: str) -> list[str]:
 # ---------------------------------------------------------------- captions
 
 
-def ask_for_captions(context: AppContext, id: str) -> Job:
+def request_captions(context: AppContext, id: str) -> Job:
     """Queue a job that looks at the pictures without a caption; the draft remembers it."""
     draft = own_character(context, id).draft
     bare = set(without_caption(draft))
@@ -157,21 +157,21 @@ def ask_for_captions(context: AppContext, id: str) -> Job:
     return job
 
 
-def caption_news(context: AppContext, draft: Draft) -> CaptionNews:
+def caption_suggestions(context: AppContext, draft: Draft) -> CaptionSuggestions:
     """What the latest caption job has found so far."""
     job = _job(context, draft.get("captions_job", ""))
     if job is None:
-        return CaptionNews(None, {}, False)
+        return CaptionSuggestions(None, {}, False)
     files: dict[str, list[str]] = {}  # the same picture may be there twice
     for entry in draft.get("pictures", []):
         files.setdefault(entry["key"], []).append(entry["file"])
     bare = set(without_caption(draft))
     ready: dict[str, dict[str, str]] = {}
     for suggestion in captions_in(context.records.events.after(job.id, limit=5000)):
-        told = {key: suggestion.fields.get(key, "")[:MOST_CAPTION_CHARS] for key in CAPTION_FIELDS}
+        told = {key: suggestion.fields.get(key, "")[:MAX_CAPTION_CHARS] for key in CAPTION_FIELDS}
         fields = {key: words for key, words in told.items() if words}
         ready |= {file: fields for file in files.get(suggestion.picture, []) if file in bare and fields}
-    return CaptionNews(job, ready, job.status not in ENDED, job.error)
+    return CaptionSuggestions(job, ready, job.status not in ENDED, job.error)
 
 
 def take_captions(context: AppContext, id: str) -> int:
@@ -180,7 +180,7 @@ def take_captions(context: AppContext, id: str) -> int:
 
     def edit(draft: Draft) -> None:
         nonlocal taken
-        ready = caption_news(context, draft).ready
+        ready = caption_suggestions(context, draft).ready
         for entry in draft.get("images", []):
             entry.update(ready.get(entry["file"], {}))
         taken = len(ready)
@@ -204,12 +204,12 @@ def without_caption(draft: Draft) -> list[str]:
 # ---------------------------------------------------------------- conversations
 
 
-def can_expand(context: AppContext) -> bool:
+def has_llm(context: AppContext) -> bool:
     """Whether an endpoint is set that may write conversations."""
     return bool(context.settings.llm_url)
 
 
-def ask_for_conversations(context: AppContext, id: str, wanted: int) -> Job:
+def request_interactions(context: AppContext, id: str, wanted: int) -> Job:
     """Queue a job that asks the endpoint for more conversations; the draft remembers it. Pictures are never sent."""
     draft = own_character(context, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
@@ -219,7 +219,7 @@ def ask_for_conversations(context: AppContext, id: str, wanted: int) -> Job:
     return job
 
 
-def conversation_news(context: AppContext, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
+def interaction_suggestions(context: AppContext, draft: Draft) -> tuple[Job | None, list[tuple[int, Turns]]]:
     """The latest job of this kind and what it wrote that is neither taken nor left out yet, numbered."""
     job = _job(context, draft.get("expand_job", ""))
     if job is None:
@@ -232,10 +232,10 @@ def conversation_news(context: AppContext, draft: Draft) -> tuple[Job | None, li
     return job, [(number, turns) for number, turns in enumerate(written) if number not in done]
 
 
-def take_conversation(context: AppContext, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
+def take_interaction(context: AppContext, id: str, number: int, turns: list[dict[str, Any]] | None) -> None:
     """Add a suggested conversation as it was edited, or leave it out (None); it is not shown again."""
     if turns is not None:
-        add_conversation(context, id, turns)
+        add_interaction(context, id, turns)
 
     def edit(draft: Draft) -> None:
         draft["expand_done"] = sorted({*draft.get("expand_done", ()), number})

@@ -19,11 +19,10 @@ from pipelines.core.settings import Settings, without_password
 from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.storage.store import StoreError
 from pipelines.core.versions import installed
+from studio.actions.workers import live_workers
 from studio.context import AppContext
 
-ALIVE_S = 60.0
-"""A worker that was seen in the last so many seconds is there."""
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 """Waiting jobs that are counted; beyond it the page says "more than"."""
 SECRETS = ("llm_key", "s3_access_key", "s3_secret_key")
 LIBRARIES = (
@@ -86,7 +85,7 @@ class DiskUse:
 
 def workers(context: AppContext) -> list[WorkerLine]:
     """All workers that are known, those that are there first."""
-    alive = {worker.id for worker in context.records.workers.list(alive_within_s=ALIVE_S)}
+    alive = {worker.id for worker in live_workers(context)}
     lines = [
         WorkerLine(worker, worker.id in alive, _doing(context, worker)) for worker in context.records.workers.list()
     ]
@@ -116,7 +115,7 @@ def queue_depths(context: AppContext) -> dict[str, int]:
     kinds: dict[str, tuple[JobKind, ...]] = {"Training and measuring": ("train", "evaluate"), "Answers": ("reply",)}
 
     def waiting(kind: JobKind) -> int:
-        return len(context.records.jobs.list(kind=kind, statuses=["queued"], limit=MOST_COUNTED))
+        return len(context.records.jobs.list(kind=kind, statuses=["queued"], limit=MAX_COUNTED))
 
     return {words: sum(waiting(kind) for kind in own) for words, own in kinds.items()}
 

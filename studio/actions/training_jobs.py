@@ -27,6 +27,7 @@ from studio.actions.images import portrait
 from studio.actions.job_progress import JobProgress, Pace, pace_of, progress_of
 from studio.actions.report import replies as replies_of
 from studio.actions.scores import checkpoint_title
+from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import STATUS
 
@@ -34,8 +35,6 @@ PAGE = 500
 """Events that are read at once."""
 PAST_RUNS = 5
 """Finished runs whose pace the remaining time is reckoned with."""
-ALIVE_S = 60.0
-"""A worker that was seen in the last so many seconds counts as there."""
 
 
 @dataclass
@@ -46,7 +45,7 @@ class RunLog:
     events: list[Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def read_on(self, records: Records) -> Sequence[Event]:
+    def read_new(self, records: Records) -> Sequence[Event]:
         """Read what is new; returns all events so far."""
         with self.lock:
             while True:
@@ -80,7 +79,7 @@ class JobView:
 
     job: Job
     name: str
-    story: JobProgress
+    progress: JobProgress
     events: Sequence[Event]
 
     @property
@@ -90,7 +89,7 @@ class JobView:
 
 
 @dataclass(frozen=True)
-class Frame:
+class SampleView:
     """One picture of the film strip."""
 
     key: str
@@ -101,12 +100,12 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class StripRow:
+class SampleRow:
     """The film strip's row of one checkpoint."""
 
     checkpoint: Checkpoint
     title: str
-    frames: tuple[Frame, ...]
+    samples: tuple[SampleView, ...]
 
 
 def own_job(context: AppContext, id: str) -> Job:
@@ -146,14 +145,14 @@ def _line(context: AppContext, job: Job, name: str) -> JobLine:
     return JobLine(job, name, words, STAGE_NAMES.get(last.stage, ""), last.step / last.total if last.total else 0.0)
 
 
-def watch(context: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
+def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
     """The job as it is now. `log` is read on, `at` is the time now (UTC, ISO 8601)."""
     job = own_job(context, id)
-    events = log.read_on(context.records)
+    events = log.read_new(context.records)
     position = workers = None
     if job.status == "queued":
         position = context.records.jobs.position(id)
-        workers = sum("train" in worker.queues for worker in context.records.workers.list(alive_within_s=ALIVE_S))
+        workers = len(live_workers(context, "train"))
     name = context.records.characters.get(job.character).name if job.character else ""
     return JobView(job, name, progress_of(job, events, position=position, workers=workers, pace=pace, at=at), events)
 
@@ -171,32 +170,32 @@ def past_pace(context: AppContext, recipe: Recipe) -> dict[str, float]:
         ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
             theirs.grpo_prompts_per_step * theirs.grpo_group_size
         )
-        for stage, seconds in pace_of(RunLog(job.id).read_on(context.records)).items():
+        for stage, seconds in pace_of(RunLog(job.id).read_new(context.records)).items():
             found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
     return {stage: statistics.median(values) for stage, values in found.items()}
 
 
-def film_strip(context: AppContext, job: Job) -> list[StripRow]:
+def sample_rows(context: AppContext, job: Job) -> list[SampleRow]:
     """The fixed prompts as each checkpoint draws them, the model before training first."""
     captions = _held_out_captions(context, job)
     return [
-        StripRow(checkpoint, checkpoint_title(checkpoint.name), _frames(context, checkpoint, captions))
+        SampleRow(checkpoint, checkpoint_title(checkpoint.name), _samples_of(context, checkpoint, captions))
         for checkpoint in context.records.checkpoints.of_job(job.id)
     ]
 
 
-def _frames(context: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[Frame, ...]:
+def _samples_of(context: AppContext, checkpoint: Checkpoint, captions: list[str]) -> tuple[SampleView, ...]:
     keys = [key for path, key in sorted(checkpoint.files.items()) if _is_sample(path)]
     replies = replies_of(context, checkpoint)
     drawn = len(keys) - len(replies)
-    frames = []
+    samples = []
     for number, key in enumerate(keys):
         if number < drawn:
-            frames.append(Frame(key, captions[number] if number < len(captions) else f"Picture {number + 1}"))
+            samples.append(SampleView(key, captions[number] if number < len(captions) else f"Picture {number + 1}"))
         else:
             said = replies[number - drawn]
-            frames.append(Frame(key, str(said.get("prompt", "")), str(said.get("text", ""))))
-    return tuple(frames)
+            samples.append(SampleView(key, str(said.get("prompt", "")), str(said.get("text", ""))))
+    return tuple(samples)
 
 
 def _is_sample(path: str) -> bool:

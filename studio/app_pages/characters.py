@@ -22,7 +22,7 @@ PER_PAGE = 24
 def page() -> None:
     """The gallery, or one character."""
     context = widgets.app_context()
-    widgets.told()
+    widgets.show_problems()
     id = widgets.param("character")
     if id:
         one(context, id)
@@ -96,7 +96,7 @@ def first_steps() -> None:
 def draw_tile(tile: Tile) -> None:
     """One character: portrait, name, state, score, and the way in."""
     with st.container(border=True, key=f"tile-{tile.id}", gap="small"):
-        widgets.picture(tile.portrait, f"Portrait of {tile.name}")
+        widgets.image(tile.portrait, f"Portrait of {tile.name}")
         st.html(f'<p class="u-name">{html.escape(tile.name)}</p>')
         state(tile)
         label = f"Open {widgets.escaped(tile.name)}"
@@ -142,7 +142,7 @@ def examples(context: AppContext) -> None:
     with st.container(key="grid-examples"):
         for example in characters.bundled():
             with st.container(border=True, key=f"tile-{example.slug}", gap="small"):
-                widgets.picture(example.portrait, f"Portrait of {example.name}")
+                widgets.image(example.portrait, f"Portrait of {example.name}")
                 st.html(f'<p class="u-name">{html.escape(example.name)}</p>')
                 widgets.quiet(example.about)
                 if st.button(f"Try {example.name}", key=f"try-{example.slug}", width="stretch"):
@@ -174,7 +174,7 @@ def begin(context: AppContext) -> None:
             with st.spinner("Reading the file"):
                 found = widgets.attempt(characters.import_upload, context, upload.name, upload)
             if isinstance(found, characters.Imported):
-                widgets.remember(found.notes)
+                widgets.remember_problems(found.notes)
                 widgets.go(widgets.CREATE, character=found.id, step=1)
             st.rerun()
 
@@ -189,7 +189,7 @@ def one(context: AppContext, id: str) -> None:
         widgets.go(widgets.CHARACTERS)
     left, right = st.columns([1, 2.2], gap="large")
     with left.container(key="tile-portrait"):
-        widgets.picture(images.portrait(context, row.draft), f"Portrait of {row.name}")
+        widgets.image(images.portrait(context, row.draft), f"Portrait of {row.name}")
     versions = characters.versions(context, id)
     latest = next((job for version in versions for job in version.jobs), None)
     with right:
@@ -218,11 +218,11 @@ def one(context: AppContext, id: str) -> None:
                 widgets.go(widgets.CREATE, character=id, step=4)
             if st.button("Delete", icon=":material/delete:", type="tertiary"):
                 ask_before_deleting(context, id)
-    shown = images.pictures(context, row.draft)
+    shown = images.image_views(context, row.draft)
     if len(shown) > 1:
         with st.container(key="strip-pictures", horizontal=True, gap="xsmall"):
             for view in shown:
-                widgets.picture(view.thumb, view.caption.description or f"Picture {view.file}", 92)
+                widgets.image(view.thumb, view.caption.description or f"Picture {view.file}", 92)
     history(context, id, versions)
 
 
@@ -250,7 +250,10 @@ def ask_before_going_back(context: AppContext, id: str, number: int) -> None:
     st.write(f"Your draft becomes version {number} again. What you changed since the last training is lost.")
     with st.container(horizontal=True):
         if st.button(
-            "Go back to it", type="primary", on_click=widgets.act, args=(characters.bring_back, context, id, number)
+            "Go back to it",
+            type="primary",
+            on_click=widgets.act,
+            args=(characters.restore_version, context, id, number),
         ):
             widgets.go(widgets.CREATE, character=id, step=1)
         if st.button("Keep my draft"):
@@ -262,10 +265,10 @@ def ask_before_deleting(context: AppContext, id: str) -> None:
     """The question before a character and all of it is deleted."""
     if widgets.param("character") != id:
         st.rerun()  # it was deleted just now
-    goes = characters.what_goes(context, id)
-    st.write(f"This deletes **{widgets.escaped(goes.name or 'this character')}** for good:")
-    st.markdown("\n".join(f"- {line}" for line in goes.lines if not line.startswith("no ")))
-    if goes.is_training:
+    summary = characters.deletion_summary(context, id)
+    st.write(f"This deletes **{widgets.escaped(summary.name or 'this character')}** for good:")
+    st.markdown("\n".join(f"- {line}" for line in summary.lines if not line.startswith("no ")))
+    if summary.is_training:
         st.warning("It is being trained just now; that stops too.", icon=":material/warning:")
     st.write("There is no way back. Download what you may want again first.")
     widgets.quiet(

@@ -11,8 +11,8 @@ import streamlit as st
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from studio import widgets
 from studio.actions import compare
-from studio.actions.compare import Candidate, NotNow
-from studio.chat_view import talk_view
+from studio.actions.compare import CheckpointOption, NotPossible
+from studio.chat_view import conversation_view
 from studio.compare_views import download_view, scores_view, votes_view
 from studio.context import AppContext
 from studio.labels import ago
@@ -30,13 +30,13 @@ KEPT_TALKS = 10
 def page() -> None:
     """The view that the address names, of the character or conversation that it names."""
     context = widgets.app_context()
-    conversation = widgets.param("conversation")
-    talk = compare.own_conversation(context, conversation) if conversation else None
+    conversation_id = widgets.param("conversation")
+    conversation = compare.own_conversation(context, conversation_id) if conversation_id else None
     widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
-    row = _character(context, talk.character if talk else widgets.param("character"))
+    row = _character(context, conversation.character if conversation else widgets.param("character"))
     if row is None:
         return
-    choices = compare.candidates(context, row.id)
+    choices = compare.checkpoint_options(context, row.id)
     if not choices:
         widgets.nothing_here(
             f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
@@ -46,12 +46,12 @@ def page() -> None:
         return
     view = _view()
     if view == TALK:
-        if talk is None:
+        if conversation is None:
             _begin(context, row, choices)
         else:
-            talk_view(context, talk, row)
+            conversation_view(context, conversation, row)
     elif view == SCORES:
-        scores_view(context, choices, (talk.left, talk.right) if talk else None)
+        scores_view(context, choices, (conversation.left, conversation.right) if conversation else None)
     elif view == VOTES:
         votes_view(context, row.id)
     else:
@@ -98,7 +98,7 @@ def _character(context: AppContext, id: str) -> CharacterRow | None:
     return rows[chosen]
 
 
-def _begin(context: AppContext, row: CharacterRow, choices: list[Candidate]) -> None:
+def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption]) -> None:
     """Choose two and begin, or go on with an earlier conversation."""
     refs = {one.ref: one for one in choices}
     names = list(refs)
@@ -112,22 +112,22 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[Candidate]) -> 
         blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
         if st.button("Start talking", type="primary", icon=":material/forum:"):
             try:
-                talk = compare.begin(context, row.id, left, right, blind)
-            except NotNow as error:
+                conversation = compare.start_conversation(context, row.id, left, right, blind)
+            except NotPossible as error:
                 st.error(widgets.escaped(str(error)), icon=":material/error:")
             else:
-                widgets.go(widgets.COMPARE, conversation=talk.id)
+                widgets.go(widgets.COMPARE, conversation=conversation.id)
     earlier = context.records.chats.conversations(context.owner, character=row.id, limit=KEPT_TALKS)
     if earlier:
         st.subheader("Earlier conversations", anchor=False)
-    for talk in earlier:
+    for conversation in earlier:
         words, way = st.columns([5, 1], vertical_alignment="center")
         with words:
-            hidden = "Blind comparison" if talk.blind else talk.title
-            widgets.quiet(f"{hidden} · {ago(talk.created)}")
+            hidden = "Blind comparison" if conversation.blind else conversation.title
+            widgets.quiet(f"{hidden} · {ago(conversation.created)}")
         with way:
-            if st.button("Go on", key=f"talk-{talk.id}", width="stretch"):
-                widgets.go(widgets.COMPARE, conversation=talk.id)
+            if st.button("Go on", key=f"talk-{conversation.id}", width="stretch"):
+                widgets.go(widgets.COMPARE, conversation=conversation.id)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def page() -> None:
         st.html(f'<p class="u-quiet" role="status">Saved {html.escape(ago(row.changed))}</p>', width="content")
     show_steps(draft, step)
     widgets.quiet(ABOUT[step - 1])
-    widgets.told()
+    widgets.show_problems()
     st.space("small")
     (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](context, id, draft)
     onward(step)
@@ -58,7 +58,7 @@ def choose(context: AppContext) -> None:
     with st.container(key="grid-gallery"):
         for tile in tiles:
             with st.container(border=True, key=f"tile-{tile.id}", gap="small"):
-                widgets.picture(tile.portrait, f"Portrait of {tile.name}")
+                widgets.image(tile.portrait, f"Portrait of {tile.name}")
                 st.html(f'<p class="u-name">{html.escape(tile.name)}</p>')
                 if st.button("Go on", key=f"go-{tile.id}", width="stretch", help=f"Edit {widgets.escaped(tile.name)}"):
                     widgets.go(widgets.CREATE, character=tile.id, step=1)

@@ -1,7 +1,7 @@
 """Step 3 of the wizard, how they talk: a style, and example conversations in an editor that looks like a chat.
 
 `?talk=3` is the conversation that is open (counted from 1). Drawn by `create.py`; changes are made by
-`actions/conversations.py`.
+`actions/interactions.py`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import streamlit as st
 
 from studio import widgets
-from studio.actions import conversations, drafts, images
-from studio.actions.conversations import Learned, TalkView, TurnView
-from studio.actions.drafts import MOST_CHARS, MOST_TURN_CHARS, Draft
-from studio.app_pages.create_import import bring_in
-from studio.autosave import turn_mark
+from studio.actions import drafts, images, interactions
+from studio.actions.drafts import MAX_CHARS, MAX_TURN_CHARS, Draft
+from studio.actions.interactions import InteractionView, Learned, TurnView
+from studio.app_pages.create_import import import_interactions
+from studio.autosave import turn_digest
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -25,12 +25,12 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     left, right = st.columns([1.9, 1], gap="large")
     with left:
         style(context, id, draft)
-        talks = conversations.talks(draft)
-        editor(context, id, draft, talks)
+        views = interactions.interaction_views(draft)
+        editor(context, id, draft, views)
     with right:
-        learned(conversations.learned(draft), draft)
-        slips(talks)
-        bring_in(context, id)
+        learned(interactions.learned(draft), draft)
+        conversations_to_mend(views)
+        import_interactions(context, id)
 
 
 def style(context: AppContext, id: str, draft: Draft) -> None:
@@ -41,7 +41,7 @@ def style(context: AppContext, id: str, draft: Draft) -> None:
         value=draft.get("style", ""),
         key=key,
         height=80,
-        max_chars=MOST_CHARS["style"],
+        max_chars=MAX_CHARS["style"],
         placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
         on_change=save_style,
         args=(context, id, key),
@@ -56,40 +56,40 @@ def save_style(context: AppContext, id: str, key: str) -> None:
 # ---------------------------------------------------------------- the editor
 
 
-def editor(context: AppContext, id: str, draft: Draft, talks: list[TalkView]) -> None:
+def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionView]) -> None:
     """The list of conversations, and the one that is open."""
-    number = widgets.number_param("talk", 1, max(1, len(talks))) - 1
+    number = widgets.number_param("talk", 1, max(1, len(views))) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if talks:
+        if views:
             st.session_state["talk"] = number
             st.selectbox(
                 "Conversation",
-                range(len(talks)),
+                range(len(views)),
                 key="talk",
                 on_change=open_chosen,
-                format_func=lambda place: f"{place + 1}. {talks[place].opening}{SIGNS[talks[place].worst]}",
+                format_func=lambda place: f"{place + 1}. {views[place].opening}{SIGNS[views[place].worst]}",
             )
         st.button(
             "New conversation",
             icon=":material/add_comment:",
             on_click=begin,
             args=(context, id),
-            type="secondary" if talks else "primary",
+            type="secondary" if views else "primary",
         )
-    few = conversations.few_left(draft)
+    few = interactions.how_many_more(draft)
     if few:
         widgets.quiet(widgets.sentence(few))
-    if not talks:
+    if not views:
         st.info("Write the first one: what somebody says to them, and what they answer.", icon=":material/forum:")
         return
-    talk = talks[number]
+    view = views[number]
     face = images.portrait(context, draft)
     with st.container(border=True, key=f"talk-{number}"):
-        widgets.problems(talk.problems)
-        for place, turn in enumerate(talk.turns):
-            draw_turn(context, id, draft, talk, place, turn, face)
+        widgets.problems(view.problems)
+        for place, turn in enumerate(view.turns):
+            draw_turn(context, id, draft, view, place, turn, face)
         with st.container(horizontal=True):
-            last = talk.turns[-1].speaker if talk.turns else "character"
+            last = view.turns[-1].speaker if view.turns else "character"
             for speaker, label in (("user", "Somebody says"), ("character", f"{who(draft)} answers")):
                 st.button(
                     widgets.escaped(label),
@@ -97,7 +97,7 @@ def editor(context: AppContext, id: str, draft: Draft, talks: list[TalkView]) ->
                     icon=":material/add:",
                     type="primary" if speaker != last else "secondary",
                     on_click=widgets.act,
-                    args=(conversations.add_turn, context, id, number, speaker),
+                    args=(interactions.add_turn, context, id, number, speaker),
                 )
     with st.container(horizontal=True):
         st.button(
@@ -112,7 +112,7 @@ def editor(context: AppContext, id: str, draft: Draft, talks: list[TalkView]) ->
         st.button(
             "Later",
             icon=":material/arrow_downward:",
-            disabled=number == len(talks) - 1,
+            disabled=number == len(views) - 1,
             on_click=move,
             args=(context, id, number, 1),
             help="Move this conversation down in the list",
@@ -124,7 +124,7 @@ def editor(context: AppContext, id: str, draft: Draft, talks: list[TalkView]) ->
             type="tertiary",
             key="delete-talk",
             on_click=widgets.act,
-            args=(conversations.remove_conversation, context, id, number),
+            args=(interactions.remove_interaction, context, id, number),
         )
 
 
@@ -140,27 +140,27 @@ def open_chosen() -> None:
 
 def begin(context: AppContext, id: str) -> None:
     """A new conversation with an empty line of each."""
-    number = widgets.attempt(conversations.add_conversation, context, id, [{"user": ""}, {"character": ""}])
+    number = widgets.attempt(interactions.add_interaction, context, id, [{"user": ""}, {"character": ""}])
     if isinstance(number, int):
         st.query_params["talk"] = str(number + 1)
 
 
 def move(context: AppContext, id: str, number: int, by: int) -> None:
     """Move the open conversation and stay with it."""
-    place = widgets.attempt(conversations.move_conversation, context, id, number, by)
+    place = widgets.attempt(interactions.move_interaction, context, id, number, by)
     if isinstance(place, int):
         st.query_params["talk"] = str(place + 1)
 
 
 def draw_turn(
-    context: AppContext, id: str, draft: Draft, talk: TalkView, place: int, turn: TurnView, face: bytes | None
+    context: AppContext, id: str, draft: Draft, view: InteractionView, place: int, turn: TurnView, face: bytes | None
 ) -> None:
     """One bubble: its words, its picture, and what can be done with it."""
     said = turn.speaker == "character"
     speaker = who(draft) if said else "Somebody"
     avatar = images.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
     # What stands in a field must not outlive a move or a deletion, so its words are part of the key.
-    mark = f"{id}-{talk.number}-{place}-{turn_mark(turn.words, turn.scene, turn.image)}"
+    mark = f"{id}-{view.number}-{place}-{turn_digest(turn.words, turn.scene, turn.image)}"
     with st.chat_message("assistant" if said else "user", avatar=avatar):
         key = f"words-{mark}"
         st.text_area(
@@ -168,35 +168,35 @@ def draw_turn(
             value=turn.words,
             key=key,
             height="content",
-            max_chars=MOST_TURN_CHARS,
+            max_chars=MAX_TURN_CHARS,
             placeholder=f"What {'they answer' if said else 'somebody says to them'}",
             label_visibility="collapsed",
             on_change=save_words,
-            args=(context, id, talk.number, place, key),
+            args=(context, id, view.number, place, key),
         )
-        shown(context, id, draft, talk.number, place, turn, mark)
+        shown(context, id, draft, view.number, place, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
             sign = "error" if problem.severity == "error" else "lightbulb"
             text = widgets.escaped(f"{problem.message} {problem.mend}")
             st.markdown(f":{colour}[:material/{sign}:] {text}")
         with st.container(horizontal=True, gap="xsmall", key=f"tools-{mark}"):
-            choice(context, id, draft, talk.number, place, turn, mark)
-            tools(context, id, talk, place, mark)
+            choice(context, id, draft, view.number, place, turn, mark)
+            tools(context, id, view, place, mark)
 
 
 def save_words(context: AppContext, id: str, number: int, place: int, key: str) -> None:
     """Keep what is said in a turn."""
-    widgets.attempt(conversations.set_words, context, id, number, place, st.session_state[key])
+    widgets.attempt(interactions.set_words, context, id, number, place, st.session_state[key])
 
 
-def tools(context: AppContext, id: str, talk: TalkView, place: int, mark: str) -> None:
+def tools(context: AppContext, id: str, view: InteractionView, place: int, mark: str) -> None:
     """Move a turn, give it to the other speaker, take it out."""
     for label, icon, action, args, off in (
-        ("Up", "arrow_upward", conversations.move_turn, (-1,), place == 0),
-        ("Down", "arrow_downward", conversations.move_turn, (1,), place == len(talk.turns) - 1),
-        ("Swap", "swap_horiz", conversations.switch_speaker, (), False),
-        ("Remove", "close", conversations.remove_turn, (), False),
+        ("Up", "arrow_upward", interactions.move_turn, (-1,), place == 0),
+        ("Down", "arrow_downward", interactions.move_turn, (1,), place == len(view.turns) - 1),
+        ("Swap", "swap_horiz", interactions.switch_speaker, (), False),
+        ("Remove", "close", interactions.remove_turn, (), False),
     ):
         st.button(
             label,
@@ -205,16 +205,16 @@ def tools(context: AppContext, id: str, talk: TalkView, place: int, mark: str) -
             type="tertiary",
             disabled=off,
             on_click=widgets.act,
-            args=(action, context, id, talk.number, place, *args),
+            args=(action, context, id, view.number, place, *args),
         )
 
 
 def shown(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The picture of a turn with its scene line."""
-    views = images.pictures(context, draft)
+    views = images.image_views(context, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
     if thumb is not None:
-        widgets.picture(thumb, turn.scene or "The picture of this turn", width=140)
+        widgets.image(thumb, turn.scene or "The picture of this turn", width=140)
     if turn.speaker == "character" and (turn.image or turn.scene):
         key = f"scene-{mark}"
         st.text_input(
@@ -229,7 +229,7 @@ def shown(context: AppContext, id: str, draft: Draft, number: int, place: int, t
 
 def choice(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The way to show one of the pictures with a turn."""
-    views = images.pictures(context, draft)
+    views = images.image_views(context, draft)
     if not views:
         return
     with st.popover("Picture", icon=":material/image:", key=f"picture-{mark}", type="tertiary"):
@@ -252,13 +252,13 @@ def choose(context: AppContext, id: str, number: int, place: int, key: str, spea
     """Attach a picture; a reply gets the scene line that fits it."""
     image = st.session_state[key]
     draws = bool(image) and speaker == "character"
-    scene = conversations.scene_for(drafts.own_character(context, id).draft, image) if draws else ""
-    widgets.attempt(conversations.set_picture, context, id, number, place, image, scene)
+    scene = interactions.scene_for(drafts.own_character(context, id).draft, image) if draws else ""
+    widgets.attempt(interactions.set_image, context, id, number, place, image, scene)
 
 
 def save_scene(context: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
     """Keep a scene line."""
-    widgets.attempt(conversations.set_picture, context, id, number, place, image, st.session_state[key])
+    widgets.attempt(interactions.set_image, context, id, number, place, image, st.session_state[key])
 
 
 # ---------------------------------------------------------------- what comes of it
@@ -276,22 +276,22 @@ def learned(what: Learned, draft: Draft) -> None:
         )
         st.markdown("**Told each time, not learned** :material/campaign:")
         widgets.quiet(
-            f"Who they are, how they speak and look, and the scene: about {what.told_tokens} tokens. "
+            f"Who they are, how they speak and look, and the scene: about {what.prompt_tokens} tokens. "
             "What others say to them is read, never imitated."
         )
-        if what.kept_for_test:
+        if what.held_out:
             st.markdown("**Kept for the test** :material/fact_check:")
             widgets.quiet(
-                f"{counted(what.kept_for_test, 'conversation')} that training never sees; the score is measured there."
+                f"{counted(what.held_out, 'conversation')} that training never sees; the score is measured there."
             )
         if draft.get("greeting"):
             widgets.quiet("The greeting only opens a chat.")
 
 
-def slips(talks: list[TalkView]) -> None:
+def conversations_to_mend(views: list[InteractionView]) -> None:
     """Which conversations want another look."""
     for worst, words, colour in (("error", "must be mended", "red"), ("warning", "could be better", "orange")):
-        places = [talk.number for talk in talks if talk.worst == worst]
+        places = [view.number for view in views if view.worst == worst]
         if not places:
             continue
         with st.container(border=True, gap="xsmall"):
@@ -303,7 +303,7 @@ def slips(talks: list[TalkView]) -> None:
                         key=f"slip-{number}",
                         on_click=open_talk,
                         args=(number,),
-                        help=widgets.escaped(talks[number].opening),
+                        help=widgets.escaped(views[number].opening),
                     )
             if len(places) > 12:
                 widgets.quiet(f"and {len(places) - 12} more")

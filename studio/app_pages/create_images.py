@@ -15,7 +15,7 @@ from studio.actions.images import ImageView
 from studio.context import AppContext
 from studio.labels import counted
 
-LIGHTS = {
+RATINGS = {
     "green": ("Good", ":material/check_circle:", "green"),
     "amber": ("Could be better", ":material/lightbulb:", "orange"),
     "red": ("Cannot be used", ":material/error:", "red"),
@@ -41,10 +41,10 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         args=(context, id, round),
         help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
     )
-    shown = images.pictures(context, draft)
-    found = images.what_the_set_needs(draft)
+    shown = images.image_views(context, draft)
+    found = images.image_set_problems(draft)
     if shown:
-        st.markdown(f"**{create.picture_count_words(draft)}**")
+        st.markdown(f"**{create.image_count_words(draft)}**")
     if found:
         with st.container(border=True, gap="xsmall"):
             st.markdown("**What is missing**" if shown else "**To begin**")
@@ -67,7 +67,7 @@ def take(context: AppContext, id: str, round: int) -> None:
     st.session_state["pictures-round"] = round + 1
     refused = widgets.attempt(images.add, context, id, files)
     if isinstance(refused, list):
-        widgets.remember(refused)
+        widgets.remember_problems(refused)
         names = {problem.field for problem in refused if problem.severity == "error"}
         if len(files) > len(names):
             st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
@@ -75,10 +75,10 @@ def take(context: AppContext, id: str, round: int) -> None:
 
 def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
     """One picture: what it looks like, its light, its mends, its caption."""
-    words, icon, colour = LIGHTS[view.light]
+    words, icon, colour = RATINGS[view.rating]
     name = view.file.partition(".")[0]
     with st.container(border=True, key=f"tile-{view.file}", gap="small"):
-        widgets.picture(view.thumb, view.caption.description or f"Picture {name}")
+        widgets.image(view.thumb, view.caption.description or f"Picture {name}")
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             st.badge(f"{name} {words}", icon=icon, color=colour)  # type: ignore[arg-type]  # one of LIGHTS
             if view.is_portrait:
@@ -93,7 +93,7 @@ def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
                 key=f"fix-drop-{view.file}",
                 icon=":material/delete:",
                 on_click=widgets.act,
-                args=(images.drop, context, id, view.file),
+                args=(images.remove, context, id, view.file),
             )
         with st.container(gap="xxsmall"):
             for field, (label, example) in FIELDS.items():
@@ -104,7 +104,7 @@ def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
                     key=key,
                     label_visibility="collapsed",
                     placeholder=f"{label}: {example}",
-                    max_chars=images.MOST_CAPTION_CHARS,
+                    max_chars=images.MAX_CAPTION_CHARS,
                     on_change=describe,
                     args=(context, id, view.file, field, key),
                 )
@@ -139,7 +139,7 @@ def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
             icon=":material/delete:",
             width="stretch",
             on_click=widgets.act,
-            args=(images.drop, context, id, view.file),
+            args=(images.remove, context, id, view.file),
         )
         key = f"caption-{id}-{view.file}-caption"
         st.text_input(
@@ -147,7 +147,7 @@ def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
             value=view.caption.caption,
             key=key,
             help="Takes the place of the four fields",
-            max_chars=images.MOST_CAPTION_CHARS,
+            max_chars=images.MAX_CAPTION_CHARS,
             on_change=describe,
             args=(context, id, view.file, "caption", key),
         )
@@ -172,7 +172,7 @@ def crop(context: AppContext, id: str, file: str) -> None:
     preview = widgets.attempt(images.crop_preview, context, draft, file, size, across, down)
     if isinstance(preview, bytes):
         with seen:
-            widgets.picture(preview, "How the square would look")
+            widgets.image(preview, "How the square would look")
     with st.container(horizontal=True):
         if st.button("Use this", type="primary", key=f"cut-{file}"):
             widgets.attempt(images.crop, context, id, file, size, across, down)
@@ -186,7 +186,7 @@ def crop(context: AppContext, id: str, file: str) -> None:
 
 def captions(context: AppContext, id: str, shown: list[ImageView]) -> None:
     """Ask for captions, watch the job, take what it found."""
-    news = suggestions.caption_news(context, own_character(context, id).draft)
+    news = suggestions.caption_suggestions(context, own_character(context, id).draft)
     if news.is_working:
         watch_captions(context, id)
     else:
@@ -196,17 +196,17 @@ def captions(context: AppContext, id: str, shown: list[ImageView]) -> None:
 @st.fragment(run_every=2)
 def watch_captions(context: AppContext, id: str) -> None:
     """Looks again every two seconds while the job runs, and no longer."""
-    news = suggestions.caption_news(context, own_character(context, id).draft)
+    news = suggestions.caption_suggestions(context, own_character(context, id).draft)
     if not news.is_working:
         st.rerun()
     waits = news.job is not None and news.job.status == "queued"
     text = "Waiting for a worker to look at the pictures" if waits else "Looking at the pictures"
     st.progress(min(1.0, len(news.ready) / max(1, len(news.ready) + 1)), text=text)
-    if waits and not create.someone_works(context):
+    if waits and not create.has_training_worker(context):
         widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
 
 
-def captions_found(context: AppContext, id: str, news: suggestions.CaptionNews, shown: list[ImageView]) -> None:
+def captions_found(context: AppContext, id: str, news: suggestions.CaptionSuggestions, shown: list[ImageView]) -> None:
     """The button, or what the job found."""
     if news.error:
         widgets.quiet(f"The suggestions did not come: {news.error}")
@@ -217,7 +217,7 @@ def captions_found(context: AppContext, id: str, news: suggestions.CaptionNews, 
             with st.container(key="strip-suggested", horizontal=True, gap="small"):
                 for file, fields in news.ready.items():
                     with st.container(width=132, gap="xxsmall"):
-                        widgets.picture(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
+                        widgets.image(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
                         widgets.quiet(", ".join(fields.values()))
             st.button(
                 "Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(context, id)
@@ -230,7 +230,7 @@ def captions_found(context: AppContext, id: str, news: suggestions.CaptionNews, 
         "Suggest captions",
         icon=":material/auto_awesome:",
         on_click=widgets.act,
-        args=(suggestions.ask_for_captions, context, id),
+        args=(suggestions.request_captions, context, id),
         help="A worker looks at the pictures where you wrote nothing yet",
     )
 

@@ -11,14 +11,14 @@ import streamlit as st
 
 from pipelines.core.jobs.job import ENDED
 from studio import widgets
-from studio.actions import conversations, drafts, suggestions
+from studio.actions import drafts, interactions, suggestions
 from studio.context import AppContext
 from studio.labels import counted
 
 EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
 
 
-def bring_in(context: AppContext, id: str) -> None:
+def import_interactions(context: AppContext, id: str) -> None:
     """The ways to many conversations at once."""
     with st.expander("Paste conversations", icon=":material/content_paste:"):
         round = st.session_state.setdefault("paste-round", 0)
@@ -30,25 +30,25 @@ def bring_in(context: AppContext, id: str) -> None:
             "ShareGPT or chat messages, JSON or JSON lines",
             type=["json", "jsonl"],
             key=f"data-{round}",
-            max_upload_size=conversations.MAX_DATA_BYTES >> 20,
+            max_upload_size=interactions.MAX_DATA_BYTES >> 20,
             on_change=upload,
             args=(context, id, round),
         )
-    if suggestions.can_expand(context):
+    if suggestions.has_llm(context):
         with st.expander("Let a model write more", icon=":material/auto_awesome:"):
-            expansion(context, id)
+            llm_suggestions(context, id)
 
 
 def paste(context: AppContext, id: str, round: int) -> None:
     """Read the pasted blocks."""
-    added(widgets.attempt(conversations.paste, context, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
+    added(widgets.attempt(interactions.paste, context, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
 
 
 def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded file."""
     file = st.session_state.get(f"data-{round}")
     if file is not None:
-        added(widgets.attempt(conversations.upload, context, id, file.name, file.getvalue()), "data", round)
+        added(widgets.attempt(interactions.upload, context, id, file.name, file.getvalue()), "data", round)
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
 
 
@@ -56,7 +56,7 @@ def added(result: object, what: str, round: int) -> None:
     """Say what came in, and empty the field."""
     if isinstance(result, tuple):
         count, notes = result
-        widgets.remember(notes)
+        widgets.remember_problems(notes)
         st.toast(f"{counted(count, 'conversation')} added", icon=":material/check:")
         st.session_state[f"{what}-round"] = round + 1
 
@@ -64,16 +64,16 @@ def added(result: object, what: str, round: int) -> None:
 # ---------------------------------------------------------------- from an endpoint
 
 
-def expansion(context: AppContext, id: str) -> None:
+def llm_suggestions(context: AppContext, id: str) -> None:
     """Ask the endpoint, wait, look over what it wrote."""
-    job, written = suggestions.conversation_news(context, drafts.own_character(context, id).draft)
+    job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)
     if job is not None and job.status not in ENDED:
-        wait_for_it(context, id)
+        watch_llm(context, id)
         return
     if job is not None and job.error:
         st.warning(widgets.escaped(job.error), icon=":material/error:")
     for number, turns in written[:3]:
-        look_over(context, id, number, turns)
+        review(context, id, number, turns)
     if len(written) > 3:
         widgets.quiet(f"{len(written) - 3} more wait behind these.")
     if not written:
@@ -86,20 +86,20 @@ def expansion(context: AppContext, id: str) -> None:
             icon=":material/auto_awesome:",
             key="expand",
             on_click=widgets.act,
-            args=(suggestions.ask_for_conversations, context, id, 10),
+            args=(suggestions.request_interactions, context, id, 10),
         )
 
 
 @st.fragment(run_every=3)
-def wait_for_it(context: AppContext, id: str) -> None:
+def watch_llm(context: AppContext, id: str) -> None:
     """Looks again every three seconds while the job runs, and no longer."""
-    job, written = suggestions.conversation_news(context, drafts.own_character(context, id).draft)
+    job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)
     if job is None or job.status in ENDED:
         st.rerun()
     widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
 
 
-def look_over(context: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
+def review(context: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
     """One suggested conversation, every line editable."""
     with st.form(key=f"expand-{number}"):
         edited = []
@@ -113,5 +113,5 @@ def look_over(context: AppContext, id: str, number: int, turns: list[dict[str, A
             taken = st.form_submit_button("Add it", type="primary")
             left_out = st.form_submit_button("Leave it out")
     if taken or left_out:
-        widgets.attempt(suggestions.take_conversation, context, id, number, edited if taken else None)
+        widgets.attempt(suggestions.take_interaction, context, id, number, edited if taken else None)
         st.rerun()

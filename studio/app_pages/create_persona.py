@@ -18,7 +18,7 @@ from pipelines.core.character.system_prompt import (
 )
 from studio import widgets
 from studio.actions import create, drafts, suggestions
-from studio.actions.drafts import MOST_CHARS, Draft
+from studio.actions.drafts import MAX_CHARS, Draft
 from studio.context import AppContext
 
 FIELDS = (
@@ -56,7 +56,7 @@ def name(context: AppContext, id: str, draft: Draft) -> None:
         "Name",
         value=draft.get("name", ""),
         key=key,
-        max_chars=MOST_CHARS["name"],
+        max_chars=MAX_CHARS["name"],
         on_change=save,
         args=(context, id, "name", key),
     )
@@ -71,7 +71,7 @@ def text_field(context: AppContext, id: str, draft: Draft, field: str, label: st
         key=key,
         height=height,
         placeholder=example,
-        max_chars=MOST_CHARS[field],
+        max_chars=MAX_CHARS[field],
         on_change=save,
         args=(context, id, field, key),
     )
@@ -132,12 +132,12 @@ def told(draft: Draft) -> None:
 def suggested(context: AppContext, id: str, draft: Draft) -> None:
     """What the persona's own sentences suggest."""
     found = suggestions.facts_in_persona(draft)
-    elsewhere = suggestions.better_elsewhere(draft)
-    if not found and not elsewhere:
+    misplaced = suggestions.misplaced_sentences(draft)
+    if not found and not misplaced:
         return
     st.markdown("**Suggestions from your text**")
     for field, words in (("appearance", "looks"), ("style", "how they talk")):
-        sentences = [one.sentence for one in elsewhere if one.field == field]
+        sentences = [one.sentence for one in misplaced if one.field == field]
         if sentences:
             with st.container(border=True, gap="xsmall"):
                 widgets.quiet(f"This tells {words}: “{' '.join(sentences)[:300]}”")

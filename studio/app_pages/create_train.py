@@ -31,20 +31,20 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     found = create.summary(draft)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        glance(context, draft, found)
+        overview(context, draft, found)
         left_to_mend(found)
         licence(context, id, draft)
         rights(context, id, draft)
     with right:
-        effort, base = dial(context, id, draft)
+        effort, base = effort_and_base(context, id, draft)
         go(context, id, found, effort, base)
 
 
-def glance(context: AppContext, draft: Draft, found: Summary) -> None:
+def overview(context: AppContext, draft: Draft, found: Summary) -> None:
     """The character in a few words."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width=96, key="tile-glance"):
-            widgets.picture(images.portrait(context, draft), "Portrait")
+            widgets.image(images.portrait(context, draft), "Portrait")
         with st.container(width="stretch"):
             st.html(f'<p class="u-name">{html.escape(str(draft.get("name") or "No name yet"))}</p>')
             widgets.chips(list(found.lines))
@@ -62,7 +62,7 @@ def left_to_mend(found: Summary) -> None:
             continue
         if wrong:
             with st.container(border=True, gap="small"):
-                widgets.problems(wrong[: widgets.MOST_TOLD])
+                widgets.problems(wrong[: widgets.MAX_SHOWN_PROBLEMS])
                 back(step, "error")
         if hints:
             label = f"{create.STEPS[step - 1]}: {len(hints)} that could be better"
@@ -99,7 +99,7 @@ def licence(context: AppContext, id: str, draft: Draft) -> None:
         "What may others do with it?",
         value=draft.get("licence", ""),
         key=key,
-        max_chars=drafts.MOST_CHARS["licence"],
+        max_chars=drafts.MAX_CHARS["licence"],
         placeholder="all rights reserved, CC-BY-4.0 …",
         on_change=save_licence,
         args=(context, id, key),
@@ -156,7 +156,7 @@ def rights(context: AppContext, id: str, draft: Draft) -> None:
 # ---------------------------------------------------------------- the dial and the button
 
 
-def dial(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
+def effort_and_base(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
     """How much effort, and on which base model."""
     efforts = get_args(Effort)
     effort: Effort = (
@@ -172,7 +172,7 @@ def dial(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
         or efforts[0]
     )
     widgets.quiet(ABOUT[effort])
-    choices = create.base_choices(context)
+    choices = create.preset_choices(context)
     presets = [choice.base.preset for choice in choices]
     chosen = draft.get("base", presets[0])
     base = st.radio(
@@ -184,7 +184,7 @@ def dial(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:
         captions=[f"{choice.base.about} {choice.reason}".strip() for choice in choices],
     )
     if (effort, base) != (draft.get("effort", efforts[0]), draft.get("base", presets[0])):
-        widgets.attempt(create.set_dial, context, id, effort, base)
+        widgets.attempt(create.set_effort, context, id, effort, base)
     return effort, base
 
 
@@ -193,10 +193,10 @@ def go(context: AppContext, id: str, found: Summary, effort: Effort, base: str) 
     told = create.estimate(context, base, effort)
     with st.container(border=True):
         st.markdown(f":material/schedule: **How long:** {widgets.escaped(told.words)}.")
-        reason = next(choice.reason for choice in create.base_choices(context) if choice.base.preset == base)
+        reason = next(choice.reason for choice in create.preset_choices(context) if choice.base.preset == base)
         if reason:
             st.warning(widgets.escaped(reason), icon=":material/memory:")
-        elif not create.someone_works(context):
+        elif not create.has_training_worker(context):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
         if st.button(
             "Train",

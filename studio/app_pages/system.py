@@ -41,7 +41,7 @@ def _work(context: AppContext) -> None:
     st.subheader("Waiting", anchor=False)
     with st.container(horizontal=True, key="queues"):
         for words, count in system.queue_depths(context).items():
-            most = system.MOST_COUNTED
+            most = system.MAX_COUNTED
             st.metric(words, f"more than {most}" if count >= most else count, border=True, width=240)
 
 

@@ -86,7 +86,7 @@ def _line(line: JobLine) -> None:
     words, state, way = st.columns([3, 3, 1.4], vertical_alignment="center")
     with words, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if line.portrait is not None:
-            widgets.picture(line.portrait, f"Portrait of {line.name}", PORTRAIT_PX)
+            widgets.image(line.portrait, f"Portrait of {line.name}", PORTRAIT_PX)
         with st.container(gap="xxsmall", width="stretch"):
             st.html(f'<p class="u-name">{html.escape(line.name or "A character")}</p>')
             widgets.quiet(f"{_recipe_words(job)} · {ago(job.created)}")
@@ -111,61 +111,61 @@ def _recipe_words(job: Job) -> str:
 
 
 def _one(context: AppContext, id: str) -> None:
-    watched = _watch(context, id)
-    rows = training_jobs.film_strip(context, watched.job)
-    measured = sum(bool(row.frames) for row in rows)
-    st.session_state[f"seen-{id}"] = (watched.job.status, len(rows), measured)
+    view = _job_view(context, id)
+    rows = training_jobs.sample_rows(context, view.job)
+    measured = sum(bool(row.samples) for row in rows)
+    st.session_state[f"seen-{id}"] = (view.job.status, len(rows), measured)
     if st.button("All trainings", icon=":material/arrow_back:", type="tertiary"):
         st.query_params.clear()
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="tile-head"):
-        face = training_jobs.portrait_of(context, watched.job)
+        face = training_jobs.portrait_of(context, view.job)
         if face is not None:
-            widgets.picture(face, f"Portrait of {watched.name}", HEAD_PX)
+            widgets.image(face, f"Portrait of {view.name}", HEAD_PX)
         with st.container(gap="xxsmall", width="stretch"):
-            st.html(f'<h1 class="u-h1">{html.escape(watched.name or "Training")}</h1>')
-            widgets.quiet(f"{_recipe_words(watched.job)} · begun {ago(watched.job.created)}")
-    widgets.told()
-    if watched.job.parent:
-        widgets.quiet(f"Follows an earlier training ({watched.job.parent[:8]}).")
-    _buttons(context, watched, [row.checkpoint for row in rows])
-    again = None if watched.is_over else POLL_S
+            st.html(f'<h1 class="u-h1">{html.escape(view.name or "Training")}</h1>')
+            widgets.quiet(f"{_recipe_words(view.job)} · begun {ago(view.job.created)}")
+    widgets.show_problems()
+    if view.job.parent:
+        widgets.quiet(f"Follows an earlier training ({view.job.parent[:8]}).")
+    _buttons(context, view, [row.checkpoint for row in rows])
+    again = None if view.is_over else POLL_S
     st.fragment(_progress, run_every=again)(context, id)
-    st.fragment(_numbers, run_every=None if watched.is_over else CHARTS_S)(context, id)
-    sample_strip.draw(context, watched.job, rows, watched.story.best)
-    st.fragment(_engine_room, run_every=None if watched.is_over else CHARTS_S)(context, id)
+    st.fragment(_numbers, run_every=None if view.is_over else CHARTS_S)(context, id)
+    sample_strip.draw(context, view.job, rows, view.progress.best)
+    st.fragment(_engine_room, run_every=None if view.is_over else CHARTS_S)(context, id)
 
 
-def _watch(context: AppContext, id: str) -> JobView:
+def _job_view(context: AppContext, id: str) -> JobView:
     job = training_jobs.own_job(context, id)
     pace = _pace(context, job.recipe) if job.recipe and job.status not in ENDED else {}
-    return training_jobs.watch(context, id, _log(id), pace, now())
+    return training_jobs.job_view(context, id, _log(id), pace, now())
 
 
 def _progress(context: AppContext, id: str) -> None:
     """Where it is and how long it will take; draws the whole page anew when something it shows elsewhere changed."""
-    watched = _watch(context, id)
-    job, story = watched.job, watched.story
+    view = _job_view(context, id)
+    job, progress = view.job, view.progress
     checkpoints = context.records.checkpoints.of_job(id)
     measured = sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints)
     seen = (job.status, len(checkpoints), measured)
     if st.session_state.get(f"seen-{id}", seen) != seen:
         st.rerun()
     with st.container(border=True, key="now"):
-        st.subheader(story.headline, anchor=False)
-        if story.detail:
-            widgets.quiet(story.detail)
-        _stages(story)
-        notes = [story.time_left, f"taken up again {story.breaks} times" if story.breaks > 1 else ""]
-        notes.append("taken up again once" if story.breaks == 1 else "")
+        st.subheader(progress.headline, anchor=False)
+        if progress.detail:
+            widgets.quiet(progress.detail)
+        _stages(progress)
+        notes = [progress.time_left, f"taken up again {progress.resumes} times" if progress.resumes > 1 else ""]
+        notes.append("taken up again once" if progress.resumes == 1 else "")
         if any(notes):
             widgets.quiet(" · ".join(filter(None, notes)))
-    for sign in story.signs:
+    for sign in progress.warnings:
         st.warning(f"**{widgets.escaped(sign.text)}** {widgets.escaped(sign.mend)}", icon=":material/warning:")
 
 
-def _stages(story: JobProgress) -> None:
-    for column, stage in zip(st.columns(len(story.stages)), story.stages, strict=True):
+def _stages(progress: JobProgress) -> None:
+    for column, stage in zip(st.columns(len(progress.stages)), progress.stages, strict=True):
         with column:
             st.markdown(f"**{stage.title}**")
             st.progress(stage.fraction, text=_stage_words(stage))
@@ -184,19 +184,19 @@ def _stage_words(stage: StageProgress) -> str:
 
 def _numbers(context: AppContext, id: str) -> None:
     """The charts, as far as there is something to draw."""
-    story = _watch(context, id).story
-    if not story.loss and not story.rewards:
+    progress = _job_view(context, id).progress
+    if not progress.loss and not progress.rewards:
         return
     basics, practice = st.columns(2)
     with basics:
         st.subheader("Learning the basics", anchor=False)
-        if story.loss:
-            charts.draw(charts.loss_chart(story.loss), charts.trend("Error", story.loss), f"loss-{id}")
+        if progress.loss:
+            charts.draw(charts.loss_chart(progress.loss), charts.trend("Error", progress.loss), f"loss-{id}")
     with practice:
         st.subheader("Practising with feedback", anchor=False)
-        if story.rewards:
-            said = "; ".join(charts.trend(REWARD_NAMES[name], series) for name, series in story.rewards.items())
-            charts.draw(charts.reward_chart(story.rewards), said, f"rewards-{id}")
+        if progress.rewards:
+            said = "; ".join(charts.trend(REWARD_NAMES[name], series) for name, series in progress.rewards.items())
+            charts.draw(charts.reward_chart(progress.rewards), said, f"rewards-{id}")
         else:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
 
@@ -204,13 +204,13 @@ def _numbers(context: AppContext, id: str) -> None:
 def _engine_room(context: AppContext, id: str) -> None:
     """Log, events and recipe, for whoever wants to know exactly."""
     with st.expander("For engineers: log, events, recipe", icon=":material/terminal:"):
-        watched = _watch(context, id)
-        job = watched.job
+        view = _job_view(context, id)
+        job = view.job
         widgets.quiet(f"Job {job.id} · attempt {job.attempt} · worker {job.worker or 'none yet'}")
         lines = [
             f"{event.time[:19]} {event.stage:8} {event.step:>4}/{event.total:<4} {event.note} "
             + " ".join(f"{name}={value:.4g}" for name, value in event.metrics.items())
-            for event in watched.events[-60:]
+            for event in view.events[-60:]
         ]
         st.code("\n".join(lines) or "no events yet", language=None, height=260)
         if job.log_tail:
@@ -221,8 +221,8 @@ def _engine_room(context: AppContext, id: str) -> None:
 # ---------------------------------------------------------------- what a person can do
 
 
-def _buttons(context: AppContext, watched: JobView, checkpoints: list[Checkpoint]) -> None:
-    job = watched.job
+def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) -> None:
+    job = view.job
     learnt = [one for one in checkpoints if one.adapter_key]
     with st.container(horizontal=True, key="buttons"):
         if job.status in ("queued", "running"):

@@ -156,10 +156,10 @@ def shots(browser: Browser, url: str, found: list[Shot], context: AppContext, ou
     ways = [(size, scheme) for size in SIZES for scheme in ("light", "dark")] if look else [("wide", "light")]
     for size, scheme in ways:
         width, height = SIZES[size]
-        context = browser.new_context(
+        window = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light"
         )
-        page = context.new_page()
+        page = window.new_page()
         for shot in found:
             if not re.search(only, f"{shot.name}-{size}-{scheme}"):
                 continue
@@ -169,7 +169,7 @@ def shots(browser: Browser, url: str, found: list[Shot], context: AppContext, ou
             (out / name).write_bytes(data if look else small(data))
             wide = page.evaluate("document.documentElement.scrollWidth")
             print(name, f"{(out / name).stat().st_size // 1000} KB", "TOO WIDE" if wide > width else "", flush=True)
-        context.close()
+        window.close()
 
 
 def main() -> None:

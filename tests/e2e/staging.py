@@ -23,7 +23,7 @@ from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
 from studio.actions import characters, compare, create, drafts, feedback, images
 from studio.context import AppContext
-from tests.studio.staged import SCORES, checkpoint, story
+from tests.studio.staged import SCORES, checkpoint, run_events
 
 WORKER = "worker-1"
 BUNDLED = ("quibb", "nella-tarn", "ambrose-fell")
@@ -31,7 +31,7 @@ SAYINGS: tuple[VoteChoice, ...] = ("left", "left", "right", "left", "tie", "left
 
 
 def workers(context: AppContext, job: str = "") -> None:
-    """Two workers that have just been seen; call it again before a minute is over."""
+    """Two workers that have just been seen; call it again before three heartbeats are over."""
     versions = {"torch": "2.13.0", "transformers": "5.0.0", "trl": "1.16.0", "peft": "0.19.0"}
     for id, queue, at in ((WORKER, "train", job), ("worker-2", "reply", "")):
         context.records.workers.register(Worker(id, "workshop", (queue,), "", 16.0, versions))
@@ -49,11 +49,11 @@ def _begun(context: AppContext, character: str, run: Path | None) -> Job:
     queued = create.start(context, character, "quick", "starter")
     job = context.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
-    events = [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
+    events = [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
     _tell(context, job, read_events(run) if run else events)
     for name in [path.name for path in sorted((run / "checkpoints").iterdir())] if run else SCORES:
         if run:
-            _kept(context, job, run, name)
+            _stored(context, job, run, name)
         else:
             checkpoint(context, job, name)
     return job
@@ -64,11 +64,11 @@ def half_way(context: AppContext, character: str, run: Path | None, share: float
     queued = create.start(context, character, "quick", "starter")
     job = context.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
-    events = [one for one in (read_events(run) if run else story()) if one.stage in ("prepare", "sft", "grpo")]
+    events = [one for one in (read_events(run) if run else run_events()) if one.stage in ("prepare", "sft", "grpo")]
     _tell(context, job, events[: max(2, round(len(events) * share))])
     if run:
         name = sorted(path.name for path in (run / "checkpoints").iterdir() if path.name.startswith("sft-"))[-1]
-        _kept(context, job, run, name, measured=False)
+        _stored(context, job, run, name, measured=False)
     return job
 
 
@@ -84,7 +84,7 @@ def _tell(context: AppContext, job: Job, events: Sequence[Event]) -> None:
     context.records.events.append(job.id, job.attempt, told)
 
 
-def _kept(context: AppContext, job: Job, run: Path, name: str, measured: bool = True) -> None:
+def _stored(context: AppContext, job: Job, run: Path, name: str, measured: bool = True) -> None:
     folder = run / "checkpoints" / name
     files = put_tree(context.store, folder, f"adapters/{job.id}/{name}")
     stage, _, step = name.partition("-")
@@ -149,12 +149,12 @@ def _wide(data: bytes) -> bytes:
 
 def talked(context: AppContext, job: Job, blind: bool = False) -> Conversation:
     """A conversation of the best checkpoint with the base, answered with what both said when they were measured."""
-    best = next(one for one in compare.candidates(context, job.character) if one.is_best)
-    base = compare.candidates(context, job.character)[-1]
-    talk = compare.begin(context, job.character, best.ref, base.ref, blind)
+    best = next(one for one in compare.checkpoint_options(context, job.character) if one.is_best)
+    base = compare.checkpoint_options(context, job.character)[-1]
+    talk = compare.start_conversation(context, job.character, best.ref, base.ref, blind)
     sides = [_measured(context, ref) for ref in (best.ref, base.ref)]
     for number in range(min(2, len(sides[0]))):
-        asked = compare.ask(context, talk.id, str(sides[0][number][0]), seed=4711 + number)
+        asked = compare.send_message(context, talk.id, str(sides[0][number][0]), seed=4711 + number)
         reply = context.records.jobs.claim(asked.job, WORKER, 600)
         assert reply is not None
         events: list[Event] = [Event("prepare")]

@@ -109,7 +109,7 @@ def told(context: AppContext, job: Job, events: list[Event], seconds: float = 10
     context.records.events.append(job.id, job.attempt, numbered)
 
 
-def story(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[Event]:
+def run_events(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> list[Event]:
     """A run as far as these steps of the toy recipe."""
     events = [Event("prepare", note="reading the character and the model")]
     events += [Event("sft", at, 4, {"loss": 7.0 - at, "seconds": 10.0, "tokens": 100}) for at in range(1, sft + 1)]
@@ -159,7 +159,9 @@ def trained(context: AppContext, character: str) -> Job:
     """A whole training that has succeeded, with three measured checkpoints."""
     job = claimed(context, queued(context, character))
     told(
-        context, job, [*story(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
+        context,
+        job,
+        [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")],
     )
     for name in SCORES:
         checkpoint(context, job, name)

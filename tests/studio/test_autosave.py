@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from studio import autosave
-from studio.actions import characters, conversations, drafts, images
+from studio.actions import characters, drafts, images, interactions
 from studio.context import AppContext
 
 OWN = {"sec-fetch-site": "same-origin"}
@@ -23,12 +23,12 @@ def id(context: AppContext) -> str:
 def test_every_kind_of_field_is_kept(context: AppContext, id: str) -> None:
     assert autosave.autosave(context, f"text-{id}-persona", "Somebody")
     assert autosave.autosave(context, f"caption-{id}-03-png-place", "on a ship")
-    turn = conversations.talks(drafts.own_character(context, id).draft)[0].turns[1]
-    mark = autosave.turn_mark(turn.words, turn.scene, turn.image)
+    turn = interactions.interaction_views(drafts.own_character(context, id).draft)[0].turns[1]
+    mark = autosave.turn_digest(turn.words, turn.scene, turn.image)
     assert autosave.autosave(context, f"words-{id}-0-1-{mark}", "Quibb counts one.")
     draft = drafts.own_character(context, id).draft
     assert draft["persona"] == "Somebody" and draft["interactions"][0][1]["character"] == "Quibb counts one."
-    assert images.pictures(context, draft)[2].caption.place == "on a ship"
+    assert images.image_views(context, draft)[2].caption.place == "on a ship"
     assert not autosave.autosave(context, f"words-{id}-0-1-{mark}", "Late.")  # the turn has changed since
 
 

@@ -117,10 +117,10 @@ def test_versions_can_be_seen_and_brought_back(context: AppContext) -> None:
     id = characters.try_bundled(context, "quibb")
     create.start(context, id, "quick", "starter")
     drafts.set_text(context, id, "persona", "Somebody else now.")
-    images.drop(context, id, "10.png")
+    images.remove(context, id, "10.png")
     [version] = characters.versions(context, id)
     assert version.number == 1 and "10 pictures" in version.contents and len(version.jobs) == 1
-    characters.bring_back(context, id, 1)
+    characters.restore_version(context, id, 1)
     draft = drafts.own_character(context, id).draft
     assert draft["persona"].startswith("Quibb is") and len(draft["pictures"]) == 10
     assert create.summary(draft).can_train and draft["test"]["dialogues"]
@@ -134,8 +134,8 @@ def test_deleting_leaves_nothing_of_it_and_all_of_the_others(context: AppContext
     id = characters.try_bundled(context, "quibb")
     job = create.start(context, id, "quick", "starter")
     context.records.chats.add_conversation(Conversation(new_id(), context.owner, id, f"{job.id}:base"))
-    goes = characters.what_goes(context, id)
-    assert goes.is_training and "10 pictures" in goes.lines and "1 training" in goes.lines
+    summary = characters.deletion_summary(context, id)
+    assert summary.is_training and "10 pictures" in summary.lines and "1 training" in summary.lines
     tree = f"adapters/{job.id}/sft-000001"
     context.records.checkpoints.put(
         Checkpoint(
@@ -164,12 +164,12 @@ def test_pictures_that_two_characters_share_outlive_one_of_them(context: AppCont
     for id in (first, second):
         images.add(context, id, [("face.png", data)])
     characters.delete(context, first)
-    assert images.pictures(context, drafts.own_character(context, second).draft)[0].thumb
+    assert images.image_views(context, drafts.own_character(context, second).draft)[0].thumb
 
 
 def test_somebody_elses_character_does_not_exist(context: AppContext) -> None:
     theirs = context.records.characters.create("mallory", {"name": "Eve"}).id
-    for action in (drafts.own_character, characters.versions, characters.what_goes, characters.delete):
+    for action in (drafts.own_character, characters.versions, characters.deletion_summary, characters.delete):
         with pytest.raises(RecordMissing):
             action(context, theirs)
     assert not characters.gallery(context)[0]

@@ -28,7 +28,7 @@ def test_a_short_loss_is_drawn_as_it_is_and_a_long_one_smoothed_too() -> None:
 
 def test_a_very_long_line_is_thinned_out_and_keeps_its_end() -> None:
     points = charts.thinned([(step, 1.0) for step in range(1, 5001)])
-    assert len(points) <= charts.MOST_POINTS and points[-1] == (5000, 1.0)
+    assert len(points) <= charts.MAX_POINTS and points[-1] == (5000, 1.0)
 
 
 def test_rewards_are_named_in_plain_words() -> None:

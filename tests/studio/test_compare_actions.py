@@ -11,7 +11,7 @@ from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vo
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.problems import CharacterProblems
 from studio.actions import compare, feedback, votes
-from studio.actions.compare import NotNow
+from studio.actions.compare import NotPossible
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -25,20 +25,20 @@ def character(context: AppContext, tmp_path: Path) -> str:
 def talk(context: AppContext, character: str) -> Conversation:
     """A conversation of the best state (left) with the base (right), names open."""
     job = staged.trained(context, character)
-    return compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
+    return compare.start_conversation(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
 
 
 def said_and_answered(context: AppContext, talk: Conversation, words: str = "Hello?") -> int:
     """One whole turn; returns the number of its replies."""
-    message = compare.ask(context, talk.id, words, seed=5)
+    message = compare.send_message(context, talk.id, words, seed=5)
     staged.answered(context, message.job, (f"Aye, {words}", "I am a model."))
     return message.number + 1
 
 
 def test_candidates_newest_first_the_best_marked_and_the_base_last(context: AppContext, character: str) -> None:
-    assert compare.candidates(context, character) == []
+    assert compare.checkpoint_options(context, character) == []
     first, second = staged.trained(context, character), staged.trained(context, character)
-    found = compare.candidates(context, character)
+    found = compare.checkpoint_options(context, character)
     assert [one.ref for one in found] == [
         f"{second.id}:grpo-000002",
         f"{second.id}:sft-000004",
@@ -49,19 +49,19 @@ def test_candidates_newest_first_the_best_marked_and_the_base_last(context: AppC
     assert [one.is_best for one in found] == [True, False, True, False, False]
     assert "(best)" in found[0].label and found[-1].label == "Before training (starter-toy)"
     with pytest.raises(RecordMissing):
-        compare.candidates(context, "nobody")
+        compare.checkpoint_options(context, "nobody")
 
 
 def test_two_of_one_base_model_only(context: AppContext, character: str) -> None:
     job = staged.trained(context, character)
-    with pytest.raises(NotNow, match="two different"):
-        compare.begin(context, character, f"{job.id}:base", f"{job.id}:base", False)
+    with pytest.raises(NotPossible, match="two different"):
+        compare.start_conversation(context, character, f"{job.id}:base", f"{job.id}:base", False)
     with pytest.raises(RecordMissing):
-        compare.begin(context, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
+        compare.start_conversation(context, character, f"{job.id}:base", f"{job.id}:sft-000099", False)
 
 
 def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversation) -> None:
-    message = compare.ask(context, talk.id, "  Hello?  ", seed=5)
+    message = compare.send_message(context, talk.id, "  Hello?  ", seed=5)
     assert (message.text, message.number, message.seed) == ("Hello?", 0, 5)
     job = context.records.jobs.get(message.job)
     request = ReplyRequest.from_json(job.request)
@@ -70,12 +70,12 @@ def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversatio
     assert (request.conversation, request.number, request.seed, job.kind) == (talk.id, 1, 5, "reply")
     [turn] = compare.turns(context, talk)
     assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
-    with pytest.raises(NotNow, match="still being written"):
-        compare.ask(context, talk.id, "And?")
+    with pytest.raises(NotPossible, match="still being written"):
+        compare.send_message(context, talk.id, "And?")
 
 
 def test_answers_stream_and_stay(context: AppContext, talk: Conversation) -> None:
-    message = compare.ask(context, talk.id, "Hello?", seed=5)
+    message = compare.send_message(context, talk.id, "Hello?", seed=5)
     staged.answered(context, message.job, ("Aye.", "I am a model."), finish=False)
     [turn] = compare.turns(context, talk)
     assert turn.state == "running" and [answer.text for answer in turn.answers] == ["Aye.", "I am a model."]
@@ -93,7 +93,7 @@ def test_whole_answers(context: AppContext, talk: Conversation) -> None:
 
 def test_each_side_hears_only_itself(context: AppContext, talk: Conversation) -> None:
     said_and_answered(context, talk)
-    message = compare.ask(context, talk.id, "And then?", staged.png("red", 128))
+    message = compare.send_message(context, talk.id, "And then?", staged.png("red", 128))
     history = ReplyRequest.from_json(context.records.jobs.get(message.job).request).history
     assert history[1]["left"]["text"] == "Aye, Hello?" and history[1]["right"]["text"] == "I am a model."
     assert history[2]["picture"] == message.picture_key and context.image(message.picture_key)
@@ -113,7 +113,7 @@ def test_kept_messages_count_more_than_events(context: AppContext, talk: Convers
 def test_answer_again_replaces_the_last_answers(context: AppContext, talk: Conversation) -> None:
     number = said_and_answered(context, talk)
     feedback.vote(context, talk.id, number, "left")
-    again = compare.answer_again(context, talk.id, seed=9)
+    again = compare.regenerate(context, talk.id, seed=9)
     [turn] = compare.turns(context, talk)
     assert turn.question.seed == 9 and turn.state == "waiting" and turn.question.text == "Hello?"
     staged.answered(context, again.job, ("Aye aye.", "Yes."))
@@ -122,32 +122,32 @@ def test_answer_again_replaces_the_last_answers(context: AppContext, talk: Conve
 
 
 def test_a_failed_answer_can_be_asked_for_again(context: AppContext, talk: Conversation) -> None:
-    message = compare.ask(context, talk.id, "Hello?")
+    message = compare.send_message(context, talk.id, "Hello?")
     job = context.records.jobs.claim(message.job, staged.WORKER, 60)
     assert job is not None
     context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The memory is full.")
     [turn] = compare.turns(context, talk)
     assert turn.state == "failed" and turn.error == "The memory is full."
-    compare.answer_again(context, talk.id)
+    compare.regenerate(context, talk.id)
     assert compare.turns(context, talk)[0].state == "waiting"
 
 
 def test_what_cannot_be_said(context: AppContext, talk: Conversation) -> None:
-    with pytest.raises(NotNow, match="Write something"):
-        compare.ask(context, talk.id, "   ")
-    with pytest.raises(NotNow, match="at most"):
-        compare.ask(context, talk.id, "a" * (compare.MAX_WORDS + 1))
-    with pytest.raises(NotNow, match="larger than"):
-        compare.ask(context, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
+    with pytest.raises(NotPossible, match="Write something"):
+        compare.send_message(context, talk.id, "   ")
+    with pytest.raises(NotPossible, match="at most"):
+        compare.send_message(context, talk.id, "a" * (compare.MAX_MESSAGE_CHARS + 1))
+    with pytest.raises(NotPossible, match="larger than"):
+        compare.send_message(context, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
     with pytest.raises(CharacterProblems):
-        compare.ask(context, talk.id, "look", b"MZ this is a program")
+        compare.send_message(context, talk.id, "look", b"MZ this is a program")
     assert compare.turns(context, talk) == []
 
 
 def test_somebody_elses_conversation_does_not_exist(context: AppContext) -> None:
     talk = context.records.chats.add_conversation(Conversation(new_id(), "somebody else"))
     with pytest.raises(RecordMissing):
-        compare.ask(context, talk.id, "Hello?")
+        compare.send_message(context, talk.id, "Hello?")
 
 
 # ---------------------------------------------------------------- blind turns and votes
@@ -161,7 +161,7 @@ def test_blind_turns_shuffle_sides_the_same_way_every_time(context: AppContext, 
 
 
 def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conversation) -> None:
-    blind = compare.begin(context, talk.character, talk.left, talk.right, blind=True)
+    blind = compare.start_conversation(context, talk.character, talk.left, talk.right, blind=True)
     seen = set()
     for at in range(12):
         number = said_and_answered(context, blind, f"Question {at}?")
@@ -177,8 +177,8 @@ def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conver
 
 
 def test_no_vote_before_the_end(context: AppContext, talk: Conversation) -> None:
-    message = compare.ask(context, talk.id, "Hello?")
-    with pytest.raises(NotNow, match="no two answers"):
+    message = compare.send_message(context, talk.id, "Hello?")
+    with pytest.raises(NotPossible, match="no two answers"):
         feedback.vote(context, talk.id, message.number + 1, "left")
 
 
@@ -222,7 +222,7 @@ def test_a_correction_becomes_an_example_in_the_draft(context: AppContext, talk:
     said_and_answered(context, talk, "One?")
     number = said_and_answered(context, talk, "Two?")
     before = len(context.records.characters.get(talk.character).draft["interactions"])
-    with pytest.raises(NotNow, match="Write how"):
+    with pytest.raises(NotPossible, match="Write how"):
         feedback.correct(context, talk.id, number, "right", "  ")
     assert feedback.correct(context, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
     assert feedback.correct(context, talk.id, number, "right", "Aye!", with_before=True) == before + 2

@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines.core.jobs.job import Worker
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
 from pipelines.core.problems import CharacterProblems
-from studio.actions import characters, conversations, create, drafts, images, suggestions
+from studio.actions import characters, create, drafts, images, interactions, suggestions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 
@@ -40,9 +40,9 @@ def test_pictures_come_in_cleaned_named_and_judged(context: AppContext, id: str)
     files = [*some(1, 2), ("turned.jpg", encoded(drawing(3), "JPEG", exif=exif)), ("photo 1.txt", b"laughing, at sea")]
     assert images.add(context, id, files) == []
     draft = draft_of(context, id)
-    shown = images.pictures(context, draft)
+    shown = images.image_views(context, draft)
     assert [view.file for view in shown] == ["01.png", "02.png", "03.jpg"] and shown[0].is_portrait
-    assert shown[0].caption.caption == "laughing, at sea" and {view.light for view in shown} == {"green"}
+    assert shown[0].caption.caption == "laughing, at sea" and {view.rating for view in shown} == {"green"}
     assert b"Camera" not in context.image(draft["pictures"][2]["key"])
     assert Image.open(io.BytesIO(shown[0].thumb)).size == (256, 192)
 
@@ -75,7 +75,7 @@ def test_each_light_has_its_reason_and_its_mend(context: AppContext, id: str) ->
         *some(1),
     ]
     assert images.add(context, id, files) == []
-    lights = {view.file: (view.light, view.fixes) for view in images.pictures(context, draft_of(context, id))}
+    lights = {view.file: (view.rating, view.fixes) for view in images.image_views(context, draft_of(context, id))}
     assert lights == {
         "01.png": ("green", ()),
         "02.png": ("green", ()),
@@ -85,33 +85,33 @@ def test_each_light_has_its_reason_and_its_mend(context: AppContext, id: str) ->
         "06.png": ("red", ("drop",)),
     }
     for file in ("03.png", "05.png", "06.png"):
-        images.drop(context, id, file)
+        images.remove(context, id, file)
     preview = Image.open(io.BytesIO(images.crop_preview(context, draft_of(context, id), "04.png", 0.0, 0.5, 0.5)))
     assert preview.width == preview.height
     images.crop(context, id, "04.png", 0.0, 0.5, 0.5)
-    entry = drafts.picture_entry(draft_of(context, id), "04.png")
+    entry = drafts.image_entry(draft_of(context, id), "04.png")
     assert (entry["width"], entry["height"]) == (300, 300) and entry["problems"] == []
     images.rotate(context, id, "01.png")
-    turned = drafts.picture_entry(draft_of(context, id), "01.png")
+    turned = drafts.image_entry(draft_of(context, id), "01.png")
     assert (turned["width"], turned["height"]) == (300, 400)
 
 
 def test_the_set_says_what_is_missing(context: AppContext, id: str) -> None:
-    assert "There are no pictures yet" in images.what_the_set_needs(draft_of(context, id))[0].message
+    assert "There are no pictures yet" in images.image_set_problems(draft_of(context, id))[0].message
     images.add(context, id, some(1, 2, 3, 4, 5))
-    for view in images.pictures(context, draft_of(context, id)):
+    for view in images.image_views(context, draft_of(context, id)):
         images.describe(context, id, view.file, "expression", "happy")
         images.describe(context, id, view.file, "place", "on a beach")
-    said = " ".join(problem.message for problem in images.what_the_set_needs(draft_of(context, id)))
+    said = " ".join(problem.message for problem in images.image_set_problems(draft_of(context, id)))
     assert "no sad face" in said and "the same place (on a beach)" in said
 
 
 def test_a_dropped_picture_leaves_conversations_their_words(context: AppContext, id: str) -> None:
     images.add(context, id, some(1, 2))
-    number = conversations.add_conversation(context, id, [{"user": "Show!"}, {"character": "Look!"}])
-    conversations.set_picture(context, id, number, 1, "01.png", "Ada, happy")
+    number = interactions.add_interaction(context, id, [{"user": "Show!"}, {"character": "Look!"}])
+    interactions.set_image(context, id, number, 1, "01.png", "Ada, happy")
     images.make_portrait(context, id, "02.png")
-    images.drop(context, id, "01.png")
+    images.remove(context, id, "01.png")
     draft = draft_of(context, id)
     assert draft["interactions"][0][1] == {"character": "Look!", "scene": "Ada, happy"}
     assert [entry["file"] for entry in draft["images"]] == ["02.png"]
@@ -147,22 +147,22 @@ def test_the_persona_suggests_facts_and_better_places(context: AppContext, id: s
     suggestions.move_sentences(context, id, "appearance")
     draft = draft_of(context, id)
     assert draft["appearance"] == "She has red hair." and "red hair" not in draft["persona"]
-    assert [one.field for one in suggestions.better_elsewhere(draft)] == ["style"]
+    assert [one.field for one in suggestions.misplaced_sentences(draft)] == ["style"]
 
 
 def test_captions_come_from_a_job_and_leave_written_ones_alone(context: AppContext, id: str) -> None:
     images.add(context, id, some(1, 2))
     images.describe(context, id, "01.png", "expression", "grim")
-    job = suggestions.ask_for_captions(context, id)
-    key = drafts.picture_entry(draft_of(context, id), "02.png")["key"]
+    job = suggestions.request_captions(context, id)
+    key = drafts.image_entry(draft_of(context, id), "02.png")["key"]
     assert job.request["pictures"] == [key]
-    assert suggestions.caption_news(context, draft_of(context, id)).is_working
+    assert suggestions.caption_suggestions(context, draft_of(context, id)).is_working
     claimed = context.records.jobs.claim(job.id, "worker", 60)
     assert claimed is not None
     told = caption_event(0, 1, CaptionSuggestion(key, {"expression": "happy", "place": "at sea"}), 0.5)
     context.records.events.append(job.id, claimed.attempt, [replace(told, sequence=0)])
     context.records.jobs.finish(job.id, "worker", claimed.attempt, "succeeded")
-    news = suggestions.caption_news(context, draft_of(context, id))
+    news = suggestions.caption_suggestions(context, draft_of(context, id))
     assert news.ready == {"02.png": {"expression": "happy", "place": "at sea"}} and not news.is_working
     assert suggestions.take_captions(context, id) == 1
     first, second = draft_of(context, id)["images"]
@@ -173,25 +173,25 @@ def test_captions_come_from_a_job_and_leave_written_ones_alone(context: AppConte
 
 
 def test_a_conversation_is_edited_turn_by_turn(context: AppContext, id: str) -> None:
-    number = conversations.add_conversation(context, id, [{"user": "Hi"}, {"character": "Aye."}])
-    conversations.add_turn(context, id, number, "user", "And?")
-    conversations.switch_speaker(context, id, number, 2)
-    conversations.move_turn(context, id, number, 2, -1)
-    conversations.set_words(context, id, number, 0, "Hello")
+    number = interactions.add_interaction(context, id, [{"user": "Hi"}, {"character": "Aye."}])
+    interactions.add_turn(context, id, number, "user", "And?")
+    interactions.switch_speaker(context, id, number, 2)
+    interactions.move_turn(context, id, number, 2, -1)
+    interactions.set_words(context, id, number, 0, "Hello")
     assert draft_of(context, id)["interactions"] == [[{"user": "Hello"}, {"character": "And?"}, {"character": "Aye."}]]
-    conversations.remove_turn(context, id, number, 1)
-    conversations.add_conversation(context, id, [{"user": "Second"}, {"character": "Two."}])
-    assert conversations.move_conversation(context, id, 1, -1) == 0
-    assert [talk.opening for talk in conversations.talks(draft_of(context, id))] == ["Second", "Hello"]
-    conversations.remove_conversation(context, id, 0)
+    interactions.remove_turn(context, id, number, 1)
+    interactions.add_interaction(context, id, [{"user": "Second"}, {"character": "Two."}])
+    assert interactions.move_interaction(context, id, 1, -1) == 0
+    assert [talk.opening for talk in interactions.interaction_views(draft_of(context, id))] == ["Second", "Hello"]
+    interactions.remove_interaction(context, id, 0)
     with pytest.raises(CharacterProblems, match="no longer there"):
-        conversations.set_words(context, id, 1, 0, "late")
+        interactions.set_words(context, id, 1, 0, "late")
 
 
 def test_the_linter_points_at_the_turn(context: AppContext, id: str) -> None:
-    conversations.add_conversation(context, id, [{"user": "Hi"}, {"character": "As an AI I cannot."}, {"user": ""}])
-    conversations.add_conversation(context, id, [{"user": "Hi"}, {"character": "word " * 300}])
-    first, second = conversations.talks(draft_of(context, id))
+    interactions.add_interaction(context, id, [{"user": "Hi"}, {"character": "As an AI I cannot."}, {"user": ""}])
+    interactions.add_interaction(context, id, [{"user": "Hi"}, {"character": "word " * 300}])
+    first, second = interactions.interaction_views(draft_of(context, id))
     assert "assistant" in first.turns[1].problems[0].message and first.worst == "error"
     assert any("is empty" in problem.message for problem in first.turns[2].problems)
     assert "long" in second.turns[1].problems[0].message and second.worst == "warning"
@@ -199,26 +199,26 @@ def test_the_linter_points_at_the_turn(context: AppContext, id: str) -> None:
 
 def test_pasted_blocks_and_data_files_are_added_once(context: AppContext, id: str) -> None:
     drafts.set_text(context, id, "name", "Ada")
-    assert conversations.paste(context, id, "<START>\n{{user}}: Hi\nAda: Aye.")[0] == 1
+    assert interactions.paste(context, id, "<START>\n{{user}}: Hi\nAda: Aye.")[0] == 1
     lines = "\n".join(
         json.dumps({"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Aye."}]})
         for text in ("Hi", "Ho")
     )
-    assert conversations.upload(context, id, "talks.jsonl", lines.encode())[0] == 1
+    assert interactions.upload(context, id, "talks.jsonl", lines.encode())[0] == 1
     sharegpt = [{"conversations": [{"from": "human", "value": "Ha"}, {"from": "gpt", "value": "Aye."}]}]
-    assert conversations.upload(context, id, "talks.json", json.dumps(sharegpt).encode())[0] == 1
+    assert interactions.upload(context, id, "talks.json", json.dumps(sharegpt).encode())[0] == 1
     for data in (b"MZ\x90\xff", b"{}", b"x" * (9 << 20)):
         with pytest.raises(CharacterProblems, match=r"talks\.json"):
-            conversations.upload(context, id, "talks.json", data)
+            interactions.upload(context, id, "talks.json", data)
     assert len(draft_of(context, id)["interactions"]) == 3
 
 
 def test_what_is_learned_and_what_is_told(context: AppContext) -> None:
     draft = draft_of(context, characters.try_bundled(context, "quibb"))
-    told = conversations.learned(draft)
-    assert told.kept_for_test == len(draft["test"]["dialogues"]) and 250 < told.told_tokens < 340
-    without = conversations.learned({**draft, "test": None})
-    assert without.kept_for_test == len(draft["interactions"]) // 8 and without.replies < told.replies
+    told = interactions.learned(draft)
+    assert told.held_out == len(draft["test"]["dialogues"]) and 250 < told.prompt_tokens < 340
+    without = interactions.learned({**draft, "test": None})
+    assert without.held_out == len(draft["interactions"]) // 8 and without.replies < told.replies
 
 
 # ---------------------------------------------------------------- rights and the start
@@ -257,8 +257,8 @@ def test_training_publishes_a_version_and_queues_the_job(context: AppContext) ->
 
 
 def test_base_models_follow_what_the_workers_can_run(context: AppContext) -> None:
-    reasons = {choice.base.preset: choice.reason for choice in create.base_choices(context)}
+    reasons = {choice.base.preset: choice.reason for choice in create.preset_choices(context)}
     assert not reasons["starter"] and "no worker is running" in reasons["janus-pro-1b"]
     context.records.workers.register(Worker("w1", "host", ("train", "reply"), "A card", 12.6))
-    reasons = {choice.base.preset: choice.reason for choice in create.base_choices(context)}
+    reasons = {choice.base.preset: choice.reason for choice in create.preset_choices(context)}
     assert not reasons["janus-pro-1b"] and "the largest here has 13 GB" in reasons["janus-pro-7b"]

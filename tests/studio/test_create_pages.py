@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from studio.actions import characters, conversations, create, drafts, images
+from studio.actions import characters, create, drafts, images, interactions
 from studio.autosave import AUTOSAVE_JS
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
@@ -103,12 +103,12 @@ def test_without_a_character_the_wizard_offers_a_choice(context: AppContext, qui
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_scripts_in_every_field_are_words_on_every_step(context: AppContext, open_page: Open, step: int) -> None:
     id = drafts.create(context)
-    for field in drafts.MOST_CHARS:
+    for field in drafts.MAX_CHARS:
         drafts.set_text(context, id, field, SCRIPT)
     drafts.set_facts(context, id, [(SCRIPT, SCRIPT)])
     images.add(context, id, [(f"{SCRIPT}.png", encoded(drawing(1)))])
     images.describe(context, id, "01.png", "expression", SCRIPT)
-    conversations.add_conversation(context, id, [{"user": SCRIPT}, {"character": SCRIPT, "scene": SCRIPT}])
+    interactions.add_interaction(context, id, [{"user": SCRIPT}, {"character": SCRIPT, "scene": SCRIPT}])
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.
     pieces = [element.proto for element in shown.get("html")]
@@ -136,7 +136,7 @@ def test_pictures_can_be_dropped_in_mended_and_captioned(context: AppContext, op
     shown.text_input(key=f"caption-{id}-01.png-expression").set_value("grim").run()
     assert draft_of(context, id)["images"][0]["expression"] == "grim"
     shown.button(key="turn-01.png").click().run()
-    assert drafts.picture_entry(draft_of(context, id), "01.png")["width"] == 300
+    assert drafts.image_entry(draft_of(context, id), "01.png")["width"] == 300
 
 
 def test_texts_are_saved_when_left_and_outlive_a_refresh(context: AppContext, open_page: Open) -> None:
@@ -173,7 +173,7 @@ def test_a_conversation_is_written_like_a_chat(context: AppContext, open_page: O
 
 
 def test_a_picture_is_attached_with_its_scene(context: AppContext, quibb: str, open_page: Open) -> None:
-    number = conversations.add_conversation(context, quibb, [{"user": "Show!"}, {"character": "Fip-fip!"}])
+    number = interactions.add_interaction(context, quibb, [{"user": "Show!"}, {"character": "Fip-fip!"}])
     shown = open_page("create", character=quibb, step=3, talk=number + 1)
     [choice] = [box for box in shown.selectbox if str(box.key).startswith(f"choose-{quibb}-{number}-1-")]
     choice.set_value("02.png").run()

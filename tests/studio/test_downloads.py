@@ -15,7 +15,7 @@ from pipelines.core.settings import Settings
 from pipelines.core.storage.store import link
 from studio import download_route
 from studio.actions import downloads
-from studio.actions.compare import NotNow
+from studio.actions.compare import NotPossible
 from studio.context import AppContext, open_context
 from tests.studio import staged
 
@@ -92,7 +92,7 @@ def test_the_route_hands_out_what_was_signed_and_nothing_else(context: AppContex
 
 def test_the_base_has_nothing_to_download(context: AppContext, tmp_path: Path) -> None:
     job = staged.trained(context, staged.published(context, tmp_path / "ada"))
-    with pytest.raises(NotNow, match="no adapter"):
+    with pytest.raises(NotPossible, match="no adapter"):
         downloads.adapter_zip(context, f"{job.id}:base")
 
 

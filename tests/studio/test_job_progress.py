@@ -12,7 +12,7 @@ from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions import scores
 from studio.actions.job_progress import JobProgress, pace_of, progress_of
-from studio.actions.warning_signs import signs
+from studio.actions.training_warnings import signs
 from tests.studio.staged import SCORES, START, story
 from tests.toys import TOY_BASE, TOY_STEPS
 
@@ -98,7 +98,7 @@ def test_repeated_steps_count_once() -> None:
     again = [Event("prepare"), Event("sft", 2, 4, {"loss": 1.5}), Event("sft", 3, 4, {"loss": 1.0})]
     found = progress_of(JOB, timed([*story(3, 0), *again]))
     assert found.loss == ((1, 6.0), (2, 1.5), (3, 1.0))
-    assert found.breaks == 1
+    assert found.resumes == 1
 
 
 def test_the_same_events_tell_the_same_story() -> None:
@@ -159,7 +159,7 @@ def test_a_loss_that_is_no_number_and_one_that_does_not_fall() -> None:
 
 
 def test_plain_scores() -> None:
-    card = {spoke.key: spoke.value for spoke in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
+    card = {axis.key: axis.value for axis in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
     assert card == {
         "likeness": 0.5,
         "voice": pytest.approx(0.7),
@@ -168,6 +168,6 @@ def test_plain_scores() -> None:
         "variety": 0.3,
     }
     assert scores.overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
-    assert all(spoke.value is None for spoke in scores.scorecard({}))
+    assert all(axis.value is None for axis in scores.scorecard({}))
     assert scores.checkpoint_title("base") == "Before training"
     assert scores.checkpoint_title("grpo-000002") == "Practice, step 2"

@@ -22,9 +22,11 @@ def test_a_look_is_asked_for_and_found_again(context: AppContext, tmp_path: Path
         staged.checkpoint(context, job, name)
     assert live_samples.live_samples(context, job) == {}
     with pytest.raises(ValueError, match="learnt nothing"):
-        live_samples.live_sample(context, job.id, "base")
-    asked = live_samples.live_sample(context, job.id, "sft-000004")
-    compare.begin(context, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False)  # a warm-up is no look
+        live_samples.request_live_sample(context, job.id, "base")
+    asked = live_samples.request_live_sample(context, job.id, "sft-000004")
+    compare.start_conversation(
+        context, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False
+    )  # a warm-up is no look
     look = live_samples.live_samples(context, job)["sft-000004"]
     assert look.is_working and not look.said.picture_key
     reply = context.records.jobs.claim(asked.id, staged.WORKER, 600)
@@ -37,7 +39,7 @@ def test_a_look_is_asked_for_and_found_again(context: AppContext, tmp_path: Path
 
 def test_the_page_offers_a_look_at_what_is_not_measured_yet(context: AppContext, tmp_path: Path) -> None:
     job = staged.claimed(context, staged.queued(context, staged.published(context, tmp_path / "ada")))
-    staged.told(context, job, staged.story(sft=3, grpo=0))
+    staged.told(context, job, staged.run_events(sft=3, grpo=0))
     whole = staged.checkpoint(context, job, "sft-000004")
     files = {path: key for path, key in whole.files.items() if path != "scores.json" and "samples" not in path}
     context.records.checkpoints.put(replace(whole, scores={}, samples=(), files=files))

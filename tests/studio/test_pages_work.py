@@ -65,7 +65,7 @@ def test_training_without_anything_leads_on(open_page: Open) -> None:
 def test_the_list_of_trainings(context: AppContext, character: str, open_page: Open) -> None:
     staged.queued(context, character)
     running = staged.claimed(context, staged.queued(context, character))
-    staged.told(context, running, staged.story(2, 0))
+    staged.told(context, running, staged.run_events(2, 0))
     shown = open_page("training")
     assert labels(shown).count("Open") == 2
     assert "Waiting" in words(shown) and "Learning the basics" in words(shown) and "Ada" in words(shown)
@@ -73,7 +73,7 @@ def test_the_list_of_trainings(context: AppContext, character: str, open_page: O
 
 def test_a_running_job_and_its_end(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(context, staged.queued(context, character))
-    staged.told(context, job, staged.story(4, 1))
+    staged.told(context, job, staged.run_events(4, 1))
     shown = open_page("training", job=job.id)
     text = words(shown)
     assert "Practising with feedback" in text and "1 of 2" in text and "done" in text
@@ -108,7 +108,7 @@ def test_a_finished_job_shows_its_film_strip(context: AppContext, character: str
 def test_warnings_stand_on_the_page(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(context, staged.queued(context, character))
     copied = {**staged.SCORES["grpo-000002"], "training_image_similarity": 0.9}
-    staged.told(context, job, [*staged.story(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
+    staged.told(context, job, [*staged.run_events(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
     assert "draws its training pictures again" in words(open_page("training", job=job.id))
 
 
@@ -149,7 +149,7 @@ def test_choosing_two(context: AppContext, character: str, open_page: Open) -> N
 
 def test_a_talk_from_question_to_vote(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(context, character)
-    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
+    talk = compare.start_conversation(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
     shown = open_page("compare", conversation=talk.id)
     shown.chat_input[0].set_value("Where is *she*?").run()
     [turn] = compare.turns(context, talk)
@@ -168,8 +168,8 @@ def test_a_talk_from_question_to_vote(context: AppContext, character: str, open_
 
 def test_blind_hides_the_names_until_the_vote(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(context, character)
-    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
-    staged.answered(context, compare.ask(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
+    talk = compare.start_conversation(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
+    staged.answered(context, compare.send_message(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
     shown = open_page("compare", conversation=talk.id)
     assert "Before training" not in words(shown) and "Practice, step 2" not in words(shown)
     feedback.vote(context, talk.id, 1, "tie")
@@ -181,8 +181,8 @@ def test_scorecards_votes_and_downloads(context: AppContext, character: str, ope
     job = staged.trained(context, character)
     scores = open_page("compare", character=character, view="Scorecards")
     assert "Sounds like them" in words(scores) and "<b>70</b>" in words(scores)
-    talk = compare.begin(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
-    staged.answered(context, compare.ask(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
+    talk = compare.start_conversation(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=True)
+    staged.answered(context, compare.send_message(context, talk.id, "Hello?").job, ("Aye.", "Hi."))
     feedback.vote(context, talk.id, 1, "left")
     assert "100% of 1 choice" in words(open_page("compare", character=character, view="Votes"))
     load = open_page("compare", character=character, view="Download")

@@ -29,7 +29,7 @@ def test_the_list_is_the_owners_and_newest_first(context: AppContext, character:
     assert [line.job.id for line in lines] == [second.id, first.id]
     assert lines[0].name == "Ada" and lines[0].words == "Waiting"
     assert [line.job.id for line in training_jobs.jobs(context, before=second.id)] == [first.id]
-    staged.told(context, staged.claimed(context, first), staged.story(2, 0))
+    staged.told(context, staged.claimed(context, first), staged.run_events(2, 0))
     [line] = training_jobs.jobs(context, before=second.id)
     assert (line.stage, line.fraction) == ("Learning the basics", 0.5)
 
@@ -48,24 +48,24 @@ def test_somebody_elses_job_does_not_exist(context: AppContext) -> None:
 def test_watching_reads_on(context: AppContext, character: str) -> None:
     job, log = staged.queued(context, character), RunLog("")
     log.job = job.id
-    assert training_jobs.watch(context, job.id, log).story.headline == "Waiting for a worker"
+    assert training_jobs.job_view(context, job.id, log).progress.headline == "Waiting for a worker"
     staged.alive(context)
-    assert training_jobs.watch(context, job.id, log).story.headline == "Next in the queue"
+    assert training_jobs.job_view(context, job.id, log).progress.headline == "Next in the queue"
     running = staged.claimed(context, job)
-    staged.told(context, running, staged.story(1, 0))
-    assert training_jobs.watch(context, job.id, log).story.stages[0].step == 1
-    staged.told(context, running, staged.story(3, 0)[2:])
-    seen = training_jobs.watch(context, job.id, log)
-    assert seen.story.stages[0].step == 3 and seen.name == "Ada"
+    staged.told(context, running, staged.run_events(1, 0))
+    assert training_jobs.job_view(context, job.id, log).progress.stages[0].step == 1
+    staged.told(context, running, staged.run_events(3, 0)[2:])
+    seen = training_jobs.job_view(context, job.id, log)
+    assert seen.progress.stages[0].step == 3 and seen.name == "Ada"
     # A page that is loaded anew, or a studio started again, reads the same.
-    assert training_jobs.watch(context, job.id, RunLog(job.id)) == seen
+    assert training_jobs.job_view(context, job.id, RunLog(job.id)) == seen
 
 
 def test_a_long_log_is_read_in_pieces(context: AppContext, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_jobs, "PAGE", 3)
     job = staged.claimed(context, staged.queued(context, character))
-    staged.told(context, job, staged.story(4, 2))
-    events = RunLog(job.id).read_on(context.records)
+    staged.told(context, job, staged.run_events(4, 2))
+    events = RunLog(job.id).read_new(context.records)
     assert [event.sequence for event in events] == list(range(7))
 
 
@@ -164,9 +164,9 @@ def test_past_pace_comes_from_finished_runs_on_the_same_base(context: AppContext
 
 def test_the_film_strip_has_the_same_prompts_at_every_state(context: AppContext, character: str) -> None:
     job = staged.trained(context, character)
-    rows = training_jobs.film_strip(context, job)
+    rows = training_jobs.sample_rows(context, job)
     assert [row.title for row in rows] == ["Before training", "Basics, step 4", "Practice, step 2"]
-    labels = [[frame.label for frame in row.frames] for row in rows]
+    labels = [[sample.label for sample in row.samples] for row in rows]
     assert (
         labels
         == [
@@ -178,5 +178,5 @@ def test_the_film_strip_has_the_same_prompts_at_every_state(context: AppContext,
         ]
         * 3
     )
-    assert rows[2].frames[2].answer == "Aye, says grpo-000002."
-    assert context.image(rows[2].frames[0].key).startswith(b"\x89PNG")
+    assert rows[2].samples[2].answer == "Aye, says grpo-000002."
+    assert context.image(rows[2].samples[0].key).startswith(b"\x89PNG")

@@ -34,7 +34,7 @@ class TrainingWarning:
     """What to do about it."""
 
 
-def signs(
+def training_warnings(
     loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
 ) -> tuple[TrainingWarning, ...]:
     """All signs in a run's numbers so far, the most serious first."""

@@ -19,13 +19,13 @@ from pipelines.core.formats.chat_formats import interactions_from_sharegpt, inte
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (
-    MOST_CONVERSATIONS,
-    MOST_TURN_CHARS,
+    MAX_INTERACTIONS,
+    MAX_TURN_CHARS,
     Draft,
     change,
     character_of,
     gone,
-    picture_entry,
+    image_entry,
     refuse_long,
 )
 from studio.actions.images import plain_name
@@ -50,7 +50,7 @@ class TurnView:
 
 
 @dataclass(frozen=True)
-class TalkView:
+class InteractionView:
     """One conversation as the editor shows it."""
 
     number: int
@@ -77,13 +77,13 @@ class Learned:
     """About how many tokens these are."""
     facts: int
     pictures: int
-    kept_for_test: int
+    held_out: int
     """Conversations that training never sees; the scorecard is measured on them."""
-    told_tokens: int
+    prompt_tokens: int
     """About how many tokens stand before every conversation and are told, not learned."""
 
 
-def talks(draft: Draft) -> list[TalkView]:
+def interaction_views(draft: Draft) -> list[InteractionView]:
     """All conversations with what is wrong in them, in their order."""
     listed: list[Turns] = draft.get("interactions", [])
     found = lint(draft)
@@ -94,7 +94,9 @@ def talks(draft: Draft) -> list[TalkView]:
         )
         opening = next((view.words for view in views if view.words), "") or "An empty conversation"
         shown.append(
-            TalkView(number, " ".join(opening.split())[:80], views, tuple(found.get(f"interactions[{number}]", ())))
+            InteractionView(
+                number, " ".join(opening.split())[:80], views, tuple(found.get(f"interactions[{number}]", ()))
+            )
         )
     return shown
 
@@ -121,7 +123,7 @@ def learned(draft: Draft) -> Learned:
     kept = len(character.interactions) - len(training.interactions)
     if draft.get("test"):
         kept = len(draft["test"].get("dialogues", ()))
-    replies = [turn for talk in training.interactions for turn in talk if turn.role == "character"]
+    replies = [turn for interaction in training.interactions for turn in interaction if turn.role == "character"]
     told = (character.persona, character.style, character.appearance, character.scenario)
     return Learned(
         len(replies),
@@ -133,7 +135,7 @@ def learned(draft: Draft) -> Learned:
     )
 
 
-def few_left(draft: Draft) -> str:
+def how_many_more(draft: Draft) -> str:
     """What more conversations would bring, in a sentence; "" when there are enough."""
     count = len(draft.get("interactions", ()))
     if count >= 40:
@@ -149,36 +151,36 @@ def few_left(draft: Draft) -> str:
 # ---------------------------------------------------------------- changes
 
 
-def add_conversation(context: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
+def add_interaction(context: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
     """Put a conversation behind the others; returns its place. CharacterProblems when a turn is too long."""
     whole = [_turn(turn) for turn in turns]
 
     def edit(draft: Draft) -> None:
-        if len(draft.setdefault("interactions", [])) >= MOST_CONVERSATIONS:
-            message = f"There are {MOST_CONVERSATIONS} conversations already."
+        if len(draft.setdefault("interactions", [])) >= MAX_INTERACTIONS:
+            message = f"There are {MAX_INTERACTIONS} conversations already."
             raise CharacterProblems([Problem("interactions", message, "Take some out first.")])
         draft["interactions"].append(whole)
 
     return len(change(context, id, edit)["interactions"]) - 1
 
 
-def remove_conversation(context: AppContext, id: str, number: int) -> None:
+def remove_interaction(context: AppContext, id: str, number: int) -> None:
     """Take a conversation out."""
 
     def edit(draft: Draft) -> None:
-        _talk(draft, number)
+        _interaction(draft, number)
         del draft["interactions"][number]
 
     change(context, id, edit)
 
 
-def move_conversation(context: AppContext, id: str, number: int, by: int) -> int:
+def move_interaction(context: AppContext, id: str, number: int, by: int) -> int:
     """Move a conversation up (-1) or down (1) in the list; returns its new place."""
     place = number
 
     def edit(draft: Draft) -> None:
         nonlocal place
-        place = _moved(draft["interactions"], number, by) if _talk(draft, number) is not None else number
+        place = _moved(draft["interactions"], number, by) if _interaction(draft, number) is not None else number
 
     change(context, id, edit)
     return place
@@ -187,12 +189,12 @@ def move_conversation(context: AppContext, id: str, number: int, by: int) -> int
 def add_turn(context: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
     """Put a turn at the end of a conversation."""
     turn = _turn({speaker: words})
-    change(context, id, lambda draft: _talk(draft, number).append(turn))
+    change(context, id, lambda draft: _interaction(draft, number).append(turn))
 
 
 def set_words(context: AppContext, id: str, number: int, place: int, words: str) -> None:
     """Change what is said in a turn."""
-    refuse_long(words, MOST_TURN_CHARS, "turn")
+    refuse_long(words, MAX_TURN_CHARS, "turn")
 
     def edit(draft: Draft) -> None:
         turn = _place(draft, number, place)
@@ -201,14 +203,14 @@ def set_words(context: AppContext, id: str, number: int, place: int, words: str)
     change(context, id, edit)
 
 
-def set_picture(context: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
+def set_image(context: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
     """Let a reply show one of the pictures ("" for none), with the line that says what is seen in it."""
-    refuse_long(scene, MOST_TURN_CHARS, "scene")
+    refuse_long(scene, MAX_TURN_CHARS, "scene")
 
     def edit(draft: Draft) -> None:
         turn = _place(draft, number, place)
         if image:
-            picture_entry(draft, image)
+            image_entry(draft, image)
         for key, value in (("image", image), ("scene", scene.strip())):
             if value:
                 turn[key] = value
@@ -245,9 +247,9 @@ def remove_turn(context: AppContext, id: str, number: int, place: int) -> None:
 
     def edit(draft: Draft) -> None:
         _place(draft, number, place)
-        talk = _talk(draft, number)
-        del talk[place]
-        if not talk:
+        interaction = _interaction(draft, number)
+        del interaction[place]
+        if not interaction:
             del draft["interactions"][number]
 
     change(context, id, edit)
@@ -258,7 +260,7 @@ def move_turn(context: AppContext, id: str, number: int, place: int, by: int) ->
 
     def edit(draft: Draft) -> None:
         _place(draft, number, place)
-        _moved(_talk(draft, number), place, by)
+        _moved(_interaction(draft, number), place, by)
 
     change(context, id, edit)
 
@@ -292,17 +294,17 @@ def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, l
 def _add_all(context: AppContext, id: str, found: Sequence[Interaction]) -> int:
     """Add those that are not there yet; returns how many were added."""
     entries: list[Turns] = character_to_entries(Character("", "", interactions=tuple(found)))["interactions"]
-    for talk in entries:
-        for turn in talk:
-            refuse_long(str(turn.get(_speaker(turn), "")), MOST_TURN_CHARS, "longest turn")
+    for interaction in entries:
+        for turn in interaction:
+            refuse_long(str(turn.get(_speaker(turn), "")), MAX_TURN_CHARS, "longest turn")
     added = 0
 
     def edit(draft: Draft) -> None:
         nonlocal added
         there = draft.setdefault("interactions", [])
-        fresh = [talk for talk in entries if talk not in there]
-        if len(there) + len(fresh) > MOST_CONVERSATIONS:
-            message = f"That would be {len(there) + len(fresh):,} conversations; {MOST_CONVERSATIONS:,} are the most."
+        fresh = [interaction for interaction in entries if interaction not in there]
+        if len(there) + len(fresh) > MAX_INTERACTIONS:
+            message = f"That would be {len(there) + len(fresh):,} conversations; {MAX_INTERACTIONS:,} are the most."
             raise CharacterProblems([Problem("interactions", message, "Send the best of them.")])
         there.extend(fresh)
         added = len(fresh)
@@ -334,12 +336,12 @@ def _speaker(turn: dict[str, Any]) -> Role:
 
 def _turn(turn: dict[str, Any]) -> dict[str, Any]:
     speaker = _speaker(turn)
-    refuse_long(str(turn.get(speaker, "")), MOST_TURN_CHARS, "turn")
+    refuse_long(str(turn.get(speaker, "")), MAX_TURN_CHARS, "turn")
     kept = {key: str(turn[key]) for key in ("scene", "image") if turn.get(key)}
     return {speaker: str(turn.get(speaker, "")), **kept}
 
 
-def _talk(draft: Draft, number: int) -> Turns:
+def _interaction(draft: Draft, number: int) -> Turns:
     listed: list[Turns] = draft.get("interactions", [])
     if not 0 <= number < len(listed):
         raise gone(f"Conversation {number + 1}")
@@ -347,10 +349,10 @@ def _talk(draft: Draft, number: int) -> Turns:
 
 
 def _place(draft: Draft, number: int, place: int) -> dict[str, Any]:
-    talk = _talk(draft, number)
-    if not 0 <= place < len(talk):
+    interaction = _interaction(draft, number)
+    if not 0 <= place < len(interaction):
         raise gone(f"Turn {place + 1} of conversation {number + 1}")
-    return talk[place]
+    return interaction[place]
 
 
 def _moved(items: list[Any], place: int, by: int) -> int:
