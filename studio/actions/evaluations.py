@@ -107,7 +107,9 @@ def _words(context: AppContext, job: Job, measured: int, total: int) -> str:
         return "Measuring again is being stopped."
     if job.status == "succeeded":
         return f"Measured again {ago(job.ended)}: scores and pictures are those of this measuring."
-    kept = "What was measured before that is new, the rest is as it was." if measured else "The scores are as they were."
+    kept = (
+        "What was measured before that is new, the rest is as it was." if measured else "The scores are as they were."
+    )
     if job.status == "stopped":
         return f"Measuring again was stopped {ago(job.ended)}. {kept}"
     return f"Measuring again failed {ago(job.ended)}. {kept}"

@@ -12,7 +12,7 @@ from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions import scores
 from studio.actions.job_progress import JobProgress, pace_of, progress_of
-from studio.actions.training_warnings import signs
+from studio.actions.training_warnings import training_warnings
 from tests.studio.staged import SCORES, START, story
 from tests.toys import TOY_BASE, TOY_STEPS
 
@@ -113,7 +113,7 @@ def test_the_same_events_tell_the_same_story() -> None:
 
 
 def kinds(loss: object = (), rewards: object = None, measured: object = None) -> list[str]:
-    return [sign.kind for sign in signs(loss or (), rewards or {}, measured or {})]  # type: ignore[arg-type]
+    return [sign.kind for sign in training_warnings(loss or (), rewards or {}, measured or {})]  # type: ignore[arg-type]
 
 
 def rising(start: float, by: float, steps: int = 12) -> tuple[tuple[int, float], ...]:
