@@ -13,7 +13,7 @@ from pipelines.core.jobs.recipe import Recipe
 from studio.actions import scores
 from studio.actions.job_progress import JobProgress, pace_of, progress_of
 from studio.actions.training_warnings import training_warnings
-from tests.studio.staged import SCORES, START, story
+from tests.studio.staged import SCORES, START, run_events
 from tests.toys import TOY_BASE, TOY_STEPS
 
 JOB = Job("j", "train", "ada", recipe=Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS).to_json(), status="running")
@@ -41,30 +41,30 @@ def test_a_queued_job_says_its_place() -> None:
 
 
 def test_the_stages_fill_up_one_after_the_other() -> None:
-    assert states(progress_of(JOB, timed(story(0, 0)))) == ["waiting"] * 3
-    half = progress_of(JOB, timed(story(2, 0)))
+    assert states(progress_of(JOB, timed(run_events(0, 0)))) == ["waiting"] * 3
+    half = progress_of(JOB, timed(run_events(2, 0)))
     assert states(half) == ["running", "waiting", "waiting"]
     assert half.headline == "Learning the basics" and half.stages[0].fraction == 0.5
-    practising = progress_of(JOB, timed(story(4, 1)))
+    practising = progress_of(JOB, timed(run_events(4, 1)))
     assert states(practising) == ["done", "running", "waiting"]
     assert practising.headline == "Practising with feedback"
-    checking = progress_of(JOB, timed(story(4, 2, ("base",))))
+    checking = progress_of(JOB, timed(run_events(4, 2, ("base",))))
     assert states(checking) == ["done", "done", "running"]
     done = progress_of(
-        replace(JOB, status="succeeded"), timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")])
+        replace(JOB, status="succeeded"), timed([*run_events(4, 2, tuple(SCORES)), Event("save", 1, 1, note="x")])
     )
     assert states(done) == ["done"] * 3 and done.seconds_left is None
 
 
 def test_a_stopped_job_says_where() -> None:
-    stopped = progress_of(replace(JOB, status="stopped", cancel="keep"), timed(story(2, 0)))
+    stopped = progress_of(replace(JOB, status="stopped", cancel="keep"), timed(run_events(2, 0)))
     assert states(stopped) == ["stopped", "waiting", "waiting"] and "kept" in stopped.headline
-    failed = progress_of(replace(JOB, status="failed", error="The disk is full."), timed(story(1, 0)))
+    failed = progress_of(replace(JOB, status="failed", error="The disk is full."), timed(run_events(1, 0)))
     assert failed.detail == "The disk is full."
 
 
 def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
-    between = timed([*story(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
+    between = timed([*run_events(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
     assert states(progress_of(JOB, between)) == ["done", "waiting", "running"]
     practising = timed([*between, Event("grpo", 1, 2, {"reward": 0.4})])
     told = progress_of(JOB, practising)
@@ -74,11 +74,11 @@ def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during
 
 def test_a_stage_that_is_not_asked_for_is_left_out() -> None:
     job = replace(JOB, recipe={**(JOB.recipe or {}), "grpo_steps": 0})
-    assert states(progress_of(job, timed(story(1, 0)))) == ["running", "left_out", "waiting"]
+    assert states(progress_of(job, timed(run_events(1, 0)))) == ["running", "left_out", "waiting"]
 
 
 def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
-    events = timed(story(2, 0))
+    events = timed(run_events(2, 0))
     assert progress_of(JOB, events).stages[0].seconds_left == pytest.approx(20.0)  # two steps of ten seconds
     assert progress_of(JOB, events).seconds_left is None  # nobody knows how long practising takes here
     # 2 x 10 s, 2 x 30 s of practice, 5 states of 5 s to measure.
@@ -90,19 +90,19 @@ def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
 
 
 def test_pace_is_the_median_over_the_run() -> None:
-    assert pace_of(timed(story(4, 2, tuple(SCORES)), 7.0)) == {"sft": 7.0, "grpo": 7.0, "evaluate": 7.0}
-    assert pace_of(timed(story(1, 0))) == {"sft": 10.0}  # one step alone: what it says itself
+    assert pace_of(timed(run_events(4, 2, tuple(SCORES)), 7.0)) == {"sft": 7.0, "grpo": 7.0, "evaluate": 7.0}
+    assert pace_of(timed(run_events(1, 0))) == {"sft": 10.0}  # one step alone: what it says itself
 
 
 def test_repeated_steps_count_once() -> None:
     again = [Event("prepare"), Event("sft", 2, 4, {"loss": 1.5}), Event("sft", 3, 4, {"loss": 1.0})]
-    found = progress_of(JOB, timed([*story(3, 0), *again]))
+    found = progress_of(JOB, timed([*run_events(3, 0), *again]))
     assert found.loss == ((1, 6.0), (2, 1.5), (3, 1.0))
     assert found.resumes == 1
 
 
 def test_the_same_events_tell_the_same_story() -> None:
-    events = timed([*story(4, 2, tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
+    events = timed([*run_events(4, 2, tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
     assert progress_of(JOB, events) == progress_of(JOB, list(events))
     assert progress_of(JOB, events).best == "grpo-000002"
     assert progress_of(JOB, events).scores == SCORES
