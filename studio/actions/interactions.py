@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipelines.core.character.character import Character, Interaction, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
-from pipelines.core.character.held_out_split import EVERY, hold_out
+from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, hold_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
@@ -145,7 +145,7 @@ def how_many_more(draft: Draft) -> str:
             f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on one can be kept for the test; "
             "about 40 are good, short ones count too."
         )
-    return f"{counted(count, 'conversation')} so far, one in {EVERY} is kept for the test. About 40 are good."
+    return f"{counted(count, 'conversation')} so far, one in {HOLD_OUT_EVERY} is kept for the test. About 40 are good."
 
 
 # ---------------------------------------------------------------- changes

@@ -27,8 +27,6 @@ __all__ = [
     "IMAGES",
     "TEST_FILE",
     "TEST_IMAGES",
-    "CharacterProblems",
-    "Problem",
     "image_path",
     "load_character",
     "load_test_split",
@@ -44,7 +42,7 @@ IMAGES = "images"
 TEST_FILE = "test.yaml"
 TEST_IMAGES = "test_images"
 
-Pictures = Mapping[str, bytes] | Path | None
+ImageSource = Mapping[str, bytes] | Path | None
 """Where pictures come from: bytes by file name, a folder that holds them, or None when they are in place already."""
 
 
@@ -83,7 +81,7 @@ def load_test_split(folder: Path) -> tuple[TestSplit | None, list[Problem]]:
     return split, named
 
 
-def write_character(character: Character, folder: Path, images: Pictures = None) -> None:
+def write_character(character: Character, folder: Path, images: ImageSource = None) -> None:
     """Writes `character.yaml` and the pictures that the character lists; makes the folder.
 
     Picture bytes are written as they are given: strip them with `image_decode.clean_image` first.
@@ -91,14 +89,14 @@ def write_character(character: Character, folder: Path, images: Pictures = None)
     or the yaml would be too big to be read again.
     """
     data = write_yaml(character_to_entries(character), CHARACTER_FILE)
-    _write_pictures(character.images, folder, IMAGES, images)
+    _write_images(character.images, folder, IMAGES, images)
     _write_last(folder / CHARACTER_FILE, data)
 
 
-def write_test_split(split: TestSplit, folder: Path, images: Pictures = None) -> None:
+def write_test_split(split: TestSplit, folder: Path, images: ImageSource = None) -> None:
     """Writes `test.yaml` and `test_images/`; raises CharacterProblems like `write_character`."""
     data = write_yaml(split_to_entries(split), TEST_FILE)
-    _write_pictures(split.images, folder, TEST_IMAGES, images)
+    _write_images(split.images, folder, TEST_IMAGES, images)
     _write_last(folder / TEST_FILE, data)
 
 
@@ -108,7 +106,7 @@ def image_path(folder: Path, file: str) -> Path:
 
 
 def test_image_path(folder: Path, file: str) -> Path:
-    """Where a held-out picture lies: `test_images/`, or `images/` when the split was derived by `split.held_out`."""
+    """Where a held-out picture lies: `test_images/`, or `images/` when the split was derived by `hold_out`."""
     path = folder / TEST_IMAGES / file
     return path if path.exists() else folder / IMAGES / file
 
@@ -142,7 +140,7 @@ def _read_file(folder: Path, name: str) -> bytes:
         raise CharacterProblems([problem]) from error
 
 
-def _write_pictures(listed: Iterable[CharacterImage], folder: Path, kind: str, images: Pictures) -> None:
+def _write_images(listed: Iterable[CharacterImage], folder: Path, kind: str, images: ImageSource) -> None:
     """Finds the bytes of every listed picture first, then writes them."""
     problems: list[Problem] = []
     found: dict[str, bytes] = {}
@@ -174,6 +172,6 @@ def _write_pictures(listed: Iterable[CharacterImage], folder: Path, kind: str, i
 
 def _write_last(path: Path, data: bytes) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one, never half."""
-    waiting = path.with_name(path.name + ".new")
-    waiting.write_bytes(data)
-    os.replace(waiting, path)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

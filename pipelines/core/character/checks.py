@@ -15,6 +15,7 @@ from pipelines.core.character.character import Character, Fact, TestSplit
 from pipelines.core.character.character_folder import load_character, load_test_split
 from pipelines.core.character.folder_image_check import check_image_files, check_test_image_files
 from pipelines.core.character.held_out_check import check_split
+from pipelines.core.character.held_out_split import HOLD_OUT_EVERY
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
@@ -26,7 +27,7 @@ REFUSED_SYSTEM_PROMPT_TOKENS = 4 * SYSTEM_PROMPT_TOKENS
 """Beyond this a training row of 2,048 tokens (`Recipe.sft_row_max_tokens`) would hold little else."""
 LONG_FACT_TOKENS = 60
 """Longer answers are warned of: they are stories, learned better from a conversation."""
-FEW_INTERACTIONS = 8
+FEW_INTERACTIONS = HOLD_OUT_EVERY
 """Below, no conversation can be held out for the scorecard (`held_out_split.hold_out`)."""
 
 

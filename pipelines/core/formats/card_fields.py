@@ -1,4 +1,4 @@
-"""The words of a Character Card, both ways: card data -> `Character`, `Character` -> card data (V1, V2, V3).
+"""The text fields of a Character Card, both ways: card data -> `Character`, `Character` -> card data (V1, V2, V3).
 
 A card from elsewhere: description and personality become the persona, `first_mes` the greeting, `mes_example` the
 interactions, `extensions.sd_character_prompt` the appearance. Creator notes, tags, creator and version never enter what
@@ -24,17 +24,17 @@ OWN_KEY = "understudy"
 """Our block in a card's `data.extensions`."""
 KEPT_KEY = "understudy_card"
 """What a card said beyond our fields, in `Character.extensions`."""
-LOOKS_KEY = "sd_character_prompt"
+APPEARANCE_KEY = "sd_character_prompt"
 """Where SillyTavern reads what a picture generator should draw."""
-EXAMPLES = 8
+MAX_EXAMPLES = 8
 """Interactions written to `mes_example`, which chat programs put into their prompt; our block holds all of them."""
-NOTICE = (
+V2_NOTICE = (
     "This character card is Character Card V3, but it is loaded as a Character Card V2. "
     "Please use a Character Card V3 compatible application to use this character card properly."
 )
 """What the specification wants in the creator notes of a V2 copy."""
 
-WORDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
+V1_FIELDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 """The six fields of V1."""
 V2_DEFAULTS: dict[str, Any] = {
     "creator_notes": "",
@@ -84,7 +84,7 @@ def card_data(card: Any, file: str) -> CardData:
         elif version == 3 and str(card.get("spec_version")) != "3.0":
             found = str(card.get("spec_version"))[:20]
             notes.append(_note(file, f"The card is of version {found!r}; newer parts are kept, but not used."))
-    elif "name" in card and any(word in card for word in WORDS[1:]):
+    elif "name" in card and any(key in card for key in V1_FIELDS[1:]):
         version, data = 1, {key: value for key, value in card.items() if key not in ("spec", "spec_version", "data")}
     else:
         names = ", ".join(repr(str(key)[:30]) for key in list(card)[:6])
@@ -93,11 +93,11 @@ def card_data(card: Any, file: str) -> CardData:
             f"is not a Character Card (it has {names or 'nothing in it'})",
             "A card has a name and a description, or `spec` and `data`.",
         )
-    for word in WORDS:
-        if not isinstance(data.get(word, ""), str):
-            if data[word] is not None:
-                notes.append(_note(file, f"The field {word!r} is not a text, so it is left out."))
-            data = {**data, word: ""}
+    for key in V1_FIELDS:
+        if not isinstance(data.get(key, ""), str):
+            if data[key] is not None:
+                notes.append(_note(file, f"The field {key!r} is not a text, so it is left out."))
+            data = {**data, key: ""}
     if not data.get("name", "").strip():
         refuse(file, "has no name", "Give the character a name in the program that made the card.")
     return CardData(version, data, notes)
@@ -107,7 +107,7 @@ def _note(file: str, message: str, mend: str = "Nothing to do, unless it matters
     return Problem(file, message, mend, "warning")
 
 
-def _word(data: dict[str, Any], key: str) -> str:
+def _text(data: dict[str, Any], key: str) -> str:
     value = data.get(key)
     return value.strip() if isinstance(value, str) else ""
 
@@ -125,38 +125,41 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
     """The character that a card describes, without pictures unless the card is ours, and notes on what was left out."""
     data = card.data
     mended: Counter[str] = Counter()
-    foreign = _foreign(data, mended)
+    foreign = _from_standard_fields(data, mended)
     notes = list(card.notes)
-    own = _own(data)
+    own = _from_own_block(data)
     if own is None:
         if OWN_KEY in (data.get("extensions") or {}):
             notes.append(_note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
         character = foreign
-        notes += notes_from(mended, file) + _unused(data, file)
+        notes += notes_from(mended, file) + _unused_notes(data, file)
     else:
         character = _with_edits(own, foreign, data)
-    kept = _kept(data, character, foreign)
+    kept = _extensions_to_keep(data, character, foreign)
     return replace(character, extensions=kept), notes
 
 
-def _foreign(data: dict[str, Any], mended: Counter[str]) -> Character:
+def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
-    speakers = SpeakerNames(_word(data, "name"), _word(data, "nickname"))
-    description, personality = speakers.told(_word(data, "description")), speakers.told(_word(data, "personality"))
+    speakers = SpeakerNames(_text(data, "name"), _text(data, "nickname"))
+    description, personality = (
+        speakers.resolve_in_description(_text(data, "description")),
+        speakers.resolve_in_description(_text(data, "personality")),
+    )
     texts = [description] if personality in description else [description, personality]
-    interactions, found = read_blocks(_word(data, "mes_example"), speakers)
+    interactions, found = read_blocks(_text(data, "mes_example"), speakers)
     mended.update(found)
     return Character(
-        name=_word(data, "name"),
+        name=_text(data, "name"),
         persona="\n\n".join(text for text in texts if text),
-        appearance=speakers.told(_word(_extension(data, LOOKS_KEY), "positive")),
-        greeting=speakers.spoken(_word(data, "first_mes")),
-        scenario=speakers.told(_word(data, "scenario")),
+        appearance=speakers.resolve_in_description(_text(_extension(data, APPEARANCE_KEY), "positive")),
+        greeting=speakers.resolve_in_speech(_text(data, "first_mes")),
+        scenario=speakers.resolve_in_description(_text(data, "scenario")),
         interactions=interactions,
     )
 
 
-def _own(data: dict[str, Any]) -> Character | None:
+def _from_own_block(data: dict[str, Any]) -> Character | None:
     """The character of our block; None without one, or when another program damaged it."""
     entries = _extension(data, OWN_KEY).get("character")
     if not isinstance(entries, dict):
@@ -168,62 +171,62 @@ def _own(data: dict[str, Any]) -> Character | None:
 
 def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Character:
     """Our character with the standard fields that another program has changed since the export."""
-    words = _words(own)
-    unchanged = {key: _word(data, key) == words[key].strip() for key in WORDS}
+    texts = _v1_texts(own)
+    unchanged = {key: _text(data, key) == texts[key].strip() for key in V1_FIELDS}
     whole_persona = foreign.persona == own.persona
-    told = SpeakerNames(_word(data, "name"), _word(data, "nickname")).told
-    looks = _word(_extension(data, LOOKS_KEY), "positive")
+    resolve = SpeakerNames(_text(data, "name"), _text(data, "nickname")).resolve_in_description
+    visual = _text(_extension(data, APPEARANCE_KEY), "positive")
     changed: dict[str, Any] = {"name": foreign.name}
     if not unchanged["description"] and not whole_persona:
-        changed["persona"] = told(_word(data, "description"))
+        changed["persona"] = resolve(_text(data, "description"))
     if not unchanged["personality"] and not whole_persona:
-        changed["style"] = told(_word(data, "personality"))
+        changed["style"] = resolve(_text(data, "personality"))
     if not unchanged["scenario"]:
         changed["scenario"] = foreign.scenario
     if not unchanged["first_mes"]:
         changed["greeting"] = foreign.greeting
-    if looks != own.appearance:
+    if visual != own.appearance:
         changed["appearance"] = foreign.appearance
-    if not unchanged["mes_example"] and not _same_words(foreign.interactions, own.interactions):
-        changed["interactions"] = foreign.interactions + own.interactions[EXAMPLES:]
+    if not unchanged["mes_example"] and not _same_blocks(foreign.interactions, own.interactions):
+        changed["interactions"] = foreign.interactions + own.interactions[MAX_EXAMPLES:]
     return replace(own, **changed)
 
 
-def _same_words(left: tuple[Interaction, ...], right: tuple[Interaction, ...]) -> bool:
+def _same_blocks(left: tuple[Interaction, ...], right: tuple[Interaction, ...]) -> bool:
     return write_blocks(left) == write_blocks(right)
 
 
-def _kept(data: dict[str, Any], character: Character, foreign: Character) -> dict[str, object]:
+def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Character) -> dict[str, object]:
     """The card's own extensions, and under `KEPT_KEY` every other field that says something."""
     extensions = data.get("extensions")
     kept: dict[str, object] = {
         str(key): value
         for key, value in (extensions if isinstance(extensions, dict) else {}).items()
-        if key not in (OWN_KEY, KEPT_KEY, LOOKS_KEY)
+        if key not in (OWN_KEY, KEPT_KEY, APPEARANCE_KEY)
     }
-    looks = {key: value for key, value in _extension(data, LOOKS_KEY).items() if key != "positive" and value}
-    if looks:
-        kept[LOOKS_KEY] = looks
+    visual = {key: value for key, value in _extension(data, APPEARANCE_KEY).items() if key != "positive" and value}
+    if visual:
+        kept[APPEARANCE_KEY] = visual
     rest = {
         key: value
         for key, value in data.items()
-        if key not in (*WORDS, "extensions", "assets") and value not in (None, "", [], {})
+        if key not in (*V1_FIELDS, "extensions", "assets") and value not in (None, "", [], {})
     }
     notes = rest.get("creator_notes")
-    if isinstance(notes, str) and notes.startswith(NOTICE):
-        rest["creator_notes"] = notes.removeprefix(NOTICE).strip()
+    if isinstance(notes, str) and notes.startswith(V2_NOTICE):
+        rest["creator_notes"] = notes.removeprefix(V2_NOTICE).strip()
         if not rest["creator_notes"]:
             del rest["creator_notes"]
     # The original texts are kept only where our own fields would not give them again.
-    ours = _words(character)
-    original = {key: _word(data, key) for key in WORDS if _word(data, key) != ours[key].strip()}
+    ours = _v1_texts(character)
+    original = {key: _text(data, key) for key in V1_FIELDS if _text(data, key) != ours[key].strip()}
     same = character.persona == foreign.persona
     original = {key: value for key, value in original.items() if same or key not in ("description", "personality")}
     card = {**({"data": rest} if rest else {}), **({"original": original} if original else {})}
     return {**kept, KEPT_KEY: card} if card else kept
 
 
-def _unused(data: dict[str, Any], file: str) -> list[Problem]:
+def _unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
     """Notes on parts of a card that are kept for export but not taught."""
     notes = []
     book = data.get("character_book")
@@ -236,7 +239,7 @@ def _unused(data: dict[str, Any], file: str) -> list[Problem]:
                 "Write what the character should know as facts: a question and a short answer.",
             )
         )
-    if any(_word(data, key) for key in ("system_prompt", "post_history_instructions")):
+    if any(_text(data, key) for key in ("system_prompt", "post_history_instructions")):
         notes.append(_note(file, "The card's instructions to the model are kept for export, but not taught."))
     return notes
 
@@ -244,7 +247,7 @@ def _unused(data: dict[str, Any], file: str) -> list[Problem]:
 # ---------------------------------------------------------------- character -> card
 
 
-def _words(character: Character) -> dict[str, str]:
+def _v1_texts(character: Character) -> dict[str, str]:
     """The six fields of V1, from our own fields alone."""
     return {
         "name": character.name,
@@ -252,28 +255,28 @@ def _words(character: Character) -> dict[str, str]:
         "personality": character.style,
         "scenario": character.scenario,
         "first_mes": character.greeting,
-        "mes_example": write_blocks(character.interactions[:EXAMPLES]),
+        "mes_example": write_blocks(character.interactions[:MAX_EXAMPLES]),
     }
 
 
-def _words_or_original(character: Character, kept: dict[str, Any]) -> dict[str, str]:
+def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[str, str]:
     """The six fields; the imported card's own text where the character still says the same."""
-    words = _words(character)
+    texts = _v1_texts(character)
     original = kept.get("original")
     if not isinstance(original, dict):
-        return words
+        return texts
     nickname = (kept.get("data") or {}).get("nickname", "") if isinstance(kept.get("data"), dict) else ""
-    card = {**words, "personality": "", **original, "nickname": nickname}
-    meant = _foreign(card, Counter())
+    card = {**texts, "personality": "", **original, "nickname": nickname}
+    meant = _from_standard_fields(card, Counter())
     if meant.persona == character.persona and not character.style:
-        words |= {"description": _word(card, "description"), "personality": _word(card, "personality")}
+        texts |= {"description": _text(card, "description"), "personality": _text(card, "personality")}
     if meant.scenario == character.scenario:
-        words["scenario"] = _word(card, "scenario")
+        texts["scenario"] = _text(card, "scenario")
     if meant.greeting == character.greeting:
-        words["first_mes"] = _word(card, "first_mes")
-    if _same_words(meant.interactions, character.interactions):
-        words["mes_example"] = _word(card, "mes_example")
-    return words
+        texts["first_mes"] = _text(card, "first_mes")
+    if _same_blocks(meant.interactions, character.interactions):
+        texts["mes_example"] = _text(card, "mes_example")
+    return texts
 
 
 def data_of_character(character: Character, image_sha256: dict[str, str]) -> dict[str, Any]:
@@ -282,12 +285,12 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
     kept = kept if isinstance(kept, dict) else {}
     rest = kept.get("data") if isinstance(kept.get("data"), dict) else {}
     extensions = {key: value for key, value in character.extensions.items() if key != KEPT_KEY}
-    looks = extensions.get(LOOKS_KEY)
-    if character.appearance or looks:
-        extensions[LOOKS_KEY] = {
+    visual = extensions.get(APPEARANCE_KEY)
+    if character.appearance or visual:
+        extensions[APPEARANCE_KEY] = {
             "positive": character.appearance,
             "negative": "",
-            **(looks if isinstance(looks, dict) else {}),
+            **(visual if isinstance(visual, dict) else {}),
         }
     entries = {key: value for key, value in character_to_entries(character).items() if key != "extensions"}
     extensions[OWN_KEY] = {"version": 1, "character": entries, "image_sha256": image_sha256}
@@ -295,7 +298,7 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
         **V2_DEFAULTS,
         "group_only_greetings": [],
         **(rest or {}),
-        **_words_or_original(character, kept),
+        **_v1_texts_or_original(character, kept),
         "extensions": extensions,
     }
 
@@ -305,12 +308,12 @@ def card_of_data(data: dict[str, Any], version: int, backfill: bool = False) -> 
     if version == 3:
         return {"spec": "chara_card_v3", "spec_version": "3.0", "data": data}
     if version == 1:
-        return {key: data[key] for key in WORDS}
+        return {key: data[key] for key in V1_FIELDS}
     older = {key: value for key, value in data.items() if key not in V3_ONLY}
     if isinstance(older.get("character_book"), dict):
         older["character_book"] = _plain_book(older["character_book"])
     if backfill:
-        older["creator_notes"] = f"{NOTICE}\n\n{data['creator_notes']}".strip()
+        older["creator_notes"] = f"{V2_NOTICE}\n\n{data['creator_notes']}".strip()
     return {"spec": "chara_card_v2", "spec_version": "2.0", "data": older}
 
 

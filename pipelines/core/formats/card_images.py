@@ -28,7 +28,7 @@ ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
 
 _EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
-_TAKEN_TYPES = ("icon", "emotion", "other", "x_")
+_CHARACTER_TYPES = ("icon", "emotion", "other", "x_")
 """Asset types that may show the character; backgrounds and the user's icon do not."""
 
 
@@ -64,19 +64,19 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
         kind, name = (value if isinstance(value, str) else "" for value in (item.get("type"), item.get("name")))
         if item["uri"].startswith("ccdefault:") or kind == ADAPTER_TYPE:
             continue
-        content = _content(item["uri"], files, file, mended)
+        content = _asset_bytes(item["uri"], files, file, mended)
         if content is None:
             continue
         if not suffix_of(content):
             mended["assets that are not PNG, JPEG or WebP pictures were left out"] += 1
-        elif not kind.startswith(_TAKEN_TYPES):
+        elif not kind.startswith(_CHARACTER_TYPES):
             mended["assets that do not show the character were left out"] += 1
         else:
             found.append(Asset(kind, name, content))
     return sorted(found, key=lambda asset: (asset.kind, asset.name) != ("icon", "main"))
 
 
-def _content(uri: str, files: dict[str, bytes], file: str, mended: Counter[str]) -> bytes | None:
+def _asset_bytes(uri: str, files: dict[str, bytes], file: str, mended: Counter[str]) -> bytes | None:
     """The bytes behind an address, or None with a note."""
     if _EMBEDDED.match(uri) or uri.startswith("__asset:"):
         path = _EMBEDDED.sub("", uri).removeprefix("__asset:").lstrip("/")
@@ -92,12 +92,12 @@ def _content(uri: str, files: dict[str, bytes], file: str, mended: Counter[str])
     return None
 
 
-def with_pictures(
+def attach_images(
     character: Character, hashes: dict[str, str], avatar: bytes | None, assets: list[Asset], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """The character with the card's pictures, avatar first; `hashes` (file -> SHA-256) is given for a card of ours."""
     if hashes:
-        return _own_pictures(character, hashes, avatar, assets, mended)
+        return _attach_own_images(character, hashes, avatar, assets, mended)
     chosen = ([Asset("icon", "main", avatar)] if avatar else []) + assets
     images: dict[str, bytes] = {}
     described = []
@@ -114,7 +114,7 @@ def with_pictures(
     return replace(character, images=tuple(described)), images
 
 
-def _own_pictures(
+def _attach_own_images(
     character: Character, hashes: dict[str, str], avatar: bytes | None, assets: list[Asset], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """Each listed picture by its hash; the avatar stands in for the first one if a program re-encoded it."""
@@ -128,12 +128,12 @@ def _own_pictures(
     if missing:
         mended["pictures that this kind of card does not carry were left out"] += len(missing)
     names = {file: file for file in images}
-    interactions = tuple(with_files(interaction, names) for interaction in character.interactions)
+    interactions = tuple(rename_images(interaction, names) for interaction in character.interactions)
     listed = tuple(image for image in character.images if image.file in images)
     return replace(character, images=listed, interactions=interactions), images
 
 
-def with_files(interaction: Interaction, names: dict[str, str]) -> Interaction:
+def rename_images(interaction: Interaction, names: dict[str, str]) -> Interaction:
     """The conversation with its pictures under their new names (old -> new); others are left out."""
     return tuple(
         message(turn.role, turn.text, [names[file] for file in turn.images if file in names], turn.scene)
@@ -151,11 +151,11 @@ def png_avatar(data: bytes, file: str) -> bytes:
     if data.startswith(PNG_SIGNATURE):
         return data
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
                 refuse(file, "is too large for an avatar", f"Scale it below {MAX_PIXELS // 10**6} megapixels.")
             out = io.BytesIO()
-            picture.convert("RGBA" if "A" in picture.getbands() else "RGB").save(out, "PNG")
+            image.convert("RGBA" if "A" in image.getbands() else "RGB").save(out, "PNG")
             return out.getvalue()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         refuse(file, "cannot be opened as a picture", "Replace it; `understudy character check` lists all such.")

@@ -1,7 +1,7 @@
 """Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX.
 
 `read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts.
-`write_model_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
+`write_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
 character folder, or packs the whole folder as a zip. Export and import give an equal character; a card carries no
 test split (the zip does). Text fields are in `card_fields.py`, pictures in `card_images.py`, containers in
 `card_files.py`.
@@ -51,9 +51,9 @@ from pipelines.core.formats.card_images import (
     adapter_paths,
     asset_entries,
     assets_of,
+    attach_images,
     png_avatar,
     suffix_of,
-    with_pictures,
 )
 from pipelines.core.formats.chat_formats import notes_from, parse_json
 from pipelines.core.problems import Problem
@@ -93,16 +93,16 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
     if len(data) > MAX_FILE_BYTES:
         refuse(file, f"is larger than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
     if data.startswith(PNG_SIGNATURE):
-        return _from_png(data, file)
+        return _read_png(data, file)
     if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
-        return _from_charx(data, file)
+        return _read_charx(data, file)
     if suffix_of(data):
         refuse(
             file,
             "is a picture without a card: JPEG and WebP files lose it",
             "Get the original PNG, the JSON or the CHARX file of the card.",
         )
-    return _assembled(_parsed(data, file), None, {}, {}, file, Counter())
+    return _build_import(_parse_card(data, file), None, {}, {}, file, Counter())
 
 
 def read_bytes(path: Path, file: str) -> bytes:
@@ -114,7 +114,7 @@ def read_bytes(path: Path, file: str) -> bytes:
         refuse(file, f"cannot be opened ({error.strerror or error})", "Check the path and that you may read it.")
 
 
-def _from_png(data: bytes, file: str) -> CardImport:
+def _read_png(data: bytes, file: str) -> CardImport:
     texts = read_chunks(data, file)
     text = texts.get("ccv3", texts.get("chara"))
     if text is None:
@@ -130,7 +130,7 @@ def _from_png(data: bytes, file: str) -> CardImport:
         for keyword, content in texts.items()
         if keyword.startswith(_PNG_ASSET)
     }
-    return _assembled(_parsed(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
+    return _build_import(_parse_card(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
 
 
 def is_card_chunk(keyword: str) -> bool:
@@ -138,7 +138,7 @@ def is_card_chunk(keyword: str) -> bool:
     return keyword in ("chara", "ccv3") or keyword.startswith(_PNG_ASSET)
 
 
-def _from_charx(data: bytes, file: str) -> CardImport:
+def _read_charx(data: bytes, file: str) -> CardImport:
     pictures = (".png", ".jpg", ".jpeg", ".webp")
 
     def wanted(path: str) -> bool:
@@ -157,10 +157,10 @@ def _from_charx(data: bytes, file: str) -> CardImport:
     extra = [path for path in others if path.startswith("assets/")]
     if extra:
         mended["assets that are not pictures were left out"] += len(extra)
-    return _assembled(_parsed(files["card.json"], file), None, files, adapter, file, mended)
+    return _build_import(_parse_card(files["card.json"], file), None, files, adapter, file, mended)
 
 
-def _parsed(text: bytes, file: str) -> CardData:
+def _parse_card(text: bytes, file: str) -> CardData:
     try:
         return card_data(parse_json(text.decode("utf-8-sig"), file), file)
     except UnicodeDecodeError:
@@ -169,7 +169,7 @@ def _parsed(text: bytes, file: str) -> CardData:
         refuse(file, f"holds no valid JSON ({error})", "Export the card again from the program that made it.")
 
 
-def _assembled(
+def _build_import(
     card: CardData,
     avatar: bytes | None,
     files: dict[str, bytes],
@@ -180,12 +180,12 @@ def _assembled(
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
     character, notes = character_of_card(card, file)
     assets = assets_of(card.data, files, file, mended)
-    hashes = _hashes(card.data) if character.images else {}
-    character, images = with_pictures(character, hashes, avatar, assets, mended)
+    hashes = _image_hashes(card.data) if character.images else {}
+    character, images = attach_images(character, hashes, avatar, assets, mended)
     return CardImport(character, images, notes + notes_from(mended, file), adapter)
 
 
-def _hashes(data: dict[str, Any]) -> dict[str, str]:
+def _image_hashes(data: dict[str, Any]) -> dict[str, str]:
     """File name -> SHA-256 of a card of ours; {} for any other."""
     extensions = data.get("extensions")
     own = extensions.get(OWN_KEY) if isinstance(extensions, dict) else None
@@ -223,15 +223,15 @@ def write_card(
     data = data_of_character(character, hashes)
     mended: Counter[str] = Counter()
     if kind == "charx":
-        content = _charx(character, images, data, adapter_files or {})
+        content = _write_charx(character, images, data, adapter_files or {})
     elif kind == "png":
-        content = _png(character, images, data, version, path.name, mended)
+        content = _write_png(character, images, data, version, path.name, mended)
     else:
         if version == 3:
             data |= {"assets": _inline_assets(character, images, None, mended)}
         elif images:
             mended["pictures are not in this card: only V3 cards carry them"] += len(images)
-        content = _json(card_of_data(data, version), path.name)
+        content = _dump_json(card_of_data(data, version), path.name)
     if version == 1:
         mended["a V1 card holds only words: style, facts and captions are not in it"] += 1
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def write_card(
     return notes_from(mended, path.name)
 
 
-def _png(
+def _write_png(
     character: Character, images: dict[str, bytes], data: dict[str, Any], version: int, file: str, mended: Counter[str]
 ) -> bytes:
     if not character.images:
@@ -252,7 +252,7 @@ def _png(
         cards["ccv3"] = card_of_data(data | {"assets": _inline_assets(character, images, same, mended)}, 3)
     elif len(images) > 1:
         mended["pictures beyond the first are not in this card: only V3 cards carry them"] += len(images) - 1
-    texts = {keyword: base64.b64encode(_json(card, file, None)) for keyword, card in cards.items()}
+    texts = {keyword: base64.b64encode(_dump_json(card, file, None)) for keyword, card in cards.items()}
     return put_chunks(avatar, texts, is_card_chunk, first)
 
 
@@ -272,7 +272,7 @@ def _inline_assets(
     return assets
 
 
-def _charx(
+def _write_charx(
     character: Character, images: dict[str, bytes], data: dict[str, Any], adapter_files: dict[str, bytes]
 ) -> bytes:
     files: dict[str, bytes] = {}
@@ -286,10 +286,10 @@ def _charx(
         name = path.rsplit("/", 1)[-1]
         ext = name.rsplit(".", 1)[-1].lower()
         assets.append({"type": ADAPTER_TYPE, "name": name, "ext": ext, "uri": f"embeded://{path}"})
-    return write_archive({"card.json": _json(card_of_data(data | {"assets": assets}, 3), "card.json"), **files})
+    return write_archive({"card.json": _dump_json(card_of_data(data | {"assets": assets}, 3), "card.json"), **files})
 
 
-def _json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes:
+def _dump_json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes:
     try:
         return json.dumps(card, ensure_ascii=False, indent=indent, allow_nan=False).encode()
     except ValueError:
@@ -314,7 +314,7 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
             if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)
         }
     if target.suffix.lower() == ".zip":
-        files = _folder_files(folder) | {f"adapter/{name}": data for name, data in adapter_files.items()}
+        files = _read_folder(folder) | {f"adapter/{name}": data for name, data in adapter_files.items()}
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(write_archive(files))
         return []
@@ -322,7 +322,7 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
     return write_card(character, images, target, adapter_files=adapter_files)
 
 
-def _folder_files(folder: Path) -> dict[str, bytes]:
+def _read_folder(folder: Path) -> dict[str, bytes]:
     """Everything that belongs to a character folder, by path relative to it."""
     paths = [folder / CHARACTER_FILE, folder / TEST_FILE, folder / "LICENCE.md"]
     for kind in (IMAGES, TEST_IMAGES):

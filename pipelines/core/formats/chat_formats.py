@@ -32,7 +32,7 @@ _ROLES: dict[str, Role] = {
 def interactions_from_sharegpt(text: str, file: str = "the data") -> tuple[tuple[Interaction, ...], list[Problem]]:
     """Conversations of `{"conversations": [{"from": "human", "value": ...}, ...]}` records."""
     turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
-    return _interactions(text, file, f'{{"conversations": {turns}}}')
+    return _read_interactions(text, file, f'{{"conversations": {turns}}}')
 
 
 def interactions_from_messages_jsonl(
@@ -40,7 +40,7 @@ def interactions_from_messages_jsonl(
 ) -> tuple[tuple[Interaction, ...], list[Problem]]:
     """Conversations of `{"messages": [{"role": "user", "content": ...}, ...]}` records."""
     turns = '[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
-    return _interactions(text, file, f'{{"messages": {turns}}}')
+    return _read_interactions(text, file, f'{{"messages": {turns}}}')
 
 
 def interactions_from_start_blocks(
@@ -53,12 +53,12 @@ def interactions_from_start_blocks(
     return interactions, notes_from(mended, file)
 
 
-def _interactions(text: str, file: str, example: str) -> tuple[tuple[Interaction, ...], list[Problem]]:
+def _read_interactions(text: str, file: str, example: str) -> tuple[tuple[Interaction, ...], list[Problem]]:
     mended: Counter[str] = Counter()
     interactions = []
     columns: Counter[str] = Counter()
-    for record in _records(text, file, mended):
-        turns = _turns(record, mended)
+    for record in _read_records(text, file, mended):
+        turns = _read_turns(record, mended)
         if turns is None:
             columns.update(list(record) if isinstance(record, dict) else [])
             mended["records without a conversation were left out"] += 1
@@ -73,18 +73,18 @@ def _interactions(text: str, file: str, example: str) -> tuple[tuple[Interaction
     return tuple(interactions), notes_from(mended, file)
 
 
-def _records(text: str, file: str, mended: Counter[str]) -> list[Any]:
+def _read_records(text: str, file: str, mended: Counter[str]) -> list[Any]:
     """The records of a JSON list, of one JSON object, or of JSON lines."""
     text = text.lstrip("\ufeff").strip()
     try:
-        return _listed(parse_json(text, file))
+        return _as_list(parse_json(text, file))
     except ValueError as first:
         # Not one JSON value: then it must be one value a line.
         lines = [line for line in text.splitlines() if line.strip()]
         records = []
         for line in lines:
             try:
-                records += _listed(parse_json(line, file))
+                records += _as_list(parse_json(line, file))
             except ValueError:
                 mended["lines that are not JSON were left out"] += 1
         if not records:
@@ -92,11 +92,11 @@ def _records(text: str, file: str, mended: Counter[str]) -> list[Any]:
         return records
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _turns(record: Any, mended: Counter[str]) -> list[BlockTurn] | None:
+def _read_turns(record: Any, mended: Counter[str]) -> list[BlockTurn] | None:
     """The turns of one record; None when it has no conversation."""
     if not isinstance(record, dict):
         return None
@@ -113,12 +113,12 @@ def _turns(record: Any, mended: Counter[str]) -> list[BlockTurn] | None:
         if role is None:
             mended["turns of an unknown speaker were left out (known: user, assistant, human, gpt, system)"] += 1
             continue
-        turns.append(BlockTurn(role, _words(turn.get("value", turn.get("content")), mended)))
+        turns.append(BlockTurn(role, _read_content(turn.get("value", turn.get("content")), mended)))
     return turns
 
 
-def _words(content: Any, mended: Counter[str]) -> str:
-    """The words of a turn: plain text, or the text parts of a list; marks of pictures are taken out."""
+def _read_content(content: Any, mended: Counter[str]) -> str:
+    """The text of a turn: a string, or the text parts of an OpenAI content list; `<image>` marks are taken out."""
     if isinstance(content, list):
         texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
         if len(texts) < len(content):
@@ -126,10 +126,10 @@ def _words(content: Any, mended: Counter[str]) -> str:
         content = "\n".join(texts)
     if not isinstance(content, str):
         return ""
-    words, marks = _IMAGE_MARK.subn("", content)
+    text, marks = _IMAGE_MARK.subn("", content)
     if marks:
         mended["pictures named in the data were left out: add them to the character's images"] += 1
-    return words
+    return text
 
 
 def notes_from(mended: Counter[str], file: str) -> list[Problem]:

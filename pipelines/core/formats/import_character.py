@@ -2,7 +2,7 @@
 
 `import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a zip of a character folder, or a RoleScape-20
 folder, and returns notes on what was mended or left out. Nothing is written unless all of it could be read.
-The readers of conversations (`interactions_from_...`) live in `conversations.py` and are offered here too.
+Conversations alone (`chat_formats.py`) are added to a character that is there.
 """
 
 from __future__ import annotations
@@ -28,24 +28,16 @@ from pipelines.core.character.image_check import check_image
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, refuse
-from pipelines.core.formats.card_images import suffix_of, with_files
+from pipelines.core.formats.card_images import rename_images, suffix_of
 from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
 from pipelines.core.formats.chat_formats import (
-    interactions_from_messages_jsonl,
     interactions_from_sharegpt,
     interactions_from_start_blocks,
     notes_from,
 )
-from pipelines.core.formats.rolescape import matching_test_dir, normalised, read_rolescape
+from pipelines.core.formats.rolescape import letters_and_digits, matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import read_yaml
-
-__all__ = [
-    "import_file",
-    "interactions_from_messages_jsonl",
-    "interactions_from_sharegpt",
-    "interactions_from_start_blocks",
-]
 
 ADAPTER_FOLDER = "adapter"
 """Where an adapter that came with a CHARX is put, inside the character folder."""
@@ -75,7 +67,7 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
             f"Make the character first (a folder with {CHARACTER_FILE}), then import them into its folder.",
         )
     if data.startswith(b"PK"):
-        files, _ = read_archive(data, source.name, _in_folder)
+        files, _ = read_archive(data, source.name, _belongs_to_folder)
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
             return _import_zip(files, folder, source.name)
     return _import_card(read_card(data, source.name), folder, source.name)
@@ -83,7 +75,7 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
 
 def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
     mended: Counter[str] = Counter()
-    character, images = _with_whole_pictures(card.character, card.images, mended)
+    character, images = _with_clean_images(card.character, card.images, mended)
     if len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS:
         mended["parts that are only kept for export are too large for a folder and were left out"] += 1
         character = replace(character, extensions={})
@@ -107,14 +99,14 @@ def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
         refuse(source.name, "is a character folder already", "Use it as it is, or copy it.")
     found = read_rolescape(source, matching_test_dir(source))
     mended: Counter[str] = Counter()
-    character, images = _with_whole_pictures(found.character, found.images, mended)
-    test, test_images = _with_whole_test_pictures(found.test, found.test_images, mended)
+    character, images = _with_clean_images(found.character, found.images, mended)
+    test, test_images = _with_clean_test_images(found.test, found.test_images, mended)
     write_test_split(test, folder, test_images)
     write_character(character, folder, images)
     return found.notes + notes_from(mended, source.name)
 
 
-def _in_folder(member: str) -> bool:
+def _belongs_to_folder(member: str) -> bool:
     """Whether a file of a zip belongs to a character folder, at the root or one folder down."""
     path = PurePosixPath(member)
     return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
@@ -136,44 +128,47 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Proble
     if errors(problems):
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
     mended: Counter[str] = Counter()
-    character, images = _with_whole_pictures(character, _in(inside, IMAGES), mended)
+    character, images = _with_clean_images(character, _files_under(inside, IMAGES), mended)
     if test is not None:
-        test, held = _with_whole_test_pictures(test, _in(inside, TEST_IMAGES), mended)
+        test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
         write_test_split(test, folder, held)
     write_character(character, folder, images)
-    _write_adapter(_in(inside, ADAPTER_FOLDER), folder, mended)
+    _write_adapter(_files_under(inside, ADAPTER_FOLDER), folder, mended)
     return problems + notes_from(mended, file)
 
 
-def _in(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
+def _files_under(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
     return {path.removeprefix(f"{folder}/"): data for path, data in files.items() if path.startswith(f"{folder}/")}
 
 
-def _with_whole_pictures(
+def _with_clean_images(
     character: Character, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """The character with the pictures that can be opened, and their clean bytes."""
-    listed, interactions, clean = _whole_pictures(character.images, character.interactions, images, mended)
+    listed, interactions, clean = _clean_listed(character.images, character.interactions, images, mended)
     return replace(character, images=listed, interactions=interactions), clean
 
 
-def _with_whole_test_pictures(
+def _with_clean_test_images(
     test: TestSplit, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[TestSplit, dict[str, bytes]]:
-    listed, dialogues, clean = _whole_pictures(test.images, test.dialogues, images, mended)
+    listed, dialogues, clean = _clean_listed(test.images, test.dialogues, images, mended)
     return replace(test, images=listed, dialogues=dialogues), clean
 
 
-def _whole_pictures(
-    listed: Sequence[CharacterImage], talks: Sequence[Interaction], images: dict[str, bytes], mended: Counter[str]
+def _clean_listed(
+    listed: Sequence[CharacterImage],
+    conversations: Sequence[Interaction],
+    images: dict[str, bytes],
+    mended: Counter[str],
 ) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, bytes]]:
     """The listed pictures that can be opened, under new names in the conversations too, and their clean bytes."""
-    names, clean = _clean({image.file: images.get(image.file, b"") for image in listed}, mended)
+    names, clean = _clean_images({image.file: images.get(image.file, b"") for image in listed}, mended)
     whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
-    return whole, tuple(with_files(talk, names) for talk in talks), clean
+    return whole, tuple(rename_images(conversation, names) for conversation in conversations), clean
 
 
-def _clean(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:
+def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:
     """Old name -> new name and new name -> bytes of the pictures that can be opened.
 
     Pictures that tell more than they show are stripped of it; all others keep their bytes.
@@ -209,11 +204,11 @@ def _add_conversations(source: Path, folder: Path) -> list[Problem]:
             "Choose a new folder, or send conversations (.json, .jsonl, .txt).",
         )
     interactions, notes = _conversations(source, character.name)
-    known = {_key(interaction) for interaction in character.interactions}
+    known = {_duplicate_key(interaction) for interaction in character.interactions}
     new = []
     for interaction in interactions:
-        if _key(interaction) not in known:
-            known.add(_key(interaction))
+        if _duplicate_key(interaction) not in known:
+            known.add(_duplicate_key(interaction))
             new.append(interaction)
     mended: Counter[str] = Counter()
     if len(new) < len(interactions):
@@ -236,5 +231,5 @@ def _conversations(source: Path, name: str) -> tuple[tuple[Interaction, ...], li
     return interactions_from_sharegpt(text, source.name)
 
 
-def _key(interaction: Interaction) -> tuple[str, ...]:
-    return tuple(normalised(message.text) for message in interaction)
+def _duplicate_key(interaction: Interaction) -> tuple[str, ...]:
+    return tuple(letters_and_digits(message.text) for message in interaction)

@@ -80,28 +80,28 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
             "Point at data/personalized_data/train/<character>.",
         )
     mended: Counter[str] = Counter()
-    has_image = _record(train_dir, "*_with_image.json") or _record(train_dir, "annotation.json")
-    images, captions = _numbered_images(train_dir, mended), _captions(train_dir)
+    with_images = _read_record(train_dir, "*_with_image.json") or _read_record(train_dir, "annotation.json")
+    images, captions = _numbered_images(train_dir, mended), _read_captions(train_dir)
     test_images = _numbered_images(test_dir, mended) if test_dir else {}
-    interactions = _scenes(has_image, images, mended)
-    interactions += _scenes(_record(train_dir, "*_dialogue_text_extension_train.json"), {}, mended)
+    interactions = _read_scenes(with_images, images, mended)
+    interactions += _read_scenes(_read_record(train_dir, "*_dialogue_text_extension_train.json"), {}, mended)
     test = TestSplit(
-        dialogues=_scenes(_record(train_dir, "*_dialogue_text_extension_test.json"), {}, mended)
-        + _scenes(_test_record(test_dir), test_images, mended),
-        choices=_choices(_record(train_dir, "*_knowledge_qa_test.json"), mended),
-        images=_described(test_images, _captions(test_dir) if test_dir else {}),
+        dialogues=_read_scenes(_read_record(train_dir, "*_dialogue_text_extension_test.json"), {}, mended)
+        + _read_scenes(_read_test_record(test_dir), test_images, mended),
+        choices=_read_choices(_read_record(train_dir, "*_knowledge_qa_test.json"), mended),
+        images=_with_captions(test_images, _read_captions(test_dir) if test_dir else {}),
     )
-    facts = _facts(_record(train_dir, "*_knowledge_qa.json"), mended)
+    facts = _read_facts(_read_record(train_dir, "*_knowledge_qa.json"), mended)
     images = _without_copies(images, test_images, mended)
-    profile = _text_file(train_dir, "*_full_profile.txt")
+    profile = _read_text(train_dir, "*_full_profile.txt")
     character = Character(
         name=_name(train_dir),
-        persona=_string(has_image, "description") or profile[:SECTION_CHARS],
+        persona=_text(with_images, "description") or profile[:SECTION_CHARS],
         style=_section(profile, _STYLE),
         appearance=_section(profile, _LOOKS),
-        greeting=_string(has_image, "opening"),
+        greeting=_text(with_images, "opening"),
         facts=_unseen_facts(facts, test, mended),
-        images=_described(images, captions),
+        images=_with_captions(images, captions),
         interactions=_unseen_interactions(interactions, test, images, mended),
         licence=LICENCE,
         extensions={"rolescape": {"folder": train_dir.name, "full_profile": profile}},
@@ -118,8 +118,8 @@ def _note(where: str, sentence: str) -> Problem:
     return Problem(where, f"{sentence}.", "Nothing to do, unless it matters to you.", "warning")
 
 
-def normalised(text: str) -> str:
-    """The text as duplicates are compared: letters and digits only, one case, one form for every character."""
+def letters_and_digits(text: str) -> str:
+    """A text as duplicates are compared across files: letters and digits only, case folded, NFKC."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum())
 
 
@@ -133,30 +133,30 @@ def _unseen_interactions(
         if tested & _lines([interaction]):
             mended["conversations with a line of the test were dropped from training"] += 1
         else:
-            unseen.append(tuple(_with_known_pictures(message, images) for message in interaction))
+            unseen.append(tuple(_without_dropped_images(message, images) for message in interaction))
     return tuple(unseen)
 
 
-def _with_known_pictures(message: Message, images: dict[str, bytes]) -> Message:
+def _without_dropped_images(message: Message, images: dict[str, bytes]) -> Message:
     if all(picture in images for picture in message.images):
         return message
     return Message(message.role, (TextPart(message.text),), message.scene)
 
 
 def _lines(interactions: Iterable[Interaction]) -> set[str]:
-    return {normalised(message.text) for interaction in interactions for message in interaction} - {""}
+    return {letters_and_digits(message.text) for interaction in interactions for message in interaction} - {""}
 
 
 def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]) -> tuple[Fact, ...]:
     """Facts asked once, none of them a question of the test."""
-    asked = {normalised(choice.question) for choice in test.choices}
+    asked = {letters_and_digits(choice.question) for choice in test.choices}
     tested = len(asked)
     unseen = []
     for fact in facts:
-        question = normalised(fact.question)
+        question = letters_and_digits(fact.question)
         if question in asked:
             # The first `tested` questions are the test's, the later ones our own.
-            known = any(normalised(choice.question) == question for choice in test.choices) if tested else False
+            known = any(letters_and_digits(choice.question) == question for choice in test.choices) if tested else False
             mended[
                 "facts that the test asks for were dropped from training"
                 if known
@@ -177,7 +177,7 @@ def _without_copies(images: dict[str, bytes], test_images: dict[str, bytes], men
     return kept
 
 
-def _record(folder: Path, pattern: str) -> dict[str, Any]:
+def _read_record(folder: Path, pattern: str) -> dict[str, Any]:
     """The JSON object in the first file that fits; {} without one. A damaged file raises `CharacterProblems`."""
     path = next(iter(sorted(folder.glob(pattern))), None)
     if path is None:
@@ -192,35 +192,35 @@ def _record(folder: Path, pattern: str) -> dict[str, Any]:
     return value
 
 
-def _test_record(test_dir: Path | None) -> dict[str, Any]:
+def _read_test_record(test_dir: Path | None) -> dict[str, Any]:
     if test_dir is None:
         return {}
-    return _record(test_dir, "*_with_image.json") or _record(test_dir, "annotation.json")
+    return _read_record(test_dir, "*_with_image.json") or _read_record(test_dir, "annotation.json")
 
 
-def _scenes(record: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> tuple[Interaction, ...]:
+def _read_scenes(record: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> tuple[Interaction, ...]:
     interactions = []
     for scene in _dicts_or_lists(record, "scenes"):
-        turns = [turn for item in scene if isinstance(item, dict) for turn in [_turn(item, images, mended)]]
+        turns = [turn for item in scene if isinstance(item, dict) for turn in [_read_turn(item, images, mended)]]
         settled = settle_turns(turns, mended)
         if settled:
             interactions.append(settled)
     return tuple(interactions)
 
 
-def _turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> BlockTurn:
-    words = _string(item, "text")
+def _read_turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[str]) -> BlockTurn:
+    text = _text(item, "text")
     if item.get("role") != "machine":
-        return BlockTurn("user" if item.get("role") == "user" else "system", words)
-    picture = f"{item.get('image', '')}.png"
-    if "image" in item and picture not in images:
+        return BlockTurn("user" if item.get("role") == "user" else "system", text)
+    image = f"{item.get('image', '')}.png"
+    if "image" in item and image not in images:
         mended["references to pictures that do not exist were left out"] += 1
-    return BlockTurn("character", words, _string(item, "generation_instruction"), picture if picture in images else "")
+    return BlockTurn("character", text, _text(item, "generation_instruction"), image if image in images else "")
 
 
-def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
+def _read_facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
     facts = [
-        Fact(_string(item, "question"), _string(item, "answer"))
+        Fact(_text(item, "question"), _text(item, "answer"))
         for item in _dicts_or_lists(record, "qa_items")
         if isinstance(item, dict)
     ]
@@ -230,27 +230,27 @@ def _facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...]:
     return whole
 
 
-def _choices(record: dict[str, Any], mended: Counter[str]) -> tuple[MultipleChoice, ...]:
+def _read_choices(record: dict[str, Any], mended: Counter[str]) -> tuple[MultipleChoice, ...]:
     choices = []
     for item in _dicts_or_lists(record, "mcq_items"):
         options = item.get("options") if isinstance(item, dict) else None
-        texts = {key: _string(options, key) for key in sorted(options)} if isinstance(options, dict) else {}
-        key = _string(item, "answer_key") if isinstance(item, dict) else ""
-        if key not in texts or not all(texts.values()) or not _string(item, "question"):
+        texts = {key: _text(options, key) for key in sorted(options)} if isinstance(options, dict) else {}
+        key = _text(item, "answer_key") if isinstance(item, dict) else ""
+        if key not in texts or not all(texts.values()) or not _text(item, "question"):
             mended["incomplete multiple-choice questions were left out"] += 1
             continue
-        choices.append(MultipleChoice(_string(item, "question"), tuple(texts.values()), list(texts).index(key)))
+        choices.append(MultipleChoice(_text(item, "question"), tuple(texts.values()), list(texts).index(key)))
     return tuple(choices)
 
 
-def _captions(folder: Path) -> dict[str, str]:
+def _read_captions(folder: Path) -> dict[str, str]:
     """File name -> caption, from the picture instructions."""
-    items = _dicts_or_lists(_record(folder, "*_t2i_instruction.json"), "t2i_instructions")
+    items = _dicts_or_lists(_read_record(folder, "*_t2i_instruction.json"), "t2i_instructions")
     known = (item for item in items if isinstance(item, dict))
-    return {f"{item.get('image_id', '')}.png": _string(item, "t2i_instruction") for item in known}
+    return {f"{item.get('image_id', '')}.png": _text(item, "t2i_instruction") for item in known}
 
 
-def _described(images: dict[str, bytes], captions: dict[str, str]) -> tuple[CharacterImage, ...]:
+def _with_captions(images: dict[str, bytes], captions: dict[str, str]) -> tuple[CharacterImage, ...]:
     return tuple(CharacterImage(file, caption=captions.get(file, "")) for file in images)
 
 
@@ -269,7 +269,7 @@ def _text_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _text_file(folder: Path, pattern: str) -> str:
+def _read_text(folder: Path, pattern: str) -> str:
     path = next(iter(sorted(folder.glob(pattern))), None)
     return _text_bytes(path).decode("utf-8", "replace").strip() if path else ""
 
@@ -293,7 +293,7 @@ def _name(train_dir: Path) -> str:
     return train_dir.name
 
 
-def _string(record: Any, key: str) -> str:
+def _text(record: Any, key: str) -> str:
     value = record.get(key) if isinstance(record, dict) else None
     return value.strip() if isinstance(value, str) else ""
 

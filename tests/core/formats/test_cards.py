@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines.core.character.character import Character, CharacterImage, Message, TextPart, message
 from pipelines.core.character.character_folder import read_character
-from pipelines.core.formats.card_fields import KEPT_KEY, NOTICE, OWN_KEY
+from pipelines.core.formats.card_fields import KEPT_KEY, OWN_KEY, V2_NOTICE
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import export_card, read_card, write_card
 from pipelines.core.problems import CharacterProblems
@@ -68,7 +68,7 @@ def test_png_has_both_chunks_once_and_shows_the_first_picture(
     chunks = read_chunks(data, "x")
     old_card, new_card = (json.loads(base64.b64decode(chunks[keyword])) for keyword in ("chara", "ccv3"))
     assert (old_card["spec"], new_card["spec"]) == ("chara_card_v2", "chara_card_v3")
-    assert old_card["data"]["creator_notes"].startswith(NOTICE) and new_card["data"]["creator_notes"] == ""
+    assert old_card["data"]["creator_notes"].startswith(V2_NOTICE) and new_card["data"]["creator_notes"] == ""
     assert not {"assets", "group_only_greetings", "nickname"} & set(old_card["data"])
     assert new_card["data"]["extensions"]["sd_character_prompt"]["positive"] == character.appearance
     with Image.open(io.BytesIO(data)) as shown, Image.open(io.BytesIO(images[first])) as meant:
@@ -236,7 +236,7 @@ def test_v2_backfill_drops_decorators_and_keeps_notes(tmp_path: Path) -> None:
     chunks = read_chunks((tmp_path / "h.png").read_bytes(), "h.png")
     old = json.loads(base64.b64decode(chunks["chara"]))["data"]
     assert old["character_book"]["entries"][0]["content"] == "Tea is green."
-    assert old["creator_notes"] == f"{NOTICE}\n\nSECRETNOTE"
+    assert old["creator_notes"] == f"{V2_NOTICE}\n\nSECRETNOTE"
     again = read_card(put_chunks(png(), {"chara": chunks["chara"]}, lambda keyword: False, "x"), "h.png").character
     assert again.extensions[KEPT_KEY]["data"]["creator_notes"] == "SECRETNOTE"  # type: ignore[index]
 

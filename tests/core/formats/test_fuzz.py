@@ -37,7 +37,8 @@ from pipelines.core.character.image_check import check_image
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
-from pipelines.core.formats.import_character import import_file, interactions_from_messages_jsonl
+from pipelines.core.formats.chat_formats import interactions_from_messages_jsonl
+from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems, Problem
 
 CASES = 50

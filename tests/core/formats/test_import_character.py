@@ -13,12 +13,12 @@ from PIL import Image
 from pipelines.core.character.character import Character, CharacterImage, Interaction
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.formats.cards import export_card, write_card
-from pipelines.core.formats.import_character import (
-    import_file,
+from pipelines.core.formats.chat_formats import (
     interactions_from_messages_jsonl,
     interactions_from_sharegpt,
     interactions_from_start_blocks,
 )
+from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems, Problem
 
 Read = Callable[[str], tuple[tuple[Interaction, ...], list[Problem]]]
