@@ -13,13 +13,21 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import bench, character, chat, doctor, env_file, jobs, maintenance, train, up
+from pipelines.commands import bench, character, chat, doctor, env_file, evaluate, jobs, maintenance, train, up
 from pipelines.commands.console import CommandFailed, WrongUsage, reason_of
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import RunError
 
 DONE, FAILED, USAGE = 0, 1, 2
+RENAMED: dict[tuple[str, ...], str] = {
+    ("secrets",): "init-env",
+    ("collect",): "gc",
+    ("alive",): "health",
+    ("jobs", "further"): "jobs continue",
+    ("character", "expand"): "character augment",
+}
+"""Commands of earlier versions; whoever types one is told its present name."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,15 +39,20 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
     shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (train, chat, bench, character, doctor, up, jobs, env_file, maintenance):
+    for group in (train, chat, evaluate, bench, character, doctor, up, jobs, env_file, maintenance):
         group.add(commands, shared)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    for old, new in RENAMED.items():
+        if tuple(words[: len(old)]) == old:
+            print(f"understudy: `understudy {' '.join(old)}` is `understudy {new}` now", file=sys.stderr)
+            return USAGE
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parser().parse_args(words)
     except SystemExit as exit_:  # argparse prints the usage itself
         return USAGE if exit_.code else DONE
     try:

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipelines.cli import main
+from pipelines.cli import RENAMED, main
 from pipelines.commands.chat import ChatSide, shown
 from pipelines.commands.console import bundled_slugs, scorecard
-from pipelines.commands.train import recipe_overrides
+from pipelines.commands.recipe_flags import recipe_overrides
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.train import prepare_run
@@ -77,6 +77,14 @@ def test_help_is_quick_and_light() -> None:
 )
 def test_wrong_usage_is_2(argv: list[str], cli: Any) -> None:
     assert cli(*argv).status == 2
+
+
+def test_a_renamed_command_names_the_new_one(cli: Any) -> None:
+    assert len(RENAMED) == 5
+    for old, new in RENAMED.items():
+        ran = cli(*old, "--json")
+        assert ran.status == 2 and ran.err == f"understudy: `understudy {' '.join(old)}` is `understudy {new}` now\n"
+        assert cli(*new.split(), "--help").status == 0
 
 
 @pytest.mark.parametrize(
@@ -198,6 +206,7 @@ def test_evaluate(toy_run: Path, tmp_path: Path, cli: Any) -> None:
     assert ran.status == 0, ran.err
     [item] = ran.answer["checkpoints"]
     assert item["name"] == "sft-000004" and "likeness" in item["scores"]
+    assert "Checking 1/1" in ran.err
     assert cli("evaluate", run_dir, "--checkpoint", "sft-7").status == 1
     assert cli("evaluate", tmp_path).status == 1
 

@@ -166,7 +166,7 @@ def test_it_does_not_start_without_secrets(services: dict[str, Any]) -> None:
         assert re.search(rf"^{name}=$", example, flags=re.MULTILINE), f"{name} has a value in .env.example"
         assert f"${{{name}:-" not in text, f"{name} has a default in docker-compose.yml"
         assert re.search(rf"\${{{name}:\?", text), f"docker-compose.yml starts without {name}"
-    with pytest.raises(KeyError, match="understudy secrets"):
+    with pytest.raises(KeyError, match="understudy init-env"):
         filled_in(load("docker-compose.yml"), variables(example))
 
 

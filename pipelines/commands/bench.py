@@ -1,6 +1,6 @@
-"""`understudy evaluate` and `understudy bench`: numbers about a run, and about our code against the plain way.
+"""`understudy bench`: our code against the plain library path as a ratio, and the numbers of the starter's card.
 
-The measuring is in `pipelines.evaluation.scorecard` and `pipelines.benchmarks`; here are the arguments and what is printed.
+The measuring is in `pipelines.benchmarks` and `pipelines.starter_build`; here are the arguments and what is printed.
 """
 
 from __future__ import annotations
@@ -8,49 +8,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, scorecard
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
-    """Put the two commands on the command line."""
-    evaluate = commands.add_parser("evaluate", parents=[shared], help="measure checkpoints on the held-out split")
-    evaluate.add_argument("run_dir", metavar="RUN", type=Path)
-    evaluate.add_argument(
-        "--checkpoint", metavar="NAME", action="append", default=[], help="one checkpoint, repeatable; all unless given"
-    )
-    evaluate.set_defaults(run=run_evaluate)
-    bench = commands.add_parser(
+    """Put the command on the command line."""
+    command = commands.add_parser(
         "bench", parents=[shared], help="ours against the plain library path, as a ratio; `starter`: what it can do"
     )
-    bench.add_argument("name", choices=BENCHES)
-    bench.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
-    bench.add_argument("--repeats", type=int, default=3, help="pairs of measurements (default 3)")
-    bench.add_argument("--quick", action="store_true", help="starter: a tenth of the pictures")
-    bench.add_argument("--build", metavar="FOLDER", type=Path, help="starter: this build, not what is installed")
-    bench.set_defaults(run=run_bench)
+    command.add_argument("name", choices=BENCHES)
+    command.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
+    command.add_argument("--repeats", type=int, default=3, help="pairs of measurements (default 3)")
+    command.add_argument("--quick", action="store_true", help="starter: a tenth of the pictures")
+    command.add_argument("--build", metavar="FOLDER", type=Path, help="starter: this build, not what is installed")
+    command.set_defaults(run=run)
 
 
-def run_evaluate(arguments: argparse.Namespace) -> CommandResult:
-    """Measure again, write each checkpoint's scores.json and print the table."""
-    from pipelines.core.run_folder import BASE, adapters
-    from pipelines.evaluation.scorecard import evaluate_run
-
-    there = [BASE, *adapters(arguments.run_dir)]
-    unknown = [name for name in arguments.checkpoint if name not in there]
-    if unknown and (arguments.run_dir / "run.json").is_file():
-        raise CommandFailed(f"{arguments.run_dir} has no checkpoint {', '.join(unknown)}; it has {', '.join(there)}")
-    checkpoints = evaluate_run(arguments.run_dir, tuple(arguments.checkpoint), print_progress, again=True)
-    print(scorecard(checkpoints))
-    return {"checkpoints": checkpoints}, 0
-
-
-def print_progress(event: object) -> None:
-    """Events of an evaluation are not shown; the table comes at the end."""
-
-
-def run_bench(arguments: argparse.Namespace) -> CommandResult:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Run one benchmark and print its ratio."""
     if arguments.repeats < 1:
         raise WrongUsage("--repeats must be at least 1")

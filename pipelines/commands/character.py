@@ -1,7 +1,6 @@
-"""`understudy character check | import | export | expand`: character folders in and out.
+"""`understudy character check | import | export | augment`: character folders in and out.
 
-The checks, cards, imports and the expansion themselves are elsewhere; here they get words on a terminal and an exit
-status.
+Only arguments, terminal output and exit status: the work is done in `pipelines.core` and `pipelines.data.synthesize`.
 """
 
 from __future__ import annotations
@@ -22,28 +21,30 @@ KINDS = (".png", ".json", ".charx", ".zip")
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     """Put the four commands on the command line."""
-    group = commands.add_parser("character", help="check, import, export or expand a character").add_subparsers(
-        dest="character_command", required=True, metavar="check|import|export|expand"
+    group = commands.add_parser("character", help="check, import, export or augment a character").add_subparsers(
+        dest="character_command", required=True, metavar="check|import|export|augment"
     )
     check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
     check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
     check.set_defaults(run=run_check)
-    bring = group.add_parser("import", parents=[shared], help="a card, chat log or RoleScape-20 folder into a folder")
-    bring.add_argument("file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, or a RoleScape-20 folder")
-    bring.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
-    bring.set_defaults(run=run_import)
+    import_ = group.add_parser("import", parents=[shared], help="a card, chat log or RoleScape-20 folder into a folder")
+    import_.add_argument("file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, or a RoleScape-20 folder")
+    import_.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
+    import_.set_defaults(run=run_import)
     export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
     export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
     export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
     export.set_defaults(run=run_export)
-    more = group.add_parser(
-        "expand", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_LLM_URL"
+    augment = group.add_parser(
+        "augment", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_LLM_URL"
     )
-    more.add_argument("source", metavar="DIR", help="character folder, or the name of a bundled one")
-    more.add_argument("folder", metavar="NEW_DIR", type=Path, help="new folder: the character with the new ones added")
-    more.add_argument("--count", type=int, default=20, help="conversations to add (default 20)")
-    more.add_argument("--seed", type=int, default=0, help="which examples the endpoint is shown (default 0)")
-    more.set_defaults(run=run_expand)
+    augment.add_argument("source", metavar="DIR", help="character folder, or the name of a bundled one")
+    augment.add_argument(
+        "folder", metavar="NEW_DIR", type=Path, help="new folder: the character with the new ones added"
+    )
+    augment.add_argument("--count", type=int, default=20, help="conversations to add (default 20)")
+    augment.add_argument("--seed", type=int, default=0, help="which examples the endpoint is shown (default 0)")
+    augment.set_defaults(run=run_augment)
 
 
 def run_check(arguments: argparse.Namespace) -> CommandResult:
@@ -94,7 +95,7 @@ def run_export(arguments: argparse.Namespace) -> CommandResult:
     }, 0
 
 
-def run_expand(arguments: argparse.Namespace) -> CommandResult:
+def run_augment(arguments: argparse.Namespace) -> CommandResult:
     """Write a copy of the character with new conversations at the end, to be read and edited before training."""
     from pipelines.core.character.character_folder import (
         IMAGES,

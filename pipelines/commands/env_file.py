@@ -1,8 +1,8 @@
-"""`understudy secrets`: a fresh `.env` for docker-compose.yml, with random secrets.
+"""`understudy init-env`: a fresh `.env` for docker-compose.yml, with random secrets.
 
-understudy secrets --out .env      a new file that only its owner may read; one that is there is never replaced
-understudy secrets                 on standard output
-understudy secrets --example       without secrets: what `.env.example` holds
+understudy init-env --out .env      a new file, readable by its owner only; an existing file is never replaced
+understudy init-env                 on standard output
+understudy init-env --example       without secrets: the text of `.env.example`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
 
 EXAMPLE = """\
-# What docker-compose.yml reads. Do not fill this in by hand: `understudy secrets --out .env` makes a .env with fresh
+# What docker-compose.yml reads. Do not fill this in by hand: `understudy init-env --out .env` makes a .env with fresh
 # random secrets in place of the empty ones below. Keep that file to yourself, and keep a copy of it with the backups.
 
 # --- secrets: made at random, no defaults ---
@@ -77,7 +77,9 @@ SECRETS: dict[str, Callable[[], str]] = {
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     """Put the command on the command line."""
-    command = commands.add_parser("secrets", parents=[shared], help="make a .env with fresh secrets for docker compose")
+    command = commands.add_parser(
+        "init-env", parents=[shared], help="make a .env with fresh secrets for docker compose"
+    )
     command.add_argument("--out", type=Path, metavar="FILE", help="write it there, readable by its owner alone")
     command.add_argument("--example", action="store_true", help="leave the secrets empty")
     command.set_defaults(run=run)

@@ -1,8 +1,8 @@
-"""`understudy collect` and `understudy alive`: looking after what is kept.
+"""`understudy gc` and `understudy health`: garbage collection of stored objects, and the health check of containers.
 
-understudy collect --dry-run        what no record refers to any more, and how much it is
-understudy collect                  the same, deleted
-understudy alive [--queue train]    exit status 0 when the records answer, and a worker of this host with them
+understudy gc --dry-run             objects that no record refers to, with their sizes
+understudy gc                       the same, deleted
+understudy health [--queue train]   exit status 0 when the records answer and, with --queue, this host has a worker
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ LEASES = 2
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     """Put both commands on the command line."""
-    collect = commands.add_parser("collect", parents=[shared], help="delete what no record refers to")
-    collect.add_argument("--dry-run", action="store_true", help="only say what would go")
-    collect.add_argument("--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones (24)")
-    collect.add_argument("--even-all", action="store_true", help="also when the records refer to nothing at all")
-    collect.set_defaults(run=run_collect)
-    alive = commands.add_parser("alive", parents=[shared], help="do the records answer, is a worker of this host there")
-    alive.add_argument("--queue", choices=("train", "reply"), help="a worker of this host must take jobs from it")
-    alive.set_defaults(run=run_alive)
+    gc = commands.add_parser("gc", parents=[shared], help="delete stored objects that no record refers to")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    gc.add_argument("--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones (24)")
+    gc.add_argument("--even-all", action="store_true", help="also when the records refer to nothing at all")
+    gc.set_defaults(run=run_gc)
+    health = commands.add_parser("health", parents=[shared], help="do the records answer, has this host a worker")
+    health.add_argument("--queue", choices=("train", "reply"), help="a worker of this host must take jobs from it")
+    health.set_defaults(run=run_health)
 
 
-def run_collect(arguments: argparse.Namespace) -> CommandResult:
+def run_gc(arguments: argparse.Namespace) -> CommandResult:
     """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
     from pipelines.core.records import open_records
     from pipelines.core.storage.garbage import SAFE_S, collect_garbage
@@ -51,7 +51,7 @@ def run_collect(arguments: argparse.Namespace) -> CommandResult:
     return {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys}, 0
 
 
-def run_alive(arguments: argparse.Namespace) -> CommandResult:
+def run_health(arguments: argparse.Namespace) -> CommandResult:
     """Ask the records, which fails when they do not answer; with a queue, look for a worker of this host."""
     from pipelines.core.records import open_records
 

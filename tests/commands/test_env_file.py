@@ -1,4 +1,4 @@
-"""`understudy secrets`: fresh each time, private, never over an old file, and the example is what it starts from."""
+"""`understudy init-env`: fresh each time, private, never over an old file, and the example is what it starts from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def values(text: str) -> dict[str, str]:
 def test_secrets_are_new_and_long(capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for _ in range(2):
-        assert main(["secrets"]) == 0
+        assert main(["init-env"]) == 0
         found.append(values(capsys.readouterr().out))
     assert set(found[0]) == set(values(EXAMPLE)) and set(SECRETS) <= set(found[0])
     for name in SECRETS:
@@ -31,16 +31,16 @@ def test_secrets_are_new_and_long(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_file_is_private_and_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / ".env"
-    assert main(["secrets", "--out", str(out), "--json"]) == 0
+    assert main(["init-env", "--out", str(out), "--json"]) == 0
     text = out.read_text()
     said = capsys.readouterr()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert not [name for name in SECRETS if values(text)[name] in said.out + said.err]
-    assert main(["secrets", "--out", str(out)]) == 1
+    assert main(["init-env", "--out", str(out)]) == 1
     assert "move it away" in capsys.readouterr().err and out.read_text() == text
-    assert main(["secrets", "--json"]) == 2
+    assert main(["init-env", "--json"]) == 2
 
 
 def test_the_example_in_the_repository_is_this_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["secrets", "--example"]) == 0
+    assert main(["init-env", "--example"]) == 0
     assert capsys.readouterr().out == (ROOT / ".env.example").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`understudy collect` and `understudy alive` on the embedded default."""
+"""`understudy gc` and `understudy health` on the embedded default."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
-def test_collect_leaves_what_a_draft_shows(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gc_leaves_what_a_draft_shows(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store(settings)
     used, unused = (put_content(store, name, "pictures", ".png") for name in (b"used", b"unused"))
     for key in (used, unused):
         os.utime(Path(settings.objects) / key, (0, 0))
-    assert main(["collect"]) == 1 and "UNDERSTUDY_DATABASE_URL" in capsys.readouterr().err
+    assert main(["gc"]) == 1 and "UNDERSTUDY_DATABASE_URL" in capsys.readouterr().err
     records = open_records(settings.database_url)
     records.characters.create(settings.owner, {"images": [used]})
-    assert main(["collect", "--dry-run", "--json"]) == 0
+    assert main(["gc", "--dry-run", "--json"]) == 0
     assert answer(capsys) == {"objects": 1, "bytes": 6, "dry_run": True, "keys": [unused]}
-    assert main(["collect", "--json"]) == 0
+    assert main(["gc", "--json"]) == 0
     assert answer(capsys)["keys"] == [unused]
     assert [item.key for item in store.keys("")] == [used]
-    assert main(["collect", "--older-than", "1"]) == 2
+    assert main(["gc", "--older-than", "1"]) == 2
 
 
-def test_alive_needs_the_records_and_a_worker_of_this_host(
+def test_health_needs_the_records_and_a_worker_of_this_host(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["alive"]) == 0
-    assert main(["alive", "--queue", "train"]) == 1
+    assert main(["health"]) == 0
+    assert main(["health", "--queue", "train"]) == 1
     records = open_records(settings.database_url)
     records.workers.register(Worker(id="elsewhere", host="another-host", queues=("train",)))
     records.workers.register(Worker(id="here", host=platform.node(), queues=("reply",)))
-    assert main(["alive", "--queue", "train"]) == 1 and "train" in capsys.readouterr().err
-    assert main(["alive", "--queue", "reply", "--json"]) == 0
+    assert main(["health", "--queue", "train"]) == 1 and "train" in capsys.readouterr().err
+    assert main(["health", "--queue", "reply", "--json"]) == 0
     assert answer(capsys) == {"ok": True, "host": platform.node(), "workers": ["here"]}
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://u:sesame@127.0.0.1:1/x")
-    assert main(["alive"]) == 1
+    assert main(["health"]) == 1
     said = capsys.readouterr().err
     assert "sesame" not in said and len(said.splitlines()) == 1

@@ -160,14 +160,14 @@ def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, caps
     monkeypatch.setenv("UNDERSTUDY_LLM_URL", f"http://127.0.0.1:{endpoint.port}/v1")
     monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "writer")
     folder = tmp_path / "wider"
-    assert main(["character", "expand", "quibb", str(folder), "--count", "1", "--json"]) == 0
+    assert main(["character", "augment", "quibb", str(folder), "--count", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer == {"folder": str(folder), "added": 1, "dropped": {}}
     assert read_character(folder).interactions[-1][1].text == lines[1]["content"]
     assert read_test_split(folder).choices
     # A second time it must not write over what may have been edited, and without an endpoint nothing is sent.
-    assert main(["character", "expand", "quibb", str(folder), "--count", "1"]) == 1
+    assert main(["character", "augment", "quibb", str(folder), "--count", "1"]) == 1
     monkeypatch.delenv("UNDERSTUDY_LLM_URL")
-    assert main(["character", "expand", "quibb", str(tmp_path / "other")]) == 1
+    assert main(["character", "augment", "quibb", str(tmp_path / "other")]) == 1
     assert "nothing was sent" in capsys.readouterr().err
     assert len(endpoint.seen) == 1
