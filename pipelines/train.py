@@ -25,10 +25,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.character.character import Character, CharacterImage
+from pipelines.core.character.character import Character, CharacterImage, TestSplit
 from pipelines.core.character.character_folder import (
     IMAGES,
     TEST_IMAGES,
+    ImageSource,
     read_character,
     read_test_split,
     write_character,
@@ -57,20 +58,36 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
-    """Make a run folder: the character and its held-out split copied, then `run.json`.
+    """Make a run folder from a character folder, whose pictures are stripped of metadata on the way.
 
-    Without a held-out split in the character's folder a few conversations and pictures are set aside here.
+    Raises CharacterProblems, or RunError when the run folder is in use.
+    """
+    character, split = read_character(character_dir), read_test_split(character_dir)
+    images = _clean_images(character_dir / IMAGES, character.images)
+    test_images = _clean_images(character_dir / TEST_IMAGES, split.images) if split else {}
+    write_run(run_dir, character, split, recipe, images, test_images)
+
+
+def write_run(
+    run_dir: Path,
+    character: Character,
+    split: TestSplit | None,
+    recipe: Recipe,
+    images: ImageSource,
+    test_images: ImageSource,
+) -> None:
+    """Make a run folder: the character, its held-out split and their pictures, `run.json` last.
+
+    Pictures are written as they are given. Without a split a few conversations and pictures are held out here.
     Raises CharacterProblems, or RunError when the folder is in use.
     """
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise RunError(f"{run_dir} is not empty; name a new folder, or add --resume if a run was begun there")
-    character, split = read_character(character_dir), read_test_split(character_dir)
-    kind = TEST_IMAGES
     if split is None:
-        (character, split), kind = hold_out(character), IMAGES  # its pictures lie among the others
-    copy = run_dir / CHARACTER_FOLDER
-    write_test_split(split, copy, _clean(character_dir / kind, split.images))
-    write_character(character, copy, _clean(character_dir / IMAGES, character.images))
+        (character, split), test_images = hold_out(character), images  # what is held out came among the others
+    folder = run_dir / CHARACTER_FOLDER
+    write_test_split(split, folder, test_images)
+    write_character(character, folder, images)
     versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     write_json(
         run_dir / "run.json",
@@ -84,7 +101,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
     )
 
 
-def _clean(folder: Path, images: Iterable[CharacterImage]) -> dict[str, bytes]:
+def _clean_images(folder: Path, images: Iterable[CharacterImage]) -> dict[str, bytes]:
     # Where and when a photo was taken has no place in a run folder, which may be shared.
     return {image.file: clean_image((folder / image.file).read_bytes()) for image in images}
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.character.character import Character, Interaction, message
-from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
@@ -31,13 +30,13 @@ from pipelines.core.jobs.reply_protocol import (
     scene_event,
     text_event,
 )
-from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError
 from pipelines.core.storage.store import fetch_files, put_content
 from worker.capacity import refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import JobOutcome
+from worker.run_folders import read_version
 from worker.suggestions import cached_picture, run_captions, run_expansion
 from worker.worker_context import WorkerContext
 
@@ -57,7 +56,7 @@ class LoadedCheckpoint:
     character: Character
     recipe: Recipe
     name: str
-    """As the speakers know its adapter."""
+    """Name of its adapter in the inference engine."""
     folder: Path | None
     """Where the adapter lies; None for the base."""
 
@@ -67,30 +66,26 @@ class ModelHolder:
     """What the reply process keeps in memory between jobs."""
 
     base: str = ""
-    speakers: Any = None
+    engine: Any = None
     characters: dict[tuple[str, int], Character] = field(default_factory=dict)
 
-    def open(self, station: WorkerContext, base: str) -> Any:
+    def open(self, context: WorkerContext, base: str) -> Any:
         """The `pipelines.inference.engine.InferenceEngine` of this base; loaded when not there. RunError when it cannot fit."""
         if self.base != base:
             from pipelines.inference.engine import InferenceEngine
 
-            self.base, self.speakers = "", None  # the old one's memory first
-            refusal = refusal_reason(base, True, station.settings.home)
+            self.base, self.engine = "", None  # the old one's memory first
+            refusal = refusal_reason(base, True, context.settings.home)
             if refusal:
                 raise RunError(refusal)
-            self.speakers = InferenceEngine(base)
+            self.engine = InferenceEngine(base)
             self.base = base
-        return self.speakers
+        return self.engine
 
-    def character(self, station: WorkerContext, id: str, version: int) -> Character:
-        """A published version as the model is told it."""
+    def character(self, context: WorkerContext, id: str, version: int) -> Character:
+        """A published version of a character."""
         if (id, version) not in self.characters:
-            problems: list[Problem] = []
-            found = character_from_entries(station.records.characters.version(id, version).entries, problems)
-            if errors(problems):
-                raise CharacterProblems(problems)
-            self.characters[id, version] = found
+            self.characters[id, version], _ = read_version(context.records.characters.version(id, version))
         return self.characters[id, version]
 
 
@@ -98,64 +93,64 @@ _MODEL_HOLDER = ModelHolder()
 """One in each process, since a model takes gigabytes; the process runs one job at a time."""
 
 
-def run_reply(station: WorkerContext, job: Job, lease: Lease, booth: ModelHolder = _MODEL_HOLDER) -> JobOutcome | None:
+def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolder = _MODEL_HOLDER) -> JobOutcome | None:
     """Do a job of the queue `reply`. None: not ours any more, or back to the queue since this worker shuts down."""
     task = job.request.get("task", "reply")
-    relay = EventForwarder(station.records, job.id, job.attempt)
+    forwarder = EventForwarder(context.records, job.id, job.attempt)
     if job.attempt > 1:  # what an earlier attempt said is not to be put before this one's words
-        station.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
+        context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
     if task == "captions":
-        return run_captions(station, job, lease, relay)
+        return run_captions(context, job, lease, forwarder)
     if task == "expand":
-        return run_expansion(station, job, lease, relay)
+        return run_expansion(context, job, lease, forwarder)
     if task == "warm":
-        for seat in _seats(station, job.request.get("checkpoints", []), booth):
-            booth.open(station, seat.base).warm(seat.name, seat.character)
+        for checkpoint in _load_checkpoints(context, job.request.get("checkpoints", []), holder):
+            holder.open(context, checkpoint.base).warm(checkpoint.name, checkpoint.character)
         return JobOutcome("succeeded")
     if task != "reply":
         raise RunError(f"this worker does not know the task {task!r}: studio and worker differ in version")
-    return _Reply(station, job, lease, relay).run(booth)
+    return _Reply(context, job, lease, forwarder).run(holder)
 
 
-def _seats(station: WorkerContext, names: Sequence[str], booth: ModelHolder) -> list[LoadedCheckpoint]:
+def _load_checkpoints(context: WorkerContext, names: Sequence[str], holder: ModelHolder) -> list[LoadedCheckpoint]:
     """The checkpoints, their adapters on this machine's disk and on their way into memory."""
-    seats = []
+    loaded = []
     for reference in names:
         id, _, name = reference.partition(":")
-        job = station.records.jobs.get(id)
+        job = context.records.jobs.get(id)
         if job.recipe is None:
             raise RunError(f"job {id} is no training, so it has no checkpoint {name}")
         recipe = Recipe.from_json(job.recipe)
-        character = booth.character(station, job.character, job.version)
+        character = holder.character(context, job.character, job.version)
         folder, key = None, BASE
         if name != BASE:
-            folder = _fetched(station, id, name)
+            folder = _fetch_adapter(context, id, name)
             key = folder.name
-        seats.append(LoadedCheckpoint(recipe.base, character, recipe, key, folder))
-    bases = {seat.base for seat in seats}
+        loaded.append(LoadedCheckpoint(recipe.base, character, recipe, key, folder))
+    bases = {checkpoint.base for checkpoint in loaded}
     if len(bases) > 1:
         raise RunError(
             f"these checkpoints are of different base models ({', '.join(sorted(bases))}): they cannot answer together"
         )
-    for seat in seats:
-        speakers = booth.open(station, seat.base)
-        if seat.folder is not None and seat.name not in speakers.names():
-            speakers.prepare(seat.name, seat.folder)
-    return seats
+    for checkpoint in loaded:
+        engine = holder.open(context, checkpoint.base)
+        if checkpoint.folder is not None and checkpoint.name not in engine.names():
+            engine.prepare(checkpoint.name, checkpoint.folder)
+    return loaded
 
 
-def _fetched(station: WorkerContext, job: str, name: str) -> Path:
+def _fetch_adapter(context: WorkerContext, job: str, name: str) -> Path:
     """The adapter's folder in the cache, named after its content; fetched when it is not there."""
-    files = station.records.checkpoints.get(job, name).files
+    files = context.records.checkpoints.get(job, name).files
     wanted = {file: files[file] for file in ADAPTER_FILES if file in files}
     if len(wanted) < len(ADAPTER_FILES):
         raise RunError(f"checkpoint {name} of job {job} has no adapter")
     digest = hashlib.sha256("".join(sorted(wanted.values())).encode()).hexdigest()[:24]
-    cache = station.settings.cache_folder / "adapters"
+    cache = context.settings.cache_folder / "adapters"
     folder = cache / digest
     if not folder.is_dir():
         making = cache / f".{digest}-{os.getpid()}"
-        fetch_files(station.store, wanted, making)
+        fetch_files(context.store, wanted, making)
         if not folder.is_dir():
             os.replace(making, folder)
         shutil.rmtree(making, ignore_errors=True)
@@ -169,8 +164,8 @@ def _fetched(station: WorkerContext, job: str, name: str) -> Path:
 class _Reply:
     """One reply job: from the request to the last event."""
 
-    def __init__(self, station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> None:
-        self._station, self._job, self._lease, self._relay = station, job, lease, relay
+    def __init__(self, context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> None:
+        self._context, self._job, self._lease, self._forwarder = context, job, lease, forwarder
         self._request = ReplyRequest.from_json(job.request)
         self._sides = len(self._request.checkpoints)
         self._pieces: dict[int, str] = {}
@@ -178,37 +173,37 @@ class _Reply:
         self._began = self._flushed = time.monotonic()
         self._messages: list[ChatMessage] = []
 
-    def run(self, booth: ModelHolder) -> JobOutcome | None:
+    def run(self, holder: ModelHolder) -> JobOutcome | None:
         """Answer; None when somebody else has the job or this worker shuts down before the end."""
         from pipelines.inference.generate import REPETITION_PENALTY, Sampling
 
-        seats = _seats(self._station, self._request.checkpoints, booth)
-        speakers = booth.open(self._station, seats[0].base)
-        sampling = Sampling.of(seats[0].recipe, REPETITION_PENALTY)
-        parts = speakers.replies(self._asks(seats), sampling=sampling)
+        loaded = _load_checkpoints(self._context, self._request.checkpoints, holder)
+        engine = holder.open(self._context, loaded[0].base)
+        sampling = Sampling.of(loaded[0].recipe, REPETITION_PENALTY)
+        parts = engine.replies(self._generation_requests(loaded), sampling=sampling)
         try:
             for part in parts:
-                self._tell(part)
-                if self._lease.cancel or self._lease.lost or self._relay.lost or self._station.stopping.is_set():
+                self._handle(part)
+                if self._lease.cancel or self._lease.lost or self._forwarder.lost or self._context.stopping.is_set():
                     break
         finally:
             parts.close()  # a generator: closing it ends the sampling
-        if self._lease.lost or self._relay.lost:
+        if self._lease.lost or self._forwarder.lost:
             return None
         if len(self._messages) < self._sides:
             return JobOutcome("stopped") if self._lease.cancel else None
-        self._relay.finish(lambda: not self._lease.lost)
+        self._forwarder.finish(lambda: not self._lease.lost)
         self._keep_messages()
         return JobOutcome("succeeded")
 
-    def _asks(self, seats: Sequence[LoadedCheckpoint]) -> list[Any]:
+    def _generation_requests(self, loaded: Sequence[LoadedCheckpoint]) -> list[Any]:
         from pipelines.inference.generate import GenerationRequest
 
-        request, shown = self._request, self._shown()
+        request, shown = self._request, self._user_images()
         histories = [self._history(side) for side in ("left", "right")]
         return [
-            GenerationRequest(seat.character, history, seat.name, request.seed, request.picture, shown)
-            for seat, history in zip(seats, histories, strict=False)
+            GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, shown)
+            for checkpoint, history in zip(loaded, histories, strict=False)
         ]
 
     def _history(self, side: str) -> Interaction:
@@ -220,12 +215,12 @@ class _Reply:
             turns.append(message(said["role"], said.get("text", ""), pictures, said.get("scene", "")))
         return tuple(turns)
 
-    def _shown(self) -> dict[str, Path]:
+    def _user_images(self) -> dict[str, Path]:
         """The user's pictures in the cache, by object key."""
         keys = {line["picture"] for line in self._request.history if line.get("picture") and line["role"] == "user"}
-        return {key: cached_picture(self._station, key) for key in keys}
+        return {key: cached_picture(self._context, key) for key in keys}
 
-    def _tell(self, part: Any) -> None:
+    def _handle(self, part: Any) -> None:
         from pipelines.inference.streaming import ReplyDone, SceneReady, TextPiece
 
         if isinstance(part, TextPiece):
@@ -240,7 +235,7 @@ class _Reply:
             if part.reply.picture is not None:
                 png = io.BytesIO()
                 part.reply.picture.save(png, "PNG")
-                key = put_content(self._station.store, png.getvalue(), "pictures", ".png")
+                key = put_content(self._context.store, png.getvalue(), "pictures", ".png")
                 self._send(picture_event(part.side, self._sides, key, self._seconds))
             self._messages.append(
                 ChatMessage(
@@ -272,7 +267,7 @@ class _Reply:
     def _send(self, *events: Event) -> None:
         numbered = [replace(event, sequence=self._sequence + i) for i, event in enumerate(events)]
         self._sequence += len(numbered)
-        self._relay.send(numbered)
+        self._forwarder.send(numbered)
 
     def _keep_messages(self) -> None:
         """Into the conversation, both sides under one number."""
@@ -281,7 +276,7 @@ class _Reply:
         number = self._request.number
         for item in sorted(self._messages, key=lambda item: item.id):
             try:
-                number = self._station.records.chats.add_message(replace(item, number=number)).number
+                number = self._context.records.chats.add_message(replace(item, number=number)).number
             except RecordMissing as error:  # the conversation was deleted while it was answered
                 logger.warning("%s", error)
                 return

@@ -19,65 +19,66 @@ from pipelines.core.run_folder import RunError
 from worker.capacity import refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
-from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hung, kernel_kills
-from worker.run_folders import RunFolder, make, restore
+from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hang_outcome, kernel_oom_kills
+from worker.run_folders import RunFolder, make_run_folder, restore_progress
 from worker.runner import POLL_S, TrainerSupervisor
-from worker.trainer_process import TrainerProcess, write_pid
+from worker.trainer_process import TrainerProcess, note_trainer
 from worker.uploads import put_checkpoint
 from worker.worker_context import WorkerContext
 
 
-def measuring_command(run_dir: Path, names: Sequence[str]) -> list[str]:
+def evaluation_command(run_dir: Path, names: Sequence[str]) -> list[str]:
     """The command line of an evaluation."""
     return [sys.executable, "-m", "worker.evaluation", str(run_dir), *names, "--events"]
 
 
-def run_evaluation(station: WorkerContext, job: Job, lease: Lease) -> JobOutcome | None:
+def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome | None:
     """Measure what `request` names (`{"job": ID, "checkpoints": [NAME, ...]}`) and keep scores and samples.
 
     None: the job is not ours any more, or goes back to the queue.
     """
-    trained = station.records.jobs.get(str(job.request.get("job", "")))
+    trained = context.records.jobs.get(str(job.request.get("job", "")))
     names = [str(name) for name in job.request.get("checkpoints", [])]
     if trained.recipe is None:
         raise RunError(f"job {trained.id} is no training: there is nothing to measure")
     recipe = Recipe.from_json(trained.recipe)
-    folder = RunFolder(station.settings.runs_folder, job.id)
+    folder = RunFolder(context.settings.runs_folder, job.id)
     refusal = refusal_reason(recipe.base, False, folder.path)
     if refusal:
         return JobOutcome("failed", refusal)
-    relay = EventForwarder(station.records, job.id, job.attempt)
-    with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
-        make(folder.path, trained.character, trained.version, recipe, station.records, station.store)
-        restore(folder.path, trained.id, station.records, station.store)
-        kills = kernel_kills()
+    forwarder = EventForwarder(context.records, job.id, job.attempt)
+    with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
+        version = context.records.characters.version(trained.character, trained.version)
+        make_run_folder(folder.path, version, recipe, context.store)
+        restore_progress(folder.path, trained.id, context.records, context.store)
+        kills = kernel_oom_kills()
         measured: set[str] = set()
-        with TrainerProcess(measuring_command(folder.path, names), lock) as trainer:
-            write_pid(folder.pid_path, trainer.pid)
-            watch = TrainerSupervisor(station, lease, trainer)
+        with TrainerProcess(evaluation_command(folder.path, names), lock) as trainer:
+            note_trainer(folder.pid_path, trainer.pid)
+            supervisor = TrainerSupervisor(context, lease, trainer)
             while trainer.ended() is None:
                 events = trainer.events(POLL_S)
-                relay.send(events)
+                forwarder.send(events)
                 measured |= {event.note for event in events if event.stage == "evaluate"}
-                watch.look(relay.lost)
+                supervisor.check(forwarder.lost)
             events = trainer.events(0)
-            relay.send(events)
+            forwarder.send(events)
             measured |= {event.note for event in events if event.stage == "evaluate"}
             status, tail = trainer.ended() or 0, trainer.tail
-        if watch.why == "lost":
+        if supervisor.reason == "lost":
             return None
-        if watch.why != "discard":
+        if supervisor.reason != "discard":
             for name in sorted(measured):
-                put_checkpoint(station.records, station.store, trained.id, folder.path, name)
-        relay.finish(lambda: not lease.lost)
+                put_checkpoint(context.records, context.store, trained.id, folder.path, name)
+        forwarder.finish(lambda: not lease.lost)
         folder.remove()
-    if watch.why == "hung":
-        return hung(station.settings.hang_timeout_s, tail)
+    if supervisor.reason == "hung":
+        return hang_outcome(context.settings.hang_timeout_s, tail)
     if status == COMPLETE:
         return JobOutcome("succeeded")
-    if watch.why:
-        return None if watch.why == "shutdown" else JobOutcome("stopped")
-    return failure_from_exit(status, tail, kernel_kills() > kills, float("inf"))
+    if supervisor.reason:
+        return None if supervisor.reason == "shutdown" else JobOutcome("stopped")
+    return failure_from_exit(status, tail, kernel_oom_kills() > kills, float("inf"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

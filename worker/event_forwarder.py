@@ -45,9 +45,9 @@ class EventForwarder:
         else:
             self._waiting = []
 
-    def finish(self, go_on: Callable[[], bool]) -> bool:
-        """Wait until all is handed on; False when `go_on` said no before, or the job is no longer ours."""
-        while self._waiting and not self.lost and go_on():
+    def finish(self, keep_waiting: Callable[[], bool]) -> bool:
+        """Wait until all is handed on; False when `keep_waiting` said no before, or the job is no longer ours."""
+        while self._waiting and not self.lost and keep_waiting():
             self.send([])
             time.sleep(0.1 if self._waiting else 0.0)
         return not self._waiting and not self.lost

@@ -1,6 +1,6 @@
 """Working off the queue: claim the next job, do it under its lease, record how it ended.
 
-    work_off(station, ("evaluate", "train"))      until nothing of these kinds is queued
+    drain_queue(context, ("evaluate", "train"))      until nothing of these kinds is queued
 
 Whatever goes wrong, the job ends with a reason in plain words, or goes back to the queue when this worker is told to
 shut down. A worker that dies here is noticed by the sweeper.
@@ -33,31 +33,31 @@ KINDS: Mapping[str, tuple[JobKind, ...]] = {"train": ("evaluate", "train"), "rep
 logger = logging.getLogger("understudy.worker")
 
 
-def drain_queue(station: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
+def drain_queue(context: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
     """Do jobs of these kinds until none is queued or the worker shuts down; returns how many.
 
     So one message is enough for any number of jobs, and a message too many finds nothing to do.
     """
     done = 0
-    while not station.stopping.is_set():
-        job = next(filter(None, (_claim(station, kind) for kind in kinds)), None)
+    while not context.stopping.is_set():
+        job = next(filter(None, (_claim(context, kind) for kind in kinds)), None)
         if job is None:
             break
         logger.info("job %s (%s): attempt %d", job.id, job.kind, job.attempt)
-        do_job(station, job, (runs or RUNS)[job.kind])
+        run_job(context, job, (runs or RUNS)[job.kind])
         done += 1
     return done
 
 
-def _claim(station: WorkerContext, kind: JobKind) -> Job | None:
-    return station.records.jobs.claim_next(kind, station.id, station.settings.lease_s)
+def _claim(context: WorkerContext, kind: JobKind) -> Job | None:
+    return context.records.jobs.claim_next(kind, context.id, context.settings.lease_s)
 
 
-def do_job(station: WorkerContext, job: Job, run: Run) -> None:
+def run_job(context: WorkerContext, job: Job, run: Run) -> None:
     """One claimed job from here to its end."""
-    with station.working_on(job) as lease:
+    with context.working_on(job) as lease:
         try:
-            ending = run(station, job, lease)
+            outcome = run(context, job, lease)
         except LeaseLost as error:
             logger.warning("%s", error)
             return
@@ -65,17 +65,17 @@ def do_job(station: WorkerContext, job: Job, run: Run) -> None:
             logger.error("job %s is left to the sweeper: %s", job.id, error)
             return
         except (CharacterProblems, RunError, StoreError, RecordMissing, FolderBusy, ValueError, TypeError) as error:
-            ending = JobOutcome("failed", " ".join(str(error).split()))
+            outcome = JobOutcome("failed", " ".join(str(error).split()))
         except OSError as error:
-            ending = JobOutcome("failed", _of_the_machine(error))
+            outcome = JobOutcome("failed", _machine_error(error))
         except Exception as error:
             logger.exception("job %s failed in the worker itself", job.id)
             kind = type(error).__name__
-            ending = JobOutcome("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
-        close_job(station, job, lease, ending)
+            outcome = JobOutcome("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
+        record_outcome(context, job, lease, outcome)
 
 
-def _of_the_machine(error: OSError) -> str:
+def _machine_error(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "The disk of the worker's machine is full. What was saved before is safe. Free some space there, or point "
@@ -84,23 +84,23 @@ def _of_the_machine(error: OSError) -> str:
     return f"The worker's machine failed ({error}). Mend it and resume the job."
 
 
-def close_job(station: WorkerContext, job: Job, lease: Lease, ending: JobOutcome | None) -> None:
-    """Record the ending; None gives a job that is still ours back to the queue. Waits while the records are away."""
+def record_outcome(context: WorkerContext, job: Job, lease: Lease, outcome: JobOutcome | None) -> None:
+    """Record the outcome; None gives a job that is still ours back to the queue. Waits while the records are away."""
     while not lease.lost:
         try:
-            if ending is None:
-                if station.records.jobs.release(job.id, job.worker, job.attempt):
+            if outcome is None:
+                if context.records.jobs.release(job.id, job.worker, job.attempt):
                     return
-                ending = JobOutcome("stopped")  # a stop was asked for meanwhile
-            if not station.records.jobs.finish(
-                job.id, job.worker, job.attempt, ending.status, ending.error, ending.log_tail
+                outcome = JobOutcome("stopped")  # a stop was asked for meanwhile
+            if not context.records.jobs.finish(
+                job.id, job.worker, job.attempt, outcome.status, outcome.error, outcome.log_tail
             ):
                 logger.warning("job %s was not this worker's any more when it ended", job.id)
             else:
-                logger.info("job %s: %s %s", job.id, ending.status, ending.error)
+                logger.info("job %s: %s %s", job.id, outcome.status, outcome.error)
             return
         except RecordsUnusable as error:
-            if lease.silent_s > 3 * lease.lease_s:
+            if lease.unanswered_s > 3 * lease.lease_s:
                 logger.error("job %s is left to the sweeper: %s", job.id, error)
                 return
             time.sleep(1)

@@ -1,7 +1,7 @@
 """A job's lease: heartbeats in a thread of their own, so that no long upload or step lets a job be taken away.
 
 The lease also brings back what the records have to say: that a person asked for a stop, or that the job is somebody
-else's by now. When the records do not answer, `silent_s` grows; before it reaches the length of the lease the worker
+else's by now. When the records do not answer, `unanswered_s` grows; before it reaches the length of the lease the worker
 must hold still, since another may be given the job.
 """
 
@@ -16,7 +16,7 @@ from typing import Self
 from pipelines.core.jobs.job import Cancel, Job, LeaseLost, RecordsUnusable
 from pipelines.core.records import Records
 
-STILL_AT = 0.75
+PAUSE_AT = 0.75
 """At this share of a lease without an answer the work is held still."""
 
 logger = logging.getLogger("understudy.worker")
@@ -46,14 +46,14 @@ class Lease:
         self._thread.join(timeout=self.heartbeat_s)
 
     @property
-    def silent_s(self) -> float:
+    def unanswered_s(self) -> float:
         """Seconds since the start of the last heartbeat that the records answered."""
         return time.monotonic() - self._answered
 
     @property
-    def must_hold_still(self) -> bool:
+    def must_pause(self) -> bool:
         """Whether the lease may run out before the next heartbeat."""
-        return self.silent_s > STILL_AT * self.lease_s
+        return self.unanswered_s > PAUSE_AT * self.lease_s
 
     def _beat(self) -> None:
         job = self.job

@@ -47,7 +47,7 @@ class JobOutcome:
 
 
 def failure_from_exit(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> JobOutcome:
-    """The ending of a trainer that left with this exit status (negative: the signal) without being asked to.
+    """The outcome of a trainer that left with this exit status (negative: the signal) without being asked to.
 
     kernel_killed: whether the kernel has ended processes for memory meanwhile.
     """
@@ -94,8 +94,8 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def hung(hang_timeout_s: float, tail: str) -> JobOutcome:
-    """The ending of a trainer that said nothing for so long."""
+def hang_outcome(hang_timeout_s: float, tail: str) -> JobOutcome:
+    """The outcome of a trainer that said nothing for so long."""
     error = (
         f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; where "
         f"it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S higher."
@@ -103,8 +103,8 @@ def hung(hang_timeout_s: float, tail: str) -> JobOutcome:
     return JobOutcome("failed", error, tail)
 
 
-def without_result(run_dir: Path, tail: str) -> JobOutcome:
-    """The ending of a trainer that left as if complete, without result.json."""
+def missing_result(run_dir: Path, tail: str) -> JobOutcome:
+    """The outcome of a trainer that left as if complete, without result.json."""
     return JobOutcome("failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail)
 
 
@@ -112,7 +112,7 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
-def kernel_kills() -> int:
+def kernel_oom_kills() -> int:
     """How many processes the kernel has ended for memory so far, in this container or machine; 0 where untold."""
     events, vmstat = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
     for path in (events, vmstat):

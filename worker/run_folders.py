@@ -1,11 +1,11 @@
-"""The run folder of a job on this machine: made from the character's version, or brought back as it was last kept.
+"""The run folder of a job on this machine: made from the published character, or restored from what was kept.
 
-    HOME/runs/JOB/          the run folder                     HOME/runs/.JOB.lock    held while anybody works in it
+    HOME/runs/JOB/          the run folder                     HOME/runs/.JOB.lock    held while any process works in it
     HOME/runs/.JOB.json     the last attempt that worked here   HOME/runs/.JOB.pid     the trainer's process group
     HOME/runs/.JOB.making   being made; renamed when it is whole
 
-A folder that the attempt before left is gone on with. When the job was elsewhere meanwhile, or never here, it is made
-anew and its checkpoints and events come from the object store and the records: other hosts have gone further.
+A folder that the previous attempt left is used as it is. When the job ran on another host in between, or never here,
+the folder is made anew and its checkpoints and events come from the object store and the records.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, TEST_FILE, TEST_IMAGES
+from pipelines.core.character.character import Character, TestSplit
+from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.events import Event
-from pipelines.core.jobs.job import ENDED, Job, RecordMissing
+from pipelines.core.jobs.job import ENDED, CharacterVersion, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.records import Records
 from pipelines.core.run_folder import CHECKPOINTS, RunError, read_events
 from pipelines.core.storage.store import Store, fetch_files
-from pipelines.core.yaml_text import write_yaml
-from worker.trainer_process import kill_leftover
+from worker.trainer_process import kill_leftover_trainer
 
 EVENTS_AT_ONCE = 5000
 DAY_S = 24 * 3600.0
 KEPT_S = 7 * DAY_S
-"""A run folder stays on its machine so long after its job ended; everything is in the object store by then. When the
-job itself is gone, since somebody deleted the character, it stays for a day."""
+"""How long a run folder stays after its job ended; everything is in the object store by then. When the job itself is
+gone, since its character was deleted, the folder stays for `DAY_S`."""
 
 
 class FolderBusy(RuntimeError):
@@ -42,7 +43,7 @@ class FolderBusy(RuntimeError):
 
 
 class RunFolder:
-    """The place of one job on this machine."""
+    """Paths and lock of one job on this machine."""
 
     def __init__(self, runs: Path, job: str) -> None:
         self.path = runs / job
@@ -52,10 +53,10 @@ class RunFolder:
         self.making_path = runs / f".{job}.making"
 
     @contextlib.contextmanager
-    def locked(self, patience_s: float, go_on: Callable[[], bool] = lambda: True) -> Iterator[int]:
-        """Alone in the folder; gives the lock's file descriptor. What an earlier worker left running is ended first.
+    def locked(self, patience_s: float, keep_waiting: Callable[[], bool] = lambda: True) -> Iterator[int]:
+        """Hold the folder's lock; yields its file descriptor. A trainer that an earlier worker left is ended first.
 
-        FolderBusy when another one stays in it for so long, or `go_on` says no.
+        FolderBusy when another process holds it for `patience_s`, or `keep_waiting` returns False.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.lock_path.open("a") as file:
@@ -65,8 +66,8 @@ class RunFolder:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    kill_leftover(self.pid_path)
-                    if time.monotonic() > until or not go_on():
+                    kill_leftover_trainer(self.pid_path)
+                    if time.monotonic() > until or not keep_waiting():
                         raise FolderBusy(
                             f"Another process on this machine still works in {self.path}. End it, or wait until it has "
                             "noticed that the job is no longer its own, and resume the job."
@@ -74,15 +75,15 @@ class RunFolder:
                     time.sleep(0.2)
             yield file.fileno()
 
-    def is_of(self, attempt: int) -> bool:
+    def last_attempt_was(self, attempt: int) -> bool:
         """Whether that attempt was the last one to work here."""
         try:
             return bool(json.loads(self.note_path.read_text(encoding="utf-8"))["attempt"] == attempt)
         except (OSError, ValueError, KeyError):
             return False
 
-    def note(self, attempt: int) -> None:
-        """From now on this attempt works here."""
+    def note_attempt(self, attempt: int) -> None:
+        """Record that from now on this attempt works here."""
         fresh = self.note_path.with_suffix(".new")
         fresh.write_text(json.dumps({"attempt": attempt}), encoding="utf-8")
         os.replace(fresh, self.note_path)
@@ -95,45 +96,56 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
 
-def prepare(folder: RunFolder, job: Job, records: Records, store: Store) -> list[Event]:
+def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) -> list[Event]:
     """Make the folder ready for this attempt of a training, and return events that the records do not have yet.
 
     Raises CharacterProblems, RunError, StoreError, RecordMissing, OSError.
     """
     if job.recipe is None or not job.version:
         raise RunError(f"job {job.id} has no recipe or no published character; send it again from the studio")
-    if (folder.path / "run.json").is_file() and folder.is_of(job.attempt - 1):
-        missing = unsent(folder.path, records, job.id)
+    if (folder.path / "run.json").is_file() and folder.last_attempt_was(job.attempt - 1):
+        missing = unsent_events(folder.path, records, job.id)
     else:
-        make(folder.path, job.character, job.version, Recipe.from_json(job.recipe), records, store)
-        restore(folder.path, job.id, records, store)
+        version = records.characters.version(job.character, job.version)
+        make_run_folder(folder.path, version, Recipe.from_json(job.recipe), store)
+        restore_progress(folder.path, job.id, records, store)
         missing = []
-    folder.note(job.attempt)
+    folder.note_attempt(job.attempt)
     return missing
 
 
-def make(path: Path, character: str, version: int, recipe: Recipe, records: Records, store: Store) -> None:
-    """A fresh run folder of a published character; takes the place of what was there, as a whole or not at all."""
-    from pipelines.train import prepare_run
+def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, store: Store) -> None:
+    """A fresh run folder of a published character; takes the place of what was there, as a whole or not at all.
 
-    published = records.characters.version(character, version)
+    Pictures are taken as they are: they were cleaned before they were stored, and their keys are hashes of their bytes.
+    """
+    from pipelines.train import write_run
+
+    character, split = read_version(published)
     scratch = path.with_name(f".{path.name}.making")
     shutil.rmtree(scratch, ignore_errors=True)
-    source = scratch / "character"
-    source.mkdir(parents=True)
-    fetch_files(store, published.images, source / IMAGES)
-    fetch_files(store, published.test_images, source / TEST_IMAGES)
-    if published.test_entries is not None:
-        (source / TEST_FILE).write_bytes(write_yaml(published.test_entries, TEST_FILE))
-    (source / CHARACTER_FILE).write_bytes(write_yaml(published.entries, CHARACTER_FILE))
-    prepare_run(scratch / "run", source, recipe)
+    images, test_images, run_dir = scratch / "images", scratch / "test_images", scratch / "run"
+    fetch_files(store, published.images, images)
+    fetch_files(store, published.test_images, test_images)
+    write_run(run_dir, character, split, recipe, images, test_images)
     shutil.rmtree(path, ignore_errors=True)
-    os.replace(scratch / "run", path)
+    os.replace(run_dir, path)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def restore(path: Path, job: str, records: Records, store: Store) -> None:
-    """Bring back the events and all kept checkpoints of a job, so that its trainer goes on after the last one."""
+def read_version(published: CharacterVersion) -> tuple[Character, TestSplit | None]:
+    """The character and the held-out split of a published version; CharacterProblems when they cannot be read."""
+    problems: list[Problem] = []
+    character = character_from_entries(published.entries, problems)
+    entries = published.test_entries
+    split = None if entries is None else split_from_entries(entries, problems)
+    if errors(problems):
+        raise CharacterProblems(problems)
+    return character, split
+
+
+def restore_progress(path: Path, job: str, records: Records, store: Store) -> None:
+    """Write the events and fetch all kept checkpoints of a job, so that its trainer resumes after the last one."""
     with (path / "events.jsonl").open("w", encoding="utf-8") as file:
         last = -1
         while events := records.events.after(job, last, EVENTS_AT_ONCE):
@@ -144,17 +156,17 @@ def restore(path: Path, job: str, records: Records, store: Store) -> None:
             fetch_files(store, checkpoint.files, path / CHECKPOINTS / checkpoint.name)
 
 
-def unsent(path: Path, records: Records, job: str) -> list[Event]:
-    """Events that an earlier attempt wrote to its file but could not hand on before it was killed."""
+def unsent_events(path: Path, records: Records, job: str) -> list[Event]:
+    """Events that an earlier attempt wrote to its file but that did not reach the records before it was killed."""
     known: set[Any] = set()
     last = -1
     while events := records.events.after(job, last, EVENTS_AT_ONCE):
         last = events[-1].sequence
-        known |= {event.time for event in events}  # of microseconds, so no two are equal
+        known |= {event.time for event in events}  # in microseconds: no two events of a run are equal
     return [event for event in read_events(path) if event.time not in known]
 
 
-def tidy(runs: Path, records: Records) -> list[str]:
+def remove_old_folders(runs: Path, records: Records) -> list[str]:
     """Delete the run folders of jobs that are gone, or ended long ago; returns their ids. Others are left alone."""
     gone = []
     for job in sorted({path.name[1:].partition(".")[0] for path in runs.glob(".*.*")}):
@@ -162,7 +174,7 @@ def tidy(runs: Path, records: Records) -> list[str]:
         with contextlib.suppress(FolderBusy, OSError):
             newest = max((path.stat().st_mtime for path in runs.glob(f".{job}.*")), default=time.time())
             unused_s = time.time() - newest
-            if unused_s > DAY_S and unused_s > _stays_s(records, job):
+            if unused_s > DAY_S and unused_s > _kept_s(records, job):
                 with folder.locked(0.0):
                     folder.remove()
                     folder.lock_path.unlink(missing_ok=True)
@@ -170,7 +182,7 @@ def tidy(runs: Path, records: Records) -> list[str]:
     return gone
 
 
-def _stays_s(records: Records, id: str) -> float:
+def _kept_s(records: Records, id: str) -> float:
     try:
         return KEPT_S if records.jobs.get(id).status in ENDED else float("inf")
     except RecordMissing:

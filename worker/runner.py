@@ -1,6 +1,6 @@
 """A training from claim to end: run folder, trainer, events, checkpoints, stops, and an honest last word.
 
-    run_training(station, job, lease)      returns what `close_job` records
+    run_training(context, job, lease)      returns what `record_outcome` records
 
 While the trainer works, this loop relays its events, queues finished checkpoints for upload and watches for: a
 person's stop (keep: the trainer saves and leaves; discard: it is ended and everything is deleted), the worker's own
@@ -26,9 +26,17 @@ from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
 from worker.capacity import device, refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
-from worker.outcome import COMPLETE, STOPPED, JobOutcome, failure_from_exit, hung, kernel_kills, without_result
-from worker.run_folders import RunFolder, prepare, tidy
-from worker.trainer_process import TrainerProcess, trainer_command, write_pid
+from worker.outcome import (
+    COMPLETE,
+    STOPPED,
+    JobOutcome,
+    failure_from_exit,
+    hang_outcome,
+    kernel_oom_kills,
+    missing_result,
+)
+from worker.run_folders import RunFolder, prepare_folder, remove_old_folders
+from worker.trainer_process import TrainerProcess, note_trainer, trainer_command
 from worker.uploads import Uploads
 from worker.worker_context import WorkerContext
 
@@ -48,92 +56,92 @@ logger = logging.getLogger("understudy.worker")
 class TrainerSupervisor:
     """Decides at each turn of the loop whether and how the trainer has to end."""
 
-    station: WorkerContext
+    context: WorkerContext
     lease: Lease
     trainer: TrainerProcess
-    why: StopReason = ""
-    asked: float = 0.0
+    reason: StopReason = ""
+    stop_requested_at: float = 0.0
     """When it was asked to save and leave, on the monotonic clock."""
 
-    def look(self, lost: bool) -> None:
+    def check(self, lost: bool) -> None:
         """`lost`: the records say that the job is not ours any more."""
         if lost or self.lease.lost:
-            self._end("lost")
-        elif self.lease.must_hold_still:
+            self._kill("lost")
+        elif self.lease.must_pause:
             # Somebody else may be given the job now; what is frozen does nothing twice and loses nothing.
-            if self.station.stopping.is_set():
-                self._end("shutdown")
+            if self.context.stopping.is_set():
+                self._kill("shutdown")
             elif not self.trainer.frozen:
                 logger.warning("job %s is held still until the records answer again", self.lease.job.id)
                 self.trainer.freeze()
         else:
             self.trainer.thaw()
-            self._wishes()
+            self._apply_requests()
 
-    def _wishes(self) -> None:
-        settings = self.station.settings
-        wish: StopReason = self.lease.cancel or ("shutdown" if self.station.stopping.is_set() else "")
-        if wish == "discard":
-            self._end("discard")
-        elif wish:
-            if not self.asked:
-                self.asked = time.monotonic()
-                self.trainer.ask_to_stop()
-            self.why = wish
-            if time.monotonic() - self.asked > settings.stop_grace_s:
-                self._end(wish)
-        elif time.monotonic() - self.trainer.heard > settings.hang_timeout_s:
-            self.why = "hung"
+    def _apply_requests(self) -> None:
+        settings = self.context.settings
+        request: StopReason = self.lease.cancel or ("shutdown" if self.context.stopping.is_set() else "")
+        if request == "discard":
+            self._kill("discard")
+        elif request:
+            if not self.stop_requested_at:
+                self.stop_requested_at = time.monotonic()
+                self.trainer.request_stop()
+            self.reason = request
+            if time.monotonic() - self.stop_requested_at > settings.stop_grace_s:
+                self._kill(request)
+        elif time.monotonic() - self.trainer.last_event_at > settings.hang_timeout_s:
+            self.reason = "hung"
             self.trainer.abort()
 
-    def _end(self, why: StopReason) -> None:
-        self.why = why
+    def _kill(self, reason: StopReason) -> None:
+        self.reason = reason
         self.trainer.kill()
 
 
 def run_training(
-    station: WorkerContext, job: Job, lease: Lease, command: Command = trainer_command
+    context: WorkerContext, job: Job, lease: Lease, command: Command = trainer_command
 ) -> JobOutcome | None:
     """Train until it ends one way or another. None: the job is not ours any more, or was given back to the queue."""
     base = str((job.recipe or {}).get("base", ""))
-    folder = RunFolder(station.settings.runs_folder, job.id)
-    tidy(station.settings.runs_folder, station.records)  # before the disk is looked at
+    folder = RunFolder(context.settings.runs_folder, job.id)
+    remove_old_folders(context.settings.runs_folder, context.records)  # before the disk is looked at
     refusal = refusal_reason(base, False, folder.path)
     if refusal:
         return JobOutcome("failed", refusal)
-    relay = EventForwarder(station.records, job.id, job.attempt)
-    station.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt} on {station.id}"))
-    with folder.locked(station.settings.lease_s, lambda: not lease.lost) as lock:
-        relay.send(_prepared(station, job, lease, folder))
+    forwarder = EventForwarder(context.records, job.id, job.attempt)
+    context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt} on {context.id}"))
+    with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
+        forwarder.send(_prepare_folder(context, job, lease, folder))
         if lease.lost:
             return None
-        uploads = Uploads(station.records, station.store, job.id, folder.path, lambda: _is_ours(lease))
+        uploads = Uploads(context.records, context.store, job.id, folder.path, lambda: _is_ours(lease))
         try:
             uploads.add_missing()
-            kills = kernel_kills()
+            kills = kernel_oom_kills()
             with TrainerProcess(command(folder.path, device().gpus), lock) as trainer:
-                write_pid(folder.pid_path, trainer.pid)
-                why = _follow(TrainerSupervisor(station, lease, trainer), relay, uploads)
+                note_trainer(folder.pid_path, trainer.pid)
+                reason = _follow(TrainerSupervisor(context, lease, trainer), forwarder, uploads)
                 status, tail = trainer.ended() or 0, trainer.tail
-            kernel_killed = kernel_kills() > kills
-            if why == "lost":
-                _abandoned(station, job, folder)
+            kernel_killed = kernel_oom_kills() > kills
+            if reason == "lost":
+                _clean_up_lost(context, job, folder)
                 return None
-            if why == "discard":
+            if reason == "discard":
                 uploads.close()
-                return discard(station, job, folder)
-            kept = _keep_all(station, lease, relay, uploads)
+                return discard(context, job, folder)
+            kept = _finish_uploads(context, lease, forwarder, uploads)
             if lease.lost:
                 return None
             if lease.cancel == "discard":
                 uploads.close()
-                return discard(station, job, folder)
-            if why == "hung":
-                return hung(station.settings.hang_timeout_s, tail)
+                return discard(context, job, folder)
+            if reason == "hung":
+                return hang_outcome(context.settings.hang_timeout_s, tail)
             if status == COMPLETE:
-                return _complete(station, job, lease, folder, kept, tail)
-            if why:
-                return _stopped(why, status, tail)
+                return _complete_outcome(context, job, lease, folder, kept, tail)
+            if reason:
+                return _stopped_outcome(reason, status, tail)
             free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
             return failure_from_exit(status, tail, kernel_killed, free_gb)
         finally:
@@ -141,80 +149,82 @@ def run_training(
 
 
 def _is_ours(lease: Lease) -> bool:
-    return not lease.lost and not lease.must_hold_still
+    return not lease.lost and not lease.must_pause
 
 
-def _prepared(station: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
+def _prepare_folder(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
     """The run folder made ready; a store that does not answer is asked again for a while."""
     until = time.monotonic() + PREPARE_PATIENCE_S
     while True:
         try:
-            return prepare(folder, job, station.records, station.store)
+            return prepare_folder(folder, job, context.records, context.store)
         except ObjectMissing:
             raise
         except StoreError as error:
-            if time.monotonic() > until or lease.lost or lease.cancel or station.stopping.is_set():
+            if time.monotonic() > until or lease.lost or lease.cancel or context.stopping.is_set():
                 raise
             logger.warning("job %s waits for the object store: %s", job.id, error)
             time.sleep(2)
 
 
-def _follow(watch: TrainerSupervisor, relay: EventForwarder, uploads: Uploads) -> StopReason:
+def _follow(supervisor: TrainerSupervisor, forwarder: EventForwarder, uploads: Uploads) -> StopReason:
     """Until the trainer has left: hand on what it says, and look after it."""
-    trainer = watch.trainer
+    trainer = supervisor.trainer
     while trainer.ended() is None:
-        _hand_on(trainer.events(POLL_S), relay, uploads)
-        watch.look(relay.lost)
-    _hand_on(trainer.events(0), relay, uploads)
-    return watch.why
+        _dispatch(trainer.events(POLL_S), forwarder, uploads)
+        supervisor.check(forwarder.lost)
+    _dispatch(trainer.events(0), forwarder, uploads)
+    return supervisor.reason
 
 
-def _hand_on(events: list[Event], relay: EventForwarder, uploads: Uploads) -> None:
-    relay.send(events)
+def _dispatch(events: list[Event], forwarder: EventForwarder, uploads: Uploads) -> None:
+    forwarder.send(events)
     for event in events:
         # "checkpoints/sft-000060" when one is whole, "checkpoints/sft-000060/scores.json" when it has been scored.
         for name in {path.split("/")[1] for path in event.artifacts if path.startswith(f"{CHECKPOINTS}/")}:
             uploads.add(name)
 
 
-def _keep_all(station: WorkerContext, lease: Lease, relay: EventForwarder, uploads: Uploads) -> bool:
+def _finish_uploads(context: WorkerContext, lease: Lease, forwarder: EventForwarder, uploads: Uploads) -> bool:
     """Whether all events and checkpoints reached records and store in time."""
     until = time.monotonic() + UPLOAD_PATIENCE_S
 
-    def go_on() -> bool:
+    def keep_waiting() -> bool:
         limit = until
-        if station.stopping.is_set():
+        if context.stopping.is_set():
             limit = min(limit, stop_by)
         return not lease.lost and lease.cancel != "discard" and time.monotonic() < limit
 
-    stop_by = time.monotonic() + station.settings.stop_grace_s
-    sent = relay.finish(go_on)
-    while go_on():
+    stop_by = time.monotonic() + context.settings.stop_grace_s
+    sent = forwarder.finish(keep_waiting)
+    while keep_waiting():
         try:
             uploads.add_missing()
             break
         except RecordsUnusable as error:
             logger.warning("%s", error)
             time.sleep(1)
-    return uploads.finish(go_on) and sent
+    return uploads.finish(keep_waiting) and sent
 
 
-def _complete(station: WorkerContext, job: Job, lease: Lease, folder: RunFolder, kept: bool, tail: str) -> JobOutcome:
+def _complete_outcome(
+    context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, kept: bool, tail: str
+) -> JobOutcome:
     if not (folder.path / "result.json").is_file():
-        return without_result(folder.path, tail)
+        return missing_result(folder.path, tail)
     if not kept:
         return JobOutcome(
             "failed",
             "The training is complete, but its checkpoints could not all be kept. They are safe on the worker's "
-            f"machine ({station.id.rsplit('-', 2)[0]}); mend the object store or the records and resume the job there.",
+            f"machine ({context.id.rsplit('-', 2)[0]}); mend the object store or the records and resume the job there.",
             tail,
         )
     names = ("result.json", "run.json")
     until = time.monotonic() + UPLOAD_PATIENCE_S
     while True:
         try:
-            keys = tuple(put_content(station.store, folder.path / name, "runs", ".json") for name in names)
-            station.records.events.note(job.id, job.attempt, Event("save", 1, 1, note="all is kept", artifacts=keys))
+            keys = tuple(put_content(context.store, folder.path / name, "runs", ".json") for name in names)
+            context.records.events.note(job.id, job.attempt, Event("save", 1, 1, note="all is kept", artifacts=keys))
             return JobOutcome("succeeded")
         except (StoreError, RecordsUnusable) as error:
             if time.monotonic() > until or lease.lost:
@@ -223,9 +233,9 @@ def _complete(station: WorkerContext, job: Job, lease: Lease, folder: RunFolder,
             time.sleep(1)
 
 
-def _stopped(why: StopReason, status: int, tail: str) -> JobOutcome | None:
+def _stopped_outcome(reason: StopReason, status: int, tail: str) -> JobOutcome | None:
     """Stopped and kept by a person; None when the worker shuts down and the job goes back to the queue."""
-    if why == "shutdown":
+    if reason == "shutdown":
         return None
     if status == STOPPED or "stopped; kept in" in tail:  # a launcher turns 3 into a failure of its own
         return JobOutcome("stopped")
@@ -236,17 +246,17 @@ def _stopped(why: StopReason, status: int, tail: str) -> JobOutcome | None:
     return JobOutcome("stopped", error, tail)
 
 
-def discard(station: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
+def discard(context: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
     """Delete what the job made; its bytes go when the object store is next cleaned."""
-    station.records.checkpoints.remove_all(job.id)
+    context.records.checkpoints.remove_all(job.id)
     folder.remove()
     return JobOutcome("stopped")
 
 
-def _abandoned(station: WorkerContext, job: Job, folder: RunFolder) -> None:
+def _clean_up_lost(context: WorkerContext, job: Job, folder: RunFolder) -> None:
     """Not ours any more: nothing is recorded. When the job was deleted, so is its folder."""
     try:
-        station.records.jobs.get(job.id)
+        context.records.jobs.get(job.id)
     except RecordMissing:
         folder.remove()
     except RecordsUnusable as error:

@@ -27,13 +27,13 @@ CACHED_S = 7 * 24 * 3600.0
 """How long a copy of a picture outlives its last use here, and so its deletion."""
 
 
-def cached_picture(station: WorkerContext, key: str) -> Path:
+def cached_picture(context: WorkerContext, key: str) -> Path:
     """A picture of the object store as a file in the cache; others that were not looked at for a week leave it."""
-    path = station.settings.cache_folder / key
+    path = context.settings.cache_folder / key
     if not path.is_file():
-        fetch_files(station.store, {path.name: key}, path.parent)
+        fetch_files(context.store, {path.name: key}, path.parent)
         limit = time.time() - CACHED_S
-        for old in (station.settings.cache_folder / "pictures").glob("*/*"):
+        for old in (context.settings.cache_folder / "pictures").glob("*/*"):
             with contextlib.suppress(FileNotFoundError):  # another process of this machine tidies too
                 if old.stat().st_mtime < limit:
                     old.unlink()
@@ -41,28 +41,30 @@ def cached_picture(station: WorkerContext, key: str) -> Path:
     return path
 
 
-def run_captions(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
+def run_captions(context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> JobOutcome | None:
     """Describe pictures, one event each. None: not ours any more, or back to the queue."""
     from pipelines.inference.captioning import suggest_captions
 
     keys = [str(key) for key in job.request.get("pictures", [])]
     began = time.monotonic()
-    paths = [cached_picture(station, key) for key in keys]
+    paths = [cached_picture(context, key) for key in keys]
     found = suggest_captions(str(job.request.get("base", "starter")), paths)
     for number, (key, seen) in enumerate(zip(keys, found, strict=True)):
         suggestion = CaptionSuggestion(key, seen.fields, seen.description)
-        relay.send([replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)])
-        if lease.lost or relay.lost:
+        forwarder.send(
+            [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)]
+        )
+        if lease.lost or forwarder.lost:
             return None
         if lease.cancel:
             return JobOutcome("stopped")
-        if station.stopping.is_set():
+        if context.stopping.is_set():
             return None
-    relay.finish(lambda: not lease.lost)
+    forwarder.finish(lambda: not lease.lost)
     return JobOutcome("succeeded")
 
 
-def run_expansion(station: WorkerContext, job: Job, lease: Lease, relay: EventForwarder) -> JobOutcome | None:
+def run_expansion(context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> JobOutcome | None:
     """Ask the endpoint for more conversations like those of the draft; fails with its reason when it refuses."""
     from pipelines.data.synthesize import SynthesizeError, synthesize
 
@@ -72,8 +74,8 @@ def run_expansion(station: WorkerContext, job: Job, lease: Lease, relay: EventFo
     split = split_from_entries(test, problems) if test else None
     began = time.monotonic()
     try:
-        found = synthesize(character, split, int(job.request.get("wanted", 10)), station.settings)
+        found = synthesize(character, split, int(job.request.get("wanted", 10)), context.settings)
     except SynthesizeError as error:
         return JobOutcome("failed", str(error))
-    relay.send([conversations_event(found.interactions, time.monotonic() - began)])
-    return JobOutcome("succeeded") if relay.finish(lambda: not lease.lost) else None
+    forwarder.send([conversations_event(found.interactions, time.monotonic() - began)])
+    return JobOutcome("succeeded") if forwarder.finish(lambda: not lease.lost) else None

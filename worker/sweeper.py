@@ -21,7 +21,7 @@ from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.storage.store import Store, StoreError, open_store
-from worker.run_folders import tidy
+from worker.run_folders import remove_old_folders
 
 MAX_ATTEMPTS = 3
 """Workers that may be lost on a job before it is given up."""
@@ -29,7 +29,7 @@ DAY_S = 24 * 3600.0
 GARBAGE_AGE_S = 2 * DAY_S
 """Objects younger than this are never collected."""
 FORGET_S = DAY_S
-"""A worker that was not heard of for so long is taken off the list; until then the system page shows it as missing."""
+"""A worker that was not seen for so long is taken off the list; until then the system page shows it as missing."""
 
 logger = logging.getLogger("understudy.sweeper")
 
@@ -93,7 +93,7 @@ class Sweeper:
         gone = collect_garbage(self._store, self._records.keys(), GARBAGE_AGE_S, dry_run=False)
         if gone:
             logger.info("%d objects (%d bytes) that nothing refers to are deleted", len(gone), sum(n for _, n in gone))
-        tidy(self._settings.runs_folder, self._records)
+        remove_old_folders(self._settings.runs_folder, self._records)
 
 
 def main() -> None:

@@ -25,39 +25,39 @@ logger = logging.getLogger("understudy.worker")
 # What it warns root of is messages that carry code; ours are JSON and nothing else is accepted.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 logging.getLogger("alembic").setLevel(logging.WARNING)
-_stations: list[WorkerContext] = []
+_contexts: list[WorkerContext] = []
 """The one of this process, from the start of the worker to its end."""
 
 
-def station() -> WorkerContext:
-    """This process's station; made when the first task or signal needs it."""
-    if not _stations:
-        _stations.append(WorkerContext(settings, tuple(app.amqp.queues.consume_from)))
-    return _stations[0]
+def context() -> WorkerContext:
+    """This process's context; made when the first task or signal needs it."""
+    if not _contexts:
+        _contexts.append(WorkerContext(settings, tuple(app.amqp.queues.consume_from)))
+    return _contexts[0]
 
 
 @app.task(name=task_name("train"))  # type: ignore[untyped-decorator]
 def train(id: str) -> int:
     """A training may be waiting; `id` is only for the log."""
-    return drain_queue(station(), KINDS["train"])
+    return drain_queue(context(), KINDS["train"])
 
 
 @app.task(name=task_name("evaluate"))  # type: ignore[untyped-decorator]
 def evaluate(id: str) -> int:
     """An evaluation may be waiting."""
-    return drain_queue(station(), KINDS["train"])
+    return drain_queue(context(), KINDS["train"])
 
 
 @app.task(name=task_name("reply"))  # type: ignore[untyped-decorator]
 def reply(id: str) -> int:
     """Somebody may be waiting for an answer."""
-    return drain_queue(station(), KINDS["reply"])
+    return drain_queue(context(), KINDS["reply"])
 
 
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
 def begin(**_: Any) -> None:
     """Register, and send ourselves a nudge for what was queued while no worker was there."""
-    here = station()
+    here = context()
     kinds = {kind for name in app.amqp.queues.consume_from for kind in KINDS[name]}
     queued = [job for job in here.records.jobs.waiting(0.0) if job.kind in kinds]
     for queue in {QUEUES[job.kind] for job in queued}:
@@ -67,15 +67,15 @@ def begin(**_: Any) -> None:
 @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def stop(**_: Any) -> None:
     """SIGTERM or Ctrl-C: the work at hand is saved and given back."""
-    for here in _stations:
+    for here in _contexts:
         here.stopping.set()
 
 
 @signals.worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]
 def end(**_: Any) -> None:
     """Leave the list of workers."""
-    while _stations:
-        _stations.pop().close()
+    while _contexts:
+        _contexts.pop().close()
 
 
 assert all(isinstance(queue, Queue) and queue.name in KINDS for queue in app.conf.task_queues)

@@ -69,7 +69,7 @@ class TrainerProcess:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=TAIL_LINES)
         self._frozen = False
-        self.heard = time.monotonic()
+        self.last_event_at = time.monotonic()
         """When the last event came, on the monotonic clock."""
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
@@ -93,7 +93,7 @@ class TrainerProcess:
             except (ValueError, TypeError, KeyError):  # a library that prints, or a line cut off by a kill
                 self._note(text)
                 continue
-            self.heard = time.monotonic()
+            self.last_event_at = time.monotonic()
             self._events.put(event)
 
     def _read_log(self, stream: IO[bytes]) -> None:
@@ -131,12 +131,12 @@ class TrainerProcess:
             reader.join(timeout=5)  # a grandchild that lives on could hold the pipe open
         return status
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """SIGTERM to the processes that train: they end the step, save and leave. A launcher must not hear it."""
         self.thaw()
         with contextlib.suppress(psutil.NoSuchProcess):
             own = psutil.Process(self.pid)
-            training = [child for child in own.children(recursive=True) if _trains(child)]
+            training = [child for child in own.children(recursive=True) if _is_trainer(child)]
             for process in training or [own]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGTERM)
@@ -152,7 +152,7 @@ class TrainerProcess:
         if self._frozen:
             self._frozen = False
             self._signal(signal.SIGCONT)
-            self.heard = time.monotonic()
+            self.last_event_at = time.monotonic()
 
     @property
     def frozen(self) -> bool:
@@ -176,7 +176,7 @@ class TrainerProcess:
             os.killpg(self.pid, number)
 
 
-def _trains(process: psutil.Process) -> bool:
+def _is_trainer(process: psutil.Process) -> bool:
     """Whether this is a process of the trainer itself, not a launcher or a data loader."""
     try:
         words = process.cmdline()
@@ -185,13 +185,13 @@ def _trains(process: psutil.Process) -> bool:
     return "pipelines.train" in words and "accelerate.commands.launch" not in words
 
 
-def write_pid(path: Path, pid: int) -> None:
+def note_trainer(path: Path, pid: int) -> None:
     """Leave word of which process group works in a run folder."""
     path.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}), encoding="utf-8")
 
 
-def kill_leftover(path: Path) -> None:
-    """End a trainer that an earlier worker left behind, if it is still the process that `write_pid` noted."""
+def kill_leftover_trainer(path: Path) -> None:
+    """End a trainer that an earlier worker left behind, if it is still the process that `note_trainer` noted."""
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
         if psutil.Process(noted["pid"]).create_time() == noted["started"]:

@@ -73,8 +73,8 @@ class Uploads:
         self._may_write = may_write
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._change = threading.Condition()
-        self._busy = self._over = False
-        self.trouble = ""
+        self._busy = self._closed = False
+        self.last_error = ""
         """Why the last try failed; "" when it did not."""
         self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
         self._thread.start()
@@ -94,60 +94,60 @@ class Uploads:
             if (name not in there and whole) or (name in there and scored and not there[name].scores):
                 self.add(name)
 
-    def finish(self, go_on: Callable[[], bool]) -> bool:
-        """Wait until all is kept; False when `go_on` said no before."""
+    def finish(self, keep_waiting: Callable[[], bool]) -> bool:
+        """Wait until all is kept; False when `keep_waiting` said no before."""
         with self._change:
-            while (self._waiting or self._busy) and go_on():
+            while (self._waiting or self._busy) and keep_waiting():
                 self._change.wait(timeout=0.2)
             return not self._waiting and not self._busy
 
     def close(self) -> None:
         """Stop after the file at hand."""
         with self._change:
-            self._over = True
+            self._closed = True
             self._change.notify_all()
         self._thread.join(timeout=10)
 
     def _work(self) -> None:
         wait_s = FIRST_WAIT_S
         while (name := self._next()) is not None:
-            self.trouble = self._try(name)
+            self.last_error = self._try(name)
             with self._change:
                 self._busy = False
-                if self.trouble:
-                    logger.warning("checkpoint %s of job %s is not kept yet: %s", name, self._job, self.trouble)
+                if self.last_error:
+                    logger.warning("checkpoint %s of job %s is not kept yet: %s", name, self._job, self.last_error)
                     self._waiting.setdefault(name)
                 self._change.notify_all()
-            if self.trouble:
+            if self.last_error:
                 self._pause(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S) if self.trouble else FIRST_WAIT_S
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S) if self.last_error else FIRST_WAIT_S
 
     def _next(self) -> str | None:
         with self._change:
-            while not self._waiting and not self._over:
+            while not self._waiting and not self._closed:
                 self._change.wait()
-            if self._over:
+            if self._closed:
                 return None
             name, _ = self._waiting.popitem(last=False)
             self._busy = True
             return name
 
-    def _goes_on(self) -> bool:
+    def _may_go_on(self) -> bool:
         # After `close` nothing may appear: a job that is discarded has its rows removed then.
-        return not self._over and self._may_write()
+        return not self._closed and self._may_write()
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         with self._change:
-            while not self._over and time.monotonic() < until:
+            while not self._closed and time.monotonic() < until:
                 self._change.wait(timeout=0.2)
 
     def _try(self, name: str) -> str:
         """Keep one; returns what went wrong."""
-        if not self._goes_on():
+        if not self._may_go_on():
             return ""
         try:
-            put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._goes_on)
+            put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._may_go_on)
         except RecordMissing as error:  # the job was deleted; its worker will learn it from the heartbeat
             logger.warning("%s", error)
         except (StoreError, RecordsUnusable, OSError, RunError) as error:

@@ -40,11 +40,11 @@ class WorkerContext:
         """Set when this process shall end: a training is saved and given back."""
         self._job = ""
         self._changed = threading.Event()
-        self._over = False
+        self._closed = False
         here = device()
         self._row = Worker(self.id, host, queues, here.gpu, here.total_gb, installed(LIBRARIES))
         self._row = self.records.workers.register(self._row)
-        self._presence = threading.Thread(target=self._tell, name="presence", daemon=True)
+        self._presence = threading.Thread(target=self._report_presence, name="presence", daemon=True)
         self._presence.start()
 
     @contextmanager
@@ -61,7 +61,7 @@ class WorkerContext:
 
     def close(self) -> None:
         """Leave the list of workers and close what is open."""
-        self._over = True
+        self._closed = True
         self.stopping.set()
         self._changed.set()
         self._presence.join(timeout=5)
@@ -71,11 +71,11 @@ class WorkerContext:
             logger.warning("this worker stays listed until the sweeper forgets it: %s", error)
         self.records.close()
 
-    def _tell(self) -> None:
-        while not self._over:
+    def _report_presence(self) -> None:
+        while not self._closed:
             self._changed.wait(self.settings.heartbeat_s)
             self._changed.clear()
-            if self._over:
+            if self._closed:
                 return
             try:
                 self.records.workers.seen(self.id, self._job)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.character.image_check import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
@@ -219,7 +220,10 @@ def draft_of_folder(context: AppContext, folder: Path, name: str = "the folder")
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))
         draft["test_pictures"] = {
             image.file: put_content(
-                context.store, test_image_path(folder, image.file), "pictures", PurePosixPath(image.file).suffix.lower()
+                context.store,
+                clean_image(test_image_path(folder, image.file).read_bytes()),
+                "pictures",
+                PurePosixPath(image.file).suffix.lower(),
             )
             for image in split.images
         }

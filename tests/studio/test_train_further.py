@@ -12,7 +12,7 @@ from pipelines.train import train
 from studio.actions import training_jobs
 from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS
-from worker.run_folders import make, restore
+from worker.run_folders import make_run_folder, restore_progress
 from worker.uploads import put_checkpoint
 
 
@@ -29,8 +29,9 @@ def test_the_trainer_goes_on_after_the_saved_state(
         put_checkpoint(context.records, context.store, old.id, toy_run, name)
     new = training_jobs.train_further(context, old.id, "sft-000004", 2, 1)
     run = tmp_path / "run"
-    make(run, new.character, new.version, Recipe.from_json(new.recipe or {}), context.records, context.store)
-    restore(run, new.id, context.records, context.store)
+    published = context.records.characters.version(new.character, new.version)
+    make_run_folder(run, published, Recipe.from_json(new.recipe or {}), context.store)
+    restore_progress(run, new.id, context.records, context.store)
     result = train(run)
     events = read_events(run)
     assert [event.step for event in events if event.stage == "sft" and event.metrics] == [5, 6]

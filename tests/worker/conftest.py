@@ -74,7 +74,7 @@ class Place:
         """The toy recipe."""
         return Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **overrides})
 
-    def station(self, *queues: str) -> WorkerContext:
+    def worker_context(self, *queues: str) -> WorkerContext:
         """A worker in this process; close it."""
         return WorkerContext(self.settings, queues or ("train",))
 
@@ -108,8 +108,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 @pytest.fixture
-def station(embedded: Place) -> Iterator[WorkerContext]:
+def context(embedded: Place) -> Iterator[WorkerContext]:
     """A worker in this process on the embedded place."""
-    station = embedded.station("train", "reply")
-    yield station
-    station.close()
+    context = embedded.worker_context("train", "reply")
+    yield context
+    context.close()

@@ -40,19 +40,19 @@ def ask(job: Job, *names: str, **more: object) -> ReplyRequest:
     return replace(ReplyRequest(tuple(f"{job.id}:{name}" for name in names), history), **more)
 
 
-def answer(place: Place, station: WorkerContext, booth: ModelHolder, request: ReplyRequest) -> Job:
+def answer(place: Place, context: WorkerContext, holder: ModelHolder, request: ReplyRequest) -> Job:
     """Send it, work it off, and return the job as it ended."""
     job = submit_reply(place.records, place.app, "local", request)
-    assert drain_queue(station, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, booth=booth)}) == 1
+    assert drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)}) == 1
     return place.records.jobs.get(job.id)
 
 
-def test_two_checkpoints_answer_side_by_side(embedded: Place, station: WorkerContext, trained: Job) -> None:
-    records, booth = embedded.records, ModelHolder()
+def test_two_checkpoints_answer_side_by_side(embedded: Place, context: WorkerContext, trained: Job) -> None:
+    records, holder = embedded.records, ModelHolder()
     talk = records.chats.add_conversation(Conversation(new_id(), "local", trained.character))
     records.chats.add_message(ChatMessage(new_id(), talk.id, text="Aye? Show me."))
     request = ask(trained, "sft-000004", "grpo-000002", conversation=talk.id, number=1, picture="always", seed=5)
-    job = answer(embedded, station, booth, request)
+    job = answer(embedded, context, holder, request)
     assert (job.status, job.error) == ("succeeded", "")
     events = records.events.after(job.id)
     sides = replies_in(events)
@@ -71,65 +71,65 @@ def test_two_checkpoints_answer_side_by_side(embedded: Place, station: WorkerCon
     assert [item.text for item in kept[1:]] == [side.text for side in sides]
     assert [item.picture_key for item in kept[1:]] == [side.picture_key for side in sides]
     # Alone it says the same as beside another, and the model is not loaded again.
-    speakers = booth.speakers
-    alone = answer(embedded, station, booth, ask(trained, "grpo-000002", picture="always", seed=5))
+    engine = holder.engine
+    alone = answer(embedded, context, holder, ask(trained, "grpo-000002", picture="always", seed=5))
     assert replies_in(records.events.after(alone.id))[0].text == sides[1].text
-    assert booth.speakers is speakers and len(speakers.loaded()) == 2
+    assert holder.engine is engine and len(engine.loaded()) == 2
 
 
 def test_the_base_answers_too_and_each_side_hears_its_own_words(
-    embedded: Place, station: WorkerContext, trained: Job
+    embedded: Place, context: WorkerContext, trained: Job
 ) -> None:
     request = ask(trained, "base", "sft-000004", picture="never")
     said = {"role": "character", "left": {"text": "Left."}, "right": {"text": "Right.", "scene": "Ada, happy"}}
     request = replace(request, history=(*request.history, said, {"role": "user", "text": "And then?"}))
-    job = answer(embedded, station, ModelHolder(), request)
+    job = answer(embedded, context, ModelHolder(), request)
     assert job.status == "succeeded", job.error
     assert all(side.done and not side.picture_key for side in replies_in(embedded.records.events.after(job.id)))
 
 
-def test_a_reply_that_cannot_be_given_says_why(embedded: Place, station: WorkerContext, trained: Job) -> None:
-    job = answer(embedded, station, ModelHolder(), ask(trained, "sft-000099"))
+def test_a_reply_that_cannot_be_given_says_why(embedded: Place, context: WorkerContext, trained: Job) -> None:
+    job = answer(embedded, context, ModelHolder(), ask(trained, "sft-000099"))
     assert job.status == "failed" and "no checkpoint 'sft-000099'" in job.error
     other = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request={"task": "dance"}))
-    assert drain_queue(station, ("reply",)) == 1
+    assert drain_queue(context, ("reply",)) == 1
     assert "does not know the task 'dance'" in embedded.records.jobs.get(other.id).error
     big = Job(new_id(), "train", "local", trained.character, 1, recipe=Recipe(base="janus-pro-7b").to_json())
     embedded.records.jobs.add(replace(big, status="stopped"))
-    refused = answer(embedded, station, ModelHolder(), ask(big, "base"))
+    refused = answer(embedded, context, ModelHolder(), ask(big, "base"))
     assert refused.status == "failed" and ("GB of memory" in refused.error or "janus" in refused.error)
 
 
-def test_a_stop_ends_a_reply(embedded: Place, station: WorkerContext, trained: Job) -> None:
+def test_a_stop_ends_a_reply(embedded: Place, context: WorkerContext, trained: Job) -> None:
     job = submit_reply(embedded.records, embedded.app, "local", ask(trained, "sft-000004", picture="always"))
-    claimed = embedded.records.jobs.claim_next("reply", station.id, 60)
+    claimed = embedded.records.jobs.claim_next("reply", context.id, 60)
     assert claimed is not None
     embedded.records.jobs.request_stop(job.id, "keep")
-    with station.working_on(claimed) as lease:
+    with context.working_on(claimed) as lease:
         lease.cancel = "keep"
-        ending = run_reply(station, claimed, lease, ModelHolder())
-    assert ending is not None and ending.status == "stopped"
+        outcome = run_reply(context, claimed, lease, ModelHolder())
+    assert outcome is not None and outcome.status == "stopped"
 
 
 def test_warming_reads_the_adapter_before_the_first_words(
-    embedded: Place, station: WorkerContext, trained: Job
+    embedded: Place, context: WorkerContext, trained: Job
 ) -> None:
-    booth = ModelHolder()
+    holder = ModelHolder()
     request = {"task": "warm", "checkpoints": [f"{trained.id}:sft-000004"]}
     submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
-    assert drain_queue(station, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, booth=booth)}) == 1
-    assert len(booth.speakers.loaded()) == 1
+    assert drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)}) == 1
+    assert len(holder.engine.loaded()) == 1
     began = time.monotonic()
-    job = answer(embedded, station, booth, ask(trained, "sft-000004", picture="never"))
+    job = answer(embedded, context, holder, ask(trained, "sft-000004", picture="never"))
     assert job.status == "succeeded" and time.monotonic() - began < 30
 
 
-def test_captions_are_suggested_for_every_picture(embedded: Place, station: WorkerContext) -> None:
+def test_captions_are_suggested_for_every_picture(embedded: Place, context: WorkerContext) -> None:
     folder = embedded.character / "images"
     keys = [put_content(embedded.store, path, "pictures", ".png") for path in sorted(folder.iterdir())[:3]]
     job = submit_captions(embedded.records, embedded.app, "local", keys)
-    station.records.jobs.get(job.id)
-    assert drain_queue(station, ("reply",)) == 1
+    context.records.jobs.get(job.id)
+    assert drain_queue(context, ("reply",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "succeeded", ended.error
     found = captions_in(embedded.records.events.after(job.id))
@@ -137,9 +137,9 @@ def test_captions_are_suggested_for_every_picture(embedded: Place, station: Work
     assert all(set(item.fields) <= {"expression", "clothes", "place"} for item in found)
 
 
-def test_expansion_without_an_endpoint_says_what_to_set(embedded: Place, station: WorkerContext) -> None:
+def test_expansion_without_an_endpoint_says_what_to_set(embedded: Place, context: WorkerContext) -> None:
     request = {"task": "expand", "entries": {"name": "Ada"}, "test": None, "wanted": 5}
     job = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
-    assert drain_queue(station, ("reply",)) == 1
+    assert drain_queue(context, ("reply",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "UNDERSTUDY_LLM_URL" in ended.error

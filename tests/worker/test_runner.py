@@ -18,7 +18,7 @@ from pipelines.core.run_folder import adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.worker.conftest import Place
 from worker.capacity import Device, refusal_reason
-from worker.job_loop import do_job, drain_queue
+from worker.job_loop import drain_queue, run_job
 from worker.run_folders import RunFolder
 from worker.runner import Command, run_training
 from worker.uploads import put_checkpoint
@@ -32,9 +32,9 @@ def fake(how: str) -> Command:
     return lambda run_dir, gpus: [sys.executable, str(FAKE), str(run_dir), how]
 
 
-def work(station: WorkerContext, how: str) -> int:
+def work(context: WorkerContext, how: str) -> int:
     """Work off the queue with a fake trainer."""
-    return drain_queue(station, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))})
+    return drain_queue(context, ("train",), {"train": lambda *arguments: run_training(*arguments, command=fake(how))})
 
 
 def wait_for(told: Callable[[], bool], seconds: float = 60) -> None:
@@ -58,11 +58,11 @@ def same_bytes(place: Place, job: Job, run_dir: Path, names: list[str]) -> None:
 
 def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
     job = place.training()
-    station = place.station()
+    context = place.worker_context()
     try:
-        assert drain_queue(station, ("train",)) == 1
+        assert drain_queue(context, ("train",)) == 1
     finally:
-        station.close()
+        context.close()
     ended = place.records.jobs.get(job.id)
     assert (ended.status, ended.error, ended.attempt) == ("succeeded", "", 1)
     run_dir = place.settings.runs_folder / job.id
@@ -93,46 +93,46 @@ def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
         ("lies", "ended without leaving a result"),
     ],
 )
-def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, station: WorkerContext) -> None:
+def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, context: WorkerContext) -> None:
     job = embedded.training()
-    assert work(station, how) == 1
+    assert work(context, how) == 1
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and words in ended.error, ended.error
     assert "half a line of a library" in ended.log_tail
     assert [event.stage for event in embedded.records.events.after(job.id)] == ["prepare", "prepare"]
 
 
-def test_a_silent_trainer_is_ended(embedded: Place, station: WorkerContext) -> None:
-    object.__setattr__(station.settings, "hang_timeout_s", 1.0)
+def test_a_silent_trainer_is_ended(embedded: Place, context: WorkerContext) -> None:
+    object.__setattr__(context.settings, "hang_timeout_s", 1.0)
     job = embedded.training()
-    work(station, "hangs")
+    work(context, "hangs")
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "said nothing for 1 seconds" in ended.error
     assert 'File "' in ended.log_tail and "fake_trainer.py" in ended.log_tail  # where it hung
 
 
-def busy(embedded: Place, station: WorkerContext, how: str) -> tuple[Job, threading.Thread]:
+def busy(embedded: Place, context: WorkerContext, how: str) -> tuple[Job, threading.Thread]:
     """A fake training that goes on in a thread."""
     job = embedded.training()
-    thread = threading.Thread(target=work, args=(station, how))
+    thread = threading.Thread(target=work, args=(context, how))
     thread.start()
     wait_for(lambda: embedded.records.events.count(job.id) >= 2)
     return job, thread
 
 
-def test_stop_and_keep_then_resume(embedded: Place, station: WorkerContext) -> None:
-    job, thread = busy(embedded, station, "polite")
+def test_stop_and_keep_then_resume(embedded: Place, context: WorkerContext) -> None:
+    job, thread = busy(embedded, context, "polite")
     assert stop(embedded.records, job.id, "keep").status == "stopping"
     thread.join(30)
     ended = embedded.records.jobs.get(job.id)
     assert (ended.status, ended.error) == ("stopped", "")
     assert RunFolder(embedded.settings.runs_folder, job.id).path.is_dir()
     resume(embedded.records, embedded.app, job.id)
-    assert work(station, "lies") == 1
+    assert work(context, "lies") == 1
     assert embedded.records.jobs.get(job.id).attempt == 2
 
 
-def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: WorkerContext, toy_run: Path) -> None:
+def test_a_training_goes_further_from_a_checkpoint(embedded: Place, context: WorkerContext, toy_run: Path) -> None:
     old = embedded.training()
     embedded.records.jobs.request_stop(old.id, "keep")
     for name in ("sft-000002", "sft-000004", "grpo-000001"):
@@ -142,7 +142,7 @@ def test_a_training_goes_further_from_a_checkpoint(embedded: Place, station: Wor
     with pytest.raises(ValueError, match="set grpo_steps above 1"):
         continue_training(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
     job = continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0})
-    assert drain_queue(station, ("train",)) == 1
+    assert drain_queue(context, ("train",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert (ended.status, ended.parent) == ("succeeded", old.id), ended.error
     steps = [event.step for event in embedded.records.events.after(job.id) if "loss" in event.metrics]
@@ -158,16 +158,16 @@ def test_a_clone_is_a_new_training_with_changes(embedded: Place) -> None:
     assert job.recipe == {**(old.recipe or {}), "sft_steps": 9}
 
 
-def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, station: WorkerContext) -> None:
+def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, context: WorkerContext) -> None:
     """The run folder still has what was thrown away; resuming must not find it."""
-    job, thread = busy(embedded, station, "polite")
+    job, thread = busy(embedded, context, "polite")
     stop(embedded.records, job.id, "keep")
     thread.join(30)
     beat = embedded.settings.runs_folder / job.id / "beat"
     assert beat.exists()
     stop(embedded.records, job.id, "discard")
     resume(embedded.records, embedded.app, job.id)
-    assert work(station, "lies") == 1
+    assert work(context, "lies") == 1
     assert not beat.exists()
 
 
@@ -177,8 +177,8 @@ def test_no_row_appears_after_a_job_was_given_up(embedded: Place, toy_run: Path)
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_discard_deletes_what_was_made(embedded: Place, station: WorkerContext) -> None:
-    job, thread = busy(embedded, station, "polite")
+def test_discard_deletes_what_was_made(embedded: Place, context: WorkerContext) -> None:
+    job, thread = busy(embedded, context, "polite")
     stop(embedded.records, job.id, "discard")
     thread.join(30)
     assert embedded.records.jobs.get(job.id).status == "stopped"
@@ -186,24 +186,24 @@ def test_discard_deletes_what_was_made(embedded: Place, station: WorkerContext) 
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, station: WorkerContext) -> None:
-    object.__setattr__(station.settings, "stop_grace_s", 1.0)
-    job, thread = busy(embedded, station, "deaf")
+def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, context: WorkerContext) -> None:
+    object.__setattr__(context.settings, "stop_grace_s", 1.0)
+    job, thread = busy(embedded, context, "deaf")
     stop(embedded.records, job.id, "keep")
     thread.join(30)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "stopped" and "could not save what it had learnt since its last checkpoint" in ended.error
 
 
-def test_shutting_down_gives_the_job_back(embedded: Place, station: WorkerContext) -> None:
-    job, thread = busy(embedded, station, "polite")
-    station.stopping.set()
+def test_shutting_down_gives_the_job_back(embedded: Place, context: WorkerContext) -> None:
+    job, thread = busy(embedded, context, "polite")
+    context.stopping.set()
     thread.join(30)
     assert embedded.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_deleted_character_ends_its_training(embedded: Place, station: WorkerContext) -> None:
-    job, thread = busy(embedded, station, "polite")
+def test_a_deleted_character_ends_its_training(embedded: Place, context: WorkerContext) -> None:
+    job, thread = busy(embedded, context, "polite")
     embedded.records.characters.delete(job.character)
     thread.join(30)
     assert not thread.is_alive()
@@ -211,20 +211,20 @@ def test_a_deleted_character_ends_its_training(embedded: Place, station: WorkerC
 
 
 def test_records_that_do_not_answer_hold_the_trainer_still(
-    embedded: Place, station: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    embedded: Place, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker may have the job by then; afterwards it goes on as if nothing had been."""
 
     def away(*_: object, **__: object) -> None:
         raise RecordsUnusable("away")
 
-    job, thread = busy(embedded, station, "polite")
+    job, thread = busy(embedded, context, "polite")
     beat = embedded.settings.runs_folder / job.id / "beat"
     wait_for(beat.exists)
     with monkeypatch.context() as patch:
-        patch.setattr(station.records.jobs, "heartbeat", away)
-        patch.setattr(station.records.events, "append", away)
-        time.sleep(0.85 * station.settings.lease_s)
+        patch.setattr(context.records.jobs, "heartbeat", away)
+        patch.setattr(context.records.events, "append", away)
+        time.sleep(0.85 * context.settings.lease_s)
         first = beat.read_text(encoding="utf-8")
         time.sleep(0.5)
         assert beat.read_text(encoding="utf-8") == first
@@ -237,17 +237,17 @@ def test_records_that_do_not_answer_hold_the_trainer_still(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, station: WorkerContext) -> None:
+def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, context: WorkerContext) -> None:
     job = embedded.training()
     big = {**(job.recipe or {}), "base": "janus-pro-7b"}
-    claimed = embedded.records.jobs.claim(job.id, station.id, 60)
+    claimed = embedded.records.jobs.claim(job.id, context.id, 60)
     assert claimed is not None
     small = Device("", 0, 8.0, 6.0)
     assert "has 8.0 GB in all" in refusal_reason("janus-pro-7b", False, embedded.settings.home, small)
     card = Device("a GPU", 1, 25.0, 4.0)
     assert "only 4.0 of 25.0 GB are free" in refusal_reason("janus-pro-7b", False, embedded.settings.home, card)
     assert refusal_reason("janus-pro-7b", False, embedded.settings.home, replace(card, free_gb=25.0)) == ""
-    do_job(station, replace(claimed, recipe=big), run_training)
+    run_job(context, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "GB of memory" in ended.error
     assert embedded.records.events.count(job.id) == 0
