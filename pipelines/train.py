@@ -43,6 +43,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RunError,
+    TrainerExit,
     adapters,
     checkpoint_folder,
     checkpoint_name,
@@ -50,6 +51,7 @@ from pipelines.core.run_folder import (
     read_json,
     read_result,
     repair_event_log,
+    write_exit,
     write_json,
 )
 
@@ -120,7 +122,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
         return finished
 
     # With several processes the first tells the story and scores; the others lend their hands to the two stages.
-    first = os.environ.get("RANK", "0") == "0"
+    first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
     from pipelines.evaluation.scorecard import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
@@ -229,6 +231,10 @@ def stage_totals(events: Sequence[Event]) -> dict[str, Any]:
     return {"seconds": round(sum(seconds.values()), 1), "stages": stages}
 
 
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # set by `accelerate launch`
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
@@ -267,15 +273,18 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
             if asked():
                 raise Stopped
 
+        ended = TrainerExit(COMPLETE)
         try:
             work(report)
         except Stopped:
             print(f"stopped; kept in {run_dir}", file=sys.stderr)
-            return STOPPED
+            ended = TrainerExit(STOPPED)
         except RunError as error:
             print(f"pipelines.train: {error}", file=sys.stderr)
-            return FAILED
-    return COMPLETE
+            ended = TrainerExit(FAILED, str(error))
+    if _is_first_process():
+        write_exit(run_dir, ended)
+    return ended.status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

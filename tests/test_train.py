@@ -20,7 +20,15 @@ from safetensors.torch import load_file
 import pipelines.models.presets
 from pipelines.core.events import STAGES, Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.run_folder import RunError, adapters, read_events, read_json
+from pipelines.core.run_folder import (
+    RunError,
+    TrainerExit,
+    adapters,
+    clear_exit,
+    read_events,
+    read_exit,
+    read_json,
+)
 from pipelines.train import FAILED, STOPPED, main, prepare_run, recorder, stage_totals, stop_on_signals, train
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
@@ -242,7 +250,7 @@ def test_signal_stops_with_an_honest_status(toy_character: Path, tmp_path: Path)
     wait_for(process, "sft", 2)
     process.terminate()
     rest = process.communicate(timeout=60)[0]
-    assert process.returncode == STOPPED
+    assert process.returncode == STOPPED and read_exit(run_dir) == TrainerExit(STOPPED)
     last = max([2, *(Event.from_line(line).step for line in rest.splitlines())])
     assert adapters(run_dir) == [f"sft-{last:06d}"] and last < 60
     assert not (run_dir / "result.json").exists()
@@ -269,7 +277,12 @@ def test_a_complete_run_is_not_run_again(toy_run: Path) -> None:
 
 def test_failures_are_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nothing")]) == FAILED
-    assert "run.json does not exist" in capsys.readouterr().err
+    assert "run.json does not exist" in capsys.readouterr().err and not (tmp_path / "nothing").exists()
+    assert main([str(tmp_path)]) == FAILED
+    left = read_exit(tmp_path)
+    assert left is not None and left.status == FAILED and "run.json does not exist" in left.reason
+    clear_exit(tmp_path)
+    assert read_exit(tmp_path) is None
     with pytest.raises(SystemExit) as usage:
         main([])
     assert usage.value.code == 2

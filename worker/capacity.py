@@ -1,7 +1,7 @@
-"""Whether a job fits this machine, looked at before it is started: memory of the device, memory of the machine, disk.
+"""Whether a job fits this machine, checked before it starts: memory of the GPU or the machine, and disk space.
 
-A job that cannot fit is told so at once, in plain words, instead of failing after minutes. What a job needs is reckoned
-by `pipelines.core.jobs.memory_plan`, as training itself does when it chooses how to fit.
+A job that cannot fit fails at once with the reason instead of after minutes. What it needs is estimated by
+`pipelines.core.jobs.memory_plan`, as in training itself.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Device:
     free_gb: float
 
 
-def device() -> Device:
-    """Look at the GPUs this process may use, else at the machine's memory."""
+def find_device() -> Device:
+    """The GPUs that this process may use, else the machine's memory."""
     found = _visible(_gpus())
     if found:
         names = ", ".join(name for _, name, _, _ in found)
@@ -95,23 +95,23 @@ def refusal_reason(base: str, replying: bool, folder: Path, here: Device | None 
 
     `folder` is where it would write; it need not exist yet.
     """
-    here = here or device()
+    here = here or find_device()
     recipe = Recipe.for_effort(base, "standard")
-    ever, now = (
+    whole, rest = (
         plan_for(base, recipe, gigabytes * GB, bool(here.gpu), replying, here.gpus)
         for gigabytes in (here.total_gb, here.free_gb)
     )
     what = "Answering with" if replying else "Training"
     where = f"the GPU ({here.gpu})" if here.gpu else "this machine"
-    if not ever.fits:
+    if not whole.fits:
         return (
-            f"{what} {base} needs about {ever.need.total / GB:.0f} GB of memory and {where} has {here.total_gb:.1f} GB "
-            "in all. Choose a smaller base model, or add a worker on a larger machine."
+            f"{what} {base} needs about {whole.need.total / GB:.0f} GB of memory and {where} has {here.total_gb:.1f} "
+            "GB in all. Choose a smaller base model, or add a worker on a larger machine."
         )
-    if not now.fits:
+    if not rest.fits:
         free = f"only {here.free_gb:.1f} of {here.total_gb:.1f} GB are free"
         return (
-            f"{what} {base} needs about {now.need.total / GB:.1f} GB of memory and {free} on {where}. Close other "
+            f"{what} {base} needs about {rest.need.total / GB:.1f} GB of memory and {free} on {where}. Close other "
             "programs there, or wait until they are done, and resume the job."
         )
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())

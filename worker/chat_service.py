@@ -1,9 +1,9 @@
-"""The reply process: one base model in memory, adapters by recent use, answers told piece by piece as events.
+"""The reply process: one base model in memory, adapters by recent use, replies streamed as events.
 
-A reply job's request is a `ReplyRequest` (`pipelines/core/jobs/reply_protocol.py`), `{"task": "warm", "checkpoints": [...]}`
-to have adapter and persona read before somebody writes, or one of those in `suggestions.py`. The base model is
-loaded by the first job that needs it and stays; another one takes its place. Adapters are fetched from the object
-store into the cache, which keeps those used last.
+A reply job's request is a `ReplyRequest` (`pipelines/core/jobs/reply_protocol.py`), `{"task": "warm", "checkpoints":
+[...]}` to load adapter and persona before somebody writes, or one of those in `suggestions.py`. The base model is
+loaded by the first job that needs it and stays until a job needs another one. Adapters are fetched from the object
+store into a cache on disk, which keeps the most recently used.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from worker.suggestions import cached_picture, run_captions, run_expansion
 from worker.worker_context import WorkerContext
 
 PIECES_S = 0.1
-"""Words are handed on at most so often, the first ones at once."""
+"""Least seconds between two events with text; the first one is sent at once."""
 CACHED_ADAPTERS = 64
-"""Adapter folders kept in the cache."""
+"""Adapter folders kept in the cache on disk."""
 
 logger = logging.getLogger("understudy.worker")
 
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """One checkpoint that answers."""
+    """One checkpoint that replies."""
 
     base: str
     character: Character
@@ -70,11 +70,11 @@ class ModelHolder:
     characters: dict[tuple[str, int], Character] = field(default_factory=dict)
 
     def open(self, context: WorkerContext, base: str) -> Any:
-        """The `pipelines.inference.engine.InferenceEngine` of this base; loaded when not there. RunError when it cannot fit."""
+        """The `InferenceEngine` of this base, loaded when it is not the present one; RunError when it cannot fit."""
         if self.base != base:
             from pipelines.inference.engine import InferenceEngine
 
-            self.base, self.engine = "", None  # the old one's memory first
+            self.base, self.engine = "", None  # free the present model before the next one is loaded
             refusal = refusal_reason(base, True, context.settings.home)
             if refusal:
                 raise RunError(refusal)
@@ -94,10 +94,10 @@ _MODEL_HOLDER = ModelHolder()
 
 
 def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolder = _MODEL_HOLDER) -> JobOutcome | None:
-    """Do a job of the queue `reply`. None: not ours any more, or back to the queue since this worker shuts down."""
+    """Do a job of the queue `reply`. None: another worker's by now, or back to the queue since this one shuts down."""
     task = job.request.get("task", "reply")
     forwarder = EventForwarder(context.records, job.id, job.attempt)
-    if job.attempt > 1:  # what an earlier attempt said is not to be put before this one's words
+    if job.attempt > 1:  # readers drop the text of an earlier attempt when they meet this event
         context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
     if task == "captions":
         return run_captions(context, job, lease, forwarder)
@@ -113,7 +113,7 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
 
 
 def _load_checkpoints(context: WorkerContext, names: Sequence[str], holder: ModelHolder) -> list[LoadedCheckpoint]:
-    """The checkpoints, their adapters on this machine's disk and on their way into memory."""
+    """The checkpoints, their adapters on this machine's disk and being read into memory in the background."""
     loaded = []
     for reference in names:
         id, _, name = reference.partition(":")
@@ -174,7 +174,7 @@ class _Reply:
         self._messages: list[ChatMessage] = []
 
     def run(self, holder: ModelHolder) -> JobOutcome | None:
-        """Answer; None when somebody else has the job or this worker shuts down before the end."""
+        """Reply; None when another worker has the job or this one shuts down before the end."""
         from pipelines.inference.generate import REPETITION_PENALTY, Sampling
 
         loaded = _load_checkpoints(self._context, self._request.checkpoints, holder)
@@ -199,15 +199,15 @@ class _Reply:
     def _generation_requests(self, loaded: Sequence[LoadedCheckpoint]) -> list[Any]:
         from pipelines.inference.generate import GenerationRequest
 
-        request, shown = self._request, self._user_images()
+        request, images = self._request, self._user_images()
         histories = [self._history(side) for side in ("left", "right")]
         return [
-            GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, shown)
+            GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, images)
             for checkpoint, history in zip(loaded, histories, strict=False)
         ]
 
     def _history(self, side: str) -> Interaction:
-        """The talk as one side remembers it: each hears only its own answers."""
+        """The conversation as one side sees it: with its own replies only."""
         turns = []
         for line in self._request.history:
             said = {**line, **line.get(side, {})}

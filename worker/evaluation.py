@@ -1,8 +1,8 @@
 """Measuring checkpoints of a finished training again: an evaluation job, and the subprocess that does it.
 
-    python -m worker.evaluation RUN [NAME ...] --events      the scorecard of these checkpoints, events as JSON lines
+    python -m worker.evaluation RUN [NAME ...] --events      scores of these checkpoints, events as JSON lines
 
-The checkpoints are fetched into a run folder of the job's own, so a training that goes on beside it is not touched.
+The checkpoints are fetched into a run folder of the job's own, so a training that continues meanwhile is not touched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.core.events import Event, Report
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.run_folder import RunError
+from pipelines.core.run_folder import RunError, read_exit
 from worker.capacity import refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
@@ -56,7 +56,7 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         with TrainerProcess(evaluation_command(folder.path, names), lock) as trainer:
             note_trainer(folder.pid_path, trainer.pid)
             supervisor = TrainerSupervisor(context, lease, trainer)
-            while trainer.ended() is None:
+            while trainer.exit_status() is None:
                 events = trainer.events(POLL_S)
                 forwarder.send(events)
                 measured |= {event.note for event in events if event.stage == "evaluate"}
@@ -64,7 +64,9 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
             events = trainer.events(0)
             forwarder.send(events)
             measured |= {event.note for event in events if event.stage == "evaluate"}
-            status, tail = trainer.ended() or 0, trainer.tail
+            status, tail = trainer.exit_status() or 0, trainer.log_tail
+        noted = read_exit(folder.path)
+        reason = noted.reason if noted else ""
         if supervisor.reason == "lost":
             return None
         if supervisor.reason != "discard":
@@ -78,7 +80,7 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         return JobOutcome("succeeded")
     if supervisor.reason:
         return None if supervisor.reason == "shutdown" else JobOutcome("stopped")
-    return failure_from_exit(status, tail, kernel_oom_kills() > kills, float("inf"))
+    return failure_from_exit(status, reason, tail, kernel_oom_kills() > kills, float("inf"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
-"""From the trainer to the records: its events in order, kept back while the records do not answer.
+"""Forwards a trainer's events to the records, in order; buffers them while the records do not answer.
 
-An event counts once however often it is sent, so after a broken connection everything unsure is simply sent again.
+Appending is idempotent (events are numbered), so after a broken connection everything unconfirmed is sent again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class EventForwarder:
         self._waiting: list[Event] = []
         self._next_try = 0.0
         self.lost = False
-        """Whether the job is another attempt's by now, or gone."""
+        """Whether the job belongs to another attempt by now, or was deleted."""
 
     def send(self, events: list[Event]) -> None:
-        """Hand on what came, and what is still waiting."""
+        """Forward these events, and those that are still buffered."""
         self._waiting += events
         if not self._waiting or self.lost or time.monotonic() < self._next_try:
             return
@@ -46,7 +46,7 @@ class EventForwarder:
             self._waiting = []
 
     def finish(self, keep_waiting: Callable[[], bool]) -> bool:
-        """Wait until all is handed on; False when `keep_waiting` said no before, or the job is no longer ours."""
+        """Wait until all are forwarded; False when `keep_waiting` returned False first, or the job is lost."""
         while self._waiting and not self.lost and keep_waiting():
             self.send([])
             time.sleep(0.1 if self._waiting else 0.0)

@@ -1,9 +1,9 @@
-"""Working off the queue: claim the next job, do it under its lease, record how it ended.
+"""The loop of a worker: claim the next queued job, run it under its lease, record how it ended.
 
     drain_queue(context, ("evaluate", "train"))      until nothing of these kinds is queued
 
 Whatever goes wrong, the job ends with a reason in plain words, or goes back to the queue when this worker is told to
-shut down. A worker that dies here is noticed by the sweeper.
+shut down. A worker that dies here is noticed by the sweeper, once the lease has run out.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from worker.run_folders import FolderBusy
 from worker.runner import run_training
 from worker.worker_context import WorkerContext
 
-Run = Callable[[WorkerContext, Job, Lease], JobOutcome | None]
-RUNS: Mapping[JobKind, Run] = {"train": run_training, "evaluate": run_evaluation, "reply": run_reply}
+JobRunner = Callable[[WorkerContext, Job, Lease], JobOutcome | None]
+RUNNERS: Mapping[JobKind, JobRunner] = {"train": run_training, "evaluate": run_evaluation, "reply": run_reply}
 KINDS: Mapping[str, tuple[JobKind, ...]] = {"train": ("evaluate", "train"), "reply": ("reply",)}
-"""Queue -> kinds of jobs, in the order in which they are looked for: an evaluation is short."""
+"""Queue -> kinds of jobs, in the order in which they are claimed: an evaluation is short."""
 
 logger = logging.getLogger("understudy.worker")
 
 
-def drain_queue(context: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[JobKind, Run] | None = None) -> int:
-    """Do jobs of these kinds until none is queued or the worker shuts down; returns how many.
+def drain_queue(
+    context: WorkerContext, kinds: Sequence[JobKind], runners: Mapping[JobKind, JobRunner] | None = None
+) -> int:
+    """Run jobs of these kinds until none is queued or the worker shuts down; returns how many.
 
-    So one message is enough for any number of jobs, and a message too many finds nothing to do.
+    One message is therefore enough for any number of jobs, and one too many finds nothing to do.
     """
     done = 0
     while not context.stopping.is_set():
@@ -44,7 +46,7 @@ def drain_queue(context: WorkerContext, kinds: Sequence[JobKind], runs: Mapping[
         if job is None:
             break
         logger.info("job %s (%s): attempt %d", job.id, job.kind, job.attempt)
-        run_job(context, job, (runs or RUNS)[job.kind])
+        run_job(context, job, (runners or RUNNERS)[job.kind])
         done += 1
     return done
 
@@ -53,8 +55,8 @@ def _claim(context: WorkerContext, kind: JobKind) -> Job | None:
     return context.records.jobs.claim_next(kind, context.id, context.settings.lease_s)
 
 
-def run_job(context: WorkerContext, job: Job, run: Run) -> None:
-    """One claimed job from here to its end."""
+def run_job(context: WorkerContext, job: Job, run: JobRunner) -> None:
+    """Run one claimed job and record its outcome."""
     with context.working_on(job) as lease:
         try:
             outcome = run(context, job, lease)

@@ -1,8 +1,8 @@
 """A job's lease: heartbeats in a thread of their own, so that no long upload or step lets a job be taken away.
 
-The lease also brings back what the records have to say: that a person asked for a stop, or that the job is somebody
-else's by now. When the records do not answer, `unanswered_s` grows; before it reaches the length of the lease the worker
-must hold still, since another may be given the job.
+A heartbeat's answer also says whether a person asked for a stop, or that the job belongs to another worker by now.
+While the records do not answer, `unanswered_s` grows; before it reaches the length of the lease the worker must pause,
+since another may be given the job.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pipelines.core.jobs.job import Cancel, Job, LeaseLost, RecordsUnusable
 from pipelines.core.records import Records
 
 PAUSE_AT = 0.75
-"""At this share of a lease without an answer the work is held still."""
+"""At this share of a lease without an answer the work is paused."""
 
 logger = logging.getLogger("understudy.worker")
 
 
 class Lease:
-    """The hold on one job, from `with` to the end of the block."""
+    """The claim on one job, renewed from `with` to the end of the block."""
 
     def __init__(self, records: Records, job: Job, lease_s: float, heartbeat_s: float) -> None:
         """The job as it was claimed; its worker and attempt are what the heartbeats name."""

@@ -1,6 +1,7 @@
-"""How a training ended, in words for the person who waits for it: what happened and what to do.
+"""How a job ended, in words for the person who waits for it: what happened and what to do.
 
-Judged by the exit status and the tail of the log. The tail itself is kept with the job for whoever wants to know more.
+A trainer that fails knows its reason only when it is one of its own errors (`exit.json`). For what libraries and the
+system do to it, exit status and signal are read, and the end of its log, which is kept with the job as well.
 """
 
 from __future__ import annotations
@@ -28,12 +29,11 @@ _HUB = re.compile(
     r"cache",
     re.IGNORECASE,
 )
-_OWN = re.compile(r"^pipelines\.train: (.*)", re.MULTILINE)
 _LAST_ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Missing|Unusable|Problems)\b.*)", re.MULTILINE)
 _RESUME = "Resume the job to go on from the last checkpoint"
 _LESS = (
-    "Close other programs on that machine, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, choose a smaller base "
-    "model, or use a larger machine. " + _RESUME + "."
+    "Close other programs on that machine, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, choose "
+    "a smaller base model, or use a larger machine. " + _RESUME + "."
 )
 
 
@@ -46,20 +46,22 @@ class JobOutcome:
     log_tail: str = ""
 
 
-def failure_from_exit(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> JobOutcome:
+def failure_from_exit(status: int, reason: str, tail: str, oom_killed: bool, free_disk_gb: float) -> JobOutcome:
     """The outcome of a trainer that left with this exit status (negative: the signal) without being asked to.
 
-    kernel_killed: whether the kernel has ended processes for memory meanwhile.
+    reason: what the trainer itself said in `exit.json`, or "".
+    oom_killed: whether the kernel has ended processes for memory meanwhile.
     """
-    return JobOutcome("failed", _reason(status, tail, kernel_killed, free_disk_gb), tail)
+    return JobOutcome("failed", _error_text(status, reason, tail, oom_killed, free_disk_gb), tail)
 
 
-def _reason(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) -> str:
+def _error_text(status: int, reason: str, tail: str, oom_killed: bool, free_disk_gb: float) -> str:
+    # A launcher or a shell reports a signal as 128 + its number.
     number = -status if status < 0 else status - 128 if status > 128 else 0
-    own, missing, last = _OWN.findall(tail), _MISSING.search(tail), _LAST_ERROR.findall(tail)
+    missing, last = _MISSING.search(tail), _LAST_ERROR.findall(tail)
     if missing:
         return f"The base model is not there. {' '.join(missing[1].split())}"
-    if _MEMORY.search(tail) or kernel_killed:
+    if _MEMORY.search(tail) or oom_killed:
         return f"The training ran out of memory. {_LESS}"
     if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
         return (
@@ -81,8 +83,8 @@ def _reason(status: int, tail: str, kernel_killed: bool, free_disk_gb: float) ->
             f"The training was ended by the signal {_signal_name(number)}: somebody or something on the worker's "
             f"machine stopped it, or a library crashed. The log's end is kept below. {_RESUME}."
         )
-    if own:
-        return " ".join(own[-1].split())
+    if reason:
+        return " ".join(reason.split())
     said = f": {last[-1].strip()[:500]}" if last else ""
     return f"The training ended with exit status {status}{said}. The log's end is kept below. {_RESUME} once mended."
 
@@ -95,10 +97,11 @@ def _signal_name(number: int) -> str:
 
 
 def hang_outcome(hang_timeout_s: float, tail: str) -> JobOutcome:
-    """The outcome of a trainer that said nothing for so long."""
+    """The outcome of a trainer that reported no event for so long."""
     error = (
-        f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; where "
-        f"it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S higher."
+        f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; "
+        f"where it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S "
+        "higher."
     )
     return JobOutcome("failed", error, tail)
 
@@ -113,7 +116,7 @@ def _span(seconds: float) -> str:
 
 
 def kernel_oom_kills() -> int:
-    """How many processes the kernel has ended for memory so far, in this container or machine; 0 where untold."""
+    """Processes that the kernel has ended for memory so far, in this container or machine; 0 where it does not say."""
     events, vmstat = Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")
     for path in (events, vmstat):
         try:

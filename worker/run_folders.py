@@ -27,7 +27,7 @@ from pipelines.core.jobs.job import ENDED, CharacterVersion, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.records import Records
-from pipelines.core.run_folder import CHECKPOINTS, RunError, read_events
+from pipelines.core.run_folder import CHECKPOINTS, RunError, clear_exit, read_events
 from pipelines.core.storage.store import Store, fetch_files
 from worker.trainer_process import kill_leftover_trainer
 
@@ -110,6 +110,7 @@ def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) 
         make_run_folder(folder.path, version, Recipe.from_json(job.recipe), store)
         restore_progress(folder.path, job.id, records, store)
         missing = []
+    clear_exit(folder.path)
     folder.note_attempt(job.attempt)
     return missing
 

@@ -1,11 +1,11 @@
-"""A training from claim to end: run folder, trainer, events, checkpoints, stops, and an honest last word.
+"""A training from claim to end: run folder, trainer, events, checkpoints, stops, and the outcome.
 
-    run_training(context, job, lease)      returns what `record_outcome` records
+    run_training(context, job, lease)      returns the `JobOutcome` to be recorded
 
-While the trainer works, this loop relays its events, queues finished checkpoints for upload and watches for: a
-person's stop (keep: the trainer saves and leaves; discard: it is ended and everything is deleted), the worker's own
-shutdown (saved, then given back to the queue), the loss of the lease, records that do not answer (the trainer is held
-still until they do), and silence.
+While the trainer works, a loop forwards its events to the records, queues finished checkpoints for upload and watches
+for: a person's stop (keep: the trainer saves and leaves; discard: it is killed and everything is deleted), the worker's
+own shutdown (saved, then given back to the queue), the loss of the lease, records that do not answer (the trainer is
+suspended until they do), and silence.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import psutil
 
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
-from pipelines.core.run_folder import CHECKPOINTS
+from pipelines.core.run_folder import CHECKPOINTS, TrainerExit, read_exit
 from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
-from worker.capacity import device, refusal_reason
+from worker.capacity import find_device, refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import (
@@ -43,36 +43,37 @@ from worker.worker_context import WorkerContext
 POLL_S = 0.2
 PREPARE_PATIENCE_S = 300.0
 UPLOAD_PATIENCE_S = 900.0
-"""How long a store that does not answer is waited for, before and after the training."""
+"""How long to wait for a store that does not answer, before and after the training."""
 
 StopReason = Literal["", "keep", "discard", "shutdown", "lost", "hung"]
 """Why the worker ended the trainer; "" when it left by itself."""
-Command = Callable[[Path, int], Sequence[str]]
+TrainerCommand = Callable[[Path, int], Sequence[str]]
+"""Run folder and number of GPUs -> command line."""
 
 logger = logging.getLogger("understudy.worker")
 
 
 @dataclass
 class TrainerSupervisor:
-    """Decides at each turn of the loop whether and how the trainer has to end."""
+    """Decides, once per turn of the polling loop, whether and how the trainer has to end."""
 
     context: WorkerContext
     lease: Lease
     trainer: TrainerProcess
     reason: StopReason = ""
     stop_requested_at: float = 0.0
-    """When it was asked to save and leave, on the monotonic clock."""
+    """When the trainer was told to save and leave, on the monotonic clock; 0 before."""
 
     def check(self, lost: bool) -> None:
         """`lost`: the records say that the job is not ours any more."""
         if lost or self.lease.lost:
             self._kill("lost")
         elif self.lease.must_pause:
-            # Somebody else may be given the job now; what is frozen does nothing twice and loses nothing.
+            # Another worker may be given the job now; a suspended trainer repeats nothing and loses nothing.
             if self.context.stopping.is_set():
                 self._kill("shutdown")
             elif not self.trainer.frozen:
-                logger.warning("job %s is held still until the records answer again", self.lease.job.id)
+                logger.warning("job %s is suspended until the records answer again", self.lease.job.id)
                 self.trainer.freeze()
         else:
             self.trainer.thaw()
@@ -99,61 +100,96 @@ class TrainerSupervisor:
         self.trainer.kill()
 
 
+@dataclass(frozen=True)
+class TrainerEnd:
+    """What is known of a trainer that has left."""
+
+    reason: StopReason
+    status: int
+    """Exit status of the process that was started, which may be a launcher; negative: the signal."""
+    noted: TrainerExit | None
+    """What the trainer itself left in the run folder."""
+    log_tail: str
+    oom_killed: bool
+    """Whether the kernel ended processes for memory meanwhile."""
+
+    @property
+    def stopped_and_saved(self) -> bool:
+        """Whether it saved before it left; a launcher turns this exit status into a failure of its own."""
+        return STOPPED in (self.status, self.noted.status if self.noted else None)
+
+
 def run_training(
-    context: WorkerContext, job: Job, lease: Lease, command: Command = trainer_command
+    context: WorkerContext, job: Job, lease: Lease, command: TrainerCommand = trainer_command
 ) -> JobOutcome | None:
     """Train until it ends one way or another. None: the job is not ours any more, or was given back to the queue."""
     base = str((job.recipe or {}).get("base", ""))
     folder = RunFolder(context.settings.runs_folder, job.id)
-    remove_old_folders(context.settings.runs_folder, context.records)  # before the disk is looked at
+    remove_old_folders(context.settings.runs_folder, context.records)  # before free disk space is measured
     refusal = refusal_reason(base, False, folder.path)
     if refusal:
         return JobOutcome("failed", refusal)
     forwarder = EventForwarder(context.records, job.id, job.attempt)
     context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt} on {context.id}"))
     with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
-        forwarder.send(_prepare_folder(context, job, lease, folder))
+        forwarder.send(_prepare_patiently(context, job, lease, folder))
         if lease.lost:
             return None
-        uploads = Uploads(context.records, context.store, job.id, folder.path, lambda: _is_ours(lease))
+        uploads = Uploads(context.records, context.store, job.id, folder.path, lambda: _may_write(lease))
         try:
             uploads.add_missing()
             kills = kernel_oom_kills()
-            with TrainerProcess(command(folder.path, device().gpus), lock) as trainer:
+            with TrainerProcess(command(folder.path, find_device().gpus), lock) as trainer:
                 note_trainer(folder.pid_path, trainer.pid)
                 reason = _follow(TrainerSupervisor(context, lease, trainer), forwarder, uploads)
-                status, tail = trainer.ended() or 0, trainer.tail
-            kernel_killed = kernel_oom_kills() > kills
-            if reason == "lost":
-                _clean_up_lost(context, job, folder)
-                return None
-            if reason == "discard":
-                uploads.close()
-                return discard(context, job, folder)
-            kept = _finish_uploads(context, lease, forwarder, uploads)
-            if lease.lost:
-                return None
-            if lease.cancel == "discard":
-                uploads.close()
-                return discard(context, job, folder)
-            if reason == "hung":
-                return hang_outcome(context.settings.hang_timeout_s, tail)
-            if status == COMPLETE:
-                return _complete_outcome(context, job, lease, folder, kept, tail)
-            if reason:
-                return _stopped_outcome(reason, status, tail)
-            free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
-            return failure_from_exit(status, tail, kernel_killed, free_gb)
+                status, tail = trainer.exit_status() or 0, trainer.log_tail
+            end = TrainerEnd(reason, status, read_exit(folder.path), tail, kernel_oom_kills() > kills)
+            return _close(context, job, lease, folder, end, forwarder, uploads)
         finally:
             uploads.close()
 
 
-def _is_ours(lease: Lease) -> bool:
+def _close(
+    context: WorkerContext,
+    job: Job,
+    lease: Lease,
+    folder: RunFolder,
+    end: TrainerEnd,
+    forwarder: EventForwarder,
+    uploads: Uploads,
+) -> JobOutcome | None:
+    """After the trainer has left: keep or delete what it made, and say how the job ended."""
+    if end.reason == "lost":
+        _clean_up_lost(context, job, folder)
+        return None
+    if end.reason == "discard":
+        uploads.close()
+        return discard(context, job, folder)
+    kept = _finish_uploads(context, lease, forwarder, uploads)
+    if lease.lost:
+        return None
+    if lease.cancel == "discard":  # asked for while uploads were finishing
+        uploads.close()
+        return discard(context, job, folder)
+    if end.reason == "hung":
+        return hang_outcome(context.settings.hang_timeout_s, end.log_tail)
+    if end.status == COMPLETE:
+        return _complete_outcome(context, job, lease, folder, kept, end.log_tail)
+    if end.reason == "shutdown":
+        return None
+    if end.reason == "keep":
+        return _stopped_outcome(end)
+    free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
+    reason = end.noted.reason if end.noted else ""
+    return failure_from_exit(end.status, reason, end.log_tail, end.oom_killed, free_gb)
+
+
+def _may_write(lease: Lease) -> bool:
     return not lease.lost and not lease.must_pause
 
 
-def _prepare_folder(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
-    """The run folder made ready; a store that does not answer is asked again for a while."""
+def _prepare_patiently(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
+    """`prepare_folder`, repeated for a while when the store does not answer."""
     until = time.monotonic() + PREPARE_PATIENCE_S
     while True:
         try:
@@ -168,9 +204,9 @@ def _prepare_folder(context: WorkerContext, job: Job, lease: Lease, folder: RunF
 
 
 def _follow(supervisor: TrainerSupervisor, forwarder: EventForwarder, uploads: Uploads) -> StopReason:
-    """Until the trainer has left: hand on what it says, and look after it."""
+    """Forward events and supervise until the trainer has left."""
     trainer = supervisor.trainer
-    while trainer.ended() is None:
+    while trainer.exit_status() is None:
         _dispatch(trainer.events(POLL_S), forwarder, uploads)
         supervisor.check(forwarder.lost)
     _dispatch(trainer.events(0), forwarder, uploads)
@@ -186,7 +222,7 @@ def _dispatch(events: list[Event], forwarder: EventForwarder, uploads: Uploads) 
 
 
 def _finish_uploads(context: WorkerContext, lease: Lease, forwarder: EventForwarder, uploads: Uploads) -> bool:
-    """Whether all events and checkpoints reached records and store in time."""
+    """Wait for events and checkpoints to reach records and store; False when some did not in time."""
     until = time.monotonic() + UPLOAD_PATIENCE_S
 
     def keep_waiting() -> bool:
@@ -233,28 +269,26 @@ def _complete_outcome(
             time.sleep(1)
 
 
-def _stopped_outcome(reason: StopReason, status: int, tail: str) -> JobOutcome | None:
-    """Stopped and kept by a person; None when the worker shuts down and the job goes back to the queue."""
-    if reason == "shutdown":
-        return None
-    if status == STOPPED or "stopped; kept in" in tail:  # a launcher turns 3 into a failure of its own
+def _stopped_outcome(end: TrainerEnd) -> JobOutcome:
+    """Stopped and kept by a person."""
+    if end.stopped_and_saved:
         return JobOutcome("stopped")
     error = (
         "The training was stopped, but could not save what it had learnt since its last checkpoint. Everything up to "
         "that checkpoint is kept."
     )
-    return JobOutcome("stopped", error, tail)
+    return JobOutcome("stopped", error, end.log_tail)
 
 
 def discard(context: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
-    """Delete what the job made; its bytes go when the object store is next cleaned."""
+    """Delete the job's checkpoints and run folder; the stored bytes go with the next garbage collection."""
     context.records.checkpoints.remove_all(job.id)
     folder.remove()
     return JobOutcome("stopped")
 
 
 def _clean_up_lost(context: WorkerContext, job: Job, folder: RunFolder) -> None:
-    """Not ours any more: nothing is recorded. When the job was deleted, so is its folder."""
+    """The job is another worker's, so nothing is recorded; or it was deleted, and then its folder is deleted too."""
     try:
         context.records.jobs.get(job.id)
     except RecordMissing:

@@ -1,8 +1,8 @@
-"""Suggestions for a character that is being made: what is seen in pictures, and more conversations.
+"""Suggestions for a character that is being made: captions for its pictures, and more conversations.
 
-`{"task": "captions", "pictures": [KEY, ...]}` has the starter's critic look at pictures; `{"task": "expand", "entries":
-..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_LLM_URL. Both are jobs of the queue `reply`, since
-somebody sits and waits.
+`{"task": "captions", "pictures": [KEY, ...]}` has the starter's vision tower and critic caption pictures; `{"task":
+"expand", "entries": ..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_LLM_URL. Both are jobs of the queue
+`reply`, since somebody is waiting for them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from worker.outcome import JobOutcome
 from worker.worker_context import WorkerContext
 
 CACHED_S = 7 * 24 * 3600.0
-"""How long a copy of a picture outlives its last use here, and so its deletion."""
+"""How long a cached copy stays after its last use; a picture that was deleted is gone here by then too."""
 
 
 def cached_picture(context: WorkerContext, key: str) -> Path:
-    """A picture of the object store as a file in the cache; others that were not looked at for a week leave it."""
+    """A stored picture as a file in the cache; cached pictures that were not used for a week are deleted."""
     path = context.settings.cache_folder / key
     if not path.is_file():
         fetch_files(context.store, {path.name: key}, path.parent)
@@ -42,7 +42,7 @@ def cached_picture(context: WorkerContext, key: str) -> Path:
 
 
 def run_captions(context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> JobOutcome | None:
-    """Describe pictures, one event each. None: not ours any more, or back to the queue."""
+    """Caption pictures, one event each. None: another worker's by now, or back to the queue."""
     from pipelines.inference.captioning import suggest_captions
 
     keys = [str(key) for key in job.request.get("pictures", [])]

@@ -1,8 +1,8 @@
-"""The sweeper: puts right what crashes leave behind. `python -m worker.sweeper`, one or more of them.
+"""The sweeper: repairs what crashes leave behind. `python -m worker.sweeper`, one or more of them.
 
-Every few seconds: jobs whose worker is gone are queued again (failed after the third), queued jobs whose nudge may be
-lost get another one while a worker is idle, workers that went without a word are taken off the list. Once a day:
-objects that nothing refers to are deleted, and run folders of jobs that ended a week ago.
+Every few seconds: jobs whose lease has run out are queued again (failed after the third lost worker), queued jobs whose
+message may be lost get another one while a worker is idle, workers that vanished are taken off the list. Once a day:
+objects that no record refers to are deleted, and run folders of jobs that ended a week ago.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipelines.core.storage.store import Store, StoreError, open_store
 from worker.run_folders import remove_old_folders
 
 MAX_ATTEMPTS = 3
-"""Workers that may be lost on a job before it is given up."""
+"""Attempts after which a job whose worker was lost again has failed."""
 DAY_S = 24 * 3600.0
 GARBAGE_AGE_S = 2 * DAY_S
-"""Objects younger than this are never collected."""
+"""Objects younger than this are never deleted."""
 FORGET_S = DAY_S
 """A worker that was not seen for so long is taken off the list; until then the system page shows it as missing."""
 
@@ -35,22 +35,22 @@ logger = logging.getLogger("understudy.sweeper")
 
 
 class Sweeper:
-    """Does its rounds on what it was given."""
+    """Rounds over one set of records and objects."""
 
     def __init__(self, settings: Settings, records: Records, store: Store) -> None:
         self._settings, self._records, self._store = settings, records, store
         self._app = make_app(settings)
         self._cleaned = settings.home / "cleaned"
-        """A file as old as the last cleaning, so that a restart neither repeats nor postpones it."""
+        """A file whose time is that of the last cleaning, so that a restart neither repeats nor postpones it."""
         self.every_s = min(15.0, settings.lease_s / 4)
         """Seconds between rounds."""
 
     def round(self) -> None:
-        """One look at everything; what does not answer is tried again in the next."""
+        """All repairs once; what does not answer is tried again in the next round."""
         for step in (self._release, self._nudge, self._forget, self._clean):
-            self._tried(step)
+            self._try(step)
 
-    def _tried(self, step: Callable[[], None]) -> None:
+    def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
         except (RecordsUnusable, StoreError, OSError) as error:

@@ -1,7 +1,7 @@
 """What Celery calls: `python -m celery -A worker.tasks worker -Q train -c 1 --pool solo`.
 
-A task is like a view: it takes the nudge, lets `job_loop.py` claim what is next in the records, and returns. The pool is
-solo: the work is in a subprocess or on one GPU, and no fork may inherit connections or CUDA.
+A message only says that something may be queued: a task lets `job_loop.py` claim what is next in the records, and
+returns. The pool is solo: the work is in a subprocess or on one GPU, and no fork may inherit connections or CUDA.
 """
 
 from __future__ import annotations
@@ -57,18 +57,17 @@ def reply(id: str) -> int:
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
 def begin(**_: Any) -> None:
     """Register, and send ourselves a nudge for what was queued while no worker was there."""
-    here = context()
     kinds = {kind for name in app.amqp.queues.consume_from for kind in KINDS[name]}
-    queued = [job for job in here.records.jobs.waiting(0.0) if job.kind in kinds]
+    queued = [job for job in context().records.jobs.waiting(0.0) if job.kind in kinds]
     for queue in {QUEUES[job.kind] for job in queued}:
         notify_worker(app, next(job for job in queued if QUEUES[job.kind] == queue))
 
 
 @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def stop(**_: Any) -> None:
-    """SIGTERM or Ctrl-C: the work at hand is saved and given back."""
-    for here in _contexts:
-        here.stopping.set()
+    """SIGTERM or Ctrl-C: the job at hand is saved and given back to the queue."""
+    for open_context in _contexts:
+        open_context.stopping.set()
 
 
 @signals.worker_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]

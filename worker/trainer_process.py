@@ -1,8 +1,8 @@
 """The trainer as a subprocess: its events, the tail of its log, and every way to end it.
 
-A fresh process has a fresh CUDA context, gives all memory back at its end, and turns any crash into an exit status. It
-runs in a process group of its own, so that Ctrl-C in a terminal reaches the worker alone and the worker decides; and
-it is tied to the worker (`core/tether.py`), so that it never outlives it.
+A process of its own has a fresh CUDA context, gives all memory back at its end, and turns any crash into an exit
+status. It runs in its own process group, so that Ctrl-C in a terminal reaches only the worker, which decides; and it
+is tied to the worker (`core/child_process.py`), so that it never outlives it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from pipelines.core.events import Event
 TAIL_LINES = 60
 """Lines of its log that are kept with the job."""
 LINE_CHARACTERS = 2000
+"""Longer lines of the log are cut."""
 ABORT_S = 5.0
-"""Seconds a hung trainer has to say where it hangs."""
+"""Seconds a hung trainer has to print its stack after SIGABRT."""
 NICE = 5
-"""How far a trainer stands back from others on the same cores: somebody waits for a reply, nobody for a step."""
+"""Niceness of a trainer: somebody waits for a reply on the same cores, nobody for a step."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -91,16 +92,16 @@ class TrainerProcess:
             try:
                 event = Event.from_line(text)
             except (ValueError, TypeError, KeyError):  # a library that prints, or a line cut off by a kill
-                self._note(text)
+                self._log_line(text)
                 continue
             self.last_event_at = time.monotonic()
             self._events.put(event)
 
     def _read_log(self, stream: IO[bytes]) -> None:
         for line in stream:
-            self._note(line.decode("utf-8", "replace"))
+            self._log_line(line.decode("utf-8", "replace"))
 
-    def _note(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         # A progress bar rewrites its line; what it showed last is enough.
         line = text.rstrip().rsplit("\r", 1)[-1][:LINE_CHARACTERS]
         if line:
@@ -118,11 +119,11 @@ class TrainerProcess:
         return found
 
     @property
-    def tail(self) -> str:
+    def log_tail(self) -> str:
         """The last lines of its log."""
         return "\n".join(self._log)
 
-    def ended(self) -> int | None:
+    def exit_status(self) -> int | None:
         """The exit status once it has ended and everything it wrote was read, negative for a signal; None before."""
         status = self._process.poll()
         if status is None:
@@ -132,7 +133,7 @@ class TrainerProcess:
         return status
 
     def request_stop(self) -> None:
-        """SIGTERM to the processes that train: they end the step, save and leave. A launcher must not hear it."""
+        """SIGTERM to the processes that train: they end the step, save and leave. A launcher would kill them."""
         self.thaw()
         with contextlib.suppress(psutil.NoSuchProcess):
             own = psutil.Process(self.pid)
@@ -142,13 +143,13 @@ class TrainerProcess:
                     process.send_signal(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Hold it still where it stands; memory and files stay as they are."""
+        """Suspend the whole process group with SIGSTOP; memory and files stay as they are."""
         if not self._frozen:
             self._frozen = True
             self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`; the time in between does not count as silence."""
+        """Resume after `freeze`; the time in between does not count as silence."""
         if self._frozen:
             self._frozen = False
             self._signal(signal.SIGCONT)
@@ -156,11 +157,11 @@ class TrainerProcess:
 
     @property
     def frozen(self) -> bool:
-        """Whether it is held still."""
+        """Whether it is suspended."""
         return self._frozen
 
     def abort(self) -> None:
-        """End one that hangs, after it has said where."""
+        """End one that hangs; SIGABRT makes faulthandler print where, to the log."""
         self._signal(signal.SIGABRT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=ABORT_S)
@@ -186,7 +187,7 @@ def _is_trainer(process: psutil.Process) -> bool:
 
 
 def note_trainer(path: Path, pid: int) -> None:
-    """Leave word of which process group works in a run folder."""
+    """Write down which process group works in a run folder, for `kill_leftover_trainer`."""
     path.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints on their way to the object store while training goes on: bytes, then the marker, then the row.
+"""Upload of checkpoints to the object store while training continues: bytes, then the marker, then the row.
 
-A thread of its own takes one checkpoint after another. Where the store or the records do not answer it tries again for
-as long as the job lasts; a checkpoint whose row exists is there whole.
+A thread uploads one checkpoint after another. When the store or the records do not answer it retries for as long as
+the job lasts; a checkpoint whose row exists is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipelines.core.run_folder import (
 from pipelines.core.storage.store import Store, StoreError, put_tree
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-"""Seconds between tries: doubled each time."""
+"""Seconds between two tries, doubled each time."""
 
 logger = logging.getLogger("understudy.worker")
 
@@ -37,9 +37,9 @@ logger = logging.getLogger("understudy.worker")
 def put_checkpoint(
     records: Records, store: Store, job: str, run_dir: Path, name: str, may_write: Callable[[], bool] = lambda: True
 ) -> None:
-    """Keep one checkpoint of a run folder as it is now; files that are kept already are not sent again.
+    """Store one checkpoint of a run folder as it is now; files that are stored already are not sent again.
 
-    `may_write` is asked once more before the row is written: the bytes may have taken minutes.
+    `may_write` is asked right before the row is written, since the bytes may have taken minutes.
     """
     folder = checkpoint_folder(run_dir, name)
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
@@ -65,10 +65,10 @@ def put_checkpoint(
 
 
 class Uploads:
-    """The uploads of one job. `close` it at the end; what is not sent by then is left to the next attempt."""
+    """Upload thread of one job. `close` it at the end; what is not sent by then is left to the next attempt."""
 
     def __init__(self, records: Records, store: Store, job: str, run_dir: Path, may_write: Callable[[], bool]) -> None:
-        """`may_write` says whether the job is still ours; nothing is written when it is not."""
+        """`may_write` returns whether the job is still this worker's; nothing is written when it is not."""
         self._records, self._store, self._job, self._run_dir = records, store, job, run_dir
         self._may_write = may_write
         self._waiting: OrderedDict[str, None] = OrderedDict()
@@ -80,18 +80,18 @@ class Uploads:
         self._thread.start()
 
     def add(self, name: str) -> None:
-        """A checkpoint is whole, or has changed since (it was scored)."""
+        """Queue a checkpoint that is complete, or has changed since (it was scored)."""
         with self._change:
             self._waiting[name] = None
             self._change.notify_all()
 
     def add_missing(self) -> None:
-        """Queue every checkpoint of the folder whose row is not there, or was written before it was scored."""
-        there = {checkpoint.name: checkpoint for checkpoint in self._records.checkpoints.of_job(self._job)}
+        """Queue every checkpoint of the folder that has no row yet, or one that was written before it was scored."""
+        rows = {checkpoint.name: checkpoint for checkpoint in self._records.checkpoints.of_job(self._job)}
         for name in [BASE, *adapters(self._run_dir)]:
             scored = (checkpoint_folder(self._run_dir, name) / "scores.json").is_file()
-            whole = name != BASE or scored
-            if (name not in there and whole) or (name in there and scored and not there[name].scores):
+            complete = name != BASE or scored
+            if (name not in rows and complete) or (name in rows and scored and not rows[name].scores):
                 self.add(name)
 
     def finish(self, keep_waiting: Callable[[], bool]) -> bool:
@@ -143,12 +143,12 @@ class Uploads:
                 self._change.wait(timeout=0.2)
 
     def _try(self, name: str) -> str:
-        """Keep one; returns what went wrong."""
+        """Upload one; returns what went wrong, or ""."""
         if not self._may_go_on():
             return ""
         try:
             put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._may_go_on)
-        except RecordMissing as error:  # the job was deleted; its worker will learn it from the heartbeat
+        except RecordMissing as error:  # the job was deleted; the next heartbeat tells the worker
             logger.warning("%s", error)
         except (StoreError, RecordsUnusable, OSError, RunError) as error:
             return str(error)

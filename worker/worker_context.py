@@ -1,7 +1,7 @@
-"""One worker process: who it is, what it has open, and whether it has been told to shut down.
+"""What one worker process has open, its id, and whether it has been told to shut down.
 
-It is registered in the records with its machine and what it works on, for the system page, and says that it is there
-every few seconds from a thread of its own.
+It is registered in the records with its machine and the job at hand, for the system page; a thread renews that every
+few seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import Store, open_store
 from pipelines.core.versions import installed
-from worker.capacity import device
+from worker.capacity import find_device
 from worker.lease import Lease
 
 LIBRARIES = ("understudy", "torch", "transformers", "trl", "peft", "celery")
@@ -28,7 +28,7 @@ logger = logging.getLogger("understudy.worker")
 
 
 class WorkerContext:
-    """What a worker has at hand. `close` it at the end."""
+    """Settings, records and store of a worker. `close` it at the end."""
 
     def __init__(self, settings: Settings, queues: tuple[str, ...]) -> None:
         self.settings = settings
@@ -41,7 +41,7 @@ class WorkerContext:
         self._job = ""
         self._changed = threading.Event()
         self._closed = False
-        here = device()
+        here = find_device()
         self._row = Worker(self.id, host, queues, here.gpu, here.total_gb, installed(LIBRARIES))
         self._row = self.records.workers.register(self._row)
         self._presence = threading.Thread(target=self._report_presence, name="presence", daemon=True)
@@ -82,4 +82,4 @@ class WorkerContext:
             except RecordMissing:  # forgotten while the machine slept or the records were away
                 self.records.workers.register(replace(self._row, job=self._job))
             except RecordsUnusable as error:
-                logger.warning("the records do not know that this worker is there: %s", error)
+                logger.warning("this worker could not report its presence: %s", error)

@@ -1,4 +1,7 @@
-"""Progress of a run on a terminal: what becomes of its events while `train`, `train --queue` or `evaluate` works."""
+"""Progress of a run on a terminal, drawn from its events.
+
+Used by `train`, `train --queue` and `evaluate`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`--set FIELD=VALUE`, the flag that overrides fields of a recipe: for `train`, `jobs clone` and `jobs continue`."""
+"""`--set FIELD=VALUE`, the flag that overrides fields of a recipe.
+
+Used by `train`, `jobs clone` and `jobs continue`.
+"""
 
 from __future__ import annotations
 

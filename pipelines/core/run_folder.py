@@ -2,6 +2,7 @@
 
     RUN/run.json       recipe, character snapshot, versions        RUN/character/   the character folder, copied
     RUN/events.jsonl   one event a line                            RUN/result.json  written last
+    RUN/exit.json      how the trainer's process ended, unless it was killed
     RUN/checkpoints/base, sft-000060, grpo-000008, each with scores.json and samples/*.png
 
 A checkpoint folder appears under its name only when everything in it is written: a stage writes to
@@ -10,10 +11,12 @@ A checkpoint folder appears under its name only when everything in it is written
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ CHARACTER_FOLDER = "character"
 CHECKPOINTS = "checkpoints"
 RESULT_FILE = "result.json"
 SCORES_FILE = "scores.json"
+EXIT_FILE = "exit.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _NAME = re.compile(r"(sft|grpo)-(\d{6})")
 
@@ -123,6 +127,34 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(fresh, path)
+
+
+@dataclass(frozen=True)
+class TrainerExit:
+    """How `pipelines.train` ended as it says itself; a launcher in front of it has an exit status of its own."""
+
+    status: int
+    """Exit status of its first process, as `pipelines.train` documents them."""
+    reason: str = ""
+    """Why it failed, when the trainer itself knows."""
+
+
+def write_exit(run_dir: Path, ended: TrainerExit) -> None:
+    """Leave word of the end in the run folder; nothing when there is no such folder, or no room for it."""
+    if run_dir.is_dir():
+        with contextlib.suppress(OSError):  # the process's own exit status still tells
+            write_json(run_dir / EXIT_FILE, asdict(ended))
+
+
+def read_exit(run_dir: Path) -> TrainerExit | None:
+    """How the last trainer in this folder ended; None when it was killed, or has not ended."""
+    path = run_dir / EXIT_FILE
+    return TrainerExit(**read_json(path)) if path.is_file() else None
+
+
+def clear_exit(run_dir: Path) -> None:
+    """Before a trainer starts: what an earlier one left is no word of this one."""
+    (run_dir / EXIT_FILE).unlink(missing_ok=True)
 
 
 def read_events(run_dir: Path) -> list[Event]:

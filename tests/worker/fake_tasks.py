@@ -30,4 +30,4 @@ def _say(**_: Any) -> None:
     print(DEALT_WITH, file=sys.__stderr__, flush=True)
 
 
-job_loop.RUNS = {**job_loop.RUNS, "train": lambda *arguments: run_training(*arguments, command=_command)}
+job_loop.RUNNERS = {**job_loop.RUNNERS, "train": lambda *arguments: run_training(*arguments, command=_command)}

@@ -30,6 +30,11 @@ def say(number: int, stage: str, **more: object) -> None:
     print(json.dumps(event), flush=True)
 
 
+def note_exit(run_dir: Path, status: int, reason: str = "") -> None:
+    """What `pipelines.train` leaves in the run folder."""
+    (run_dir / "exit.json").write_text(json.dumps({"status": status, "reason": reason}), encoding="utf-8")
+
+
 def main() -> int:
     """End as the second argument says."""
     run_dir, how = Path(sys.argv[1]), sys.argv[2]
@@ -61,7 +66,7 @@ def main() -> int:
         print("Traceback (most recent call last):\n  File x\nValueError: a sample does not fit", file=sys.stderr)
         return 1
     if how == "own":
-        print("pipelines.train: RUN/run.json cannot be read; restore it", file=sys.stderr)
+        note_exit(run_dir, 1, "RUN/run.json cannot be read; restore it")
         return 1
     if how == "lies":
         return 0
@@ -69,8 +74,13 @@ def main() -> int:
         if how == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
-    if how == "polite":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    if how in ("polite", "launched"):
+
+        def leave(*_: object) -> None:
+            note_exit(run_dir, 3)
+            sys.exit(1 if how == "launched" else 3)  # `accelerate launch` knows no status but 1
+
+        signal.signal(signal.SIGTERM, leave)
         for number in range(1, 600):
             say(number, "sft", step=number, total=600)
             (run_dir / "beat").write_text(str(time.monotonic()), encoding="utf-8")

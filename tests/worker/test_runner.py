@@ -20,14 +20,14 @@ from tests.worker.conftest import Place
 from worker.capacity import Device, refusal_reason
 from worker.job_loop import drain_queue, run_job
 from worker.run_folders import RunFolder
-from worker.runner import Command, run_training
+from worker.runner import TrainerCommand, run_training
 from worker.uploads import put_checkpoint
 from worker.worker_context import WorkerContext
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 
 
-def fake(how: str) -> Command:
+def fake(how: str) -> TrainerCommand:
     """The command of a trainer that ends like that."""
     return lambda run_dir, gpus: [sys.executable, str(FAKE), str(run_dir), how]
 
@@ -111,17 +111,19 @@ def test_a_silent_trainer_is_ended(embedded: Place, context: WorkerContext) -> N
     assert 'File "' in ended.log_tail and "fake_trainer.py" in ended.log_tail  # where it hung
 
 
-def busy(embedded: Place, context: WorkerContext, how: str) -> tuple[Job, threading.Thread]:
+def busy(embedded: Place, context: WorkerContext, how: str, job: Job | None = None) -> tuple[Job, threading.Thread]:
     """A fake training that goes on in a thread."""
-    job = embedded.training()
+    job = job or embedded.training()
+    before = embedded.records.events.count(job.id)
     thread = threading.Thread(target=work, args=(context, how))
     thread.start()
-    wait_for(lambda: embedded.records.events.count(job.id) >= 2)
+    wait_for(lambda: embedded.records.events.count(job.id) >= before + 2)
     return job, thread
 
 
-def test_stop_and_keep_then_resume(embedded: Place, context: WorkerContext) -> None:
-    job, thread = busy(embedded, context, "polite")
+@pytest.mark.parametrize("how", ["polite", "launched"])
+def test_stop_and_keep_then_resume(how: str, embedded: Place, context: WorkerContext) -> None:
+    job, thread = busy(embedded, context, how)
     assert stop(embedded.records, job.id, "keep").status == "stopping"
     thread.join(30)
     ended = embedded.records.jobs.get(job.id)
@@ -130,6 +132,18 @@ def test_stop_and_keep_then_resume(embedded: Place, context: WorkerContext) -> N
     resume(embedded.records, embedded.app, job.id)
     assert work(context, "lies") == 1
     assert embedded.records.jobs.get(job.id).attempt == 2
+
+
+def test_an_earlier_stop_says_nothing_about_the_next(embedded: Place, context: WorkerContext) -> None:
+    """What the first trainer left in the run folder must not make the second, which was killed, look saved."""
+    job, thread = busy(embedded, context, "launched")
+    stop(embedded.records, job.id, "keep")
+    thread.join(30)
+    object.__setattr__(context.settings, "stop_grace_s", 1.0)
+    job, thread = busy(embedded, context, "deaf", resume(embedded.records, embedded.app, job.id))
+    stop(embedded.records, job.id, "keep")
+    thread.join(30)
+    assert "could not save what it had learnt" in embedded.records.jobs.get(job.id).error
 
 
 def test_a_training_goes_further_from_a_checkpoint(embedded: Place, context: WorkerContext, toy_run: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_daily_cleaning(embedded: Place) -> None:
     folders = {id: RunFolder(embedded.settings.runs_folder, id) for id in ages}
     for id, folder in folders.items():
         folder.path.mkdir(parents=True)
-        folder.note(1)
+        folder.note_attempt(1)
         os.utime(folder.note_path, (0, time.time() - ages[id] - 60))
     sweeper = sweeping(embedded)
     sweeper.round()
