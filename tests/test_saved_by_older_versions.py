@@ -22,6 +22,7 @@ from safetensors.torch import load, load_file
 
 from pipelines.cli import main
 from pipelines.core.character.checks import check_character
+from pipelines.core.formats.cards import read_card
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import replies_in
 from pipelines.core.queue import submit
@@ -29,6 +30,8 @@ from pipelines.core.renamed_keys import SCORES
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import read
+from pipelines.data.chat_template import user
+from pipelines.inference.engine import InferenceEngine
 from pipelines.train import train
 from studio.actions import compare, downloads, training_jobs
 from studio.context import AppContext, open_context
@@ -208,7 +211,7 @@ def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> Non
         assert job.recipe is None or Recipe.from_json(job.recipe).to_json() == job.recipe  # migrated to today's keys
     found = {one.name: one.scores for one in records.checkpoints.of_job(ids["trained"])}
     check_scores(found, expected["trained"]["scores"])
-    assert [one.ref for one in compare.candidates(saved_home, ids["character"])] == expected["candidates"]
+    assert [one.ref for one in compare.checkpoint_options(saved_home, ids["character"])] == expected["candidates"]
     for which in ("blind_conversation", "named_conversation"):
         stored = expected["conversations"][which]
         conversation = records.chats.conversation(ids[which])
@@ -222,7 +225,7 @@ def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> Non
 def test_the_best_of_an_old_training_is_known(saved_home: AppContext) -> None:
     ids = EXPECTED["records"]["ids"]
     assert ids["best"] != ids["newest"]
-    assert compare.best_of(saved_home.records, saved_home.store, ids["trained"]) == ids["best"]
+    assert compare.best_of(saved_home, ids["trained"]) == ids["best"]
 
 
 def test_old_checkpoints_answer_and_are_downloaded(saved_home: AppContext) -> None:
@@ -275,7 +278,11 @@ def test_old_downloads_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with zipfile.ZipFile(SAVED / "export.zip") as archive:
         archive.extractall(tmp_path / "zip")
     [folder] = (tmp_path / "zip").iterdir()
-    said = cli_answer(
-        capsys, "chat", folder, "--say", expected["export.zip"]["say"], "--seed", expected["export.zip"]["seed"]
-    )["replies"][0]
-    assert (said["text"], said["scene"]) == (expected["export.zip"]["text"], expected["export.zip"]["scene"])
+    shown, asked = read_json(folder / "manifest.json"), expected["export.zip"]
+    character = read_card((folder / "card.png").read_bytes(), "card.png").character
+    engine = InferenceEngine(shown["base_model"])
+    engine.add("mine", folder / "adapter")
+    reply = engine.reply("mine", character, (user(asked["say"]),), picture="always", seed=asked["seed"])
+    assert (reply.text, reply.scene) == (asked["text"], asked["scene"])
+    assert reply.picture is not None
+    assert hashlib.sha256(reply.picture.convert("RGB").tobytes()).hexdigest() == asked["drawn"]["sha256_rgb"]
