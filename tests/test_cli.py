@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from pipelines.cli import RENAMED, main
-from pipelines.commands.chat import ChatSide, shown
+from pipelines.commands.chat import ChatSide, live_lines
 from pipelines.commands.console import bundled_slugs, scorecard
 from pipelines.commands.recipe_flags import recipe_overrides
 from pipelines.core.character.character import Character
@@ -174,10 +174,10 @@ def test_chat_is_interactive(toy_run: Path, tmp_path: Path, cli: Any, monkeypatc
 @pytest.mark.parametrize("terminal", [True, False])
 def test_chat_shows_words_as_they_come(terminal: bool, capsys: pytest.CaptureFixture[str]) -> None:
     screen = io.StringIO()
-    seats = [ChatSide(label, None, "", Path(), Character("Ada", "")) for label in ("one", "two")]
-    with shown(seats, Console(file=screen, force_terminal=terminal, width=40)) as refresh:
+    sides = [ChatSide(label, None, "", Path(), Character("Ada", "")) for label in ("one", "two")]
+    with live_lines(sides, Console(file=screen, force_terminal=terminal, width=40)) as refresh:
         for word in ("[scene] and [b]marks[/b] " * 3, "last"):
-            seats[0].lines, seats[1].lines = [f"one: {word}"], ["two: "]
+            sides[0].lines, sides[1].lines = [f"one: {word}"], ["two: "]
             refresh()
             deadline = time.monotonic() + 20
             while terminal and word.split()[-1] not in screen.getvalue() and time.monotonic() < deadline:

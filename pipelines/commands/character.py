@@ -96,7 +96,7 @@ def run_export(arguments: argparse.Namespace) -> CommandResult:
 
 
 def run_augment(arguments: argparse.Namespace) -> CommandResult:
-    """Write a copy of the character with new conversations at the end, to be read and edited before training."""
+    """Write a copy of the character with generated conversations at the end, to be edited before training."""
     from pipelines.core.character.character_folder import (
         IMAGES,
         TEST_IMAGES,

@@ -1,10 +1,10 @@
 """`understudy chat`: talk with a run's character, one checkpoint alone or two side by side.
 
-understudy chat RUN                              interactive, the best checkpoint
-understudy chat RUN --say "Hello" --picture a.png
-understudy chat RUN --against RUN:base           the same words to two checkpoints, answered together
+    understudy chat RUN                              interactive, the best checkpoint
+    understudy chat RUN --say "Hello" --picture a.png
+    understudy chat RUN --against RUN:base           two checkpoints reply to the same words, in one batch
 
-On a terminal the words appear as they are sampled; elsewhere each reply is printed when it is whole.
+On a terminal text appears as it is sampled; elsewhere each reply is printed when it is complete.
 """
 
 from __future__ import annotations
@@ -40,42 +40,42 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 
 @dataclass
 class ChatSide:
-    """One checkpoint in the conversation, with its own history: each sees only its own answers."""
+    """One checkpoint in the conversation, with a history of its own: each side sees only its own replies."""
 
     label: str
     """RUN:CHECKPOINT as shown."""
-    speakers: InferenceEngine
+    engine: InferenceEngine
     name: str
-    """Adapter name inside `speakers`."""
+    """Adapter name inside `engine`."""
     run_dir: Path
     character: Character
     history: Interaction = ()
     lines: list[str] = field(default_factory=list)
-    """What is shown of the reply at hand: words, scene, picture."""
+    """Lines shown of the present reply: text, scene, path of the picture."""
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Answer once with `--say`, or until an empty line or Ctrl-D."""
+    """Reply once with `--say`, else until an empty line or Ctrl-D."""
     if arguments.json and arguments.say is None:
         raise CommandFailed("--json needs --say TEXT: an interactive chat has no last line")
-    given = [arguments.run_name, *([arguments.against] if arguments.against else [])]
-    seats = _seats(given)
+    names = [arguments.run_name, *([arguments.against] if arguments.against else [])]
+    sides = _load_sides(names)
     if arguments.say is not None:
-        outputs = _outputs(arguments.picture, len(seats))
-        return {"replies": _answer(seats, arguments.say, outputs, arguments.seed)}, 0
+        image_paths = _image_paths(arguments.picture, len(sides))
+        return {"replies": _answer(sides, arguments.say, image_paths, arguments.seed)}, 0
     replies: list[dict[str, Any]] = []
-    greeting = seats[0].character.greeting
+    greeting = sides[0].character.greeting
     print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
-    while line := _ask():
-        turn = len(replies) // len(seats)
-        folder = arguments.picture.parent if arguments.picture else seats[0].run_dir / "chat"
+    while line := _read_line():
+        turn = len(replies) // len(sides)
+        folder = arguments.picture.parent if arguments.picture else sides[0].run_dir / "chat"
         folder.mkdir(parents=True, exist_ok=True)
-        outs: list[Path | None] = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(seats)]]
-        replies += _answer(seats, line, outs, arguments.seed + turn, wanted=arguments.picture is not None)
+        image_paths: list[Path | None] = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(sides)]]
+        replies += _answer(sides, line, image_paths, arguments.seed + turn, wanted=arguments.picture is not None)
     return {"replies": replies}, 0
 
 
-def _ask() -> str:
+def _read_line() -> str:
     try:
         return input("you: ").strip()
     except EOFError:
@@ -83,7 +83,7 @@ def _ask() -> str:
         return ""
 
 
-def _outputs(picture: Path | None, count: int) -> list[Path | None]:
+def _image_paths(picture: Path | None, count: int) -> list[Path | None]:
     """OUT.png for the first checkpoint, OUT-against.png for the second."""
     if picture is None:
         return [None] * count
@@ -93,82 +93,82 @@ def _outputs(picture: Path | None, count: int) -> list[Path | None]:
     return [picture, picture.with_name(f"{picture.stem}-against.png")][:count]
 
 
-def _seats(given: list[str]) -> list[ChatSide]:
+def _load_sides(names: list[str]) -> list[ChatSide]:
     """Load each base model once, with every adapter that is asked for."""
     from pipelines.inference.engine import find_checkpoint, load_engine
 
-    places = [find_checkpoint(text) for text in given]
+    references = [find_checkpoint(text) for text in names]
     return [
-        ChatSide(f"{place.run_dir.name}:{place.name}", speakers, key, place.run_dir, place.character)
-        for place, (speakers, key) in zip(places, load_engine(places), strict=True)
+        ChatSide(f"{reference.run_dir.name}:{reference.name}", engine, key, reference.run_dir, reference.character)
+        for reference, (engine, key) in zip(references, load_engine(references), strict=True)
     ]
 
 
 def _answer(
-    seats: list[ChatSide], words: str, outs: list[Path | None], seed: int, wanted: bool = True
+    sides: list[ChatSide], text: str, image_paths: list[Path | None], seed: int, wanted: bool = True
 ) -> list[dict[str, Any]]:
-    """One reply of every seat, shown as it comes; pictures written to `outs` where there is one."""
+    """One reply of every side, shown as it is generated; a picture is written where `image_paths` names a file."""
     from rich.console import Console
 
     from pipelines.core.character.character import Message, TextPart
     from pipelines.inference.generate import GenerationRequest
     from pipelines.inference.streaming import SceneReady, TextPiece
 
-    asks = []
-    for seat, out in zip(seats, outs, strict=True):
-        seat.history = (*seat.history, Message("user", (TextPart(words),)))
-        seat.lines = [f"{seat.label}: "]
-        wish = "always" if out and wanted else "auto" if out else "never"
-        asks.append(GenerationRequest(seat.character, seat.history, seat.name, seed, wish))
+    requests = []
+    for side, image_path in zip(sides, image_paths, strict=True):
+        side.history = (*side.history, Message("user", (TextPart(text),)))
+        side.lines = [f"{side.label}: "]
+        image_mode = "always" if image_path and wanted else "auto" if image_path else "never"
+        requests.append(GenerationRequest(side.character, side.history, side.name, seed, image_mode))
     replies: dict[int, dict[str, Any]] = {}
-    with shown(seats, Console()) as refresh:
-        for number, part in _parts(seats, asks):
-            seat, out = seats[number], outs[number]
+    with live_lines(sides, Console()) as refresh:
+        for number, part in _reply_parts(sides, requests):
+            side, image_path = sides[number], image_paths[number]
             if isinstance(part, TextPiece):
-                seat.lines[0] += part.text
+                side.lines[0] += part.text
             elif isinstance(part, SceneReady):
-                seat.lines += [f"  [scene] {part.scene}"] if part.scene else []
+                side.lines += [f"  [scene] {part.scene}"] if part.scene else []
             else:
                 reply = part.reply
-                seat.history = (*seat.history, Message("character", (TextPart(reply.text),), scene=reply.scene))
-                if reply.picture is not None and out is not None:
-                    reply.picture.save(out)
-                    seat.lines.append(f"  [picture] {out}")
-                replies[number] = _report(seat, reply, out)
+                side.history = (*side.history, Message("character", (TextPart(reply.text),), scene=reply.scene))
+                if reply.picture is not None and image_path is not None:
+                    reply.picture.save(image_path)
+                    side.lines.append(f"  [picture] {image_path}")
+                replies[number] = _reply_json(side, reply, image_path)
             refresh()
-    for number in range(len(seats)):
+    for number in range(len(sides)):
         first_text_s, seconds = replies[number]["first_text_s"], replies[number]["seconds"]
         print(f"  ({first_text_s:.1f} s to the first words, {seconds:.1f} s in all)", file=sys.stderr)
-    return [replies[number] for number in range(len(seats))]
+    return [replies[number] for number in range(len(sides))]
 
 
-def _parts(seats: list[ChatSide], asks: list[Any]) -> Iterator[tuple[int, ReplyPart]]:
-    """(seat, part) of all replies: those of one base model in one batch, different base models one after the other."""
-    for speakers in dict.fromkeys(seat.speakers for seat in seats):
-        numbers = [number for number, seat in enumerate(seats) if seat.speakers is speakers]
-        for part in speakers.replies([asks[number] for number in numbers]):
+def _reply_parts(sides: list[ChatSide], requests: list[Any]) -> Iterator[tuple[int, ReplyPart]]:
+    """(side, part) of all replies: those of one base model in one batch, different base models one after the other."""
+    for engine in dict.fromkeys(side.engine for side in sides):
+        numbers = [number for number, side in enumerate(sides) if side.engine is engine]
+        for part in engine.replies([requests[number] for number in numbers]):
             yield numbers[part.side], part
 
 
-def _report(seat: ChatSide, reply: Reply, out: Path | None) -> dict[str, Any]:
+def _reply_json(side: ChatSide, reply: Reply, image_path: Path | None) -> dict[str, Any]:
     return {
-        "checkpoint": seat.label,
+        "checkpoint": side.label,
         "text": reply.text,
         "scene": reply.scene,
-        "picture": str(out) if reply.picture is not None and out is not None else None,
+        "picture": str(image_path) if reply.picture is not None and image_path is not None else None,
         "first_text_s": round(reply.first_text_s, 3),
         "seconds": round(reply.seconds, 3),
     }
 
 
 @contextlib.contextmanager
-def shown(seats: list[ChatSide], console: Console) -> Iterator[Any]:
-    """Inside, what is given is called when lines of a seat have changed; at the end all of them stand there."""
+def live_lines(sides: list[ChatSide], console: Console) -> Iterator[Any]:
+    """Show the sides' lines; yields a function to call when they have changed. At the end all of them are printed."""
     from rich.live import Live
     from rich.text import Text
 
     def text() -> str:
-        return "\n".join(line for seat in seats for line in seat.lines)
+        return "\n".join(line for side in sides for line in side.lines)
 
     if not console.is_terminal:  # a file or a pipe: no control codes, no folded lines
         yield lambda: None

@@ -1,4 +1,4 @@
-"""What every command needs: its two ways to fail, tables, and where bundled characters are.
+"""What every command needs: the two errors, tables, and the folders of bundled characters.
 
 Nothing here imports torch.
 """
@@ -25,7 +25,7 @@ class WrongUsage(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """The reason in one line, with the kind of error when its text alone says nothing."""
+    """The error's text in one line; the name of its class when it has none."""
     text = " ".join(str(error).split())
     return text or type(error).__name__
 

@@ -22,20 +22,20 @@ from pipelines.core.settings import Settings
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
 MEMORY_GIB = 4
-"""Training the starter was measured to stay below this."""
+"""Measured upper bound of training the starter."""
 DISK_GIB = 3
 """Cache (about 1 GiB) and a few runs."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
     found: str
     mend: str = ""
-    """The command, or what to do; empty when ok."""
+    """The command or step that mends it; empty when ok."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Look at everything, print it, and answer 0 only when all is well."""
+    """Run all checks and print them; exit status 0 only when all are ok."""
     settings = Settings.from_environment()
     if arguments.fetch:
         from pipelines.models.starter.language import language_folder
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         _language(settings.cache_folder),
         _starter(),
         _bundled(),
-        _expansion(settings),
+        _llm_endpoint(settings),
     ]
     for finding in findings:
         print(f"{'ok ' if finding.ok else 'MEND'.ljust(3)} {finding.name}: {finding.found}")
@@ -96,7 +96,7 @@ def _device() -> Finding:
 
 
 def _bases() -> list[Finding]:
-    """How a `standard` training of each large base model would run here; nothing is wrong when it does not fit."""
+    """How a `standard` training of each large base model would run here; one that does not fit is no failure."""
     try:
         from pipelines.models.device_memory import device_memory
     except ImportError:
@@ -150,7 +150,7 @@ def _bundled() -> Finding:
     return Finding("bundled characters", bool(slugs), ", ".join(slugs) or "none", mend)
 
 
-def _expansion(settings: Settings) -> Finding:
+def _llm_endpoint(settings: Settings) -> Finding:
     if not settings.llm_url:
         return Finding("expansion endpoint", True, "not set, nothing is sent anywhere")
     return Finding("expansion endpoint", True, f"{settings.llm_model} at {settings.llm_url}")

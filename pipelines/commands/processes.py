@@ -1,7 +1,7 @@
-"""Several programs in one terminal: started, their lines prefixed, restarted when they die, stopped together.
+"""Several programs in one terminal: started, their output prefixed, restarted when they die, stopped together.
 
-What `understudy up` is made of. Every program has a process group of its own, so that Ctrl-C reaches only us and each
-is asked once; one that will not go is killed with all its children after the grace.
+Used by `understudy up`. Every program has a process group of its own, so that Ctrl-C reaches only this process and each
+program gets one SIGTERM; one that does not exit within the grace period is killed with all its children.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pipelines.core.child_process import tied_to_parent
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Seconds before a program that died is started again, doubled each time."""
 STEADY_S = 60.0
-"""A program that ran for so long begins again with the short wait."""
+"""A program that ran for so long is restarted after the short wait again."""
 COLOURS = (36, 33, 35, 32)
-"""Of the prefixes in a terminal: cyan, yellow, magenta, green."""
+"""ANSI colours of the prefixes: cyan, yellow, magenta, green."""
 _PRINTING = threading.Lock()
 
 
 @dataclass
 class Program:
-    """One program and how it is doing."""
+    """One program and its present process."""
 
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    """On the monotonic clock, like `again`."""
-    again: float = 0.0
+    started_at: float = 0.0
+    """On the monotonic clock, like `restart_at`."""
+    restart_at: float = 0.0
     """When to start it next."""
     wait_s: float = FIRST_WAIT_S
     starts: int = 0
@@ -53,28 +53,28 @@ class Programs:
         self._width = max(len(program.name) for program in self.programs)
 
     def run(self, over: threading.Event) -> None:
-        """Start all, look after them until `over`, then stop all."""
+        """Start all, restart those that die until `over` is set, then stop all."""
         try:
             while not over.is_set():
                 for program in self.programs:
-                    self._look_after(program)
+                    self._supervise(program)
                 over.wait(0.2)
         finally:
             self.stop()
 
-    def _look_after(self, program: Program) -> None:
+    def _supervise(self, program: Program) -> None:
         now = time.monotonic()
         if program.process is None:
-            if now >= program.again:
+            if now >= program.restart_at:
                 self._start(program)
             return
         status = program.process.poll()
         if status is None:
             return
-        if now - program.started > STEADY_S:
+        if now - program.started_at > STEADY_S:
             program.wait_s = FIRST_WAIT_S
         self.say(program.name, f"ended with status {status}; starting again in {program.wait_s:.0f} s")
-        program.process, program.again = None, now + program.wait_s
+        program.process, program.restart_at = None, now + program.wait_s
         program.wait_s = min(2 * program.wait_s, LONGEST_WAIT_S)
 
     def _start(self, program: Program) -> None:
@@ -86,7 +86,7 @@ class Programs:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        program.started = time.monotonic()
+        program.started_at = time.monotonic()
         program.starts += 1
         self.say(program.name, f"started (process {program.process.pid})")
         assert program.process.stdout is not None
@@ -101,7 +101,7 @@ class Programs:
                 self.say(name, text)
 
     def say(self, name: str, text: str) -> None:
-        """One line with its program's name before it, on standard error."""
+        """Print one line on standard error, after its program's name."""
         prefix = f"{name:<{self._width}} |"
         if sys.stderr.isatty():
             number = next((i for i, program in enumerate(self.programs) if program.name == name), 0)
@@ -110,7 +110,7 @@ class Programs:
             print(prefix, text, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """SIGTERM to each, then wait; killed after the grace."""
+        """SIGTERM to each, then wait; SIGKILL after the grace period."""
         running = [(program, program.process) for program in self.programs if program.process is not None]
         for program, process in running:
             if process.poll() is None:
@@ -123,7 +123,7 @@ class Programs:
                 process.wait(timeout=max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.say(program.name, f"did not stop within {self._grace_s:.0f} s and is killed")
-                os.killpg(process.pid, signal.SIGKILL)  # not waited for yet, so nobody else has its number
+                os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the process id is still its own
                 process.wait()
             program.process = None
             for reader in program.readers:

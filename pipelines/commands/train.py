@@ -1,7 +1,7 @@
 """`understudy train`: one character folder in, one run folder out, with live progress.
 
-Ctrl-C once stops after the step at hand and keeps a run that `--resume` goes on with; twice kills it. With `--queue` a
-worker trains instead, wherever it is, and there is no run folder here: see `follow_job.py`.
+Ctrl-C once stops after the present step and saves a checkpoint that `--resume` continues from; twice kills it. With
+`--queue` a worker trains instead, possibly on another host, and there is no run folder here: see `follow_job.py`.
 """
 
 from __future__ import annotations

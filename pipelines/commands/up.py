@@ -3,8 +3,8 @@
     understudy up                            all of them, on the embedded default; Ctrl-C stops all
     understudy up --only train-worker        one in the foreground, as containers do
 
-What dies is started again. A training that is under way when you stop is saved and goes on at the next start. The
-programs are started as processes: nothing of studio or worker is imported here.
+A program that dies is started again. A training that is running when you stop is saved and continues at the next
+start. The programs are separate processes: nothing of studio or worker is imported here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pipelines.core.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 STUDIO = ROOT / "studio" / "app.py"
 NAMES = ("studio", "train-worker", "reply-worker", "sweeper")
-MORE_GRACE_S = 30.0
-"""Beside UNDERSTUDY_STOP_GRACE_S, which is the trainer's, the worker has this for uploads."""
+UPLOAD_GRACE_S = 30.0
+"""Added to UNDERSTUDY_STOP_GRACE_S, the trainer's time to save, for the worker's uploads."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -77,13 +77,13 @@ def command_of(name: str, settings: Settings) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Ours, with the packages beside this one to be found from any folder."""
+    """This process's environment, with our packages importable from any working directory."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Start what is asked for and look after it until Ctrl-C or SIGTERM; the JSON object names what was started."""
+    """Run the programs until Ctrl-C or SIGTERM; the JSON object names what was started."""
     if arguments.port is not None:
         os.environ["UNDERSTUDY_STUDIO_PORT"] = str(arguments.port)
     settings = Settings.from_environment()
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     names = [name for name in NAMES if name != "studio" or STUDIO.is_file()]
     with alone(settings.home), _signals() as over:
         programs = Programs(
-            {name: command_of(name, settings) for name in names}, environment(), settings.stop_grace_s + MORE_GRACE_S
+            {name: command_of(name, settings) for name in names}, environment(), settings.stop_grace_s + UPLOAD_GRACE_S
         )
         if "studio" in names:
             programs.say("studio", f"will be at http://localhost:{settings.studio_port}; Ctrl-C here stops everything")
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _only(name: str, settings: Settings) -> CommandResult:
-    """Become that program: signals go straight to it, and its exit status is ours."""
+    """Replace this process by that program, so that signals reach it and its exit status is the command's."""
     if name == "studio" and not STUDIO.is_file():
         raise CommandFailed(f"{STUDIO} is not in this installation; install Understudy again")
     command = command_of(name, settings)
@@ -112,7 +112,7 @@ def _only(name: str, settings: Settings) -> CommandResult:
 
 @contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Only one `understudy up` works on a home at a time; CommandFailed for the second."""
+    """Hold the lock of a home, for only one `understudy up` may use it; CommandFailed for the second."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "up.lock").open("a+") as file:
         try:
