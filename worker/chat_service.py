@@ -175,11 +175,11 @@ class _Reply:
 
     def run(self, holder: ModelHolder) -> JobOutcome | None:
         """Reply; None when another worker has the job or this one shuts down before the end."""
-        from pipelines.inference.generate import REPETITION_PENALTY, Sampling
+        from pipelines.inference.generate import REPETITION_PENALTY, sampling_of
 
         loaded = _load_checkpoints(self._context, self._request.checkpoints, holder)
         engine = holder.open(self._context, loaded[0].base)
-        sampling = Sampling.of(loaded[0].recipe, REPETITION_PENALTY)
+        sampling = sampling_of(loaded[0].recipe, REPETITION_PENALTY)
         parts = engine.replies(self._generation_requests(loaded), sampling=sampling)
         try:
             for part in parts:

@@ -31,6 +31,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.packing import collate, encode_images
 from pipelines.data.samples import grpo_prompts
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import device_memory
 from pipelines.models.janus_loading import load_folder
 from pipelines.models.janus_random_weights import SIZES, write_layout
@@ -282,7 +283,7 @@ def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float
 def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
     prompts = [ids for ids in bench.sample(0, 1, False, 1, 2).prompt_ids[:1] for _ in range(count)]
     drawing = [[*ids, bench.model.spec.boi_id] for ids in prompts]
-    return bench.model.decode_images(bench.model.sample_images(drawing, guidance=guidance).codes)
+    return bench.model.decode_images(bench.model.sample_images(drawing, Sampling(guidance_scale=guidance)).codes)
 
 
 def _machine(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:

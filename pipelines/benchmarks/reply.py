@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE
 from pipelines.data.chat_template import prompt, user
 from pipelines.inference.engine import InferenceEngine
-from pipelines.inference.generate import GenerationRequest, Sampling, to_image
+from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, to_image
 from pipelines.inference.streaming import Reply, ReplyDone
 from pipelines.models.starter.model import StarterModel
 from pipelines.training.sft_loss import lora_config
@@ -50,10 +51,11 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
     def question() -> Interaction:
         return (user(f"Hello! This is question {next(numbers)}. Where are you, and what are you wearing today?"),)
 
-    def together(*names: str, guidance: float = Sampling().guidance) -> list[Reply]:
+    def together(*names: str, guidance: float = CHAT_SAMPLING.guidance_scale) -> list[Reply]:
         history = question()
         asks = [GenerationRequest(character, history, name, next(numbers), "always") for name in names]
-        parts = speakers.replies(asks, sampling=Sampling(max_new_tokens=words, guidance=guidance))
+        sampling = replace(CHAT_SAMPLING, repetition_penalty=1.0, max_new_tokens=words, guidance_scale=guidance)
+        parts = speakers.replies(asks, sampling=sampling)
         return [part.reply for part in parts if isinstance(part, ReplyDone)]
 
     def ours() -> Reply:

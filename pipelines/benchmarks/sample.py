@@ -22,6 +22,7 @@ from pipelines.benchmarks.subject import bench_character
 from pipelines.data.chat_template import render
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.decoding.prefill import pad_left
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import JanusModel
 from pipelines.models.presets import load
@@ -58,16 +59,18 @@ def bench_sample(base: str = "starter", repeats: int = 3, words: int = WORDS) ->
         )
 
     def our_words() -> None:
-        model.sample_text(prompts, group=GROUP, max_new_tokens=words, temperature=0.8, top_p=0.95)
+        model.sample_text(prompts, sampling, num_return_sequences=GROUP)
 
+    sampling = Sampling(max_new_tokens=words, temperature=0.8, top_p=0.95)
     # The library's Janus cannot draw without guidance, so both draw with it there.
     guidance = 5.0 if is_janus else 1.0
+    guided = Sampling(guidance_scale=guidance)
     plain = _janus_pictures(library, drawing, model.spec, guidance) if is_janus else _starter_pictures(model, drawing)
     answer = compare("sample", "tokens/s", _rate(our_words, tokens), _rate(library_words, tokens), repeats)
     answer["pictures"] = compare(
         "sample pictures",
         "pictures/s",
-        _rate(lambda: model.sample_images(drawing, group=GROUP, guidance=guidance), pictures),
+        _rate(lambda: model.sample_images(drawing, guided, num_return_sequences=GROUP), pictures),
         _rate(plain, pictures),
         repeats,
     )

@@ -17,7 +17,7 @@ from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.chat_template import reply, user
-from pipelines.models.interface import TextSamples
+from pipelines.models.decoding.sampling import Sampling, TextSamples
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
 WORDS = 48
@@ -56,8 +56,9 @@ def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
     """Inside, every sampled text has `words` ids and ends by announcing a picture, or by its end mark."""
     last = model.spec.boi_id if draws else model.spec.eot_id
 
-    def sample_text(prompts: list[list[int]], **settings: Any) -> TextSamples:
-        text = type(model).sample_text(model, prompts, **{**settings, "max_new_tokens": words, "stop_ids": ()})
+    def sample_text(prompts: list[list[int]], sampling: Sampling, **settings: Any) -> TextSamples:
+        unstopped = {**settings, "stop_ids": ()}
+        text = type(model).sample_text(model, prompts, replace(sampling, max_new_tokens=words), **unstopped)
         return TextSamples([[*ids[:-1], last] for ids in text.ids], text.logps)
 
     model.sample_text = sample_text

@@ -43,13 +43,14 @@ from pipelines.inference.engine import InferenceEngine
 from pipelines.inference.generate import (
     GeneratedText,
     GenerationRequest,
-    Sampling,
     caption_prompt,
     contact_sheet,
     generate_images,
     generate_texts,
+    sampling_of,
     to_image,
 )
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.rewards.judge import load_judge
 from pipelines.rewards.rewards import leave_one_out_distance
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
@@ -284,7 +285,7 @@ def evaluate_run(
         if name != BASE:
             speakers.add(name, adapter)
         with speakers.using(name) as model:
-            measured = measure(model, speakers.tokenizer, held, critic, Sampling.of(recipe))
+            measured = measure(model, speakers.tokenizer, held, critic, sampling_of(recipe))
         stage, step = stage_and_step(name)
         practised = practice_reward(run_dir, name)
         scores = measured.scores | ({} if practised is None else {"reward": practised})

@@ -21,6 +21,7 @@ import torch
 from pipelines.core.character.character import CharacterImage
 from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 from pipelines.data.packing import open_image
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
 from pipelines.rewards.judge import load_judge
@@ -91,8 +92,7 @@ def answers_about(
     ]
     samples = model.sample_text(
         prompts,
-        temperature=0.0,
-        max_new_tokens=most,
+        Sampling(max_new_tokens=most, temperature=0.0),
         stop_ids=(model.spec.eot_id, model.spec.boi_id),
         pixel_values=pixels.to(model.device),
     )

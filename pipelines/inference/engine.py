@@ -27,10 +27,11 @@ from pipelines.core.character.system_prompt import system_message
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
 from pipelines.data.chat_template import render
 from pipelines.inference.adapter_cache import AdapterCache
-from pipelines.inference.generate import GenerationRequest, ImageMode, Sampling, generate_replies
+from pipelines.inference.generate import GenerationRequest, ImageMode, generate_replies
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import reply_bits
 from pipelines.models.presets import load
 
@@ -98,9 +99,9 @@ class InferenceEngine:
         """Read the adapter and the persona now, so that a conversation's first reply comes as fast as later ones."""
         system = system_message(character)
         ids = render((system,), self.model.spec, self.tokenizer).ids
-        voices = LoraBatch([self._take(name)], self._memory)
+        loras = LoraBatch([self._take(name)], self._memory)
         with self._speaking:
-            self.model.sample_text([ids], max_new_tokens=1, voices=voices)
+            self.model.sample_text([ids], Sampling(max_new_tokens=1), loras=loras)
 
     def replies(self, asks: Sequence[GenerationRequest], *, sampling: Sampling | None = None) -> Iterator[ReplyPart]:
         """Answer all asks in one batch; gives each side's text pieces, scene and answer as they are made.
@@ -109,7 +110,7 @@ class InferenceEngine:
         Closing the iterator ends it within one step of sampling. Raises KeyError for an unknown name, AdapterError,
         and what the model raises.
         """
-        voices = LoraBatch([self._take(ask.name) for ask in asks], self._memory)
+        loras = LoraBatch([self._take(ask.name) for ask in asks], self._memory)
         parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()
         left = threading.Event()
 
@@ -125,7 +126,7 @@ class InferenceEngine:
                     self.tokenizer,
                     asks,
                     sampling=sampling,
-                    voices=voices,
+                    loras=loras,
                     on_part=parts.put,
                     on_step=on_step,
                 )

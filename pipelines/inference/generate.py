@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,13 +26,15 @@ from pipelines.data.chat_template import prompt, reply_ids, scene_text, split_re
 from pipelines.data.packing import open_image
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
 from pipelines.models.decoding.multi_lora import LoraBatch
-from pipelines.models.interface import Generators, OnIds
+from pipelines.models.decoding.sampling import Generators, OnIds, Sampling
 
 ImageMode = Literal["auto", "always", "never"]
 REPETITION_PENALTY = 1.1
 """For people who chat; practice and scores sample without."""
 SCENE_TOKENS = 32
 """Room for a scene that had to be begun for the model."""
+CHAT_SAMPLING = Sampling(repetition_penalty=REPETITION_PENALTY, guidance_scale=2.0, image_temperature=0.45)
+"""Where no recipe says otherwise: the defaults of `Recipe`."""
 PROMPT_TOKENS = 2048
 """Most ids of persona and conversation that are read: what a training row holds. Earlier exchanges are left out."""
 
@@ -53,28 +55,16 @@ class GenerationRequest:
     """The user's pictures in `history`, by the name they have there; the model looks at them."""
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How replies are sampled."""
-
-    temperature: float = 0.8
-    top_p: float = 0.95
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 96
-    guidance: float = 2.0
-    image_temperature: float = 0.45
-
-    @classmethod
-    def of(cls, recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
-        """As the recipe says for people."""
-        return cls(
-            recipe.temperature,
-            recipe.top_p,
-            repetition_penalty,
-            recipe.max_new_tokens,
-            recipe.image_cfg_scale,
-            recipe.image_temperature,
-        )
+def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
+    """How the recipe has replies sampled for people."""
+    return Sampling(
+        max_new_tokens=recipe.max_new_tokens,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        repetition_penalty=repetition_penalty,
+        guidance_scale=recipe.image_cfg_scale,
+        image_temperature=recipe.image_temperature,
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,7 @@ def generate_texts(
     sampling: Sampling,
     *,
     generator: Generators = None,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
     on_text: Callable[[int, str], None] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[GeneratedText]:
@@ -112,14 +102,11 @@ def generate_texts(
     def sample(chosen: Sequence[int], begun: list[list[int]], room: int, on_ids: OnIds) -> list[list[int]]:
         return model.sample_text(
             begun,
-            max_new_tokens=room,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
+            replace(sampling, max_new_tokens=room),
             stop_ids=stops,
             pixel_values=_pixels(model, [looked_at[i] for i in chosen]),
             generator=_dice(generator, chosen),
-            voices=_pick(voices, chosen),
+            loras=_pick(loras, chosen),
             on_ids=on_ids,
         ).ids
 
@@ -174,8 +161,8 @@ def _pixels(model: Any, looked_at: Sequence[Sequence[Path]]) -> torch.Tensor | N
     return torch.stack(opened).to(model.device) if opened else None
 
 
-def _pick(voices: LoraBatch | None, asks: Sequence[int]) -> LoraBatch | None:
-    return None if voices is None else voices.pick(asks)
+def _pick(loras: LoraBatch | None, asks: Sequence[int]) -> LoraBatch | None:
+    return None if loras is None else loras.pick(asks)
 
 
 def _until(ids: list[int], stops: tuple[int, ...]) -> tuple[list[int], int | None]:
@@ -198,18 +185,17 @@ def generate_images(
     group: int = 1,
     pixel_values: torch.Tensor | None = None,
     generator: Generators = None,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> torch.Tensor:
     """(N, 3, px, px) in [-1, 1]: `group` pictures after each prompt, prompt-major; `on_step` after every code."""
     samples = model.sample_images(
         prompts,
-        group=group,
+        sampling,
+        num_return_sequences=group,
         pixel_values=pixel_values,
-        guidance=sampling.guidance,
-        temperature=sampling.image_temperature,
         generator=generator,
-        voices=voices,
+        loras=loras,
         on_ids=None if on_step is None else lambda new: on_step(),
     )
     with torch.inference_mode():
@@ -222,7 +208,7 @@ def generate_replies(
     asks: Sequence[GenerationRequest],
     *,
     sampling: Sampling | None = None,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
     on_part: Callable[[ReplyPart], None] = lambda part: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
@@ -231,7 +217,7 @@ def generate_replies(
     `on_part` hears text pieces, scene and answer of each side as they are made; `on_step` is called after every step of
     sampling. What they raise ends it and comes out of here.
     """
-    sampling = sampling or Sampling(repetition_penalty=REPETITION_PENALTY)
+    sampling = sampling or CHAT_SAMPLING
     dice = [torch.Generator(device=model.device).manual_seed(ask.seed) for ask in asks]
     began = time.monotonic()
     first_text_s: dict[int, float] = {}
@@ -241,7 +227,7 @@ def generate_replies(
         on_part(TextPiece(side, text))
 
     written = generate_texts(
-        model, tokenizer, asks, sampling, generator=dice, voices=voices, on_text=on_text, on_step=on_step
+        model, tokenizer, asks, sampling, generator=dice, loras=loras, on_text=on_text, on_step=on_step
     )
     worded_s = time.monotonic() - began
     drawing = [side for side, item in enumerate(written) if item.image_prompt is not None]
@@ -266,7 +252,7 @@ def generate_replies(
             sampling,
             pixel_values=looked,
             generator=_dice(dice, drawing),
-            voices=_pick(voices, drawing),
+            loras=_pick(loras, drawing),
             on_step=on_step,
         )
         for side, picture in zip(drawing, pixels, strict=True):

@@ -11,7 +11,7 @@ Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,13 +19,14 @@ import torch
 from transformers.utils import ModelOutput
 
 from pipelines.models.decoding.multi_lora import LoraBatch
-
-Generators = torch.Generator | Sequence[torch.Generator] | None
-"""One generator for a whole batch, or one for each prompt: then its samples do not depend on the other prompts."""
-
-OnIds = Callable[[dict[int, int]], None]
-"""Called after every step of sampling with {sample: its new id} of the samples still going on. What it raises ends the
-sampling and comes out of it."""
+from pipelines.models.decoding.sampling import (
+    DEFAULT_SAMPLING,
+    Generators,
+    ImageSamples,
+    OnIds,
+    Sampling,
+    TextSamples,
+)
 
 
 @dataclass
@@ -99,26 +100,6 @@ class ModelSpec:
     chat_format: ChatFormat = CHATML
 
 
-@dataclass
-class TextSamples:
-    """Sampled words, prompt-major: sample g of prompt p is entry p * G + g."""
-
-    ids: list[list[int]]
-    """New ids only, the stop id included when it was sampled."""
-    logps: list[list[float]]
-    """Log-probability of each id under the untempered, unfiltered model."""
-
-
-@dataclass
-class ImageSamples:
-    """Sampled pictures."""
-
-    codes: torch.Tensor
-    """(N, C) int64 in [0, codebook)."""
-    logps: torch.Tensor
-    """(N, C) float32, under the untempered, unfiltered model without guidance."""
-
-
 IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
 """What trainers pass to every forward and no family has a use for."""
 
@@ -174,42 +155,38 @@ class UnifiedModel(Protocol):
     def sample_text(
         self,
         prompts: list[list[int]],
+        sampling: Sampling = DEFAULT_SAMPLING,
         *,
-        group: int = 1,
-        max_new_tokens: int = 96,
-        temperature: float = 0.8,
-        top_p: float = 0.95,
-        repetition_penalty: float = 1.0,
+        num_return_sequences: int = 1,
         stop_ids: tuple[int, ...] = (),
         pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
-        voices: LoraBatch | None = None,
+        loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> TextSamples:
-        """Sample `group` continuations of each prompt in one batch; the prompt is read once.
+        """Sample `num_return_sequences` continuations of each prompt in one batch; each prompt is prefilled once.
 
-        temperature 0 is greedy. Picture codes can never be sampled here. Stops each sample at any of `stop_ids`.
-        voices: the adapter each prompt is answered with. on_ids hears the new ids of every step.
+        Never samples image codes. A sample ends at any of `stop_ids`. pixel_values (N, 3, px, px): the images that the
+        prompts look at, in reading order. loras: which adapter each prompt is answered with. on_ids is called with the
+        new ids after every step.
         """
         ...
 
     def sample_images(
         self,
         prompts: list[list[int]],
+        sampling: Sampling = DEFAULT_SAMPLING,
         *,
-        group: int = 1,
-        guidance: float = 1.0,
-        temperature: float = 1.0,
-        top_k: int = 0,
+        num_return_sequences: int = 1,
         pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
-        voices: LoraBatch | None = None,
+        loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> ImageSamples:
-        """Draw `group` pictures after each prompt (which ends in `boi_id`); prompt-major, temperature 0 is greedy.
+        """Draw `num_return_sequences` images after each prompt (which ends in `boi_id`), prompt-major.
 
-        guidance g mixes logits as u + g * (c - u); 1.0 runs no second branch. voices and on_ids as in `sample_text`;
-        on_ids hears codes in [0, codebook).
+        Uses the image fields of `sampling`. The other arguments as in `sample_text`; on_ids gets codes in
+        [0, codebook).
         """
         ...
 
@@ -256,74 +233,3 @@ def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -
         # A padded query must see something, or softmax gives NaN.
         seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
     return seen[:, None]
-
-
-NUCLEUS = (1024, 8192)
-"""Likeliest ids among which the nucleus is looked for first, and then, before all are sorted."""
-
-
-def next_ids(
-    logits: torch.Tensor,
-    temperature: float,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Choose one id a row from logits (B, V): greedy at temperature 0, else top-k, then nucleus."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    logits = logits.float() / temperature
-    if top_k:
-        kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < kept, -torch.inf)
-    if top_p < 1:
-        ranked, order, share = _likeliest(logits, top_p)
-        outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
-        outside[:, 0] = False  # and always the likeliest, whatever top_p
-        place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
-        return order.gather(-1, place).squeeze(-1)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
-
-
-def _likeliest(logits: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (B, K) of the likeliest ids in order, which they are, and their shares; at least `top_p` of each row."""
-    # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
-    # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
-    if not logits.is_cuda:
-        total = logits.logsumexp(-1, keepdim=True)
-        for width in NUCLEUS:
-            ranked, order = logits.topk(min(width, logits.shape[-1]), dim=-1)
-            share = (ranked - total).exp()
-            if bool((share.sum(-1) >= top_p).all()):
-                return ranked, order, share
-    ranked, order = logits.sort(dim=-1, descending=True)
-    return ranked, order, ranked.softmax(-1)
-
-
-def choose_ids(
-    logits: torch.Tensor,
-    rows: torch.Tensor | range,
-    samples: int,
-    generator: Generators,
-    temperature: float,
-    top_p: float = 1.0,
-    top_k: int = 0,
-) -> torch.Tensor:
-    """`next_ids` with one generator, or with each prompt's own for the rows that are samples of it.
-
-    logits (R, V); rows (R,) which of the `samples` prompt-major samples each row is, ascending.
-    """
-    if generator is None or isinstance(generator, torch.Generator):
-        return next_ids(logits, temperature, top_p, top_k, generator)
-    # Apart, because the width of the draw depends on the rows that are drawn together (NUCLEUS).
-    chosen_rows = rows if isinstance(rows, range) else rows.tolist()
-    prompts = [row // (samples // len(generator)) for row in chosen_rows]
-    counts: list[tuple[torch.Generator, int]] = []
-    for dice, count in zip(generator, map(prompts.count, range(len(generator))), strict=True):
-        if counts and counts[-1][0] is dice:  # samples of one prompt that are given one by one
-            counts[-1] = (dice, counts[-1][1] + count)
-        else:
-            counts.append((dice, count))
-    parts = logits.split([count for _, count in counts])
-    chosen = zip(parts, counts, strict=True)
-    return torch.cat([next_ids(part, temperature, top_p, top_k, dice) for part, (dice, _) in chosen if len(part)])

@@ -32,20 +32,24 @@ from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
 from pipelines.models.decoding.prefill import DecoderState, eval_mode, read_prompts
+from pipelines.models.decoding.sampling import (
+    DEFAULT_SAMPLING,
+    Generators,
+    ImageSamples,
+    OnIds,
+    Sampling,
+    TextSamples,
+    choose_ids,
+)
 from pipelines.models.decoding.static_decode import static_decoding
 from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_places
 from pipelines.models.interface import (
     ChatFormat,
     CheckpointingByOldNames,
-    Generators,
-    ImageSamples,
     ModelSpec,
-    OnIds,
     RoleTemplate,
     Scores,
-    TextSamples,
     block_mask,
-    choose_ids,
     refuse_unknown,
     restart_positions,
 )
@@ -214,31 +218,25 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     def sample_text(
         self,
         prompts: list[list[int]],
+        sampling: Sampling = DEFAULT_SAMPLING,
         *,
-        group: int = 1,
-        max_new_tokens: int = 96,
-        temperature: float = 0.8,
-        top_p: float = 0.95,
-        repetition_penalty: float = 1.0,
+        num_return_sequences: int = 1,
         stop_ids: tuple[int, ...] = (),
         pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
-        voices: LoraBatch | None = None,
+        loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
-        with eval_mode(self), apply_loras(self, voices):
-            reading = self._read(prompts, pixel_values, voices)
-            reading.repeat(group)
+        with eval_mode(self), apply_loras(self, loras):
+            reading = self._read(prompts, pixel_values, loras)
+            reading.repeat(num_return_sequences)
             return decode_text(
                 reading,
                 self.lm_head,
                 self.get_input_embeddings(),
                 never=self.config.image_token_id,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                repetition_penalty=repetition_penalty,
+                sampling=sampling,
                 stop_ids=stop_ids,
                 generator=generator,
                 on_ids=on_ids,
@@ -248,14 +246,12 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     def sample_images(
         self,
         prompts: list[list[int]],
+        sampling: Sampling = DEFAULT_SAMPLING,
         *,
-        group: int = 1,
-        guidance: float = 1.0,
-        temperature: float = 1.0,
-        top_k: int = 0,
+        num_return_sequences: int = 1,
         pixel_values: torch.Tensor | None = None,
         generator: Generators = None,
-        voices: LoraBatch | None = None,
+        loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> ImageSamples:
         """See `UnifiedModel.sample_images`. The unguided branch sees padding for all but bos and boi."""
@@ -264,10 +260,12 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
             raise ValueError(f"a picture prompt must end in the id that begins an image ({spec.boi_id})")
         kept = (spec.start_id, spec.boi_id)
         bare = [[token if token in kept else spec.pad_id for token in prompt] for prompt in prompts]
-        with eval_mode(self), apply_loras(self, voices):
-            count, branches = len(prompts) * group, 1 if guidance == 1.0 else 2
-            reading = self._read(prompts if branches == 1 else prompts + bare, pixel_values, voices, branches)
-            reading.repeat(group)
+        with eval_mode(self), apply_loras(self, loras):
+            guidance = sampling.guidance_scale
+            count, branches = len(prompts) * num_return_sequences, 1 if guidance == 1.0 else 2
+            temperature, top_k = sampling.image_temperature, sampling.image_top_k
+            reading = self._read(prompts if branches == 1 else prompts + bare, pixel_values, loras, branches)
+            reading.repeat(num_return_sequences)
             going = static_decoding(reading, spec.image_tokens)
             samples = range(count)  # a tensor would have to be fetched from the device at every step
             codes = torch.zeros(count, spec.image_tokens, dtype=torch.long, device=self.device)
@@ -286,7 +284,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         return ImageSamples(codes, logps)
 
     def _read(
-        self, prompts: list[list[int]], pixel_values: torch.Tensor | None, voices: LoraBatch | None, branches: int = 1
+        self, prompts: list[list[int]], pixel_values: torch.Tensor | None, loras: LoraBatch | None, branches: int = 1
     ) -> DecoderState:
         """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
         image_placeholder_id = self.config.image_token_id
@@ -297,18 +295,18 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
                 return self.embed(ids)
             # Pictures pass through the aligner as rows of their own.
             counts = (looks // self.spec.image_input_tokens).tolist()
-            with contextlib.nullcontext() if voices is None else voices.aside(counts):
+            with contextlib.nullcontext() if loras is None else loras.aside(counts):
                 return self.embed(ids, pixel_values)
 
-        if voices is not None:
-            voices.start(branches)
+        if loras is not None:
+            loras.start(branches)
         return read_prompts(
             self.model.language_model,
             embed,
             prompts,
             pad_id=self.spec.pad_id,
             alone_from=image_placeholder_id,
-            voices=voices,
+            loras=loras,
         )
 
 

@@ -27,8 +27,9 @@ from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
 from pipelines.evaluation.scorecard import training_image_similarity
-from pipelines.inference.generate import Sampling, caption_prompt
+from pipelines.inference.generate import CHAT_SAMPLING, caption_prompt
 from pipelines.inference.generate import generate_images as draw_pictures
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 from pipelines.starter_build.build_config import build_config
 from pipelines.starter_build.dataset import to_pixels
@@ -156,7 +157,7 @@ def measure_setting(
     found: dict[str, list[float]] = {}
     rows: list[np.ndarray] = []
     px = model.spec.image_px
-    sampling = Sampling(guidance=recipe.image_cfg_scale)
+    sampling = replace(CHAT_SAMPLING, guidance_scale=recipe.image_cfg_scale)
     for number, someone in enumerate(crowd):
         model, before, after, seconds = learn_and_draw(
             model, tokenizer, someone, recipe, out / f"{number:02d}", sampling

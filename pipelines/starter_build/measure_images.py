@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import torch
 from PIL import Image
 
 from pipelines.evaluation.attribute_classifier import shares_right
-from pipelines.inference.generate import Sampling
+from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KINDS, PLACES, WIDE_PLACES
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 from pipelines.starter_build.build_experts import context_ids
@@ -56,7 +57,7 @@ def drawn_by(what: BuildScores, texts: list[str], guidance: float, seed: int = 0
         batch = texts[start : start + BATCH]
         prompts = [context_ids(what.tokenizer, text, what.model.spec.boi_id, rng) for text in batch]
         codes = what.model.sample_images(
-            prompts, guidance=guidance, temperature=Sampling().image_temperature, generator=generator
+            prompts, replace(CHAT_SAMPLING, guidance_scale=guidance), generator=generator
         ).codes
         parts.append(what.model.decode_images(codes).float().cpu())
     return torch.cat(parts)

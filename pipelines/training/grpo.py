@@ -38,7 +38,8 @@ from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images, open_image
 from pipelines.data.replay_chat import general_replay_rows
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
-from pipelines.models.interface import Generators, ModelSpec
+from pipelines.models.decoding.sampling import Generators
+from pipelines.models.interface import ModelSpec
 from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.training.fsdp import shard, unsharded

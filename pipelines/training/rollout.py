@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.chat_template import render, split_reply
 from pipelines.data.samples import GrpoPrompt
-from pipelines.models.interface import Generators, TextSamples, UnifiedModel
+from pipelines.models.decoding.sampling import Generators, Sampling, TextSamples
+from pipelines.models.interface import UnifiedModel
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 
 
@@ -65,16 +66,16 @@ def generate_rollouts(
     at_once = -(-count // parts)
     ids_P = [render(prompt.messages, spec, tokenizer, add_reply=True).ids for prompt in prompts_P]
     ids_N = [ids for ids in ids_P for _ in range(size)]
+    # Images keep temperature 1 and no guidance, which is what the loss scores.
+    sampling = Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p)
     text = TextSamples([], [])
     for start in range(0, count, at_once):
         own = range(start, min(start + at_once, count))
         whole = parts == 1  # then a prompt stands once and its samples are its group
         more = model.sample_text(
             ids_P if whole else [ids_N[n] for n in own],
-            group=size if whole else 1,
-            max_new_tokens=recipe.max_new_tokens,
-            temperature=recipe.temperature,
-            top_p=recipe.top_p,
+            sampling,
+            num_return_sequences=size if whole else 1,
             stop_ids=(spec.eot_id, spec.boi_id),
             generator=generator if whole else rollout_generators(generator, own, size),
         )
@@ -86,7 +87,7 @@ def generate_rollouts(
     for start in range(0, len(drawn), at_once):
         own_M = drawn[start : start + at_once]
         made = model.sample_images(
-            [ids_N[n] + completions[n] for n in own_M], generator=rollout_generators(generator, own_M, size)
+            [ids_N[n] + completions[n] for n in own_M], sampling, generator=rollout_generators(generator, own_M, size)
         )
         seen = critic.look(model.decode_images(made.codes).float())
         for m, n in enumerate(own_M):

@@ -44,15 +44,17 @@ def test_a_recorded_step_draws_what_single_steps_draw() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
     from pipelines.models.decoding import static_decode
+    from pipelines.models.decoding.sampling import Sampling
     from pipelines.models.janus import toy_janus
 
     model, tokenizer = toy_janus()
     model = model.to("cuda")
     prompts = [tokenizer("Draw yourself.")["input_ids"] + [model.spec.boi_id]]
-    recorded = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
+    sampling = Sampling(guidance_scale=5.0, image_temperature=0.0)
+    recorded = model.sample_images(prompts, sampling, num_return_sequences=4).codes
     pays, static_decode.is_faster_on = static_decode.is_faster_on, lambda device: False
     try:
-        single = model.sample_images(prompts, group=4, guidance=5.0, temperature=0.0).codes
+        single = model.sample_images(prompts, sampling, num_return_sequences=4).codes
         assert recorded.tolist() == single.tolist()
     finally:
         static_decode.is_faster_on = pays

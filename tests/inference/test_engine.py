@@ -15,9 +15,10 @@ from pipelines.core.run_folder import RunError
 from pipelines.data.chat_template import reply as said
 from pipelines.data.chat_template import user
 from pipelines.inference.engine import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
-from pipelines.inference.generate import GenerationRequest, Sampling
+from pipelines.inference.generate import GenerationRequest
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece
 from pipelines.models.decoding.multi_lora import AdapterError
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 

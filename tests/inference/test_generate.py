@@ -13,7 +13,6 @@ from pipelines.data.chat_template import reply_ids, user
 from pipelines.data.packing import open_image
 from pipelines.inference.generate import (
     GenerationRequest,
-    Sampling,
     caption_prompt,
     contact_sheet,
     generate_replies,
@@ -21,6 +20,7 @@ from pipelines.inference.generate import (
     to_image,
 )
 from pipelines.inference.streaming import ReplyPart, TextPiece
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 

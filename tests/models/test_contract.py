@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from trl.trainer.utils import add_fused_lm_head
 
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 
@@ -159,14 +160,14 @@ def test_a_looked_at_picture_changes_what_is_said(family):
 def test_text_groups_equal_each_sample_alone(family):
     model, tokenizer = family
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
-    settings = {"max_new_tokens": 12, "temperature": 0.0, "repetition_penalty": 1e6}
-    free = model.sample_text(prompts, **settings).ids
-    settings["stop_ids"] = (free[0][2], free[1][5])  # so that some samples end while others go on
-    together = model.sample_text(prompts, group=2, **settings)
+    sampling = Sampling(max_new_tokens=12, temperature=0.0, repetition_penalty=1e6)
+    free = model.sample_text(prompts, sampling).ids
+    stops = (free[0][2], free[1][5])  # so that some samples end while others go on
+    together = model.sample_text(prompts, sampling, num_return_sequences=2, stop_ids=stops)
     assert len(together.ids) == len(together.logps) == 6
     assert len(together.ids[0]) <= 3 and max(map(len, together.ids)) > min(map(len, together.ids))
     for place, prompt in enumerate(prompts):
-        alone = model.sample_text([prompt], **settings)
+        alone = model.sample_text([prompt], sampling, stop_ids=stops)
         for sample in (2 * place, 2 * place + 1):
             assert together.ids[sample] == alone.ids[0]
             assert together.logps[sample] == pytest.approx(alone.logps[0], abs=1e-4)
@@ -178,10 +179,10 @@ def test_text_groups_look_at_their_own_pictures(family):
     look = [spec.image_placeholder_id] * spec.image_input_tokens
     start = tokenizer(SYSTEM)["input_ids"]
     prompts = [start + look + tokenizer(talk)["input_ids"] for talk in TALKS[:2]]
-    settings = {"max_new_tokens": 6, "temperature": 0.0}
-    together = model.sample_text(prompts, group=2, pixel_values=pictures, **settings)
+    greedy = Sampling(max_new_tokens=6, temperature=0.0)
+    together = model.sample_text(prompts, greedy, num_return_sequences=2, pixel_values=pictures)
     for place, prompt in enumerate(prompts):
-        alone = model.sample_text([prompt], pixel_values=pictures[place : place + 1], **settings)
+        alone = model.sample_text([prompt], greedy, pixel_values=pictures[place : place + 1])
         assert together.ids[2 * place] == together.ids[2 * place + 1] == alone.ids[0]
         assert together.logps[2 * place] == pytest.approx(alone.logps[0], abs=1e-4)
 
@@ -191,11 +192,8 @@ def test_text_samples_know_their_log_probabilities(family):
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
     samples = model.sample_text(
         prompts,
-        group=2,
-        max_new_tokens=10,
-        temperature=0.7,
-        top_p=0.8,
-        repetition_penalty=1.3,
+        Sampling(max_new_tokens=10, temperature=0.7, top_p=0.8, repetition_penalty=1.3),
+        num_return_sequences=2,
         generator=torch.Generator().manual_seed(0),
     )
     for place, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
@@ -208,10 +206,8 @@ def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
     stops = (model.spec.eot_id, model.spec.boi_id, *range(5, 25))
     samples = model.sample_text(
         [tokenizer(talk)["input_ids"] for talk in TALKS],
-        group=8,
-        max_new_tokens=40,
-        temperature=3.0,
-        top_p=1.0,
+        Sampling(max_new_tokens=40, temperature=3.0, top_p=1.0),
+        num_return_sequences=8,
         stop_ids=stops,
         generator=torch.Generator().manual_seed(0),
     )
@@ -226,7 +222,8 @@ def test_sampled_text_is_text_and_each_sample_stops_by_itself(family):
 def test_a_large_repetition_penalty_forbids_repeating(family):
     model, tokenizer = family
     prompt = tokenizer(TALKS[0])["input_ids"]
-    sample = model.sample_text([prompt], max_new_tokens=30, temperature=0.0, repetition_penalty=1e6).ids[0]
+    sampling = Sampling(max_new_tokens=30, temperature=0.0, repetition_penalty=1e6)
+    sample = model.sample_text([prompt], sampling).ids[0]
     assert len(set(sample)) == len(sample) == 30
 
 
@@ -234,10 +231,11 @@ def test_picture_groups_equal_each_sample_alone(family):
     model, tokenizer = family
     prompts = prompts_for_pictures(model, tokenizer)
     for guidance in (1.0, 3.0):
-        together = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+        sampling = Sampling(guidance_scale=guidance, image_temperature=0.0)
+        together = model.sample_images(prompts, sampling, num_return_sequences=2)
         assert together.codes.shape == together.logps.shape == (6, model.spec.image_tokens)
         for place, prompt in enumerate(prompts):
-            alone = model.sample_images([prompt], guidance=guidance, temperature=0.0)
+            alone = model.sample_images([prompt], sampling)
             for sample in (2 * place, 2 * place + 1):
                 assert together.codes[sample].tolist() == alone.codes[0].tolist()
                 assert torch.allclose(together.logps[sample], alone.logps[0], atol=1e-4)
@@ -248,7 +246,10 @@ def test_picture_samples_know_their_log_probabilities_under_the_plain_model(fami
     model, tokenizer = family
     prompts = prompts_for_pictures(model, tokenizer)
     samples = model.sample_images(
-        prompts, group=2, guidance=guidance, temperature=0.8, top_k=20, generator=torch.Generator().manual_seed(0)
+        prompts,
+        Sampling(guidance_scale=guidance, image_temperature=0.8, image_top_k=20),
+        num_return_sequences=2,
+        generator=torch.Generator().manual_seed(0),
     )
     assert samples.codes.min() >= 0 and samples.codes.max() < model.spec.codebook
     for place in range(6):
@@ -270,8 +271,9 @@ def test_the_generator_decides(family):
 
     def draw(seed: int) -> tuple[list[list[int]], list[list[int]]]:
         generator = torch.Generator().manual_seed(seed)
-        text = model.sample_text(words, group=2, max_new_tokens=8, generator=generator)
-        return text.ids, model.sample_images(pictures, group=2, generator=generator).codes.tolist()
+        text = model.sample_text(words, Sampling(max_new_tokens=8), num_return_sequences=2, generator=generator)
+        drawn = model.sample_images(pictures, num_return_sequences=2, generator=generator)
+        return text.ids, drawn.codes.tolist()
 
     assert draw(0) == draw(0)
     assert draw(0)[0] != draw(1)[0] and draw(0)[1] != draw(1)[1]

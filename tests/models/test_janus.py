@@ -11,6 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.prefill import pad_left
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.janus import toy_janus
 
 TALK = "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n"
@@ -72,7 +73,7 @@ def test_code_logps_equal_the_library_parts_run_by_hand(ours, theirs):
 def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance: float, theirs_guidance: float):
     model, tokenizer = ours
     prompts = [tokenizer(text)["input_ids"] + [toy_tokenizer.BOI_ID] for text in (TALK, SHORT)]
-    got = model.sample_images(prompts, guidance=guidance, temperature=0.0).codes
+    got = model.sample_images(prompts, Sampling(guidance_scale=guidance, image_temperature=0.0)).codes
     ids, mask = pad_left(prompts, toy_tokenizer.PAD_ID, torch.device("cpu"))
     for rows in (slice(0, 1), slice(0, 2)):  # the long prompt alone, then both with padding on the left
         expected = theirs.generate(
@@ -90,14 +91,16 @@ def test_greedy_pictures_equal_the_library_token_by_token(ours, theirs, guidance
 def test_guidance_changes_the_picture(ours):
     model, tokenizer = ours
     prompt = [tokenizer(TALK)["input_ids"] + [toy_tokenizer.BOI_ID]]
-    plain, guided = (model.sample_images(prompt, guidance=g, temperature=0.0).codes for g in (1.0, 5.0))
+    settings = (Sampling(guidance_scale=guidance, image_temperature=0.0) for guidance in (1.0, 5.0))
+    plain, guided = (model.sample_images(prompt, sampling).codes for sampling in settings)
     assert plain.tolist() != guided.tolist()
 
 
 def test_greedy_text_equals_the_library(ours, theirs):
     model, tokenizer = ours
     ids = tokenizer(TALK)["input_ids"]
-    got = model.sample_text([ids], max_new_tokens=20, temperature=0.0, stop_ids=(toy_tokenizer.END_ID,)).ids[0]
+    greedy = Sampling(max_new_tokens=20, temperature=0.0)
+    got = model.sample_text([ids], greedy, stop_ids=(toy_tokenizer.END_ID,)).ids[0]
     expected = theirs.generate(
         torch.tensor([ids]),
         attention_mask=torch.ones(1, len(ids), dtype=torch.long),
@@ -151,9 +154,10 @@ def test_sampling_leaves_the_mode_as_it_was(ours):
     model.activation_checkpointing_enable()
     model.train()
     prompt = [tokenizer(SHORT)["input_ids"] + [toy_tokenizer.BOI_ID]]
-    drawn = model.sample_images(prompt, temperature=0.0)
+    greedy = Sampling(image_temperature=0.0)
+    drawn = model.sample_images(prompt, greedy)
     assert model.training and model.model.language_model.training
-    assert drawn.codes.tolist() == ours[0].sample_images(prompt, temperature=0.0).codes.tolist()
+    assert drawn.codes.tolist() == ours[0].sample_images(prompt, greedy).codes.tolist()
 
 
 def test_a_fused_head_is_refused_and_its_wrapper_does_no_harm(ours):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 
 from pipelines.models.decoding.prefill import DecoderState
+from pipelines.models.decoding.sampling import Generators, OnIds, Sampling, TextSamples, choose_ids
 from pipelines.models.decoding.static_decode import is_faster_on, static_decoding
-from pipelines.models.interface import Generators, OnIds, TextSamples, choose_ids
 
 CHECK_EVERY = 8
 """Steps between asking a GPU whether all samples are finished: to ask is to wait for it."""
@@ -23,10 +23,7 @@ def decode_text(
     embed: Callable[[torch.Tensor], torch.Tensor],
     *,
     never: int,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
-    repetition_penalty: float,
+    sampling: Sampling,
     stop_ids: tuple[int, ...],
     generator: Generators,
     on_ids: OnIds | None,
@@ -37,6 +34,8 @@ def decode_text(
     The penalty counts a sample's own new ids, not the prompt's. Finished samples leave the batch; on a GPU they stay,
     since a recorded step has a fixed shape (`static_decoding.py`), and what they say is dropped.
     """
+    max_new_tokens, repetition_penalty = sampling.max_new_tokens, sampling.repetition_penalty
+    temperature, top_p = sampling.temperature, sampling.top_p
     stays = is_faster_on(reading.hidden.device)
     going_on = static_decoding(reading, max_new_tokens)
     count, device = len(reading.hidden), reading.hidden.device

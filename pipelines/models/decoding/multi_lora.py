@@ -201,20 +201,20 @@ class LoraBatch:
 
 
 @contextmanager
-def apply_loras(model: nn.Module, voices: LoraBatch | None) -> Iterator[None]:
+def apply_loras(model: nn.Module, loras: LoraBatch | None) -> Iterator[None]:
     """Inside, the model speaks with `voices`; one thread at a time. Without voices it is only faster (`small_batch_linear.py`).
 
     With different adapters every pass must go through rows that `voices` knows; with one, any pass is right.
     Raises RuntimeError when the model is speaking already.
     """
-    if voices is None:
+    if loras is None:
         with fast_linears(model):
             yield
         return
     linears = [(name, module) for name, module in model.named_modules() if _speaks(module)]
     if any("forward" in vars(module) for _, module in linears):
         raise RuntimeError("this model is speaking already; wait until it is done, or load it a second time")
-    with override_forward({module: partial(_spoken, module, name, voices) for name, module in linears}):
+    with override_forward({module: partial(_spoken, module, name, loras) for name, module in linears}):
         yield
 
 
@@ -223,15 +223,15 @@ def _speaks(module: nn.Module) -> bool:
     return type(module) is nn.Linear or type(module).__name__ == "Linear4bit"
 
 
-def _spoken(module: nn.Linear, name: str, voices: LoraBatch, inputs: torch.Tensor) -> torch.Tensor:
+def _spoken(module: nn.Linear, name: str, loras: LoraBatch, inputs: torch.Tensor) -> torch.Tensor:
     # inputs (N, in) or (N, T, in); flat from here on, since a product of three dimensions costs twice the overhead
     flat = inputs.reshape(-1, inputs.shape[-1])  # (N * T, in)
     plain = type(module) is nn.Linear
     said = small_batch_matmul(flat, module.weight, module.bias) if plain else type(module).forward(module, flat)
-    joined = voices.joined(name)
+    joined = loras.joined(name)
     if joined is not None:
         middle = flat.to(joined.down.dtype) @ joined.down  # (N * T, R)
-        gate = voices.gate(joined.ranks, inputs.shape[1] if inputs.ndim == 3 else 1, inputs.device)
+        gate = loras.gate(joined.ranks, inputs.shape[1] if inputs.ndim == 3 else 1, inputs.device)
         if gate is not None:
             middle *= gate
         if said.dtype == middle.dtype:

@@ -42,7 +42,7 @@ class DecoderState:
     """(N, T) 0 where a cached position is padding; None when nothing is."""
     place: torch.Tensor
     """(N, 1) position id of the last position read."""
-    voices: LoraBatch | None = None
+    loras: LoraBatch | None = None
     """Told which rows go on; None when rows need not be told apart."""
     start: int = 0
     """Positions at the start that are the same in all rows."""
@@ -60,8 +60,8 @@ class DecoderState:
             self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
         if group > 1:
             self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
-            if self.voices is not None:
-                self.voices.repeat(group)
+            if self.loras is not None:
+                self.loras.repeat(group)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only; rows (M,) indices."""
@@ -71,8 +71,8 @@ class DecoderState:
             self.cache.batch_select_indices(rows)
         self.hidden, self.place = self.hidden[rows], self.place[rows]
         self.mask = None if self.mask is None else self.mask[rows]
-        if self.voices is not None:
-            self.voices.keep(rows.tolist())
+        if self.loras is not None:
+            self.loras.keep(rows.tolist())
 
     def step(self, embeds: torch.Tensor) -> None:
         """Read one more position in each row: embeds (N, 1, H)."""
@@ -105,7 +105,7 @@ def read_prompts(
     *,
     pad_id: int,
     alone_from: int,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
 ) -> DecoderState:
     """Read prompts of any lengths, padded on the left; with `voices`, whose rows are the prompts, each with its own.
 
@@ -115,8 +115,8 @@ def read_prompts(
     """
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
-    if voices is not None:
-        return _extend(decoder, embed, prompts, pad_id, alone_from, voices)
+    if loras is not None:
+        return _extend(decoder, embed, prompts, pad_id, alone_from, loras)
     device = decoder.device
     shared = shared_prefix_length(prompts, alone_from)
     cache = preallocated_cache(decoder.config)
@@ -144,12 +144,12 @@ def _extend(
     prompts: list[list[int]],
     pad_id: int,
     alone_from: int,
-    voices: LoraBatch,
+    loras: LoraBatch,
 ) -> DecoderState:
     """Read what each row's own adapter does not remember, and remember the whole; K positions are known at most."""
     device = decoder.device
     pasts: list[tuple[int, Layers]] = [
-        (0, []) if voices.memory is None else voices.memory.recall(voices.of_row(row), prompt, alone_from)
+        (0, []) if loras.memory is None else loras.memory.recall(loras.of_row(row), prompt, alone_from)
         for row, prompt in enumerate(prompts)
     ]
     known = torch.tensor([length for length, _ in pasts], device=device)[:, None]  # (N, 1)
@@ -160,21 +160,21 @@ def _extend(
         _fill(cache, pasts, longest)
     places = (known + mask.cumsum(1) - 1).clamp(min=0)  # (N, T)
     before = (torch.arange(longest, device=device) >= longest - known).long()  # (N, K), flush right
-    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], voices)
+    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], loras)
     embeds = embed(rest)
     if bool(mask.all()) and bool(before.all()):
         reading._read(embeds, None, places)
     else:
         reading.mask = before
         reading._read(embeds, mask, places)
-    if voices.memory is not None:
+    if loras.memory is not None:
         seen = torch.cat([before, mask], 1).bool()
         for row, prompt in enumerate(prompts):
             layers = [
                 (layer.keys[row : row + 1, :, seen[row]], layer.values[row : row + 1, :, seen[row]])
                 for layer in cache.layers
             ]
-            voices.memory.remember(voices.of_row(row), prompt, layers)
+            loras.memory.remember(loras.of_row(row), prompt, layers)
     return reading
 
 

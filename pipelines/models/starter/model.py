@@ -17,13 +17,12 @@ from torch import nn
 from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models import toy_tokenizer
+from pipelines.models.decoding.sampling import ImageSamples, TextSamples
 from pipelines.models.decoding.token_logprobs import compute_token_logprobs
 from pipelines.models.interface import (
     CheckpointingByOldNames,
-    ImageSamples,
     ModelSpec,
     Scores,
-    TextSamples,
     block_mask,
     refuse_unknown,
     restart_positions,

@@ -14,7 +14,16 @@ from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.kv_cache import preallocated_cache
 from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
 from pipelines.models.decoding.prefill import eval_mode, pad_right, read_prompts, shared_prefix_length
-from pipelines.models.interface import Generators, ImageSamples, OnIds, TextSamples, choose_ids, restart_positions
+from pipelines.models.decoding.sampling import (
+    DEFAULT_SAMPLING,
+    Generators,
+    ImageSamples,
+    OnIds,
+    Sampling,
+    TextSamples,
+    choose_ids,
+)
+from pipelines.models.interface import restart_positions
 
 if TYPE_CHECKING:
     from pipelines.models.starter.model import StarterModel
@@ -24,16 +33,13 @@ if TYPE_CHECKING:
 def sample_text(
     model: StarterModel,
     prompts: list[list[int]],
+    sampling: Sampling = DEFAULT_SAMPLING,
     *,
-    group: int = 1,
-    max_new_tokens: int = 96,
-    temperature: float = 0.8,
-    top_p: float = 0.95,
-    repetition_penalty: float = 1.0,
+    num_return_sequences: int = 1,
     stop_ids: tuple[int, ...] = (),
     pixel_values: torch.Tensor | None = None,
     generator: Generators = None,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
     on_ids: OnIds | None = None,
 ) -> TextSamples:
     """See `UnifiedModel.sample_text`."""
@@ -43,9 +49,9 @@ def sample_text(
         # The shared start of the prompts never holds a look placeholder, so the rest gets all pictures.
         return model.embed_words(ids, pixel_values if bool((ids == image_placeholder_id).any()) else None)
 
-    with eval_mode(model), apply_loras(model, voices):
-        if voices is not None:
-            voices.start()
+    with eval_mode(model), apply_loras(model, loras):
+        if loras is not None:
+            loras.start()
         with model.glance.feeding():
             reading = read_prompts(
                 language.model,
@@ -53,18 +59,15 @@ def sample_text(
                 prompts,
                 pad_id=model.spec.pad_id,
                 alone_from=image_placeholder_id,
-                voices=voices,
+                loras=loras,
             )
-        reading.repeat(group)
+        reading.repeat(num_return_sequences)
         return decode_text(
             reading,
             language.lm_head,
             language.get_input_embeddings(),
             never=image_placeholder_id,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
+            sampling=sampling,
             stop_ids=stop_ids,
             generator=generator,
             on_ids=on_ids,
@@ -75,41 +78,41 @@ def sample_text(
 def sample_images(
     model: StarterModel,
     prompts: list[list[int]],
+    sampling: Sampling = DEFAULT_SAMPLING,
     *,
-    group: int = 1,
-    guidance: float = 1.0,
-    temperature: float = 1.0,
-    top_k: int = 0,
+    num_return_sequences: int = 1,
     pixel_values: torch.Tensor | None = None,
     generator: Generators = None,
-    voices: LoraBatch | None = None,
+    loras: LoraBatch | None = None,
     on_ids: OnIds | None = None,
 ) -> ImageSamples:
     """See `UnifiedModel.sample_images`."""
-    with apply_loras(model, voices):
-        if voices is not None:
-            voices.start()
-        context, mask = _contexts(model, prompts, pixel_values, voices)
-        context, mask = context.repeat_interleave(group, 0), mask.repeat_interleave(group, 0)
-        if voices is not None:
-            voices.repeat(group)
-            if guidance != 1.0:
-                voices.double()
-        return _draw(model, context, mask, guidance, temperature, top_k, generator, on_ids)
+    with apply_loras(model, loras):
+        if loras is not None:
+            loras.start()
+        context, mask = _contexts(model, prompts, pixel_values, loras)
+        context, mask = (
+            context.repeat_interleave(num_return_sequences, 0),
+            mask.repeat_interleave(num_return_sequences, 0),
+        )
+        if loras is not None:
+            loras.repeat(num_return_sequences)
+            if sampling.guidance_scale != 1.0:
+                loras.double()
+        return _draw(model, context, mask, sampling, generator, on_ids)
 
 
 def _draw(
     model: StarterModel,
     context: torch.Tensor,
     mask: torch.Tensor,
-    guidance: float,
-    temperature: float,
-    top_k: int,
+    sampling: Sampling,
     generator: Generators,
     on_ids: OnIds | None,
 ) -> ImageSamples:
     """Codes behind contexts (N, K', D) with their mask."""
     expert, count = model.picture, len(context)
+    guidance, temperature, top_k = sampling.guidance_scale, sampling.image_temperature, sampling.image_top_k
     if guidance != 1.0:  # the empty branch stands behind the full one in one batch
         bare = torch.zeros_like(mask)
         bare[:, -1] = True
@@ -145,7 +148,7 @@ def _draw(
 
 
 def _contexts(
-    model: StarterModel, prompts: list[list[int]], pixel_values: torch.Tensor | None, voices: LoraBatch | None
+    model: StarterModel, prompts: list[list[int]], pixel_values: torch.Tensor | None, loras: LoraBatch | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decoder inputs (P, K', D) and mask for prompts that end in the begin-of-picture id."""
     from pipelines.models.starter.model import EncodedText, words_of
@@ -153,7 +156,7 @@ def _contexts(
     for prompt in prompts:
         if prompt[-1] != model.spec.boi_id:
             raise ValueError("a picture prompt must end in the begin-of-picture id")
-    if voices is not None and not voices.alike:  # adapters are told apart by row, so each prompt gets its own
+    if loras is not None and not loras.alike:  # adapters are told apart by row, so each prompt gets its own
         ids, real = pad_right(prompts, model.spec.pad_id, model.device)
         words = words_of(ids, real.bool(), None)
         _, middle = model.read(words, pixel_values, need_words=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.models.decoding.multi_lora import Adapter, AdapterError, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 
 SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
 TALKS = ("Who are you?", "Hi", "Draw yourself: happy, in the snow.")
-GREEDY = {"max_new_tokens": 12, "temperature": 0.0, "repetition_penalty": 1e6}
+GREEDY = Sampling(max_new_tokens=12, temperature=0.0, repetition_penalty=1e6, image_temperature=0.0)
 BASE = Adapter("base", {})
 
 
@@ -66,8 +68,8 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
     model, tokenizer, folders = family
     memory = PrefixCache() if remembered else None
     prompts = prompts_of(tokenizer)
-    free = alone_with_peft(model, folders[0], lambda: model.sample_text(prompts[:1], **GREEDY)).ids[0]
-    settings = {**GREEDY, "stop_ids": (free[3],)}  # so that the first leaves the batch early
+    free = alone_with_peft(model, folders[0], lambda: model.sample_text(prompts[:1], GREEDY)).ids[0]
+    settings = {"sampling": GREEDY, "stop_ids": (free[3],)}  # so that the first leaves the batch early
     alone = [
         alone_with_peft(model, folder, lambda prompt=prompt: model.sample_text([prompt], **settings))
         for folder, prompt in zip((*folders, None), prompts, strict=True)
@@ -75,7 +77,7 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
     adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
     assert len({tuple(sample.ids[0]) for sample in alone}) == 3
     for _ in range(2):  # the second time everything but the last id is remembered
-        mixed = model.sample_text(prompts, group=2, voices=LoraBatch(adapters, memory), **settings)
+        mixed = model.sample_text(prompts, num_return_sequences=2, loras=LoraBatch(adapters, memory), **settings)
         for row in range(6):
             assert mixed.ids[row] == alone[row // 2].ids[0]
             assert mixed.logps[row] == pytest.approx(alone[row // 2].logps[0], abs=1e-4)
@@ -87,14 +89,14 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
 def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -> None:
     model, tokenizer, folders = family
     prompts = [[*prompt, model.spec.boi_id] for prompt in prompts_of(tokenizer)]
-    settings = {"guidance": guidance, "temperature": 0.0}
+    settings = {"sampling": replace(GREEDY, guidance_scale=guidance)}
     alone = [
         alone_with_peft(model, folder, lambda prompt=prompt: model.sample_images([prompt], **settings))
         for folder, prompt in zip((*folders, None), prompts, strict=True)
     ]
     assert not torch.equal(alone[0].codes, alone[2].codes)
     adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
-    mixed = model.sample_images(prompts, group=2, voices=LoraBatch(adapters, PrefixCache()), **settings)
+    mixed = model.sample_images(prompts, num_return_sequences=2, loras=LoraBatch(adapters, PrefixCache()), **settings)
     for row in range(6):
         assert mixed.codes[row].tolist() == alone[row // 2].codes[0].tolist()
         assert torch.allclose(mixed.logps[row], alone[row // 2].logps[0], atol=1e-4)
@@ -109,14 +111,14 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
     prompts = [start + look + end, start + look + look + end]  # the second looks at two
     alone = [
         alone_with_peft(
-            model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], pixel_values=seen, **GREEDY)
+            model, folder, lambda i=i, seen=seen: model.sample_text([prompts[i]], GREEDY, pixel_values=seen)
         )
         for i, (folder, seen) in enumerate(zip(folders, (pictures[:1], pictures[1:]), strict=True))
     ]
     adapters = [read_adapter(folder, model) for folder in folders]
     memory = PrefixCache()
     for shown in (pictures, pictures.flip(3)):  # other pictures behind the same ids are not remembered
-        mixed = model.sample_text(prompts, pixel_values=shown, voices=LoraBatch(adapters, memory), **GREEDY)
+        mixed = model.sample_text(prompts, GREEDY, pixel_values=shown, loras=LoraBatch(adapters, memory))
         equal = [mixed.logps[i] == pytest.approx(alone[i].logps[0], abs=1e-4) for i in range(2)]
         assert equal == [shown is pictures] * 2
 
@@ -150,34 +152,37 @@ def test_a_prompts_own_generator_makes_it_independent_of_the_others(family: Any)
     def dice(*seeds: int) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    settings = {"max_new_tokens": 8, "temperature": 1.3, "top_p": 0.99}
-    together = model.sample_text(prompts, group=2, generator=dice(5, 6, 7), **settings).ids
-    drawn = model.sample_images(pictures, guidance=2.0, generator=dice(5, 6, 7)).codes.tolist()
+    sampling = Sampling(max_new_tokens=8, temperature=1.3, top_p=0.99, guidance_scale=2.0)
+    together = model.sample_text(prompts, sampling, num_return_sequences=2, generator=dice(5, 6, 7)).ids
+    drawn = model.sample_images(pictures, sampling, generator=dice(5, 6, 7)).codes.tolist()
     for i, seed in enumerate((5, 6, 7)):
         [one] = dice(seed)
-        assert model.sample_text([prompts[i]], group=2, generator=one, **settings).ids == together[2 * i : 2 * i + 2]
-        assert model.sample_images([pictures[i]], guidance=2.0, generator=dice(seed)).codes[0].tolist() == drawn[i]
+        alone = model.sample_text([prompts[i]], sampling, num_return_sequences=2, generator=one)
+        assert alone.ids == together[2 * i : 2 * i + 2]
+        assert model.sample_images([pictures[i]], sampling, generator=dice(seed)).codes[0].tolist() == drawn[i]
     assert together[0] != together[1]
 
 
 def test_new_ids_are_heard_at_every_step(family: Any) -> None:
     model, tokenizer, _ = family
     prompts = prompts_of(tokenizer)
-    settings = {"max_new_tokens": 20, "temperature": 2.0, "stop_ids": tuple(range(5, 60))}
+    settings = {"sampling": Sampling(max_new_tokens=20, temperature=2.0), "stop_ids": tuple(range(5, 60))}
     heard: list[dict[int, int]] = []
     loud = model.sample_text(prompts, generator=torch.Generator().manual_seed(0), on_ids=heard.append, **settings).ids
     quiet = model.sample_text(prompts, generator=torch.Generator().manual_seed(0), **settings).ids
     assert loud == quiet and len(heard) == max(map(len, loud)) > min(map(len, loud))
     assert [[step[i] for step in heard if i in step] for i in range(3)] == loud
     codes: list[dict[int, int]] = []
-    drawn = model.sample_images([[*prompts[0], model.spec.boi_id]], guidance=2.0, on_ids=codes.append).codes
+    drawn = model.sample_images(
+        [[*prompts[0], model.spec.boi_id]], Sampling(guidance_scale=2.0), on_ids=codes.append
+    ).codes
     assert [step[0] for step in codes] == drawn[0].tolist()
 
     def stop(new: dict[int, int]) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        model.sample_text(prompts, on_ids=stop, voices=LoraBatch([BASE] * 3))
+        model.sample_text(prompts, on_ids=stop, loras=LoraBatch([BASE] * 3))
     assert model.sample_text(prompts, generator=torch.Generator().manual_seed(0), **settings).ids == quiet
 
 

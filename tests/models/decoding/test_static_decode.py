@@ -7,6 +7,7 @@ import torch
 
 from pipelines.models.decoding import decode_text, prefill
 from pipelines.models.decoding import static_decode as fixed_module
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.decoding.static_decode import StaticDecoderState
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -45,9 +46,10 @@ def test_greedy_pictures_are_the_same(always, guidance: float, attention: str) -
     model, tokenizer = toy_janus()
     model.set_attn_implementation(attention)
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] + [model.spec.boi_id] for talk in TALKS]
-    grown = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+    sampling = Sampling(guidance_scale=guidance, image_temperature=0.0)
+    grown = model.sample_images(prompts, sampling, num_return_sequences=2)
     made = always()
-    fixed = model.sample_images(prompts, group=2, guidance=guidance, temperature=0.0)
+    fixed = model.sample_images(prompts, sampling, num_return_sequences=2)
     assert len(made) == 1 and made[0]._mask.shape[-1] >= model.spec.image_tokens
     assert grown.codes.tolist() == fixed.codes.tolist()
     assert torch.allclose(grown.logps, fixed.logps, atol=1e-4)
@@ -58,13 +60,13 @@ def test_greedy_pictures_are_the_same(always, guidance: float, attention: str) -
 def test_greedy_words_stop_where_they_stopped(always, family, penalty: float) -> None:
     model, tokenizer = family()
     prompts = [tokenizer(SYSTEM + talk)["input_ids"] for talk in TALKS]
-    settings = {"max_new_tokens": 20, "temperature": 0.0, "repetition_penalty": penalty}
-    free = model.sample_text(prompts, **settings).ids
+    sampling = Sampling(max_new_tokens=20, temperature=0.0, repetition_penalty=penalty)
+    free = model.sample_text(prompts, sampling).ids
     stops = (free[0][4], free[1][9])  # ids that come up, so that samples end at different places
-    grown = model.sample_text(prompts, group=2, stop_ids=stops, **settings)
+    grown = model.sample_text(prompts, sampling, num_return_sequences=2, stop_ids=stops)
     always()
     heard: list[dict[int, int]] = []
-    fixed = model.sample_text(prompts, group=2, stop_ids=stops, on_ids=heard.append, **settings)
+    fixed = model.sample_text(prompts, sampling, num_return_sequences=2, stop_ids=stops, on_ids=heard.append)
     assert grown.ids == fixed.ids and len({len(ids) for ids in fixed.ids}) > 1
     for mine, other in zip(grown.logps, fixed.logps, strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
@@ -79,15 +81,17 @@ def test_each_prompt_keeps_its_own_dice(always) -> None:
     def dice() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in range(3)]
 
-    grown = model.sample_text(prompts, group=2, max_new_tokens=12, generator=dice()).ids
+    sampling = Sampling(max_new_tokens=12)
+    grown = model.sample_text(prompts, sampling, num_return_sequences=2, generator=dice()).ids
     always()
-    assert model.sample_text(prompts, group=2, max_new_tokens=12, generator=dice()).ids == grown
+    assert model.sample_text(prompts, sampling, num_return_sequences=2, generator=dice()).ids == grown
 
 
 def test_under_autocast_nothing_is_kept_between_steps(always) -> None:
     model, tokenizer = toy_janus()
     prompts = [tokenizer(SYSTEM)["input_ids"] + [model.spec.boi_id]]
+    greedy = Sampling(image_temperature=0.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        grown = model.sample_images(prompts, temperature=0.0).logps
+        grown = model.sample_images(prompts, greedy).logps
         always()
-        assert torch.allclose(model.sample_images(prompts, temperature=0.0).logps, grown, atol=0.2)
+        assert torch.allclose(model.sample_images(prompts, greedy).logps, grown, atol=0.2)

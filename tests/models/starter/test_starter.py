@@ -16,6 +16,7 @@ from safetensors import safe_open
 from pipelines.core.settings import cache_dir
 from pipelines.data.chat_template import render, reply, user
 from pipelines.data.packing import collate, packed_row
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter import language
 from pipelines.models.starter.config import StarterConfig
@@ -90,10 +91,13 @@ def test_an_emptied_context_forgets_the_words(toy):
 def test_guidance_one_is_the_plain_model_and_more_moves_away_from_it(toy):
     model, tokenizer = toy
     prompt = [*tokenizer("[scene] snow", add_special_tokens=False).input_ids, model.spec.boi_id]
-    settings = {"group": 2, "temperature": 0}
-    plain = model.sample_images([prompt], **settings, guidance=1.0).codes
-    assert torch.equal(plain, model.sample_images([prompt], **settings, guidance=1.0 + 1e-7).codes)
-    assert not torch.equal(plain, model.sample_images([prompt], **settings, guidance=30.0).codes)
+
+    def drawn(guidance: float) -> torch.Tensor:
+        sampling = Sampling(guidance_scale=guidance, image_temperature=0)
+        return model.sample_images([prompt], sampling, num_return_sequences=2).codes
+
+    assert torch.equal(drawn(1.0), drawn(1.0 + 1e-7))
+    assert not torch.equal(drawn(1.0), drawn(30.0))
 
 
 def test_looked_at_pictures_must_match_their_places(toy):
@@ -146,7 +150,8 @@ def test_sampling_sees_as_deep_as_scoring(deep):
     looked = "<|look|>" * model.spec.image_input_tokens
     prompts = [turn(model, tokenizer, looked + text)[0].tolist() for text in ("who?", "what is this now?")]
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
-    samples = model.sample_text(prompts, group=2, max_new_tokens=4, pixel_values=pixels, temperature=1.0)
+    sampling = Sampling(max_new_tokens=4, temperature=1.0)
+    samples = model.sample_text(prompts, sampling, num_return_sequences=2, pixel_values=pixels)
     for row, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
         prompt = prompts[row // 2]
         whole = torch.tensor([prompt + ids])

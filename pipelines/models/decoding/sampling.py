@@ -1,0 +1,134 @@
+"""Sampling of next tokens: the settings, one step from logits to ids, and what a sampler returns.
+
+The samplers of the families (`sample_text`, `sample_images`) take a `Sampling` and unpack it before their loops.
+
+Dimension letters: B rows, R rows still in the batch, P prompts, G samples of a prompt, V ids, N images, C codes of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+"""One generator for a whole batch, or one for each prompt: then its samples do not depend on the other prompts."""
+
+OnIds = Callable[[dict[int, int]], None]
+"""Called after every step with {sample: its new id} for the samples that have not stopped. An exception raised in it
+ends the sampling and propagates."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How text and images are sampled; names as in transformers' `GenerationConfig` where it has one."""
+
+    max_new_tokens: int = 96
+    """Text ids at most; an image always has all its codes."""
+    temperature: float = 0.8
+    """Of text; 0 is greedy."""
+    top_p: float = 0.95
+    """Of text: the smallest set of ids that has this share of the probability; 1 keeps all."""
+    repetition_penalty: float = 1.0
+    """Divides the positive logits of ids the reply already has and multiplies the negative ones; prompts do not count."""
+    guidance_scale: float = 1.0
+    """Classifier-free guidance g of images: logits are u + g * (c - u); 1 needs no unconditional branch."""
+    image_temperature: float = 1.0
+    """Of image codes; 0 is greedy."""
+    image_top_k: int = 0
+    """Of image codes: the k likeliest; 0 keeps all."""
+
+
+DEFAULT_SAMPLING = Sampling()
+
+
+@dataclass
+class TextSamples:
+    """Sampled text, prompt-major: sample g of prompt p is entry p * G + g."""
+
+    ids: list[list[int]]
+    """New ids only, the stop id included when it was sampled."""
+    logps: list[list[float]]
+    """Log-probability of each id under the untempered, unfiltered model."""
+
+
+@dataclass
+class ImageSamples:
+    """Sampled images, prompt-major."""
+
+    codes: torch.Tensor
+    """(N, C) int64 in [0, codebook)."""
+    logps: torch.Tensor
+    """(N, C) float32, under the untempered, unfiltered model without guidance."""
+
+
+NUCLEUS_WIDTHS = (1024, 8192)
+"""How many of the likeliest ids are searched for the nucleus (top-p) first, and second, before all are sorted."""
+
+
+def next_ids(
+    logits: torch.Tensor,
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Choose one id a row from logits (B, V): greedy at temperature 0, else top-k, then nucleus."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits.float() / temperature
+    if top_k:
+        kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < kept, -torch.inf)
+    if top_p < 1:
+        ranked, order, share = _likeliest(logits, top_p)
+        outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
+        outside[:, 0] = False  # and always the likeliest, whatever top_p
+        place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
+        return order.gather(-1, place).squeeze(-1)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+
+
+def _likeliest(logits: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits (B, K) of the likeliest ids in order, which they are, and their shares; at least `top_p` of each row."""
+    # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
+    # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
+    if not logits.is_cuda:
+        total = logits.logsumexp(-1, keepdim=True)
+        for width in NUCLEUS_WIDTHS:
+            ranked, order = logits.topk(min(width, logits.shape[-1]), dim=-1)
+            share = (ranked - total).exp()
+            if bool((share.sum(-1) >= top_p).all()):
+                return ranked, order, share
+    ranked, order = logits.sort(dim=-1, descending=True)
+    return ranked, order, ranked.softmax(-1)
+
+
+def choose_ids(
+    logits: torch.Tensor,
+    rows: torch.Tensor | range,
+    samples: int,
+    generator: Generators,
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int = 0,
+) -> torch.Tensor:
+    """`next_ids` with one generator, or with each prompt's own for the rows that are samples of it.
+
+    logits (R, V); rows (R,) which of the `samples` prompt-major samples each row is, ascending.
+    """
+    if generator is None or isinstance(generator, torch.Generator):
+        return next_ids(logits, temperature, top_p, top_k, generator)
+    # Apart, because the width of the draw depends on the rows that are drawn together (NUCLEUS_WIDTHS).
+    chosen_rows = rows if isinstance(rows, range) else rows.tolist()
+    prompts = [row // (samples // len(generator)) for row in chosen_rows]
+    counts: list[tuple[torch.Generator, int]] = []
+    for own, count in zip(generator, map(prompts.count, range(len(generator))), strict=True):
+        if counts and counts[-1][0] is own:  # samples of one prompt that are given one by one
+            counts[-1] = (own, counts[-1][1] + count)
+        else:
+            counts.append((own, count))
+    parts = logits.split([count for _, count in counts])
+    chosen = zip(parts, counts, strict=True)
+    return torch.cat([next_ids(part, temperature, top_p, top_k, own) for part, (own, _) in chosen if len(part)])
