@@ -17,7 +17,7 @@ from torch import nn
 from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models import toy_tokenizer
-from pipelines.models.decoding.sampling import ImageSamples, TextSamples
+from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, ImageSamples, Sampling, TextSamples
 from pipelines.models.decoding.token_logprobs import compute_token_logprobs
 from pipelines.models.interface import (
     CheckpointingByOldNames,
@@ -27,8 +27,8 @@ from pipelines.models.interface import (
     refuse_unknown,
     restart_positions,
 )
-from pipelines.models.starter import sampling
 from pipelines.models.starter.config import StarterConfig
+from pipelines.models.starter.sampling import sample_images, sample_text
 from pipelines.models.starter.vision_tower import DeepStackInjector, DeepStackProjection, VisionTower
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
 
@@ -291,13 +291,17 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         mask = at >= 0
         return middle[rows[:, None], own.clamp(min=0)], mask
 
-    def sample_text(self, prompts: list[list[int]], **settings: Any) -> TextSamples:
+    def sample_text(
+        self, prompts: list[list[int]], sampling: Sampling = DEFAULT_SAMPLING, **settings: Any
+    ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
-        return sampling.sample_text(self, prompts, **settings)
+        return sample_text(self, prompts, sampling, **settings)
 
-    def sample_images(self, prompts: list[list[int]], **settings: Any) -> ImageSamples:
+    def sample_images(
+        self, prompts: list[list[int]], sampling: Sampling = DEFAULT_SAMPLING, **settings: Any
+    ) -> ImageSamples:
         """See `UnifiedModel.sample_images`."""
-        return sampling.sample_images(self, prompts, **settings)
+        return sample_images(self, prompts, sampling, **settings)
 
 
 def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> EncodedText:
