@@ -52,6 +52,12 @@ def latest_evaluation(context: AppContext, training: Job) -> Job | None:
     return next((job for job in found if job.request.get("job") == training.id), None)
 
 
+def is_being_measured(context: AppContext, training: Job) -> bool:
+    """Whether an evaluation of the training waits or runs."""
+    latest = latest_evaluation(context, training)
+    return latest is not None and latest.status not in ENDED
+
+
 def why_not_measurable(context: AppContext, training: Job) -> str:
     """Why a training cannot be measured now, in words for people; "" when it can."""
     if training.kind != "train":
@@ -61,8 +67,7 @@ def why_not_measurable(context: AppContext, training: Job) -> str:
     states = context.records.checkpoints.of_job(training.id)
     if not any(one.adapter_key for one in states if one.name != BASE):
         return "this training has no saved state yet: there is nothing to measure"
-    latest = latest_evaluation(context, training)
-    if latest is not None and latest.status not in ENDED:
+    if is_being_measured(context, training):
         return "it is being measured already: wait until that is done"
     return ""
 

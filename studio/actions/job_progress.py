@@ -95,10 +95,12 @@ def progress_of(
     workers: int | None = None,
     pace: Pace | None = None,
     at: str = "",
+    measured: Mapping[str, Mapping[str, float]] | None = None,
 ) -> JobProgress:
-    """The story so far. `position` is the place in the queue, `workers` how many can take the job (None: not asked).
+    """The progress so far. `position` is the place in the queue, `workers` how many can take the job (None: not asked).
 
-    `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event.
+    `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event. `measured` are scores by
+    checkpoint that are newer than those of the events.
     """
     recipe = Recipe.from_json(job.recipe) if job.recipe else Recipe()
     attempt = _last_attempt(events)
@@ -109,6 +111,7 @@ def progress_of(
     if job.status == "running" and all(stage.seconds_left is not None for stage in open_stages):
         left = sum(stage.seconds_left or 0.0 for stage in open_stages)
     scores = {event.note: dict(event.metrics) for event in events if event.stage == "evaluate" and event.metrics}
+    scores |= {name: dict(one) for name, one in (measured or {}).items()}
     rewards = _rewards(events)
     loss = _series(events, "sft", "loss")
     headline, detail = _headline(job, events, position, workers)

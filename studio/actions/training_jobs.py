@@ -154,7 +154,11 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
         position = context.records.jobs.position(id)
         workers = len(live_workers(context, "train"))
     name = context.records.characters.get(job.character).name if job.character else ""
-    return JobView(job, name, progress_of(job, events, position=position, workers=workers, pace=pace, at=at), events)
+    measured: dict[str, dict[str, Any]] = {}
+    if job.status in ENDED:  # it may have been measured again since
+        measured = {one.name: one.scores for one in context.records.checkpoints.of_job(id) if one.scores}
+    progress = progress_of(job, events, position=position, workers=workers, pace=pace, at=at, measured=measured)
+    return JobView(job, name, progress, events)
 
 
 def past_pace(context: AppContext, recipe: Recipe) -> dict[str, float]:

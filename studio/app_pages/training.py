@@ -17,8 +17,8 @@ import streamlit as st
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import REWARD_NAMES
-from studio import charts, sample_strip, widgets
-from studio.actions import training_jobs
+from studio import charts, evaluation_panel, sample_strip, widgets
+from studio.actions import evaluations, training_jobs
 from studio.actions.job_progress import JobProgress, StageProgress
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import JobLine, JobView, RunLog
@@ -132,6 +132,8 @@ def _one(context: AppContext, id: str) -> None:
     again = None if view.is_over else POLL_S
     st.fragment(_progress, run_every=again)(context, id)
     st.fragment(_numbers, run_every=None if view.is_over else CHARTS_S)(context, id)
+    if view.is_over:
+        evaluation_panel.draw(context, view.job)
     sample_strip.draw(context, view.job, rows, view.progress.best)
     st.fragment(_engine_room, run_every=None if view.is_over else CHARTS_S)(context, id)
 
@@ -243,7 +245,9 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
             if learnt:
                 _opens("Train further", ":material/trending_up:", lambda: _further(context, job, learnt))
             _opens("Clone with changes", ":material/content_copy:", lambda: _clone(context, job))
-        if learnt and job.status in ("stopped", "failed"):
+            if learnt:
+                evaluation_panel.button(context, job)
+        if learnt and job.status in ("stopped", "failed") and not evaluations.is_being_measured(context, job):
             _opens("Discard", ":material/delete:", lambda: _discard(context, job))
 
 
