@@ -30,7 +30,7 @@ def test_an_old_recipe_keeps_every_value() -> None:
     stored = read_json(OLD / "run.json")["recipe"]
     assert stored.keys() >= renamed_keys.RECIPE_KEYS.keys()
     recipe = Recipe.from_json(stored)
-    assert list(recipe.to_json().values())[0] == stored["base"]
+    assert recipe.base == stored["base"]
     assert sorted(map(str, _leaves(recipe.to_json()))) == sorted(map(str, _leaves(stored)))
     assert Recipe.from_json(recipe.to_json()) == recipe
 

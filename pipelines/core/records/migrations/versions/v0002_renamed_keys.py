@@ -39,10 +39,10 @@ _EVENTS = sa.table(
 
 def upgrade() -> None:
     """Rewrite the rows that hold a renamed key."""
-    _rewrite(_JOBS.c.recipe, [_JOBS.c.id], _JOBS.c.recipe.is_not(None), recipe_keys)
-    _rewrite(_CHECKPOINTS.c.scores, [_CHECKPOINTS.c.job, _CHECKPOINTS.c.name], sa.true(), _scores)
+    _rewrite(_JOBS, ["id"], "recipe", _JOBS.c.recipe.is_not(None), recipe_keys)
+    _rewrite(_CHECKPOINTS, ["job", "name"], "scores", sa.true(), _scores)
     # Other stages have metrics too (loss, seconds), but none that was renamed.
-    _rewrite(_EVENTS.c.body, [_EVENTS.c.job, _EVENTS.c.sequence], _EVENTS.c.stage.in_(("grpo", "evaluate")), _body)
+    _rewrite(_EVENTS, ["job", "sequence"], "body", _EVENTS.c.stage.in_(("grpo", "evaluate")), _body)
 
 
 def _scores(scores: dict[str, Any]) -> dict[str, Any]:
@@ -54,29 +54,28 @@ def _body(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rewrite(
-    column: sa.ColumnClause[Any], key: Sequence[sa.ColumnClause[Any]], where: sa.ColumnElement[bool], change: Change
+    table: sa.TableClause, key: Sequence[str], column: str, where: sa.ColumnElement[bool], change: Change
 ) -> None:
+    """Change a JSON column of the rows that `where` chooses; `key` is the primary key."""
     connection = op.get_bind()
-    for rows in _batches(connection, column, key, where):
-        for *ids, text in rows:
-            before = json.loads(text)
+    for rows in _batches(connection, table, key, column, where):
+        for row in rows:
+            before = json.loads(row[column])
             after = change(before)
             if after != before:
-                same_row = [one == id for one, id in zip(key, ids, strict=True)]
-                statement = sa.update(column.table).where(*same_row)
-                connection.execute(statement.values({column.name: json.dumps(after, separators=(",", ":"))}))
+                this_row = [table.c[name] == row[name] for name in key]
+                text = json.dumps(after, separators=(",", ":"))
+                connection.execute(sa.update(table).where(*this_row).values({column: text}))
 
 
 def _batches(
-    connection: sa.Connection,
-    column: sa.ColumnClause[Any],
-    key: Sequence[sa.ColumnClause[Any]],
-    where: sa.ColumnElement[bool],
-) -> Iterator[Sequence[sa.Row[Any]]]:
-    """Rows of (key, JSON text) in the order of the key; each batch begins behind the last key of the one before."""
-    query = sa.select(*key, column).where(where).order_by(*key).limit(ROWS_AT_ONCE)
-    rows = connection.execute(query).all()
+    connection: sa.Connection, table: sa.TableClause, key: Sequence[str], column: str, where: sa.ColumnElement[bool]
+) -> Iterator[Sequence[sa.RowMapping]]:
+    """Rows with key and column, in the order of the key; a batch begins behind the last key of the one before."""
+    columns = [table.c[name] for name in key]
+    query = sa.select(*columns, table.c[column]).where(where).order_by(*columns).limit(ROWS_AT_ONCE)
+    rows = connection.execute(query).mappings().all()
     while rows:
         yield rows
-        last = [sa.literal(value) for value in rows[-1][: len(key)]]
-        rows = connection.execute(query.where(sa.tuple_(*key) > sa.tuple_(*last))).all()
+        last = [sa.literal(rows[-1][name]) for name in key]
+        rows = connection.execute(query.where(sa.tuple_(*columns) > sa.tuple_(*last))).mappings().all()
