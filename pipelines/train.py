@@ -38,10 +38,12 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries
-from pipelines.core.events import Event, Report, Stopped
+from pipelines.core.checkpoint_selection import best_checkpoint
+from pipelines.core.events import Event, Payload, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
+    RESULT_FILE,
     RunError,
     TrainerExit,
     adapters,
@@ -125,7 +127,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
-    from pipelines.evaluation.scorecard import best_checkpoint, evaluate_run  # seconds, so after the first sign of life
+    from pipelines.evaluation.scorecard import evaluate_run  # takes seconds, so after the first event
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
@@ -136,10 +138,11 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
         return {}
     checkpoints = evaluate_run(run_dir, (), record)
     best = best_checkpoint(checkpoints)
-    record(Event("save", 0, 1, note=f"the best checkpoint is {best}"))
+    note = f"the best checkpoint is {best}"
+    record(Event("save", 0, 1, note=note, payload=Payload(best=best)))
     result = {"run": str(run_dir), **stage_totals(read_events(run_dir)), "best": best, "checkpoints": checkpoints}
-    write_json(run_dir / "result.json", result)
-    record(Event("save", 1, 1, note=f"the best checkpoint is {best}", artifacts=("result.json",)))
+    write_json(run_dir / RESULT_FILE, result)
+    record(Event("save", 1, 1, note=note, artifacts=(RESULT_FILE,), payload=Payload(best=best)))
     return result
 
 

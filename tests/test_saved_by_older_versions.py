@@ -26,6 +26,7 @@ from pipelines.core.formats.cards import read_card
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import replies_in
 from pipelines.core.queue import submit
+from pipelines.core.queue.training_results import best_of, result_of
 from pipelines.core.renamed_keys import SCORES
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.settings import Settings
@@ -225,7 +226,7 @@ def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> Non
 def test_the_best_of_an_old_training_is_known(saved_home: AppContext) -> None:
     ids = EXPECTED["records"]["ids"]
     assert ids["best"] != ids["newest"]
-    assert compare.best_of(saved_home, ids["trained"]) == ids["best"]
+    assert best_of(saved_home.records, saved_home.records.jobs.get(ids["trained"])) == ids["best"]
 
 
 def test_old_checkpoints_answer_and_are_downloaded(saved_home: AppContext) -> None:
@@ -261,7 +262,7 @@ def test_old_trainings_are_taken_up_cloned_and_continued(saved_home: AppContext)
         trainer.close()
     for which, part in (("stopped", "stopped_resumed"), ("queued", "queued_done")):
         assert records.jobs.get(ids[which]).status == expected[part]["status"] == "succeeded"
-        assert submit.result_of(records, saved_home.store, ids[which])["best"] == expected[part]["best"]
+        assert result_of(records, saved_home.store, ids[which])["best"] == expected[part]["best"]
     done = {one.name: one.scores for one in records.checkpoints.of_job(ids["queued"])}
     check_scores(done, expected["queued_done"]["scores"])
     cloned = submit.clone(records, saved_home.queue, ids["trained"], {"seed": 5})

@@ -131,8 +131,11 @@ def test_events_come_stage_by_stage_numbered_and_name_what_exists(watched: Watch
     # What stage 1 left is measured before stage 2 begins, so that there are pictures to look at meanwhile.
     order = [stage for stage, _ in itertools.groupby(stages)]
     assert order == ["prepare", "sft", "evaluate", "grpo", "evaluate", "save"]
-    measured = [(event.step, event.total, event.note) for event in watched.events if event.stage == "evaluate"]
+    measured = [
+        (event.step, event.total, event.payload["checkpoint"]) for event in watched.events if event.stage == "evaluate"
+    ]
     assert measured == [(number, len(NAMES), name) for number, name in enumerate(NAMES, start=1)]
+    assert watched.events[-1].payload == {"best": watched.result["best"]}
     assert watched.events == read_events(watched.run_dir)
     assert [event.sequence for event in watched.events] == list(range(len(watched.events)))
     for event in watched.events:

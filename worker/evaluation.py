@@ -59,11 +59,11 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
             while trainer.exit_status() is None:
                 events = trainer.events(POLL_S)
                 forwarder.send(events)
-                measured |= {event.note for event in events if event.stage == "evaluate"}
+                measured |= {event.payload["checkpoint"] for event in events if event.stage == "evaluate"}
                 supervisor.check(forwarder.lost)
             events = trainer.events(0)
             forwarder.send(events)
-            measured |= {event.note for event in events if event.stage == "evaluate"}
+            measured |= {event.payload["checkpoint"] for event in events if event.stage == "evaluate"}
             status, tail = trainer.exit_status() or 0, trainer.log_tail
         noted = read_exit(folder.path)
         reason = noted.reason if noted else ""

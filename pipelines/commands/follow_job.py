@@ -95,7 +95,7 @@ def follow(context: JobContext, id: str, show: Report) -> Job:
 
 def _result(context: JobContext, job: Job) -> CommandResult:
     """Print the scorecard; the JSON object is that of `train`, with `job` in place of `run`."""
-    from pipelines.core.queue.submit import result_of
+    from pipelines.core.queue.training_results import result_of
 
     if job.status != "succeeded":
         raise CommandFailed(job.error or f"job {job.id[:8]} was stopped; understudy jobs resume {job.id[:8]} goes on")

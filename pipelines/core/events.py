@@ -1,20 +1,30 @@
-"""Events: the one way a run speaks. Durable and replayable, one JSON object a line in `events.jsonl`.
+"""Events: the one way a run reports. Durable and replayable, one JSON object a line in `events.jsonl`.
 
-What an event is and the outlet's type, no more: reading and writing the file is in `run_folder.py` and `pipelines.train`.
+What an event is and the type of the outlet, no more: the file is read and written by `run_folder.py` and
+`pipelines.train`. Programs act on `stage`, `step`, `total`, `metrics`, `artifacts` and `payload`; `note` is for people.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pipelines.core.renamed_keys import METRICS, renamed
 
 Stage = Literal["prepare", "sft", "grpo", "evaluate", "save", "reply"]
 STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
 """The stages of a run; a reply job's events are of stage "reply" alone (`reply_protocol.py` says what they mean)."""
+
+
+class Payload(TypedDict, total=False):
+    """What an event says beside its numbers, as data; a key is there only where it applies."""
+
+    checkpoint: str
+    """`evaluate`: name of the checkpoint whose scores are the metrics."""
+    best: str
+    """`save`: name of the best checkpoint by its scorecard."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class Event:
     sequence: int = 0
     time: str = ""
     """UTC, ISO 8601; filled in by whoever records the event, like `job` and `sequence`."""
+    payload: Payload = field(default_factory=Payload, hash=False)
 
     def to_line(self) -> str:
         """The event as one line of JSON, newline included."""
@@ -45,8 +56,18 @@ class Event:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Event:
         """An event from its fields as JSON has them, metrics under today's names; an unknown field raises TypeError."""
-        metrics = renamed(data.get("metrics", {}), METRICS)
-        return cls(**{**data, "metrics": metrics, "artifacts": tuple(data.get("artifacts", ()))})
+        values = {**data, "artifacts": tuple(data.get("artifacts", ()))}
+        values["metrics"] = renamed(data.get("metrics", {}), METRICS)
+        if "payload" not in data and data.get("stage") == "evaluate" and data.get("note"):
+            # 0.1 had no payload; the note of a measured checkpoint was its name and nothing else.
+            values["payload"] = Payload(checkpoint=data["note"])
+        return cls(**values)
+
+
+def best_in(events: Iterable[Event]) -> str:
+    """The checkpoint that the run itself named the best, in its latest event that names one; "" before."""
+    named = [event.payload["best"] for event in events if "best" in event.payload]
+    return named[-1] if named else ""
 
 
 Report = Callable[[Event], None]

@@ -20,7 +20,7 @@ import torch
 from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.system_prompt import system_message
-from pipelines.core.events import Event, Report
+from pipelines.core.events import Event, Payload, Report
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     BASE,
@@ -34,7 +34,6 @@ from pipelines.core.run_folder import (
     stage_and_step,
     write_json,
 )
-from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
 from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
 from pipelines.data.replay_chat import general_eval_rows
@@ -296,7 +295,17 @@ def evaluate_run(
             write_model_card(run_dir, entry)
             speakers.drop(name)
         relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
-        report(Event("evaluate", number, total, metrics=scores, note=name, artifacts=relative))
+        report(
+            Event(
+                "evaluate",
+                number,
+                total,
+                metrics=scores,
+                note=name,
+                artifacts=relative,
+                payload=Payload(checkpoint=name),
+            )
+        )
     keys = ("name", "stage", "step", "scores")
     entries = [read_scores(run_dir, name) or {} for name in chosen]
     return [{key: value for key, value in entry.items() if key in keys} for entry in entries]
@@ -324,37 +333,3 @@ def practice_reward(run_dir: Path, name: str) -> float | None:
     rewards = {e.step: e.metrics["reward"] for e in read_events(run_dir) if e.stage == "grpo" and "reward" in e.metrics}
     own = [value for at, value in rewards.items() if after < at <= step]
     return sum(own) / len(own) if own else None
-
-
-def best_checkpoint(checkpoints: Sequence[dict[str, Any]]) -> str:
-    """The name of the best trained checkpoint by the rule of docs/training.md.
-
-    Among those within GENERAL_PERPLEXITY_LIMIT of the base's perplexity on general chat, with a similarity to training
-    pictures of at most TRAINING_IMAGE_SIMILARITY_LIMIT, and no worse than the base at the character's own words, the
-    highest `selection_score`; of equals the later. When none is within all limits, the one with the lowest perplexity
-    on general chat.
-    """
-    base = next(item["scores"] for item in checkpoints if item["name"] == BASE)
-    trained = [item for item in checkpoints if item["name"] != BASE]
-    if not trained:
-        raise RunError("there is no trained checkpoint to choose from")
-    kept = [
-        item
-        for item in trained
-        if item["scores"]["general_perplexity"] <= GENERAL_PERPLEXITY_LIMIT * base["general_perplexity"]
-        and item["scores"].get("training_image_similarity", 0.0) <= TRAINING_IMAGE_SIMILARITY_LIMIT
-        and item["scores"].get("reply_perplexity", 0.0) <= base.get("reply_perplexity", float("inf"))
-    ]
-    if not kept:
-        return str(min(trained, key=lambda item: item["scores"]["general_perplexity"])["name"])
-    return str(max(reversed(kept), key=lambda item: selection_score(item["scores"], base))["name"])
-
-
-def selection_score(scores: dict[str, float], base: dict[str, float]) -> float:
-    """Mean of what there is of facts, likeness, caption match, agreement, and words (1 - perplexity / the base's)."""
-    parts = [
-        scores[key] for key in ("facts_accuracy", "likeness", "caption_match", "reply_image_match") if key in scores
-    ]
-    if "reply_perplexity" in scores and "reply_perplexity" in base:
-        parts.append(max(0.0, 1 - scores["reply_perplexity"] / base["reply_perplexity"]))
-    return sum(parts) / len(parts)

@@ -27,10 +27,11 @@ from pipelines.core.jobs.job import (
 )
 from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
 from pipelines.core.queue import submit
+from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import put_content
 from studio.actions.drafts import own_character
-from studio.actions.scores import best_named, checkpoint_title
+from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
 from studio.labels import EFFORTS
@@ -100,7 +101,7 @@ def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOp
     bases: dict[str, CheckpointOption] = {}
     for job in context.records.jobs.list(owner=context.owner, kind="train", character=character, limit=30):
         checkpoints = context.records.checkpoints.of_job(job.id)
-        best = best_of(context, job.id)
+        best = best_of(context.records, job)
         for one in reversed(checkpoints):
             ref = f"{job.id}:{one.name}"
             if one.name == BASE:
@@ -108,12 +109,6 @@ def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOp
             elif one.adapter_key:
                 found.append(CheckpointOption(ref, _label(job, one, one.name == best), one.base, one.name == best))
     return [*found, *bases.values()]
-
-
-def best_of(context: AppContext, job: str) -> str:
-    """The name of the checkpoint that the run chose by its scorecard; "" before its end."""
-    saved = context.records.events.latest(job, "save")
-    return best_named(saved.note) if saved else ""
 
 
 def _label(job: Job, one: Checkpoint, is_best: bool) -> str:

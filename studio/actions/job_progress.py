@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipelines.core.events import Event
+from pipelines.core.events import Event, best_in
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
-from studio.actions.scores import best_named
 from studio.actions.training_warnings import TrainingWarning, training_warnings
 from studio.labels import minutes
 
@@ -110,7 +109,7 @@ def progress_of(
     left = None
     if job.status == "running" and all(stage.seconds_left is not None for stage in open_stages):
         left = sum(stage.seconds_left or 0.0 for stage in open_stages)
-    scores = {event.note: dict(event.metrics) for event in events if event.stage == "evaluate" and event.metrics}
+    scores = {event.payload["checkpoint"]: dict(event.metrics) for event in events if "checkpoint" in event.payload}
     scores |= {name: dict(one) for name, one in (measured or {}).items()}
     rewards = _rewards(events)
     loss = _series(events, "sft", "loss")
@@ -123,7 +122,7 @@ def progress_of(
         loss,
         rewards,
         scores,
-        _best(events),
+        best_in(events),
         training_warnings(loss, rewards, scores),
         max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
     )
@@ -203,10 +202,6 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
             return "Stopped and discarded", "What it learnt is gone. It can be started again from the beginning."
         return "Stopped and kept", "What is saved so far can be used, and training can go on from there."
     return "Something went wrong", job.error or "The job ended without saying why. The log below may tell."
-
-
-def _best(events: Sequence[Event]) -> str:
-    return next((name for event in reversed(events) if event.stage == "save" and (name := best_named(event.note))), "")
 
 
 def _rewards(events: Sequence[Event]) -> dict[str, tuple[tuple[int, float], ...]]:

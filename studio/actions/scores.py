@@ -57,9 +57,3 @@ def checkpoint_title(name: str) -> str:
     except ValueError:
         return name  # a name of a later version is shown as it is
     return f"{'Basics' if stage == 'sft' else 'Practice'}, step {step}"
-
-
-def best_named(note: str) -> str:
-    """The checkpoint that the note of a `save` event calls the best; "" when it names none."""
-    _, found, rest = note.partition("best checkpoint is ")
-    return rest.split()[0] if found and rest.split() else ""

@@ -20,6 +20,7 @@ from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing, new_i
 from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
+from pipelines.core.queue.training_results import best_of
 from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE
 from pipelines.core.stage_names import STAGE_NAMES
@@ -158,6 +159,8 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
     if job.status in ENDED:  # it may have been measured again since
         measured = {one.name: one.scores for one in context.records.checkpoints.of_job(id) if one.scores}
     progress = progress_of(job, events, position=position, workers=workers, pace=pace, at=at, measured=measured)
+    if job.status == "succeeded" and not progress.best:  # trained by 0.1, whose events do not name it
+        progress = replace(progress, best=best_of(context.records, job))
     return JobView(job, name, progress, events)
 
 

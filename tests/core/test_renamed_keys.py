@@ -12,7 +12,7 @@ from pipelines.core.events import Event
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import adapters, read_events, read_json, read_result, read_scores
-from pipelines.evaluation.model_card import SCORE_NOTES
+from pipelines.core.score_names import SCORE_NAMES
 
 OLD = Path(__file__).parents[1] / "fixtures" / "v0_1" / "run"
 
@@ -23,7 +23,7 @@ def test_every_new_name_is_in_use() -> None:
     assert set(renamed_keys.TASKS.values()) <= recipe["task_shares"].keys()
     rewards = Recipe.for_effort(next(iter(LARGE)), "standard").reward_weights
     assert set(renamed_keys.REWARDS.values()) <= rewards.keys()
-    assert set(renamed_keys.SCORES.values()) <= SCORE_NOTES.keys()
+    assert set(renamed_keys.SCORES.values()) <= SCORE_NAMES.keys()
 
 
 def test_an_old_recipe_keeps_every_value() -> None:
@@ -58,7 +58,7 @@ def test_an_old_run_has_scores_and_metrics_under_todays_names() -> None:
     for one in result["checkpoints"]:
         measured = read_scores(OLD, one["name"])
         assert measured is not None and measured["scores"] == one["scores"] and measured["replies"]
-        assert one["scores"].keys() <= SCORE_NOTES.keys()
+        assert one["scores"].keys() <= SCORE_NAMES.keys()
         assert one["scores"]["training_image_similarity"] == stored[one["name"]]["copying"]
         assert one["scores"]["reply_image_match"] == stored[one["name"]]["agreement"]
     old_names = renamed_keys.METRICS.keys()

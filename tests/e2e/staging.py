@@ -49,7 +49,7 @@ def _begun(context: AppContext, character: str, run: Path | None) -> Job:
     queued = create.start(context, character, "quick", "starter")
     job = context.records.jobs.claim(queued.id, WORKER, 6000)
     assert job is not None
-    events = [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")]
+    events = [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, payload={"best": "grpo-000002"})]
     _tell(context, job, read_events(run) if run else events)
     for name in [path.name for path in sorted((run / "checkpoints").iterdir())] if run else SCORES:
         if run:

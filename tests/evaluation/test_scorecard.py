@@ -17,7 +17,6 @@ from pipelines.data.chat_template import prompt, reply, user
 from pipelines.data.replay_chat import general_eval_rows, general_replay_rows
 from pipelines.evaluation.scorecard import (
     EvalContext,
-    best_checkpoint,
     dialogue_rows,
     evaluate_run,
     facts_accuracy,
@@ -25,7 +24,6 @@ from pipelines.evaluation.scorecard import (
     perplexity,
     practice_reward,
     reply_image_match,
-    selection_score,
     training_image_similarity,
 )
 from pipelines.inference.generate import GeneratedText
@@ -143,31 +141,6 @@ def test_agreement_counts_a_missing_scene_as_nothing() -> None:
         both = critic.match(sight, ["happy, on a beach", "sad, in space"])
         replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
         assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
-
-
-def entry(name: str, **scores: float) -> dict[str, Any]:
-    base = {"general_perplexity": 10.0, "reply_perplexity": 50.0, "likeness": 0.5, "training_image_similarity": 0.1}
-    return {"name": name, "scores": base | scores}
-
-
-def test_best_checkpoint_rule() -> None:
-    base = entry("base")
-    assert selection_score(entry("x", reply_perplexity=25.0, likeness=0.7)["scores"], base["scores"]) == pytest.approx(
-        0.6
-    )
-    assert selection_score(entry("x", reply_perplexity=99.0)["scores"], base["scores"]) == pytest.approx(0.25)
-    good, better = entry("sft-000002", likeness=0.6), entry("sft-000004", likeness=0.7)
-    assert best_checkpoint([base, good, better]) == "sft-000004"
-    assert best_checkpoint([base, better, entry("grpo-000001", likeness=0.7)]) == "grpo-000001"  # of equals the later
-    forgot = entry("grpo-000001", likeness=0.9, general_perplexity=10.6)
-    assert best_checkpoint([base, good, forgot]) == "sft-000002"
-    copied = entry("grpo-000001", likeness=0.9, training_image_similarity=0.6)
-    assert best_checkpoint([base, good, copied]) == "sft-000002"
-    by_heart = entry("grpo-000001", likeness=0.9, reply_perplexity=51.0)
-    assert best_checkpoint([base, good, by_heart]) == "sft-000002"
-    assert best_checkpoint([base, forgot, entry("grpo-000002", general_perplexity=11.0)]) == "grpo-000001"
-    with pytest.raises(RunError):
-        best_checkpoint([base])
 
 
 def test_practice_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def run_events(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> 
         Event("grpo", at, 2, {"reward": 0.4 + at / 10, "likeness": 0.3, "reply": 0.5, "variety": 0.2, "seconds": 10.0})
         for at in range(1, grpo + 1)
     ]
-    events += [Event("evaluate", at, 3, SCORES[name], name) for at, name in enumerate(evaluated, start=1)]
+    events += [
+        Event("evaluate", at, 3, SCORES[name], name, payload={"checkpoint": name})
+        for at, name in enumerate(evaluated, start=1)
+    ]
     return events
 
 
@@ -161,7 +164,7 @@ def trained(context: AppContext, character: str) -> Job:
     told(
         context,
         job,
-        [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")],
+        [*run_events(evaluated=tuple(SCORES)), Event("save", 1, 1, payload={"best": "grpo-000002"})],
     )
     for name in SCORES:
         checkpoint(context, job, name)

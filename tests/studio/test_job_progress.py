@@ -64,7 +64,9 @@ def test_a_stopped_job_says_where() -> None:
 
 
 def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
-    between = timed([*run_events(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, "sft-000002")])
+    between = timed(
+        [*run_events(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, payload={"checkpoint": "sft-000002"})]
+    )
     assert states(progress_of(JOB, between)) == ["done", "waiting", "running"]
     practising = timed([*between, Event("grpo", 1, 2, {"reward": 0.4})])
     told = progress_of(JOB, practising)
@@ -102,7 +104,7 @@ def test_repeated_steps_count_once() -> None:
 
 
 def test_the_same_events_tell_the_same_story() -> None:
-    events = timed([*run_events(4, 2, tuple(SCORES)), Event("save", 1, 1, note="the best checkpoint is grpo-000002")])
+    events = timed([*run_events(4, 2, tuple(SCORES)), Event("save", 1, 1, payload={"best": "grpo-000002"})])
     assert progress_of(JOB, events) == progress_of(JOB, list(events))
     assert progress_of(JOB, events).best == "grpo-000002"
     assert progress_of(JOB, events).scores == SCORES

@@ -108,7 +108,11 @@ def test_a_finished_job_shows_its_film_strip(context: AppContext, character: str
 def test_warnings_stand_on_the_page(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.claimed(context, staged.queued(context, character))
     copied = {**staged.SCORES["grpo-000002"], "training_image_similarity": 0.9}
-    staged.told(context, job, [*staged.run_events(), staged.Event("evaluate", 1, 3, copied, "grpo-000002")])
+    staged.told(
+        context,
+        job,
+        [*staged.run_events(), staged.Event("evaluate", 1, 3, copied, payload={"checkpoint": "grpo-000002"})],
+    )
     assert "draws its training pictures again" in words(open_page("training", job=job.id))
 
 

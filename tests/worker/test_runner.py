@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.jobs.job import Job, RecordsUnusable
-from pipelines.core.queue.submit import clone, continue_training, result_of, resume, stop
+from pipelines.core.queue.submit import clone, continue_training, resume, stop
+from pipelines.core.queue.training_results import result_of
 from pipelines.core.run_folder import adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.worker.conftest import Place

@@ -6,7 +6,6 @@ the next garbage collection, and a job without its nudge is found by the sweeper
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.queue.broker import notify_worker
 from pipelines.core.records import Records
-from pipelines.core.renamed_keys import run_result_keys
-from pipelines.core.storage.store import Store, put_content, read
+from pipelines.core.storage.store import Store, put_content
 
 
 def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> CharacterVersion:
@@ -177,12 +175,3 @@ def resume(records: Records, app: Celery, id: str) -> Job:
     if job.status == "queued":
         notify_worker(app, job)
     return job
-
-
-def result_of(records: Records, store: Store, id: str) -> dict[str, Any] | None:
-    """What `result.json` of a complete training holds (best checkpoint, seconds, steps); None before."""
-    event = records.events.latest(id, "save")
-    key = next((key for key in event.artifacts if key.startswith("runs/")), "") if event else ""
-    if not key:
-        return None
-    return run_result_keys(json.loads(read(store, key)))

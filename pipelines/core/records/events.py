@@ -75,6 +75,12 @@ class Events:
             row = connection.execute(query).one_or_none()
             return None if row is None else _event(row)
 
+    def of_stage(self, job_id: str, stage: Stage) -> list[Event]:
+        """All events of one stage, oldest first."""
+        query = select(*_COLUMNS).where(EVENTS.c.job == job_id, EVENTS.c.stage == stage).order_by(EVENTS.c.sequence)
+        with self._database.read() as connection:
+            return [_event(row) for row in connection.execute(query)]
+
     def count(self, job_id: str) -> int:
         """How many events the job has; the last one's sequence is one less."""
         with self._database.read() as connection:

@@ -25,6 +25,7 @@ CALLS = {
     "sweep": lambda records: records.jobs.release_lost(),
     "follow": lambda records: records.events.after("1", 3),
     "latest of a stage": lambda records: records.events.latest("1", "sft"),
+    "all of a stage": lambda records: records.events.of_stage("1", "save"),
     "append": lambda records: records.events.append("1", 1, [Event("sft", sequence=5)]),
     "delete a character": lambda records: records.characters.delete("x"),
 }
