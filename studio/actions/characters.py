@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.character.image_check import clean_image
+from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
