@@ -1,11 +1,11 @@
-"""Ties a program to the one that starts it: when that one dies, however it dies, the kernel ends this one.
+"""Child processes that end with their parent, however it ends (Linux's parent-death signal).
 
-    subprocess.Popen(tethered(["python", "-m", "..."]))
+    subprocess.Popen(tied_to_parent(["python", "-m", "..."]))
 
-A worker that is killed cannot stop its trainer any more, and a trainer that nobody listens to must not hold the GPU.
-Linux does this for a process that asks for it, and keeps the wish when it becomes another program; this file is run as
-a script for that. On other systems the command runs untied. Start it from a thread that lives as long as the program:
-the tie is to the thread.
+A worker that is killed cannot stop its trainer any more, and a trainer without a worker must not hold the GPU. The
+kernel signals a process that asked for it with prctl(PR_SET_PDEATHSIG), and keeps that over execve; this file is run as
+a script that asks and then becomes the command. On other systems the command runs untied. The parent is the starting
+thread, so start it from one that lives as long as the program.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tied_to_parent(command: Sequence[str], death: signal.Signals = signal.SIGKILL, nice: int = 0) -> list[str]:
-    """The command line that runs `command` tied to this process; `death` is what it gets when this one is gone.
+    """The command line that runs `command` tied to this process; `death` is the signal it gets when this one is gone.
 
-    nice: how far it stands back (0 to 19) behind others that want the same cores.
+    nice: its niceness, 0 to 19; higher gives way to other programs on the same cores.
     """
     return [sys.executable, "-S", __file__, str(os.getpid()), str(int(death)), str(nice), *command]
 
@@ -34,7 +34,7 @@ def main() -> None:
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death)
-        if os.getppid() != parent:  # it died before we were tied
+        if os.getppid() != parent:  # it died before the tie was made
             sys.exit(1)
     os.execvp(command[0], command)
 

@@ -1,7 +1,7 @@
-"""Problems: what is wrong with something a creator gave us, and how to mend it.
+"""Problems: what is wrong with something that a creator wrote or uploaded, and how to mend it.
 
-Readers and checks collect every problem before they speak, so a creator mends all of them in one go.
-Texts are in the creator's words: they name the file or field, say what is wrong, and `mend` says what to do.
+Readers and checks collect every problem before they report, so that all can be mended in one go.
+Messages are plain words for creators: they name the file or field and say what is wrong; `mend` says what to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 Severity = Literal["error", "warning"]
-MOST_UNKNOWN = 20
+MAX_NAMED_UNKNOWN = 20
 """Unknown entries of one place that are named one by one."""
 
 
@@ -86,13 +86,13 @@ def unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, prefix: 
     names = list(known)
     strange = [key for key in keys if key not in names]
     found = []
-    for key in strange[:MOST_UNKNOWN]:
+    for key in strange[:MAX_NAMED_UNKNOWN]:
         guess = nearest(key, names)
         mend = f"Did you mean {guess!r}? Rename it" if guess else f"Known here: {', '.join(names)}. Rename it"
         message = f"{where} has an entry {key[:60]!r} that nothing reads, so it is left out."
         found.append(Problem(f"{prefix}{key[:60]}", message, f"{mend}, or take it out.", "warning"))
-    if len(strange) > MOST_UNKNOWN:
-        message = f"{where} has {len(strange) - MOST_UNKNOWN} more entries that nothing reads."
+    if len(strange) > MAX_NAMED_UNKNOWN:
+        message = f"{where} has {len(strange) - MAX_NAMED_UNKNOWN} more entries that nothing reads."
         field = prefix.rstrip(".") or "character.yaml"
         found.append(Problem(field, message, "Rename them, or take them out.", "warning"))
     return found

@@ -1,8 +1,8 @@
-"""YAML of a creator, read with guards and written for people.
+"""YAML that creators write, read with guards and written to be read by people.
 
-Every plain word is read as text: `answer: no` is "no" and `name: 007` is "007", never a truth value or a number.
-Anchors, aliases (the "billion laughs" trick), tags, deep nesting, doubled keys and big files are refused
-with a line number. Nothing here ever builds an object from a tag.
+Every plain scalar is read as text: `answer: no` is "no" and `name: 007` is "007", never a truth value or a number.
+Anchors, aliases (the "billion laughs" attack), tags, deep nesting, doubled keys and big files are refused
+with a line number, and no object is ever built from a tag.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ MAX_ITEMS = 60_000
 MAX_DEPTH = 40
 """Deepest nesting of lists and entries; imported cards' extensions stay below 15."""
 
-# libyaml's parser is ten times as fast; the pure one reads the same language.
+# libyaml's parser is ten times as fast as the one in Python and accepts the same language.
 _Loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 # What PyYAML's safe constructor raises on values it recognises but cannot build (a 13th month, an empty number).
 _BUILD_ERRORS = (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
-class _WordsLoader(_Loader):  # type: ignore[misc]
-    """Resolves nothing but null: every other plain scalar stays the text that was typed."""
+class _TextLoader(_Loader):  # type: ignore[misc]
+    """Resolves no plain scalar but null; every other one stays the text that was typed."""
 
 
-_WordsLoader.yaml_implicit_resolvers = {
+_TextLoader.yaml_implicit_resolvers = {
     first: kept
     for first, rules in _Loader.yaml_implicit_resolvers.items()
     if (kept := [rule for rule in rules if rule[0] == "tag:yaml.org,2002:null"])
 }
 
 
-class _PeopleDumper(yaml.SafeDumper):
-    """Long texts as blocks, never an alias for a value that is used twice."""
+class _ReadableDumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, and no alias for a value that stands twice."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -52,7 +52,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_PeopleDumper.add_representer(str, _represent_text)
+_ReadableDumper.add_representer(str, _represent_text)
 
 
 def read_yaml(data: bytes, file: str) -> dict[str, Any]:
@@ -69,9 +69,10 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
         )
     text = _decode(data, file)
     try:
-        _guard(text, file)
-        loaded = yaml.load(text, Loader=_WordsLoader)  # a subclass of the safe loader
+        _check_events(text, file)
+        loaded = yaml.load(text, Loader=_TextLoader)  # a subclass of the safe loader
         if isinstance(loaded, dict) and "extensions" in loaded:
+            # Kept for export to other programs, which tell "1" from 1.
             typed = yaml.load(text, Loader=_Loader)
             loaded["extensions"] = typed["extensions"]
     except yaml.MarkedYAMLError as error:
@@ -81,7 +82,7 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
         line = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         typed_line = "\n".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
         message = f"{file} cannot be read{line}: {error.problem or error.context}."
-        _refuse(file, message, _line_mend(str(error.problem), typed_line))
+        _refuse(file, message, _mend_for_line(str(error.problem), typed_line))
     except yaml.reader.ReaderError as error:
         _refuse(
             file,
@@ -107,7 +108,9 @@ def write_yaml(entries: dict[str, Any], file: str) -> bytes:
     Raises CharacterProblems when the result would be refused on reading (too big, too deep).
     """
     # 1 << 20: long lines are not folded, so that a turn is one line in a diff.
-    text = yaml.dump(_plain(entries, file, 0), Dumper=_PeopleDumper, sort_keys=False, allow_unicode=True, width=1 << 20)
+    text = yaml.dump(
+        _to_plain_types(entries, file, 0), Dumper=_ReadableDumper, sort_keys=False, allow_unicode=True, width=1 << 20
+    )
     data = text.encode("utf-8")
     read_yaml(data, file)
     return data
@@ -128,7 +131,7 @@ def _decode(data: bytes, file: str) -> str:
         _refuse(file, f"{file} {what}.", "Save it again as plain text with the encoding UTF-8.")
 
 
-def _line_mend(problem: str, line: str) -> str:
+def _mend_for_line(problem: str, line: str) -> str:
     if "tab" in problem or line.lstrip(" ").startswith("\t"):
         return "Indent with spaces, not with tabs."
     if "mapping values are not allowed" in problem:
@@ -136,9 +139,9 @@ def _line_mend(problem: str, line: str) -> str:
     return "Look at that line and the one above: check the indentation, and put texts with : # ' \" in quotes."
 
 
-def _guard(text: str, file: str) -> None:
-    """Walks the parser's events and refuses what a character never needs, before anything is built."""
-    # One frame for each open list or mapping: the keys seen in a mapping (None in a list), whether a key comes next.
+def _check_events(text: str, file: str) -> None:
+    """Refuse what a character never needs from the parser's events, before anything is built of them."""
+    # One frame for each open collection: the keys seen so far (None in a list), and whether the next scalar is a key.
     frames: list[tuple[set[str] | None, bool]] = []
     items = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -196,22 +199,25 @@ def _open_brackets(text: str, mark: yaml.Mark) -> int:
     """How many brackets of the mark's line are open there, quoted ones too.
 
     A parser reads ahead for the end of a key, on its line, and may refuse brackets (libyaml does from 1,000 on) before
-    `_guard` is given the first of them.
+    `_check_events` is given the first of them.
     """
     line = text[text.rfind("\n", 0, mark.index) + 1 : mark.index]
     return line.count("[") + line.count("{") - line.count("]") - line.count("}")
 
 
-def _plain(value: object, file: str, depth: int) -> Any:
-    """Only what yaml's own types hold: text keys, lists, no half characters (lone surrogates)."""
+def _to_plain_types(value: object, file: str, depth: int) -> Any:
+    """The value in the types that YAML has itself: text keys, lists, no lone surrogates (which UTF-8 cannot hold)."""
     if depth > MAX_DEPTH:
         _refuse(file, f"{file} would be nested more than {MAX_DEPTH} deep.", "Take the deepest extension out.")
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_plain(str(key), file, depth): _plain(item, file, depth + 1) for key, item in value.items()}
+        return {
+            _to_plain_types(str(key), file, depth): _to_plain_types(item, file, depth + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [_plain(item, file, depth + 1) for item in value]
+        return [_to_plain_types(item, file, depth + 1) for item in value]
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
     if value is None or isinstance(value, (bool, int, float)):

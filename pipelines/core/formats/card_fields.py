@@ -15,8 +15,7 @@ from typing import Any
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
-from pipelines.core.formats.card_files import refuse
-from pipelines.core.formats.chat_formats import notes_from
+from pipelines.core.formats.notes import note, notes_from, refuse
 from pipelines.core.formats.start_blocks import SpeakerNames, read_blocks, write_blocks
 from pipelines.core.problems import Problem, errors
 
@@ -80,10 +79,10 @@ def card_data(card: Any, file: str) -> CardData:
     if isinstance(data, dict) and (str(spec).startswith("chara_card_v") or "name" in data):
         version = 2 if spec == "chara_card_v2" else 3
         if spec not in ("chara_card_v2", "chara_card_v3"):
-            notes.append(_note(file, f"The card says it is {str(spec)[:40]!r}; it is read like a V3 card."))
+            notes.append(note(file, f"The card says it is {str(spec)[:40]!r}; it is read like a V3 card."))
         elif version == 3 and str(card.get("spec_version")) != "3.0":
             found = str(card.get("spec_version"))[:20]
-            notes.append(_note(file, f"The card is of version {found!r}; newer parts are kept, but not used."))
+            notes.append(note(file, f"The card is of version {found!r}; newer parts are kept, but not used."))
     elif "name" in card and any(key in card for key in V1_FIELDS[1:]):
         version, data = 1, {key: value for key, value in card.items() if key not in ("spec", "spec_version", "data")}
     else:
@@ -96,15 +95,11 @@ def card_data(card: Any, file: str) -> CardData:
     for key in V1_FIELDS:
         if not isinstance(data.get(key, ""), str):
             if data[key] is not None:
-                notes.append(_note(file, f"The field {key!r} is not a text, so it is left out."))
+                notes.append(note(file, f"The field {key!r} is not a text, so it is left out."))
             data = {**data, key: ""}
     if not data.get("name", "").strip():
         refuse(file, "has no name", "Give the character a name in the program that made the card.")
     return CardData(version, data, notes)
-
-
-def _note(file: str, message: str, mend: str = "Nothing to do, unless it matters to you.") -> Problem:
-    return Problem(file, message, mend, "warning")
 
 
 def _text(data: dict[str, Any], key: str) -> str:
@@ -130,7 +125,7 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
     own = _from_own_block(data)
     if own is None:
         if OWN_KEY in (data.get("extensions") or {}):
-            notes.append(_note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
+            notes.append(note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
         character = foreign
         notes += notes_from(mended, file) + _unused_notes(data, file)
     else:
@@ -233,14 +228,14 @@ def _unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
     entries = book.get("entries") if isinstance(book, dict) else None
     if isinstance(entries, list) and entries:
         notes.append(
-            _note(
+            note(
                 file,
                 f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
                 "Write what the character should know as facts: a question and a short answer.",
             )
         )
     if any(_text(data, key) for key in ("system_prompt", "post_history_instructions")):
-        notes.append(_note(file, "The card's instructions to the model are kept for export, but not taught."))
+        notes.append(note(file, "The card's instructions to the model are kept for export, but not taught."))
     return notes
 
 

@@ -16,9 +16,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import NoReturn
 
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.formats.notes import refuse
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_FILE_BYTES = 512 * 2**20
@@ -34,11 +33,6 @@ RATIO_FREE_BYTES = 4 * 2**20
 
 Chunk = tuple[bytes, bytes]
 """Type and data of one PNG chunk."""
-
-
-def refuse(file: str, message: str, mend: str) -> NoReturn:
-    """Raise `CharacterProblems` with one problem about the file; `message` goes on after the file's name."""
-    raise CharacterProblems([Problem(file, f"{file} {message}.", mend)])
 
 
 def chunks_of(data: bytes, file: str) -> Iterator[Chunk]:

@@ -22,7 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
 from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
-from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64, refuse
+from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64
+from pipelines.core.formats.notes import refuse
 
 ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""

@@ -43,7 +43,6 @@ from pipelines.core.formats.card_files import (
     put_chunks,
     read_archive,
     read_chunks,
-    refuse,
     write_archive,
 )
 from pipelines.core.formats.card_images import (
@@ -55,7 +54,8 @@ from pipelines.core.formats.card_images import (
     png_avatar,
     suffix_of,
 )
-from pipelines.core.formats.chat_formats import notes_from, parse_json
+from pipelines.core.formats.json_text import parse_json
+from pipelines.core.formats.notes import notes_from, refuse
 from pipelines.core.problems import Problem
 
 Format = Literal["png", "json", "charx"]

@@ -8,18 +8,15 @@ imported, and `<image>` marks are taken out of the words.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from typing import Any
 
 from pipelines.core.character.character import Interaction, Role
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
+from pipelines.core.formats.json_text import parse_json, tidy_text
+from pipelines.core.formats.notes import notes_from, refuse
 from pipelines.core.formats.start_blocks import BlockTurn, SpeakerNames, read_blocks, settle_turns
 from pipelines.core.problems import Problem
-
-MAX_DEPTH = 36
-"""Deepest nesting of lists and objects that is followed, so that yaml (40) can hold it; real cards stay below 15."""
 
 _IMAGE_MARK = re.compile(r"[ \t]*<image>[ \t]*\n?", re.IGNORECASE)
 _ROLES: dict[str, Role] = {
@@ -130,48 +127,3 @@ def _read_content(content: Any, mended: Counter[str]) -> str:
     if marks:
         mended["pictures named in the data were left out: add them to the character's images"] += 1
     return text
-
-
-def notes_from(mended: Counter[str], file: str) -> list[Problem]:
-    """One warning for each kind of mending, with its count."""
-    mend = "Nothing to do, unless it matters to you."
-    return [Problem(file, f"{sentence} ({count} x).", mend, "warning") for sentence, count in mended.items()]
-
-
-def parse_json(text: str | bytes, file: str) -> Any:
-    """A JSON value, with texts tidied.
-
-    Raises:
-        ValueError: not JSON; the message says where.
-        CharacterProblems: too large, nested deeper than `MAX_DEPTH`, or a number that JSON does not have.
-    """
-    if len(text) > MAX_TEXT_BYTES:
-        refuse(file, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it, or take the pictures out.")
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        refuse(file, "is nested too deeply", "Save it again from the program that made it.")
-    return _tidy(value, file, MAX_DEPTH)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number that JSON knows")
-
-
-def _tidy(value: Any, file: str, depth: int) -> Any:
-    """The value with all its texts tidied, so that it can be written as UTF-8 and YAML."""
-    if depth == 0:
-        refuse(file, "is nested too deeply", "Save it again from the program that made it.")
-    if isinstance(value, str):
-        return tidy_text(value)
-    if isinstance(value, list):
-        return [_tidy(item, file, depth - 1) for item in value]
-    if isinstance(value, dict):
-        return {tidy_text(key): _tidy(item, file, depth - 1) for key, item in value.items()}
-    return value
-
-
-def tidy_text(text: str) -> str:
-    """The text with Unix line ends, without NUL and with half surrogates replaced."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

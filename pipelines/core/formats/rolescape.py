@@ -28,8 +28,9 @@ from pipelines.core.character.character import (
     TextPart,
 )
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, refuse
-from pipelines.core.formats.chat_formats import parse_json
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES
+from pipelines.core.formats.json_text import parse_json
+from pipelines.core.formats.notes import note, notes_from, refuse
 from pipelines.core.formats.start_blocks import BlockTurn, settle_turns
 from pipelines.core.problems import Problem
 
@@ -108,14 +109,10 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
     )
     if not character.persona:
         refuse(train_dir.name, "has no description and no profile", "Get the folder again; its files are incomplete.")
-    notes = [_note(train_dir.name, f"{sentence} ({count} x)") for sentence, count in mended.items()]
+    notes = notes_from(mended, train_dir.name)
     if test_dir is None:
-        notes.append(_note(train_dir.name, "the test folder is missing: no held-out pictures were imported"))
+        notes.append(note(train_dir.name, "the test folder is missing: no held-out pictures were imported."))
     return RoleScape(character, test, images, test_images, notes)
-
-
-def _note(where: str, sentence: str) -> Problem:
-    return Problem(where, f"{sentence}.", "Nothing to do, unless it matters to you.", "warning")
 
 
 def letters_and_digits(text: str) -> str:

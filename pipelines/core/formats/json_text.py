@@ -1,0 +1,56 @@
+"""JSON and plain text from strangers, read with guards: size, depth, and what UTF-8 and YAML cannot hold.
+
+Cards, data sets of conversations and RoleScape folders are all read through `parse_json`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES
+from pipelines.core.formats.notes import refuse
+from pipelines.core.yaml_text import MAX_DEPTH
+
+MAX_JSON_DEPTH = MAX_DEPTH - 4
+"""Deepest nesting that is followed, so that `character.yaml` can hold it among its own entries; real cards stay below
+15."""
+
+
+def parse_json(text: str | bytes, file: str) -> Any:
+    """A JSON value, with texts tidied.
+
+    Raises:
+        ValueError: not JSON; the message says where.
+        CharacterProblems: too large, nested deeper than `MAX_JSON_DEPTH`, or a number that JSON does not have.
+    """
+    if len(text) > MAX_TEXT_BYTES:
+        refuse(file, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it, or take the pictures out.")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        refuse(file, "is nested too deeply", "Save it again from the program that made it.")
+    return _tidy_value(value, file, MAX_JSON_DEPTH)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _tidy_value(value: Any, file: str, depth: int) -> Any:
+    """The value with all its texts tidied, so that it can be written as UTF-8 and YAML."""
+    if depth == 0:
+        refuse(file, "is nested too deeply", "Save it again from the program that made it.")
+    if isinstance(value, str):
+        return tidy_text(value)
+    if isinstance(value, list):
+        return [_tidy_value(item, file, depth - 1) for item in value]
+    if isinstance(value, dict):
+        return {tidy_text(key): _tidy_value(item, file, depth - 1) for key, item in value.items()}
+    return value
+
+
+def tidy_text(text: str) -> str:
+    """The text with Unix line ends, without NUL and with half surrogates replaced."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
