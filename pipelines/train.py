@@ -56,6 +56,8 @@ from pipelines.core.run_folder import (
     write_exit,
     write_json,
 )
+from pipelines.models.hub_weights import WeightsMissing
+from pipelines.models.starter.language import LanguageMissing
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -283,8 +285,11 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
             print(f"stopped; kept in {run_dir}", file=sys.stderr)
             ended = TrainerExit(STOPPED)
         except RunError as error:
-            print(f"pipelines.train: {error}", file=sys.stderr)
             ended = TrainerExit(FAILED, str(error))
+        except (WeightsMissing, LanguageMissing) as error:
+            ended = TrainerExit(FAILED, f"The base model is not there. {error}")
+    if ended.reason:
+        print(f"pipelines.train: {ended.reason}", file=sys.stderr)
     if _is_first_process():
         write_exit(run_dir, ended)
     return ended.status

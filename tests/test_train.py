@@ -286,6 +286,19 @@ def test_failures_are_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert left is not None and left.status == FAILED and "run.json does not exist" in left.reason
     clear_exit(tmp_path)
     assert read_exit(tmp_path) is None
+
+
+def test_missing_weights_are_told_in_the_run_folder(
+    toy_character: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    prepare_run(run_dir, toy_character, Recipe.for_effort("janus-pro-1b", "quick"))
+    (tmp_path / "models" / "Janus-Pro-1B").mkdir(parents=True)
+    monkeypatch.setenv("UNDERSTUDY_MODELS", str(tmp_path / "models"))
+    assert main([str(run_dir)]) == FAILED
+    left = read_exit(run_dir)
+    assert left is not None and left.reason.startswith("The base model is not there. ")
+    assert left.reason in capsys.readouterr().err
     with pytest.raises(SystemExit) as usage:
         main([])
     assert usage.value.code == 2

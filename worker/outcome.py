@@ -22,7 +22,6 @@ _MEMORY = re.compile(
     re.IGNORECASE,
 )
 _DISK = re.compile(r"No space left on device|Disk quota exceeded|ENOSPC|disk is full", re.IGNORECASE)
-_MISSING = re.compile(r"(?:\w+\.)*(?:WeightsMissing|LanguageMissing): (.*)", re.DOTALL)
 _HUB = re.compile(
     r"couldn't connect to|LocalEntryNotFoundError|OfflineModeIsEnabled|RepositoryNotFoundError|"
     r"is not a local folder and is not a valid model identifier|cannot find the requested files in the (?:disk|local) "
@@ -58,9 +57,8 @@ def failure_from_exit(status: int, reason: str, tail: str, oom_killed: bool, fre
 def _error_text(status: int, reason: str, tail: str, oom_killed: bool, free_disk_gb: float) -> str:
     # A launcher or a shell reports a signal as 128 + its number.
     number = -status if status < 0 else status - 128 if status > 128 else 0
-    missing, last = _MISSING.search(tail), _LAST_ERROR.findall(tail)
-    if missing:
-        return f"The base model is not there. {' '.join(missing[1].split())}"
+    if reason:
+        return " ".join(reason.split())
     if _MEMORY.search(tail) or oom_killed:
         return f"The training ran out of memory. {_LESS}"
     if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
@@ -83,8 +81,7 @@ def _error_text(status: int, reason: str, tail: str, oom_killed: bool, free_disk
             f"The training was ended by the signal {_signal_name(number)}: somebody or something on the worker's "
             f"machine stopped it, or a library crashed. The log's end is kept below. {_RESUME}."
         )
-    if reason:
-        return " ".join(reason.split())
+    last = _LAST_ERROR.findall(tail)
     said = f": {last[-1].strip()[:500]}" if last else ""
     return f"The training ended with exit status {status}{said}. The log's end is kept below. {_RESUME} once mended."
 

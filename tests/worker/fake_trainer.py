@@ -57,10 +57,7 @@ def main() -> int:
         print("OSError: [Errno 28] No space left on device: 'optimizer.pt'", file=sys.stderr)
         return 1
     if how == "missing":
-        print(
-            "pipelines.models.hub_weights.WeightsMissing: Weights are missing; install again.",
-            file=sys.stderr,
-        )
+        note_exit(run_dir, 1, "The base model is not there. Weights are missing; install again.")
         return 1
     if how == "error":
         print("Traceback (most recent call last):\n  File x\nValueError: a sample does not fit", file=sys.stderr)
