@@ -48,17 +48,27 @@ MAKERS = {
 }
 
 
+def best_of(options: Sequence[CheckpointOption]) -> str:
+    """The best checkpoint of the newest training that has one; the first option when none is marked."""
+    return next((one.ref for one in options if one.is_best), options[0].ref)
+
+
+def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: str) -> str:
+    """A list of checkpoints to choose one from; returns its `JOB:NAME`."""
+    labels = {one.ref: one.label for one in options}
+    refs = list(labels)
+    return st.selectbox(label, refs, index=refs.index(default), format_func=lambda ref: labels[ref])
+
+
 def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
     refs = {one.ref: one for one in choices}
-    names = list(refs)
-    best = next((one.ref for one in choices if one.is_best), names[0])
-    first, second = pair if pair and set(pair) <= set(refs) else (best, names[-1])
+    first, second = pair if pair and set(pair) <= set(refs) else (best_of(choices), choices[-1].ref)
     left, right = st.columns(2)
     with left:
-        one = st.selectbox("One", names, index=names.index(first), format_func=lambda ref: refs[ref].label)
+        one = checkpoint_select("One", choices, first)
     with right:
-        other = st.selectbox("The other", names, index=names.index(second), format_func=lambda ref: refs[ref].label)
+        other = checkpoint_select("The other", choices, second)
     shown = dict.fromkeys((one, other))
     found = {ref: _scored(context, ref) for ref in shown}
     cards = {refs[ref].label: card for ref, (_, card) in found.items()}
@@ -155,13 +165,11 @@ def _tally(context: AppContext, tally: Tally) -> None:
 
 def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> None:
     """Choose a trained state and take it home."""
-    trained = {one.ref: one for one in choices if not one.ref.endswith(f":{BASE}")}
+    trained = [one for one in choices if not one.ref.endswith(f":{BASE}")]
     if not trained:
         widgets.quiet("There is no trained state to download yet.")
         return
-    names = list(trained)
-    best = next((one.ref for one in choices if one.is_best), names[0])
-    ref = st.selectbox("Which state", names, index=names.index(best), format_func=lambda one: trained[one].label)
+    ref = checkpoint_select("Which state", trained, best_of(trained))
     for kind, (label, about, icon) in KINDS.items():
         with st.container(border=True, key=f"take-{kind}"):
             words, way = st.columns([3, 2], vertical_alignment="center")

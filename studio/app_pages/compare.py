@@ -13,7 +13,7 @@ from studio import widgets
 from studio.actions import compare
 from studio.actions.compare import CheckpointOption, NotPossible
 from studio.chat_view import conversation_view
-from studio.compare_views import download_view, scores_view, votes_view
+from studio.compare_views import best_of, checkpoint_select, download_view, scores_view, votes_view
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -100,15 +100,12 @@ def _character(context: AppContext, id: str) -> CharacterRow | None:
 
 def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption]) -> None:
     """Choose two and begin, or go on with an earlier conversation."""
-    refs = {one.ref: one for one in choices}
-    names = list(refs)
-    best = next((one.ref for one in choices if one.is_best), names[0])
     with st.container(border=True, key="begin"):
         one, other = st.columns(2)
         with one:
-            left = st.selectbox("One", names, index=names.index(best), format_func=lambda ref: refs[ref].label)
+            left = checkpoint_select("One", choices, best_of(choices))
         with other:
-            right = st.selectbox("The other", names, index=len(names) - 1, format_func=lambda ref: refs[ref].label)
+            right = checkpoint_select("The other", choices, choices[-1].ref)
         blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
         if st.button("Start talking", type="primary", icon=":material/forum:"):
             try:

@@ -13,6 +13,7 @@ import streamlit as st
 from studio import widgets
 from studio.actions import characters, create, drafts
 from studio.app_pages import create_dialogues, create_images, create_persona, create_train
+from studio.app_pages.create_fields import to_step
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -44,7 +45,7 @@ def page() -> None:
     widgets.show_problems()
     st.space("small")
     (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](context, id, draft)
-    onward(step)
+    step_buttons(step)
 
 
 def choose(context: AppContext) -> None:
@@ -87,14 +88,8 @@ def to_chosen_step() -> None:
     to_step(st.session_state.step)
 
 
-def to_step(step: int) -> None:
-    """Put a step into the address."""
-    st.query_params["step"] = str(step)
-    st.query_params.pop("talk", None)
-
-
-def onward(step: int) -> None:
-    """Back and next."""
+def step_buttons(step: int) -> None:
+    """The buttons to the step before and the step after."""
     st.space("medium")
     with st.container(horizontal=True, horizontal_alignment="distribute" if step > 1 else "right"):
         if step > 1:

@@ -10,8 +10,9 @@ import streamlit as st
 
 from studio import widgets
 from studio.actions import drafts, images, interactions
-from studio.actions.drafts import MAX_CHARS, MAX_TURN_CHARS, Draft
+from studio.actions.drafts import MAX_TURN_CHARS, Draft
 from studio.actions.interactions import InteractionView, Learned, TurnView
+from studio.app_pages.create_fields import text_field
 from studio.app_pages.create_import import import_interactions
 from studio.autosave import turn_digest
 from studio.context import AppContext
@@ -24,33 +25,21 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     left, right = st.columns([1.9, 1], gap="large")
     with left:
-        style(context, id, draft)
+        text_field(
+            context,
+            id,
+            draft,
+            "style",
+            "How they speak",
+            "Short sentences, dry jokes, calls everybody “tall one”.",
+            80,
+        )
         views = interactions.interaction_views(draft)
         editor(context, id, draft, views)
     with right:
         learned(interactions.learned(draft), draft)
         conversations_to_mend(views)
         import_interactions(context, id)
-
-
-def style(context: AppContext, id: str, draft: Draft) -> None:
-    """How they speak, in a few words."""
-    key = f"text-{id}-style"
-    st.text_area(
-        "How they speak",
-        value=draft.get("style", ""),
-        key=key,
-        height=80,
-        max_chars=MAX_CHARS["style"],
-        placeholder="Short sentences, dry jokes, calls everybody “tall one”.",
-        on_change=save_style,
-        args=(context, id, key),
-    )
-
-
-def save_style(context: AppContext, id: str, key: str) -> None:
-    """Keep the style."""
-    widgets.attempt(drafts.set_text, context, id, "style", st.session_state[key])
 
 
 # ---------------------------------------------------------------- the editor
@@ -174,15 +163,15 @@ def draw_turn(
             on_change=save_words,
             args=(context, id, view.number, place, key),
         )
-        shown(context, id, draft, view.number, place, turn, mark)
+        turn_image(context, id, draft, view.number, place, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
             sign = "error" if problem.severity == "error" else "lightbulb"
             text = widgets.escaped(f"{problem.message} {problem.mend}")
             st.markdown(f":{colour}[:material/{sign}:] {text}")
         with st.container(horizontal=True, gap="xsmall", key=f"tools-{mark}"):
-            choice(context, id, draft, view.number, place, turn, mark)
-            tools(context, id, view, place, mark)
+            image_choice(context, id, draft, view.number, place, turn, mark)
+            turn_tools(context, id, view, place, mark)
 
 
 def save_words(context: AppContext, id: str, number: int, place: int, key: str) -> None:
@@ -190,7 +179,7 @@ def save_words(context: AppContext, id: str, number: int, place: int, key: str) 
     widgets.attempt(interactions.set_words, context, id, number, place, st.session_state[key])
 
 
-def tools(context: AppContext, id: str, view: InteractionView, place: int, mark: str) -> None:
+def turn_tools(context: AppContext, id: str, view: InteractionView, place: int, mark: str) -> None:
     """Move a turn, give it to the other speaker, take it out."""
     for label, icon, action, args, off in (
         ("Up", "arrow_upward", interactions.move_turn, (-1,), place == 0),
@@ -209,7 +198,7 @@ def tools(context: AppContext, id: str, view: InteractionView, place: int, mark:
         )
 
 
-def shown(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def turn_image(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
     """The picture of a turn with its scene line."""
     views = images.image_views(context, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
@@ -227,7 +216,9 @@ def shown(context: AppContext, id: str, draft: Draft, number: int, place: int, t
         )
 
 
-def choice(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def image_choice(
+    context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str
+) -> None:
     """The way to show one of the pictures with a turn."""
     views = images.image_views(context, draft)
     if not views:

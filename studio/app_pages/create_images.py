@@ -5,6 +5,9 @@ Drawn by `create.py`; what happens is in `actions/pictures.py` and `actions/sugg
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import streamlit as st
 
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
@@ -88,13 +91,7 @@ def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
         if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
             crop(context, id, view.file)
         if "drop" in view.fixes:
-            st.button(
-                "Take this one out",
-                key=f"fix-drop-{view.file}",
-                icon=":material/delete:",
-                on_click=widgets.act,
-                args=(images.remove, context, id, view.file),
-            )
+            edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
         with st.container(gap="xxsmall"):
             for field, (label, example) in FIELDS.items():
                 key = f"caption-{id}-{view.file}-{field}"
@@ -114,33 +111,12 @@ def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
 def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
     """What can be done with any picture."""
     with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
-        st.button(
-            "Turn right",
-            key=f"turn-{view.file}",
-            icon=":material/rotate_right:",
-            width="stretch",
-            on_click=widgets.act,
-            args=(images.rotate, context, id, view.file),
-        )
+        edit_button("Turn right", "turn", "rotate_right", images.rotate, context, id, view.file)
         if st.button("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
             crop(context, id, view.file)
         if not view.is_portrait:
-            st.button(
-                "Use as portrait",
-                key=f"first-{view.file}",
-                icon=":material/star:",
-                width="stretch",
-                on_click=widgets.act,
-                args=(images.make_portrait, context, id, view.file),
-            )
-        st.button(
-            "Take out",
-            key=f"drop-{view.file}",
-            icon=":material/delete:",
-            width="stretch",
-            on_click=widgets.act,
-            args=(images.remove, context, id, view.file),
-        )
+            edit_button("Use as portrait", "first", "star", images.make_portrait, context, id, view.file)
+        edit_button("Take out", "drop", "delete", images.remove, context, id, view.file)
         key = f"caption-{id}-{view.file}-caption"
         st.text_input(
             "Or in your own words",
@@ -152,6 +128,27 @@ def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
             args=(context, id, view.file, "caption", key),
         )
         widgets.quiet(f"Came as {view.original}")
+
+
+def edit_button(
+    label: str,
+    name: str,
+    icon: str,
+    action: Callable[..., object],
+    context: AppContext,
+    id: str,
+    file: str,
+    width: Literal["stretch", "content"] = "stretch",
+) -> None:
+    """A button that edits one picture at once."""
+    st.button(
+        label,
+        key=f"{name}-{file}",
+        icon=f":material/{icon}:",
+        width=width,
+        on_click=widgets.act,
+        args=(action, context, id, file),
+    )
 
 
 def describe(context: AppContext, id: str, file: str, field: str, key: str) -> None:

@@ -18,7 +18,8 @@ from pipelines.core.character.system_prompt import (
 )
 from studio import widgets
 from studio.actions import create, drafts, suggestions
-from studio.actions.drafts import MAX_CHARS, Draft
+from studio.actions.drafts import Draft
+from studio.app_pages.create_fields import text_field
 from studio.context import AppContext
 
 FIELDS = (
@@ -38,48 +39,15 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole: forms on the left, what comes of them on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
-        name(context, id, draft)
-        for field, label, height, example in FIELDS:
-            text_field(context, id, draft, field, label, height, example)
+        text_field(context, id, draft, "name", "Name")
+        for field, label, height_px, example in FIELDS:
+            text_field(context, id, draft, field, label, example, height_px)
         facts(context, id, draft)
     with right:
-        told(draft)
+        prompt_preview(draft)
         suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form needs no scolding
             widgets.problems(create.summary(draft).problems[2])
-
-
-def name(context: AppContext, id: str, draft: Draft) -> None:
-    """The name."""
-    key = f"text-{id}-name"
-    st.text_input(
-        "Name",
-        value=draft.get("name", ""),
-        key=key,
-        max_chars=MAX_CHARS["name"],
-        on_change=save,
-        args=(context, id, "name", key),
-    )
-
-
-def text_field(context: AppContext, id: str, draft: Draft, field: str, label: str, height: int, example: str) -> None:
-    """One text, saved when it is left."""
-    key = f"text-{id}-{field}"
-    st.text_area(
-        label,
-        value=draft.get(field, ""),
-        key=key,
-        height=height,
-        placeholder=example,
-        max_chars=MAX_CHARS[field],
-        on_change=save,
-        args=(context, id, field, key),
-    )
-
-
-def save(context: AppContext, id: str, field: str, key: str) -> None:
-    """Keep a text."""
-    widgets.attempt(drafts.set_text, context, id, field, st.session_state[key])
 
 
 def facts(context: AppContext, id: str, draft: Draft) -> None:
@@ -109,8 +77,8 @@ def facts(context: AppContext, id: str, draft: Draft) -> None:
         st.rerun()
 
 
-def told(draft: Draft) -> None:
-    """The very text that stands before every conversation, and how much of its room it fills."""
+def prompt_preview(draft: Draft) -> None:
+    """The system prompt as the model reads it, and how much of its token budget it fills."""
     character, _ = drafts.character_of(draft)
     tokens = estimate_system_prompt(character)
     st.markdown("**What the model will be told**")

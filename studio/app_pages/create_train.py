@@ -13,9 +13,10 @@ import streamlit as st
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Effort
 from studio import widgets
-from studio.actions import create, drafts, images
+from studio.actions import create, images
 from studio.actions.create import Summary
 from studio.actions.drafts import Draft
+from studio.app_pages.create_fields import text_field, to_step
 from studio.context import AppContext
 from studio.labels import EFFORTS, ago
 
@@ -33,11 +34,19 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with left:
         overview(context, draft, found)
         left_to_mend(found)
-        licence(context, id, draft)
-        rights(context, id, draft)
+        text_field(
+            context,
+            id,
+            draft,
+            "licence",
+            "What may others do with it?",
+            "all rights reserved, CC-BY-4.0 …",
+            help="Travels with the character, in its card and its model card",
+        )
+        consent(context, id, draft)
     with right:
         effort, base = effort_and_base(context, id, draft)
-        go(context, id, found, effort, base)
+        train_button(context, id, found, effort, base)
 
 
 def overview(context: AppContext, draft: Draft, found: Summary) -> None:
@@ -63,17 +72,17 @@ def left_to_mend(found: Summary) -> None:
         if wrong:
             with st.container(border=True, gap="small"):
                 widgets.problems(wrong[: widgets.MAX_SHOWN_PROBLEMS])
-                back(step, "error")
+                back_to_step(step, "error")
         if hints:
             label = f"{create.STEPS[step - 1]}: {len(hints)} that could be better"
             with st.expander(label, icon=":material/lightbulb:"):
                 for item in hints[:30]:
                     st.markdown(f"- {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
-                back(step, "hint")
+                back_to_step(step, "hint")
 
 
-def back(step: int, why: str) -> None:
-    """The way to a step."""
+def back_to_step(step: int, why: str) -> None:
+    """A button to the step that mends it."""
     st.button(
         f"To “{create.STEPS[step - 1]}”",
         key=f"to-{step}-{why}",
@@ -84,50 +93,25 @@ def back(step: int, why: str) -> None:
     )
 
 
-def to_step(step: int) -> None:
-    """Put a step into the address."""
-    st.query_params["step"] = str(step)
-
-
 # ---------------------------------------------------------------- rights
 
 
-def licence(context: AppContext, id: str, draft: Draft) -> None:
-    """What others may do with texts and pictures."""
-    key = f"text-{id}-licence"
-    st.text_input(
-        "What may others do with it?",
-        value=draft.get("licence", ""),
-        key=key,
-        max_chars=drafts.MAX_CHARS["licence"],
-        placeholder="all rights reserved, CC-BY-4.0 …",
-        on_change=save_licence,
-        args=(context, id, key),
-        help="Travels with the character, in its card and its model card",
-    )
-
-
-def save_licence(context: AppContext, id: str, key: str) -> None:
-    """Keep the licence."""
-    widgets.attempt(drafts.set_text, context, id, "licence", st.session_state[key])
-
-
-def rights(context: AppContext, id: str, draft: Draft) -> None:
-    """The statement about rights and likeness, or its state."""
+def consent(context: AppContext, id: str, draft: Draft) -> None:
+    """The statement about rights and likeness: what was stated, or the form to state it."""
     with st.container(border=True):
         st.markdown("**Rights and likeness**")
-        consent = draft.get("consent") or {}
+        given = draft.get("consent") or {}
         if create.consent_covers(draft):
-            st.markdown(f":green[:material/verified:] {widgets.escaped(consent['statement'])}")
+            st.markdown(f":green[:material/verified:] {widgets.escaped(given['statement'])}")
             widgets.quiet(
-                f"Stated by {consent.get('given_by') or 'the creator'} {ago(consent.get('given_at', ''))}, "
+                f"Stated by {given.get('given_by') or 'the creator'} {ago(given.get('given_at', ''))}, "
                 f"for {len(draft.get('pictures', ()))} pictures by their content."
             )
             st.button(
                 "Take it back", type="tertiary", on_click=widgets.act, args=(create.withdraw_consent, context, id)
             )
             return
-        if consent.get("statement"):
+        if given.get("statement"):
             st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
         kind = st.radio(
             "What is true?",
@@ -138,7 +122,7 @@ def rights(context: AppContext, id: str, draft: Draft) -> None:
         )
         name = st.text_input(
             "Who states this?",
-            value=consent.get("given_by", ""),
+            value=given.get("given_by", ""),
             key=f"stated-by-{id}",
             max_chars=200,
             placeholder="Your name or studio",
@@ -188,7 +172,7 @@ def effort_and_base(context: AppContext, id: str, draft: Draft) -> tuple[Effort,
     return effort, base
 
 
-def go(context: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
+def train_button(context: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
     """How long it may take, and the button."""
     told = create.estimate(context, base, effort)
     with st.container(border=True):
