@@ -25,6 +25,10 @@ from pipelines.core.token_estimate import estimate_tokens
 
 REFUSED_SYSTEM_PROMPT_TOKENS = 4 * SYSTEM_PROMPT_TOKENS
 """Beyond this a training row of 2,048 tokens (`Recipe.sft_row_max_tokens`) would hold little else."""
+SHORT_PERSONA_WORDS = 12
+"""Shorter personas are warned of."""
+MAX_NAME_CHARACTERS = 80
+"""Longer names are refused; a name stands on one line."""
 LONG_FACT_TOKENS = 60
 """Longer answers are warned of: they are stories, learned better from a conversation."""
 FEW_INTERACTIONS = HOLD_OUT_EVERY
@@ -112,62 +116,33 @@ def _broken_parts(problems: Iterable[Problem]) -> frozenset[str]:
 
 
 def _check_texts(character: Character) -> list[Problem]:
-    found = []
-    persona = character.persona.strip()
-    if not persona:
-        found.append(
-            Problem(
-                "persona",
-                "The persona is empty.",
-                "Say in a few sentences who the character is, what they want and what they know.",
-            )
-        )
-    elif len(persona.split()) < 12:
-        found.append(
-            Problem(
-                "persona",
-                f"The persona is only {len(persona.split())} words long.",
-                "A few sentences about life, wishes and habits give the voice something to hold on to.",
-                "warning",
-            )
-        )
-    if len(character.name) > 80 or "\n" in character.name:
-        found.append(
-            Problem(
-                "name",
-                "The name is longer than one short line.",
-                "Write only the name; the rest belongs into the persona.",
-            )
-        )
+    found = _check_persona(character.persona)
+    if len(character.name) > MAX_NAME_CHARACTERS or "\n" in character.name:
+        message = "The name is longer than one short line."
+        found.append(Problem("name", message, "Write only the name; the rest belongs into the persona."))
     found += _check_system_prompt(character)
-    if not character.style.strip():
-        found.append(
-            Problem(
-                "style",
-                "Nothing says how the character speaks.",
-                "Add `style:`, for example: short sentences, dry jokes, never swears.",
-                "warning",
-            )
-        )
-    if not character.appearance.strip():
-        found.append(
-            Problem(
-                "appearance",
-                "Nothing says what never changes in the character's looks.",
-                "Add `appearance:` with hair, eyes, build; clothes and places belong to the pictures.",
-                "warning",
-            )
-        )
-    if not character.licence.strip():
-        found.append(
-            Problem(
-                "licence",
-                "No licence is given.",
-                "Add `licence:` to say what others may do with the texts and pictures, for example "
-                'CC-BY-4.0 or "all rights reserved".',
-                "warning",
-            )
-        )
+    wanted = (
+        (
+            "style",
+            character.style,
+            "Nothing says how the character speaks.",
+            "Add `style:`, for example: short sentences, dry jokes, never swears.",
+        ),
+        (
+            "appearance",
+            character.appearance,
+            "Nothing says what never changes in the character's looks.",
+            "Add `appearance:` with hair, eyes, build; clothes and places belong to the pictures.",
+        ),
+        (
+            "licence",
+            character.licence,
+            "No licence is given.",
+            "Add `licence:` to say what others may do with the texts and pictures, for example "
+            'CC-BY-4.0 or "all rights reserved".',
+        ),
+    )
+    found += [Problem(field, message, mend, "warning") for field, text, message, mend in wanted if not text.strip()]
     texts = {
         "persona": character.persona,
         "style": character.style,
@@ -178,6 +153,18 @@ def _check_texts(character: Character) -> list[Problem]:
     for field, text in texts.items():
         found += check_placeholders(text, field, f"The {field}")
     return found
+
+
+def _check_persona(persona: str) -> list[Problem]:
+    words = len(persona.split())
+    if not words:
+        mend = "Say in a few sentences who the character is, what they want and what they know."
+        return [Problem("persona", "The persona is empty.", mend)]
+    if words < SHORT_PERSONA_WORDS:
+        message = f"The persona is only {words} words long."
+        mend = "A few sentences about life, wishes and habits give the voice something to hold on to."
+        return [Problem("persona", message, mend, "warning")]
+    return []
 
 
 def _check_system_prompt(character: Character) -> list[Problem]:

@@ -1,4 +1,7 @@
-"""What an importer says: a refusal, a note about one thing, and counted notes about what was changed or left out."""
+"""What an importer says: a refusal, a note about one thing, and counted notes about what was changed or left out.
+
+Readers count each kind of change in a `Counter` under a sentence for the creator; `notes_from` makes warnings of it.
+"""
 
 from __future__ import annotations
 

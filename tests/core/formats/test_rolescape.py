@@ -46,6 +46,32 @@ def write(path: Path, **entries: Any) -> None:
     path.write_text(json.dumps({**HEAD, **entries}), encoding="utf-8")
 
 
+def write_questions(train: Path) -> None:
+    """Facts and multiple-choice questions, some of them doubled or broken."""
+    write(
+        train / "Tock_knowledge_qa.json",
+        qa_items=[
+            {"id": "qa_001", "question": "What is Tock made of?", "answer": "Brass", "type": "fact"},
+            {"id": "qa_002", "question": "what is Tock made of", "answer": "Brass."},
+            {"id": "qa_003", "question": "How many eyes are glass?", "answer": "One"},
+            {"id": "qa_004", "question": "Where does Tock live?", "answer": "In a library"},
+            {"id": "qa_005", "question": "?"},
+        ],
+    )
+    write(
+        train / "Tock_knowledge_qa_test.json",
+        mcq_items=[
+            {
+                "id": "mcq_001",
+                "question": "How many eyes are glass?",
+                "answer_key": "B",
+                "options": {"A": "None", "B": "One", "C": "Two", "D": "Three"},
+            },
+            {"id": "mcq_002", "question": "Broken?", "answer_key": "E", "options": {"A": "x", "B": "y"}},
+        ],
+    )
+
+
 @pytest.fixture
 def tock(tmp_path: Path) -> Path:
     """The training folder; the test folder lies beside it as in the published data."""
@@ -77,28 +103,7 @@ def tock(tmp_path: Path) -> Path:
             scene("Why brass?", "no   fresh line"),
         ],
     )
-    write(
-        train / "Tock_knowledge_qa.json",
-        qa_items=[
-            {"id": "qa_001", "question": "What is Tock made of?", "answer": "Brass", "type": "fact"},
-            {"id": "qa_002", "question": "what is Tock made of", "answer": "Brass."},
-            {"id": "qa_003", "question": "How many eyes are glass?", "answer": "One"},
-            {"id": "qa_004", "question": "Where does Tock live?", "answer": "In a library"},
-            {"id": "qa_005", "question": "?"},
-        ],
-    )
-    write(
-        train / "Tock_knowledge_qa_test.json",
-        mcq_items=[
-            {
-                "id": "mcq_001",
-                "question": "How many eyes are glass?",
-                "answer_key": "B",
-                "options": {"A": "None", "B": "One", "C": "Two", "D": "Three"},
-            },
-            {"id": "mcq_002", "question": "Broken?", "answer_key": "E", "options": {"A": "x", "B": "y"}},
-        ],
-    )
+    write_questions(train)
     write(
         train / "Tock_t2i_instruction.json",
         t2i_instructions=[{"image_id": str(n), "t2i_instruction": f"Tock, shelf {n}"} for n in range(11)],
