@@ -29,6 +29,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.add_argument("id", nargs="?", help="the job's id, or its first characters; with continue ID:CHECKPOINT")
     command.add_argument("--discard", action="store_true", help="with stop: delete what the job made")
     add_set_flag(command, "with clone and continue: a changed field of the recipe")
+    command.add_argument(
+        "--latest-version",
+        action="store_true",
+        help="with clone and continue: train the character as it is published now, not as the earlier job did",
+    )
     command.add_argument("--limit", type=int, default=20, help="with list: how many (default 20)")
     command.set_defaults(run=run)
 
@@ -40,10 +45,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     context = open_job_context()
     if arguments.verb == "list":
         return _list(context, arguments.limit)
-    if arguments.overrides and arguments.verb not in NEW_TRAINING:
-        raise WrongUsage("--set goes with clone and continue; the recipe of a job never changes")
+    if (arguments.overrides or arguments.latest_version) and arguments.verb not in NEW_TRAINING:
+        raise WrongUsage("--set and --latest-version go with clone and continue; the recipe of a job never changes")
     if arguments.verb in NEW_TRAINING:
-        job = _new_training(context, arguments.verb, arguments.id or "", arguments.overrides)
+        job = _new_training(context, arguments)
         print(place_in_queue(context, job))
         return {"job": job.to_json()}, 0
     job = find(context, arguments.id or "")
@@ -59,20 +64,21 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return {"job": job.to_json()}, 0
 
 
-def _new_training(context: JobContext, verb: str, id: str, overrides: list[str]) -> Job:
+def _new_training(context: JobContext, arguments: argparse.Namespace) -> Job:
     """Queue a training made from an earlier one."""
     from pipelines.core.queue import submit
 
-    start, _, checkpoint = id.partition(":")
+    start, _, checkpoint = (arguments.id or "").partition(":")
     old = find(context, start)
     if old.recipe is None:
         raise CommandFailed(f"{old.id[:8]} is no training; only trainings can be cloned or continued")
-    changes = recipe_overrides(overrides, Recipe.from_json(old.recipe))
-    if verb == "clone":
-        return submit.clone(context.records, context.app, old.id, changes)
+    changes = recipe_overrides(arguments.overrides, Recipe.from_json(old.recipe))
+    latest = bool(arguments.latest_version)
+    if arguments.verb == "clone":
+        return submit.clone(context.records, context.app, old.id, changes, latest)
     if not checkpoint:
         raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `understudy jobs show {start}` lists them")
-    return submit.continue_training(context.records, context.app, old.id, checkpoint, changes)
+    return submit.continue_training(context.records, context.app, old.id, checkpoint, changes, latest)
 
 
 def find(context: JobContext, start: str) -> Job:

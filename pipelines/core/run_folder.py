@@ -29,6 +29,7 @@ CHARACTER_FOLDER = "character"
 CHECKPOINTS = "checkpoints"
 RESULT_FILE = "result.json"
 SCORES_FILE = "scores.json"
+SAMPLES_FOLDER = "samples"
 EXIT_FILE = "exit.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _NAME = re.compile(r"(sft|grpo)-(\d{6})")

@@ -10,14 +10,14 @@ import json
 import statistics
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.events import Event
-from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing, new_id
-from pipelines.core.jobs.recipe import Effort, Recipe
+from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
@@ -250,11 +250,8 @@ def clone(context: AppContext, id: str, changes: Mapping[str, Any], latest_versi
     `latest_version` takes the character as it was last published instead of the version that the old job learnt.
     Raises ValueError, in words for people, when the changes contradict each other.
     """
-    old = own_job(context, id)
-    recipe = changed_recipe(old, changes)
-    version = context.records.characters.get(old.character).version if latest_version else old.version
-    fresh = replace(_fresh(old), version=version, recipe=recipe.to_json())
-    return submit.submit(context.records, context.queue, fresh)
+    own_job(context, id)
+    return submit.clone(context.records, context.queue, id, changes, latest_version)
 
 
 def clone_with_text(
@@ -272,69 +269,13 @@ def clone_with_text(
     return clone(context, id, {**changes, **more}, latest_version)
 
 
-def train_further(
-    context: AppContext, id: str, checkpoint: str, sft_more: int, grpo_more: int, latest_version: bool = False
+def continue_training(
+    context: AppContext, id: str, checkpoint: str, sft_steps: int, grpo_steps: int, latest_version: bool = False
 ) -> Job:
-    """Queue a new training that goes on from a saved state of this one, so many steps of each stage further.
+    """Queue a training that goes on from a checkpoint of this one, so many steps of each stage further.
 
-    The new job gets the saved states up to that one as its own, with optimiser and all, and its trainer resumes there.
-    Raises RecordMissing when there is no such state, ValueError, in words for people, when it cannot go on so.
+    Raises RecordMissing when there is no such checkpoint, ValueError, in words for people, when it cannot go on so.
     """
-    old = own_job(context, id)
-    recipe = _further_recipe(old, context.records.checkpoints.get(id, checkpoint), sft_more, grpo_more)
-    version = context.records.characters.get(old.character).version if latest_version else old.version
-    fresh = replace(_fresh(old), version=version, recipe=recipe.to_json(), status="stopped")
-    # Not queued yet: no worker may take it before its saved states are there.
-    job = context.records.jobs.add(fresh)
-    everything = context.records.checkpoints.of_job(id)
-    names = [one.name for one in everything]
-    for one in everything[: names.index(checkpoint) + 1]:
-        context.records.checkpoints.put(replace(_unmeasured(one) if version != old.version else one, job=job.id))
-    return resume(context, job.id)
-
-
-def _further_recipe(old: Job, start: Checkpoint, sft_more: int, grpo_more: int) -> Recipe:
-    recipe = Recipe.from_json(old.recipe or {})
-    if start.name == BASE or not start.adapter_key:
-        raise ValueError(f"“{checkpoint_title(start.name)}” has learnt nothing yet: choose a saved state")
-    if start.stage == "grpo" and sft_more:
-        raise ValueError(
-            "a state that has practised cannot go back to learning the basics: choose a state of the basics, or set "
-            "the steps of the basics to 0"
-        )
-    if sft_more + grpo_more < 1:
-        raise ValueError("nothing more to train: give one of the two stages some steps")
-    if start.stage == "grpo":
-        return replace(recipe, grpo_steps=start.step + grpo_more)
-    return replace(recipe, sft_steps=start.step + sft_more, grpo_steps=grpo_more)
-
-
-def _unmeasured(one: Checkpoint) -> Checkpoint:
-    """Without what was measured on another version of the character, so that it is measured again."""
-    kept = {path: key for path, key in one.files.items() if path != "scores.json" and not path.startswith("samples/")}
-    return replace(one, scores={}, samples=(), files=kept)
-
-
-def changed_recipe(job: Job, changes: Mapping[str, Any]) -> Recipe:
-    """The job's recipe with some fields changed. A changed effort brings its own numbers, other changes go on top."""
-    old = Recipe.from_json(job.recipe or {})
-    known = {one.name for one in fields(Recipe)}
-    unknown = sorted(set(changes) - known)
-    if unknown:
-        raise ValueError(f"there is no setting {', '.join(unknown)} in a recipe")
-    effort = changes.get("effort", old.effort)
-    if effort not in get_args(Effort):
-        raise ValueError(f"effort {effort!r} is not one of {', '.join(get_args(Effort))}")
-    before = old.to_json()
-    for name, value in changes.items():
-        wanted = (int, float) if isinstance(before[name], float) else type(before[name])
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r}, which is the wrong kind of value: it was {before[name]!r} before")
-    if effort == old.effort:
-        return replace(old, **changes)
-    rest = {key: value for key, value in changes.items() if key not in ("effort", "base")}
-    return Recipe.for_effort(changes.get("base", old.base), effort, **{"seed": old.seed, **rest})
-
-
-def _fresh(old: Job) -> Job:
-    return Job(new_id(), "train", old.owner, old.character, old.version, request=dict(old.request), parent=old.id)
+    recipe = Recipe.from_json(own_job(context, id).recipe or {})
+    changes = submit.more_steps(recipe, context.records.checkpoints.get(id, checkpoint), sft_steps, grpo_steps)
+    return submit.continue_training(context.records, context.queue, id, checkpoint, changes, latest_version)

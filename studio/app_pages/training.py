@@ -303,7 +303,7 @@ def _go_further(context: AppContext, job: Job) -> None:
     given = st.session_state
     _lead_to(
         widgets.attempt(
-            training_jobs.train_further,
+            training_jobs.continue_training,
             context,
             job.id,
             given["further-start"],

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pipelines.core.character.character import Character
+from pipelines.core.jobs.recipe import REWARD_PARTS
 from pipelines.data.chat_template import reply, user
 from pipelines.data.samples import GrpoPrompt
 from pipelines.rewards.rewards import (
@@ -234,3 +235,7 @@ def test_reply_logs_its_parts_and_shares_the_scenes_weight(judge: RewardContext,
     assert sum(name == "reply/scene" for name, _ in logged) == 3, "only where a picture was asked for"
     assert values[0] > values[2], "words beat silence"
     json.dumps(values)
+
+
+def test_a_recipe_knows_every_reward() -> None:
+    assert set(REWARDS) == set(REWARD_PARTS)

@@ -27,7 +27,7 @@ def test_the_trainer_goes_on_after_the_saved_state(
     context.records.jobs.add(old)
     for name in (BASE, *adapters(toy_run)):
         put_checkpoint(context.records, context.store, old.id, toy_run, name)
-    new = training_jobs.train_further(context, old.id, "sft-000004", 2, 1)
+    new = training_jobs.continue_training(context, old.id, "sft-000004", 2, 1)
     run = tmp_path / "run"
     published = context.records.characters.version(new.character, new.version)
     make_run_folder(run, published, Recipe.from_json(new.recipe or {}), context.store)

@@ -119,13 +119,13 @@ def test_clone_takes_the_newest_version_when_asked(context: AppContext, characte
 
 def test_train_further_goes_on_from_a_saved_state(context: AppContext, character: str) -> None:
     old = staged.trained(context, character)
-    new = training_jobs.train_further(context, old.id, "sft-000004", 3, 5)
+    new = training_jobs.continue_training(context, old.id, "sft-000004", 3, 5)
     assert (new.status, new.parent, new.attempt) == ("queued", old.id, 0)
     assert new.recipe == {**(old.recipe or {}), "sft_steps": 7, "grpo_steps": 5}
     kept = context.records.checkpoints.of_job(new.id)
     assert [one.name for one in kept] == ["base", "sft-000004"]
     assert kept[1].files == context.records.checkpoints.get(old.id, "sft-000004").files and kept[1].scores
-    practised = training_jobs.train_further(context, old.id, "grpo-000002", 0, 5)
+    practised = training_jobs.continue_training(context, old.id, "grpo-000002", 0, 5)
     assert practised.recipe == {**(old.recipe or {}), "grpo_steps": 7}
     assert len(context.records.checkpoints.of_job(practised.id)) == 3
 
@@ -134,7 +134,7 @@ def test_train_further_on_a_newer_version_measures_again(context: AppContext, ch
     old = staged.trained(context, character)
     entries = context.records.characters.version(character).entries
     context.records.characters.publish(character, {**entries, "persona": "A pilot."})
-    new = training_jobs.train_further(context, old.id, "sft-000004", 2, 0, latest_version=True)
+    new = training_jobs.continue_training(context, old.id, "sft-000004", 2, 0, latest_version=True)
     assert new.version == 2
     kept = context.records.checkpoints.get(new.id, "sft-000004")
     assert not kept.scores and set(kept.files) == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
@@ -143,13 +143,13 @@ def test_train_further_on_a_newer_version_measures_again(context: AppContext, ch
 def test_how_it_cannot_go_on(context: AppContext, character: str) -> None:
     old = staged.trained(context, character)
     with pytest.raises(ValueError, match="has learnt nothing"):
-        training_jobs.train_further(context, old.id, "base", 1, 1)
+        training_jobs.continue_training(context, old.id, "base", 1, 1)
     with pytest.raises(ValueError, match="cannot go back"):
-        training_jobs.train_further(context, old.id, "grpo-000002", 1, 1)
+        training_jobs.continue_training(context, old.id, "grpo-000002", 1, 1)
     with pytest.raises(ValueError, match="nothing more"):
-        training_jobs.train_further(context, old.id, "sft-000004", 0, 0)
+        training_jobs.continue_training(context, old.id, "sft-000004", 0, 0)
     with pytest.raises(RecordMissing):
-        training_jobs.train_further(context, old.id, "sft-000999", 1, 1)
+        training_jobs.continue_training(context, old.id, "sft-000999", 1, 1)
 
 
 def test_past_pace_comes_from_finished_runs_on_the_same_base(context: AppContext, character: str) -> None:

@@ -6,13 +6,18 @@ overridden there. Contradictions raise when a recipe is built, naming both field
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from pipelines.core.jobs.model_specs import large_settings
 from pipelines.core.renamed_keys import recipe_keys
 
 Effort = Literal["quick", "standard", "thorough"]
+TASKS = ("dialogue", "reply_with_image", "text_to_image", "fact", "image_qa")
+"""What stage 1 learns from; keys of `Recipe.task_shares`."""
+REWARD_PARTS = ("image_vqa", "caption_match", "variety", "likeness", "reply", "semantic_match")
+"""What replies are judged by in stage 2; keys of `Recipe.reward_weights`, functions in `pipelines.rewards.rewards`."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,26 @@ class Recipe:
         large = {} if base.startswith("starter") else large_settings(base, effort)
         return cls(base=base, effort=effort, **{**tables[effort], **large, **overrides})
 
+    def with_changes(self, changes: Mapping[str, Any]) -> Recipe:
+        """This recipe with some fields changed, by whatever name they have had; tables may be given in part.
+
+        A changed effort brings its own numbers, and the other changes go on top. ValueError, in words for people, for
+        a field that does not exist, a value of the wrong kind, or a contradiction.
+        """
+        changes = recipe_keys(changes)
+        before = self.to_json()
+        unknown = sorted(set(changes) - set(before))
+        if unknown:
+            raise ValueError(f"there is no setting {', '.join(unknown)} in a recipe")
+        effort = changes.get("effort", self.effort)
+        if effort not in get_args(Effort):
+            raise ValueError(f"effort {effort!r} is not one of {', '.join(get_args(Effort))}")
+        checked = {name: _checked_value(name, before[name], value) for name, value in changes.items()}
+        if effort == self.effort:
+            return replace(self, **checked)
+        rest = {name: value for name, value in checked.items() if name not in ("effort", "base")}
+        return Recipe.for_effort(checked.get("base", self.base), effort, **{"seed": self.seed, **rest})
+
     @property
     def saved_states(self) -> int:
         """How many states a whole run measures: the base, and one at each saving."""
@@ -152,3 +177,17 @@ class Recipe:
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """The inverse of `to_json`, names of earlier versions included; an unknown key raises TypeError."""
         return cls(**recipe_keys(data))
+
+
+def _checked_value(name: str, before: Any, value: Any) -> Any:
+    """The new value of a field that was `before`; a table keeps the entries that are not named."""
+    kinds: tuple[type, ...] = (int, float) if isinstance(before, float) else (type(before),)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, which is the wrong kind of value: it was {before!r} before")
+    if not isinstance(value, dict):
+        return value
+    known = {"task_shares": TASKS, "reward_weights": REWARD_PARTS}[name]
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise ValueError(f"{name} has no {', '.join(map(str, unknown))}, only {', '.join(known)}")
+    return {**before, **{key: _checked_value(f"{name}.{key}", 0.0, share) for key, share in value.items()}}

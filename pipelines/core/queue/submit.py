@@ -22,6 +22,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.queue.broker import notify_worker
 from pipelines.core.records import Records
+from pipelines.core.run_folder import SAMPLES_FOLDER, SCORES_FILE
 from pipelines.core.storage.store import Store, put_content
 
 
@@ -71,69 +72,101 @@ def submit_training(
     return submit(records, app, job)
 
 
-def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest: bool = False) -> Job:
+def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
     """Queue a training like an earlier one with some fields of its recipe changed.
 
-    `latest` takes the character as it is published now. ValueError for a recipe that contradicts itself.
+    `latest_version` takes the character as it is published now instead of the version that the earlier one learnt.
+    ValueError, in words for people, when the changes are no recipe.
     """
     old = records.jobs.get(id)
-    if old.kind != "train" or old.recipe is None:
-        raise ValueError(f"job {id} is no training; only trainings can be cloned")
-    recipe = Recipe.from_json({**old.recipe, **changes})
-    version = records.characters.version(old.character).version if latest else old.version
-    job = Job(
+    recipe = _recipe_of(old).with_changes(changes)
+    return submit(records, app, _derived_job(records, old, recipe, latest_version))
+
+
+def continue_training(
+    records: Records,
+    app: Celery,
+    id: str,
+    checkpoint: str,
+    changes: Mapping[str, Any],
+    latest_version: bool = False,
+) -> Job:
+    """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
+
+    The new job gets the earlier one's checkpoints up to that one as its own, optimiser and all, and its trainer resumes
+    there. What was measured is kept unless the character's version differs. RecordMissing when there is no such
+    checkpoint, ValueError, in words for people, when it cannot go on so.
+    """
+    old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
+    recipe = _recipe_of(old).with_changes(changes)
+    _check_continues(_recipe_of(old), start, recipe)
+    job = _derived_job(records, old, recipe, latest_version)
+    records.jobs.add(replace(job, status="stopped"))  # until its checkpoints are there, no worker may take it
+    for kept in records.checkpoints.of_job(id):
+        own = kept if job.version == old.version else _unmeasured(kept)
+        records.checkpoints.put(replace(own, job=job.id))
+        if kept.name == checkpoint:
+            break
+    return resume(records, app, job.id)
+
+
+def more_steps(recipe: Recipe, start: Checkpoint, sft_steps: int, grpo_steps: int) -> dict[str, int]:
+    """The changes of a recipe that go on from a checkpoint for so many steps of each stage."""
+    if start.stage == "grpo":
+        return {"sft_steps": recipe.sft_steps + sft_steps, "grpo_steps": start.step + grpo_steps}
+    return {"sft_steps": start.step + sft_steps, "grpo_steps": grpo_steps}
+
+
+def _recipe_of(job: Job) -> Recipe:
+    if job.kind != "train" or job.recipe is None:
+        raise ValueError(f"job {job.id} is no training; only trainings can be cloned or continued")
+    return Recipe.from_json(job.recipe)
+
+
+def _derived_job(records: Records, old: Job, recipe: Recipe, latest_version: bool) -> Job:
+    """A new training of the same owner and character; not kept yet."""
+    version = records.characters.version(old.character).version if latest_version else old.version
+    return Job(
         new_id(),
         "train",
         old.owner,
         old.character,
         version,
         recipe=recipe.to_json(),
+        request=dict(old.request),
         priority=old.priority,
         parent=old.id,
     )
-    return submit(records, app, job)
 
 
-def continue_training(records: Records, app: Celery, id: str, checkpoint: str, changes: Mapping[str, Any]) -> Job:
-    """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
-
-    It has the earlier one's checkpoints up to that as its own, scores, optimiser and all, so its trainer resumes there.
-    ValueError when the recipe leaves nothing to do or is for another adapter.
-    """
-    old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
-    recipe = Recipe.from_json({**(old.recipe or {}), **changes})
-    _check_further(Recipe.from_json(old.recipe or {}), start, recipe)
-    job = Job(
-        new_id(),
-        "train",
-        old.owner,
-        old.character,
-        old.version,
-        recipe=recipe.to_json(),
-        priority=old.priority,
-        parent=old.id,
-        status="stopped",  # until its checkpoints are there, no worker may take it
-    )
-    records.jobs.add(job)
-    for kept in records.checkpoints.of_job(id):
-        records.checkpoints.put(replace(kept, job=job.id))
-        if kept.name == checkpoint:
-            break
-    return resume(records, app, job.id)
-
-
-def _check_further(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
+def _check_continues(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
     if not start.adapter_key:
-        raise ValueError(f"{start.name} has learnt nothing yet: name a later checkpoint, or clone the job")
+        raise ValueError("this checkpoint has learnt nothing yet: choose a later one, or clone the training")
     before, after = old.to_json(), recipe.to_json()
     for name in ("base", "lora_rank", "lora_alpha"):
         if before[name] != after[name]:
-            raise ValueError(f"{name} cannot change when a training goes on: clone the job instead")
+            raise ValueError(f"{name} cannot change when a training is continued: clone it instead")
     if start.stage == "grpo" and recipe.sft_steps != old.sft_steps:
-        raise ValueError(f"{start.name} has practised and cannot go back to stage 1: name an sft checkpoint")
+        raise ValueError(
+            "a checkpoint that has practised cannot go back to learning the basics (sft_steps): choose a checkpoint of "
+            "the basics, or give the basics no more steps"
+        )
     steps = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps}[start.stage]
     if steps < start.step or (steps == start.step and (start.stage == "grpo" or not recipe.grpo_steps)):
-        raise ValueError(f"{start.name} is at the last step already: set {start.stage}_steps above {start.step}")
+        raise ValueError(
+            f"there is nothing more to train: give one of the two stages more steps (set {start.stage}_steps above "
+            f"{start.step})"
+        )
+
+
+def _unmeasured(checkpoint: Checkpoint) -> Checkpoint:
+    """Without what was measured on another version of the character, so that it is measured again."""
+    files = {
+        path: key
+        for path, key in checkpoint.files.items()
+        if path != SCORES_FILE and not path.startswith(f"{SAMPLES_FOLDER}/")
+    }
+    return replace(checkpoint, scores={}, samples=(), files=files)
 
 
 def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:
