@@ -15,13 +15,13 @@ from pathlib import Path
 from pipelines.core.events import Event, Report
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.run_folder import RunError, read_exit
+from pipelines.core.run_folder import RunError
 from worker.capacity import refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import COMPLETE, JobOutcome, failure_from_exit, hang_outcome, kernel_oom_kills
 from worker.run_folders import RunFolder, make_run_folder, restore_progress
-from worker.runner import POLL_S, TrainerSupervisor
+from worker.supervisor import TrainerSupervisor
 from worker.trainer_process import TrainerProcess, note_trainer
 from worker.uploads import put_checkpoint
 from worker.worker_context import WorkerContext
@@ -56,31 +56,29 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         with TrainerProcess(evaluation_command(folder.path, names), lock) as trainer:
             note_trainer(folder.pid_path, trainer.pid)
             supervisor = TrainerSupervisor(context, lease, trainer)
-            while trainer.exit_status() is None:
-                events = trainer.events(POLL_S)
-                forwarder.send(events)
-                measured |= {event.payload["checkpoint"] for event in events if event.stage == "evaluate"}
-                supervisor.check(forwarder.lost)
-            events = trainer.events(0)
-            forwarder.send(events)
-            measured |= {event.payload["checkpoint"] for event in events if event.stage == "evaluate"}
-            status, tail = trainer.exit_status() or 0, trainer.log_tail
-        noted = read_exit(folder.path)
-        reason = noted.reason if noted else ""
-        if supervisor.reason == "lost":
+
+            def note_measured(event: Event) -> None:
+                if event.stage == "evaluate":
+                    measured.add(event.payload["checkpoint"])
+
+            supervisor.follow(forwarder, note_measured)
+            end = supervisor.end(folder.path, kills)
+        if end.reason == "lost":
             return None
-        if supervisor.reason != "discard":
+        if end.reason != "discard":
             for name in sorted(measured):
-                put_checkpoint(context.records, context.store, trained.id, folder.path, name)
+                put_checkpoint(
+                    context.records, context.store, trained.id, folder.path, name, may_write=lambda: not lease.lost
+                )
         forwarder.finish(lambda: not lease.lost)
         folder.remove()
-    if supervisor.reason == "hung":
-        return hang_outcome(context.settings.hang_timeout_s, tail)
-    if status == COMPLETE:
+    if end.reason == "hung":
+        return hang_outcome(context.settings.hang_timeout_s, end.log_tail)
+    if end.status == COMPLETE:
         return JobOutcome("succeeded")
-    if supervisor.reason:
-        return None if supervisor.reason == "shutdown" else JobOutcome("stopped")
-    return failure_from_exit(status, reason, tail, kernel_oom_kills() > kills, float("inf"))
+    if end.reason:
+        return None if end.reason == "shutdown" else JobOutcome("stopped")
+    return failure_from_exit(end.status, end.error, end.log_tail, end.oom_killed, float("inf"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,10 +2,9 @@
 
     run_training(context, job, lease)      returns the `JobOutcome` to be recorded
 
-While the trainer works, a loop forwards its events to the records, queues finished checkpoints for upload and watches
-for: a person's stop (keep: the trainer saves and leaves; discard: it is killed and everything is deleted), the worker's
-own shutdown (saved, then given back to the queue), the loss of the lease, records that do not answer (the trainer is
-suspended until they do), and silence.
+While the trainer works, `supervisor.py` forwards its events and finished checkpoints are queued for upload. Afterwards
+everything is kept (complete, stopped and kept, failed), deleted (discarded), given back to the queue (this worker shuts
+down) or left alone (the job is another worker's by now).
 """
 
 from __future__ import annotations
@@ -13,22 +12,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
-from pipelines.core.run_folder import CHECKPOINTS, TrainerExit, read_exit
+from pipelines.core.run_folder import CHECKPOINTS
 from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
 from worker.capacity import find_device, refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import (
     COMPLETE,
-    STOPPED,
     JobOutcome,
     failure_from_exit,
     hang_outcome,
@@ -36,87 +32,19 @@ from worker.outcome import (
     missing_result,
 )
 from worker.run_folders import RunFolder, prepare_folder, remove_old_folders
+from worker.supervisor import TrainerEnd, TrainerSupervisor
 from worker.trainer_process import TrainerProcess, note_trainer, trainer_command
 from worker.uploads import Uploads
 from worker.worker_context import WorkerContext
 
-POLL_S = 0.2
 PREPARE_PATIENCE_S = 300.0
 UPLOAD_PATIENCE_S = 900.0
 """How long to wait for a store that does not answer, before and after the training."""
 
-StopReason = Literal["", "keep", "discard", "shutdown", "lost", "hung"]
-"""Why the worker ended the trainer; "" when it left by itself."""
 TrainerCommand = Callable[[Path, int], Sequence[str]]
 """Run folder and number of GPUs -> command line."""
 
 logger = logging.getLogger("understudy.worker")
-
-
-@dataclass
-class TrainerSupervisor:
-    """Decides, once per turn of the polling loop, whether and how the trainer has to end."""
-
-    context: WorkerContext
-    lease: Lease
-    trainer: TrainerProcess
-    reason: StopReason = ""
-    stop_requested_at: float = 0.0
-    """When the trainer was told to save and leave, on the monotonic clock; 0 before."""
-
-    def check(self, lost: bool) -> None:
-        """`lost`: the records say that the job is not ours any more."""
-        if lost or self.lease.lost:
-            self._kill("lost")
-        elif self.lease.must_pause:
-            # Another worker may be given the job now; a suspended trainer repeats nothing and loses nothing.
-            if self.context.stopping.is_set():
-                self._kill("shutdown")
-            elif not self.trainer.frozen:
-                logger.warning("job %s is suspended until the records answer again", self.lease.job.id)
-                self.trainer.freeze()
-        else:
-            self.trainer.thaw()
-            self._apply_requests()
-
-    def _apply_requests(self) -> None:
-        settings = self.context.settings
-        request: StopReason = self.lease.cancel or ("shutdown" if self.context.stopping.is_set() else "")
-        if request == "discard":
-            self._kill("discard")
-        elif request:
-            if not self.stop_requested_at:
-                self.stop_requested_at = time.monotonic()
-                self.trainer.request_stop()
-            self.reason = request
-            if time.monotonic() - self.stop_requested_at > settings.stop_grace_s:
-                self._kill(request)
-        elif time.monotonic() - self.trainer.last_event_at > settings.hang_timeout_s:
-            self.reason = "hung"
-            self.trainer.abort()
-
-    def _kill(self, reason: StopReason) -> None:
-        self.reason = reason
-        self.trainer.kill()
-
-
-@dataclass(frozen=True)
-class TrainerEnd:
-    """What is known of a trainer that has left."""
-
-    reason: StopReason
-    status: int
-    """Exit status of the process that was started, which may be a launcher; negative: the signal."""
-    noted: TrainerExit | None
-    """What the trainer itself left in the run folder."""
-    log_tail: str
-    oom_killed: bool
-    """Whether the kernel ended processes for memory meanwhile."""
-
-    @property
-    def stopped_and_saved(self) -> bool:
-        """Whether it saved before it left; a launcher turns this exit status into a failure of its own."""
-        return STOPPED in (self.status, self.noted.status if self.noted else None)
 
 
 def run_training(
@@ -141,9 +69,9 @@ def run_training(
             kills = kernel_oom_kills()
             with TrainerProcess(command(folder.path, find_device().gpus), lock) as trainer:
                 note_trainer(folder.pid_path, trainer.pid)
-                reason = _follow(TrainerSupervisor(context, lease, trainer), forwarder, uploads)
-                status, tail = trainer.exit_status() or 0, trainer.log_tail
-            end = TrainerEnd(reason, status, read_exit(folder.path), tail, kernel_oom_kills() > kills)
+                supervisor = TrainerSupervisor(context, lease, trainer)
+                supervisor.follow(forwarder, lambda event: _queue_checkpoints(event, uploads))
+                end = supervisor.end(folder.path, kills)
             return _close(context, job, lease, folder, end, forwarder, uploads)
         finally:
             uploads.close()
@@ -180,8 +108,7 @@ def _close(
     if end.reason == "keep":
         return _stopped_outcome(end)
     free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
-    reason = end.noted.reason if end.noted else ""
-    return failure_from_exit(end.status, reason, end.log_tail, end.oom_killed, free_gb)
+    return failure_from_exit(end.status, end.error, end.log_tail, end.oom_killed, free_gb)
 
 
 def _may_write(lease: Lease) -> bool:
@@ -203,22 +130,10 @@ def _prepare_patiently(context: WorkerContext, job: Job, lease: Lease, folder: R
             time.sleep(2)
 
 
-def _follow(supervisor: TrainerSupervisor, forwarder: EventForwarder, uploads: Uploads) -> StopReason:
-    """Forward events and supervise until the trainer has left."""
-    trainer = supervisor.trainer
-    while trainer.exit_status() is None:
-        _dispatch(trainer.events(POLL_S), forwarder, uploads)
-        supervisor.check(forwarder.lost)
-    _dispatch(trainer.events(0), forwarder, uploads)
-    return supervisor.reason
-
-
-def _dispatch(events: list[Event], forwarder: EventForwarder, uploads: Uploads) -> None:
-    forwarder.send(events)
-    for event in events:
-        # "checkpoints/sft-000060" when one is whole, "checkpoints/sft-000060/scores.json" when it has been scored.
-        for name in {path.split("/")[1] for path in event.artifacts if path.startswith(f"{CHECKPOINTS}/")}:
-            uploads.add(name)
+def _queue_checkpoints(event: Event, uploads: Uploads) -> None:
+    # "checkpoints/sft-000060" when one is complete, "checkpoints/sft-000060/scores.json" when it has been scored.
+    for name in {path.split("/")[1] for path in event.artifacts if path.startswith(f"{CHECKPOINTS}/")}:
+        uploads.add(name)
 
 
 def _finish_uploads(context: WorkerContext, lease: Lease, forwarder: EventForwarder, uploads: Uploads) -> bool:
