@@ -46,14 +46,15 @@ def measure_starter(build: Path | None, quick: bool) -> CommandResult:
     """Every number of the starter's card, section by section; nothing is trained."""
     from pipelines.core.settings import Settings
     from pipelines.starter_build.build_config import build_config
-    from pipelines.starter_build.measure import measure_all
 
     if build is not None and not build.is_dir():
         raise CommandFailed(f"{build}: there is no such folder; name the one given to --out of the build")
     folder = build or Settings.from_environment().home / "bench" / "starter"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        sections = measure_all(folder, build_config(folder).sizes, quick=quick)
+        from pipelines.starter_build.measure import measure_all
+
+        sections = measure_all(folder, build_config(folder).build_size, quick=quick)
     except ImportError as error:
         raise CommandFailed(f"{error}; drawing what is measured on needs: pip install 'understudy[build]'") from error
     return {"name": "starter", **sections}, 0

@@ -23,10 +23,9 @@ from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 from pipelines.data.packing import open_image
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES, clothes_phrase
 from pipelines.rewards.judge import load_judge
 from pipelines.rewards.starter_critic import StarterCritic
-from pipelines.starter_build.drawings.attributes import clothes_phrase
 
 SURE = 0.5
 """Least probability of an answer, given the picture and the question, at which it may be suggested."""

@@ -1,8 +1,8 @@
-"""Two sizes of everything the build trains: what two processor cores can teach, and what a GPU can.
+"""Hyperparameters of the starter's build, by size: `cpu` for two processor cores, `gpu`, and `toy` for tests.
 
-`cpu` is what the first weights have. `gpu` stays within 60 MB of bf16 weights and draws a picture in about three
-seconds on two cores: 128 px, 256 codes, a picture expert of eight layers of 384. `toy` is for tests. The name a folder
-was begun with is kept in its `build.json`, so later calls need not repeat it.
+`cpu` is the size of the shipped weights. `gpu` stays within 60 MB of bf16 weights and generates an image in about three
+seconds on two cores: 128 px, 256 codes, an image expert of eight layers of width 384. The size a build folder was
+started with is kept in its `build.json`, so later calls need not repeat it.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ from pipelines.starter_build.drawings.attributes import Domain
 
 @dataclass(frozen=True)
 class BuildSize:
-    """Sizes, batches and peak learning rates."""
+    """Model sizes, batch sizes and peak learning rates of every part."""
 
     px: int
-    """Side of a picture."""
+    """Side of an image."""
     tokenizer: dict[str, Any]
-    """For `ImageTokenizerConfig`, without px."""
-    picture: dict[str, Any]
-    """For the picture expert's LlamaConfig, without the codebook."""
-    eyes: dict[str, Any]
+    """Arguments of `ImageTokenizerConfig`, without px."""
+    image_expert: dict[str, Any]
+    """Arguments of the image expert's LlamaConfig, without the codebook's size."""
+    vision_tower: dict[str, Any]
+    """Arguments of `VisionTower`."""
     critic: dict[str, Any]
-    """For `StarterCriticConfig`; words and calibration come by themselves."""
+    """Arguments of `StarterCriticConfig`; the embedding table's width and the calibration are set by the build."""
     classifier: dict[str, Any]
-    """For `AttributeReader`: px and channels."""
-    batches: dict[str, int]
-    """Part -> pictures of a step; for the critic `identities` and `looks` of each."""
-    rates: dict[str, float]
-    eye_answers: int
-    """Pictures of a step about which questions are answered through the language expert; 0: none."""
-    window: int
-    """Pictures of a stream kept at a time."""
-    fresh: int = 0
-    """Pictures of a stream that a step of the picture expert takes at most, since it must encode them; 0: no limit."""
+    """Arguments of `AttributeClassifierConfig`."""
+    batch_sizes: dict[str, int]
+    """Part -> images per step. The critic's batch is `identities` times `images_per_identity`."""
+    learning_rates: dict[str, float]
+    """Part -> peak learning rate."""
+    vqa_images: int
+    """Images per step about which questions are answered through the language expert; 0: none."""
+    stream_window: int
+    """Images that a `StreamingDataset` keeps at a time."""
+    max_new_images: int = 0
+    """Most new images of a stream per step of the image expert, which has to encode each of them; 0: no limit."""
 
 
 SIZES = {
     "cpu": BuildSize(
         px=96,
         tokenizer={},
-        # Small on purpose: in an hour of two cores 5 M parameters see three times the pictures that 13 M would, and
-        # at that budget pictures seen count for more (docs/log.md).
-        picture={"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
-        eyes={
+        # Small on purpose: in an hour on two cores 5 M parameters are trained on three times the images that 13 M
+        # would be, and at that budget the number of images matters more (docs/log.md).
+        image_expert={"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
+        vision_tower={
             "px": 96,
             "patch_px": 12,
             "width": 192,
@@ -60,11 +62,18 @@ SIZES = {
         },
         critic={},
         classifier={"px": 64, "channels": (24, 48, 96, 128)},
-        batches={"tokenizer": 16, "identities": 16, "looks": 6, "eyes": 64, "picture": 16, "classifier": 64},
-        rates={"tokenizer": 2e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.5e-3, "classifier": 2e-3},
-        eye_answers=4,
-        window=2000,
-        fresh=20,
+        batch_sizes={
+            "tokenizer": 16,
+            "identities": 16,
+            "images_per_identity": 6,
+            "eyes": 64,
+            "picture": 16,
+            "classifier": 64,
+        },
+        learning_rates={"tokenizer": 2e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.5e-3, "classifier": 2e-3},
+        vqa_images=4,
+        stream_window=2000,
+        max_new_images=20,
     ),
     "gpu": BuildSize(
         px=128,
@@ -75,8 +84,8 @@ SIZES = {
             "widths": (32, 96, 256),
             "blocks": (1, 2, 2),
         },
-        picture={"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6},
-        eyes={
+        image_expert={"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6},
+        vision_tower={
             "px": 128,
             "patch_px": 16,
             "width": 192,
@@ -88,10 +97,17 @@ SIZES = {
         },
         critic={"px": 96, "channels": (32, 64, 128, 192)},
         classifier={"px": 96, "channels": (32, 64, 128, 192)},
-        batches={"tokenizer": 128, "identities": 64, "looks": 6, "eyes": 256, "picture": 256, "classifier": 256},
-        rates={"tokenizer": 1.5e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.2e-3, "classifier": 2e-3},
-        eye_answers=32,
-        window=12_000,
+        batch_sizes={
+            "tokenizer": 128,
+            "identities": 64,
+            "images_per_identity": 6,
+            "eyes": 256,
+            "picture": 256,
+            "classifier": 256,
+        },
+        learning_rates={"tokenizer": 1.5e-3, "critic": 2e-3, "eyes": 1e-3, "picture": 1.2e-3, "classifier": 2e-3},
+        vqa_images=32,
+        stream_window=12_000,
     ),
     "toy": BuildSize(
         px=32,
@@ -102,8 +118,8 @@ SIZES = {
             "widths": (8, 8, 16),
             "blocks": (1, 1, 1),
         },
-        picture={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-        eyes={
+        image_expert={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+        vision_tower={
             "px": 32,
             "patch_px": 8,
             "width": 16,
@@ -115,60 +131,65 @@ SIZES = {
         },
         critic={"px": 32, "channels": (8, 8), "text_width": 16, "text_layers": 1, "width": 16},
         classifier={"px": 32, "channels": (8, 8)},
-        batches={"tokenizer": 8, "identities": 4, "looks": 3, "eyes": 8, "picture": 4, "classifier": 8},
-        rates={"tokenizer": 5e-3, "critic": 2e-3, "eyes": 2e-3, "picture": 2e-3, "classifier": 5e-3},
-        eye_answers=2,
-        window=40,
+        batch_sizes={
+            "tokenizer": 8,
+            "identities": 4,
+            "images_per_identity": 3,
+            "eyes": 8,
+            "picture": 4,
+            "classifier": 8,
+        },
+        learning_rates={"tokenizer": 5e-3, "critic": 2e-3, "eyes": 2e-3, "picture": 2e-3, "classifier": 5e-3},
+        vqa_images=2,
+        stream_window=40,
     ),
 }
 
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """What a build folder was begun with."""
+    """What a build folder was started with."""
 
     size: str = "cpu"
     styles: str = "first"
     """See `Domain.named`."""
     stream: bool = False
-    """Whether training pictures are drawn on demand instead of stored."""
+    """Whether training images are rendered on demand instead of stored."""
 
     @property
-    def sizes(self) -> BuildSize:
-        """The sizes by that name."""
+    def build_size(self) -> BuildSize:
+        """The hyperparameters of this size."""
         return SIZES[self.size]
 
     @property
     def domain(self) -> Domain:
-        """What may be drawn."""
+        """The styles, places and poses that may be rendered."""
         return Domain.named(self.styles)
 
 
 def build_config(
     out: Path, size: str | None = None, styles: str | None = None, stream: bool | None = None
 ) -> BuildConfig:
-    """The folder's plan, made of what is asked for on the first call and kept in `out`/build.json.
+    """The folder's configuration: the arguments of the first call, from then on those kept in `out`/build.json.
 
-    Raises ValueError when something else is asked for than the folder was begun with; whether pictures are streamed
-    may change at any time.
+    Raises ValueError when `size` or `styles` differ from what the folder was started with; `stream` may change.
     """
     file = out / "build.json"
-    asked = {"size": size, "styles": styles}
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for name, value in asked.items():
-        if value is not None and kept and kept[name] != value:
-            begun = f"{out} was begun with --{name} {kept[name]}, not {value}"
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name, value in {"size": size, "styles": styles}.items():
+        if value is not None and stored and stored[name] != value:
+            begun = f"{out} was begun with --{name} {stored[name]}, not {value}"
             raise ValueError(f"{begun}: leave it out or name another --out")
-    wide = kept.get("size", size) == "gpu"
-    plan = BuildConfig(
-        kept.get("size") or size or "cpu",
-        kept.get("styles") or styles or ("wide" if wide else "first"),
-        (kept.get("stream", wide) if stream is None else stream),
+    for_gpu = stored.get("size", size) == "gpu"
+    config = BuildConfig(
+        stored.get("size") or size or "cpu",
+        stored.get("styles") or styles or ("wide" if for_gpu else "first"),
+        stored.get("stream", for_gpu) if stream is None else stream,
     )
-    if plan.size not in SIZES:
-        raise ValueError(f"size {plan.size!r} is not one of {', '.join(SIZES)}")
-    Domain.named(plan.styles)  # raises on an unknown style
-    if kept or size or styles or stream:
+    if config.size not in SIZES:
+        raise ValueError(f"size {config.size!r} is not one of {', '.join(SIZES)}")
+    Domain.named(config.styles)  # raises on an unknown style
+    if stored or size or styles or stream:
         out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(plan.__dict__) + "\n", encoding="utf-8")
-    return plan
+        file.write_text(json.dumps(config.__dict__) + "\n", encoding="utf-8")
+    return config

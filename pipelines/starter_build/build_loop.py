@@ -1,10 +1,11 @@
-"""The one training loop of the build: a time budget, a rate that follows it, a state to go on from.
+"""The training loop that every part of the build shares: time budget, learning-rate schedule, resumable state.
 
-`train_for` runs any part (picture tokenizer, critic, classifier, eyes, picture expert): the part brings its modules,
-its loss and its rate, the loop brings optimiser, clipping, mixed precision on a GPU, logging and the state file. The
-budget is the schedule, so any budget ends with a small rate; what checks and saving cost is not counted. A state holds
-the modules under their names, the optimiser, `step`, `spent` (seconds), `mean` (running loss) and what the part adds in
-`more`. A state without an optimiser (as `ship.py` makes, to travel) starts with a fresh one.
+`train_for` trains any part (image tokenizer, critic, classifier, vision tower, image expert). The part brings modules,
+loss and peak learning rate; the loop brings AdamW, gradient clipping, bf16 autocast on a GPU, logging and the state
+file. The schedule runs along the time budget, so any budget ends at a small learning rate; evaluation and saving do
+not count. A state file is a dict: the modules' state dicts by name, `optimiser`, `step`, `spent` (seconds), `mean`
+(running loss) and `more` (what the part itself must remember). A state without `optimiser`, as `transfer.py` writes it,
+starts with a new one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from torch import nn
 
 LOG_EVERY_S = 15.0
 SAVE_EVERY_S = 120.0
-WARM_STEPS = 100
+WARMUP_STEPS = 100
 """Steps of linear warm-up of a new optimiser."""
+STREAM_POSITION = "place"
+"""Key of a part's own state: identities of the stream used so far. Part of the file format, so the name stays."""
 
 
 @dataclass(frozen=True)
@@ -31,71 +34,71 @@ class Budget:
     """How long a part may train."""
 
     seconds: float
-    """In all, earlier calls counted in; the learning rate falls along it."""
+    """In all, earlier calls counted in; the learning-rate schedule runs along it."""
     stop_after: float = math.inf
     """Seconds of this call alone: a longer budget can be spent in several calls of a few minutes."""
 
 
 @dataclass
 class Progress:
-    """Where a part stands; saved with its state."""
+    """How far a part's training is; saved with its state."""
 
     step: int = 0
-    spent: float = 0.0
-    """Seconds trained, stops, checks and saving left out."""
-    mean: float = 0.0
-    """Running mean of the loss."""
-    share: float = 0.0
+    seconds: float = 0.0
+    """Seconds trained, without evaluation, saving and the time between calls."""
+    mean_loss: float = 0.0
+    """Exponential moving average of the loss."""
+    fraction: float = 0.0
     """Of the budget, 0 to 1."""
-    more: dict[str, Any] = field(default_factory=dict)
+    part_state: dict[str, Any] = field(default_factory=dict)
     """What the part itself must remember (tensors and plain values)."""
 
 
 def busy_seconds() -> float:
-    """This process's seconds on the processor, by thread: on a shared machine waiting for a core spends no budget."""
+    """This process's CPU time per thread: on a shared machine, waiting for a core does not use up the budget."""
     return time.process_time() / torch.get_num_threads()
 
 
-def linear(share: float) -> float:
-    """Falls in a straight line to a fiftieth."""
-    return max(0.02, 1 - share)
+def linear_decay(fraction: float) -> float:
+    """Linear decay to 2 %."""
+    return max(0.02, 1 - fraction)
 
 
-def cosine(share: float) -> float:
-    """Falls as a cosine to a fiftieth."""
-    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, share))) / 2
+def cosine_decay(fraction: float) -> float:
+    """Cosine decay to 2 %."""
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, fraction))) / 2
 
 
-def late(share: float) -> float:
-    """Flat for 60 % of the budget, then straight down to a twentieth."""
-    return min(1.0, max(0.05, (1 - share) / 0.4))
+def hold_then_decay(fraction: float) -> float:
+    """Constant for 60 % of the budget, then linear decay to 5 %."""
+    return min(1.0, max(0.05, (1 - fraction) / 0.4))
 
 
 @dataclass
 class BuildPart:
-    """One thing to train."""
+    """One part of the starter to train."""
 
     name: str
     modules: dict[str, nn.Module]
-    """Name in the state -> module; all their parameters are the optimiser's."""
-    loss_of: Callable[[Progress], torch.Tensor]
+    """Name in the state file -> module; the optimiser gets all their parameters."""
+    compute_loss: Callable[[Progress], torch.Tensor]
     """The loss of the next batch; called once a step."""
-    state: Path
-    """The state file; read at the start when it is there."""
-    rate: float
+    state_file: Path
+    """Read at the start if it exists."""
+    learning_rate: float
     """Peak learning rate of AdamW."""
-    fall: Callable[[float], float] = late
-    """Share of the budget -> factor of the rate."""
+    schedule: Callable[[float], float] = hold_then_decay
+    """Fraction of the budget -> factor of the learning rate."""
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.05
-    after: Callable[[Progress], None] | None = None
+    after_step: Callable[[Progress], None] | None = None
     """Called after each optimiser step."""
-    check: Callable[[], str] | None = None
-    """Words to print whenever the state is saved; the first check is at the end of the first stretch."""
+    evaluate: Callable[[], str] | None = None
+    """Called after each periodic save; what it returns is printed."""
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """A saved state, {} when there is none. States of the tokenizer from before this loop are put into its form."""
+    """A state file's dict, {} if there is none. The older layout of the tokenizer's state is converted."""
     if not path.exists():
         return {}
     saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
@@ -111,88 +114,96 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
 
 
 def train_for(part: BuildPart, budget: Budget) -> Progress:
-    """Train until the budget or this call's time is spent; the state is saved every two minutes and at the end."""
+    """Train until the budget or this call's time is used up; the state is saved every two minutes and at the end."""
     parameters = [value for module in part.modules.values() for value in module.parameters()]
     device = parameters[0].device
-    optimiser = torch.optim.AdamW(parameters, part.rate, betas=part.betas, weight_decay=part.weight_decay)
+    optimiser = torch.optim.AdamW(parameters, part.learning_rate, betas=part.betas, weight_decay=part.weight_decay)
     progress = _restore(part, optimiser, device)
-    cold = 0 if optimiser.state else progress.step  # a fresh optimiser warms up, whatever was learned before
-    trained = [value for value in parameters if value.requires_grad]
+    warmup_from = 0 if optimiser.state else progress.step  # a new optimiser warms up even when training is resumed
+    trainable = [value for value in parameters if value.requires_grad]
     clock = busy_seconds if device.type == "cpu" else time.monotonic
-    began, before = clock(), progress.spent
+    began, before = clock(), progress.seconds
     logged = saved = time.monotonic()
-    running = torch.tensor(progress.mean, device=device)
-    while progress.spent < budget.seconds and progress.spent - before < budget.stop_after:
-        progress.share = progress.spent / budget.seconds
+    running = torch.tensor(progress.mean_loss, device=device)
+    while progress.seconds < budget.seconds and progress.seconds - before < budget.stop_after:
+        progress.fraction = progress.seconds / budget.seconds
+        warmup = min(1.0, (progress.step - warmup_from + 1) / WARMUP_STEPS)
         for group in optimiser.param_groups:
-            group["lr"] = part.rate * min(1.0, (progress.step - cold + 1) / WARM_STEPS) * part.fall(progress.share)
+            group["lr"] = part.learning_rate * warmup * part.schedule(progress.fraction)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = part.loss_of(progress)
+            loss = part.compute_loss(progress)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimiser.step()
-        if part.after is not None:
-            part.after(progress)
-        # Stays on the device: asking a GPU for the number every step would wait for it.
+        if part.after_step is not None:
+            part.after_step(progress)
+        # Kept on the device: reading the number every step would synchronise with the GPU.
         running = running.lerp(loss.detach().float(), 0.02 if progress.step else 1.0)
         progress.step += 1
         now = time.monotonic()
-        progress.spent = before + clock() - began
-        if now - logged > LOG_EVERY_S or progress.step == 1 or progress.spent >= budget.seconds:
-            progress.mean = running.item()
-            print(f"{part.name} step {progress.step} seconds {progress.spent:.0f} loss {progress.mean:.4f}", flush=True)
+        progress.seconds = before + clock() - began
+        if now - logged > LOG_EVERY_S or progress.step == 1 or progress.seconds >= budget.seconds:
+            progress.mean_loss = running.item()
+            figures = f"step {progress.step} seconds {progress.seconds:.0f} loss {progress.mean_loss:.4f}"
+            print(f"{part.name} {figures}", flush=True)
             logged = now
         if now - saved > SAVE_EVERY_S:
-            progress.mean = running.item()
+            progress.mean_loss = running.item()
             _save(part, optimiser, progress)
-            if part.check is not None:
-                print(f"{part.name} check {part.check()}", flush=True)
+            if part.evaluate is not None:
+                print(f"{part.name} check {part.evaluate()}", flush=True)
             saved = time.monotonic()
-            began = clock() + before - progress.spent  # what this cost is not counted as training
-    progress.share, progress.mean = min(1.0, progress.spent / max(budget.seconds, 1e-9)), running.item()
+            began = clock() + before - progress.seconds  # saving and evaluation do not count as training
+    progress.fraction, progress.mean_loss = min(1.0, progress.seconds / max(budget.seconds, 1e-9)), running.item()
     _save(part, optimiser, progress)
     return progress
 
 
 def _restore(part: BuildPart, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
-    saved = read_state(part.state, device)
+    saved = read_state(part.state_file, device)
     if not saved:
         return Progress()
     for name, module in part.modules.items():
+        # States that were transferred between machines hold bf16 weights; training is in fp32.
         module.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in saved[name].items()}
         )
     if "optimiser" in saved:
         optimiser.load_state_dict(saved["optimiser"])
-    return Progress(saved["step"], saved["spent"], saved.get("mean", 0.0), more=saved.get("more", {}))
+    return Progress(saved["step"], saved["spent"], saved.get("mean", 0.0), part_state=saved.get("more", {}))
 
 
 def _save(part: BuildPart, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the state; the old one stays until the new one is whole."""
-    part.state.parent.mkdir(parents=True, exist_ok=True)
-    half = part.state.with_suffix(".half")
+    """Write the state file; the old one stays until the new one is complete."""
+    part.state_file.parent.mkdir(parents=True, exist_ok=True)
+    incomplete = part.state_file.with_suffix(".half")
     modules = {name: module.state_dict() for name, module in part.modules.items()}
-    counted = {"step": progress.step, "spent": progress.spent, "mean": progress.mean, "more": progress.more}
-    torch.save({**modules, "optimiser": optimiser.state_dict(), **counted}, half)
-    half.replace(part.state)
+    figures = {
+        "step": progress.step,
+        "spent": progress.seconds,
+        "mean": progress.mean_loss,
+        "more": progress.part_state,
+    }
+    torch.save({**modules, "optimiser": optimiser.state_dict(), **figures}, incomplete)
+    incomplete.replace(part.state_file)
 
 
-def epochs(count: int, batch: int, seed: int) -> Iterator[torch.Tensor]:
-    """Batches of row numbers (batch,), every row once before any twice; at least one batch of all when few."""
+def shuffled_batches(count: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:
+    """Endless batches of row numbers (batch_size,), every row once per epoch; incomplete last batches are dropped."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(count, generator=generator)
-        yield from order[: max(1, count // batch) * batch].split(batch)
+        yield from order[: max(1, count // batch_size) * batch_size].split(batch_size)
 
 
-def summary(progress: Progress) -> dict[str, float]:
+def progress_scores(progress: Progress) -> dict[str, float]:
     """Steps, seconds and loss, for the part's JSON."""
-    return {"steps": progress.step, "seconds": round(progress.spent), "loss": round(progress.mean, 4)}
+    return {"steps": progress.step, "seconds": round(progress.seconds), "loss": round(progress.mean_loss, 4)}
 
 
-def keep_scores(path: Path, scores: dict[str, float]) -> dict[str, float]:
-    """Write a part's scores beside its state and hand them on."""
+def write_scores(path: Path, scores: dict[str, float]) -> dict[str, float]:
+    """Write a part's scores beside its state and return them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores

@@ -1,6 +1,6 @@
-"""Contact sheets of the drawings, to look at: the part `sheets` of the build writes one a style.
+"""Contact sheets of the rendered images, to look at: the part `sheets` of the build writes one per style.
 
-A sheet has an expression a column and an identity a row; later rows show other framings and what may be held.
+A sheet has a column for each expression and a row for each identity; the later rows vary pose and held objects too.
 `styles.png` has one row of every style.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS
-from pipelines.starter_build.drawings.attributes import Attributes, Domain, clothes_phrase, random_identity
+from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, clothes_phrase
+from pipelines.starter_build.drawings.attributes import Attributes, Domain, random_identity
 from pipelines.starter_build.drawings.render_svg import render_image
 
 ROWS = 6
@@ -22,11 +22,11 @@ def style_sheets(out: Path, domain: Domain, seed: int = 0, px: int = 96) -> dict
     """Write `out`/STYLE.png for every style of the domain and `out`/styles.png; returns style -> file."""
     out.mkdir(parents=True, exist_ok=True)
     files = {style: str(_sheet(out / f"{style}.png", style, domain, seed, px)) for style in domain.styles}
-    together = Image.new("RGB", (len(EXPRESSIONS) * px, len(files) * px))
+    overview = Image.new("RGB", (len(EXPRESSIONS) * px, len(files) * px))
     for row, file in enumerate(files.values()):
         with Image.open(file) as sheet:
-            together.paste(sheet.crop((0, px, sheet.width, 2 * px)), (0, row * px))
-    together.save(out / "styles.png", optimize=True)
+            overview.paste(sheet.crop((0, px, sheet.width, 2 * px)), (0, row * px))
+    overview.save(out / "styles.png", optimize=True)
     return files
 
 
@@ -38,11 +38,10 @@ def _sheet(path: Path, style: str, domain: Domain, seed: int, px: int) -> Path:
         for column, expression in enumerate(EXPRESSIONS):
             kinds = KINDS[style]
             clothes = clothes_phrase(rng.choice(list(COLOURS)), kinds[(row + column // 3) % len(kinds)])
-            random_one = domain.look(rng, identity)
+            sampled = domain.sample_attributes(rng, identity)
             place = domain.places[(row * 5 + column) % len(domain.places)]
-            varied = (random_one.pose, random_one.extra) if row >= ROWS // 2 else ("", "")
-            sheet.paste(
-                render_image(identity, Attributes(expression, clothes, place, *varied), px), (column * px, row * px)
-            )
+            pose, extra = (sampled.pose, sampled.extra) if row >= ROWS // 2 else ("", "")
+            image = render_image(identity, Attributes(expression, clothes, place, pose, extra), px)
+            sheet.paste(image, (column * px, row * px))
     sheet.save(path, optimize=True)
     return path

@@ -1,12 +1,12 @@
-"""Does the starter learn somebody from nine pictures? `python -m pipelines.starter_build.fewshot --out FOLDER`.
+"""Does the starter learn a character from nine images? `python -m pipelines.starter_build.fewshot --out FOLDER`.
 
-Held-out identities become characters as a user would make them: a name, the looks in words, nine captioned pictures.
-Each is learned by the real `run_sft`; then it is asked for expressions, clothes and places that none of its pictures
-combines, drawn the way chat draws them. The critic says whether it is still the same one (at its threshold) and
-whether the picture shows what was asked; copying is measured as in a run's scorecard. The same prompts are also drawn
-before training and read off real drawings. Steps and ranks are swept: `--steps 14,28,56 --rank 8,16`.
-20 identities take about half an hour of a core for each setting of 28 steps. Whom FOLDER holds already is not learned
-again, only drawn: so a broken call goes on, and another way of drawing can be tried.
+Held-out identities become characters as a user would make them: a name, the appearance in words, nine captioned
+images. Each is trained by the real `run_sft`; then images are generated, as chat does, for combinations of expression,
+clothes and place that are not in the training images. The critic says whether the identity is kept (at its threshold)
+and whether the prompt is followed; copying is measured as in a run's scorecard. The same prompts are also generated
+before training, and rendered. Steps and ranks are swept: `--steps 14,28,56 --rank 8,16`.
+20 identities take about half an hour of a core for each setting of 28 steps. An identity whose run is in FOLDER already
+is not trained again: so an interrupted call can be resumed, and another sampling setting be tried.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
 from pipelines.evaluation.scorecard import training_image_similarity
-from pipelines.inference.generate import CHAT_SAMPLING, caption_prompt
-from pipelines.inference.generate import generate_images as draw_pictures
+from pipelines.inference.generate import CHAT_SAMPLING, caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 from pipelines.starter_build.build_config import build_config
@@ -36,38 +35,38 @@ from pipelines.starter_build.dataset import to_pixels
 from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domain, Identity
 from pipelines.starter_build.drawings.caption_templates import made_up_name
 from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.measure import open_models
-from pipelines.starter_build.measure_images import attributes_right, save_sheet, seen, to_images
+from pipelines.starter_build.load_build import load_models
+from pipelines.starter_build.measure_images import attribute_matches, encode_images, save_sheet, to_uint8
 from pipelines.training.sft import run_sft
 
-PICTURES = 9
-PICTURE_PX = 192
-"""Size of the pictures a user brings."""
-ROW_PICTURES = 5
-"""Pictures of an optimiser step: what a row of a whole character, with its talk and facts, has room for."""
+TRAIN_IMAGES = 9
+UPLOAD_PX = 192
+"""Side of the images that a user uploads."""
+ROW_IMAGES = 5
+"""Images per optimiser step: what a row of a whole character, with its dialogues and facts, has room for."""
 
 
 @dataclass(frozen=True)
-class Someone:
-    """A held-out identity with nine pictures to learn from and looks to ask for."""
+class FewShotCase:
+    """A held-out identity with the attributes of its training images and of the images to generate."""
 
     identity: Identity
     name: str
-    learned: tuple[Attributes, ...]
-    asked: tuple[Attributes, ...]
+    train_attributes: tuple[Attributes, ...]
+    test_attributes: tuple[Attributes, ...]
 
-    def pictures(self, looks: tuple[Attributes, ...], px: int) -> np.ndarray:
-        """Real drawings (N, px, px, 3) uint8."""
-        return np.stack([np.asarray(render_image(self.identity, look, px)) for look in looks])
+    def render(self, attributes: tuple[Attributes, ...], px: int) -> np.ndarray:
+        """(N, px, px, 3) uint8."""
+        return np.stack([np.asarray(render_image(self.identity, one, px)) for one in attributes])
 
     def character(self, folder: Path) -> Character:
-        """The character with its pictures in `folder`/images."""
+        """The character; its images are written to `folder`/images."""
         (folder / "images").mkdir(parents=True, exist_ok=True)
         images = []
-        for place, look in enumerate(self.learned, start=1):
-            file = f"{place:02d}.png"
-            Image.fromarray(self.pictures((look,), PICTURE_PX)[0]).save(folder / "images" / file)
-            images.append(CharacterImage(file, look.expression, look.clothes, look.place, look.full_pose))
+        for number, one in enumerate(self.train_attributes, start=1):
+            file = f"{number:02d}.png"
+            Image.fromarray(self.render((one,), UPLOAD_PX)[0]).save(folder / "images" / file)
+            images.append(CharacterImage(file, one.expression, one.clothes, one.place, one.full_pose))
         return Character(
             self.name,
             "Somebody new.",
@@ -77,105 +76,104 @@ class Someone:
         )
 
 
-def people(domain: Domain, count: int, prompts: int, seed: int = 0) -> list[Someone]:
-    """`count` held-out identities, each with its nine looks and its share of `prompts` unseen ones."""
+def sample_cases(domain: Domain, count: int, prompts: int, seed: int = 0) -> list[FewShotCase]:
+    """`count` held-out identities, each with nine training images and its share of `prompts` unseen combinations."""
     rng = random.Random(f"few-shot {seed}")
-    found = []
-    for place in range(count):
-        identity = domain.identity(20 * (400 + place))  # every twentieth is held out; others are measured elsewhere
-        learned = tuple(replace(domain.look(rng, identity), extra="") for _ in range(PICTURES))
-        each = max(1, prompts // count)
-        asked = tuple(replace(domain.look(rng, identity, held_out=True), pose="", extra="") for _ in range(each))
-        found.append(Someone(identity, made_up_name(rng), learned, asked))
-    return found
+    cases = []
+    for number in range(count):
+        identity = domain.identity(20 * (400 + number))  # every twentieth number is held out
+        train = tuple(replace(domain.sample_attributes(rng, identity), extra="") for _ in range(TRAIN_IMAGES))
+        test = tuple(
+            replace(domain.sample_attributes(rng, identity, held_out=True), pose="", extra="")
+            for _ in range(max(1, prompts // count))
+        )
+        cases.append(FewShotCase(identity, made_up_name(rng), train, test))
+    return cases
 
 
-def learn_and_draw(
-    model: Any, tokenizer: Any, someone: Someone, recipe: Recipe, folder: Path, sampling: Sampling
+def train_and_generate(
+    model: Any, tokenizer: Any, case: FewShotCase, recipe: Recipe, folder: Path, sampling: Sampling
 ) -> tuple[Any, torch.Tensor, torch.Tensor, float | None]:
-    """(the model without its adapter, pictures before and after (N, 3, px, px), seconds of learning).
+    """(the model without its adapter, images before and after training (N, 3, px, px), seconds of training).
 
-    Seconds are None for somebody whom `folder` has learned before.
+    Seconds are None for a case whose run is in `folder` already.
     """
-    character = someone.character(folder / CHARACTER_FOLDER)
-    texts = [look.description for look in someone.asked]
+    character = case.character(folder / CHARACTER_FOLDER)
+    captions = [attributes.description for attributes in case.test_attributes]
 
-    def drawn(by: Any) -> torch.Tensor:
-        prompts = [caption_prompt(by, tokenizer, character, text) for text in texts]
-        generator = torch.Generator(by.device).manual_seed(recipe.seed)
+    def generate(with_model: Any) -> torch.Tensor:
+        prompts = [caption_prompt(with_model, tokenizer, character, caption) for caption in captions]
+        generator = torch.Generator(with_model.device).manual_seed(recipe.seed)
+        batches = (prompts[i : i + 10] for i in range(0, len(prompts), 10))
         return torch.cat(
-            [
-                draw_pictures(by, prompts[i : i + 10], sampling, generator=generator).float().cpu()
-                for i in range(0, len(prompts), 10)
-            ]
+            [generate_images(with_model, batch, sampling, generator=generator).float().cpu() for batch in batches]
         )
 
-    before = drawn(model.eval())
-    learned = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
-    known = learned if learned.is_dir() else None
+    before = generate(model.eval())
+    checkpoint = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
+    resume_from = checkpoint if checkpoint.is_dir() else None
     began = time.perf_counter()
-    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None, resume_from=known)
-    seconds = None if known else time.perf_counter() - began
+    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None, resume_from=resume_from)
+    seconds = None if resume_from else time.perf_counter() - began
     tuned = result.model.eval()
-    after = drawn(tuned.get_base_model())  # the adapter's layers are inside it
+    after = generate(tuned.get_base_model())  # the adapter's layers are inside it
     return tuned.unload(), before, after, seconds
 
 
 @torch.no_grad()
-def judged(
-    critic: StarterCritic, pixels: torch.Tensor, someone: Someone, known: ImageFeatures, unseen: ImageFeatures
+def case_scores(
+    critic: StarterCritic, pixels: torch.Tensor, case: FewShotCase, train: ImageFeatures, test: ImageFeatures
 ) -> dict[str, float]:
-    """Identity kept, prompt followed and copying, of pictures (N, 3, px, px) of the looks asked for."""
-    sight = seen(critic, pixels)
-    cosine = (sight.identity @ known.identity.T).mean(1)  # (N,) over the nine
-    right = attributes_right(critic, sight, [(someone.identity, look) for look in someone.asked])
+    """Identity kept, prompt followed and copying, of images (N, 3, px, px) of the case's test attributes.
+
+    train, test: features of the rendered training and test images.
+    """
+    features = encode_images(critic, pixels)
+    cosine = (features.identity @ train.identity.T).mean(1)  # (N,) over the training images
+    matches = attribute_matches(critic, features, [(case.identity, one) for one in case.test_attributes])
     parts = {
-        "expression": [float(bool(one)) for one in right["expression"]],
-        # Nothing was asked for where None stands; a creature without clothes has nothing to get wrong.
+        "expression": [float(bool(one)) for one in matches["expression"]],
+        # None where nothing was requested: a creature without clothes has nothing to get wrong.
         "clothes": [
             1.0 if kind is None else (bool(kind) + bool(colour)) / 2
-            for kind, colour in zip(right["clothes_kind"], right["clothes_colour"], strict=True)
+            for kind, colour in zip(matches["clothes_kind"], matches["clothes_colour"], strict=True)
         ],
-        "place": [float(bool(one)) for one in right["place"]],
+        "place": [float(bool(one)) for one in matches["place"]],
     }
     followed = [sum(values) / 3 for values in zip(*parts.values(), strict=True)]
     return {
         "kept": (cosine >= critic.config.likeness_threshold).float().mean().item(),
-        "likeness": critic.likeness(sight, known).mean().item(),
+        "likeness": critic.likeness(features, train).mean().item(),
         "followed": sum(followed) / len(followed),
         "followed_whole": sum(share == 1 for share in followed) / len(followed),
         **{f"followed_{name}": sum(values) / len(values) for name, values in parts.items()},
-        "caption_match": critic.match(sight, [look.description for look in someone.asked]).mean().item(),
-        "copying": training_image_similarity(sight.whole(), unseen.whole(), known.whole()),
+        "caption_match": critic.match(features, [one.description for one in case.test_attributes]).mean().item(),
+        "copying": training_image_similarity(features.whole(), test.whole(), train.whole()),
     }
 
 
 def measure_setting(
-    model: Any, tokenizer: Any, critic: StarterCritic, crowd: list[Someone], recipe: Recipe, out: Path
+    model: Any, tokenizer: Any, critic: StarterCritic, cases: list[FewShotCase], recipe: Recipe, out: Path
 ) -> tuple[Any, dict[str, float]]:
-    """(the model, scores) of one setting: means over identities, `_before`, `_after` and `_real`."""
+    """(the model, scores) of one setting: means over the cases, `_before`, `_after` and `_real`."""
     found: dict[str, list[float]] = {}
     rows: list[np.ndarray] = []
     px = model.spec.image_px
     sampling = replace(CHAT_SAMPLING, guidance_scale=recipe.image_cfg_scale)
-    for number, someone in enumerate(crowd):
-        model, before, after, seconds = learn_and_draw(
-            model, tokenizer, someone, recipe, out / f"{number:02d}", sampling
-        )
-        real = to_pixels(someone.pictures(someone.asked, px))
-        known = seen(critic, to_pixels(someone.pictures(someone.learned, px)))
-        unseen = seen(critic, real)
-        for name, pixels in (("before", before), ("after", after), ("real", real)):
-            for key, value in judged(critic, pixels, someone, known, unseen).items():
+    for number, case in enumerate(cases):
+        folder = out / f"{number:02d}"
+        model, before, after, seconds = train_and_generate(model, tokenizer, case, recipe, folder, sampling)
+        rendered = to_pixels(case.render(case.test_attributes, px))
+        train = encode_images(critic, to_pixels(case.render(case.train_attributes, px)))
+        test = encode_images(critic, rendered)
+        for name, pixels in (("before", before), ("after", after), ("real", rendered)):
+            for key, value in case_scores(critic, pixels, case, train, test).items():
                 found.setdefault(f"{key}_{name}", []).append(value)
         if seconds is not None:
             found.setdefault("seconds", []).append(seconds)
-        rows += [to_images(real)[:8], to_images(after)[:8]]
-        print(
-            f"{someone.name} {someone.identity.words}: kept {found['kept_after'][-1]:.2f} "
-            f"followed {found['followed_after'][-1]:.2f}",
-            flush=True,
-        )
+        rows += [to_uint8(rendered)[:8], to_uint8(after)[:8]]
+        kept, followed = found["kept_after"][-1], found["followed_after"][-1]
+        print(f"{case.name} {case.identity.words}: kept {kept:.2f} followed {followed:.2f}", flush=True)
     save_sheet(out / "sheet.png", np.concatenate(rows[0::2]), np.concatenate(rows[1::2]))
     return model, {name: round(sum(values) / len(values), 4) for name, values in found.items()}
 
@@ -183,10 +181,11 @@ def measure_setting(
 def main(argv: list[str] | None = None) -> int:
     """Entry point; the last line is one JSON object, setting -> scores, also in `out`/fewshot.json."""
     options = _parser().parse_args(argv)
-    plan = build_config(options.build or options.out)
-    domain = plan.domain if options.build else FIRST
-    model, tokenizer, critic = open_models(options.build or options.out, plan.sizes, options.device)
-    crowd = people(domain, options.identities, options.prompts, options.seed)
+    folder = options.build or options.out
+    config = build_config(folder)
+    domain = config.domain if options.build else FIRST
+    model, tokenizer, critic = load_models(folder, config.build_size, options.device)
+    cases = sample_cases(domain, options.identities, options.prompts, options.seed)
     done: dict[str, dict[str, float]] = {}
     options.out.mkdir(parents=True, exist_ok=True)
     for steps in options.steps:
@@ -199,13 +198,13 @@ def main(argv: list[str] | None = None) -> int:
                 lora_rank=rank,
                 lora_alpha=2 * rank,
                 sft_learning_rate=options.learning_rate,
-                sft_row_max_images=ROW_PICTURES,
+                sft_row_max_images=ROW_IMAGES,
                 seed=options.seed,
                 image_cfg_scale=options.guidance,
             )
             name = f"steps {steps} rank {rank}"
             model, done[name] = measure_setting(
-                model, tokenizer, critic, crowd, recipe, options.out / name.replace(" ", "-")
+                model, tokenizer, critic, cases, recipe, options.out / name.replace(" ", "-")
             )
             print(json.dumps({name: done[name]}), flush=True)
             (options.out / "fewshot.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
@@ -214,8 +213,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    def numbers(words: str) -> list[int]:
-        return [int(word) for word in words.split(",")]
+    def integers(text: str) -> list[int]:
+        return [int(word) for word in text.split(",")]
 
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.starter_build.fewshot",
@@ -225,9 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs, fewshot.json and sheets")
     parser.add_argument("--build", type=Path, help="a build folder to measure (default: this installation's weights)")
     parser.add_argument("--identities", type=int, default=20)
-    parser.add_argument("--prompts", type=int, default=200, help="unseen looks in all")
-    parser.add_argument("--steps", type=numbers, default=[28], help="SFT steps, several with commas")
-    parser.add_argument("--rank", type=numbers, default=[16], help="LoRA ranks, several with commas")
+    parser.add_argument("--prompts", type=int, default=200, help="images generated, in all")
+    parser.add_argument("--steps", type=integers, default=[28], help="SFT steps, several with commas")
+    parser.add_argument("--rank", type=integers, default=[16], help="LoRA ranks, several with commas")
     parser.add_argument("--learning-rate", type=float, default=Recipe().sft_learning_rate)
     parser.add_argument("--guidance", type=float, default=Recipe().image_cfg_scale)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -1,9 +1,9 @@
-"""The part of the build that draws: whole sets into a folder, or one identity after another as a stream needs them.
+"""Render training images: whole sets into a folder, or one identity after another as a stream needs them.
 
-A folder gets `pictures.npy` (uint8, N x px x px x 3), `attributes.jsonl`, one line a picture (the number and words of
-the identity and the fields of the look), and `domain.json`. Held-out pictures go to a folder of their own.
-What an identity's pictures show is a function of seed and number alone, stored or streamed. No torch in here: the
-processes that draw start quickly.
+A folder gets `pictures.npy` (uint8, N x px x px x 3), `attributes.jsonl`, one line per image (number and words of the
+identity, and the fields of `Attributes`), and `domain.json`. Held-out images go to a folder of their own. What an
+identity's images show is a function of seed and number alone, stored or streamed. This module imports no torch, so that
+rendering processes start quickly.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from pipelines.starter_build.drawings.attributes import (
     TRAINING_NUMBERS,
     Attributes,
     Domain,
-    are_held_out,
+    is_held_out_combination,
     is_held_out_identity,
 )
 from pipelines.starter_build.drawings.render_svg import render_image
 
-LOOKS_EACH = 10
-"""Pictures of every identity."""
-Job = tuple[Domain, int, int, int, bool]
-"""Domain, number of the identity, seed, px, whether it is a held-out one."""
+IMAGES_PER_IDENTITY = 10
+RenderJob = tuple[Domain, int, int, int, bool]
+"""Domain, number of the identity, seed, px, whether the identity is held out."""
 
 
 def render_images(
@@ -44,78 +43,82 @@ def render_images(
     processes: int = 2,
     domain: Domain = FIRST,
 ) -> dict[str, int]:
-    """Draw `count` pictures, `LOOKS_EACH` of every identity, into the folder `out`.
+    """Render `count` images, `IMAGES_PER_IDENTITY` of every identity, into the folder `out`.
 
-    Training pictures show neither a held-out identity nor a held-out look; with `hold_out` every identity is a held-out
-    one and a fifth of the looks are too. Returns the numbers of pictures and identities.
+    Training images show neither a held-out identity nor a held-out combination of attributes; with `held_out` every
+    identity is a held-out one and so is a fifth of the combinations. Returns the numbers of images and identities.
     """
     out.mkdir(parents=True, exist_ok=True)
-    wanted = -(-count // LOOKS_EACH)
+    wanted = -(-count // IMAGES_PER_IDENTITY)  # rounded up
     indices = list(islice((index for index in numbers() if is_held_out_identity(index) == held_out), wanted))
     jobs = [(domain, index, seed, px, held_out) for index in indices]
-    target = out / "pictures.part.npy"
-    array = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(count, px, px, 3))
+    incomplete = out / "pictures.part.npy"
+    array = np.lib.format.open_memmap(incomplete, mode="w+", dtype=np.uint8, shape=(count, px, px, 3))
     done = 0
     with ExitStack() as stack:
         lines = stack.enter_context((out / "attributes.jsonl").open("w", encoding="utf-8"))
         if processes > 1:
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-            drawn = pool.imap(render_identity, jobs, chunksize=8)
+            rendered = pool.imap(render_identity, jobs, chunksize=8)
         else:
-            drawn = map(render_identity, jobs)
-        for index, looks, pixels in drawn:
+            rendered = map(render_identity, jobs)
+        for index, attributes_list, pixels in rendered:
             identity = domain.identity(index)
-            for look, picture in list(zip(looks, pixels, strict=True))[: count - done]:
-                array[done] = picture
+            for attributes, image in list(zip(attributes_list, pixels, strict=True))[: count - done]:
+                array[done] = image
                 record = {
                     "identity": index,
                     "words": identity.words,
                     "style": identity.style,
-                    **asdict(look),
-                    "held_out_look": are_held_out(look),
+                    **asdict(attributes),
+                    "held_out_look": is_held_out_combination(attributes),
                 }
                 lines.write(json.dumps(record) + "\n")
                 done += 1
     array.flush()
     (out / "domain.json").write_text(json.dumps(asdict(domain)) + "\n", encoding="utf-8")
-    target.rename(out / "pictures.npy")
+    incomplete.rename(out / "pictures.npy")
     return {"pictures": done, "identities": len(indices)}
 
 
 def read_images(folder: Path) -> tuple[np.ndarray, list[dict[str, object]]]:
-    """Pixels (N, px, px, 3) uint8, mapped from the file, and one record for each picture."""
+    """Pixels (N, px, px, 3) uint8, memory-mapped, and one record for each image."""
     lines = (folder / "attributes.jsonl").read_text(encoding="utf-8").splitlines()
     return np.load(folder / "pictures.npy", mmap_mode="r"), [json.loads(line) for line in lines]
 
 
 def read_domain(folder: Path) -> Domain:
-    """The domain a folder was drawn from; folders from before there were several have the first."""
+    """The domain a folder was rendered from; older folders have no file and the first domain."""
     file = folder / "domain.json"
     if not file.exists():
         return FIRST
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return Domain(tuple(kept["styles"]), kept["extras"], tuple(kept["places"]), tuple(kept["poses"]))
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    return Domain(tuple(stored["styles"]), stored["extras"], tuple(stored["places"]), tuple(stored["poses"]))
 
 
 def attributes_of(record: dict[str, object]) -> Attributes:
-    """The look that a record of `attributes.jsonl` describes."""
+    """The attributes in a record of `attributes.jsonl`."""
     return Attributes(*(str(record.get(name, "")) for name in ("expression", "clothes", "place", "pose", "extra")))
 
 
-def render_identity(job: Job) -> tuple[int, list[Attributes], np.ndarray]:
-    """All pictures of one identity: its number, the looks, and pixels (LOOKS_EACH, px, px, 3); runs in any process."""
+def render_identity(job: RenderJob) -> tuple[int, list[Attributes], np.ndarray]:
+    """All images of one identity: its number, their attributes, pixels (IMAGES_PER_IDENTITY, px, px, 3)."""
     domain, index, seed, px, held_out = job
     identity, rng = domain.identity(index), random.Random(f"looks {seed} {index}")
-    looks = [domain.look(rng, identity, held_out=held_out and step % 5 == 0) for step in range(LOOKS_EACH)]
-    return index, looks, np.stack([np.asarray(render_image(identity, look, px)) for look in looks])
+    attributes_list = [
+        domain.sample_attributes(rng, identity, held_out=held_out and number % 5 == 0)
+        for number in range(IMAGES_PER_IDENTITY)
+    ]
+    return index, attributes_list, np.stack([np.asarray(render_image(identity, one, px)) for one in attributes_list])
 
 
-def training_job(domain: Domain, place: int, seed: int, px: int) -> Job:
-    """The job at a place of the endless row of training identities; the stored set is the beginning of that row.
+def training_job(domain: Domain, position: int, seed: int, px: int) -> RenderJob:
+    """The job at a position of the endless sequence of training identities; the stored set is its beginning.
 
-    The first domain has so few identities that its numbers start again, with other looks, after `TRAINING_NUMBERS`.
+    The first domain has so few identities that its numbers start again, with other attributes, after
+    `TRAINING_NUMBERS`.
     """
-    number = 20 * (place // 19) + 1 + place % 19  # every twentieth number is held out
+    number = 20 * (position // 19) + 1 + position % 19  # every twentieth number is held out
     if domain == FIRST:
         seed, number = seed + number // TRAINING_NUMBERS, number % TRAINING_NUMBERS
     return domain, number, seed, px, False

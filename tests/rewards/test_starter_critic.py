@@ -59,11 +59,13 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart():
     from pipelines.models.starter.vocabulary import PLACES
     from pipelines.rewards.judge import load_starter_critic
     from pipelines.starter_build.dataset import to_pixels
-    from pipelines.starter_build.drawings.attributes import identity_for, random_attributes
+    from pipelines.starter_build.drawings.attributes import FIRST, identity_for
     from pipelines.starter_build.drawings.render_svg import render_image
 
     critic, rng = load_starter_critic(), random.Random(0)
-    looks = [(number, random_attributes(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)]
+    looks = [
+        (number, FIRST.sample_attributes(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)
+    ]
     sight = critic.look(to_pixels(np.stack([np.asarray(render_image(identity_for(n), look)) for n, look in looks])))
     places = critic.choose(sight, list(PLACES)).argmax(1).tolist()
     assert sum(PLACES[found] == look.place for found, (_, look) in zip(places, looks, strict=True)) >= 36  # of 40

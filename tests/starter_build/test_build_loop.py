@@ -12,11 +12,11 @@ from pipelines.starter_build.build_loop import (
     Budget,
     BuildPart,
     Progress,
-    cosine,
-    epochs,
-    late,
-    linear,
+    cosine_decay,
+    hold_then_decay,
+    linear_decay,
     read_state,
+    shuffled_batches,
     train_for,
 )
 
@@ -27,39 +27,39 @@ def part(tmp_path):
     torch.manual_seed(0)
     line = torch.nn.Linear(1, 1)
 
-    def loss_of(progress: Progress) -> torch.Tensor:
+    def compute_loss(progress: Progress) -> torch.Tensor:
         x = torch.randn(8, 1)
-        progress.more["seen"] = progress.more.get("seen", 0) + 8
+        progress.part_state["seen"] = progress.part_state.get("seen", 0) + 8
         return (line(x) - 2 * x).square().mean()
 
-    return BuildPart("line", {"line": line}, loss_of, tmp_path / "deep" / "state.pt", 0.1)
+    return BuildPart("line", {"line": line}, compute_loss, tmp_path / "deep" / "state.pt", 0.1)
 
 
 def test_budget_is_spent_and_a_larger_one_goes_on(part) -> None:
     first = train_for(part, Budget(0.3))
-    assert first.spent >= 0.3 and first.share == 1 and first.step > 3
-    kept = read_state(part.state)
+    assert first.seconds >= 0.3 and first.fraction == 1 and first.step > 3
+    kept = read_state(part.state_file)
     assert set(kept) == {"line", "optimiser", "step", "spent", "mean", "more"}
     assert kept["more"]["seen"] == 8 * first.step
     with torch.no_grad():
         part.modules["line"].weight.zero_()  # what is restored comes from the state
     again = train_for(part, Budget(0.6))
-    assert again.step > first.step and again.more["seen"] == 8 * again.step
+    assert again.step > first.step and again.part_state["seen"] == 8 * again.step
     assert part.modules["line"].weight.item() == pytest.approx(2, abs=0.2)
     assert train_for(part, Budget(0.6)).step == again.step  # nothing left to spend
 
 
 def test_one_call_may_stop_earlier_while_the_schedule_looks_at_the_whole_budget(part) -> None:
     stopped = train_for(part, Budget(20, stop_after=0.2))
-    assert 0.2 <= stopped.spent < 2 and stopped.share == pytest.approx(stopped.spent / 20)
+    assert 0.2 <= stopped.seconds < 2 and stopped.fraction == pytest.approx(stopped.seconds / 20)
 
 
 def test_a_state_that_travelled_has_no_optimiser_and_half_precision(part) -> None:
     done = train_for(part, Budget(0.2))
-    state = read_state(part.state)
+    state = read_state(part.state_file)
     del state["optimiser"]
     state["line"] = {name: value.bfloat16() for name, value in state["line"].items()}
-    torch.save(state, part.state)
+    torch.save(state, part.state_file)
     assert train_for(part, Budget(0.4)).step > done.step
     assert part.modules["line"].weight.dtype == torch.float32
 
@@ -74,23 +74,23 @@ def test_states_of_the_tokenizers_own_loop_are_read(tmp_path) -> None:
 
 def test_checks_are_told_and_not_counted(part, monkeypatch, capsys) -> None:
     monkeypatch.setattr("pipelines.starter_build.build_loop.SAVE_EVERY_S", 0.05)
-    part.check = lambda: "fine"
+    part.evaluate = lambda: "fine"
     train_for(part, Budget(0.2))
     assert "line check fine" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("fall", [linear, cosine, late])
-def test_rates_fall_from_one_to_almost_nothing(fall) -> None:
-    values = [fall(share / 10) for share in range(11)]
+@pytest.mark.parametrize("schedule", [linear_decay, cosine_decay, hold_then_decay])
+def test_rates_fall_from_one_to_almost_nothing(schedule) -> None:
+    values = [schedule(tenth / 10) for tenth in range(11)]
     assert values[0] == 1 and 0.01 <= values[-1] <= 0.05
     assert values == sorted(values, reverse=True)
 
 
 def test_an_epoch_has_every_row_once() -> None:
-    batches = epochs(10, 4, seed=0)
+    batches = shuffled_batches(10, 4, seed=0)
     rows = [row for _ in range(2) for row in next(batches).tolist()]
     assert len(set(rows)) == 8
-    assert sorted(next(epochs(3, 4, seed=0)).tolist()) == [0, 1, 2]
+    assert sorted(next(shuffled_batches(3, 4, seed=0)).tolist()) == [0, 1, 2]
 
 
 def test_a_folder_keeps_what_it_was_begun_with(tmp_path) -> None:
@@ -104,7 +104,7 @@ def test_a_folder_keeps_what_it_was_begun_with(tmp_path) -> None:
 
 
 def test_the_large_size_fits_its_weights_into_60_mb() -> None:
-    from pipelines.evaluation.attribute_classifier import AttributeConfig, AttributeReader
+    from pipelines.evaluation.attribute_classifier import AttributeClassifier, AttributeClassifierConfig
     from pipelines.models.starter.config import StarterConfig
     from pipelines.models.starter.model import StarterModel, own_settings
     from pipelines.models.starter.vq import ImageTokenizerConfig
@@ -120,11 +120,15 @@ def test_the_large_size_fits_its_weights_into_60_mb() -> None:
         "num_attention_heads": 9,
         "tie_word_embeddings": True,
     }
-    picture = size.picture | {"vocab_size": vq.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
+    image_expert = size.image_expert | {
+        "vocab_size": vq.codebook_size,
+        "max_position_embeddings": 512,
+        "pad_token_id": None,
+    }
     with torch.device("meta"):
-        model = StarterModel(StarterConfig(words, picture, own_settings(vq), size.eyes, context_layer=1))
+        model = StarterModel(StarterConfig(words, image_expert, own_settings(vq), size.vision_tower, context_layer=1))
         critic = StarterCritic(StarterCriticConfig(**size.critic))
-        AttributeReader(AttributeConfig(**size.classifier))
+        AttributeClassifier(AttributeClassifierConfig(**size.classifier))
     parts = [model.vq, model.eyes, model.picture, critic]
     total = 2 * sum(math.prod(value.shape) for part in parts for value in part.parameters())
     assert model.spec.image_tokens == 256 and total < 58e6

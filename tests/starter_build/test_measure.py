@@ -11,26 +11,23 @@ import pytest
 import torch
 
 from pipelines.data.chat_template import render, reply, user
-from pipelines.evaluation.attribute_classifier import (
-    ANSWERS,
-    AttributeReader,
-    attributes_of,
-    shares_right,
-    train_classifier,
-)
+from pipelines.evaluation.attribute_classifier import ANSWERS, AttributeClassifier
 from pipelines.models.starter.model import toy_starter
 from pipelines.models.starter.vocabulary import PLACES
 from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
+from pipelines.starter_build.build_classifier import classifier_accuracies, expected_answers, train_classifier
 from pipelines.starter_build.build_config import SIZES, build_config
 from pipelines.starter_build.build_loop import Budget
+from pipelines.starter_build.build_vq import psnr
 from pipelines.starter_build.dataset import DrawnDataset, to_pixels
-from pipelines.starter_build.drawings.attributes import FIRST, WIDE, Attributes, Identity, are_held_out
-from pipelines.starter_build.export import is_measured, starter_card
-from pipelines.starter_build.measure import BuildScores
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, Attributes, Identity, is_held_out_combination
+from pipelines.starter_build.export import is_measured
+from pipelines.starter_build.measure_context import MeasureContext
 from pipelines.starter_build.measure_critic import measure_critic
-from pipelines.starter_build.measure_images import attributes_right, measure_images, sweep_guidance, unseen
-from pipelines.starter_build.measure_tokenizer import measure_tokenizer, psnr, ssim
+from pipelines.starter_build.measure_images import attribute_matches, held_out_requests, measure_images, sweep_guidance
+from pipelines.starter_build.measure_tokenizer import measure_tokenizer, ssim
 from pipelines.starter_build.measure_vision_tower import measure_vision_tower, option_scores, questions_about
+from pipelines.starter_build.model_card import starter_model_card
 from pipelines.starter_build.render_dataset import render_images
 
 NELLA = Identity("avataaars", "tanned", "curly", "red", glasses="round")
@@ -38,7 +35,7 @@ LOOK = Attributes("sad", "a red hoodie", "on a ship")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory):
+def images(tmp_path_factory: pytest.TempPathFactory):
     """40 training and 40 held-out drawings of the first domain, 32 pixels."""
     folder = tmp_path_factory.mktemp("pictures")
     render_images(folder, 40, px=32, processes=1)
@@ -47,16 +44,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def what(pictures, tmp_path_factory: pytest.TempPathFactory) -> BuildScores:
+def context(images, tmp_path_factory: pytest.TempPathFactory) -> MeasureContext:
     """Toys of everything, the classifier trained for two seconds."""
-    drawn, held_out = DrawnDataset.load(pictures, "train"), DrawnDataset.load(pictures, "held_out")
+    train_set, held_out = DrawnDataset.load(images, "train"), DrawnDataset.load(images, "held_out")
     out = tmp_path_factory.mktemp("classifier")
-    scores = train_classifier(drawn, held_out, out, Budget(2.0), SIZES["toy"])
+    scores = train_classifier(train_set, held_out, out, Budget(2.0), SIZES["toy"])
     assert {"expression_right", "hair_colour_right", "clothes_kind_right", "steps"} <= set(scores)
     assert "extra_right" not in scores  # nobody holds anything in the first domain
-    reader = AttributeReader.from_pretrained(out / "model").float().eval()
+    classifier = AttributeClassifier.from_pretrained(out / "model").float().eval()
     model, tokenizer = toy_starter(seed=0)
-    return BuildScores(model.eval(), tokenizer, toy_critic(seed=1), reader, held_out)
+    return MeasureContext(model.eval(), tokenizer, toy_critic(seed=1), classifier, held_out)
 
 
 def test_psnr_and_ssim_of_known_pictures() -> None:
@@ -70,7 +67,7 @@ def test_psnr_and_ssim_of_known_pictures() -> None:
 
 
 def test_attributes_of_a_picture_and_shares() -> None:
-    right = attributes_of(NELLA, LOOK)
+    right = expected_answers(NELLA, LOOK)
     assert right == {
         "expression": "sad",
         "hair_colour": "red",
@@ -82,49 +79,49 @@ def test_attributes_of_a_picture_and_shares() -> None:
     }
     assert all(value in ANSWERS[name] for name, value in right.items())
     bare = Identity("critters", "green", "", "red", body="dome")
-    assert attributes_of(bare, Attributes("sad", "", "on a ship"))["hair_colour"] is None
+    assert expected_answers(bare, Attributes("sad", "", "on a ship"))["hair_colour"] is None
     shown = [(NELLA, LOOK), (bare, Attributes("happy", "", "in space"))]
     found = {"expression": ["sad", "sad"], "hair_colour": ["red", "blue"], "clothes_kind": ["", ""], "extra": ["", ""]}
-    assert shares_right(found, shown) == {"expression": 0.5, "hair_colour": 1.0, "clothes_kind": 0.5}
+    assert classifier_accuracies(found, shown) == {"expression": 0.5, "hair_colour": 1.0, "clothes_kind": 0.5}
     for domain in (FIRST, WIDE):
         rng = random.Random(0)
         for number in range(200):
             identity = domain.identity(number)
-            answers = attributes_of(identity, domain.look(rng, identity))
+            answers = expected_answers(identity, domain.sample_attributes(rng, identity))
             assert all(value is None or value in ANSWERS[name] for name, value in answers.items())
 
 
 def test_what_is_asked_was_never_shown() -> None:
-    asked = unseen(FIRST, 20)
-    assert all(are_held_out(look) for _, look in asked)
-    assert [identity for identity, _ in asked] == [FIRST.identity(20 * place) for place in range(1, 21)]
+    requests = held_out_requests(FIRST, 20)
+    assert all(is_held_out_combination(attributes) for _, attributes in requests)
+    assert [identity for identity, _ in requests] == [FIRST.identity(20 * place) for place in range(1, 21)]
 
 
 def test_the_critic_chooses_among_all_the_words() -> None:
     critic = toy_critic(seed=1)
     texts = critic.read(["sad", "wearing a red hoodie"])
     sight = ImageFeatures(texts[:1], texts[:1])  # a picture that looks exactly like the word
-    right = attributes_right(critic, sight, [(NELLA, LOOK)])
+    right = attribute_matches(critic, sight, [(NELLA, LOOK)])
     assert right["expression"] == [True] and set(right) == {"expression", "place", "clothes_kind", "clothes_colour"}
-    assert attributes_right(critic, sight, [(NELLA, Attributes("happy", "", "in space"))])["clothes_kind"] == [None]
+    assert attribute_matches(critic, sight, [(NELLA, Attributes("happy", "", "in space"))])["clothes_kind"] == [None]
     sight = ImageFeatures(texts[1:], texts[1:])
-    right = attributes_right(critic, sight, [(NELLA, LOOK)])
+    right = attribute_matches(critic, sight, [(NELLA, LOOK)])
     assert (right["clothes_kind"], right["clothes_colour"]) == ([True], [True])
 
 
-def test_options_packed_behind_one_picture_score_as_alone(what: BuildScores) -> None:
+def test_options_packed_behind_one_picture_score_as_alone(context: MeasureContext) -> None:
     pixels, options = torch.rand(1, 3, 32, 32) * 2 - 1, ["happy", "sad", "in a park"]
-    packed = option_scores(what, "How do they look?", options, pixels)
+    packed = option_scores(context, "How do they look?", options, pixels)
     for option, found in zip(options, packed.tolist(), strict=True):
         row = render(
             (user("How do they look?", "p"), reply(option[:1].upper() + option[1:] + ".")),
-            what.model.spec,
-            what.tokenizer,
+            context.model.spec,
+            context.tokenizer,
         )
         ids, labels = torch.tensor([row.ids]), torch.tensor([row.labels])
-        labels[labels == what.model.spec.eot_id] = -100  # options are compared without the end mark
+        labels[labels == context.model.spec.eot_id] = -100  # options are compared without the end mark
         with torch.no_grad():
-            alone = what.model(input_ids=ids, labels=labels, pixel_values=pixels).logps.sum().item()
+            alone = context.model(input_ids=ids, labels=labels, pixel_values=pixels).logps.sum().item()
         assert found == pytest.approx(alone, abs=1e-4)
 
 
@@ -132,26 +129,28 @@ def test_questions_have_their_answer_among_the_options() -> None:
     rng = random.Random(0)
     for number in range(0, 400, 20):
         identity = WIDE.identity(number)
-        for _, question, answer, *options in questions_about(identity, WIDE.look(rng, identity), PLACES, rng):
+        for _, question, answer, *options in questions_about(
+            identity, WIDE.sample_attributes(rng, identity), PLACES, rng
+        ):
             assert question.endswith("?")
             assert answer in options or answer not in PLACES
 
 
-def test_every_section_makes_numbers(what: BuildScores, tmp_path) -> None:
+def test_every_section_makes_numbers(context: MeasureContext, tmp_path) -> None:
     notes: list[str] = []
     sections = {
-        "tokenizer": measure_tokenizer(what, 12, notes),
-        "pictures": measure_images(what, 9, 2.0, tmp_path / "sheet.png"),
-        "guidance": sweep_guidance(what, 4, (1.0, 2.0)),
-        "eyes": measure_vision_tower(what, 2),
-        "critic": measure_critic(what, tmp_path / "likeness.png"),
+        "tokenizer": measure_tokenizer(context, 12, notes),
+        "pictures": measure_images(context, 9, 2.0, tmp_path / "sheet.png"),
+        "guidance": sweep_guidance(context, 4, (1.0, 2.0)),
+        "eyes": measure_vision_tower(context, 2),
+        "critic": measure_critic(context, tmp_path / "likeness.png"),
     }
     assert all(np.isfinite(value) for scores in sections.values() for value in scores.values())
     assert {"psnr_person", "ssim_person", "critic_expression_rebuilt", "classifier_expression_real"} <= set(
         sections["tokenizer"]
     )
-    drawn = {"classifier_hair_colour_drawn", "classifier_hair_colour_real", "critic_place_drawn", "seconds_for_8"}
-    assert drawn <= set(sections["pictures"])
+    expected = {"classifier_hair_colour_drawn", "classifier_hair_colour_real", "critic_place_drawn", "seconds_for_8"}
+    assert expected <= set(sections["pictures"])
     assert {"critic_expression_at_1", "critic_expression_at_2"} <= set(sections["guidance"])
     assert {"slot_expression", "answer_place", "answer_yes_or_no", "answers"} <= set(sections["eyes"])
     assert {"caption_among_20", "identity_among_50", "expression_accuracy", "same_above_half"} <= set(
@@ -160,10 +159,10 @@ def test_every_section_makes_numbers(what: BuildScores, tmp_path) -> None:
     assert (tmp_path / "sheet.png").exists() and (tmp_path / "likeness.png").exists()
 
 
-def test_readings_of_real_drawings_are_better_than_chance_after_two_seconds(what: BuildScores) -> None:
-    held = what.held_out
-    shown = [(held.figure(row), held.looks[row]) for row in range(len(held))]
-    right = shares_right(what.reader.read(to_pixels(held.pixels)), shown)
+def test_readings_of_real_drawings_are_better_than_chance_after_two_seconds(context: MeasureContext) -> None:
+    held = context.held_out
+    shown = [(held.identity(row), held.attributes[row]) for row in range(len(held))]
+    right = classifier_accuracies(context.classifier.classify(to_pixels(held.pixels)), shown)
     assert right["place"] > 2 / len(PLACES)
 
 
@@ -173,7 +172,7 @@ def test_the_card_has_every_figure_and_what_was_not_measured(tmp_path) -> None:
     assert is_measured(tmp_path)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"psnr_people": 21.5}))
     build_config(tmp_path, size="gpu")
-    page = starter_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
+    page = starter_model_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
     figures = ("| critic expression drawn | 0.8125 |", "| psnr people | 21.5 |", "- emoji: none", "12.5 MB", "128 px")
     assert all(words in page for words in figures)
     assert "Lisa Wischofsky (CC BY 4.0)" in page and "never stored" in page
@@ -181,7 +180,7 @@ def test_the_card_has_every_figure_and_what_was_not_measured(tmp_path) -> None:
     (tmp_path / "picture.json").write_text(json.dumps({"drawn": 30_000}))
     (tmp_path / "fewshot").mkdir()
     (tmp_path / "fewshot" / "fewshot.json").write_text(json.dumps({"steps 28 rank 16": {"kept_after": 0.75}}))
-    page = starter_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
+    page = starter_model_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
     assert "unseen, steps 28 rank 16" in page and "| kept after | 0.75 |" in page and "with 6,000 more" in page
     (tmp_path / "eyes").mkdir()
     (tmp_path / "eyes" / "eyes.pt").write_bytes(b"later")

@@ -22,6 +22,7 @@ from pipelines.models.starter.vocabulary import (
     POSES,
     WIDE_PLACES,
     WIDE_POSES,
+    clothes_phrase,
 )
 from pipelines.starter_build.drawings.attributes import (
     FIRST,
@@ -30,17 +31,15 @@ from pipelines.starter_build.drawings.attributes import (
     Attributes,
     Domain,
     Identity,
-    are_held_out,
-    clothes_phrase,
     identity_for,
+    is_held_out_combination,
     is_held_out_identity,
-    random_attributes,
     random_identity,
 )
 from pipelines.starter_build.drawings.caption_templates import CAPTION_SHARES, captions, questions
-from pipelines.starter_build.drawings.draw_bundled import BUNDLED, draw_character
+from pipelines.starter_build.drawings.draw_bundled import BUNDLED, render_character
 from pipelines.starter_build.drawings.render_svg import render_image, svg
-from pipelines.starter_build.render_dataset import LOOKS_EACH, attributes_of, read_images, render_images
+from pipelines.starter_build.render_dataset import IMAGES_PER_IDENTITY, attributes_of, read_images, render_images
 
 
 @pytest.fixture(params=ALL_STYLES)
@@ -49,27 +48,27 @@ def identity(request: pytest.FixtureRequest) -> Identity:
     return random_identity(random.Random(3), request.param)
 
 
-def _pixels(identity: Identity, look: Attributes, px: int = 48) -> np.ndarray:
-    return np.asarray(render_image(identity, look, px)).astype(int)
+def _pixels(identity: Identity, attributes: Attributes, px: int = 48) -> np.ndarray:
+    return np.asarray(render_image(identity, attributes, px)).astype(int)
 
 
-def _first_look(identity: Identity) -> Attributes:
+def _first_attributes(identity: Identity) -> Attributes:
     return Attributes("happy", clothes_phrase("red", KINDS[identity.style][0]), "in a park")
 
 
 @pytest.mark.parametrize("px", [32, 96, 192])
 def test_picture_has_the_asked_size_and_is_the_same_every_time(identity: Identity, px: int) -> None:
-    look = _first_look(identity)
-    picture = render_image(identity, look, px)
-    assert picture.mode == "RGB"
-    assert picture.size == (px, px)
-    assert picture.tobytes() == render_image(identity, look, px).tobytes()
+    attributes = _first_attributes(identity)
+    image = render_image(identity, attributes, px)
+    assert image.mode == "RGB"
+    assert image.size == (px, px)
+    assert image.tobytes() == render_image(identity, attributes, px).tobytes()
 
 
 @pytest.mark.parametrize("field", ["expression", "place", "pose", "extra", "colour", "kind"])
 def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, field: str) -> None:
     kinds = KINDS[identity.style]
-    looks = {
+    attributes_list = {
         "expression": [Attributes(word, clothes_phrase("red", kinds[0]), "in a park") for word in EXPRESSIONS],
         "place": [Attributes("happy", clothes_phrase("red", kinds[0]), word) for word in WIDE_PLACES],
         "pose": [Attributes("happy", clothes_phrase("red", kinds[0]), "in a park", word) for word in WIDE_POSES],
@@ -79,23 +78,25 @@ def test_every_word_of_the_vocabulary_changes_the_picture(identity: Identity, fi
         "colour": [Attributes("happy", clothes_phrase(word, kinds[0]), "in a park") for word in COLOURS],
         "kind": [Attributes("happy", clothes_phrase("red", word), "in a park") for word in kinds],
     }[field]
-    pictures = [_pixels(identity, look) for look in looks]
-    differences = [np.abs(one - other).mean() for one, other in combinations(pictures, 2)]
+    images = [_pixels(identity, attributes) for attributes in attributes_list]
+    differences = [np.abs(one - other).mean() for one, other in combinations(images, 2)]
     assert min(differences) > 0.4  # of 255, over the whole picture
 
 
 def test_identities_differ_and_stay_the_same_in_every_look() -> None:
-    people = [identity_for(index) for index in range(200)]
-    assert people == [identity_for(index) for index in range(200)]
-    assert len(set(people)) > 195
-    assert {person.style for person in people} == set(FIRST_STYLES)
-    look = Attributes("happy", "a red hoodie", "in a park")
-    drawn = [_pixels(person, look, 32).tobytes() for person in people if person.style == "avataaars"][:20]
-    assert len(set(drawn)) == 20
+    identities = [identity_for(index) for index in range(200)]
+    assert identities == [identity_for(index) for index in range(200)]
+    assert len(set(identities)) > 195
+    assert {identity.style for identity in identities} == set(FIRST_STYLES)
+    attributes = Attributes("happy", "a red hoodie", "in a park")
+    rendered = [
+        _pixels(identity, attributes, 32).tobytes() for identity in identities if identity.style == "avataaars"
+    ][:20]
+    assert len(set(rendered)) == 20
 
 
 @pytest.mark.parametrize(
-    ("look", "named"),
+    ("attributes", "named"),
     [
         (Attributes("bored", "a red hoodie", "in a park"), "bored"),
         (Attributes("happy", "a mauve hoodie", "in a park"), "a mauve hoodie"),
@@ -105,73 +106,73 @@ def test_identities_differ_and_stay_the_same_in_every_look() -> None:
         (Attributes("happy", "a red hoodie", "in a park", "", "holding a piano"), "holding a piano"),
     ],
 )
-def test_what_cannot_be_drawn_is_named(look: Attributes, named: str) -> None:
+def test_what_cannot_be_drawn_is_named(attributes: Attributes, named: str) -> None:
     identity = random_identity(random.Random(0), "avataaars")
     with pytest.raises(ValueError, match=named):
-        svg(identity, look)
+        svg(identity, attributes)
 
 
 def test_two_of_a_hundred_combinations_and_every_twentieth_identity_are_held_out() -> None:
-    looks = [
+    attributes_list = [
         Attributes(expression, clothes_phrase("red", kind), place)
         for expression in EXPRESSIONS
         for kinds in KINDS.values()
         for kind in kinds
         for place in PLACES
     ]
-    share = sum(map(are_held_out, looks)) / len(looks)
+    share = sum(map(is_held_out_combination, attributes_list)) / len(attributes_list)
     assert 0.01 < share < 0.03
     rng = random.Random(0)
-    drawn = [random_attributes(rng, identity_for(1)) for _ in range(500)]
-    assert not any(map(are_held_out, drawn))
-    assert are_held_out(random_attributes(rng, identity_for(1), held_out=True))
+    sampled = [FIRST.sample_attributes(rng, identity_for(1)) for _ in range(500)]
+    assert not any(map(is_held_out_combination, sampled))
+    assert is_held_out_combination(FIRST.sample_attributes(rng, identity_for(1), held_out=True))
     assert [index for index in range(50) if is_held_out_identity(index)] == [0, 20, 40]
 
 
 def test_held_out_rule_does_not_depend_on_colour_or_pose() -> None:
-    looks = [Attributes("sad", f"a {colour} scarf", "in space", pose) for colour in COLOURS for pose in POSES]
-    assert len({are_held_out(look) for look in looks}) == 1
+    attributes_list = [Attributes("sad", f"a {colour} scarf", "in space", pose) for colour in COLOURS for pose in POSES]
+    assert len({is_held_out_combination(attributes) for attributes in attributes_list}) == 1
 
 
 def test_captions_name_the_look_in_varied_words(identity: Identity) -> None:
     rng = random.Random(1)
     for _ in range(20):
-        look = random_attributes(rng, identity)
-        written = captions(identity, look, rng, name="Tomo")
-        assert written[0] == look.description
-        assert written[1] == f"Tomo, {look.description}"
+        attributes = FIRST.sample_attributes(rng, identity)
+        written = captions(identity, attributes, rng, name="Tomo")
+        assert written[0] == attributes.description
+        assert written[1] == f"Tomo, {attributes.description}"
         assert len(set(written)) == len(written)
         for words in written[:7]:
-            assert look.place in words
-            assert look.clothes in words
-        assert all(look.expression in written[at] for at in (0, 1, 2, 5, 6))
+            assert attributes.place in words
+            assert attributes.clothes in words
+        assert all(attributes.expression in written[at] for at in (0, 1, 2, 5, 6))
         assert identity.words in written[2]
         assert identity.noun in written[4]
 
 
 def test_captions_of_the_figure_speaking_and_of_two_sentences_name_everything_too(identity: Identity) -> None:
     rng = random.Random(1)
-    look = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship", "", "holding a cup")
-    written = captions(identity, look, rng, name="Tomo")
+    attributes = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship", "", "holding a cup")
+    written = captions(identity, attributes, rng, name="Tomo")
     assert len(written) == len(CAPTION_SHARES) - 1
-    bare = look.clothes.removeprefix("an ")
+    bare = attributes.clothes.removeprefix("an ")
     for words in (written[2], *written[8:]):
         assert all(part in words for part in ("sad", bare, "on a ship", "holding a cup")), words
     assert "holding a cup" in written[3] and len(written[7].split(", ")) == 2
     assert "my " + bare in written[8] and "I have my " + bare in written[9]
-    assert look.description == f"sad, holding a cup, wearing {look.clothes}, on a ship"
+    assert attributes.description == f"sad, holding a cup, wearing {attributes.clothes}, on a ship"
 
 
 def test_questions_are_answered_from_the_drawing(identity: Identity) -> None:
     rng = random.Random(2)
-    look = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship")
+    attributes = Attributes("sad", clothes_phrase("orange", KINDS[identity.style][0]), "on a ship")
     answers: dict[str, set[str]] = {}
     for _ in range(150):
-        for question, answer in questions(identity, look, rng):
+        for question, answer in questions(identity, attributes, rng):
             answers.setdefault(question, set()).add(answer)
     assert all(len(given) == 1 for given in answers.values())  # one question never has two answers
     assert answers["Where is this?"] == {"on a ship"}
-    assert answers[f"What colour is the {look.kind}?"] == {"orange"}
+    assert answers[f"What colour is the {attributes.kind}?"] == {"orange"}
     assert answers["Are they sad?"] == {"yes"}
     assert answers["Are they happy?"] == {"no"}
 
@@ -193,7 +194,7 @@ def test_drawn_set_matches_its_attributes(tmp_path, held_out: bool) -> None:
     pixels, records = read_images(tmp_path)
     assert made == {"pictures": 25, "identities": 3}
     assert pixels.shape == (25, 32, 32, 3)
-    assert [record["identity"] for record in records[::LOOKS_EACH]] == ([0, 20, 40] if held_out else [1, 2, 3])
+    assert [record["identity"] for record in records[::IMAGES_PER_IDENTITY]] == ([0, 20, 40] if held_out else [1, 2, 3])
     assert any(record["held_out_look"] for record in records) == held_out
     for at in (0, 13, 24):
         identity = identity_for(records[at]["identity"])
@@ -209,10 +210,12 @@ def test_wide_domain_keeps_identities_and_combinations_apart() -> None:
     first = {identity_for(number) for number in range(TRAINING_NUMBERS) if not is_held_out_identity(number)}
     assert not first & kept
     rng = random.Random(0)
-    looks = [WIDE.look(rng, WIDE.identity(number)) for number in range(1, 1500)]
-    assert not any(map(are_held_out, looks))
-    assert {look.extra for look in looks} == {"", *EXTRAS} and {look.pose for look in looks} == set(WIDE_POSES)
-    assert are_held_out(WIDE.look(rng, WIDE.identity(20), held_out=True))
+    attributes_list = [WIDE.sample_attributes(rng, WIDE.identity(number)) for number in range(1, 1500)]
+    assert not any(map(is_held_out_combination, attributes_list))
+    assert {attributes.extra for attributes in attributes_list} == {"", *EXTRAS} and {
+        attributes.pose for attributes in attributes_list
+    } == set(WIDE_POSES)
+    assert is_held_out_combination(WIDE.sample_attributes(rng, WIDE.identity(20), held_out=True))
 
 
 def test_domains_have_names_and_refuse_unknown_styles() -> None:
@@ -232,15 +235,15 @@ def test_every_style_has_its_licence_written_down() -> None:
 
 
 def test_bundled_and_held_out_identities_are_no_training_identities(tmp_path) -> None:
-    look = {"file": "01.png", "expression": "happy", "place": "in a park", "pose": ""}
+    attributes = {"file": "01.png", "expression": "happy", "place": "in a park", "pose": ""}
     for slug, identity in BUNDLED.items():
         folder = tmp_path / slug
         folder.mkdir()
         kind = KINDS[identity.style][0]
         for document in ("character.yaml", "test.yaml"):
-            images = [look | {"clothes": f"a red {kind}"}]
+            images = [attributes | {"clothes": f"a red {kind}"}]
             (folder / document).write_text(yaml.safe_dump({"images": images}), encoding="utf-8")
-        assert draw_character(folder, identity) == 2
+        assert render_character(folder, identity) == 2
         assert (folder / "images" / "01.png").exists()
         assert (folder / "test_images" / "01.png").exists()
     trained = {identity_for(index) for index in range(TRAINING_NUMBERS) if not is_held_out_identity(index)}
@@ -252,4 +255,4 @@ def test_a_bundled_look_that_cannot_be_drawn_names_the_file(tmp_path) -> None:
     bad = {"file": "03.png", "expression": "happy", "place": "in a tent", "clothes": "a red scarf"}
     (tmp_path / "character.yaml").write_text(yaml.safe_dump({"images": [bad]}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"character\.yaml, picture 03\.png: place 'in a tent'"):
-        draw_character(tmp_path, BUNDLED["quibb"])
+        render_character(tmp_path, BUNDLED["quibb"])

@@ -12,12 +12,12 @@ import torch
 
 from pipelines.models.starter.model import toy_starter
 from pipelines.starter_build.build_config import SIZES
-from pipelines.starter_build.build_experts import encode, train_image_expert
+from pipelines.starter_build.build_image_expert import encode_rows, train_image_expert
 from pipelines.starter_build.build_loop import Budget, read_state
 from pipelines.starter_build.build_vision_tower import train_vision_tower
 from pipelines.starter_build.dataset import DrawnDataset
-from pipelines.starter_build.drawings.attributes import FIRST, WIDE, are_held_out, is_held_out_identity
-from pipelines.starter_build.render_dataset import LOOKS_EACH, render_identity, render_images, training_job
+from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_combination, is_held_out_identity
+from pipelines.starter_build.render_dataset import IMAGES_PER_IDENTITY, render_identity, render_images, training_job
 from pipelines.starter_build.streaming_dataset import StreamingDataset
 
 
@@ -51,39 +51,41 @@ def wait(stream: StreamingDataset) -> np.ndarray:
 def test_the_row_of_identities_is_the_stored_set_without_end(tmp_path) -> None:
     render_images(tmp_path, 20, seed=5, px=16, processes=1)
     stored = DrawnDataset.load(tmp_path, "train")
-    for place in (0, 1):
-        number, looks, pixels = render_identity(training_job(FIRST, place, 5, 16))
-        rows = slice(place * LOOKS_EACH, (place + 1) * LOOKS_EACH)
-        assert (stored.identity[rows] == number).all() and stored.looks[rows] == looks
+    for position in (0, 1):
+        number, attributes, pixels = render_identity(training_job(FIRST, position, 5, 16))
+        rows = slice(position * IMAGES_PER_IDENTITY, (position + 1) * IMAGES_PER_IDENTITY)
+        assert (stored.identity_numbers[rows] == number).all() and stored.attributes[rows] == attributes
         assert np.array_equal(stored.pixels[rows], pixels)
-    numbers = [training_job(WIDE, place, 0, 16)[1] for place in range(40)]
+    numbers = [training_job(WIDE, position, 0, 16)[1] for position in range(40)]
     assert numbers[:3] == [1, 2, 3] and numbers[18:21] == [19, 21, 22] and len(set(numbers)) == 40
     later = training_job(FIRST, 11_400, 0, 16)  # after every training number below 12,000
     assert (later[1], later[2]) == (1, 1)
 
 
 def test_a_window_moves_on_and_stays_in_order(stream: StreamingDataset) -> None:
-    before, identities = stream.pixels.copy(), stream.identity.copy()
-    assert len(stream) == 40 and len(stream.by_identity) == 4
-    place = stream.place
+    before, identities = stream.pixels.copy(), stream.identity_numbers.copy()
+    assert len(stream) == 40 and len(stream.rows_by_identity) == 4
+    position = stream.position
     rows = wait(stream)
-    assert stream.place == place + len(rows) // LOOKS_EACH
+    assert stream.position == position + len(rows) // IMAGES_PER_IDENTITY
     assert not np.array_equal(stream.pixels[rows], before[rows])
     rest = np.setdiff1d(np.arange(40), rows)
-    assert np.array_equal(stream.pixels[rest], before[rest]) and np.array_equal(stream.identity[rest], identities[rest])
-    assert {number: stream.identity[of].tolist() for number, of in stream.by_identity.items()} == {
-        number: [number] * LOOKS_EACH for number in stream.by_identity
+    assert np.array_equal(stream.pixels[rest], before[rest]) and np.array_equal(
+        stream.identity_numbers[rest], identities[rest]
+    )
+    assert {number: stream.identity_numbers[of].tolist() for number, of in stream.rows_by_identity.items()} == {
+        number: [number] * IMAGES_PER_IDENTITY for number in stream.rows_by_identity
     }
-    assert not any(is_held_out_identity(number) for number in stream.by_identity)
-    assert not any(are_held_out(look) for look in stream.looks)
+    assert not any(is_held_out_identity(number) for number in stream.rows_by_identity)
+    assert not any(is_held_out_combination(one) for one in stream.attributes)
 
 
 def test_a_window_gives_what_a_stored_set_gives(stream: StreamingDataset) -> None:
     rng = random.Random(0)
-    rows = stream.rows_by_identity(rng, identities=3, looks=2)
-    assert len(set(stream.identity[rows].tolist())) == 3
-    assert stream.other_look(int(rows[0]), rng) != rows[0]
-    assert stream.caption(0, rng) and stream.phrase(0, "expression") == stream.looks[0].expression
+    rows = stream.sample_rows(rng, identities=3, images_per_identity=2)
+    assert len(set(stream.identity_numbers[rows].tolist())) == 3
+    assert stream.other_row(int(rows[0]), rng) != rows[0]
+    assert stream.caption(0, rng) and stream.phrase(0, "expression") == stream.attributes[0].expression
     assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
 
 
@@ -91,27 +93,27 @@ def test_picture_expert_and_eyes_learn_from_a_stream(
     stream: StreamingDataset, held_out: DrawnDataset, tmp_path
 ) -> None:
     model, tokenizer = toy_starter(seed=0)
-    place = stream.place
+    position = stream.position
     scores = train_image_expert(model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False)
     assert scores["held_out_loss"] > 0 and scores["steps"] > 2
     assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
-    assert read_state(tmp_path / "picture.pt")["more"]["place"] >= place
+    assert read_state(tmp_path / "picture.pt")["more"]["place"] >= position
     seen = train_vision_tower(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
     assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
 
 
 def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: StreamingDataset) -> None:
     deadline = time.monotonic() + 120
-    while not all(one.done() for one in stream._waiting) and time.monotonic() < deadline:
+    while not all(one.done() for one in stream._pending) and time.monotonic() < deadline:
         time.sleep(0.05)
-    ready = LOOKS_EACH * len(stream._waiting)
-    assert len(stream.refresh(LOOKS_EACH)) == LOOKS_EACH < ready
-    assert len(stream.refresh()) == ready - LOOKS_EACH
+    ready = IMAGES_PER_IDENTITY * len(stream._pending)
+    assert len(stream.refresh(IMAGES_PER_IDENTITY)) == IMAGES_PER_IDENTITY < ready
+    assert len(stream.refresh()) == ready - IMAGES_PER_IDENTITY
 
 
 def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: StreamingDataset) -> None:
     model, _ = toy_starter(seed=0)
-    codes = encode(model, stream, np.arange(40))
+    codes = encode_rows(model, stream, np.arange(40))
     rows = wait(stream)
-    codes[torch.from_numpy(rows)] = encode(model, stream, rows)
-    assert torch.equal(codes, encode(model, stream, np.arange(40)))
+    codes[torch.from_numpy(rows)] = encode_rows(model, stream, rows)
+    assert torch.equal(codes, encode_rows(model, stream, np.arange(40)))

@@ -30,13 +30,13 @@ def test_pieces_are_joined_again_and_missing_ones_are_named(tmp_path, monkeypatc
 def test_blocks_are_decoded() -> None:
     scale = np.float16(0.5).tobytes()
     q8 = np.frombuffer(scale + np.arange(-16, 16, dtype=np.int8).tobytes(), np.uint8)
-    assert transfer.decoded(q8, "Q8_0").flatten().tolist() == [0.5 * value for value in range(-16, 16)]
+    assert transfer.dequantize(q8, "Q8_0").flatten().tolist() == [0.5 * value for value in range(-16, 16)]
     nibbles = bytes(low | ((15 - low) << 4) for low in range(16))  # 0..15 below, 15..0 above
     q4 = np.frombuffer(scale + np.float16(-2).tobytes() + nibbles, np.uint8)
     wanted = [0.5 * value - 2 for value in (*range(16), *range(15, -1, -1))]
-    assert transfer.decoded(q4, "Q4_1").flatten().tolist() == wanted
+    assert transfer.dequantize(q4, "Q4_1").flatten().tolist() == wanted
     with pytest.raises(transfer.TransferError, match="Q5_K"):
-        transfer.decoded(q4, "Q5_K")
+        transfer.dequantize(q4, "Q5_K")
 
 
 def test_what_was_trained_elsewhere_lands_in_a_build_folder(tmp_path) -> None:

@@ -163,10 +163,22 @@ RARE_HAIR_COLOURS = {"chestnut": "#a55728"}
 RARE_TRAITS = {"hornsIn": "upright {} horns", "pale belly": "a pale belly"}
 """For hand-chosen figures only: no random identity has them, so training never shows them."""
 FIRST_STYLES = ("avataaars", "toon-head", "critters")
-"""The styles of the first weights; their random identities are fixed by `looks.random_identity`."""
+"""The styles of the first weights; their random identities are fixed by `random_identity` of the build."""
 TORSO_KINDS = ("hoodie", "t-shirt", "sweater", "jacket", "dress", "overalls")
 NECK_KINDS = ("scarf", "bow tie", "party hat", "cape", "")
 """Worn by those without shoulders; "" is nothing."""
+
+
+def article(word: str) -> str:
+    """ "an" before a vowel, else "a"."""
+    return "an" if word[:1] in "aeiou" else "a"
+
+
+def clothes_phrase(colour: str, kind: str) -> str:
+    """The words for clothes: "an orange hoodie", "blue overalls", "" for no clothes."""
+    if not kind:
+        return ""
+    return f"{colour} {kind}" if kind == "overalls" else f"{article(colour)} {colour} {kind}"
 
 
 @dataclass(frozen=True)

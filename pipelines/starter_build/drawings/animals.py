@@ -1,7 +1,7 @@
 """Animals of our own, CC0: nine kinds with coats, marks in the fur, and room for clothes below the head.
 
-Drawn in the square of 100 by 100 units, head about (50, 46). What tells the kinds apart are ears and muzzles; the
-face is `faces.face`. Nothing here is copied from elsewhere.
+Drawn in the square of 100 by 100 units, the head about (50, 46). Ears and muzzles tell the kinds apart; the face is
+`faces.face`. Nothing here is copied from elsewhere.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipelines.models.starter.vocabulary import COLOURS, CRITTER_COLOURS
 from pipelines.starter_build.drawings.attributes import Identity
 from pipelines.starter_build.drawings.faces import face
+from pipelines.starter_build.drawings.svg_shapes import outlined_path
 
 _INK = "#2a2430"
 _HEADS = {
@@ -26,7 +27,7 @@ _HEADS = {
 
 
 def _shape(data: str, fill: str) -> str:
-    return f'<path d="{data}" fill="{fill}" stroke="{_INK}" stroke-width="1.3" stroke-linejoin="round"/>'
+    return outlined_path(data, fill, _INK)
 
 
 def _disc(x: float, y: float, radius: float, fill: str, stroke: str = _INK) -> str:
@@ -62,7 +63,7 @@ def _ears(kind: str, coat: str, inner: str) -> str:
     return shapes[kind]
 
 
-def _over(kind: str, coat: str, inner: str) -> str:
+def _muzzle(kind: str, coat: str, inner: str) -> str:
     """Hanging ears and muzzle, before the head and behind the face."""
     pale = "#fff4e6"
     nose = f'<path d="M46 51H54Q54 56 50 57T46 51Z" fill="{_INK}"/>'
@@ -85,7 +86,7 @@ def _over(kind: str, coat: str, inner: str) -> str:
     return shapes[kind]
 
 
-def _marks(pattern: str, colour: str, kind: str) -> str:
+def _fur_marks(pattern: str, colour: str, kind: str) -> str:
     width, height = _HEADS[kind]
     pieces = {
         "": "",
@@ -127,8 +128,8 @@ def animal(identity: Identity, expression: str) -> str:
     return (
         _ears(kind, coat, inner)
         + _oval(50, 54 if kind == "frog" else 48, width, height, coat)
-        + _marks(identity.pattern, second, kind)
-        + _over(kind, coat, inner)
+        + _fur_marks(identity.pattern, second, kind)
+        + _muzzle(kind, coat, inner)
         + (cheeks if identity.cheeks else "")
         + f'<g transform="translate(50 42)">{face(expression, _INK)}</g>'
         + (glasses if identity.glasses else "")

@@ -1,8 +1,8 @@
-"""What a drawing shows, in words: who it is (`Identity`, never changes) and how they look today (`Attributes`).
+"""What an image shows, in words: who it is (`Identity`, never changes) and what varies (`Attributes`).
 
-A `Domain` says which of the vocabulary may be drawn: `FIRST` is what the first weights were trained on, and stays as it
-was to the pixel; `WIDE` has all styles. Whole identities and whole combinations of expression, clothes and place are
-held out of every training; `is_held_out_identity` and `are_held_out` say which.
+A `Domain` says which part of the vocabulary may be rendered: `FIRST` is what the shipped weights were trained on, and
+gives the same images as then; `WIDE` has all styles. Whole identities and whole combinations of expression, kind of
+clothes and place are held out of every training: `is_held_out_identity` and `is_held_out_combination`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ from pipelines.models.starter.vocabulary import (
     TOPS,
     WIDE_PLACES,
     WIDE_POSES,
+    article,
+    clothes_phrase,
 )
 
 TRAINING_NUMBERS = 12_000
-"""Numbers of identities that a training on the first domain may use; beyond it held-out ones could turn up."""
+"""Numbers below this may be trained on in the first domain; above it, identities of held-out numbers could recur."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything about a figure that no picture of it changes; fields a style lacks stay empty."""
+    """Everything about a figure that is the same in all its images; fields that a style does not have stay empty."""
 
     style: str
     colour: str
@@ -67,7 +69,7 @@ class Identity:
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What is visible beside the skin or body, most telling first: ("long red hair", "round glasses")."""
+        """What is visible beside the skin or body, most distinctive first: ("long red hair", "round glasses")."""
         figures = FIGURES[self.style]
         parts = (
             (figures.tops | RARE_TRAITS)[self.top],
@@ -86,7 +88,7 @@ class Identity:
 
     @property
     def hair_colour(self) -> str:
-        """The colour of a person's hair, "" under headgear, for the bald, and for those who are no persons."""
+        """The colour of a person's hair; "" if bald, under headgear, or not a person."""
         coloured = "{}" in FIGURES[self.style].tops.get(self.top, "")
         return self.top_colour if self.family == "person" and coloured and self.top not in HEADGEAR else ""
 
@@ -107,11 +109,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What varies from picture to picture; the words of a caption."""
+    """What varies from image to image, in the words of a caption."""
 
     expression: str
     clothes: str
-    """A phrase as `clothes_phrase` makes it; "" for one that wears nothing."""
+    """A phrase made by `clothes_phrase`; "" for no clothes."""
     place: str
     pose: str = ""
     extra: str = ""
@@ -129,7 +131,7 @@ class Attributes:
 
     @property
     def full_pose(self) -> str:
-        """Framing and what is held, as the pose of a character's picture: "close-up, holding a cup"."""
+        """Framing and what is held, as the pose of a character's image: "close-up, holding a cup"."""
         return ", ".join(item for item in (self.pose, self.extra) if item)
 
     @property
@@ -146,11 +148,11 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Domain:
-    """Which figures and looks may be drawn."""
+    """Which figures and attributes may be rendered."""
 
     styles: tuple[str, ...] = FIRST_STYLES
     extras: float = 0.0
-    """Share of looks that hold or show something besides clothes."""
+    """Probability that something besides clothes is held or worn."""
     places: tuple[str, ...] = PLACES
     poses: tuple[str, ...] = POSES
 
@@ -169,31 +171,26 @@ class Domain:
     def identity(self, index: int) -> Identity:
         """The identity with this number, the same on every machine; every twentieth is a held-out one.
 
-        In any domain but the first, whether an identity is held out follows from its traits, so that a training
-        of any length never meets one under another number.
+        In any domain but the first, whether an identity is held out follows from its traits, so that no training,
+        however long, meets one under another number.
         """
         return identity_for(index) if self == FIRST else _wide_identity_for(self.styles, index)
 
-    def look(self, rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:
-        """Draw a look for training, or with `hold_out` one of the combinations that training never sees."""
+    def sample_attributes(self, rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:
+        """Random attributes for training, or with `held_out` one of the combinations that training never sees."""
         while True:
             kind = rng.choice(KINDS[identity.style])
             clothes = clothes_phrase(rng.choice(list(COLOURS)), kind)
             pose = rng.choices(self.poses, POSE_WEIGHTS[: len(self.poses)])[0]
             expression, place = rng.choice(EXPRESSIONS), rng.choice(self.places)
             extra = rng.choice(EXTRAS) if self.extras and rng.random() < self.extras else ""
-            look = Attributes(expression, clothes, place, pose, extra)
-            if are_held_out(look) == held_out:
-                return look
+            attributes = Attributes(expression, clothes, place, pose, extra)
+            if is_held_out_combination(attributes) == held_out:
+                return attributes
 
 
 FIRST = Domain()
 WIDE = Domain(ALL_STYLES, 0.3, WIDE_PLACES, WIDE_POSES)
-
-
-def article(word: str) -> str:
-    """ "an" before a vowel, else "a"."""
-    return "an" if word[:1] in "aeiou" else "a"
 
 
 def join_words(items: tuple[str, ...]) -> str:
@@ -201,15 +198,8 @@ def join_words(items: tuple[str, ...]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def clothes_phrase(colour: str, kind: str) -> str:
-    """The words for clothes: "an orange hoodie", "blue overalls", "" for no clothes."""
-    if not kind:
-        return ""
-    return f"{colour} {kind}" if kind == "overalls" else f"{article(colour)} {colour} {kind}"
-
-
 def random_identity(rng: random.Random, style: str = "") -> Identity:
-    """Draw an identity of one of the first styles; without `style` 45 % avataaars, 25 % toon-head, 30 % critters."""
+    """A random identity; without `style` of a first style: 45 % avataaars, 25 % toon-head, 30 % critters."""
     style = style or rng.choices(FIRST_STYLES, (45, 25, 30))[0]
     if style == "critters":
         colour = rng.choice(list(CRITTER_COLOURS))
@@ -234,7 +224,7 @@ def random_identity(rng: random.Random, style: str = "") -> Identity:
 
 
 def _wide_identity(rng: random.Random, style: str) -> Identity:
-    # One of the later styles: every trait drawn evenly, a beard in three of ten.
+    """A random identity of one of the later styles: every trait evenly, a beard in three of ten."""
     figures = FIGURES[style]
     colour = rng.choice(figures.colours)
     beards = [beard for beard in figures.beards if beard]
@@ -249,11 +239,6 @@ def _wide_identity(rng: random.Random, style: str) -> Identity:
         pattern=rng.choice(list(figures.patterns)),
         cheeks=rng.choice(figures.cheeks),
     )
-
-
-def random_attributes(rng: random.Random, identity: Identity, held_out: bool = False) -> Attributes:
-    """A look of the first domain, see `Domain.look`."""
-    return FIRST.look(rng, identity, held_out)
 
 
 def identity_for(index: int) -> Identity:
@@ -273,7 +258,7 @@ def _wide_identity_for(styles: tuple[str, ...], index: int) -> Identity:
     rng, held_out = random.Random(f"identity {index} of {' '.join(styles)}"), is_held_out_identity(index)
     while True:
         identity = random_identity(rng, rng.choice(styles))
-        if is_held_out_figure(identity) == held_out:
+        if is_held_out_by_traits(identity) == held_out:
             return identity
 
 
@@ -284,17 +269,17 @@ def _training_identities() -> frozenset[Identity]:
 
 
 def is_held_out_identity(index: int) -> bool:
-    """Whether the identity with this number is kept for testing (every twentieth is)."""
+    """Whether the identity with this number is held out (every twentieth is)."""
     return index % 20 == 0
 
 
-def is_held_out_figure(identity: Identity) -> bool:
-    """Whether domains other than the first keep this identity for testing (one in twenty, none of the first's)."""
+def is_held_out_by_traits(identity: Identity) -> bool:
+    """Whether domains other than the first hold this identity out: one in twenty, none that the first trains on."""
     digest = hashlib.sha256("|".join(astuple(identity)).encode()).digest()
     return int.from_bytes(digest[:4], "big") % 20 == 0 and identity not in _training_identities()
 
 
-def are_held_out(look: Attributes) -> bool:
-    """Whether this combination of expression, kind of clothes and place is kept for testing (2 % are)."""
-    words = f"{look.expression}|{look.kind}|{look.place}"
+def is_held_out_combination(attributes: Attributes) -> bool:
+    """Whether this combination of expression, kind of clothes and place is held out (2 % are)."""
+    words = f"{attributes.expression}|{attributes.kind}|{attributes.place}"
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % 50 == 0

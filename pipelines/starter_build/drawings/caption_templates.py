@@ -1,15 +1,24 @@
-"""Words for a drawing: captions in varied natural wording, and questions with short answers.
+"""Templates of captions in varied wording, and of questions with short answers, for the training images.
 
-The plainest caption equals `Attributes.description`, the wording of a character's own pictures; the others
-are tags and sentences, with or without a name or what the figure looks like.
+The plainest caption equals `Attributes.description`, the wording of a character's own images; the others are tags and
+sentences, with or without a name or the figure's traits.
 """
 
 from __future__ import annotations
 
 import random
 
-from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, GLASSES, HEADGEAR, KINDS, PLACES
-from pipelines.starter_build.drawings.attributes import Attributes, Identity, article, clothes_phrase
+from pipelines.models.starter.vocabulary import (
+    COLOURS,
+    EXPRESSIONS,
+    GLASSES,
+    HEADGEAR,
+    KINDS,
+    PLACES,
+    article,
+    clothes_phrase,
+)
+from pipelines.starter_build.drawings.attributes import Attributes, Identity
 
 _STARTS = (
     "Ar",
@@ -58,7 +67,7 @@ _FEELINGS = {
 }
 
 
-_ASKED = {
+_QUESTIONS = {
     "expression": (
         "How do they look?",
         "What is the expression?",
@@ -69,7 +78,7 @@ _ASKED = {
     "clothes": ("What are they wearing?", "What clothes are these?", "What are you wearing in this picture?"),
     "whole": ("Describe this picture.", "What does the picture show?", "What do you see?"),
 }
-"""Ways to ask; those with "you" are what a character is asked about a picture of itself."""
+"""Wordings of each question; those with "you" are what a character is asked about an image of itself."""
 
 
 def made_up_name(rng: random.Random) -> str:
@@ -78,14 +87,14 @@ def made_up_name(rng: random.Random) -> str:
 
 
 CAPTION_SHARES = (26, 4, 10, 18, 12, 8, 4, 4, 3, 3, 2, 3, 3)
-"""How often training uses name + figure + look, then each wording of `captions`.
+"""Sampling weights: name, figure and attributes in front; then each wording of `captions` in order.
 
-Most name the figure, so that words can choose it.
+Most name the figure, so that the image expert learns to draw the figure from words.
 """
 
 
-def captions(identity: Identity, look: Attributes, rng: random.Random, name: str = "") -> list[str]:
-    """Twelve captions of one drawing, from plain tags to sentences.
+def captions(identity: Identity, attributes: Attributes, rng: random.Random, name: str = "") -> list[str]:
+    """Twelve captions of one image, from plain tags to sentences.
 
     1. the plain description, 2. the same behind a name, 3. tags with the figure in words, 4. a sentence with all
     traits, 5. a sentence with the name, 6. tags in another order, 7. the figure speaking; these name all that varies.
@@ -93,46 +102,57 @@ def captions(identity: Identity, look: Attributes, rng: random.Random, name: str
     12. figure and mood in one phrase.
     """
     name = name or made_up_name(rng)
-    worn = f"wearing {look.clothes}" if look.clothes else rng.choice(("wearing nothing", "without clothes"))
-    dressed = rng.choice((f"in {look.clothes}", worn, f"dressed in {look.clothes}")) if look.clothes else worn
-    if look.extra:
-        worn, dressed = (f"{look.extra}, {worn}", rng.choice((f"{dressed}, {look.extra}", f"{look.extra}, {dressed}")))
-    feeling = rng.choice(_FEELINGS[look.expression])
-    start = rng.choice(_POSES[look.pose])
-    pose = [look.pose] if look.pose else []
-    loose = [look.expression, worn, look.place, *pose]
+    worn = f"wearing {attributes.clothes}" if attributes.clothes else rng.choice(("wearing nothing", "without clothes"))
+    dressed = (
+        rng.choice((f"in {attributes.clothes}", worn, f"dressed in {attributes.clothes}"))
+        if attributes.clothes
+        else worn
+    )
+    if attributes.extra:
+        worn, dressed = (
+            f"{attributes.extra}, {worn}",
+            rng.choice((f"{dressed}, {attributes.extra}", f"{attributes.extra}, {dressed}")),
+        )
+    feeling = rng.choice(_FEELINGS[attributes.expression])
+    start = rng.choice(_POSES[attributes.pose])
+    pose = [attributes.pose] if attributes.pose else []
+    loose = [attributes.expression, worn, attributes.place, *pose]
     rng.shuffle(loose)
-    if loose[0] == look.expression:
+    if loose[0] == attributes.expression:
         loose.reverse()  # never the order of the plain description
-    some = [look.expression, look.place, *([look.clothes] if look.clothes else [])]
-    much = "" if look.expression in ("winking", "laughing") else rng.choice(("", "so ", "very "))
-    mine = f"I am {much}{look.expression}"
+    some = [attributes.expression, attributes.place, *([attributes.clothes] if attributes.clothes else [])]
+    much = "" if attributes.expression in ("winking", "laughing") else rng.choice(("", "so ", "very "))
+    mine = f"I am {much}{attributes.expression}"
     return [
-        look.description,
-        f"{name}, {look.description}",
-        ", ".join((identity.words, look.expression, *pose, worn, look.place)),
-        _sentence(f"{start} {identity.words}, {feeling}, {dressed}, {look.place}"),
-        _sentence(f"{start} {name}, {rng.choice((identity.noun, identity.words))}, {feeling}, {look.place}, {dressed}"),
+        attributes.description,
+        f"{name}, {attributes.description}",
+        ", ".join((identity.words, attributes.expression, *pose, worn, attributes.place)),
+        _sentence(f"{start} {identity.words}, {feeling}, {dressed}, {attributes.place}"),
+        _sentence(
+            f"{start} {name}, {rng.choice((identity.noun, identity.words))}, {feeling}, {attributes.place}, {dressed}"
+        ),
         ", ".join(loose),
-        _sentence(f"{mine}, {worn}, {look.place}"),
+        _sentence(f"{mine}, {worn}, {attributes.place}"),
         ", ".join(rng.sample(some, len(some) - 1)),
-        *_spoken(look, rng, mine),
-        _sentence(f"{name} is {look.place} and is {look.expression}") + " " + _sentence(f"{name} is {dressed}"),
-        _sentence(f"{_with_mood(identity, look.expression)} {dressed}, {look.place}"),
+        *_spoken(attributes, rng, mine),
+        _sentence(f"{name} is {attributes.place} and is {attributes.expression}")
+        + " "
+        + _sentence(f"{name} is {dressed}"),
+        _sentence(f"{_with_mood(identity, attributes.expression)} {dressed}, {attributes.place}"),
     ]
 
 
-def _spoken(look: Attributes, rng: random.Random, mine: str) -> tuple[str, str]:
-    """Two ways for the figure to speak of its picture."""
-    bare = look.clothes.removeprefix("an ").removeprefix("a ")
+def _spoken(attributes: Attributes, rng: random.Random, mine: str) -> tuple[str, str]:
+    """Two wordings in which the figure speaks of its image."""
+    bare = attributes.clothes.removeprefix("an ").removeprefix("a ")
     mine_on = f"with my {bare} on" if bare else rng.choice(("with nothing on", "as I am, without clothes"))
     have = f"I have my {bare} on" if bare else "I wear nothing at all"
-    too = f", {look.extra}" if look.extra else ""
+    too = f", {attributes.extra}" if attributes.extra else ""
     here = rng.choice(("Here I am", "This is me", "Look, it is me", "A picture of me"))
     seen = rng.choice(("You see me", "Here you see me", "I show myself"))
     return (
-        f"{here} {look.place}, {look.expression}, {mine_on}{too}.",
-        f"{seen} {look.place}{too}. {mine}. {have}.",
+        f"{here} {attributes.place}, {attributes.expression}, {mine_on}{too}.",
+        f"{seen} {attributes.place}{too}. {mine}. {have}.",
     )
 
 
@@ -142,21 +162,25 @@ def _with_mood(identity: Identity, expression: str) -> str:
     return f"{article(expression)} {expression} {figure}"
 
 
-def questions(identity: Identity, look: Attributes, rng: random.Random) -> list[tuple[str, str]]:
-    """Questions about the drawing with short answers: look, traits, and yes or no to true and false statements."""
-    place = look.place
+def questions(identity: Identity, attributes: Attributes, rng: random.Random) -> list[tuple[str, str]]:
+    """(question, short answer) pairs: attributes, traits, and yes or no to true and false statements."""
+    place = attributes.place
     a_family = f"{article(identity.family)} {identity.family}"
     kind = f"{article(identity.body)} {identity.body}" if identity.family == "animal" else a_family
     pairs = [
-        (rng.choice(_ASKED["expression"]), look.expression),
-        (rng.choice(_ASKED["place"]), place),
-        (rng.choice(_ASKED["clothes"]), look.clothes or "nothing"),
-        (rng.choice(_ASKED["whole"]), look.description),
+        (rng.choice(_QUESTIONS["expression"]), attributes.expression),
+        (rng.choice(_QUESTIONS["place"]), place),
+        (rng.choice(_QUESTIONS["clothes"]), attributes.clothes or "nothing"),
+        (rng.choice(_QUESTIONS["whole"]), attributes.description),
         (rng.choice(("Is this a person or a creature?", "What kind of figure is this?")), kind),
     ]
-    if look.clothes:
-        worn = f"What colour is the {look.kind}?" if look.kind != "overalls" else "What colour are the overalls?"
-        pairs.append((rng.choice((worn, "What colour are the clothes?")), look.colour))
+    if attributes.clothes:
+        worn = (
+            f"What colour is the {attributes.kind}?"
+            if attributes.kind != "overalls"
+            else "What colour are the overalls?"
+        )
+        pairs.append((rng.choice((worn, "What colour are the clothes?")), attributes.colour))
     if identity.family != "person":
         pairs.append((f"What colour is the {_thing(identity)}?", identity.colour))
     elif identity.top in HEADGEAR:
@@ -168,12 +192,12 @@ def questions(identity: Identity, look: Attributes, rng: random.Random) -> list[
     if identity.family == "person":
         pairs.append(("Do they wear glasses?", "yes" if identity.glasses in GLASSES else "no"))
         pairs.append(("Is there a beard or a moustache?", "yes" if identity.beard else "no"))
-    if look.extra:
-        held = look.extra.removeprefix("holding ").removeprefix("with ")
+    if attributes.extra:
+        held = attributes.extra.removeprefix("holding ").removeprefix("with ")
         asked = "What do they wear besides?" if held == "a gold medal" else "What are they holding?"
         pairs.append((asked, held))
-    # Twice each: to compare is harder than to name.
-    pairs += [_yes_or_no(identity, look, rng, truth) for truth in (True, False, True, False)]
+    # Two true and two false: comparing is harder to learn than naming.
+    pairs += [_yes_or_no(identity, attributes, rng, truth) for truth in (True, False, True, False)]
     rng.shuffle(pairs)
     return pairs
 
@@ -183,26 +207,30 @@ def _thing(identity: Identity) -> str:
     return {"animal": identity.body, "plant": "pot"}.get(identity.family, identity.family)
 
 
-def _yes_or_no(identity: Identity, look: Attributes, rng: random.Random, truth: bool) -> tuple[str, str]:
+def _yes_or_no(identity: Identity, attributes: Attributes, rng: random.Random, truth: bool) -> tuple[str, str]:
     """One statement as a question, true or made false by another word of the vocabulary."""
     subject = rng.choice(("expression", "place", "clothes"))
     if subject == "expression":
-        word = look.expression if truth else rng.choice([item for item in EXPRESSIONS if item != look.expression])
+        word = (
+            attributes.expression
+            if truth
+            else rng.choice([item for item in EXPRESSIONS if item != attributes.expression])
+        )
         question = f"Are they {word}?"
     elif subject == "place":
-        word = look.place if truth else rng.choice([item for item in PLACES if item != look.place])
+        word = attributes.place if truth else rng.choice([item for item in PLACES if item != attributes.place])
         question = f"Is this {word}?"
     else:
-        clothes = look.clothes if truth else _other_clothes(identity, look, rng)
+        clothes = attributes.clothes if truth else _other_clothes(identity, attributes, rng)
         question = f"Are they wearing {clothes or 'nothing'}?"
     return question, "yes" if truth else "no"
 
 
-def _other_clothes(identity: Identity, look: Attributes, rng: random.Random) -> str:
+def _other_clothes(identity: Identity, attributes: Attributes, rng: random.Random) -> str:
     """Clothes of the style that are not those worn: another colour or another kind."""
     while True:
         clothes = clothes_phrase(rng.choice(list(COLOURS)), rng.choice(KINDS[identity.style]))
-        if clothes != look.clothes:
+        if clothes != attributes.clothes:
             return clothes
 
 

@@ -1,4 +1,4 @@
-"""Our own SVG pieces worn or shown by the figures: creatures' clothes, glasses, mouths, tears, drops and sleep marks.
+"""SVG of our own, worn or shown by the figures: creatures' clothes, glasses, mouths, tears, drops and sleep marks.
 
 Every piece is in the units of its style (avataaars 280, toon-head 768, critters 100). Marks beside the face repeat
 what the face says, because at 96 pixels a mouth is only a few pixels wide.

@@ -1,8 +1,8 @@
-"""Draw the pictures of the bundled characters: `python -m pipelines.starter_build.drawings.draw_bundled [SLUG ...]`.
+"""Render the images of the bundled characters: `python -m pipelines.starter_build.drawings.draw_bundled [SLUG ...]`.
 
-Reads the looks from each character.yaml and test.yaml and writes images/ and test_images/ beside them, 192 pixels
-square, as a user might upload them. The identities are chosen by hand to fit the written appearance; none is one of
-the numbered identities that the starter is trained on.
+Reads the attributes from each character.yaml and test.yaml and writes images/ and test_images/ beside them, 192 pixels
+square, as a user might upload them. The identities are chosen by hand to fit the written appearance; none of them is
+an identity that the starter is trained on.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ BUNDLED = {
 }
 
 
-def draw_character(folder: Path, identity: Identity) -> int:
-    """Draw every picture that the two files of `folder` list; returns how many.
+def render_character(folder: Path, identity: Identity) -> int:
+    """Render every image that the two files of `folder` list; returns how many.
 
-    Raises ValueError, naming file and picture, when a look cannot be drawn.
+    Raises ValueError, naming file and image, if attributes cannot be rendered.
     """
-    drawn = 0
+    rendered = 0
     for document, images in (("character.yaml", "images"), ("test.yaml", "test_images")):
-        listed = yaml.safe_load((folder / document).read_text(encoding="utf-8")).get("images", [])
+        entries = yaml.safe_load((folder / document).read_text(encoding="utf-8")).get("images", [])
         (folder / images).mkdir(exist_ok=True)
-        for entry in listed:
-            look = Attributes(entry["expression"], entry["clothes"], entry["place"], entry.get("pose", ""))
+        for entry in entries:
+            attributes = Attributes(entry["expression"], entry["clothes"], entry["place"], entry.get("pose", ""))
             try:
-                picture = render_image(identity, look, PX)
+                image = render_image(identity, attributes, PX)
             except ValueError as problem:
                 raise ValueError(f"{folder.name}/{document}, picture {entry['file']}: {problem}") from problem
-            picture.save(folder / images / entry["file"], optimize=True)
-            drawn += 1
-    return drawn
+            image.save(folder / images / entry["file"], optimize=True)
+            rendered += 1
+    return rendered
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.starter_build.drawings.draw_bundled",
-        description="Draw the pictures of the bundled characters.",
+        description="Render the images of the bundled characters.",
     )
     parser.add_argument("slugs", nargs="*", metavar="SLUG", help=f"of {', '.join(BUNDLED)}; all when none is given")
     options = parser.parse_args(argv)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no bundled character is called {', '.join(unknown)}; there are {', '.join(BUNDLED)}")
     root = Path(str(files("pipelines.core").joinpath("bundled")))
     for slug in options.slugs or BUNDLED:
-        print(f"{slug}: {draw_character(root / slug, BUNDLED[slug])} pictures")
+        print(f"{slug}: {render_character(root / slug, BUNDLED[slug])} pictures")
     return 0
 
 

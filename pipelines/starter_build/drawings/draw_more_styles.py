@@ -1,7 +1,7 @@
-"""The figures of the later styles: people, robots, plants, smileys and animals, all in a square of 100 by 100 units.
+"""Figures of the later styles: people, robots, plants, smileys and animals, all in a square of 100 by 100 units.
 
-Art by DiceBear styles (see LICENCES.md) with faces, shoulders, clothes and marks of our own where the style has none.
-`figure` is what `render_svg.py` lays over a scene.
+Art by DiceBear styles (see pipelines/models/starter/LICENCES.md), with faces, shoulders, clothes and marks of our own
+where a style has none. `render_svg.py` lays `figure` over a scene.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pipelines.starter_build.drawings.animals import animal, animal_body
 from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.avatar import avatar, unit_square
 from pipelines.starter_build.drawings.costume import creature_clothes
-from pipelines.starter_build.drawings.faces import face
+from pipelines.starter_build.drawings.faces import face, for_expression
+from pipelines.starter_build.drawings.svg_shapes import joined_line
 from pipelines.starter_build.drawings.torso import torso
 
 _INK = "#1e293b"
@@ -73,11 +74,11 @@ _EDGES = {"bottts": (24, 76, 8.0), "sprouts": (23, 77, 30.0), "moods": (10, 90, 
 """Left and right edge at the neck and the offset of a hat, as `creature_clothes` takes them."""
 
 
-def figure(identity: Identity, look: Attributes) -> str:
-    """SVG elements of the figure; raises ValueError when its style cannot draw the look."""
-    if look.kind not in KINDS[identity.style]:
+def figure(identity: Identity, attributes: Attributes) -> str:
+    """SVG elements of the figure; raises ValueError if its style has no such clothes or expression."""
+    if attributes.kind not in KINDS[identity.style]:
         worn = ", ".join(kind or "nothing" for kind in KINDS[identity.style])
-        raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {worn}")
+        raise ValueError(f"clothes {attributes.clothes!r}: this style wears one of: {worn}")
     parts = {
         "adventurer": _adventurer,
         "micah": _micah,
@@ -86,7 +87,7 @@ def figure(identity: Identity, look: Attributes) -> str:
         "moods": _mood,
         "animals": _animal,
     }
-    return parts[identity.style](identity, look)
+    return parts[identity.style](identity, attributes)
 
 
 def hand_colour(identity: Identity) -> str:
@@ -94,21 +95,8 @@ def hand_colour(identity: Identity) -> str:
     return SKINS.get(identity.colour) or CRITTER_COLOURS[identity.colour]
 
 
-def _known(faces: dict[str, tuple[str, ...]], expression: str) -> tuple[str, ...]:
-    if expression not in faces:
-        raise ValueError(f"expression {expression!r} is not one of: {', '.join(faces)}")
-    return faces[expression]
-
-
-def _line(data: str, stroke: str, width: float) -> str:
-    return (
-        f'<path d="{data}" stroke="{stroke}" stroke-width="{width}" fill="none" stroke-linecap="round" '
-        'stroke-linejoin="round"/>'
-    )
-
-
-def _adventurer(identity: Identity, look: Attributes) -> str:
-    eyes, brows, mouth = _known(_ADVENTURER_FACES, look.expression)
+def _adventurer(identity: Identity, attributes: Attributes) -> str:
+    eyes, brows, mouth = for_expression(_ADVENTURER_FACES, attributes.expression)
     details = {"freckles": "freckles", "pink cheeks": "blush"}.get(identity.cheeks, "")
     head = avatar(
         "adventurer",
@@ -128,14 +116,14 @@ def _adventurer(identity: Identity, look: Attributes) -> str:
         {"mouth": 1.35 if mouth else 0, "eyebrows": 1.1},
     )
     if not mouth:  # about the middle of the style's own mouth
-        own = _line(_ADVENTURER_MOUTHS[look.expression], "#000000", 15)
+        own = joined_line(_ADVENTURER_MOUTHS[attributes.expression], "#000000", 15)
         head += f'<g transform="translate(335 520) rotate(-4)">{own}</g>'
-    behind, before = torso(look.kind, COLOURS[look.colour], SKINS[identity.colour], "#000000")
+    behind, before = torso(attributes.kind, COLOURS[attributes.colour], SKINS[identity.colour], "#000000")
     return f'{behind}<g transform="translate(1 -7) scale(0.128)">{head}</g>{before}'
 
 
-def _micah(identity: Identity, look: Attributes) -> str:
-    eyes, mouth = _known(_MICAH_FACES, look.expression)
+def _micah(identity: Identity, attributes: Attributes) -> str:
+    eyes, mouth = for_expression(_MICAH_FACES, attributes.expression)
     head = avatar(
         "micah",
         {
@@ -144,7 +132,7 @@ def _micah(identity: Identity, look: Attributes) -> str:
             "hairVariant": identity.top,
             "eyesVariant": eyes or "eyes",
             "mouthVariant": mouth or "smirk",
-            "eyebrowsVariant": "down" if look.expression in ("sad", "worried") else "up",
+            "eyebrowsVariant": "down" if attributes.expression in ("sad", "worried") else "up",
             "facialHairProbability": 100 if identity.beard else 0,
             "facialHairVariant": identity.beard or "scruff",
             "facialHairColor": [HAIR_COLOURS[identity.top_colour]],
@@ -157,15 +145,15 @@ def _micah(identity: Identity, look: Attributes) -> str:
             "mouth": 1.35 if mouth else 0,
             "eyes": 1.15 if eyes else 0,
             "clothes": 0,
-            "eyebrows": 0 if look.expression == "angry" else 1.1,
+            "eyebrows": 0 if attributes.expression == "angry" else 1.1,
         },
     )
-    own = _micah_eyes(look.expression)
+    own = _micah_eyes(attributes.expression)
     if identity.glasses:  # those of the style hang on its eyes, which are not always there
         rim = 'fill="none" stroke="#262e33" stroke-width="6"'
         shape = '<circle cx="{}" cy="{}" r="27" {}/>' if identity.glasses == "round" else _SQUARE_RIM
-        own += shape.format(159, 148, rim) + shape.format(222, 140, rim) + _line("M186 143L195 142", "#262e33", 6)
-    behind, before = torso(look.kind, COLOURS[look.colour], SKINS[identity.colour], "#000000")
+        own += shape.format(159, 148, rim) + shape.format(222, 140, rim) + joined_line("M186 143L195 142", "#262e33", 6)
+    behind, before = torso(attributes.kind, COLOURS[attributes.colour], SKINS[identity.colour], "#000000")
     return f'{behind}<g transform="translate(1 -3) scale(0.27)">{head}{own}</g>{before}'
 
 
@@ -177,18 +165,18 @@ def _micah_eyes(expression: str) -> str:
     dot = '<ellipse cx="{}" cy="{}" rx="{}" ry="{}" fill="{}" stroke="#000" stroke-width="4"/>'
     if expression == "angry":
         pupils = dot.format(159, 150, 8, 12, "#000") + dot.format(221, 141, 8, 12, "#000")
-        return _line("M134 128L164 142M222 112L196 130", "#000", 8) + pupils
+        return joined_line("M134 128L164 142M222 112L196 130", "#000", 8) + pupils
     if expression == "surprised":
         whites = dot.format(158, 148, 15, 19, "#fff") + dot.format(222, 140, 15, 19, "#fff")
         return whites + dot.format(158, 148, 5, 5, "#000") + dot.format(222, 140, 5, 5, "#000")
     if expression == "sleepy":
-        return _line("M142 148Q158 162 174 145M206 140Q222 153 238 137M180 222H208", "#000", 6)
+        return joined_line("M142 148Q158 162 174 145M206 140Q222 153 238 137M180 222H208", "#000", 6)
     if expression == "winking":
-        return dot.format(159, 148, 8, 13, "#000") + _line("M240 128L210 139L240 146", "#000", 6)
+        return dot.format(159, 148, 8, 13, "#000") + joined_line("M240 128L210 139L240 146", "#000", 6)
     return ""
 
 
-def _robot(identity: Identity, look: Attributes) -> str:
+def _robot(identity: Identity, attributes: Attributes) -> str:
     sides = {"square": "square", "round": "round"}.get(identity.pattern, identity.pattern)
     colour = CRITTER_COLOURS[identity.colour]
     head = avatar(
@@ -203,14 +191,14 @@ def _robot(identity: Identity, look: Attributes) -> str:
         {"eyes": 0, "mouth": 0},
     )
     visor = f'<rect x="22" y="32" width="56" height="44" rx="13" fill="#14182b" stroke="{_INK}" stroke-width="1.5"/>'
-    lit = f'<g transform="translate(50 47)">{face(look.expression, _LAMPS[identity.top_colour], "")}</g>'
+    lit = f'<g transform="translate(50 47)">{face(attributes.expression, _LAMPS[identity.top_colour], "")}</g>'
     body = f'<path d="M38 84H62V92L88 100V140H12V100L38 92Z" fill="{colour}" stroke="{_INK}" stroke-opacity=".5"/>'
-    behind, before = _worn("bottts", look)
+    behind, before = _worn("bottts", attributes)
     return behind + body + unit_square(head, "bottts") + visor + lit + before
 
 
-def _sprout(identity: Identity, look: Attributes) -> str:
-    eyes, mouth = _known(_SPROUT_FACES, look.expression)
+def _sprout(identity: Identity, attributes: Attributes) -> str:
+    eyes, mouth = for_expression(_SPROUT_FACES, attributes.expression)
     second = CRITTER_COLOURS[identity.top_colour]
     pot = avatar(
         "sprouts",
@@ -229,12 +217,12 @@ def _sprout(identity: Identity, look: Attributes) -> str:
         },
         {"eyes": 1.35, "mouth": 1.5},
     )
-    behind, before = _worn("sprouts", look)
+    behind, before = _worn("sprouts", attributes)
     return behind + f'<g transform="translate(8 -6) scale(.84)">{pot}</g>' + before
 
 
-def _mood(identity: Identity, look: Attributes) -> str:
-    eyes, mouth = _known(_MOOD_FACES, look.expression)
+def _mood(identity: Identity, attributes: Attributes) -> str:
+    eyes, mouth = for_expression(_MOOD_FACES, attributes.expression)
     smiley = avatar(
         "moods",
         {
@@ -247,7 +235,7 @@ def _mood(identity: Identity, look: Attributes) -> str:
         },
         {"eyes": 1.15, "mouth": 1.15},
     )
-    behind, before = _worn("moods", look)
+    behind, before = _worn("moods", attributes)
     under, over = _mood_top(identity.top, CRITTER_COLOURS[identity.top_colour])
     return behind + under + f'<g transform="translate(6 12) scale(.88)">{smiley}</g>' + over + before
 
@@ -272,13 +260,15 @@ def _mood_top(top: str, colour: str) -> tuple[str, str]:
     return behind.get(top, ""), before.get(top, "")
 
 
-def _animal(identity: Identity, look: Attributes) -> str:
+def _animal(identity: Identity, attributes: Attributes) -> str:
     coat = CRITTER_COLOURS[identity.colour]
-    if look.kind in ("hoodie", "t-shirt", "sweater"):
-        return "".join(torso(look.kind, COLOURS[look.colour], coat)) + animal(identity, look.expression)
-    behind, before = _worn("animals", look)
-    return behind + animal_body(identity) + animal(identity, look.expression) + before
+    if attributes.kind in ("hoodie", "t-shirt", "sweater"):
+        return "".join(torso(attributes.kind, COLOURS[attributes.colour], coat)) + animal(
+            identity, attributes.expression
+        )
+    behind, before = _worn("animals", attributes)
+    return behind + animal_body(identity) + animal(identity, attributes.expression) + before
 
 
-def _worn(style: str, look: Attributes) -> tuple[str, str]:
-    return creature_clothes(look.kind, COLOURS.get(look.colour, ""), _EDGES[style])
+def _worn(style: str, attributes: Attributes) -> tuple[str, str]:
+    return creature_clothes(attributes.kind, COLOURS.get(attributes.colour, ""), _EDGES[style])

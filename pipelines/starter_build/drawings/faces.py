@@ -6,6 +6,12 @@ part is three pixels or more at 96 pixels. Nothing here is copied from elsewhere
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from pipelines.starter_build.drawings.svg_shapes import dot, joined_line
+
+T = TypeVar("T")
+
 _ROUND, _WIDE = 4.6, 7.2
 """Radius of an open eye and of an astonished one."""
 
@@ -15,11 +21,16 @@ def face(expression: str, ink: str, white: str = "#ffffff") -> str:
 
     Raises ValueError for a word that is no expression.
     """
-    if expression not in _EYES:
-        raise ValueError(f"expression {expression!r} is not one of: {', '.join(_EYES)}")
-    left, right = _EYES[expression]
+    left, right = for_expression(_EYES, expression)
     eyes = _eye(left, -11, ink, white) + _eye(right, 11, ink, white)
     return eyes + _brows(expression, ink) + mouth(expression, ink)
+
+
+def for_expression(table: dict[str, T], expression: str) -> T:
+    """A table's entry for an expression; raises ValueError, naming the known ones, for another word."""
+    if expression not in table:
+        raise ValueError(f"expression {expression!r} is not one of: {', '.join(table)}")
+    return table[expression]
 
 
 _EYES = {
@@ -35,14 +46,7 @@ _EYES = {
 
 
 def _stroke(data: str, ink: str, width: float = 2.6) -> str:
-    return (
-        f'<path d="{data}" stroke="{ink}" stroke-width="{width}" fill="none" stroke-linecap="round" '
-        'stroke-linejoin="round"/>'
-    )
-
-
-def _disc(x: float, y: float, radius: float, fill: str, stroke: str = "none") -> str:
-    return f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{fill}" stroke="{stroke}" stroke-width="1"/>'
+    return joined_line(data, ink, width)
 
 
 def _eye(kind: str, x: float, ink: str, white: str) -> str:
@@ -55,10 +59,10 @@ def _eye(kind: str, x: float, ink: str, white: str) -> str:
     radius = _WIDE if kind == "wide" else _ROUND
     lid = _stroke(f"M{x - 6} -5L{x + 6} -5", ink, 2) if kind == "cross" else ""
     if not white:  # a lamp
-        return _disc(x, 0, radius, ink) + lid
+        return dot(x, 0, radius, ink) + lid
     pupil = {"open": (x, 0), "droop": (x, 2.4), "cross": (x - x / 8, 0.5), "wide": (x, 0), "aside": (x + 2.6, 0)}[kind]
     size = 2.6 if kind in ("wide", "aside") else 3.2
-    return _disc(x, 0, radius + 1.4, white, ink) + _disc(*pupil, size, ink) + lid
+    return dot(x, 0, radius + 1.4, white, ink) + dot(*pupil, size, ink) + lid
 
 
 def _brows(expression: str, ink: str) -> str:

@@ -1,7 +1,8 @@
-"""Drawings of a known figure with a known look, from openly licensed avatar art over our own scenes.
+"""Render an identity with given attributes, from openly licensed avatar art over scenes of our own.
 
-`render_image` lays a figure (a DiceBear style with accessories and marks of our own), rasterised by resvg, over a scene
-of ours. The same identity and look always give the same pixels. Licences of the art: LICENCES.md beside this file.
+`render_image` lays a figure (a DiceBear style with accessories and marks of our own), rasterised by resvg, over a
+scene. The same identity and attributes always give the same pixels. Licences of the art are in
+pipelines/models/starter/LICENCES.md.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from pipelines.starter_build.drawings.costume import (
 )
 from pipelines.starter_build.drawings.draw_more_styles import figure as wide_figure
 from pipelines.starter_build.drawings.draw_more_styles import hand_colour
+from pipelines.starter_build.drawings.faces import for_expression
 from pipelines.starter_build.drawings.scenes import SCENES
-from pipelines.starter_build.drawings.torso import held
+from pipelines.starter_build.drawings.torso import held_object
 
 _AVATAAARS_FACES = {  # eyes, eyebrows, mouth
     "happy": ("default", "defaultNatural", "twinkle"),
@@ -110,38 +112,38 @@ _FRAMES = {  # middle x, middle y and width of what is shown, in the figure's ow
 _NECKS = {"avataaars": (140, 185), "toon-head": (384, 600), "critters": (50, 80), "wide": (50, 80)}
 
 
-def render_image(identity: Identity, look: Attributes, px: int = 96) -> Image.Image:
-    """The picture, RGB and `px` pixels square.
+def render_image(identity: Identity, attributes: Attributes, px: int = 96) -> Image.Image:
+    """The image, RGB and `px` pixels square.
 
-    Raises ValueError when the look names an expression, clothes, place or pose that the style cannot draw.
+    Raises ValueError if the attributes name an expression, clothes, place, pose or extra that the style does not have.
     """
-    scene = _scene(look.place, px)
-    figure = _raster(_framed(identity, look), px)
+    scene = _scene_image(attributes.place, px)
+    figure = _rasterise(_framed_figure(identity, attributes), px)
     return Image.alpha_composite(scene, figure).convert("RGB")
 
 
-def svg(identity: Identity, look: Attributes) -> str:
-    """The whole picture as SVG text; raises ValueError as `render_image` does."""
-    return _document(_place(look.place) + _framed(identity, look))
+def svg(identity: Identity, attributes: Attributes) -> str:
+    """The whole image as SVG text; raises ValueError as `render_image` does."""
+    return _document(_scene_elements(attributes.place) + _framed_figure(identity, attributes))
 
 
-def _framed(identity: Identity, look: Attributes) -> str:
+def _framed_figure(identity: Identity, attributes: Attributes) -> str:
     """The figure with what it holds, moved, scaled and turned into the square of 100 by 100 units."""
     kind = identity.style if identity.style in FIRST_STYLES else "wide"
     frames = _FRAMES[kind]
     x, y, width, turn = frames[""]
     sides = {"on the left": 1, "on the right": -1}
-    if look.pose in sides:  # a little smaller, the lower edge where it was
-        framed = (x + sides[look.pose] * 0.2 * width, y - 0.06 * width, 1.12 * width, 0)
-    elif look.pose in frames:
-        framed = frames[look.pose]
+    if attributes.pose in sides:  # a little smaller, the lower edge where it was
+        framed = (x + sides[attributes.pose] * 0.2 * width, y - 0.06 * width, 1.12 * width, 0)
+    elif attributes.pose in frames:
+        framed = frames[attributes.pose]
     else:
         poses = ", ".join(repr(known) for known in (*frames, *sides))
-        raise ValueError(f"pose {look.pose!r} is not one of: {poses}")
-    figure = _figure(identity, look)
-    if look.extra:  # drawn in the square that the figure shows without a pose
-        behind, before = held(look.extra, hand_colour(identity))
-        side = -1 if look.pose == "on the right" else 1  # always towards the middle of the picture
+        raise ValueError(f"pose {attributes.pose!r} is not one of: {poses}")
+    figure = _figure(identity, attributes)
+    if attributes.extra:  # its units are the square that the figure fills without a pose
+        behind, before = held_object(attributes.extra, hand_colour(identity))
+        side = -1 if attributes.pose == "on the right" else 1  # always towards the middle of the image
         square = f"translate({x - side * width / 2} {y - width / 2}) scale({side * width / 100} {width / 100})"
         figure = f'<g transform="{square}">{behind}</g>{figure}<g transform="{square}">{before}</g>'
     x, y, width, turn = framed
@@ -150,7 +152,7 @@ def _framed(identity: Identity, look: Attributes) -> str:
     return f'<g transform="{move}">{figure}</g>'
 
 
-def _place(place: str) -> str:
+def _scene_elements(place: str) -> str:
     if place not in SCENES:
         raise ValueError(f"place {place!r} is not one of: {', '.join(SCENES)}")
     return SCENES[place]
@@ -160,28 +162,28 @@ def _document(elements: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" fill="none">{elements}</svg>'
 
 
-def _raster(elements: str, px: int) -> Image.Image:
-    """SVG elements as an RGBA picture, clear where nothing is drawn."""
+def _rasterise(elements: str, px: int) -> Image.Image:
+    """SVG elements as an RGBA image, transparent where nothing is drawn."""
     png = resvg_py.svg_to_bytes(svg_string=_document(elements), width=px, height=px, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
 @lru_cache(maxsize=64)
-def _scene(place: str, px: int) -> Image.Image:
+def _scene_image(place: str, px: int) -> Image.Image:
     """The scene alone: the same for every figure, so it is rasterised once."""
-    return _raster(_place(place), px)
+    return _rasterise(_scene_elements(place), px)
 
 
-def _figure(identity: Identity, look: Attributes) -> str:
+def _figure(identity: Identity, attributes: Attributes) -> str:
     """The figure with its extras, in the units of its style."""
-    if look.colour and look.colour not in COLOURS:
-        raise ValueError(f"clothes {look.clothes!r}: the colour is not one of: {', '.join(COLOURS)}")
+    if attributes.colour and attributes.colour not in COLOURS:
+        raise ValueError(f"clothes {attributes.clothes!r}: the colour is not one of: {', '.join(COLOURS)}")
     first = {"avataaars": _avataaars, "toon-head": _toon, "critters": _critter}
-    return first.get(identity.style, wide_figure)(identity, look) + marks(identity.style, look.expression)
+    return first.get(identity.style, wide_figure)(identity, attributes) + marks(identity.style, attributes.expression)
 
 
-def _avataaars(identity: Identity, look: Attributes) -> str:
-    eyes, brows, mouth = _face(_AVATAAARS_FACES, look)
+def _avataaars(identity: Identity, attributes: Attributes) -> str:
+    eyes, brows, mouth = for_expression(_AVATAAARS_FACES, attributes.expression)
     hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
     beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
     return avatar(
@@ -197,8 +199,8 @@ def _avataaars(identity: Identity, look: Attributes) -> str:
             "accessoriesProbability": 100 if identity.glasses else 0,
             "accessoriesColor": ["#262e33"],
             "accessoriesVariant": identity.glasses or "round",
-            "clothesVariant": _clothes(_AVATAAARS_CLOTHES, look),
-            "clothesColor": [COLOURS[look.colour]],
+            "clothesVariant": _clothes(_AVATAAARS_CLOTHES, attributes),
+            "clothesColor": [COLOURS[attributes.colour]],
             "eyesVariant": eyes,
             "eyebrowsVariant": brows,
             "mouthVariant": mouth,
@@ -207,8 +209,8 @@ def _avataaars(identity: Identity, look: Attributes) -> str:
     )
 
 
-def _toon(identity: Identity, look: Attributes) -> str:
-    eyes, brows, mouth = _face(_TOON_FACES, look)
+def _toon(identity: Identity, attributes: Attributes) -> str:
+    eyes, brows, mouth = for_expression(_TOON_FACES, attributes.expression)
     front, _, rear = identity.top.partition(" ")
     figure = avatar(
         "toon-head",
@@ -220,22 +222,22 @@ def _toon(identity: Identity, look: Attributes) -> str:
             "rearHairVariant": rear or "longWavy",
             "beardProbability": 100 if identity.beard else 0,
             "beardVariant": identity.beard or "fullBeard",
-            "clothesVariant": _clothes(_TOON_CLOTHES, look),
-            "clothesColor": [COLOURS[look.colour]],
+            "clothesVariant": _clothes(_TOON_CLOTHES, attributes),
+            "clothesColor": [COLOURS[attributes.colour]],
             "eyesVariant": eyes,
             "eyebrowsVariant": brows,
             "mouthVariant": mouth or "smile",
         },
         {"mouth": 1.35 if mouth else 0},
     )
-    return figure + ("" if mouth else toon_mouth(look.expression)) + toon_extras(identity.glasses)
+    return figure + ("" if mouth else toon_mouth(attributes.expression)) + toon_extras(identity.glasses)
 
 
-def _critter(identity: Identity, look: Attributes) -> str:
-    eyes, mouth = _face(_CRITTER_FACES, look)
-    if look.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
+def _critter(identity: Identity, attributes: Attributes) -> str:
+    eyes, mouth = for_expression(_CRITTER_FACES, attributes.expression)
+    if attributes.kind not in ("", "scarf", "bow tie", "party hat", "cape"):
         worn = "a scarf, a bow tie, a party hat, a cape or nothing"
-        raise ValueError(f"clothes {look.clothes!r}: a creature wears {worn}")
+        raise ValueError(f"clothes {attributes.clothes!r}: a creature wears {worn}")
     figure = avatar(
         "critters",
         {
@@ -250,21 +252,15 @@ def _critter(identity: Identity, look: Attributes) -> str:
             "mouthVariant": mouth,
             "animationVariant": "none",
         },
-        {"mouth": 1.5 if look.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1},
+        {"mouth": 1.5 if attributes.expression in ("surprised", "sleepy") else 1.15, "eyes": 1.1},
     )
-    colour = COLOURS.get(look.colour, "")
-    behind, before = creature_clothes(look.kind, colour, EDGES[identity.body])
+    colour = COLOURS.get(attributes.colour, "")
+    behind, before = creature_clothes(attributes.kind, colour, EDGES[identity.body])
     pattern = creature_pattern(identity.pattern, CRITTER_COLOURS[identity.top_colour], identity.body)
     return behind + figure + creature_cheeks(identity.cheeks, identity.body) + pattern + before
 
 
-def _face(faces: dict[str, tuple[str, ...]], look: Attributes) -> tuple[str, ...]:
-    if look.expression not in faces:
-        raise ValueError(f"expression {look.expression!r} is not one of: {', '.join(faces)}")
-    return faces[look.expression]
-
-
-def _clothes(kinds: dict[str, str], look: Attributes) -> str:
-    if look.kind not in kinds:
-        raise ValueError(f"clothes {look.clothes!r}: this style wears one of: {', '.join(kinds)}")
-    return kinds[look.kind]
+def _clothes(kinds: dict[str, str], attributes: Attributes) -> str:
+    if attributes.kind not in kinds:
+        raise ValueError(f"clothes {attributes.clothes!r}: this style wears one of: {', '.join(kinds)}")
+    return kinds[attributes.kind]

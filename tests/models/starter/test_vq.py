@@ -8,7 +8,7 @@ import torch
 from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
 from pipelines.starter_build.build_config import SIZES
 from pipelines.starter_build.build_loop import Budget
-from pipelines.starter_build.build_vq import held_out_scores, sheet, train_tokenizer
+from pipelines.starter_build.build_vq import held_out_scores, reconstruction_sheet, train_tokenizer
 from pipelines.starter_build.dataset import DrawnDataset
 from pipelines.starter_build.render_dataset import render_images
 
@@ -90,5 +90,5 @@ def test_training_lowers_the_error_and_goes_on_after_a_stop(model: ImageTokenize
     finer = ImageTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
     moved = {name.split(".")[0] for name, value in kept.state_dict().items() if not torch.equal(value, finer[name])}
     assert moved == {"decoder"}
-    size = sheet(kept.float(), held_out.pixels[:14], columns=7).size
+    size = reconstruction_sheet(kept.float(), held_out.pixels[:14], columns=7).size
     assert size == (7 * 32, 4 * 32)
