@@ -1,8 +1,8 @@
-"""Settings from the environment: the one place that reads it.
+"""Settings from environment variables, read in one place.
 
-Everything has a default that works on one machine with nothing set. `Settings.from_environment()` is read where a
-program starts and handed on; nothing is read at import time. A variable that is set but empty counts as not set, as
-compose files write it. What contradicts itself raises ValueError with the names of the variables.
+Everything has a default that works on one machine with nothing set. `Settings.from_environment()` is called where a
+program starts and the result handed on; nothing is read at import time. A variable that is set but empty counts as not
+set, as compose files write it. Values that contradict each other raise ValueError with the names of the variables.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-HEARTBEATS_IN_A_LEASE = 3
-"""A worker may miss two heartbeats, to a slow disk or network, before its job is given to another."""
+HEARTBEATS_PER_LEASE = 3
+"""Fewest heartbeats in a lease: two may be lost to a slow disk or network before a job is given to another worker."""
 RENAMED_VARIABLES = {
     "UNDERSTUDY_LLM_URL": "UNDERSTUDY_EXPAND_URL",
     "UNDERSTUDY_LLM_KEY": "UNDERSTUDY_EXPAND_KEY",
@@ -29,7 +29,7 @@ the new one counts."""
 
 @dataclass(frozen=True)
 class Settings:
-    """What may be set from outside; the name of the variable stands in each docstring."""
+    """Every setting; the docstring of each begins with its variable."""
 
     home: Path
     """UNDERSTUDY_HOME: where model cache, runs and the embedded database live; `~/.understudy` unless set."""
@@ -51,7 +51,7 @@ class Settings:
     """UNDERSTUDY_DATABASE_URL: where the records are, `sqlite:///FILE` or `postgresql://...`; the file `understudy.db`
     in the home unless set."""
     broker_url: str = ""
-    """UNDERSTUDY_BROKER_URL: what carries the nudges to workers, `redis://...` or `sqla+sqlite:///FILE`; the file
+    """UNDERSTUDY_BROKER_URL: the message broker that wakes workers, `redis://...` or `sqla+sqlite:///FILE`; the file
     `broker.db` in the home unless set."""
     objects: str = ""
     """UNDERSTUDY_OBJECTS: folder of pictures, adapters, samples and exports, or the word `s3`; `objects` in the home
@@ -64,11 +64,11 @@ class Settings:
     s3_bucket: str = "understudy"
     """UNDERSTUDY_S3_BUCKET: the private bucket; it must exist."""
     s3_access_key: str = ""
-    """UNDERSTUDY_S3_ACCESS_KEY: who we are to the S3 server."""
+    """UNDERSTUDY_S3_ACCESS_KEY: the access key id for the S3 server."""
     s3_secret_key: str = ""
     """UNDERSTUDY_S3_SECRET_KEY: the secret that belongs to it; never printed or stored."""
     s3_region: str = "us-east-1"
-    """UNDERSTUDY_S3_REGION: part of every signature; set, so that signing asks nobody."""
+    """UNDERSTUDY_S3_REGION: part of every signature; has a default, so that no client asks the server for it."""
     lease_s: float = 60.0
     """UNDERSTUDY_LEASE_S: seconds without a heartbeat after which a job is given to another worker."""
     heartbeat_s: float = 10.0
@@ -96,7 +96,7 @@ class Settings:
         given = vars(self)
         for name, default in defaults.items():
             if not given[name]:
-                object.__setattr__(self, name, default)  # frozen for everybody but its own making
+                object.__setattr__(self, name, default)  # the dataclass is frozen
         self._check_llm()
         self._check_addresses()
         self._check_times()
@@ -153,7 +153,7 @@ class Settings:
         for name, seconds in times.items():
             if not seconds > 0:  # also refuses nan
                 raise ValueError(f"{name} is {seconds:g}: it must be above 0 seconds")
-        if self.heartbeat_s * HEARTBEATS_IN_A_LEASE > self.lease_s:
+        if self.heartbeat_s * HEARTBEATS_PER_LEASE > self.lease_s:
             raise ValueError(
                 f"UNDERSTUDY_HEARTBEAT_S is {self.heartbeat_s:g} and UNDERSTUDY_LEASE_S is {self.lease_s:g}: "
                 "a heartbeat may be at most a third of the lease, or one slow moment loses the job"
@@ -225,7 +225,7 @@ class Settings:
     @property
     def worker_alive_s(self) -> float:
         """A worker whose last heartbeat is at most so many seconds old counts as running."""
-        return HEARTBEATS_IN_A_LEASE * self.heartbeat_s
+        return HEARTBEATS_PER_LEASE * self.heartbeat_s
 
     @property
     def uses_s3(self) -> bool:
@@ -234,12 +234,12 @@ class Settings:
 
     @property
     def cache_folder(self) -> Path:
-        """Converted base models; may be deleted at any time."""
+        """Base models made ready for loading; may be deleted at any time."""
         return self.home / "cache"
 
     @property
     def runs_folder(self) -> Path:
-        """Where the studio's runs go; the command line writes where it is told."""
+        """Run folders of jobs; `understudy train` writes to its `--out`."""
         return self.home / "runs"
 
 
@@ -252,7 +252,7 @@ def cache_dir() -> Path:
 
 def without_password(url: str) -> str:
     """An address that may be shown: `redis://:secret@host/0` -> `redis://:***@host/0`; other text stays as it is."""
-    # By hand: the standard parser raises on some passwords. To the last @, so that none in a password ends it early.
+    # Not urlsplit, which raises on some passwords. Up to the last @, so that an @ in a password does not end it early.
     match = re.fullmatch(r"([A-Za-z0-9+.-]+://)(.*)@([^@]*)", url, flags=re.DOTALL)
     if match is None:
         return url

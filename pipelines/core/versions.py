@@ -1,6 +1,6 @@
-"""Which versions are installed here.
+"""Installed versions of Python and of packages.
 
-A worker registers its own with the records; the system page shows those of the studio beside them.
+A worker registers its own in the records; the system page shows the studio's beside them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The text fields of a Character Card, both ways: card data -> `Character`, `Character` -> card data (V1, V2, V3).
 
-A card from elsewhere: description and personality become the persona, `first_mes` the greeting, `mes_example` the
-interactions, `extensions.sd_character_prompt` the appearance. Creator notes, tags, creator and version never enter what
-is trained. Everything else is kept in `Character.extensions` (unknown extensions as they are, other fields
-under `understudy_card`) and written back on export, where fields nobody changed get their original text again.
-A card of ours carries the whole character under `extensions.understudy`; fields edited in another program since win.
+Of a card of another program description and personality become the persona, `first_mes` the greeting, `mes_example`
+the interactions and `extensions.sd_character_prompt` the appearance. Creator notes, tags, creator and version are never
+trained on. They and everything else are kept in `Character.extensions` (extensions as they are, other fields under
+`understudy_card`) and written back on export, where fields nobody changed get their original text again.
+A card that was exported here carries the whole character under `extensions.understudy`; standard fields that another
+program has edited since take precedence over it.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from pipelines.core.formats.start_blocks import SpeakerNames, read_blocks, write
 from pipelines.core.problems import Problem, errors
 
 OWN_KEY = "understudy"
-"""Our block in a card's `data.extensions`."""
+"""Key in a card's `data.extensions` under which the whole character is exported."""
 KEPT_KEY = "understudy_card"
-"""What a card said beyond our fields, in `Character.extensions`."""
+"""Key in `Character.extensions` for fields of a card that a character has no place for."""
 APPEARANCE_KEY = "sd_character_prompt"
-"""Where SillyTavern reads what a picture generator should draw."""
+"""Extension from which SillyTavern takes the prompt of an image generator."""
 MAX_EXAMPLES = 8
-"""Interactions written to `mes_example`, which chat programs put into their prompt; our block holds all of them."""
+"""Interactions written to `mes_example`, which chat programs put into every prompt; OWN_KEY has all of them."""
 V2_NOTICE = (
     "This character card is Character Card V3, but it is loaded as a Character Card V2. "
     "Please use a Character Card V3 compatible application to use this character card properly."
 )
-"""What the specification wants in the creator notes of a V2 copy."""
+"""The words that the V3 specification prescribes for the creator notes of a V2 copy."""
 
 V1_FIELDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
-"""The six fields of V1."""
+"""The six fields of a V1 card."""
 V2_DEFAULTS: dict[str, Any] = {
     "creator_notes": "",
     "system_prompt": "",
@@ -117,7 +118,7 @@ def _extension(data: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def character_of_card(card: CardData, file: str) -> tuple[Character, list[Problem]]:
-    """The character that a card describes, without pictures unless the card is ours, and notes on what was left out."""
+    """The character of a card and notes on what was left out; pictures are listed only by a card exported here."""
     data = card.data
     mended: Counter[str] = Counter()
     foreign = _from_standard_fields(data, mended)
@@ -155,7 +156,7 @@ def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Charact
 
 
 def _from_own_block(data: dict[str, Any]) -> Character | None:
-    """The character of our block; None without one, or when another program damaged it."""
+    """The character under OWN_KEY; None without one, or when another program damaged it."""
     entries = _extension(data, OWN_KEY).get("character")
     if not isinstance(entries, dict):
         return None
@@ -165,7 +166,7 @@ def _from_own_block(data: dict[str, Any]) -> Character | None:
 
 
 def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Character:
-    """Our character with the standard fields that another program has changed since the export."""
+    """The exported character with the standard fields that another program has changed since."""
     texts = _v1_texts(own)
     unchanged = {key: _text(data, key) == texts[key].strip() for key in V1_FIELDS}
     whole_persona = foreign.persona == own.persona
@@ -192,7 +193,7 @@ def _same_blocks(left: tuple[Interaction, ...], right: tuple[Interaction, ...]) 
 
 
 def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Character) -> dict[str, object]:
-    """The card's own extensions, and under `KEPT_KEY` every other field that says something."""
+    """The card's extensions, and under `KEPT_KEY` every other field that is not empty."""
     extensions = data.get("extensions")
     kept: dict[str, object] = {
         str(key): value
@@ -212,9 +213,9 @@ def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Cha
         rest["creator_notes"] = notes.removeprefix(V2_NOTICE).strip()
         if not rest["creator_notes"]:
             del rest["creator_notes"]
-    # The original texts are kept only where our own fields would not give them again.
-    ours = _v1_texts(character)
-    original = {key: _text(data, key) for key in V1_FIELDS if _text(data, key) != ours[key].strip()}
+    # Original texts are kept only where the character's fields would not give them again on export.
+    exported = _v1_texts(character)
+    original = {key: _text(data, key) for key in V1_FIELDS if _text(data, key) != exported[key].strip()}
     same = character.persona == foreign.persona
     original = {key: value for key, value in original.items() if same or key not in ("description", "personality")}
     card = {**({"data": rest} if rest else {}), **({"original": original} if original else {})}
@@ -243,7 +244,7 @@ def _unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
 
 
 def _v1_texts(character: Character) -> dict[str, str]:
-    """The six fields of V1, from our own fields alone."""
+    """The six fields of V1, from the character alone."""
     return {
         "name": character.name,
         "description": character.persona,
@@ -255,7 +256,7 @@ def _v1_texts(character: Character) -> dict[str, str]:
 
 
 def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[str, str]:
-    """The six fields; the imported card's own text where the character still says the same."""
+    """The six fields; the imported card's original text where the character still says the same."""
     texts = _v1_texts(character)
     original = kept.get("original")
     if not isinstance(original, dict):

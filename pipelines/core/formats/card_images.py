@@ -2,8 +2,8 @@
 
 Assets are found behind `embeded://` (the specification spells it so; `embedded://` is read too), `__asset:` in PNG
 cards, and data URLs. Nothing is fetched from the network. Only PNG, JPEG and WebP are taken; what a file is called
-does not count, its first bytes do. A card of ours names each picture by its hash, so pictures come back under their own
-names even when another program renamed the assets.
+does not count, its first bytes do. A card that was exported here has each picture's hash, so pictures come back under
+their own names even when another program renamed the assets.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _asset_bytes(uri: str, files: dict[str, bytes], file: str, mended: Counter[s
 def attach_images(
     character: Character, hashes: dict[str, str], avatar: bytes | None, assets: list[Asset], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
-    """The character with the card's pictures, avatar first; `hashes` (file -> SHA-256) is given for a card of ours."""
+    """The character with the card's pictures, avatar first; `hashes` (file -> SHA-256) is {} for a foreign card."""
     if hashes:
         return _attach_own_images(character, hashes, avatar, assets, mended)
     chosen = ([Asset("icon", "main", avatar)] if avatar else []) + assets

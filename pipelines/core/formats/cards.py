@@ -186,7 +186,7 @@ def _build_import(
 
 
 def _image_hashes(data: dict[str, Any]) -> dict[str, str]:
-    """File name -> SHA-256 of a card of ours; {} for any other."""
+    """File name -> SHA-256 of the pictures of a card that was exported here; {} for any other."""
     extensions = data.get("extensions")
     own = extensions.get(OWN_KEY) if isinstance(extensions, dict) else None
     hashes = own.get("image_sha256") if isinstance(own, dict) else None

@@ -27,6 +27,7 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_check import check_image
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
+from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
 from pipelines.core.formats.card_images import rename_images, suffix_of
 from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
@@ -35,7 +36,7 @@ from pipelines.core.formats.chat_formats import (
     interactions_from_start_blocks,
 )
 from pipelines.core.formats.notes import notes_from, refuse
-from pipelines.core.formats.rolescape import letters_and_digits, matching_test_dir, read_rolescape
+from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import read_yaml
 
@@ -232,4 +233,4 @@ def _conversations(source: Path, name: str) -> tuple[tuple[Interaction, ...], li
 
 
 def _duplicate_key(interaction: Interaction) -> tuple[str, ...]:
-    return tuple(letters_and_digits(message.text) for message in interaction)
+    return tuple(normalized_words(message.text) for message in interaction)

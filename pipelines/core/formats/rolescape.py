@@ -146,22 +146,18 @@ def _lines(interactions: Iterable[Interaction]) -> set[str]:
 
 def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]) -> tuple[Fact, ...]:
     """Facts asked once, none of them a question of the test."""
-    asked = {letters_and_digits(choice.question) for choice in test.choices}
-    tested = len(asked)
+    tested = {letters_and_digits(choice.question) for choice in test.choices}
+    asked: set[str] = set()
     unseen = []
     for fact in facts:
         question = letters_and_digits(fact.question)
-        if question in asked:
-            # The first `tested` questions are the test's, the later ones our own.
-            known = any(letters_and_digits(choice.question) == question for choice in test.choices) if tested else False
-            mended[
-                "facts that the test asks for were dropped from training"
-                if known
-                else "facts asked twice were left out"
-            ] += 1
-            continue
-        asked.add(question)
-        unseen.append(fact)
+        if question in tested:
+            mended["facts that the test asks for were dropped from training"] += 1
+        elif question in asked:
+            mended["facts asked twice were left out"] += 1
+        else:
+            asked.add(question)
+            unseen.append(fact)
     return tuple(unseen)
 
 
