@@ -2,7 +2,7 @@
 
     HOME/runs/JOB/          the run folder                     HOME/runs/.JOB.lock    held while any process works in it
     HOME/runs/.JOB.json     the last attempt that worked here   HOME/runs/.JOB.pid     the trainer's process group
-    HOME/runs/.JOB.making   being made; renamed when it is whole
+    HOME/runs/.JOB.making   being made; renamed when it is complete
 
 A folder that the previous attempt left is used as it is. When the job ran on another host in between, or never here,
 the folder is made anew and its checkpoints and events come from the object store and the records.
@@ -89,7 +89,7 @@ class RunFolder:
         os.replace(fresh, self.note_path)
 
     def remove(self) -> None:
-        """Delete the folder and what stands beside it; the lock's file stays while somebody may hold it."""
+        """Delete the folder and the files beside it but the lock, which another process may hold."""
         shutil.rmtree(self.path, ignore_errors=True)
         shutil.rmtree(self.making_path, ignore_errors=True)
         for path in (self.note_path, self.pid_path):
@@ -116,7 +116,7 @@ def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) 
 
 
 def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, store: Store) -> None:
-    """A fresh run folder of a published character; takes the place of what was there, as a whole or not at all.
+    """Make the run folder of a published character; it replaces what was there, completely or not at all.
 
     Pictures are taken as they are: they were cleaned before they were stored, and their keys are hashes of their bytes.
     """

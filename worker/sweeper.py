@@ -47,7 +47,7 @@ class Sweeper:
 
     def round(self) -> None:
         """All repairs once; what does not answer is tried again in the next round."""
-        for step in (self._release, self._nudge, self._forget, self._clean):
+        for step in (self._release, self._notify, self._forget, self._clean):
             self._try(step)
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -62,8 +62,8 @@ class Sweeper:
             if job.cancel == "discard":
                 self._records.checkpoints.remove_all(job.id)
 
-    def _nudge(self) -> None:
-        """As many nudges as there are idle workers; a busy one looks for the next job by itself."""
+    def _notify(self) -> None:
+        """Send as many messages as there are idle workers; a busy one claims its next job by itself."""
         waiting = self._records.jobs.waiting(self.every_s)
         if not waiting:
             return

@@ -56,7 +56,7 @@ def reply(id: str) -> int:
 
 @signals.worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
 def begin(**_: Any) -> None:
-    """Register, and send ourselves a nudge for what was queued while no worker was there."""
+    """Register, and send ourselves a message for what was queued while no worker was there."""
     kinds = {kind for name in app.amqp.queues.consume_from for kind in KINDS[name]}
     queued = [job for job in context().records.jobs.waiting(0.0) if job.kind in kinds]
     for queue in {QUEUES[job.kind] for job in queued}:

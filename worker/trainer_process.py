@@ -180,10 +180,10 @@ class TrainerProcess:
 def _is_trainer(process: psutil.Process) -> bool:
     """Whether this is a process of the trainer itself, not a launcher or a data loader."""
     try:
-        words = process.cmdline()
+        arguments = process.cmdline()
     except psutil.Error:
         return False
-    return "pipelines.train" in words and "accelerate.commands.launch" not in words
+    return "pipelines.train" in arguments and "accelerate.commands.launch" not in arguments
 
 
 def note_trainer(path: Path, pid: int) -> None:
@@ -198,4 +198,4 @@ def kill_leftover_trainer(path: Path) -> None:
         if psutil.Process(noted["pid"]).create_time() == noted["started"]:
             os.killpg(noted["pid"], signal.SIGKILL)
     except (OSError, ValueError, KeyError, psutil.Error):
-        return  # nobody noted, or long gone
+        return  # none was noted, or it ended long ago

@@ -14,8 +14,6 @@ from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
 from pipelines.core.settings import Settings
 
 HOUR_S = 3600.0
-LEASES = 2
-"""A worker that was not seen for so many leases is taken for gone."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -52,11 +50,11 @@ def run_gc(arguments: argparse.Namespace) -> CommandResult:
 
 
 def run_health(arguments: argparse.Namespace) -> CommandResult:
-    """Ask the records, which fails when they do not answer; with a queue, look for a worker of this host."""
+    """Fail when the records do not answer, or when no worker of this host takes jobs from the queue."""
     from pipelines.core.records import open_records
 
     settings = Settings.from_environment()
-    within_s = settings.lease_s * LEASES
+    within_s = settings.worker_alive_s
     host = platform.node()
     here = [worker for worker in open_records(settings.database_url).workers.list(within_s) if worker.host == host]
     if arguments.queue and not any(arguments.queue in worker.queues for worker in here):

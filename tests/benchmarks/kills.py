@@ -29,7 +29,7 @@ from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.storage.store import StoreError, read
 from tests.services import RedisServer, S3Server, running
 from tests.toys import write_toy
-from tests.worker.conftest import QUICK, Place, open_place
+from tests.worker.conftest import QUICK, Deployment, open_deployment
 from tests.worker.processes import Process
 
 VICTIMS = ("trainer", "worker", "redis", "store")
@@ -37,7 +37,7 @@ AHEAD = 2
 """Jobs that wait behind those that run."""
 
 
-def trainers(place: Place) -> dict[str, list[psutil.Process]]:
+def trainers(deployment: Deployment) -> dict[str, list[psutil.Process]]:
     """Job -> its trainers that are alive now."""
     found: dict[str, list[psutil.Process]] = defaultdict(list)
     for process in psutil.process_iter():
@@ -45,7 +45,7 @@ def trainers(place: Place) -> dict[str, list[psutil.Process]]:
             words = process.cmdline()
             if "pipelines.train" in words and process.status() != psutil.STATUS_ZOMBIE:
                 run = Path(words[words.index("pipelines.train") + 1])
-                if run.parent == place.settings.runs_folder:
+                if run.parent == deployment.settings.runs_folder:
                     found[run.name].append(process)
         except psutil.Error:
             continue
@@ -55,26 +55,26 @@ def trainers(place: Place) -> dict[str, list[psutil.Process]]:
 class Watcher(threading.Thread):
     """Looks ten times a second whether any job has two trainers."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         super().__init__(daemon=True)
-        self.place, self.over, self.looks = place, threading.Event(), 0
+        self.deployment, self.over, self.looks = deployment, threading.Event(), 0
         self.twice: set[str] = set()
 
     def run(self) -> None:
         """Until `over`."""
         while not self.over.wait(0.1):
             self.looks += 1
-            self.twice |= {job for job, processes in trainers(self.place).items() if len(processes) > 1}
+            self.twice |= {job for job, processes in trainers(self.deployment).items() if len(processes) > 1}
 
 
 class Crowd:
     """Workers and a sweeper; a killed worker is started again, as `understudy up` does."""
 
-    def __init__(self, place: Place, count: int) -> None:
-        self.place, self.numbers = place, itertools.count()
+    def __init__(self, deployment: Deployment, count: int) -> None:
+        self.deployment, self.numbers = deployment, itertools.count()
         self.workers = [self._worker() for _ in range(count)]
-        log = place.settings.home.parent / "sweeper.log"
-        self.sweeper = Process([sys.executable, "-m", "worker.sweeper"], place, log)
+        log = deployment.settings.home.parent / "sweeper.log"
+        self.sweeper = Process([sys.executable, "-m", "worker.sweeper"], deployment, log)
 
     def _worker(self) -> Process:
         number = next(self.numbers)
@@ -99,13 +99,13 @@ class Crowd:
             "-l",
             "INFO",
         ]
-        return Process(command, self.place, self.place.settings.home.parent / f"worker-{number}.log")
+        return Process(command, self.deployment, self.deployment.settings.home.parent / f"worker-{number}.log")
 
     def kill_one(self, chosen: random.Random) -> None:
         """Kill a worker and start another."""
-        place = chosen.randrange(len(self.workers))
-        self.workers[place].kill()
-        self.workers[place] = self._worker()
+        index = chosen.randrange(len(self.workers))
+        self.workers[index].kill()
+        self.workers[index] = self._worker()
 
     def stop(self) -> None:
         """All of them, in an orderly way."""
@@ -113,13 +113,13 @@ class Crowd:
             process.stop()
 
 
-def kill(victim: str, place: Place, crowd: Crowd, servers: dict[str, Any], chosen: random.Random) -> bool:
+def kill(victim: str, deployment: Deployment, crowd: Crowd, servers: dict[str, Any], chosen: random.Random) -> bool:
     """One kill; False when there was nobody to kill."""
     if victim == "worker":
         crowd.kill_one(chosen)
         return True
     if victim == "trainer":
-        alive = [process for processes in trainers(place).values() for process in processes]
+        alive = [process for processes in trainers(deployment).values() for process in processes]
         for process in chosen.sample(alive, min(1, len(alive))):
             process.kill()
         return bool(alive)
@@ -129,19 +129,19 @@ def kill(victim: str, place: Place, crowd: Crowd, servers: dict[str, Any], chose
     return True
 
 
-def holds(place: Place, jobs: list[Job], watcher: Watcher) -> dict[str, Any]:
+def holds(deployment: Deployment, jobs: list[Job], watcher: Watcher) -> dict[str, Any]:
     """What is true at the end."""
-    now = [place.records.jobs.get(job.id) for job in jobs]
-    rows = [row for job in jobs for row in place.records.checkpoints.of_job(job.id)]
+    now = [deployment.records.jobs.get(job.id) for job in jobs]
+    rows = [row for job in jobs for row in deployment.records.checkpoints.of_job(job.id)]
     without_bytes = 0
     for key in sorted({key for row in rows for key in row.files.values()}):
         try:
-            read(place.store, key)  # checks the SHA-256 as well
+            read(deployment.store, key)  # checks the SHA-256 as well
         except StoreError:
             without_bytes += 1
     gaps = 0
     for job in now:
-        events = place.records.events.after(job.id, limit=100_000)
+        events = deployment.records.events.after(job.id, limit=100_000)
         gaps += [event.sequence for event in events] != list(range(len(events)))
     return {
         "jobs": len(now),
@@ -165,30 +165,30 @@ def run(kills: int, workers: int, seed: int, home: Path, ahead: int = AHEAD) -> 
         servers = {"redis": stack.enter_context(running(RedisServer)), "store": stack.enter_context(running(S3Server))}
         settings = replace(servers["store"].settings(home, "kills"), broker_url=servers["redis"].url, **QUICK)
         servers["store"].make_bucket(settings)
-        place = open_place(settings, write_toy(home.parent / "ada"))
-        version, crowd, watcher = place.version(), Crowd(place, workers), Watcher(place)
+        deployment = open_deployment(settings, write_toy(home.parent / "ada"))
+        version, crowd, watcher = deployment.version(), Crowd(deployment, workers), Watcher(deployment)
         watcher.start()
         jobs: list[Job] = []
         done: Counter[str] = Counter()
         began = time.monotonic()
         try:
             while sum(done.values()) < kills:
-                waiting = [job for job in jobs[-3 * (workers + ahead) :] if _is_open(place, job)]
+                waiting = [job for job in jobs[-3 * (workers + ahead) :] if _is_open(deployment, job)]
                 for _ in range(workers + ahead - len(waiting)):
-                    jobs.append(place.training_of(version))
+                    jobs.append(deployment.training_of(version))
                 time.sleep(chosen.uniform(0.5, 3.0))
                 victim = VICTIMS[sum(done.values()) % len(VICTIMS)]
-                if kill(victim, place, crowd, servers, chosen):
+                if kill(victim, deployment, crowd, servers, chosen):
                     done[victim] += 1
                     print(f"{sum(done.values())} kills, {len(jobs)} jobs", file=sys.stderr, flush=True)
             killing_s = time.monotonic() - began
             until = time.monotonic() + 600
-            while any(_is_open(place, job) for job in jobs) and time.monotonic() < until:
+            while any(_is_open(deployment, job) for job in jobs) and time.monotonic() < until:
                 time.sleep(1)
         finally:
             crowd.stop()
             watcher.over.set()
-        found = holds(place, jobs, watcher)
+        found = holds(deployment, jobs, watcher)
         seconds = {"killing_s": round(killing_s, 1), "draining_s": round(time.monotonic() - began - killing_s, 1)}
         return {"kills": dict(done), **found, **seconds}
 
@@ -205,8 +205,8 @@ def broken(found: dict[str, Any]) -> list[str]:
     return [name for name in promises if found[name]]
 
 
-def _is_open(place: Place, job: Job) -> bool:
-    return place.records.jobs.get(job.id).status not in ENDED
+def _is_open(deployment: Deployment, job: Job) -> bool:
+    return deployment.records.jobs.get(job.id).status not in ENDED
 
 
 def main() -> int:

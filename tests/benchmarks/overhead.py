@@ -37,15 +37,15 @@ from pipelines.core.queue.submit import submit_training
 from pipelines.core.settings import Settings
 from tests.services import RedisServer, S3Server, running
 from tests.toys import TOY_STEPS, write_toy
-from tests.worker.conftest import Place, open_place
+from tests.worker.conftest import Deployment, open_deployment
 from tests.worker.processes import ROOT, Process, sweeper, worker
 
 CPU_FIELDS = ("user", "system")
 
 
 @contextmanager
-def opened(folder: Path, served: bool) -> Iterator[Place]:
-    """A place with the settings of a real installation: their lease, their heartbeat."""
+def opened(folder: Path, served: bool) -> Iterator[Deployment]:
+    """A deployment with the settings of a real installation: their lease, their heartbeat."""
     with ExitStack() as stack:
         settings = Settings(home=folder / "home")
         settings.home.mkdir()
@@ -56,17 +56,17 @@ def opened(folder: Path, served: bool) -> Iterator[Place]:
             objects, redis = stack.enter_context(running(S3Server)), stack.enter_context(running(RedisServer))
             settings = replace(objects.settings(folder / "home", "overhead"), broker_url=redis.url)
             objects.make_bucket(settings)
-        yield open_place(settings, write_toy(folder / "ada"))
+        yield open_deployment(settings, write_toy(folder / "ada"))
 
 
-def plain_s(place: Place, run_dir: Path, words: list[str]) -> float:
+def plain_s(deployment: Deployment, run_dir: Path, words: list[str]) -> float:
     """Seconds of `understudy train` into a new folder."""
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(place.character), "--out", str(run_dir), *words]
+    command = [sys.executable, "-m", "pipelines.cli", "train", str(deployment.character), "--out", str(run_dir), *words]
     began = time.monotonic()
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **place.environment, "OMP_NUM_THREADS": "1"},  # as the worker's
+        env={**os.environ, **deployment.environment, "OMP_NUM_THREADS": "1"},  # as the worker's
         capture_output=True,
         text=True,
         check=False,
@@ -78,12 +78,12 @@ def plain_s(place: Place, run_dir: Path, words: list[str]) -> float:
     return seconds
 
 
-def queued_s(place: Place, recipe: Recipe) -> float:
+def queued_s(deployment: Deployment, recipe: Recipe) -> float:
     """Seconds of the same through the queue."""
-    job = submit_training(place.records, place.app, "local", place.version(), recipe)
+    job = submit_training(deployment.records, deployment.app, "local", deployment.version(), recipe)
     while job.status not in ENDED:
         time.sleep(0.5)
-        job = place.records.jobs.get(job.id)
+        job = deployment.records.jobs.get(job.id)
     if job.status != "succeeded":
         raise RuntimeError(f"{job.error}\n{job.log_tail}")
     return (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.created)).total_seconds()
@@ -95,7 +95,7 @@ def cpu_s(*processes: Process) -> float:
     return sum(own[name] for own in times for name in CPU_FIELDS)
 
 
-def measure(place: Place, base: str, steps: dict[str, int], pairs: int, folder: Path) -> dict[str, Any]:
+def measure(deployment: Deployment, base: str, steps: dict[str, int], pairs: int, folder: Path) -> dict[str, Any]:
     """All pairs, the first of which only warms the disk's cache."""
     saves = {name.replace("steps", "save_every"): max(1, count // 2) for name, count in steps.items()}
     overrides = {**TOY_STEPS, **steps, **saves}
@@ -106,16 +106,16 @@ def measure(place: Place, base: str, steps: dict[str, int], pairs: int, folder: 
     plain: list[float] = []
     queued: list[float] = []
     used: list[float] = []
-    with worker(place) as working, sweeper(place) as sweeping:
-        while len(place.records.workers.list()) < 1:
+    with worker(deployment) as working, sweeper(deployment) as sweeping:
+        while len(deployment.records.workers.list()) < 1:
             time.sleep(0.2)
         for number in range(pairs + 1):
             for way in ("plain", "queued") if number % 2 else ("queued", "plain"):
                 if way == "plain":
-                    plain.append(plain_s(place, folder / "run", words))
+                    plain.append(plain_s(deployment, folder / "run", words))
                 else:
                     before = cpu_s(working, sweeping)
-                    queued.append(queued_s(place, recipe))
+                    queued.append(queued_s(deployment, recipe))
                     used.append(cpu_s(working, sweeping) - before)
             print(f"plain {plain[-1]:.1f} s, queued {queued[-1]:.1f} s, worker {used[-1]:.2f} s", file=sys.stderr)
     ratios = [ours / theirs for ours, theirs in zip(queued[1:], plain[1:], strict=True)]
@@ -144,8 +144,8 @@ def main() -> int:
     steps = {"sft_steps": arguments.sft_steps, "grpo_steps": arguments.grpo_steps}
     with tempfile.TemporaryDirectory(prefix="understudy-overhead-") as name:
         folder = Path(name)
-        with opened(folder, arguments.served) as place:
-            found = measure(place, arguments.base, steps, arguments.pairs, folder)
+        with opened(folder, arguments.served) as deployment:
+            found = measure(deployment, arguments.base, steps, arguments.pairs, folder)
     print(json.dumps(found))
     return int(found["times_plain_median"] >= 1.03)
 

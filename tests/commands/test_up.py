@@ -17,16 +17,16 @@ from pipelines.commands.processes import Programs
 from pipelines.commands.up import NAMES, alone, command_of
 from pipelines.core.settings import Settings
 from tests.services import free_ports
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from tests.worker.processes import Process, wait_for
 
 pytest_plugins = ["tests.worker.conftest"]
 
 
-def up(place: Place, *words: str, name: str = "up") -> Process:
+def up(deployment: Deployment, *words: str, name: str = "up") -> Process:
     """The command as a process."""
     command = [sys.executable, "-m", "pipelines.cli", "up", *words]
-    return Process(command, place, place.settings.home.parent / f"{name}.log")
+    return Process(command, deployment, deployment.settings.home.parent / f"{name}.log")
 
 
 def started(process: Process, name: str) -> list[int]:
@@ -34,7 +34,7 @@ def started(process: Process, name: str) -> list[int]:
     return [int(pid) for pid in re.findall(rf"^{name} *\| started \(process (\d+)\)", process.said, re.MULTILINE)]
 
 
-def test_up_from_start_to_ctrl_c(embedded: Place) -> None:
+def test_up_from_start_to_ctrl_c(embedded: Deployment) -> None:
     [port] = free_ports(1)
     process = up(embedded, "--port", str(port))
     try:
@@ -60,7 +60,7 @@ def test_up_from_start_to_ctrl_c(embedded: Place) -> None:
     assert embedded.records.workers.list() == []  # each has taken its leave
 
 
-def test_a_killed_up_leaves_nothing_behind(embedded: Place) -> None:
+def test_a_killed_up_leaves_nothing_behind(embedded: Deployment) -> None:
     [port] = free_ports(1)
     process = up(embedded, "--port", str(port))
     wait_for(lambda: len(embedded.records.workers.list()) == 2, what=lambda: process.said)
@@ -69,7 +69,7 @@ def test_a_killed_up_leaves_nothing_behind(embedded: Place) -> None:
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), 60)
 
 
-def test_only_one_becomes_that_program(embedded: Place) -> None:
+def test_only_one_becomes_that_program(embedded: Deployment) -> None:
     process = up(embedded, "--only", "sweeper")
     wait_for(lambda: "looking every" in process.said, what=lambda: process.said)
     assert process.stop() == 0

@@ -1,4 +1,4 @@
-"""A whole place to work in: records, objects and broker, embedded or on real Redis and SeaweedFS."""
+"""A whole deployment to work in: records, objects and broker, embedded or on real Redis and SeaweedFS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUICK: dict[str, Any] = {"lease_s": 6.0, "heartbeat_s": 0.5, "hang_timeout_s": 2
 
 
 @dataclass
-class Place:
+class Deployment:
     """What a test works with."""
 
     settings: Settings
@@ -79,37 +79,39 @@ class Place:
         return WorkerContext(self.settings, queues or ("train",))
 
 
-def open_place(settings: Settings, character: Path) -> Place:
+def open_deployment(settings: Settings, character: Path) -> Deployment:
     """Open all that the settings name."""
-    return Place(settings, open_records(settings.database_url), open_store(settings), make_app(settings), character)
+    return Deployment(
+        settings, open_records(settings.database_url), open_store(settings), make_app(settings), character
+    )
 
 
 @pytest.fixture
-def embedded(tmp_path: Path, toy_character: Path) -> Iterator[Place]:
+def embedded(tmp_path: Path, toy_character: Path) -> Iterator[Deployment]:
     """On files in a folder, as on a laptop."""
-    place = open_place(Settings(home=tmp_path / "home", **QUICK), toy_character)
-    yield place
-    place.records.close()
+    deployment = open_deployment(Settings(home=tmp_path / "home", **QUICK), toy_character)
+    yield deployment
+    deployment.records.close()
 
 
 @pytest.fixture
-def served(s3_settings: Settings, redis_url: str, toy_character: Path) -> Iterator[Place]:
+def served(s3_settings: Settings, redis_url: str, toy_character: Path) -> Iterator[Deployment]:
     """On Redis and SeaweedFS, as in production; records in a file."""
-    place = open_place(replace(s3_settings, broker_url=redis_url, **QUICK), toy_character)
-    yield place
-    place.records.close()
+    deployment = open_deployment(replace(s3_settings, broker_url=redis_url, **QUICK), toy_character)
+    yield deployment
+    deployment.records.close()
 
 
 @pytest.fixture(params=["embedded", "served"])
-def place(request: pytest.FixtureRequest) -> Place:
+def deployment(request: pytest.FixtureRequest) -> Deployment:
     """Both of them, one after the other."""
-    found: Place = request.getfixturevalue(request.param)
+    found: Deployment = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def context(embedded: Place) -> Iterator[WorkerContext]:
-    """A worker in this process on the embedded place."""
+def context(embedded: Deployment) -> Iterator[WorkerContext]:
+    """A worker in this process on the embedded deployment."""
     context = embedded.worker_context("train", "reply")
     yield context
     context.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 class Process:
     """One of our programs, its output in a file."""
 
-    def __init__(self, command: Sequence[str], place: Place, log: Path, **extra: str) -> None:
+    def __init__(self, command: Sequence[str], deployment: Deployment, log: Path, **extra: str) -> None:
         self.log = log
-        environment = {**os.environ, **place.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **extra}
+        environment = {**os.environ, **deployment.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **extra}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 command,
-                cwd=place.settings.home.parent,
+                cwd=deployment.settings.home.parent,
                 env=environment,
                 stdout=file,
                 stderr=file,
@@ -54,7 +54,9 @@ class Process:
 
 
 @contextmanager
-def worker(place: Place, queue: str = "train", name: str = "worker", app: str = "worker.tasks") -> Iterator[Process]:
+def worker(
+    deployment: Deployment, queue: str = "train", name: str = "worker", app: str = "worker.tasks"
+) -> Iterator[Process]:
     """A Celery worker as `understudy up` starts it."""
     command = [
         sys.executable,
@@ -77,7 +79,7 @@ def worker(place: Place, queue: str = "train", name: str = "worker", app: str = 
         "--loglevel",
         "INFO",
     ]
-    process = Process(command, place, place.settings.home.parent / f"{name}.log")
+    process = Process(command, deployment, deployment.settings.home.parent / f"{name}.log")
     try:
         yield process
     finally:
@@ -85,9 +87,11 @@ def worker(place: Place, queue: str = "train", name: str = "worker", app: str = 
 
 
 @contextmanager
-def sweeper(place: Place) -> Iterator[Process]:
+def sweeper(deployment: Deployment) -> Iterator[Process]:
     """The sweeper."""
-    process = Process([sys.executable, "-m", "worker.sweeper"], place, place.settings.home.parent / "sweeper.log")
+    process = Process(
+        [sys.executable, "-m", "worker.sweeper"], deployment, deployment.settings.home.parent / "sweeper.log"
+    )
     try:
         yield process
     finally:

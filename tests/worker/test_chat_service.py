@@ -16,7 +16,7 @@ from pipelines.core.jobs.reply_protocol import ReplyRequest, captions_in, replie
 from pipelines.core.queue.submit import submit, submit_captions, submit_reply, submit_training
 from pipelines.core.storage.store import put_content, read
 from tests.toys import TOY_BASE, TOY_STEPS
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from worker.chat_service import ModelHolder, run_reply
 from worker.job_loop import drain_queue
 from worker.uploads import put_checkpoint
@@ -24,7 +24,7 @@ from worker.worker_context import WorkerContext
 
 
 @pytest.fixture
-def trained(embedded: Place, toy_run: Path) -> Job:
+def trained(embedded: Deployment, toy_run: Path) -> Job:
     """A finished training whose checkpoints are in records and store."""
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
     job = submit_training(embedded.records, embedded.app, "local", embedded.version(), recipe)
@@ -40,14 +40,14 @@ def ask(job: Job, *names: str, **more: object) -> ReplyRequest:
     return replace(ReplyRequest(tuple(f"{job.id}:{name}" for name in names), history), **more)
 
 
-def answer(place: Place, context: WorkerContext, holder: ModelHolder, request: ReplyRequest) -> Job:
+def answer(deployment: Deployment, context: WorkerContext, holder: ModelHolder, request: ReplyRequest) -> Job:
     """Send it, work it off, and return the job as it ended."""
-    job = submit_reply(place.records, place.app, "local", request)
+    job = submit_reply(deployment.records, deployment.app, "local", request)
     assert drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)}) == 1
-    return place.records.jobs.get(job.id)
+    return deployment.records.jobs.get(job.id)
 
 
-def test_two_checkpoints_answer_side_by_side(embedded: Place, context: WorkerContext, trained: Job) -> None:
+def test_two_checkpoints_answer_side_by_side(embedded: Deployment, context: WorkerContext, trained: Job) -> None:
     records, holder = embedded.records, ModelHolder()
     talk = records.chats.add_conversation(Conversation(new_id(), "local", trained.character))
     records.chats.add_message(ChatMessage(new_id(), talk.id, text="Aye? Show me."))
@@ -78,7 +78,7 @@ def test_two_checkpoints_answer_side_by_side(embedded: Place, context: WorkerCon
 
 
 def test_the_base_answers_too_and_each_side_hears_its_own_words(
-    embedded: Place, context: WorkerContext, trained: Job
+    embedded: Deployment, context: WorkerContext, trained: Job
 ) -> None:
     request = ask(trained, "base", "sft-000004", picture="never")
     said = {"role": "character", "left": {"text": "Left."}, "right": {"text": "Right.", "scene": "Ada, happy"}}
@@ -88,7 +88,7 @@ def test_the_base_answers_too_and_each_side_hears_its_own_words(
     assert all(side.done and not side.picture_key for side in replies_in(embedded.records.events.after(job.id)))
 
 
-def test_a_reply_that_cannot_be_given_says_why(embedded: Place, context: WorkerContext, trained: Job) -> None:
+def test_a_reply_that_cannot_be_given_says_why(embedded: Deployment, context: WorkerContext, trained: Job) -> None:
     job = answer(embedded, context, ModelHolder(), ask(trained, "sft-000099"))
     assert job.status == "failed" and "no checkpoint 'sft-000099'" in job.error
     other = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request={"task": "dance"}))
@@ -100,7 +100,7 @@ def test_a_reply_that_cannot_be_given_says_why(embedded: Place, context: WorkerC
     assert refused.status == "failed" and ("GB of memory" in refused.error or "janus" in refused.error)
 
 
-def test_a_stop_ends_a_reply(embedded: Place, context: WorkerContext, trained: Job) -> None:
+def test_a_stop_ends_a_reply(embedded: Deployment, context: WorkerContext, trained: Job) -> None:
     job = submit_reply(embedded.records, embedded.app, "local", ask(trained, "sft-000004", picture="always"))
     claimed = embedded.records.jobs.claim_next("reply", context.id, 60)
     assert claimed is not None
@@ -112,7 +112,7 @@ def test_a_stop_ends_a_reply(embedded: Place, context: WorkerContext, trained: J
 
 
 def test_warming_reads_the_adapter_before_the_first_words(
-    embedded: Place, context: WorkerContext, trained: Job
+    embedded: Deployment, context: WorkerContext, trained: Job
 ) -> None:
     holder = ModelHolder()
     request = {"task": "warm", "checkpoints": [f"{trained.id}:sft-000004"]}
@@ -124,7 +124,7 @@ def test_warming_reads_the_adapter_before_the_first_words(
     assert job.status == "succeeded" and time.monotonic() - began < 30
 
 
-def test_captions_are_suggested_for_every_picture(embedded: Place, context: WorkerContext) -> None:
+def test_captions_are_suggested_for_every_picture(embedded: Deployment, context: WorkerContext) -> None:
     folder = embedded.character / "images"
     keys = [put_content(embedded.store, path, "pictures", ".png") for path in sorted(folder.iterdir())[:3]]
     job = submit_captions(embedded.records, embedded.app, "local", keys)
@@ -137,7 +137,7 @@ def test_captions_are_suggested_for_every_picture(embedded: Place, context: Work
     assert all(set(item.fields) <= {"expression", "clothes", "place"} for item in found)
 
 
-def test_expansion_without_an_endpoint_says_what_to_set(embedded: Place, context: WorkerContext) -> None:
+def test_expansion_without_an_endpoint_says_what_to_set(embedded: Deployment, context: WorkerContext) -> None:
     request = {"task": "expand", "entries": {"name": "Ada"}, "test": None, "wanted": 5}
     job = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
     assert drain_queue(context, ("reply",)) == 1

@@ -20,7 +20,7 @@ from pipelines.core.run_folder import ADAPTER_FILES, adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.services import RedisServer
 from tests.toys import TOY_BASE, TOY_STEPS
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from tests.worker.fake_tasks import DEALT_WITH
 from tests.worker.processes import ROOT, Process, sweeper, wait_for, worker
 from worker.sweeper import Sweeper
@@ -28,18 +28,18 @@ from worker.sweeper import Sweeper
 FAKE = "tests.worker.fake_tasks"
 
 
-def status(place: Place, job: Job) -> str:
+def status(deployment: Deployment, job: Job) -> str:
     """The job's status now."""
-    return place.records.jobs.get(job.id).status
+    return deployment.records.jobs.get(job.id).status
 
 
-def ran(place: Place, job: Job) -> int:
+def ran(deployment: Deployment, job: Job) -> int:
     """How often the job's trainer ran to its end."""
-    path = place.settings.runs_folder / job.id / "ran"
+    path = deployment.settings.runs_folder / job.id / "ran"
     return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
 
 
-def trainers(place: Place) -> list[psutil.Process]:
+def trainers(deployment: Deployment) -> list[psutil.Process]:
     """Trainers that work below this home now."""
     found = []
     for process in psutil.process_iter():
@@ -47,46 +47,46 @@ def trainers(place: Place) -> list[psutil.Process]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if any(str(place.settings.runs_folder) in word for word in words) and "worker.sweeper" not in words:
+        if any(str(deployment.settings.runs_folder) in word for word in words) and "worker.sweeper" not in words:
             found.append(process)
     return found
 
 
-def test_fifty_messages_run_a_job_once(place: Place) -> None:
-    job = place.training()
+def test_fifty_messages_run_a_job_once(deployment: Deployment) -> None:
+    job = deployment.training()
     for _ in range(50):
-        assert notify_worker(place.app, job)
-    with worker(place, app=FAKE) as process:
-        wait_for(lambda: status(place, job) == "succeeded", what=lambda: process.said)
+        assert notify_worker(deployment.app, job)
+    with worker(deployment, app=FAKE) as process:
+        wait_for(lambda: status(deployment, job) == "succeeded", what=lambda: process.said)
         last = new_id()  # everything before this message has been dealt with once it has been
-        place.app.send_task(task_name("train"), args=(last,), queue="train")
+        deployment.app.send_task(task_name("train"), args=(last,), queue="train")
         wait_for(lambda: process.said.count(DEALT_WITH) >= 51, what=lambda: process.said[-3000:])
-    ended = place.records.jobs.get(job.id)
-    assert (ended.attempt, ran(place, job)) == (1, 1)
+    ended = deployment.records.jobs.get(job.id)
+    assert (ended.attempt, ran(deployment, job)) == (1, 1)
 
 
-def test_messages_that_are_lost_are_sent_again(place: Place) -> None:
-    with worker(place, app=FAKE) as process:
-        wait_for(lambda: len(place.records.workers.list()) == 1, what=lambda: process.said)
-        jobs = [place.training_without_message() for _ in range(2)]
+def test_messages_that_are_lost_are_sent_again(deployment: Deployment) -> None:
+    with worker(deployment, app=FAKE) as process:
+        wait_for(lambda: len(deployment.records.workers.list()) == 1, what=lambda: process.said)
+        jobs = [deployment.training_without_message() for _ in range(2)]
         time.sleep(1)
-        assert [status(place, job) for job in jobs] == ["queued", "queued"]  # nobody was told
-        with sweeper(place) as sweeping:
+        assert [status(deployment, job) for job in jobs] == ["queued", "queued"]  # nobody was told
+        with sweeper(deployment) as sweeping:
             wait_for(
-                lambda: all(status(place, job) == "succeeded" for job in jobs),
+                lambda: all(status(deployment, job) == "succeeded" for job in jobs),
                 what=lambda: process.said + sweeping.said,
             )
-    assert [ran(place, job) for job in jobs] == [1, 1]
+    assert [ran(deployment, job) for job in jobs] == [1, 1]
 
 
-def test_jobs_that_waited_for_a_worker_are_found_at_its_start(place: Place) -> None:
-    jobs = [place.training_without_message() for _ in range(2)]
-    assert purge(place.app) == 0
-    with worker(place, app=FAKE) as process:
-        wait_for(lambda: all(status(place, job) == "succeeded" for job in jobs), what=lambda: process.said)
+def test_jobs_that_waited_for_a_worker_are_found_at_its_start(deployment: Deployment) -> None:
+    jobs = [deployment.training_without_message() for _ in range(2)]
+    assert purge(deployment.app) == 0
+    with worker(deployment, app=FAKE) as process:
+        wait_for(lambda: all(status(deployment, job) == "succeeded" for job in jobs), what=lambda: process.said)
 
 
-def test_a_killed_worker_takes_its_trainer_with_it_and_another_goes_on(embedded: Place) -> None:
+def test_a_killed_worker_takes_its_trainer_with_it_and_another_goes_on(embedded: Deployment) -> None:
     job = embedded.training(sft_steps=24, sft_save_every=4)
     with worker(embedded, name="first") as first, sweeper(embedded):
         wait_for(lambda: len(embedded.records.checkpoints.of_job(job.id)) >= 1, what=lambda: first.said)
@@ -107,7 +107,7 @@ def test_a_killed_worker_takes_its_trainer_with_it_and_another_goes_on(embedded:
             assert read(embedded.store, key) == (folder / path).read_bytes()
 
 
-def test_another_host_goes_on_from_what_is_kept(embedded: Place) -> None:
+def test_another_host_goes_on_from_what_is_kept(embedded: Deployment) -> None:
     """The run folder is gone: checkpoints come from the object store, events from the records."""
     import shutil
 
@@ -128,7 +128,7 @@ def test_another_host_goes_on_from_what_is_kept(embedded: Place) -> None:
     assert steps == list(range(1, 25))  # each step once, though the run folder was lost
 
 
-def test_a_killed_trainer_ends_the_job_with_a_reason(embedded: Place) -> None:
+def test_a_killed_trainer_ends_the_job_with_a_reason(embedded: Deployment) -> None:
     job = embedded.training(sft_steps=200)
     with worker(embedded) as process:
         wait_for(lambda: embedded.records.events.latest(job.id, "sft") is not None, what=lambda: process.said)
@@ -138,7 +138,7 @@ def test_a_killed_trainer_ends_the_job_with_a_reason(embedded: Place) -> None:
     assert "signal 9" in embedded.records.jobs.get(job.id).error
 
 
-def test_three_lost_workers_end_a_job(embedded: Place) -> None:
+def test_three_lost_workers_end_a_job(embedded: Deployment) -> None:
     job = embedded.training()
     sweeping = Sweeper(embedded.settings, embedded.records, embedded.store)
     for _ in range(3):
@@ -148,7 +148,7 @@ def test_three_lost_workers_end_a_job(embedded: Place) -> None:
     assert status(embedded, job) == "failed"
 
 
-def test_a_worker_outlives_its_redis(served: Place, redis_server: RedisServer) -> None:
+def test_a_worker_outlives_its_redis(served: Deployment, redis_server: RedisServer) -> None:
     with worker(served, app=FAKE) as process, sweeper(served):
         wait_for(lambda: len(served.records.workers.list()) == 1, what=lambda: process.said)
         redis_server.kill()
@@ -160,7 +160,7 @@ def test_a_worker_outlives_its_redis(served: Place, redis_server: RedisServer) -
         wait_for(lambda: status(served, job) == "succeeded", what=lambda: process.said)
 
 
-def test_an_evaluation_measures_again(embedded: Place, toy_run: Path) -> None:
+def test_an_evaluation_measures_again(embedded: Deployment, toy_run: Path) -> None:
     from pipelines.core.queue.submit import submit_evaluation
     from worker.uploads import put_checkpoint
 
@@ -177,14 +177,14 @@ def test_an_evaluation_measures_again(embedded: Place, toy_run: Path) -> None:
     assert not (embedded.settings.runs_folder / job.id).exists()
 
 
-def understudy(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    """One command of ours on this place."""
-    environment = {**os.environ, **place.environment, "OMP_NUM_THREADS": "1"}
+def understudy(deployment: Deployment, *words: str) -> subprocess.CompletedProcess[str]:
+    """One command of ours on this deployment."""
+    environment = {**os.environ, **deployment.environment, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pipelines.cli", *words]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_train_through_the_queue_from_the_command_line(served: Place) -> None:
+def test_train_through_the_queue_from_the_command_line(served: Deployment) -> None:
     """A bundled character over Redis and SeaweedFS: the bucket has what the run folder has, byte for byte."""
     steps = {**TOY_STEPS, "sft_save_every": 4, "grpo_steps": 1}  # fewer checkpoints to measure
     settings = [word for name, value in steps.items() for word in ("--set", f"{name}={value}")]
@@ -208,7 +208,7 @@ def test_train_through_the_queue_from_the_command_line(served: Place) -> None:
     assert again.returncode == 1 and "has succeeded" in again.stderr
 
 
-def test_ctrl_c_leaves_a_followed_job_alone_and_jobs_stop_ends_it(embedded: Place) -> None:
+def test_ctrl_c_leaves_a_followed_job_alone_and_jobs_stop_ends_it(embedded: Deployment) -> None:
     command = [sys.executable, "-m", "pipelines.cli", "train", str(embedded.character), "--queue", "--base", TOY_BASE]
     following = Process(command, embedded, embedded.settings.home.parent / "follow.log")
     wait_for(lambda: bool(embedded.records.jobs.list("local")), what=lambda: following.said)
@@ -224,6 +224,6 @@ def test_ctrl_c_leaves_a_followed_job_alone_and_jobs_stop_ends_it(embedded: Plac
 
 
 @pytest.mark.parametrize("words", [("jobs", "show"), ("jobs", "stop", "nobody")])
-def test_jobs_that_are_not_there(words: tuple[str, ...], embedded: Place) -> None:
+def test_jobs_that_are_not_there(words: tuple[str, ...], embedded: Deployment) -> None:
     done = understudy(embedded, *words)
     assert done.returncode == 1 and "understudy jobs" in done.stderr

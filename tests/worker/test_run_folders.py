@@ -16,7 +16,7 @@ from pipelines.core.queue.submit import publish_folder
 from pipelines.core.run_folder import read_json
 from pipelines.core.storage.store import put_content, read
 from pipelines.train import prepare_run
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from worker.run_folders import make_run_folder, read_version
 
 
@@ -28,7 +28,7 @@ def contents(run_dir: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_published_and_from_a_folder_are_the_same(split: bool, embedded: Place, tmp_path: Path) -> None:
+def test_published_and_from_a_folder_are_the_same(split: bool, embedded: Deployment, tmp_path: Path) -> None:
     source = tmp_path / "ada"
     shutil.copytree(embedded.character, source)
     if not split:
@@ -47,7 +47,7 @@ def test_published_and_from_a_folder_are_the_same(split: bool, embedded: Place, 
     assert [path.name for path in worker_run.parent.iterdir()] == ["job"]
 
 
-def test_stored_pictures_are_taken_as_they_are(embedded: Place, tmp_path: Path) -> None:
+def test_stored_pictures_are_taken_as_they_are(embedded: Deployment, tmp_path: Path) -> None:
     """A JPEG that is compressed once more loses detail, so a clean one is not decoded again."""
     source = tmp_path / "ada"
     shutil.copytree(embedded.character, source)
@@ -66,7 +66,7 @@ def test_stored_pictures_are_taken_as_they_are(embedded: Place, tmp_path: Path) 
         assert image.format == "JPEG" and not image.getexif()
 
 
-def test_a_version_that_cannot_be_read_changes_nothing(embedded: Place, tmp_path: Path) -> None:
+def test_a_version_that_cannot_be_read_changes_nothing(embedded: Deployment, tmp_path: Path) -> None:
     published = embedded.version()
     broken = replace(published, entries={**published.entries, "name": ""})
     with pytest.raises(CharacterProblems, match="no name"):

@@ -17,7 +17,7 @@ from pipelines.core.queue.submit import clone, continue_training, resume, stop
 from pipelines.core.queue.training_results import result_of
 from pipelines.core.run_folder import adapters, checkpoint_folder
 from pipelines.core.storage.store import read
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from worker.capacity import Device, refusal_reason
 from worker.job_loop import drain_queue, run_job
 from worker.run_folders import RunFolder
@@ -46,38 +46,38 @@ def wait_for(told: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def same_bytes(place: Place, job: Job, run_dir: Path, names: list[str]) -> None:
+def same_bytes(deployment: Deployment, job: Job, run_dir: Path, names: list[str]) -> None:
     """Every file of these checkpoints is in the store as it is in the run folder."""
     for name in names:
-        row = place.records.checkpoints.get(job.id, name)
+        row = deployment.records.checkpoints.get(job.id, name)
         folder = checkpoint_folder(run_dir, name)
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         assert set(row.files) == set(files)
         for path, key in row.files.items():
-            assert read(place.store, key) == files[path].read_bytes()
+            assert read(deployment.store, key) == files[path].read_bytes()
 
 
-def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
-    job = place.training()
-    context = place.worker_context()
+def test_a_toy_training_ends_with_everything_kept(deployment: Deployment) -> None:
+    job = deployment.training()
+    context = deployment.worker_context()
     try:
         assert drain_queue(context, ("train",)) == 1
     finally:
         context.close()
-    ended = place.records.jobs.get(job.id)
+    ended = deployment.records.jobs.get(job.id)
     assert (ended.status, ended.error, ended.attempt) == ("succeeded", "", 1)
-    run_dir = place.settings.runs_folder / job.id
+    run_dir = deployment.settings.runs_folder / job.id
     names = adapters(run_dir)
     assert names == ["sft-000002", "sft-000004", "grpo-000001", "grpo-000002"]
-    same_bytes(place, job, run_dir, ["base", *names])
-    rows = place.records.checkpoints.of_job(job.id)
+    same_bytes(deployment, job, run_dir, ["base", *names])
+    rows = deployment.records.checkpoints.of_job(job.id)
     assert [row.name for row in rows] == ["base", *names]
     assert all(row.scores and row.samples for row in rows)
-    events = place.records.events.after(job.id)
+    events = deployment.records.events.after(job.id)
     assert [event.sequence for event in events] == list(range(len(events)))
     told = [stage for stage, _ in itertools.groupby(event.stage for event in events)]
     assert told == ["prepare", "sft", "evaluate", "grpo", "evaluate", "save"]
-    result = result_of(place.records, place.store, job.id)
+    result = result_of(deployment.records, deployment.store, job.id)
     assert result is not None and result["best"] in names
 
 
@@ -94,7 +94,9 @@ def test_a_toy_training_ends_with_everything_kept(place: Place) -> None:
         ("lies", "ended without leaving a result"),
     ],
 )
-def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Place, context: WorkerContext) -> None:
+def test_bad_endings_are_told_in_plain_words(
+    how: str, words: str, embedded: Deployment, context: WorkerContext
+) -> None:
     job = embedded.training()
     assert work(context, how) == 1
     ended = embedded.records.jobs.get(job.id)
@@ -103,7 +105,7 @@ def test_bad_endings_are_told_in_plain_words(how: str, words: str, embedded: Pla
     assert [event.stage for event in embedded.records.events.after(job.id)] == ["prepare", "prepare"]
 
 
-def test_a_silent_trainer_is_ended(embedded: Place, context: WorkerContext) -> None:
+def test_a_silent_trainer_is_ended(embedded: Deployment, context: WorkerContext) -> None:
     object.__setattr__(context.settings, "hang_timeout_s", 1.0)
     job = embedded.training()
     work(context, "hangs")
@@ -112,7 +114,9 @@ def test_a_silent_trainer_is_ended(embedded: Place, context: WorkerContext) -> N
     assert 'File "' in ended.log_tail and "fake_trainer.py" in ended.log_tail  # where it hung
 
 
-def busy(embedded: Place, context: WorkerContext, how: str, job: Job | None = None) -> tuple[Job, threading.Thread]:
+def busy(
+    embedded: Deployment, context: WorkerContext, how: str, job: Job | None = None
+) -> tuple[Job, threading.Thread]:
     """A fake training that goes on in a thread."""
     job = job or embedded.training()
     before = embedded.records.events.count(job.id)
@@ -123,7 +127,7 @@ def busy(embedded: Place, context: WorkerContext, how: str, job: Job | None = No
 
 
 @pytest.mark.parametrize("how", ["polite", "launched"])
-def test_stop_and_keep_then_resume(how: str, embedded: Place, context: WorkerContext) -> None:
+def test_stop_and_keep_then_resume(how: str, embedded: Deployment, context: WorkerContext) -> None:
     job, thread = busy(embedded, context, how)
     assert stop(embedded.records, job.id, "keep").status == "stopping"
     thread.join(30)
@@ -135,7 +139,7 @@ def test_stop_and_keep_then_resume(how: str, embedded: Place, context: WorkerCon
     assert embedded.records.jobs.get(job.id).attempt == 2
 
 
-def test_an_earlier_stop_says_nothing_about_the_next(embedded: Place, context: WorkerContext) -> None:
+def test_an_earlier_stop_says_nothing_about_the_next(embedded: Deployment, context: WorkerContext) -> None:
     """What the first trainer left in the run folder must not make the second, which was killed, look saved."""
     job, thread = busy(embedded, context, "launched")
     stop(embedded.records, job.id, "keep")
@@ -147,7 +151,7 @@ def test_an_earlier_stop_says_nothing_about_the_next(embedded: Place, context: W
     assert "could not save what it had learnt" in embedded.records.jobs.get(job.id).error
 
 
-def test_a_training_goes_further_from_a_checkpoint(embedded: Place, context: WorkerContext, toy_run: Path) -> None:
+def test_a_training_goes_further_from_a_checkpoint(embedded: Deployment, context: WorkerContext, toy_run: Path) -> None:
     old = embedded.training()
     embedded.records.jobs.request_stop(old.id, "keep")
     for name in ("sft-000002", "sft-000004", "grpo-000001"):
@@ -166,14 +170,14 @@ def test_a_training_goes_further_from_a_checkpoint(embedded: Place, context: Wor
     assert names == ["base", "sft-000002", "sft-000004", "sft-000006"]
 
 
-def test_a_clone_is_a_new_training_with_changes(embedded: Place) -> None:
+def test_a_clone_is_a_new_training_with_changes(embedded: Deployment) -> None:
     old = embedded.training()
     job = clone(embedded.records, embedded.app, old.id, {"sft_steps": 9})
     assert (job.parent, job.version, job.status, job.attempt) == (old.id, old.version, "queued", 0)
     assert job.recipe == {**(old.recipe or {}), "sft_steps": 9}
 
 
-def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, context: WorkerContext) -> None:
+def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Deployment, context: WorkerContext) -> None:
     """The run folder still has what was thrown away; resuming must not find it."""
     job, thread = busy(embedded, context, "polite")
     stop(embedded.records, job.id, "keep")
@@ -186,13 +190,13 @@ def test_what_is_discarded_after_its_end_does_not_come_back(embedded: Place, con
     assert not beat.exists()
 
 
-def test_no_row_appears_after_a_job_was_given_up(embedded: Place, toy_run: Path) -> None:
+def test_no_row_appears_after_a_job_was_given_up(embedded: Deployment, toy_run: Path) -> None:
     job = embedded.training()
     put_checkpoint(embedded.records, embedded.store, job.id, toy_run, "sft-000002", lambda: False)
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_discard_deletes_what_was_made(embedded: Place, context: WorkerContext) -> None:
+def test_discard_deletes_what_was_made(embedded: Deployment, context: WorkerContext) -> None:
     job, thread = busy(embedded, context, "polite")
     stop(embedded.records, job.id, "discard")
     thread.join(30)
@@ -201,7 +205,7 @@ def test_discard_deletes_what_was_made(embedded: Place, context: WorkerContext) 
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Place, context: WorkerContext) -> None:
+def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Deployment, context: WorkerContext) -> None:
     object.__setattr__(context.settings, "stop_grace_s", 1.0)
     job, thread = busy(embedded, context, "deaf")
     stop(embedded.records, job.id, "keep")
@@ -210,14 +214,14 @@ def test_a_trainer_that_does_not_listen_is_killed_after_the_grace(embedded: Plac
     assert ended.status == "stopped" and "could not save what it had learnt since its last checkpoint" in ended.error
 
 
-def test_shutting_down_gives_the_job_back(embedded: Place, context: WorkerContext) -> None:
+def test_shutting_down_gives_the_job_back(embedded: Deployment, context: WorkerContext) -> None:
     job, thread = busy(embedded, context, "polite")
     context.stopping.set()
     thread.join(30)
     assert embedded.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_deleted_character_ends_its_training(embedded: Place, context: WorkerContext) -> None:
+def test_a_deleted_character_ends_its_training(embedded: Deployment, context: WorkerContext) -> None:
     job, thread = busy(embedded, context, "polite")
     embedded.records.characters.delete(job.character)
     thread.join(30)
@@ -226,7 +230,7 @@ def test_a_deleted_character_ends_its_training(embedded: Place, context: WorkerC
 
 
 def test_records_that_do_not_answer_hold_the_trainer_still(
-    embedded: Place, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    embedded: Deployment, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker may have the job by then; afterwards it goes on as if nothing had been."""
 
@@ -252,7 +256,7 @@ def test_records_that_do_not_answer_hold_the_trainer_still(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_a_job_that_cannot_fit_says_so_at_once(embedded: Place, context: WorkerContext) -> None:
+def test_a_job_that_cannot_fit_says_so_at_once(embedded: Deployment, context: WorkerContext) -> None:
     job = embedded.training()
     big = {**(job.recipe or {}), "base": "janus-pro-7b"}
     claimed = embedded.records.jobs.claim(job.id, context.id, 60)

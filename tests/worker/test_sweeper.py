@@ -9,33 +9,33 @@ from pipelines.core.jobs.job import Checkpoint, Worker, new_id
 from pipelines.core.queue.broker import purge
 from pipelines.core.queue.submit import stop
 from pipelines.core.storage.store import exists, put_content
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from worker.run_folders import KEPT_S, RunFolder
 from worker.sweeper import DAY_S, GARBAGE_AGE_S, Sweeper
 
 
-def sweeping(place: Place) -> Sweeper:
-    """A sweeper on this place that thinks every nudge old."""
-    sweeper = Sweeper(place.settings, place.records, place.store)
+def sweeping(deployment: Deployment) -> Sweeper:
+    """A sweeper on this deployment that thinks every nudge old."""
+    sweeper = Sweeper(deployment.settings, deployment.records, deployment.store)
     sweeper.every_s = 0.0
     return sweeper
 
 
-def test_only_idle_workers_are_nudged(place: Place) -> None:
-    sweeper = sweeping(place)
+def test_only_idle_workers_are_nudged(deployment: Deployment) -> None:
+    sweeper = sweeping(deployment)
     for _ in range(3):
-        place.training_without_message()
+        deployment.training_without_message()
     sweeper.round()
-    assert purge(place.app) == 0  # nobody is there to hear it
-    busy = place.records.workers.register(Worker(new_id(), "host", ("train",)))
-    place.records.workers.seen(busy.id, "some job")
-    place.records.workers.register(Worker(new_id(), "host", ("train",)))
-    place.records.workers.register(Worker(new_id(), "host", ("reply",)))
+    assert purge(deployment.app) == 0  # nobody is there to hear it
+    busy = deployment.records.workers.register(Worker(new_id(), "host", ("train",)))
+    deployment.records.workers.seen(busy.id, "some job")
+    deployment.records.workers.register(Worker(new_id(), "host", ("train",)))
+    deployment.records.workers.register(Worker(new_id(), "host", ("reply",)))
     sweeper.round()
-    assert purge(place.app) == 1
+    assert purge(deployment.app) == 1
 
 
-def test_a_discarded_job_whose_worker_was_lost_keeps_no_checkpoints(embedded: Place) -> None:
+def test_a_discarded_job_whose_worker_was_lost_keeps_no_checkpoints(embedded: Deployment) -> None:
     job = embedded.training_without_message()
     claimed = embedded.records.jobs.claim(job.id, "ghost", 0.01)
     assert claimed is not None
@@ -47,7 +47,7 @@ def test_a_discarded_job_whose_worker_was_lost_keeps_no_checkpoints(embedded: Pl
     assert embedded.records.checkpoints.of_job(job.id) == []
 
 
-def test_a_worker_of_long_ago_is_forgotten(embedded: Place) -> None:
+def test_a_worker_of_long_ago_is_forgotten(embedded: Deployment) -> None:
     from sqlalchemy import create_engine, text
 
     old = embedded.records.workers.register(Worker(new_id(), "host", ("train",)))
@@ -59,7 +59,7 @@ def test_a_worker_of_long_ago_is_forgotten(embedded: Place) -> None:
     assert [worker.id for worker in embedded.records.workers.list()] == [new.id]
 
 
-def test_the_daily_cleaning(embedded: Place) -> None:
+def test_the_daily_cleaning(embedded: Deployment) -> None:
     """Old objects that nothing refers to go, and run folders of jobs that ended long ago; once a day."""
     version = embedded.version()
     used = next(iter(version.images.values()))
@@ -86,7 +86,7 @@ def test_the_daily_cleaning(embedded: Place) -> None:
     assert time.time() - marker.stat().st_mtime < 60
 
 
-def test_rounds_survive_records_that_do_not_answer(embedded: Place) -> None:
+def test_rounds_survive_records_that_do_not_answer(embedded: Deployment) -> None:
     sweeper = Sweeper(embedded.settings, embedded.records, embedded.store)
     path = embedded.settings.home / "understudy.db"
     embedded.records.close()
