@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.core.character.character import Character
+from pipelines.core.character.checks import MAX_NAME_CHARACTERS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
@@ -27,7 +28,7 @@ from studio.context import AppContext
 Draft = dict[str, Any]
 
 MAX_CHARS = {
-    "name": 80,
+    "name": MAX_NAME_CHARACTERS,
     "persona": 8000,
     "style": 4000,
     "appearance": 4000,

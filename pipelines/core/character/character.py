@@ -1,8 +1,8 @@
 """The character: what a creator writes down, and the folder it is kept in.
 
-A character folder holds `character.yaml` and `images/`; a held-out split, which training never
-sees, lies beside them as `test.yaml` and `test_images/`. The same `Message` travels from the form
-to the loss, the reward and the chat. Equal content means equal value: no ids and no storage keys here.
+A character folder holds `character.yaml` and `images/`; a held-out split, which training never sees, lies beside them
+as `test.yaml` and `test_images/`. One `Message` type serves forms, loss, rewards and chat. Equal content means equal
+value: there are no ids and no storage keys here.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class MultipleChoice:
 
 @dataclass(frozen=True)
 class Character:
-    """Everything a creator has told us about one character."""
+    """Everything that a creator has written about one character."""
 
     name: str
     persona: str

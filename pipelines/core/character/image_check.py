@@ -27,7 +27,7 @@ MIN_SHARPNESS = 0.3
 """See `sharpness`. Measured on 36 flat drawings of the starter (1.61-2.97 at 384 px, 1.35-3.66 at 96 px) and 14
 photographs (1.35-3.93); blurred by 1.5 px at 256 px all drawings are below 0.22, all photographs below 0.25."""
 THUMB_PX = 32
-"""Side of the colour thumbnails by which copies are told."""
+"""Side of the colour thumbnails that near duplicates are recognised by."""
 CROPS = (0.0, 0.02, 0.05)
 """Parts cut from each side for `ImageReport.thumbs`, so that a trimmed copy is still recognised."""
 

@@ -204,7 +204,7 @@ def _read_interaction(value: object, field: str, what: str, problems: list[Probl
         )
         return None
     if not value:
-        return ()  # the checks speak of conversations without turns
+        return ()  # `validate_dialogues` reports conversations without turns
     return read_list(
         value, field, "turn", problems, lambda item, at, turn, found: _read_turn(item, at, f"{what}, {turn}", found)
     )
