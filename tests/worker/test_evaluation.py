@@ -7,12 +7,12 @@ from pathlib import Path
 from pipelines.core.run_folder import BASE, adapters
 from studio.actions import evaluations
 from studio.context import AppContext
-from tests.worker.conftest import Place
+from tests.worker.conftest import Deployment
 from tests.worker.processes import wait_for, worker
 from worker.uploads import put_checkpoint
 
 
-def test_the_studio_has_a_training_measured_again(embedded: Place, toy_run: Path) -> None:
+def test_the_studio_has_a_training_measured_again(embedded: Deployment, toy_run: Path) -> None:
     context = AppContext(embedded.settings, embedded.records, embedded.store)
     trained = embedded.training()
     embedded.records.jobs.request_stop(trained.id, "keep")
