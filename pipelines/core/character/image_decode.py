@@ -31,6 +31,7 @@ MAX_PIXELS = 64_000_000
 """Most pixels that are decoded (192 MB in RGB); a 50-megapixel phone stays below."""
 LONGEST_PX = 2048
 """Cleaned pictures are scaled down to this longer side; no preset's vision encoder takes more than 384 px."""
+
 # Everything that Pillow's decoders are known to raise on damaged files.
 _DECODE_ERRORS = (
     OSError,

@@ -19,7 +19,7 @@ from pipelines.core.character.image_check import ImageReport, check_image
 from pipelines.core.problems import Problem
 
 MIN_IMAGES, MAX_IMAGES = 5, 15
-"""Pictures of a character: fewer are an error, more are never used."""
+"""Pictures of a character; fewer or more are an error."""
 MAX_HASH_BITS = 20
 """Hamming distance of the 64-bit hashes above which two pictures are not compared further."""
 MAX_THUMB_DISTANCE = 0.008
