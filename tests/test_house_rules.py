@@ -184,9 +184,9 @@ def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
 
 
 def test_dependencies_are_in_the_docs() -> None:
-    page = text_of("architecture.md").lower()
+    page = text_of("dependencies.md").lower()
     missing = [name for name in dependencies() if f"`{name.lower()}`" not in page]
-    assert not missing, f"no line in docs/architecture.md for {missing}"
+    assert not missing, f"no line in docs/dependencies.md for {missing}"
 
 
 def test_makefile_commands_in_the_readme_exist() -> None:
