@@ -1,13 +1,15 @@
-"""The critic: a small picture-text encoder with an identity head, for the rewards and the scorecard.
+"""The starter's judge: a small contrastive image-text encoder (as CLIP, arXiv 2103.00020) with an identity head.
 
-It is trained apart from the model it judges (`build.py critic`) and never by a character's run. Word ids are embedded
+It is trained apart from the model it judges (`build.py critic`) and never by a character's run. Token ids are embedded
 by SmolLM2's frozen embedding table, which is not saved with the critic. Calibration (`likeness_*`, `match_*` in the
-config) comes from held-out drawings: 0.5 is the threshold at which the two kinds of error are equal.
+config) comes from held-out drawings: 0.5 is the threshold at which false accepts and false rejects are equally common.
+
+Dimension letters: N images, D width of the embeddings, O options, L token positions. Attribute names (`eye`,
+`word_places`, `reader`) are tensor names in the shipped weights and stay as they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models.toy_tokenizer import TOY_VOCAB, toy_tokenizer
+from pipelines.rewards.image_features import ImageFeatures
 
 
 class StarterCriticConfig(PretrainedConfig):
@@ -40,9 +43,9 @@ class StarterCriticConfig(PretrainedConfig):
         match_threshold: float = 0.4,
         **kwargs: Any,
     ) -> None:
-        """px: side pictures are resized to. width: of both embeddings.
+        """px: side that images are resized to. width: of both embeddings.
 
-        Slopes and thresholds turn a cosine into 0..1.
+        Slopes and thresholds turn a cosine into 0..1 by a logistic curve.
         """
         self.px = px
         self.channels = list(channels)
@@ -57,29 +60,6 @@ class StarterCriticConfig(PretrainedConfig):
         self.match_slope = match_slope
         self.match_threshold = match_threshold
         super().__init__(**kwargs)
-
-
-@dataclass(frozen=True)
-class ImageFeatures:
-    """What the critic saw in N pictures; both (N, D), unit length."""
-
-    caption: torch.Tensor
-    """To compare with `StarterCritic.read`."""
-    identity: torch.Tensor
-    """To compare with other pictures: who it is, whatever they wear."""
-
-    def __getitem__(self, index: Any) -> ImageFeatures:
-        """The same for some of the pictures."""
-        return ImageFeatures(self.caption[index], self.identity[index])
-
-    @classmethod
-    def joined(cls, sights: list[ImageFeatures]) -> ImageFeatures:
-        """Looks at single pictures as one."""
-        return cls(torch.stack([one.caption for one in sights]), torch.stack([one.identity for one in sights]))
-
-    def whole(self) -> torch.Tensor:
-        """(N, 2D) unit features on the CPU: what a picture shows and who it is, equally."""
-        return torch.cat([self.caption, self.identity], 1).float().cpu() / 2**0.5
 
 
 class Block(nn.Module):
@@ -99,12 +79,12 @@ class Block(nn.Module):
 
 
 class StarterCritic(PreTrainedModel):
-    """Two towers into one space, and an identity head on the picture tower."""
+    """Two towers into one embedding space, and an identity head on the image tower; a `Judge`."""
 
     config_class = StarterCriticConfig
     config: StarterCriticConfig
-    reads_meaning = False
-    """Whether it can say how near two texts are; the published reward models can."""
+    compares_texts = False
+    """Its text tower knows captions only; the pretrained judges have a sentence encoder."""
 
     def __init__(self, config: StarterCriticConfig) -> None:
         super().__init__(config)
@@ -120,7 +100,8 @@ class StarterCritic(PreTrainedModel):
             before = channels
         self.eye = nn.Sequential(*stages)
         places = (config.px // 2 ** len(config.channels)) ** 2
-        # Where something is matters (mouth, chest, background), so the last map is flattened, not only averaged.
+        # Where something is matters (mouth, chest, background), so the last feature map is flattened as well, behind a
+        # 1x1 convolution that keeps the linear layers small, and not only pooled.
         self.squeeze = nn.Conv2d(before, 32, 1)
         self.to_caption = nn.Linear(2 * before + 32 * places, config.width)
         self.to_identity = nn.Linear(2 * before + 32 * places, config.width)
@@ -141,24 +122,29 @@ class StarterCritic(PreTrainedModel):
         return
 
     def attach_words(self, tokenizer: PreTrainedTokenizerFast, table: torch.Tensor) -> StarterCritic:
-        """Give the critic its word ids and their frozen embeddings (vocabulary, words_width)."""
+        """Give the critic its tokenizer and the frozen embedding table (vocabulary, words_width)."""
         self.tokenizer, self.table = tokenizer, table.detach()
         return self
 
-    def look(self, pixels: torch.Tensor) -> ImageFeatures:
-        """(N, 3, any, any) in [-1, 1] to what is seen; resized to the critic's own size."""
-        pixels = pixels.to(self.device)  # the model that drew them may be on a GPU
+    @property
+    def image_px(self) -> int:
+        """Side that images are resized to."""
+        return self.config.px
+
+    def encode_images(self, pixels: torch.Tensor) -> ImageFeatures:
+        """(N, 3, any, any) in [-1, 1] to features; resized to the critic's own size."""
+        pixels = pixels.to(self.device, self.dtype)  # the model that drew them may be on a GPU, in bf16
         if pixels.shape[-1] != self.config.px or pixels.shape[-2] != self.config.px:
             size = (self.config.px, self.config.px)
             pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-        seen = self.eye(pixels)
-        pooled = torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), self.squeeze(seen).flatten(1)], 1)
+        maps = self.eye(pixels)  # (N, C, h, w)
+        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3)), self.squeeze(maps).flatten(1)], 1)
         return ImageFeatures(
             F.normalize(self.to_caption(pooled), dim=-1), F.normalize(self.to_identity(pooled), dim=-1)
         )
 
-    def read(self, texts: list[str]) -> torch.Tensor:
-        """Texts to (N, D), unit length; cut after `text_tokens` word pieces."""
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """Texts to (len(texts), D), unit length; truncated to `text_tokens` tokens."""
         if self.tokenizer is None or self.table is None:
             raise RuntimeError("the critic has no words yet: call attach_words")
         plain = [text.strip().lower().rstrip(".") for text in texts]
@@ -166,30 +152,36 @@ class StarterCritic(PreTrainedModel):
         rows = [ids[: self.config.text_tokens] or [0] for ids in pieces]
         longest = max(map(len, rows))
         device = self.words_in.weight.device
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)  # (texts, L)
         mask = torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in rows], device=device)
         embeds = F.layer_norm(self.table.to(device)[ids].float(), (self.config.words_width,))
-        read = self.reader(self.words_in(embeds) + self.word_places[:longest], src_key_padding_mask=~mask)
-        mean = (read * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        hidden = self.reader(self.words_in(embeds) + self.word_places[:longest], src_key_padding_mask=~mask)
+        mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)  # padding is not averaged
         return F.normalize(self.words_out(mean), dim=-1)
 
-    def choose(self, sight: ImageFeatures, options: list[str]) -> torch.Tensor:
-        """Probabilities (N, len(options)) of each option being what the picture shows."""
-        return (self.scale.exp() * sight.caption @ self.read(options).T).softmax(-1)
+    def caption_probs(self, image_features: ImageFeatures, captions: list[str]) -> torch.Tensor:
+        """(N, O) softmax over the captions: which of them describes the image."""
+        return (self.scale.exp() * image_features.caption @ self.encode_texts(captions).T).softmax(-1)
 
-    def answer(self, sight: ImageFeatures, field: str, options: list[str], worded: list[str]) -> torch.Tensor:
-        """Probabilities (N, len(options)) of the answers to the question after a field; `worded` as in captions."""
-        return self.choose(sight, worded)
+    def answer_probs(
+        self, image_features: ImageFeatures, field: str, options: list[str], captions: list[str]
+    ) -> torch.Tensor:
+        """(N, O) probabilities of the answers to the question about a field, by their captions: it cannot read one."""
+        return self.caption_probs(image_features, captions)
 
     def likeness(self, first: ImageFeatures, second: ImageFeatures) -> torch.Tensor:
-        """(Na, Nb) in 0..1: is it the same one? 0.5 at the verification threshold."""
+        """(N1, N2) in 0..1: is it the same character? 0.5 at the verification threshold."""
         cosine = first.identity @ second.identity.T
         return torch.sigmoid(self.config.likeness_slope * (cosine - self.config.likeness_threshold))
 
-    def match(self, sight: ImageFeatures, texts: list[str]) -> torch.Tensor:
-        """(N,) in 0..1: how well picture n fits text n; 0.5 where a wrong caption is as likely as a right one."""
-        cosine = (sight.caption * self.read(texts)).sum(-1)
+    def match(self, image_features: ImageFeatures, texts: list[str]) -> torch.Tensor:
+        """(N,) in 0..1: how well image n fits text n; 0.5 where a wrong caption is as likely as a right one."""
+        cosine = (image_features.caption * self.encode_texts(texts)).sum(-1)
         return torch.sigmoid(self.config.match_slope * (cosine - self.config.match_threshold))
+
+    def text_similarity(self, texts: list[str], others: list[str]) -> torch.Tensor:
+        """Not to be had from this judge (`compares_texts`)."""
+        raise NotImplementedError("the starter's critic compares no texts: ask compares_texts first")
 
 
 def toy_critic(seed: int = 0) -> StarterCritic:

@@ -1,8 +1,8 @@
-"""The character's voice in numbers: what sets its own turns apart from the people who talk to it. No model, no judge.
+"""Stylometry: what sets the character's own turns apart from the people who talk to it. Counts only, no model.
 
 `StyleStats.of(character)` counts once; its methods then measure one reply each, 0..1. Used by the `reply` reward.
 Everything is relative to the character's own turns: a laconic character is not asked to be long, and a character
-whose own turns say "certainly" may say it. Works on words and letters, so it knows no language but its stop list.
+whose own turns say "certainly" may say it. Features are words and letter trigrams, so only the stop list is English.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _SMOOTHING = 0.5
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words, apostrophes kept inside."""
+    """Lower-case words, apostrophes inside them kept."""
     return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.lower())
 
 
 def features(text: str) -> Counter[str]:
-    """Whole words and the letter triples inside them, edges marked, punctuation counted as words."""
+    """Counts of words (`=word`), of letter trigrams with word edges as blanks, and of punctuation marks."""
     words = words_of(text)
     counts: Counter[str] = Counter(f"={word}" for word in words)
     for word in words:
@@ -63,28 +63,32 @@ def features(text: str) -> Counter[str]:
 
 
 def content_stems(text: str) -> set[str]:
-    """First five letters of the words that carry meaning."""
+    """First five letters of the words outside the stop list: a crude stemmer that needs no language resources."""
     return {word[:5] for word in words_of(text) if word not in _COMMON and len(word) > 2}
 
 
 def ngrams(words: list[str], size: int) -> list[tuple[str, ...]]:
-    """All runs of `size` neighbouring words."""
+    """All n-grams of `size` words."""
     return [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
 
 
 def ramp(value: float, low: float, high: float) -> float:
-    """0 at `low` or below, 1 at `high` or above, a line between."""
+    """0 at `low` or below, 1 at `high` or above, linear between."""
     if high <= low:
         return float(value >= high)
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 def _keyness(counts: Counter[str], own: Counter[str], other: Counter[str]) -> float:
-    """Mean log-odds of the features under the character's counts against the other side's; unknown ones say nothing."""
+    """Mean log-odds of the features under the character's counts against the other side's, in nats per feature.
+
+    Features that neither side has used are left out of the sum, not out of the mean, so unknown words dilute it.
+    """
     total = sum(counts.values())
     if not total:
-        return -math.inf  # an empty reply speaks like nobody
+        return -math.inf  # an empty reply has nobody's style
     kinds = len(own) + len(other)
+    # Additive (Lidstone) smoothing: a feature seen on one side only has finite odds.
     own_total, other_total = sum(own.values()) + _SMOOTHING * kinds, sum(other.values()) + _SMOOTHING * kinds
     score = 0.0
     for feature, count in counts.items():
@@ -127,13 +131,14 @@ class StyleStats:
     @classmethod
     def of(cls, character: Character) -> StyleStats:
         """Measure the character's interactions; ValueError naming the field when it never speaks."""
-        pairs = list(_exchanges(character))
+        pairs = list(exchanges(character))
         turns = [reply for _, reply in pairs] + ([character.greeting] if character.greeting else [])
         if not turns:
             raise ValueError("interactions: the character never speaks; write at least one conversation")
         others = [user for user, _ in pairs if user] + list(ASSISTANT_TURNS)
         own_rows, other_rows = [features(turn) for turn in turns], [features(turn) for turn in others]
         own, other = _total(own_rows), _total(other_rows)
+        # Leave-one-out: a turn scored by counts that contain it would set a ceiling no new reply can reach.
         alone = len(turns) == 1  # nothing is left when the only turn is left out
         rest = [own if alone else own - row for row in own_rows]
         ceiling = [_keyness(row, left, other) for row, left in zip(own_rows, rest, strict=True)]
@@ -170,10 +175,10 @@ class StyleStats:
     def answer(self, user: str, text: str) -> float:
         """Half for saying something (not only asking back), half for taking up the user's words as it usually does;
         0 for repeating the user's line."""
-        said, heard = words_of(text), words_of(user)
-        if not said:
+        reply_words, user_words = words_of(text), words_of(user)
+        if not reply_words:
             return 0.0
-        if len(heard) >= 4 and " ".join(heard) in " ".join(said):
+        if len(user_words) >= 4 and " ".join(user_words) in " ".join(reply_words):
             return 0.0
         sentences = [part.strip() for part in re.findall(r"[^.!?…]+[.!?…]*", text) if words_of(part)]
         statement = any(not sentence.endswith("?") for sentence in sentences)
@@ -181,21 +186,21 @@ class StyleStats:
         return 0.5 * statement + 0.5 * taken
 
     def non_repetition(self, text: str) -> float:
-        """1: no three words twice and no more than half copied from one of its turns; 0: all repeated or all copied."""
-        said = words_of(text)
-        triples = ngrams(said, 3)
+        """1: no trigram twice and no more than half copied from one of its turns; 0: all repeated or all copied."""
+        words = words_of(text)
+        triples = ngrams(words, 3)
         repeated = 1.0 - len(set(triples)) / len(triples) if triples else 0.0
-        fives = ngrams(said, 5)
+        fives = ngrams(words, 5)
         copied = max(sum(run in turn for run in fives) / len(fives) for turn in self.runs) if fives else 0.0
         return (1.0 - repeated) * (1.0 - ramp(copied, 0.5, 1.0))
 
     def no_assistant_markup(self, text: str) -> float:
-        """0 when it speaks like an assistant or leaks markup or a speaker's label; else 1."""
+        """0 when it has an assistant's phrase, leaked markup or a speaker's label; else 1."""
         return float(not _MARKUP.search(text) and not find_assistant_phrases(text, self.phrases))
 
 
 def ending(text: str, finished: bool) -> float:
-    """Half for having stopped by itself, half for ending in a mark that ends a sentence."""
+    """Half for having stopped at a stop id, half for ending in a mark that ends a sentence."""
     return 0.5 * finished + 0.5 * (text.rstrip()[-1:] in _ENDS and bool(text.strip()))
 
 
@@ -205,15 +210,15 @@ def _overlap(user: str, reply: str) -> float:
     return len(asked & content_stems(reply)) / len(asked) if asked else 0.0
 
 
-def _exchanges(character: Character) -> Iterable[tuple[str, str]]:
-    """(what the user said last, what the character answered) for every turn of the character."""
+def exchanges(character: Character) -> Iterable[tuple[str, str]]:
+    """(the user's latest text, "" before the first, and the character's) for every spoken turn of the character."""
     for interaction in character.interactions:
-        heard = ""
+        user_text = ""
         for message in interaction:
             if message.role == "user":
-                heard = message.text
+                user_text = message.text
             elif message.role == "character" and message.text:
-                yield heard, message.text
+                yield user_text, message.text
 
 
 def _total(rows: list[Counter[str]]) -> Counter[str]:

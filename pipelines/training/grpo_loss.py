@@ -1,7 +1,8 @@
 """Stage 2 without its trainer: from rewards to advantages, and log-probabilities of whole groups. Needs no trl.
 
-Suffixes as in `pipelines.training.grpo`: _P prompts of a step, _G samples of a prompt, _N = P * G samples, prompt-major, _K
-reward parts, _T positions of a row, _C positions of the longest completion.
+Dimension letters, as suffixes: P prompts of a step, G samples of a prompt, N = P * G samples, prompt-major (rows
+p * G .. p * G + G - 1 are one group), K rewards, C positions of the longest completion, R packed rows, T positions of
+a packed row.
 """
 
 from __future__ import annotations
@@ -14,70 +15,81 @@ from pipelines.models.interface import ModelSpec, Scores
 
 
 def group_advantages(
-    rewards_NK: torch.Tensor, weights_K: torch.Tensor, group_size: int, words_only_K: torch.Tensor
+    rewards_NK: torch.Tensor, weights_K: torch.Tensor, group_size: int, text_only_K: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advantages (N,) for words and (N,) for picture codes.
+    """Advantages (N,) of text ids and (N,) of image codes, from rewards in 0..1 or NaN where one does not apply.
 
-    Each part is normalised inside its group before it is weighted, so a weight means the same whatever a part's scale;
-    a part without differences in a group adds nothing, and None (NaN here) is left out. Parts that are settled before
-    the picture is drawn only add noise to its codes, so they are left out there. Both are divided by the words'
-    spread over the batch, as in GDPO.
+    Each reward is normalised inside its group before it is weighted, as in GDPO (arXiv 2601.05242): summed first and
+    normalised then, as in GRPO (arXiv 2402.03300), a reward with a small spread would vanish beside one with a large
+    spread, whatever its weight. text_only_K: rewards that are settled before the image is drawn; they would only add
+    variance to the advantage of its codes, so they are left out there.
     """
-    grouped = rewards_NK.view(-1, group_size, rewards_NK.shape[1])  # (P, G, K)
-    known = ~grouped.isnan()
-    count = known.sum(1, keepdim=True)
-    mean = grouped.nansum(1, keepdim=True) / count.clamp(min=1)
-    centred = torch.where(known, grouped - mean, 0.0)
+    rewards_PGK = rewards_NK.view(-1, group_size, rewards_NK.shape[1])
+    known = ~rewards_PGK.isnan()
+    count = known.sum(1, keepdim=True)  # (P, 1, K) samples of the group that the reward applies to
+    mean = rewards_PGK.nansum(1, keepdim=True) / count.clamp(min=1)
+    centred = torch.where(known, rewards_PGK - mean, 0.0)  # not applicable: neither praise nor blame
     deviation = (centred.pow(2).sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    scores = torch.where(deviation > 1e-6, centred / (deviation + 1e-4), 0.0).view_as(rewards_NK)  # (N, K)
-    weighted = scores * weights_K
-    words, codes = weighted.sum(1), (weighted * ~words_only_K).sum(1)
-    scale = words.std() + 1e-4
-    return words / scale, codes / scale
+    # Where all samples of a group scored the same there is nothing to learn; without the test, rounding errors divided
+    # by 1e-4 would become advantages. The 1e-4 is TRL's.
+    scores_NK = torch.where(deviation > 1e-6, centred / (deviation + 1e-4), 0.0).view_as(rewards_NK)
+    weighted_NK = scores_NK * weights_K
+    text_N, codes_N = weighted_NK.sum(1), (weighted_NK * ~text_only_K).sum(1)
+    # GDPO's last step: the sum is divided by its spread over the batch, so the scale of an update does not depend on
+    # the number of rewards. Codes get the same divisor, so that text and codes stay in proportion.
+    scale = text_N.std() + 1e-4
+    return text_N / scale, codes_N / scale
 
 
 def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
-    """0..1: each sample's weighted mean over the parts that apply to it (not NaN), averaged over samples."""
-    weights = weights_K * ~rewards_NK.isnan()
-    return float(((rewards_NK.nan_to_num() * weights).sum(1) / weights.sum(1).clamp(min=1e-9)).mean())
+    """0..1: each sample's weighted mean over the rewards that apply to it (not NaN), averaged over samples."""
+    weights_NK = weights_K * ~rewards_NK.isnan()
+    return float(((rewards_NK.nan_to_num() * weights_NK).sum(1) / weights_NK.sum(1).clamp(min=1e-9)).mean())
 
 
 def group_token_logps(
     score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, spec: ModelSpec
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies (N, C) of completions, each prompt read once for all its samples.
+    """Log-probabilities and entropies (N, C) of completion ids, nats, 0 on padding; each prompt is forwarded once.
 
-    score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts flush right, completions flush left,
-    as the library pads them; kept: C. Samples of equal prompts become one packed row: the prompt short of its last
-    id is the shared prefix, and every segment begins with that last id, which predicts the completion's first.
+    score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts padded left, completions padded
+    right, as TRL concatenates them; kept: C.
+
+    The samples of a prompt share one packed row: [prompt short of its last id | last id, completion 1 | last id,
+    completion 2 | ...]. What stands before the first bar is segment 0, seen by all; the others see it and themselves
+    only (`pipelines.models.interface.block_mask`). Every segment begins with its own copy of the prompt's last id,
+    because that position predicts the first id of the completion, and its keys must not be seen by other segments.
+    TRL's own forward (`_get_per_token_logps_and_entropies`) computes the prompt G times.
     """
     device = input_ids.device
-    rows: dict[tuple[int, ...], list[int]] = {}
     real = attention_mask.bool()
     prompts = [tuple(ids[mask].tolist()) for ids, mask in zip(input_ids[:, :-kept], real[:, :-kept], strict=True)]
+    samples_of: dict[tuple[int, ...], list[int]] = {}  # prompt -> its samples; R entries, one row each
     for n, prompt in enumerate(prompts):
-        rows.setdefault(prompt, []).append(n)
-    counts = real[:, -kept:].sum(1).tolist()
-    length = max(len(prompt) - 1 + sum(counts[n] + 1 for n in samples) for prompt, samples in rows.items())
-    ids_RT = torch.full((len(rows), length), spec.pad_id, device=device)
+        samples_of.setdefault(prompt, []).append(n)
+    counts_N = real[:, -kept:].sum(1).tolist()  # ids of each completion
+    length = max(len(prompt) - 1 + sum(counts_N[n] + 1 for n in samples) for prompt, samples in samples_of.items())
+    padding_segment = len(prompts) + 1  # not 0, which would make padding part of the shared prefix
+    ids_RT = torch.full((len(samples_of), length), spec.pad_id, device=device)
     labels_RT = torch.full_like(ids_RT, -100)
-    segments_RT = torch.full_like(ids_RT, len(prompts) + 1)  # padding has a segment of its own: 0 would be prefix
-    place_NC = torch.zeros(len(prompts), kept, dtype=torch.long, device=device)  # where each id went, row-major
-    for row, (prompt, samples) in enumerate(rows.items()):
+    segments_RT = torch.full_like(ids_RT, padding_segment)
+    # Where each completion id went, as an index into the flattened (R * T); padding points at 0 and is masked below.
+    position_NC = torch.zeros(len(prompts), kept, dtype=torch.long, device=device)
+    for row, (prompt, samples) in enumerate(samples_of.items()):
         at = len(prompt) - 1
         ids_RT[row, :at] = torch.tensor(prompt[:-1], device=device)
         segments_RT[row, :at] = 0
         for segment, n in enumerate(samples, start=1):
-            end = at + 1 + counts[n]
+            end = at + 1 + counts_N[n]
             ids_RT[row, at] = prompt[-1]
-            ids_RT[row, at + 1 : end] = labels_RT[row, at + 1 : end] = input_ids[n, -kept:][: counts[n]]
+            ids_RT[row, at + 1 : end] = labels_RT[row, at + 1 : end] = input_ids[n, -kept:][: counts_N[n]]
             segments_RT[row, at:end] = segment
-            place_NC[n, : counts[n]] = torch.arange(row * length + at + 1, row * length + end, device=device)
+            position_NC[n, : counts_N[n]] = torch.arange(row * length + at + 1, row * length + end, device=device)
             at = end
-    padded = segments_RT == len(prompts) + 1
+    padding_RT = segments_RT == padding_segment
     scores = score(
-        input_ids=ids_RT, attention_mask=(~padded).long(), labels=labels_RT, segment_ids=segments_RT, entropies=True
+        input_ids=ids_RT, attention_mask=(~padding_RT).long(), labels=labels_RT, segment_ids=segments_RT, entropies=True
     )
     mask_NC = real[:, -kept:]
-    logps = scores.logps.flatten()[place_NC] * mask_NC
-    return logps, scores.entropies.flatten()[place_NC] * mask_NC
+    logps_NC = scores.logps.flatten()[position_NC] * mask_NC
+    return logps_NC, scores.entropies.flatten()[position_NC] * mask_NC

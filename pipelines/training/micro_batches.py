@@ -1,7 +1,8 @@
-"""A model's forward over the rows of a batch a few at a time, for steps whose activations would not fit together.
+"""A model's forward over a batch in micro-batches, for steps whose activations would not fit together.
 
-Each part is computed again in the backward pass, so only one part's activations are held at any moment; the numbers
-are those of the whole batch.
+Each micro-batch is a segment of activation checkpointing: its forward runs again in the backward pass, so only one
+micro-batch's activations are in memory at any moment. The numbers are those of the whole batch.
+https://docs.pytorch.org/docs/stable/checkpoint.html
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pipelines.models.interface import Scores
 
 
 def micro_batches(score: Callable[..., Scores], rows: int) -> Callable[..., Scores]:
-    """`score` called with at most `rows` rows of its tensors at a time; all tensors have the batch first.
+    """`score` called with at most `rows` rows of its tensors at a time; all tensors have the batch dimension first.
 
-    The loss is left out: a mean of parts would not be that of the whole.
+    `Scores.loss` is left out: the mean of the micro-batches' means is not the mean of the whole.
     """
 
     def scored(**batch: Any) -> Scores:
@@ -28,15 +29,17 @@ def micro_batches(score: Callable[..., Scores], rows: int) -> Callable[..., Scor
         if count <= rows:
             return score(**batch)
 
-        def part(start: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-            found = score(**{key: value[start : start + rows] for key, value in tensors.items()}, **others)
-            return found.logps, found.entropies
+        def micro_batch(start: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+            scores = score(**{key: value[start : start + rows] for key, value in tensors.items()}, **others)
+            return scores.logps, scores.entropies
 
         starts = range(0, count, rows)
         if torch.is_grad_enabled():
-            made = [checkpoint(part, start, use_reentrant=False) for start in starts]
+            # Non-reentrant: the reentrant kind needs an input that requires a gradient, and ids have none.
+            parts = [checkpoint(micro_batch, start, use_reentrant=False) for start in starts]
         else:
-            made = [part(start) for start in starts]
-        return Scores(logps=torch.cat([logps for logps, _ in made]), entropies=torch.cat([more for _, more in made]))
+            parts = [micro_batch(start) for start in starts]
+        logps, entropies = zip(*parts, strict=True)
+        return Scores(logps=torch.cat(logps), entropies=torch.cat(entropies))
 
     return scored

@@ -1,6 +1,7 @@
-"""What stage 2 learns from: replies sampled from the model as it stands, words first and then a picture's codes.
+"""Rollouts of stage 2: replies sampled from the current policy, text first and then the codes of an image.
 
-Letters of shapes: P prompts of a step, N = P times the group's size samples, prompt-major; D the critic's width.
+Dimension letters: P prompts of a step, G samples of a prompt (the group), N = P * G samples, prompt-major (sample g of
+prompt p is row p * G + g); M of the N that draw an image in one micro-batch; D the judge's embedding width.
 """
 
 from __future__ import annotations
@@ -16,92 +17,102 @@ from pipelines.data.chat_template import render, split_reply
 from pipelines.data.samples import GrpoPrompt
 from pipelines.models.decoding.sampling import Generators, Sampling, TextSamples
 from pipelines.models.interface import UnifiedModel
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.judge import Judge
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """N sampled replies, prompt-major; each list has N entries."""
+    """N sampled replies, prompt-major; each list has N entries.
+
+    The first three are what TRL's `rollout_func` must return (trl/trainer/grpo_trainer.py, `_generate`); the others
+    become columns of the reward functions.
+    """
 
     prompt_ids: list[list[int]]
     completion_ids: list[list[int]]
-    """Words and their stop id; after `boi_id`, all codes of a picture as `text_vocab + code`."""
+    """Text ids and their stop id; after `boi_id`, all codes of an image as `text_vocab + code`."""
     logprobs: list[list[float]]
-    """Of each completion id, under the untempered, unfiltered model."""
-    words: list[str]
-    scene: list[str]
-    sight: list[ImageFeatures | None]
-    """The critic's look (D,) at the picture drawn; None without one."""
+    """Log-probability of each completion id under the policy at temperature 1 and without top-p, nats."""
+    texts: list[str]
+    scenes: list[str]
+    image_features: list[ImageFeatures | None]
+    """The judge's features (D,) of the drawn image; None without one."""
     finished: list[bool]
-    """Stopped by itself, not cut off."""
+    """Ended by a stop id, not cut off at `max_new_tokens`."""
     group: list[int]
-    """Which prompt of the step."""
+    """Index of the prompt in this step."""
 
 
-def rollout_generators(generator: Generators, samples: Sequence[int], size: int) -> Generators:
-    """The generator of each of these samples, where every prompt has its own; else the one there is."""
+def rollout_generators(generator: Generators, samples: Sequence[int], group_size: int) -> Generators:
+    """The random generator of each of these samples, where every prompt has its own; else the one there is."""
     if generator is None or isinstance(generator, torch.Generator):
         return generator
-    return [generator[n // size] for n in samples]
+    return [generator[n // group_size] for n in samples]
 
 
 @torch.no_grad()
-def generate_rollouts(
+def sample_rollouts(
     model: UnifiedModel,
     tokenizer: PreTrainedTokenizerBase,
-    critic: StarterCritic,
+    judge: Judge,
     prompts_P: list[GrpoPrompt],
-    size: int,
+    group_size: int,
     recipe: Recipe,
     generator: Generators,
-    parts: int = 1,
+    micro_batches: int = 1,
 ) -> Rollouts:
-    """Answer each prompt `size` times: all words in one batch, then all pictures in one batch.
+    """Answer each prompt `group_size` times: all texts in one batch, then all images in one batch.
 
-    A prompt is read once for its group. Pictures are drawn at temperature 1 without guidance, as the loss scores them.
-    generator: one, or one for each prompt, so that its replies do not depend on who is answered beside it. parts: in
-    how many goes, where keys and values of all samples would not fit.
+    Images are sampled at temperature 1 without guidance: the loss scores the plain conditional distribution, and
+    samples from another one would make its policy gradient biased.
+    generator: one, or one per prompt, so that its replies do not depend on which prompts share its process.
+    micro_batches: how many batches to split the N samples into, where their KV caches would not fit together.
     """
-    spec, count = model.spec, len(prompts_P) * size
-    at_once = -(-count // parts)
+    spec, count = model.spec, len(prompts_P) * group_size
+    batch_size = -(-count // micro_batches)
     ids_P = [render(prompt.messages, spec, tokenizer, add_reply=True).ids for prompt in prompts_P]
-    ids_N = [ids for ids in ids_P for _ in range(size)]
-    # Images keep temperature 1 and no guidance, which is what the loss scores.
+    ids_N = [ids for ids in ids_P for _ in range(group_size)]
     sampling = Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p)
     text = TextSamples([], [])
-    for start in range(0, count, at_once):
-        own = range(start, min(start + at_once, count))
-        whole = parts == 1  # then a prompt stands once and its samples are its group
+    for start in range(0, count, batch_size):
+        rows = range(start, min(start + batch_size, count))
+        # In one batch each prompt is prefilled once for its whole group. Split, a group may lie in two batches, so
+        # each sample brings its own copy of the prompt.
+        whole = micro_batches == 1
         more = model.sample_text(
-            ids_P if whole else [ids_N[n] for n in own],
+            ids_P if whole else [ids_N[n] for n in rows],
             sampling,
-            num_return_sequences=size if whole else 1,
+            num_return_sequences=group_size if whole else 1,
             stop_ids=(spec.eot_id, spec.boi_id),
-            generator=generator if whole else rollout_generators(generator, own, size),
+            generator=generator if whole else rollout_generators(generator, rows, group_size),
         )
         text.ids += more.ids
         text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
-    sight: list[ImageFeatures | None] = [None] * len(completions)
+    image_features: list[ImageFeatures | None] = [None] * len(completions)
+    # A text that stopped at begin-of-image announces an image; one that ran out of tokens or ended its turn has none.
     drawn = [n for n, ids in enumerate(completions) if ids[-1] == spec.boi_id]
-    for start in range(0, len(drawn), at_once):
-        own_M = drawn[start : start + at_once]
-        made = model.sample_images(
-            [ids_N[n] + completions[n] for n in own_M], sampling, generator=rollout_generators(generator, own_M, size)
+    for start in range(0, len(drawn), batch_size):
+        rows_M = drawn[start : start + batch_size]
+        images = model.sample_images(
+            [ids_N[n] + completions[n] for n in rows_M],
+            sampling,
+            generator=rollout_generators(generator, rows_M, group_size),
         )
-        seen = critic.look(model.decode_images(made.codes).float())
-        for m, n in enumerate(own_M):
-            completions[n] += (made.codes[m] + spec.text_vocab).tolist()
-            logps[n] += made.logps[m].tolist()
-            sight[n] = seen[m]
+        features = judge.encode_images(model.decode_images(images.codes).float())  # codes (M, C) -> (M, 3, px, px)
+        for m, n in enumerate(rows_M):
+            completions[n] += (images.codes[m] + spec.text_vocab).tolist()
+            logps[n] += images.logps[m].tolist()
+            image_features[n] = features[m]
     replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
     return Rollouts(
         prompt_ids=ids_N,
         completion_ids=completions,
         logprobs=logps,
-        words=[words for words, _ in replies],
-        scene=[scene for _, scene in replies],
-        sight=sight,
+        texts=[text for text, _ in replies],
+        scenes=[scene for _, scene in replies],
+        image_features=image_features,
         finished=[ids[-1] in (spec.eot_id, spec.boi_id) for ids in text.ids],
-        group=[n // size for n in range(len(completions))],
+        group=[n // group_size for n in range(len(completions))],
     )

@@ -1,13 +1,13 @@
-"""Stage 1, Unified-SFT: one LoRA adapter learns the character's words and pictures together, on `trl.SFTTrainer`.
+"""Stage 1, Unified-SFT: one LoRA adapter learns the character's text and images together, on `trl.SFTTrainer`.
 
-`run_sft` is the stage: samples -> rendered once -> packed rows -> one row is one optimiser step -> checkpoints.
-Ours are the data (pipelines/data/samples.py, pipelines/data/packing.py), the loss and the checkpoint folder; optimiser, schedule,
-clipping, PEFT, accelerate and resuming are the library's.
-Departures from UniCharacter's stage 1: a LoRA of all linears instead of full fine-tuning; samples are mixed by share
-(the paper weighs picture and word groups 20000:1); whole conversations instead of single turns; codes and words both
-by cross-entropy, each averaged over its own positions, so that 144 codes a picture cannot drown ten words; a word
-of a fact's answer counts several times, since answers are three words long and conversations thirty.
-The plan of rows depends on character and recipe alone, so a resumed run reads what an uninterrupted one would.
+`run_sft` is the stage: samples -> rendered once -> packed rows, one row per optimizer step -> checkpoints.
+Ours are the data (pipelines/data/samples.py, packing.py), the loss and the checkpoint folder; optimizer, schedule,
+gradient clipping, PEFT, accelerate and resuming are the library's.
+Departures from UniCharacter's stage 1 (arXiv 2605.08129): a LoRA of all linears instead of full fine-tuning; samples
+are mixed by share (the paper weighs image and text groups 20000:1); whole conversations instead of single turns; text
+and codes both by cross-entropy, each averaged over its own positions, so that 144 codes of an image cannot drown ten
+words; a token of a fact's answer counts several times, since answers are three words long and conversations thirty.
+Which samples a row holds depends on character and recipe alone, so a resumed run reads what an uninterrupted one would.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import PeftModel
+from torch import nn
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -29,10 +30,10 @@ from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data.packing import collate, encode_images
-from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.models.interface import ModelSpec, Scores, UnifiedModel
 from pipelines.training.fsdp import shard
 from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
-from pipelines.training.trainer_mixin import RunTrainerMixin, card, quiet_libraries
+from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SftResult:
     steps: int
     """Steps done in all, those before a resume included."""
     tokens: int
-    """Learned positions (words and codes) of this call."""
+    """Supervised positions (text and codes) of this call."""
     seconds: float
     """Wall clock of this call's training."""
     losses: tuple[float, ...]
@@ -53,50 +54,54 @@ class SftResult:
 
 
 class PackedTrainer(RunTrainerMixin, SFTTrainer):
-    """`SFTTrainer` with our loss; `RunTrainerMixin` gives it our checkpoint folders and events."""
+    """`SFTTrainer` with our loss; `RunTrainerMixin` adds our checkpoint folders and events."""
 
     stage = "sft"
 
     def __init__(self, *, spec: ModelSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model_accepts_loss_kwargs = False  # so that a step of several rows has the mean of their losses
+        self.model_accepts_loss_kwargs = False  # else gradients would be summed over the rows of a step
         self.spec = spec
         self.losses: list[float] = []
         self.tokens = 0
-        self.parts: list[SftLoss] = []
+        self.row_losses: list[SftLoss] = []
         self.last_time = time.perf_counter()
         self.add_callback(_AfterStep(self))
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Our forward and `sft_loss`; the parameters are the library's."""
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Scores]:
+        """Our forward and `sft_loss`; the parameters are transformers' Trainer's."""
         weights = inputs.pop("loss_weights", None)
-        scores = self.bare(model)(**inputs)
-        found = sft_loss(scores.logps, inputs["labels"], self.spec.text_vocab, weights)
-        self.parts.append(found)
-        return (found.loss, scores) if return_outputs else found.loss
+        scores: Scores = self.unwrap(model)(**inputs)
+        row_loss = sft_loss(scores.logps, inputs["labels"], self.spec.text_vocab, weights)
+        self.row_losses.append(row_loss)
+        return (row_loss.loss, scores) if return_outputs else row_loss.loss
 
     def after_step(self) -> None:
         """Count and report the step that just ended."""
-        parts, now = self.parts, time.perf_counter()
-        self.parts = []
-        if not parts:
+        rows, now = self.row_losses, time.perf_counter()
+        self.row_losses = []
+        if not rows:
             raise RuntimeError("a step ended before any loss was computed")
         seconds, self.last_time = now - self.last_time, now
-        tokens = sum(part.tokens for part in parts)
+        tokens = sum(row.tokens for row in rows)
         self.tokens += tokens
         loss, words, codes = (
-            sum(float(value) for value in values) / len(parts)
-            for values in zip(*((part.loss.detach(), part.words, part.codes) for part in parts), strict=True)
+            sum(float(value) for value in values) / len(rows)
+            for values in zip(*((row.loss.detach(), row.words, row.codes) for row in rows), strict=True)
         )
         self.losses.append(loss)
         metrics = {"loss": loss, "loss_words": words, "loss_codes": codes}
-        self.tell({**metrics, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds})
+        self.report_metrics({**metrics, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds})
 
 
 class _AfterStep(TrainerCallback):
-    # The library's hook at the end of an optimiser step.
+    # Called at the end of an optimizer step, when all its rows (gradient accumulation) have been through the loss.
     def __init__(self, trainer: PackedTrainer) -> None:
         self.trainer = trainer
 
@@ -104,16 +109,18 @@ class _AfterStep(TrainerCallback):
         self.trainer.after_step()
 
 
-def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: StepStrategy = NO_SAVINGS) -> SFTConfig:
-    """The library's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order.
+def sft_arguments(
+    recipe: Recipe, output_dir: Path, batch_rows: int = 1, strategy: StepStrategy = NO_SAVINGS
+) -> SFTConfig:
+    """TRL's settings for this recipe: AdamW, 5 % linear warm-up, cosine, no logs, no reports, rows in order.
 
-    `way`: whether to compute activations again, and of how many rows, one after the other, a step is made.
+    `strategy`: whether to checkpoint activations, and how many rows are accumulated in a step.
     """
     return SFTConfig(
-        output_dir=str(scratch),
+        output_dir=str(output_dir),
         max_steps=recipe.sft_steps,
         per_device_train_batch_size=batch_rows,
-        gradient_accumulation_steps=way.parts,
+        gradient_accumulation_steps=strategy.parts,
         learning_rate=recipe.sft_learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=max(1, round(0.05 * recipe.sft_steps)),
@@ -122,8 +129,8 @@ def sft_arguments(recipe: Recipe, scratch: Path, batch_rows: int = 1, way: StepS
         seed=recipe.seed,
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         use_cpu=not torch.cuda.is_available(),
-        activation_checkpointing=way.checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if way.checkpointing else None,
+        activation_checkpointing=strategy.checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if strategy.checkpointing else None,
         train_sampling_strategy="sequential",
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
@@ -144,33 +151,35 @@ def run_sft(
     run_dir: Path,
     report: Report,
     resume_from: Path | None = None,
-    way: StepStrategy = NO_SAVINGS,
+    strategy: StepStrategy = NO_SAVINGS,
 ) -> SftResult:
-    """Train a fresh adapter on `model` (which is wrapped in place) and save checkpoints under `run_dir`.
+    """Train a fresh adapter on `model` (which PEFT wraps in place) and save checkpoints under `run_dir`.
 
-    The pictures are those of `run_dir`/character/images. resume_from: a checkpoint folder of this run; the result is
-    that of a run without the break. way: how a step is made to fit (`pipelines.core.jobs.memory_plan`).
+    Images are read from `run_dir`/character/images. resume_from: a checkpoint folder of this run; the result equals
+    that of a run without the interruption. strategy: how a step is made to fit (`pipelines.core.jobs.memory_plan`).
     Raises Stopped after saving when `report` does; ValueError when a sample does not fit.
     """
-    pictures = encode_images(model, character, run_dir / CHARACTER_FOLDER)
-    arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, way=way)
-    count, tokens = recipe.sft_steps * arguments.world_size * way.parts, -(-recipe.sft_row_max_tokens // way.parts)
-    rows = packed_sft_rows(character, recipe, model.spec, tokenizer, pictures, count, tokens)
+    images = encode_images(model, character, run_dir / CHARACTER_FOLDER)
+    arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, strategy=strategy)
+    # A step is one row of sft_row_max_tokens, or `parts` rows as much shorter, accumulated; per process.
+    count = recipe.sft_steps * arguments.world_size * strategy.parts
+    row_tokens = -(-recipe.sft_row_max_tokens // strategy.parts)
+    rows = packed_sft_rows(character, recipe, model.spec, tokenizer, images, count, row_tokens)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(
             spec=model.spec,
             run_dir=run_dir,
             report=report,
-            card=card(character, recipe, "Unified-SFT"),
+            readme=checkpoint_readme(character, recipe, "Unified-SFT"),
             model=model,
             args=arguments,
-            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, pictures.pixels),
+            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, images.pixels),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             processing_class=tokenizer,
             peft_config=lora_config(model, recipe),
         )
-        if way.sharded:
+        if strategy.sharded:
             shard(trainer.model)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.stopped is not None:

@@ -1,7 +1,7 @@
-"""Stage 1 without its trainer: which linears learn, the rows that are read, and the loss. Needs no trl.
+"""Stage 1 without its trainer: which linears get a LoRA, the packed rows, and the loss. Needs no trl.
 
-The plan of rows depends on character and recipe alone, so a resumed run reads what an uninterrupted one would, and so
-do the processes of one run. Letters: B rows, T positions.
+Which samples a row holds depends on character and recipe alone, so a resumed run reads the rows that an uninterrupted
+one would, and so do the processes of one run. Dimension letters: B rows, T positions.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_sampl
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.interface import ModelSpec, UnifiedModel
 
-PICTURE_LOSS_WEIGHT = 1.0
-"""Weight of the codes' mean cross-entropy beside the words' (the paper: 1.0 beside 0.25)."""
+IMAGE_LOSS_WEIGHT = 1.0
+"""Weight of the codes' mean cross-entropy beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,31 @@ class SftLoss:
     loss: torch.Tensor
     """Scalar with gradient."""
     words: float
-    """Weighted mean of -log p over learned text ids, nats; 0 when there are none."""
+    """Weighted mean of -log p over supervised text ids, nats; 0 when there are none."""
     codes: float
-    """The same over picture codes."""
+    """The same over image codes, unweighted."""
     tokens: int
-    """Learned positions."""
+    """Supervised positions."""
 
 
 def sft_loss(
     logps: torch.Tensor, labels: torch.Tensor, text_vocab: int, weights: torch.Tensor | None = None
 ) -> SftLoss:
-    """Words' weighted mean plus PICTURE_LOSS_WEIGHT times codes' mean cross-entropy.
+    """Weighted mean cross-entropy of text plus IMAGE_LOSS_WEIGHT times that of codes.
 
-    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes; weights (B, T) of words.
+    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes; weights (B, T) of text ids.
+    Text and codes are averaged apart: one image's 144 to 576 codes would drown the ten words of a reply.
     """
     is_code = labels >= text_vocab
     is_word = (labels >= 0) & ~is_code
-    counted = is_word.float() if weights is None else is_word * weights
+    counted = is_word.float() if weights is None else is_word * weights  # (B, T)
     words = -(logps * counted).sum() / counted.sum().clamp(min=1)
     codes = -(logps * is_code).sum() / is_code.sum().clamp(min=1)
-    return SftLoss(words + PICTURE_LOSS_WEIGHT * codes, words.item(), codes.item(), int((labels >= 0).sum()))
+    return SftLoss(words + IMAGE_LOSS_WEIGHT * codes, words.item(), codes.item(), int((labels >= 0).sum()))
 
 
 def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
-    """LoRA on the linears of words and pictures alike; fp32 whatever the base model is kept in."""
+    """LoRA on the linears that write text and on those that draw; PEFT keeps it in fp32 whatever the base's dtype."""
     return LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -66,19 +67,19 @@ def packed_sft_rows(
     recipe: Recipe,
     spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
-    pictures: ImageBank,
+    images: ImageBank,
     rows: int,
     row_tokens: int = 0,
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone.
 
-    row_tokens: positions of a row if not `sft_row_max_tokens`; a single longer sample is given the room it needs.
+    row_tokens: positions of a row if not `sft_row_max_tokens`; a row may be longer to hold a single longer sample.
     """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
     if not samples:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
     weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
-    rendered = render_samples(samples, spec, tokenizer, pictures, recipe.sft_row_max_tokens, weights)
+    rendered = render_samples(samples, spec, tokenizer, images, recipe.sft_row_max_tokens, weights)
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
-    room = max(row_tokens or recipe.sft_row_max_tokens, *(len(item.ids) for item in rendered))
-    return pack_rows(rendered, order, spec, room, recipe.sft_row_max_images, rows)
+    max_tokens = max(row_tokens or recipe.sft_row_max_tokens, *(len(item.ids) for item in rendered))
+    return pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, rows)

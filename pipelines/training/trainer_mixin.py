@@ -1,8 +1,9 @@
-"""What both stages' trainers share: events in place of logs, our checkpoint folders, stopping with everything kept.
+"""What the trainers of both stages share: events instead of logs, our checkpoint folders, and stopping without loss.
 
-`class MyTrainer(RunTrainer, SFTTrainer)` with `stage` set. A checkpoint is written as `.partial-...` and renamed when
-it is complete: adapter, README.md, optimiser, scheduler, random state and trainer_state.json, so the library resumes
-from it. When `report` raises Stopped, the step ends, a checkpoint is saved, and `stopped` holds the exception.
+`class MyTrainer(RunTrainerMixin, SFTTrainer)` with `stage` set. A checkpoint is written as `.partial-...` and renamed
+when it is complete: adapter, README.md, optimizer, scheduler, random state and trainer_state.json, so transformers'
+Trainer can resume from it. When `report` raises Stopped, the current step ends, a checkpoint is saved, and `stopped`
+holds the exception for the caller to raise.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import distributed, nn
 from transformers import PrinterCallback
 
@@ -24,71 +26,76 @@ from pipelines.core.run_folder import CHECKPOINTS, checkpoint_name, finish_check
 
 
 class RunTrainerMixin:
-    """Stands before a trainer of TRL in the bases of a stage's trainer.
+    """Mixin of a stage's trainer; must precede the TRL class in the bases.
 
     With several processes each computes its share of a step and the gradients are averaged here, once, before the
-    optimiser: a LoRA is small, and the library's wrapper cannot bear a step that runs the model several times and
-    leaves parts of it out (a row without a picture). So a stage calls `bare(model)`, never the wrapper.
+    optimizer step. A LoRA is small enough for that, and DistributedDataParallel does not support a step that runs the
+    model several times and leaves parameters unused (a row without an image). So a stage computes its loss on
+    `unwrap(model)`, never on the wrapper.
     """
 
     stage: Stage
 
-    def __init__(self, *, run_dir: Path, report: Report, card: str, **kwargs: Any) -> None:
-        """`card`: README.md of a checkpoint, CHECKPOINT where its name goes; `kwargs` are the library's."""
+    def __init__(self, *, run_dir: Path, report: Report, readme: str, **kwargs: Any) -> None:
+        """`readme`: README.md of a checkpoint, CHECKPOINT where its name goes; `kwargs` are the TRL trainer's."""
         super().__init__(**kwargs)
-        # TRL has put a forward with a fused head of its own on the instance; the class's forward is ours.
+        # TRL patches a forward with a fused lm_head onto the instance (trl/trainer/utils.py); remove it, so that the
+        # class's own forward, which returns log-probabilities, is called.
         self.model.get_base_model().__dict__.pop("forward")
         for weight in self.model.parameters():
-            if weight.requires_grad:  # TRL makes them bf16 for a 4-bit base, where updates of 1e-4 would be lost
+            if weight.requires_grad:  # TRL casts them to bf16 for a 4-bit base, where updates of 1e-4 would round away
                 weight.data = weight.data.float()
-        self.run_dir, self.report, self.card = run_dir, report, card
+        self.run_dir, self.report, self.readme = run_dir, report, readme
         self.saved: list[str] = []
         self.stopped: Stopped | None = None
         self.remove_callback(PrinterCallback)
 
-    def bare(self, model: Any) -> Any:
-        """The model without what several processes wrap around it."""
+    def unwrap(self, model: nn.Module) -> PeftModel:
+        """The PEFT model inside the wrapper that accelerate puts around it for several processes."""
         return self.accelerator.unwrap_model(model)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The library's, then the mean of all processes' gradients."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
+        # sync_gradients is False on all but the last micro-batch of a step: one all-reduce per optimizer step.
         if self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:
-            average_gradients(self.bare(self.model), self.accelerator.num_processes)
+            average_gradients(self.unwrap(self.model), self.accelerator.num_processes)
         return loss
 
-    def _heed(self) -> None:
-        # The main process alone hears `Stopped`; all have to stop at the same step.
+    def _sync_stop(self) -> None:
+        # Only the main process sees `Stopped` (it alone reports); all have to stop at the same step, or the others
+        # would wait for ever in the next collective operation.
         if self.accelerator.num_processes > 1:
-            told = torch.tensor([float(self.stopped is not None)], device=self.accelerator.device)
-            if float(self.accelerator.reduce(told, "sum")) and self.stopped is None:
+            stopping = torch.tensor([float(self.stopped is not None)], device=self.accelerator.device)
+            if float(self.accelerator.reduce(stopping, "sum")) and self.stopped is None:
                 self.stopped = Stopped()
         if self.stopped is not None:
             self.control.should_save = True
             self.control.should_training_stop = True
 
-    def tell(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
+    def report_metrics(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
         """Report one event from the main process; `Stopped` ends training after a checkpoint of this step."""
         if self.is_world_process_zero():
             try:
                 self.report(Event(self.stage, self.state.global_step, self.state.max_steps, metrics, note, artifacts))
             except Stopped as stopped:
                 self.stopped = stopped
-        self._heed()
+        self._sync_stop()
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Overrides transformers' Trainer, whose folder layout and rotation are not ours."""
         step = self.state.global_step
         name = checkpoint_name(self.stage, step)
         if name in self.saved:
             return
         if self.args.should_save:
             partial_folder(self.run_dir, self.stage, step)
-        self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()  # the folder exists before any process writes its random state into it
         folder = self.run_dir / CHECKPOINTS / f".partial-{name}"
         if self.args.should_save:
             # "auto" would ask the hub whether the vocabulary was resized; it never is.
-            self.accelerator.unwrap_model(model).save_pretrained(folder, save_embedding_layers=False)
-            (folder / "README.md").write_text(self.card.replace("CHECKPOINT", name), encoding="utf-8")
+            self.unwrap(model).save_pretrained(folder, save_embedding_layers=False)
+            (folder / "README.md").write_text(self.readme.replace("CHECKPOINT", name), encoding="utf-8")
             self.state.save_to_json(str(folder / "trainer_state.json"))
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
@@ -97,7 +104,7 @@ class RunTrainerMixin:
             finish_checkpoint(self.run_dir, self.stage, step)
         self.saved.append(name)
         if self.stopped is None:
-            self.tell({}, f"checkpoint {name}", (f"{CHECKPOINTS}/{name}",))
+            self.report_metrics({}, f"checkpoint {name}", (f"{CHECKPOINTS}/{name}",))
 
     def _send_telemetry(self) -> None:
         # Nothing about a creator's run leaves the machine.
@@ -105,11 +112,12 @@ class RunTrainerMixin:
 
 
 def average_gradients(model: nn.Module, processes: int) -> None:
-    """Give every process the mean of all processes' gradients; a part that one did not use counts 0 there."""
+    """Give every process the mean of all processes' gradients; a weight that one did not use counts 0 there."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in trained:
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)
+    # One all-reduce of one flat tensor instead of one per weight: a LoRA has hundreds of small matrices.
     flat = torch.cat([weight.grad.flatten() for weight in trained])
     distributed.all_reduce(flat)
     flat /= processes
@@ -121,7 +129,7 @@ def average_gradients(model: nn.Module, processes: int) -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps back what the library says to developers while a trainer is made: that special ids were aligned."""
+    """Suppress transformers' notice to developers, when a trainer is made, that special token ids were aligned."""
     logger = logging.getLogger("transformers.trainer_utils")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -131,7 +139,7 @@ def quiet_libraries() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def card(character: Character, recipe: Recipe, method: str) -> str:
+def checkpoint_readme(character: Character, recipe: Recipe, method: str) -> str:
     """README.md of a checkpoint made by `method`; CHECKPOINT is replaced by its name."""
     return f"""---
 library_name: peft
