@@ -180,7 +180,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
     from pipelines.models.presets import load
     from pipelines.rewards.judge import load_judge
-    from pipelines.training.grpo import run_grpo
+    from pipelines.training.grpo import make_trainer, run_grpo
     from pipelines.training.sft_loss import lora_config
 
     plan = plan_here(recipe)
@@ -194,9 +194,10 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     else:
         student = get_peft_model(model, lora_config(model, recipe))
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
-    critic = load_judge(recipe.base, recipe.effort)
-    run_grpo(student, tokenizer, character, recipe, run_dir, critic, report, resume_from, plan.grpo)
-    del model, student, critic
+    judge = load_judge(recipe.base, recipe.effort)
+    trainer = make_trainer(student, tokenizer, character, recipe, run_dir, judge, report, plan.grpo)
+    run_grpo(trainer, resume_from)
+    del model, student, judge, trainer
     free_gpu_memory()
 
 

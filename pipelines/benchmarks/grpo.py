@@ -1,8 +1,8 @@
 """`bench_grpo`: seconds a step of Character-GRPO, against doing each sample alone.
 
 Both run the same trainer on the same model, prompts, lengths (every reply has the same number of words and a picture),
-rewards, KL term and optimiser. The plain one samples each reply and each picture alone, looks at each picture again for
-every reward and at the references at every call, scores samples one by one, and sends each sample through the model
+rewards, KL term and optimizer. The plain one samples each reply and each picture alone, encodes each picture again for
+every reward and the references at every call, scores samples one by one, and sends each sample through the model
 with its own copy of the prompt: the order of work in UniCharacter's published code.
 """
 
@@ -21,11 +21,10 @@ from pipelines.benchmarks.pairs import compare
 from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.models.presets import load
-from pipelines.rewards.judge import load_judge
-from pipelines.rewards.rewards import Reward
-from pipelines.rewards.starter_critic import StarterCritic
+from pipelines.rewards.judge import Judge, load_judge
+from pipelines.rewards.reward_context import Reward
 from pipelines.training.grpo import CharacterTrainer, make_trainer
-from pipelines.training.rollout import generate_rollouts
+from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft_loss import lora_config
 
 
@@ -33,21 +32,21 @@ class PlainTrainer(CharacterTrainer):
     """The same stage with every sample handled alone."""
 
     @staticmethod
-    def practise(numbers_N: list[str], trainer: CharacterTrainer) -> dict[str, Any]:
-        """One reply at a time, each with its own reading of the prompt, each picture by itself."""
-        policy = trainer.accelerator.unwrap_model(trainer.model)
+    def generate_rollouts(numbers_N: list[str], trainer: CharacterTrainer) -> dict[str, Any]:
+        """One reply at a time, each with its own prefill of the prompt, each picture by itself."""
+        policy = trainer.unwrap(trainer.model)
         generator = torch.Generator(policy.device).manual_seed(trainer.state.global_step)
         policy.eval()
-        made: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {}
         for number in numbers_N:
             prompt = trainer.prompts[int(number)]
-            model, tokenizer, critic = policy.get_base_model(), trainer.processing_class, trainer.critic
-            reply = generate_rollouts(model, tokenizer, critic, [prompt], 1, trainer.recipe, generator)
-            for key, values in {**vars(reply), "asked": [prompt]}.items():
-                made.setdefault(key, []).extend(values)
-        made["group"] = [n // trainer.recipe.grpo_group_size for n in range(len(numbers_N))]
+            model, tokenizer, judge = policy.get_base_model(), trainer.processing_class, trainer.judge
+            rollout = sample_rollouts(model, tokenizer, judge, [prompt], 1, trainer.recipe, generator)
+            for key, values in {**vars(rollout), "grpo_prompts": [prompt]}.items():
+                columns.setdefault(key, []).extend(values)
+        columns["group"] = [n // trainer.recipe.grpo_group_size for n in range(len(numbers_N))]
         policy.train()
-        return made
+        return columns
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -72,8 +71,8 @@ class PlainTrainer(CharacterTrainer):
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
 
-def one_by_one(reward: Reward, critic: StarterCritic, references: torch.Tensor) -> Reward:
-    """The same reward, called for each sample alone, which looks at its picture (and at the references) again."""
+def one_by_one(reward: Reward, judge: Judge, references: torch.Tensor) -> Reward:
+    """The same reward, called for each sample alone, which encodes its picture (and the references) again."""
     name = reward.__name__
 
     def score(**columns: Any) -> list[float | None]:
@@ -81,12 +80,12 @@ def one_by_one(reward: Reward, critic: StarterCritic, references: torch.Tensor) 
         values: list[float | None] = []
         for n, group in enumerate(columns["group"]):
             # Only variety needs the others of the group.
-            mates = [m for m, other in enumerate(columns["group"]) if other == group] if name == "variety" else [n]
+            rows = [m for m, other in enumerate(columns["group"]) if other == group] if name == "variety" else [n]
             if name != "reply":
-                critic.look(references[: len(mates)])
+                judge.encode_images(references[: len(rows)])
             if name == "likeness":
-                critic.look(references)
-            values.append(reward(**{key: [column[m] for m in mates] for key, column in listed.items()})[mates.index(n)])
+                judge.encode_images(references)
+            values.append(reward(**{key: [column[m] for m in rows] for key, column in listed.items()})[rows.index(n)])
         return values
 
     score.__name__ = name
@@ -94,22 +93,24 @@ def one_by_one(reward: Reward, critic: StarterCritic, references: torch.Tensor) 
 
 
 def bench_grpo(base: str = "starter", repeats: int = 3, words: int = WORDS) -> dict[str, Any]:
-    """Seconds of one step of the default recipe; the plain way last, as `compare` has it."""
-    recipe = Recipe(base=base, grpo_steps=1, grpo_replay_weight=0.0)  # stage 1's share has its own benchmark
+    """Seconds of one step of the default recipe, ours and plain."""
+    recipe = Recipe(base=base, grpo_steps=1, grpo_replay_weight=0.0)  # stage 1's loss has its own benchmark
     with tempfile.TemporaryDirectory() as scratch:
         run_dir = Path(scratch)
         character = bench_character(run_dir)
-        bare, tokenizer = load(base)
-        critic = load_judge(base)
-        model = get_peft_model(bare, lora_config(bare, recipe))
-        references = torch.zeros(len(character.images), 3, bare.shape.image_px, bare.shape.image_px)
+        base_model, tokenizer = load(base)
+        judge = load_judge(base)
+        model = get_peft_model(base_model, lora_config(base_model, recipe))
+        references = torch.zeros(len(character.images), 3, base_model.spec.image_px, base_model.spec.image_px)
 
         def step(kind: type[CharacterTrainer]) -> float:
-            trainer = make_trainer(kind, model, tokenizer, character, recipe, run_dir, critic, lambda event: None)
+            trainer = make_trainer(
+                model, tokenizer, character, recipe, run_dir, judge, lambda event: None, trainer_class=kind
+            )
             trainer.args.save_strategy = SaveStrategy.NO
             if kind is PlainTrainer:
-                trainer.reward_funcs = [one_by_one(reward, critic, references) for reward in trainer.reward_funcs]
-            with always_draws(bare, words):
+                trainer.reward_funcs = [one_by_one(reward, judge, references) for reward in trainer.reward_funcs]
+            with always_draws(base_model, words):
                 started = time.perf_counter()
                 trainer.train()
                 seconds = time.perf_counter() - started

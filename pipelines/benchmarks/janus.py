@@ -32,11 +32,11 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
     recipe, plan = settings_of(base, "quick")
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        words_only = {"dialogue": 0.5, "fact": 0.5}
+        text_tasks = {"dialogue": 0.5, "fact": 0.5}
         recipe = replace(
             recipe,
             sft_row_max_tokens=CPU_ROW,
-            task_shares=words_only,
+            task_shares=text_tasks,
             grpo_prompts_per_step=1,
             grpo_group_size=2,
             max_new_tokens=CPU_WORDS,
@@ -44,7 +44,7 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
         )
     seconds: dict[str, float] = {}
 
-    def tell(part: str, spent: float) -> None:
+    def note(part: str, spent: float) -> None:
         seconds[part] = round(spent, 2)
         print(f"{part}: {spent:.1f} s, {peak_gb():.1f} GB at most", file=sys.stderr, flush=True)
 
@@ -55,25 +55,25 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
             return peak_memory(bench.device) / 1e9
 
         for part, spent in bench.seconds.items():
-            tell(part, spent)
+            note(part, spent)
         rows = bench.sft_rows(steps)
         for step in range(steps):
             parts = plan.sft.parts
             own = rows[step * parts : (step + 1) * parts]
-            tell(f"sft {step + 1}", bench.timed(lambda own=own: bench.sft_step(own))[0])
+            note(f"sft {step + 1}", bench.timed(lambda own=own: bench.sft_step(own))[0])
         for step in range(steps):
             began = time.perf_counter()
-            replies = bench.sample(step, recipe.max_new_tokens, draws=on_gpu)
-            asked = bench.asked(step, recipe.grpo_prompts_per_step, recipe.grpo_group_size)
-            bench.timed(lambda r=replies, a=asked: bench.practise_step(r, a))
-            tell(f"grpo {step + 1}", time.perf_counter() - began)
+            rollouts = bench.sample(step, recipe.max_new_tokens, draws=on_gpu)
+            prompts = bench.rollout_prompts(step)
+            bench.timed(lambda r=rollouts, p=prompts: bench.grpo_step(r, p))
+            note(f"grpo {step + 1}", time.perf_counter() - began)
         prompt = bench.sample(0, 1, False, 1, 2).prompt_ids[0]
         spent, codes = bench.timed(
             lambda: bench.model.sample_images([[*prompt, bench.model.spec.boi_id]], generator=None).codes
         )
-        tell("picture", spent)
+        note("picture", spent)
         spent, pixels = bench.timed(lambda: bench.model.decode_images(codes))
-        tell("decode", spent)
+        note("decode", spent)
         whole = all(math.isfinite(float(weight.sum())) for weight in bench.trained)
         moved = sum(float(weight.abs().sum()) for key, weight in bench.student.named_parameters() if "lora_B" in key)
         peak = peak_gb()

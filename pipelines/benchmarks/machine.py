@@ -1,9 +1,9 @@
 """`bench_machine`: what a large base model takes on this machine, stage by stage, and what a `standard` run would.
 
-Both stages are done without a trainer: the same rows, sampling, credit, losses, LoRA in fp32 and AdamW, so no trl is
-needed. `random-1b` and `random-7b` are full-size checkpoints with random weights, written to a temporary folder and
-read by the loading code of the published ones; speed and memory do not depend on the values. Rewards are given by the
-toy critic, so the reward models' own time is not in it. The plain path is the library's: `generate` for pictures,
+Both stages are done without a trainer: the same rows, sampling, advantages, losses, LoRA in fp32 and AdamW, so no trl
+is needed. `random-1b` and `random-7b` are full-size checkpoints with random weights, written to a temporary folder and
+read by the loading code of the published ones; speed and memory do not depend on the values. Rewards come from the
+toy critic, so the time of the pretrained judges is not in it. The plain path is the library's: `generate` for pictures,
 each sample with its own prompt and padding for stage 1.
 """
 
@@ -29,18 +29,19 @@ from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
-from pipelines.data.packing import collate, encode_images
-from pipelines.data.samples import grpo_prompts
+from pipelines.data.packing import PackedRow, collate, encode_images
+from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import device_memory
 from pipelines.models.janus_loading import load_folder
 from pipelines.models.janus_random_weights import SIZES, write_layout
 from pipelines.models.presets import load
-from pipelines.rewards.rewards import WORDS_ONLY, RewardContext, make_rewards
+from pipelines.rewards.reward_context import RewardContext
+from pipelines.rewards.rewards import TEXT_ONLY, make_rewards
 from pipelines.rewards.starter_critic import toy_critic
 from pipelines.training.grpo_loss import group_advantages, group_token_logps
 from pipelines.training.micro_batches import micro_batches
-from pipelines.training.rollout import Rollouts, generate_rollouts
+from pipelines.training.rollout import Rollouts, sample_rollouts
 from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
 
 RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
@@ -65,19 +66,18 @@ class Bench:
         self.seconds = {"write": written - began, "load": time.perf_counter() - written}
         self.recipe, self.plan, self.device = recipe, plan, self.model.device
         self.character = (terse_character if terse else bench_character)(folder)
-        self.pictures = encode_images(self.model, self.character, folder / CHARACTER_FOLDER)
+        self.images = encode_images(self.model, self.character, folder / CHARACTER_FOLDER)
         self.student = get_peft_model(self.model, lora_config(self.model, recipe))
         self.trained = [weight for weight in self.student.parameters() if weight.requires_grad]
         for weight in self.trained:
             weight.data = weight.data.float()
-        self.optimiser = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.0)
-        critic = toy_critic()
-        pixels = torch.zeros(2, 3, 32, 32)
-        judge = RewardContext.of(self.character, critic, pixels)
-        self.critic, (self.rewards, self.weights) = critic, make_rewards(judge, recipe.reward_weights)
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.0)
+        self.judge = toy_critic()
+        context = RewardContext.of(self.character, self.judge, torch.zeros(2, 3, 32, 32))
+        self.rewards, self.weights = make_rewards(context, recipe.reward_weights)
         names = re.compile(self.model.language_targets)
         modules = self.model.named_modules()
-        self.linears = sum(m.weight.numel() for name, m in modules if self._is_linear(names, name, m))
+        self.linear_weights = sum(m.weight.numel() for name, m in modules if self._is_linear(names, name, m))
 
     @staticmethod
     def _is_linear(names: re.Pattern[str], name: str, module: nn.Module) -> bool:
@@ -85,24 +85,24 @@ class Bench:
         return isinstance(module, nn.Linear) and names.fullmatch(name.removesuffix(".base_layer")) is not None
 
     @contextmanager
-    def learning(self, way: StepStrategy) -> Iterator[None]:
-        """Inside, as a trainer has it: training mode, bf16 arithmetic on a GPU, activations as planned."""
+    def training(self, strategy: StepStrategy) -> Iterator[None]:
+        """Inside, as in a trainer: training mode, bf16 autocast on a GPU, activations as planned."""
         self.student.train()
-        if way.checkpointing:
+        if strategy.checkpointing:
             self.model.activation_checkpointing_enable({"use_reentrant": False})
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             yield
-        if way.checkpointing:
+        if strategy.checkpointing:
             self.model.activation_checkpointing_disable()
         self.student.eval()
 
     def update(self) -> None:
-        """One step of the optimiser on what was passed back."""
+        """One optimizer step on the accumulated gradients."""
         nn.utils.clip_grad_norm_(self.trained, 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
-    def sft_rows(self, steps: int) -> list[Any]:
+    def sft_rows(self, steps: int) -> list[PackedRow]:
         """Rows of `steps` steps of stage 1."""
         parts = self.plan.sft.parts
         return packed_sft_rows(
@@ -110,69 +110,75 @@ class Bench:
             self.recipe,
             self.model.spec,
             self.tokenizer,
-            self.pictures,
+            self.images,
             steps * parts,
             -(-self.recipe.sft_row_max_tokens // parts),
         )
 
-    def sft_step(self, rows: list[Any]) -> tuple[int, int]:
-        """One step of stage 1 on these rows; gives learned and read positions."""
-        learned = 0
-        with self.learning(self.plan.sft):
+    def sft_step(self, rows: list[PackedRow]) -> tuple[int, int]:
+        """One step of stage 1 on these rows; gives supervised and read positions."""
+        supervised = 0
+        with self.training(self.plan.sft):
             for row in rows:
-                batch = collate([row], self.model.spec, self.pictures.pixels)
+                batch = collate([row], self.model.spec, self.images.pixels)
                 batch = {key: value.to(self.device) for key, value in batch.items()}
                 weights = batch.pop("loss_weights", None)
-                made = sft_loss(self.student(**batch).logps, batch["labels"], self.model.spec.text_vocab, weights)
-                (made.loss / len(rows)).backward()
-                learned += made.tokens
+                row_loss = sft_loss(self.student(**batch).logps, batch["labels"], self.model.spec.text_vocab, weights)
+                (row_loss.loss / len(rows)).backward()
+                supervised += row_loss.tokens
         self.update()
-        return learned, sum(len(row.ids) for row in rows)
+        return supervised, sum(len(row.ids) for row in rows)
 
-    def sample(self, number: int, words: int, draws: bool, prompts: int = 0, group: int = 0) -> Rollouts:
-        """The replies of practice step `number`, all of `words` ids, with a picture each if it `draws`."""
+    def sample(self, step: int, words: int, draws: bool, prompts: int = 0, group: int = 0) -> Rollouts:
+        """The rollouts of GRPO step `step`, all texts of `words` ids, with an image each if it `draws`."""
         prompts, group = prompts or self.recipe.grpo_prompts_per_step, group or self.recipe.grpo_group_size
-        asked = grpo_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
-        dice = [torch.Generator(self.device).manual_seed(number * 100 + place) for place in range(prompts)]
+        chosen = self.prompts_of(step, prompts)
+        generators = [torch.Generator(self.device).manual_seed(step * 100 + number) for number in range(prompts)]
         recipe = replace(self.recipe, max_new_tokens=words)
         self.student.eval()
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with autocast, always_draws(self.model, words, draws):
-            return generate_rollouts(
-                self.model, self.tokenizer, self.critic, asked, group, recipe, dice, self.plan.grpo.parts
+            return sample_rollouts(
+                self.model, self.tokenizer, self.judge, chosen, group, recipe, generators, self.plan.grpo.parts
             )
 
-    def practise_step(self, replies: Rollouts, asked: list[Any]) -> int:
-        """Learn from replies: rewards, credit, the reference's log-probabilities and ours; gives positions read."""
-        spec, group = self.model.spec, replies.group.count(0)
-        columns = {**vars(replies), "asked": asked}
+    def grpo_step(self, rollouts: Rollouts, prompts: list[GrpoPrompt]) -> int:
+        """Rewards, advantages, the reference's log-probabilities and ours, and an update; gives positions read."""
+        spec, group = self.model.spec, rollouts.group.count(0)
+        columns = {**vars(rollouts), "grpo_prompts": prompts}
         rows = [reward(**columns) for reward in self.rewards]
         known = [[float("nan") if value is None else value for value in row] for row in rows]
-        found = torch.tensor(known).T.contiguous()  # (N, K)
-        words_only = torch.tensor([reward.__name__ in WORDS_ONLY for reward in self.rewards])
-        words, codes = group_advantages(found, torch.tensor(self.weights), group, words_only)
-        longest = max(map(len, replies.completion_ids))
-        ids, mask = _padded(replies, longest, spec.pad_id, self.device)
-        score = micro_batches(self.student, -(-len(set(replies.group)) // self.plan.grpo.parts))
-        with self.learning(NO_SAVINGS), torch.no_grad(), self.student.disable_adapter():
-            before, _ = group_token_logps(score, ids, mask, longest, spec)
-        with self.learning(self.plan.grpo):
+        rewards_NK = torch.tensor(known).T.contiguous()
+        text_only_K = torch.tensor([reward.__name__ in TEXT_ONLY for reward in self.rewards])
+        text_N, codes_N = group_advantages(rewards_NK, torch.tensor(self.weights), group, text_only_K)
+        longest = max(map(len, rollouts.completion_ids))
+        ids, mask = _padded(rollouts, longest, spec.pad_id, self.device)
+        score = micro_batches(self.student, -(-len(set(rollouts.group)) // self.plan.grpo.parts))
+        with self.training(NO_SAVINGS), torch.no_grad(), self.student.disable_adapter():
+            reference, _ = group_token_logps(score, ids, mask, longest, spec)
+        with self.training(self.plan.grpo):
             logps, _ = group_token_logps(score, ids, mask, longest, spec)
             is_code = ids[:, -longest:] >= spec.text_vocab
-            advantage = torch.where(is_code, codes[:, None].to(ids.device), words[:, None].to(ids.device))
+            advantages = torch.where(is_code, codes_N[:, None].to(ids.device), text_N[:, None].to(ids.device))
+            # As TRL's loss with one update per rollout: the ratio is 1 and only its gradient counts; KL by Schulman's
+            # k3 estimator.
             ratio = (logps - logps.detach()).exp()
-            behind = before - logps
+            behind = reference - logps
             kl = behind.exp() - behind - 1
             kept = mask[:, -longest:]
-            loss = -((ratio * advantage - self.recipe.grpo_beta * kl) * kept).sum() / kept.sum()
+            loss = -((ratio * advantages - self.recipe.grpo_beta * kl) * kept).sum() / kept.sum()
         loss.backward()
         self.update()
-        return int(kept.sum()) + sum({tuple(ids): len(ids) for ids in replies.prompt_ids}.values())
+        return int(kept.sum()) + sum({tuple(ids): len(ids) for ids in rollouts.prompt_ids}.values())
 
-    def asked(self, number: int, prompts: int, group: int) -> list[Any]:
-        """The practice prompts of a step, each as often as it is answered."""
-        asked = grpo_prompts(self.character, (number + 1) * prompts, 0)[-prompts:]
-        return [prompt for prompt in asked for _ in range(group)]
+    def prompts_of(self, step: int, prompts: int) -> list[GrpoPrompt]:
+        """The prompts of a step."""
+        return grpo_prompts(self.character, (step + 1) * prompts, 0)[-prompts:]
+
+    def rollout_prompts(self, step: int) -> list[GrpoPrompt]:
+        """The prompt of each rollout of a step."""
+        chosen = self.prompts_of(step, self.recipe.grpo_prompts_per_step)
+        return [prompt for prompt in chosen for _ in range(self.recipe.grpo_group_size)]
 
     def timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
         """(seconds, what it gave), the device's work included."""
@@ -183,14 +189,14 @@ class Bench:
         return time.perf_counter() - began, made
 
 
-def _padded(replies: Rollouts, longest: int, pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    # As the library hands them over: prompts flush right, completions flush left.
-    ahead = max(map(len, replies.prompt_ids))
+def _padded(rollouts: Rollouts, longest: int, pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # As TRL hands them over: prompts padded left, completions padded right.
+    prompt_length = max(map(len, rollouts.prompt_ids))
     ids, mask = [], []
-    for prompt, said in zip(replies.prompt_ids, replies.completion_ids, strict=True):
-        left, right = ahead - len(prompt), longest - len(said)
-        ids.append([pad_id] * left + prompt + said + [pad_id] * right)
-        mask.append([0] * left + [1] * (len(prompt) + len(said)) + [0] * right)
+    for prompt, completion in zip(rollouts.prompt_ids, rollouts.completion_ids, strict=True):
+        left, right = prompt_length - len(prompt), longest - len(completion)
+        ids.append([pad_id] * left + prompt + completion + [pad_id] * right)
+        mask.append([0] * left + [1] * (len(prompt) + len(completion)) + [0] * right)
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
@@ -219,7 +225,7 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
         forget_peak(bench.device)
         found: dict[str, Any] = {"load_s": bench.seconds["load"]}
         found |= _measure_sft(bench, repeats)
-        found |= _measure_practice(bench, repeats, words)
+        found |= _measure_grpo(bench, repeats, words)
         found["plain_sft_tokens_per_s"] = plain_sft(bench)
         group = recipe.grpo_prompts_per_step * recipe.grpo_group_size
         plain = plain_pictures(bench, min(group, 8))
@@ -256,27 +262,27 @@ def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
     return {"sft_step_s": seconds, "sft_tokens_per_s": learned / seconds, "sft_positions": read}
 
 
-def _measure_practice(bench: Bench, repeats: int, words: int) -> dict[str, float]:
+def _measure_grpo(bench: Bench, repeats: int, words: int) -> dict[str, float]:
     recipe = bench.recipe
     samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.spec.image_tokens
-    talk, both, learn = [], [], []
-    for number in range(repeats + 1):
-        talk.append(bench.timed(lambda n=number: bench.sample(n, words, False))[0])
-        seconds, replies = bench.timed(lambda n=number: bench.sample(n, words, True))
-        both.append(seconds)
-        asked = bench.asked(number, recipe.grpo_prompts_per_step, recipe.grpo_group_size)
-        learn.append(bench.timed(lambda r=replies, a=asked: bench.practise_step(r, a))[0])
-    said, drawn, learnt = (median(times[1:]) for times in (talk, both, learn))
-    pictures = max(drawn - said, 1e-9)
+    text_times, both_times, update_times = [], [], []
+    for step in range(repeats + 1):
+        text_times.append(bench.timed(lambda n=step: bench.sample(n, words, False))[0])
+        seconds, rollouts = bench.timed(lambda n=step: bench.sample(n, words, True))
+        both_times.append(seconds)
+        prompts = bench.rollout_prompts(step)
+        update_times.append(bench.timed(lambda r=rollouts, a=prompts: bench.grpo_step(r, a))[0])
+    text_s, both_s, update_s = (median(times[1:]) for times in (text_times, both_times, update_times))
+    images_s = max(both_s - text_s, 1e-9)
     # Every other request is for a picture.
     return {
-        "words_per_s": samples * words / said,
-        "pictures_per_s": samples / pictures,
-        "talk_s": said,
-        "draw_s": pictures,
-        "learn_s": learnt,
+        "words_per_s": samples * words / text_s,
+        "pictures_per_s": samples / images_s,
+        "talk_s": text_s,
+        "draw_s": images_s,
+        "learn_s": update_s,
         "practice_positions": float(samples * (words + codes)),
-        "grpo_step_s": said + pictures / 2 + learnt,
+        "grpo_step_s": text_s + images_s / 2 + update_s,
     }
 
 
@@ -293,7 +299,7 @@ def _machine(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
     shares: dict[str, Any] = {"device": name or "cpu", "peak_memory_gb": peak_memory(bench.device) / 1e9}
     if peak:
         positions, read = found["sft_positions"], found["practice_positions"]
-        shares["sft_share_of_peak"] = 4 * bench.linears * positions / found["sft_step_s"] / peak
-        shares["learn_share_of_peak"] = 6 * bench.linears * read / found["learn_s"] / peak
+        shares["sft_share_of_peak"] = 4 * bench.linear_weights * positions / found["sft_step_s"] / peak
+        shares["learn_share_of_peak"] = 6 * bench.linear_weights * read / found["learn_s"] / peak
     shares["torch"] = torch.__version__
     return shares

@@ -1,4 +1,4 @@
-"""The plain ways that `bench_machine` stands beside: the library's `generate` for pictures, padded samples for stage 1.
+"""What `bench_machine` compares with: transformers' `generate` for pictures, padded samples for stage 1.
 
 The library's model is ours under the library's class, so it takes no memory of its own.
 """
@@ -52,10 +52,10 @@ def plain_pictures(bench: Bench, count: int) -> float:
 
 
 def plain_sft(bench: Bench) -> float:
-    """Learned positions a second with each sample in a row of its own, padded, as many as one of our rows holds."""
+    """Supervised positions a second with each sample in a row of its own, padded, as many as one of our rows holds."""
     recipe, spec = bench.recipe, bench.model.spec
     samples = [it for it in training_samples(bench.character, recipe.seed) if recipe.task_shares.get(it.task, 0)]
-    rendered = render_samples(samples, spec, bench.tokenizer, bench.pictures, recipe.sft_row_max_tokens)
+    rendered = render_samples(samples, spec, bench.tokenizer, bench.images, recipe.sft_row_max_tokens)
     count = max(bench.sft_rows(1)[0].segments)
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     rows = []
@@ -64,17 +64,17 @@ def plain_sft(bench: Bench) -> float:
         rows.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn))
 
     def step() -> int:
-        learned = 0
-        with bench.learning(bench.plan.sft):
+        supervised = 0
+        with bench.training(bench.plan.sft):
             for start in range(0, len(rows), 4):  # all at once would not fit where ours does
-                batch = collate(rows[start : start + 4], spec, bench.pictures.pixels)
+                batch = collate(rows[start : start + 4], spec, bench.images.pixels)
                 del batch["segment_ids"]
                 batch = {key: value.to(bench.device) for key, value in batch.items()}
-                made = sft_loss(bench.student(**batch).logps, batch["labels"], spec.text_vocab)
-                made.loss.backward()
-                learned += made.tokens
+                row_loss = sft_loss(bench.student(**batch).logps, batch["labels"], spec.text_vocab)
+                row_loss.loss.backward()
+                supervised += row_loss.tokens
         bench.update()
-        return learned
+        return supervised
 
-    seconds, learned = [bench.timed(step) for _ in range(2)][-1]
-    return float(learned / seconds)
+    seconds, supervised = [bench.timed(step) for _ in range(2)][-1]
+    return float(supervised / seconds)

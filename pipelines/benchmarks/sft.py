@@ -65,7 +65,7 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
                     spec=spec,
                     run_dir=folder,
                     report=lambda event: None,
-                    card="",
+                    readme="",
                     model=model,
                     args=replace(sft_arguments(recipe, folder, batch_rows), save_strategy="no"),
                     data_collator=collated,

@@ -50,9 +50,9 @@ from pipelines.inference.generate import (
     to_image,
 )
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.rewards.judge import load_judge
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.judge import Judge, load_judge
 from pipelines.rewards.rewards import leave_one_out_distance
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
 
 ROW_TOKENS = 2048
 """Ids of one scoring row, prefix included."""
@@ -161,23 +161,18 @@ def facts_accuracy(model: Any, tokenizer: Any, held: EvalContext) -> float:
 # ---------------------------------------------------------------- pictures
 
 
-def eval_context(folder: Path, character: Character, split: TestSplit, critic: StarterCritic) -> EvalContext:
+def eval_context(folder: Path, character: Character, split: TestSplit, judge: Judge) -> EvalContext:
     """Look at references and training pictures once."""
 
     def looked(paths: list[Path]) -> ImageFeatures | None:
         if not paths:
             return None
         with torch.inference_mode():
-            return _look(critic, torch.stack([open_image(path, critic.config.px) for path in paths]))
+            return judge.encode_images(torch.stack([open_image(path, judge.image_px) for path in paths]))
 
     references = looked([test_image_path(folder, image.file) for image in split.images])
     trained = looked([image_path(folder, image.file) for image in character.images])
     return EvalContext(character, split, references, trained)
-
-
-def _look(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
-    # Pictures may be bf16 on a GPU; the critic is where and what it was loaded as.
-    return critic.look(pixels.to(critic.device, critic.dtype))
 
 
 def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
@@ -191,37 +186,37 @@ def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, tra
 
 
 def image_scores(
-    sight: ImageFeatures, descriptions: Sequence[str], held: EvalContext, critic: StarterCritic
+    image_features: ImageFeatures, descriptions: Sequence[str], held: EvalContext, judge: Judge
 ) -> dict[str, float]:
     """Scores of N = captions x DRAWN_EACH pictures, prompt-major, against the captions and the references."""
     named = [text for text in descriptions for _ in range(DRAWN_EACH)]
     group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
     scores = {
-        "caption_match": float(critic.match(sight, named).mean()),
-        "variety": float(leave_one_out_distance(sight.whole(), group).mean()),
+        "caption_match": float(judge.match(image_features, named).mean()),
+        "variety": float(leave_one_out_distance(image_features.embedding(), group).mean()),
     }
     if held.references is not None:
-        scores["likeness"] = float(critic.likeness(sight, held.references).mean())
+        scores["likeness"] = float(judge.likeness(image_features, held.references).mean())
         if held.trained is not None:
             scores["training_image_similarity"] = training_image_similarity(
-                sight.whole(), held.references.whole(), held.trained.whole()
+                image_features.embedding(), held.references.embedding(), held.trained.embedding()
             )
     return scores
 
 
 def reply_image_match(
-    sight: ImageFeatures, replies: Sequence[GeneratedText], name: str, critic: StarterCritic
+    image_features: ImageFeatures, replies: Sequence[GeneratedText], name: str, judge: Judge
 ) -> float:
     """How well the picture of each reply fits its scene line; a reply without a scene counts 0."""
     scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
-    matches = critic.match(sight, scenes)
+    matches = judge.match(image_features, scenes)
     return float(sum(float(match) for match, scene in zip(matches, scenes, strict=True) if scene) / len(scenes))
 
 
 # ---------------------------------------------------------------- one model, one run
 
 
-def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic, sampling: Sampling) -> EvalResult:
+def measure(model: Any, tokenizer: Any, held: EvalContext, judge: Judge, sampling: Sampling) -> EvalResult:
     """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
     scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.spec, tokenizer)))}
     if held.split.dialogues:
@@ -243,10 +238,10 @@ def measure(model: Any, tokenizer: Any, held: EvalContext, critic: StarterCritic
     prompts += [item.image_prompt for item in written if item.image_prompt is not None]
     drawn = generate_images(model, prompts, sampling, generator=generator)
     with torch.inference_mode():
-        sight = _look(critic, drawn)
+        image_features = judge.encode_images(drawn)
         if descriptions:
-            scores |= image_scores(sight[:own], descriptions, held, critic)
-        scores["reply_image_match"] = reply_image_match(sight[own:], written, held.character.name, critic)
+            scores |= image_scores(image_features[:own], descriptions, held, judge)
+        scores["reply_image_match"] = reply_image_match(image_features[own:], written, held.character.name, judge)
     pictures = [(text, drawn[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
     pictures += [(item.scene, picture) for item, picture in zip(written, drawn[own:], strict=True)]
     replies = [
@@ -274,8 +269,8 @@ def evaluate_run(
     todo = [name for name in chosen if again or not files[name].is_file()]
     if todo:
         folder = run_dir / CHARACTER_FOLDER
-        critic = load_judge(recipe.base, recipe.effort)
-        held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), critic)
+        judge = load_judge(recipe.base, recipe.effort)
+        held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), judge)
         speakers = speakers or InferenceEngine(recipe.base)
     total = len(chosen) if again else max(recipe.saved_states, len(chosen))
     for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
@@ -284,7 +279,7 @@ def evaluate_run(
         if name != BASE:
             speakers.add(name, adapter)
         with speakers.using(name) as model:
-            measured = measure(model, speakers.tokenizer, held, critic, sampling_of(recipe))
+            measured = measure(model, speakers.tokenizer, held, judge, sampling_of(recipe))
         stage, step = stage_and_step(name)
         practised = practice_reward(run_dir, name)
         scores = measured.scores | ({} if practised is None else {"reward": practised})

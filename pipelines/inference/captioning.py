@@ -25,7 +25,6 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, KINDS, PLACES, clothes_phrase
 from pipelines.rewards.judge import load_judge
-from pipelines.rewards.starter_critic import StarterCritic
 
 SURE = 0.5
 """Least probability of an answer, given the picture and the question, at which it may be suggested."""
@@ -53,7 +52,7 @@ def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGues
     base = preset if preset.startswith("starter") else "starter"
     model, tokenizer = load(base)
     model.eval()
-    critic: StarterCritic = load_judge(base)
+    judge = load_judge(base)
     options = _options()
     questions = [worded[0] for worded in IMAGE_QUESTIONS.values()]
     for path in paths:
@@ -61,13 +60,13 @@ def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGues
         answers = zip(IMAGE_QUESTIONS, answers_about(model, tokenizer, questions, pixels), strict=True)
         fields = {}
         with torch.no_grad():
-            pixels = open_image(path, critic.config.px)[None]  # (1, 3, px, px)
-            sight = critic.look(pixels.to(critic.device, critic.dtype))
+            pixels = open_image(path, judge.image_px)[None]  # (1, 3, px, px)
+            image_features = judge.encode_images(pixels)
             for name, (answer, sure) in answers:
                 words = answer[:1].lower() + answer[1:].rstrip(".")
                 if sure >= SURE and words in options[name]:
                     said = [f"wearing {word}" for word in options[name]] if name == "clothes" else options[name]
-                    if float(critic.choose(sight, said)[0, options[name].index(words)]) >= LIKELY:
+                    if float(judge.caption_probs(image_features, said)[0, options[name].index(words)]) >= LIKELY:
                         fields[name] = words
         yield CaptionGuess(fields, CharacterImage(file=path.name, **fields).description)
 

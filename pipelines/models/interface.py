@@ -98,6 +98,9 @@ class ModelSpec:
     start_id: int | None = None
     """Text id that every conversation begins with; None where a family has none."""
     chat_format: ChatFormat = CHATML
+    one_generator_per_step: bool = False
+    """Whether a training step on one process samples all its prompts from one random generator; else each prompt has
+    its own. A small model on a CPU samples a whole batch faster when rows need not be drawn prompt by prompt."""
 
 
 IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic, StarterCriticConfig
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.starter_critic import StarterCritic, StarterCriticConfig
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import (
     STREAM_POSITION,
@@ -83,9 +84,9 @@ def batch_loss(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The sum of the three losses over a batch of B rows, and its metrics (scalars, still on the device)."""
     pixels = _augment(to_pixels(dataset.pixels[rows], device), rng)
-    features = critic.look(pixels.to(memory_format=torch.channels_last))
+    features = critic.encode_images(pixels.to(memory_format=torch.channels_last))
     scale = critic.scale.exp().clamp(max=50)
-    logits = scale * features.caption @ critic.read([dataset.caption(row, rng) for row in rows]).T  # (B, B)
+    logits = scale * features.caption @ critic.encode_texts([dataset.caption(row, rng) for row in rows]).T  # (B, B)
     target = torch.arange(len(rows), device=device)
     caption_loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     attribute_loss = torch.zeros((), device=device)
@@ -97,7 +98,9 @@ def batch_loss(
             continue
         has_phrase = torch.tensor([phrase != "" for phrase in phrases], device=device)
         answers = torch.tensor([options.index(phrase) for phrase in phrases if phrase], device=device)
-        option_logits = (scale * features.caption @ critic.read(options).T)[has_phrase]  # (rows with a phrase, options)
+        option_logits = (scale * features.caption @ critic.encode_texts(options).T)[
+            has_phrase
+        ]  # (rows with a phrase, options)
         attribute_loss = attribute_loss + F.cross_entropy(option_logits, answers)
         metrics[name] = (option_logits.argmax(1) == answers).float().mean()
     identity_loss = _identity_loss(features.identity, torch.tensor(dataset.identity_numbers[rows], device=device))
@@ -126,7 +129,7 @@ def _identity_loss(embeddings: torch.Tensor, numbers: torch.Tensor) -> torch.Ten
 def encode_dataset(critic: StarterCritic, dataset: DrawnDataset, device: str) -> ImageFeatures:
     """The critic's features of every image, in batches of 100."""
     starts = range(0, len(dataset.pixels), 100)
-    parts = [critic.look(to_pixels(dataset.pixels[start : start + 100], device)) for start in starts]
+    parts = [critic.encode_images(to_pixels(dataset.pixels[start : start + 100], device)) for start in starts]
     return ImageFeatures(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
 
 
@@ -158,7 +161,7 @@ def calibrate(critic: StarterCritic, held_out: DrawnDataset, device: str) -> Non
     same, different = identity_pairs(held_out)
     slope, threshold = equal_error(cosine[same].cpu(), cosine[different].cpu())
     critic.config.likeness_slope, critic.config.likeness_threshold = slope, threshold
-    texts = critic.read([held_out.caption(row, rng) for row in range(len(held_out))])
+    texts = critic.encode_texts([held_out.caption(row, rng) for row in range(len(held_out))])
     # The negative caption of an image is that of another image of the same identity.
     shuffled = torch.tensor([held_out.other_row(row, rng) for row in range(len(held_out))])
     positive = (features.caption * texts).sum(-1).cpu()
@@ -176,10 +179,10 @@ def held_out_scores(critic: StarterCritic, held_out: DrawnDataset, device: str) 
         options = sorted(set(phrases) - {""})
         if not options:
             continue
-        best = critic.choose(features, options).argmax(1).tolist()
+        best = critic.caption_probs(features, options).argmax(1).tolist()
         rows = [row for row, phrase in enumerate(phrases) if phrase]
         scores[f"{name}_accuracy"] = sum(options[best[row]] == phrases[row] for row in rows) / len(rows)
-    texts = critic.read([held_out.caption(row, rng) for row in range(len(held_out))])
+    texts = critic.encode_texts([held_out.caption(row, rng) for row in range(len(held_out))])
     hits = 0
     for row in range(len(texts)):
         candidates = [row, *(other for other in rng.sample(range(len(texts)), 20) if other != row)][:20]

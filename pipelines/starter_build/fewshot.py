@@ -29,7 +29,8 @@ from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, check
 from pipelines.evaluation.scorecard import training_image_similarity
 from pipelines.inference.generate import CHAT_SAMPLING, caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import build_config
 from pipelines.starter_build.dataset import to_pixels
 from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domain, Identity
@@ -148,7 +149,7 @@ def case_scores(
         "followed_whole": sum(share == 1 for share in followed) / len(followed),
         **{f"followed_{name}": sum(values) / len(values) for name, values in parts.items()},
         "caption_match": critic.match(features, [one.description for one in case.test_attributes]).mean().item(),
-        "copying": training_image_similarity(features.whole(), test.whole(), train.whole()),
+        "copying": training_image_similarity(features.embedding(), test.embedding(), train.embedding()),
     }
 
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KINDS, PLACES, WIDE_PLACES
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_classifier import classifier_accuracies
 from pipelines.starter_build.build_image_expert import context_ids
 from pipelines.starter_build.dataset import to_pixels
@@ -118,7 +119,7 @@ def image_scores(
 @torch.no_grad()
 def encode_images(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
     """The critic's features of any number of images (N, 3, h, w), in batches of 100."""
-    parts = [critic.look(pixels[i : i + 100].to(critic.device)) for i in range(0, len(pixels), 100)]
+    parts = [critic.encode_images(pixels[i : i + 100].to(critic.device)) for i in range(0, len(pixels), 100)]
     return ImageFeatures(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))
 
 
@@ -139,7 +140,7 @@ def attribute_matches(
         ("extra", EXTRAS, [one.extra for one in wanted]),
     ):
         if any(words):
-            best = critic.choose(features, list(options)).argmax(1).tolist()
+            best = critic.caption_probs(features, list(options)).argmax(1).tolist()
             matches[name] = [
                 options[number] == word if word else None for number, word in zip(best, words, strict=True)
             ]
@@ -150,10 +151,10 @@ def attribute_matches(
             continue
         one = features[row : row + 1]
         in_colours = [f"wearing {attributes.clothes.replace(attributes.colour, colour)}" for colour in COLOURS]
-        colour = list(COLOURS)[int(critic.choose(one, in_colours).argmax())]
+        colour = list(COLOURS)[int(critic.caption_probs(one, in_colours).argmax())]
         kinds = [kind for kind in KINDS[identity.style] if kind]
         of_kinds = [f"wearing {attributes.clothes.replace(attributes.kind, kind)}" for kind in kinds]
-        kind = kinds[int(critic.choose(one, of_kinds).argmax())]
+        kind = kinds[int(critic.caption_probs(one, of_kinds).argmax())]
         matches["clothes_colour"].append(colour == attributes.colour)
         matches["clothes_kind"].append(kind == attributes.kind)
     return matches

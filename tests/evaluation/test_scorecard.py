@@ -106,7 +106,7 @@ def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     rows = general_eval_rows(model.spec, tokenizer)
     assert len(rows) >= 30 and all(any(row.mask) for row in rows)
-    folder = Path(__file__).parents[2] / "pipelines"
+    folder = Path(__file__).parents[2] / "pipelines" / "data"
     files = [(folder / name).read_text(encoding="utf-8") for name in ("general_eval.jsonl", "general_replay.jsonl")]
     asked = [json.loads(line)["user"] for text in files for line in text.splitlines()]
     assert len(set(asked)) == len(asked), "what is measured on is not learned from"
@@ -137,7 +137,7 @@ def test_copying_by_hand() -> None:
 def test_agreement_counts_a_missing_scene_as_nothing() -> None:
     critic = toy_critic()
     with torch.inference_mode():
-        sight = critic.look(torch.rand(2, 3, 32, 32) * 2 - 1)
+        sight = critic.encode_images(torch.rand(2, 3, 32, 32) * 2 - 1)
         both = critic.match(sight, ["happy, on a beach", "sad, in space"])
         replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
         assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)

@@ -1,4 +1,4 @@
-"""The published reward models as one critic: the real classes at toy size with random weights, CPU against bf16."""
+"""The four published models as one judge: the real classes at toy size with random weights, CPU against bf16."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from pipelines.data.samples import grpo_prompts
 from pipelines.models.hub_weights import MODELS, WeightsMissing
 from pipelines.models.toy_tokenizer import END_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
 from pipelines.rewards.pretrained_judges import PretrainedImageFeatures, PretrainedJudges, load_judges, load_tower
-from pipelines.rewards.rewards import RewardContext, make_rewards
+from pipelines.rewards.reward_context import RewardContext
+from pipelines.rewards.rewards import make_rewards
 
 WEIGHTS = {"image_vqa": 0.3, "caption_match": 0.2, "variety": 0.1, "likeness": 0.2, "reply": 0.1, "semantic_match": 0.1}
 
@@ -111,12 +112,12 @@ def pictures(count: int) -> torch.Tensor:
 def columns(judges: PretrainedJudges, mira: Character) -> dict:
     """Two requests for pictures with three replies each, one of them without its picture."""
     prompts = [prompt for prompt in grpo_prompts(mira, 12, 0) if prompt.wants_image][:2]
-    looks = judges.look(pictures(5))
+    looks = judges.encode_images(pictures(5))
     return {
-        "words": ["Down by the water.", "Never. There is wind.", "", "I keep the light.", "As an AI, no.", "Aye."],
-        "scene": ["Mira, happy, on a beach"] * 5 + [""],
-        "sight": [*(looks[n] for n in range(5)), None],
-        "asked": [prompt for prompt in prompts for _ in range(3)],
+        "texts": ["Down by the water.", "Never. There is wind.", "", "I keep the light.", "As an AI, no.", "Aye."],
+        "scenes": ["Mira, happy, on a beach"] * 5 + [""],
+        "image_features": [*(looks[n] for n in range(5)), None],
+        "grpo_prompts": [prompt for prompt in prompts for _ in range(3)],
         "finished": [True] * 6,
         "group": [0, 0, 0, 1, 1, 1],
     }
@@ -130,19 +131,19 @@ def rewards(judges: PretrainedJudges, mira: Character) -> torch.Tensor:
     return torch.tensor([[float("nan") if value is None else value for value in row] for row in rows]).T
 
 
-def test_a_look_goes_through_every_tower_once_and_is_of_unit_length(judges: PretrainedJudges) -> None:
-    seen = judges.look(pictures(5))
-    assert isinstance(seen, PretrainedImageFeatures) and len(seen.asked) == 5
+def test_images_are_encoded_by_every_tower_to_unit_length(judges: PretrainedJudges) -> None:
+    seen = judges.encode_images(pictures(5))
+    assert isinstance(seen, PretrainedImageFeatures) and len(seen.vqa_states) == 5
     for part in (seen.caption, seen.identity):
         assert torch.allclose(part.norm(dim=-1), torch.ones(5), atol=1e-5)
-    again = PretrainedImageFeatures.joined([judges.look(pictures(5)[n : n + 1])[0] for n in range(5)])
+    again = PretrainedImageFeatures.stack([judges.encode_images(pictures(5)[n : n + 1])[0] for n in range(5)])
     assert torch.allclose(seen.identity, again.identity, atol=1e-4)  # alone or in a batch
-    assert torch.allclose(seen.asked, again.asked, atol=1e-4)
+    assert torch.allclose(seen.vqa_states, again.vqa_states, atol=1e-4)
 
 
 def test_answers_are_scored_by_likelihood_as_the_library_scores_them(judges: PretrainedJudges) -> None:
-    seen, options = judges.look(pictures(2)), ["happy", "very sad indeed", "angry"]
-    chances = judges.answer(seen, "expression", options, options)
+    seen, options = judges.encode_images(pictures(2)), ["happy", "very sad indeed", "angry"]
+    chances = judges.answer_probs(seen, "expression", options, options)
     assert torch.allclose(chances.sum(1), torch.ones(2), atol=1e-5)
     model, losses = judges.vqa.model, []
     for picture in judges.vqa.prepared(pictures(2)):
@@ -170,15 +171,15 @@ def test_every_reward_is_a_share_and_a_missing_picture_is_worth_nothing(
 def test_a_failing_reward_stops(judges: PretrainedJudges, mira: Character) -> None:
     (meaning,), _ = make_rewards(RewardContext.of(mira, judges, pictures(3)), {"semantic_match": 1.0})
     with pytest.raises(AttributeError):
-        meaning(words=["Aye."], asked=[None])
+        meaning(texts=["Aye."], grpo_prompts=[None])
 
 
-def test_captions_and_turns_are_read_once(judges: PretrainedJudges) -> None:
-    first = judges.read(["a", "b", "a"])
+def test_captions_and_turns_are_encoded_once(judges: PretrainedJudges) -> None:
+    first = judges.encode_texts(["a", "b", "a"])
     assert torch.equal(first[0], first[2])
-    before = dict(judges._read)
-    judges.read(["b"])
-    assert before.keys() == judges._read.keys()
+    before = dict(judges._text_embeddings)
+    judges.encode_texts(["b"])
+    assert before.keys() == judges._text_embeddings.keys()
 
 
 def test_bf16_gives_the_rewards_of_fp32_within_a_tolerance(weights: Path, mira: Character, monkeypatch) -> None:

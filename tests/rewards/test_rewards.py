@@ -13,18 +13,19 @@ from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import REWARD_PARTS
 from pipelines.data.chat_template import reply, user
 from pipelines.data.samples import GrpoPrompt
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.reward_context import RewardContext
 from pipelines.rewards.rewards import (
     REPLY_PARTS,
     REWARDS,
-    SILENT,
-    RewardContext,
+    SILENT_REPLY_SCORE,
     band,
     band_score,
     leave_one_out_distance,
     make_rewards,
     scene_named,
 )
-from pipelines.rewards.starter_critic import ImageFeatures, StarterCritic, toy_critic
+from pipelines.rewards.starter_critic import StarterCritic, toy_critic
 from pipelines.rewards.style import StyleStats, ending
 
 DOCS = Path(__file__).parents[2] / "docs" / "rewards.md"
@@ -50,7 +51,7 @@ def critic() -> StarterCritic:
 
 
 @pytest.fixture
-def judge(mira: Character, critic: StarterCritic) -> RewardContext:
+def context(mira: Character, critic: StarterCritic) -> RewardContext:
     torch.manual_seed(1)
     return RewardContext.of(mira, critic, torch.rand(3, 3, 32, 32) * 2 - 1)
 
@@ -60,27 +61,29 @@ def columns(critic: StarterCritic) -> dict[str, list]:
     """Two groups of three: a wish (one sample drew nothing) and talk."""
     torch.manual_seed(2)
     with torch.no_grad():
-        seen = critic.look(torch.rand(2, 3, 32, 32) * 2 - 1)
+        seen = critic.encode_images(torch.rand(2, 3, 32, 32) * 2 - 1)
     said = ["I keep the light.", "There is wind.", ""]
     return {
         "prompts": ["0"] * 3 + ["1"] * 3,
         "completions": said * 2,
-        "words": said * 2,
-        "scene": ["Mira, sad, in the snow", "Mira, happy", "", "", "", ""],
-        "sight": [seen[0], seen[1], None, None, None, None],
-        "asked": [WISH] * 3 + [TALK] * 3,
+        "texts": said * 2,
+        "scenes": ["Mira, sad, in the snow", "Mira, happy", "", "", "", ""],
+        "image_features": [seen[0], seen[1], None, None, None, None],
+        "grpo_prompts": [WISH] * 3 + [TALK] * 3,
         "finished": [True, True, False] * 2,
         "group": [0] * 3 + [1] * 3,
     }
 
 
 @pytest.mark.parametrize("name", list(REWARDS))
-def test_every_reward_is_in_range_and_documented(name: str, judge: RewardContext, columns: dict[str, list]) -> None:
-    values = REWARDS[name](judge)(**columns)
+def test_every_reward_is_in_range_and_documented(name: str, context: RewardContext, columns: dict[str, list]) -> None:
+    values = REWARDS[name](context)(**columns)
     assert len(values) == 6
     assert f"`{name}`" in DOCS.read_text(encoding="utf-8")
     if name == "semantic_match":
-        assert values == [None] * 6, "the starter's critic reads no meanings (test_reward_models.py has those that do)"
+        assert values == [None] * 6, (
+            "the starter's critic compares no texts (test_pretrained_judges.py has one that does)"
+        )
         return
     assert all(isinstance(value, float) and 0.0 <= value <= 1.0 for value in values[:3])
     if name == "reply":
@@ -90,14 +93,14 @@ def test_every_reward_is_in_range_and_documented(name: str, judge: RewardContext
         assert values[2] == 0.0, "a picture was asked for and none drawn"
 
 
-def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(judge: RewardContext) -> None:
-    functions, weights = make_rewards(judge, {"reply": 0.5, "variety": 0.0, "likeness": 0.25})
+def test_reward_names_are_the_functions_names_and_unknown_names_are_refused(context: RewardContext) -> None:
+    functions, weights = make_rewards(context, {"reply": 0.5, "variety": 0.0, "likeness": 0.25})
     assert [function.__name__ for function in functions] == ["reply", "likeness"]
     assert weights == [0.5, 0.25]
     with pytest.raises(ValueError, match="politeness is not one of"):
-        make_rewards(judge, {"politeness": 1.0})
+        make_rewards(context, {"politeness": 1.0})
     with pytest.raises(ValueError, match="every weight is 0"):
-        make_rewards(judge, {"reply": 0.0})
+        make_rewards(context, {"reply": 0.0})
 
 
 def test_variety_is_leave_one_out_by_hand() -> None:
@@ -107,10 +110,10 @@ def test_variety_is_leave_one_out_by_hand() -> None:
     assert leave_one_out_distance(features, group).tolist() == pytest.approx([0.5, 0.5, 1.0, 0.0, 0.0])
 
 
-def test_variety_differs_inside_a_group(judge: RewardContext, columns: dict[str, list]) -> None:
-    sight = columns["sight"]
-    same = [sight[0], sight[0], sight[1]]
-    values = REWARDS["variety"](judge)(sight=same, group=[0, 0, 0], asked=[WISH] * 3)
+def test_variety_differs_inside_a_group(context: RewardContext, columns: dict[str, list]) -> None:
+    features = columns["image_features"]
+    same = [features[0], features[0], features[1]]
+    values = REWARDS["variety"](context)(image_features=same, group=[0, 0, 0], grpo_prompts=[WISH] * 3)
     assert values[2] > values[0] == pytest.approx(values[1]), "the odd one out earns more: it is not one shared number"
 
 
@@ -124,18 +127,18 @@ def test_likeness_band_by_hand() -> None:
     assert band(torch.ones(1, 1), torch.ones(1, 1)) == (0.5, 0.98)
 
 
-def test_a_copied_training_picture_loses_its_likeness(judge: RewardContext) -> None:
-    copy = judge.references[0]
-    [value] = REWARDS["likeness"](judge)(sight=[copy], asked=[WISH])
+def test_a_copied_training_picture_loses_its_likeness(context: RewardContext) -> None:
+    copy = context.references[0]
+    [value] = REWARDS["likeness"](context)(image_features=[copy], grpo_prompts=[WISH])
     assert value == pytest.approx(0.0, abs=1e-5)
 
 
-def test_picture_answers_choose_among_the_prompts_options_only(judge: RewardContext, columns: dict[str, list]) -> None:
-    score = REWARDS["image_vqa"](judge)
-    sight = columns["sight"][0]
-    [alone] = score(sight=[sight], asked=[WISH])
+def test_image_vqa_chooses_among_the_prompts_options_only(context: RewardContext, columns: dict[str, list]) -> None:
+    score = REWARDS["image_vqa"](context)
+    features = columns["image_features"][0]
+    [alone] = score(image_features=[features], grpo_prompts=[WISH])
     other = replace(WISH, options={field: (*options, "xyz") for field, options in WISH.options.items()})
-    first, _ = score(sight=[sight, sight], asked=[WISH, other])
+    first, _ = score(image_features=[features, features], grpo_prompts=[WISH, other])
     assert first == pytest.approx(alone, abs=1e-6)
     expected = []
     for options, right in (
@@ -143,8 +146,8 @@ def test_picture_answers_choose_among_the_prompts_options_only(judge: RewardCont
         (["wearing a blue cape", "wearing a red scarf"], 1),
         (["in the snow", "on a beach"], 0),
     ):
-        row = ImageFeatures(sight.caption[None], sight.identity[None])
-        expected.append(judge.critic.choose(row, options)[0, right].item())
+        row = ImageFeatures(features.caption[None], features.identity[None])
+        expected.append(context.judge.caption_probs(row, options)[0, right].item())
     assert alone == pytest.approx(sum(expected) / 3, abs=1e-5)
 
 
@@ -154,22 +157,24 @@ def test_scene_names_what_was_asked() -> None:
     assert scene_named("", WISH) == 0.0
 
 
-def test_a_failing_reward_stops(judge: RewardContext, columns: dict[str, list]) -> None:
-    broken = {**columns, "asked": [None] * 6}
+def test_a_failing_reward_stops(context: RewardContext, columns: dict[str, list]) -> None:
+    broken = {**columns, "grpo_prompts": [None] * 6}
     for name in set(REWARDS) - {"semantic_match"}:
         with pytest.raises((AttributeError, TypeError)):
-            REWARDS[name](judge)(**broken)
-    source = (Path(__file__).parents[2] / "pipelines" / "rewards.py").read_text(encoding="utf-8")
-    assert "except" not in source
+            REWARDS[name](context)(**broken)
+    folder = Path(__file__).parents[2] / "pipelines" / "rewards"
+    for file in ("rewards.py", "semantic.py", "style.py"):
+        assert "except" not in (folder / file).read_text(encoding="utf-8")
 
 
 def test_a_picture_alone_is_neither_praised_nor_blamed_for_its_silence(
-    judge: RewardContext, columns: dict[str, list]
+    context: RewardContext, columns: dict[str, list]
 ) -> None:
-    silent = {**columns, "words": ["", "", "", *columns["words"][3:]]}
-    alone, unnamed, nothing, *_ = REWARDS["reply"](judge)(**silent)
-    assert alone == pytest.approx(0.9 * SILENT + 0.1 * scene_named(columns["scene"][0], WISH))
-    assert alone is not None and unnamed is not None and alone > unnamed > 0.9 * SILENT - 1e-6, "its scene line counts"
+    silent = {**columns, "texts": ["", "", "", *columns["texts"][3:]]}
+    alone, unnamed, nothing, *_ = REWARDS["reply"](context)(**silent)
+    assert alone == pytest.approx(0.9 * SILENT_REPLY_SCORE + 0.1 * scene_named(columns["scenes"][0], WISH))
+    assert alone is not None and unnamed is not None
+    assert alone > unnamed > 0.9 * SILENT_REPLY_SCORE - 1e-6, "its scene line counts"
     assert nothing is not None and nothing < 0.2, "no words and no picture is no reply"
 
 
@@ -228,9 +233,9 @@ def test_a_character_that_never_speaks_is_refused_in_the_creators_words() -> Non
         StyleStats.of(Character("Mute", "Says nothing."))
 
 
-def test_reply_logs_its_parts_and_shares_the_scenes_weight(judge: RewardContext, columns: dict[str, list]) -> None:
+def test_reply_logs_its_parts_and_shares_the_scenes_weight(context: RewardContext, columns: dict[str, list]) -> None:
     logged: list[tuple[str, float]] = []
-    values = REWARDS["reply"](judge)(**columns, log_metric=lambda name, value: logged.append((name, value)))
+    values = REWARDS["reply"](context)(**columns, log_metric=lambda name, value: logged.append((name, value)))
     assert {name for name, _ in logged} == {f"reply/{part}" for part in REPLY_PARTS}
     assert sum(name == "reply/scene" for name, _ in logged) == 3, "only where a picture was asked for"
     assert values[0] > values[2], "words beat silence"

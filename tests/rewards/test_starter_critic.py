@@ -16,32 +16,37 @@ def critic():
     return toy_critic(seed=1)
 
 
-def test_sights_and_texts_are_unit_vectors_of_one_space(critic):
-    sight, texts = critic.look(torch.rand(3, 3, 48, 40) * 2 - 1), critic.read(["a red hat", "", "x" * 500])
-    for vectors, width in ((sight.caption, 16), (sight.identity, 16), (texts, 16), (sight.whole(), 32)):
+def test_image_and_text_embeddings_are_unit_vectors_of_one_space(critic):
+    features, texts = (
+        critic.encode_images(torch.rand(3, 3, 48, 40) * 2 - 1),
+        critic.encode_texts(["a red hat", "", "x" * 500]),
+    )
+    for vectors, width in ((features.caption, 16), (features.identity, 16), (texts, 16), (features.embedding(), 32)):
         assert vectors.shape == (3, width)
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(3), atol=1e-5)
 
 
-def test_padding_does_not_change_what_is_read(critic):
-    assert torch.allclose(critic.read(["blue"])[0], critic.read(["blue", "a much longer line of words"])[0], atol=1e-5)
+def test_padding_does_not_change_an_embedding(critic):
+    assert torch.allclose(
+        critic.encode_texts(["blue"])[0], critic.encode_texts(["blue", "a much longer line of words"])[0], atol=1e-5
+    )
 
 
 def test_choices_are_probabilities_and_scores_lie_between_0_and_1(critic):
-    sight = critic.look(torch.rand(4, 3, 32, 32) * 2 - 1)
-    chosen = critic.choose(sight, ["sad", "happy", "angry"])
+    features = critic.encode_images(torch.rand(4, 3, 32, 32) * 2 - 1)
+    chosen = critic.caption_probs(features, ["sad", "happy", "angry"])
     assert torch.allclose(chosen.sum(-1), torch.ones(4), atol=1e-5)
-    likeness = critic.likeness(sight, sight[:2])
+    likeness = critic.likeness(features, features[:2])
     assert likeness.shape == (4, 2)
     assert likeness[0, 0] == likeness.max()  # nothing is more like a picture than itself
-    match = critic.match(sight, ["a", "b", "c", "d"])
+    match = critic.match(features, ["a", "b", "c", "d"])
     assert match.shape == (4,) and match.min() >= 0 and match.max() <= 1
 
 
 def test_without_words_reading_says_what_to_do(critic):
     critic.table = None
     with pytest.raises(RuntimeError, match="attach_words"):
-        critic.read(["x"])
+        critic.encode_texts(["x"])
 
 
 def test_the_threshold_lies_where_both_errors_are_equal():
@@ -66,8 +71,9 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart():
     looks = [
         (number, FIRST.sample_attributes(rng, identity_for(number))) for number in range(0, 400, 20) for _ in range(2)
     ]
-    sight = critic.look(to_pixels(np.stack([np.asarray(render_image(identity_for(n), look)) for n, look in looks])))
-    places = critic.choose(sight, list(PLACES)).argmax(1).tolist()
+    images = np.stack([np.asarray(render_image(identity_for(n), look)) for n, look in looks])
+    features = critic.encode_images(to_pixels(images))
+    places = critic.caption_probs(features, list(PLACES)).argmax(1).tolist()
     assert sum(PLACES[found] == look.place for found, (_, look) in zip(places, looks, strict=True)) >= 36  # of 40
-    likeness = critic.likeness(sight[0::2], sight[1::2])
+    likeness = critic.likeness(features[0::2], features[1::2])
     assert (likeness.argmax(1) == torch.arange(20)).float().mean() >= 0.6

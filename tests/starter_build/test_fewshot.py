@@ -8,7 +8,8 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.packing import open_image
 from pipelines.models.starter.model import toy_starter
-from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.starter_critic import toy_critic
 from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_combination, is_held_out_identity
 from pipelines.starter_build.fewshot import TRAIN_IMAGES, case_scores, measure_setting, sample_cases
 
@@ -39,7 +40,7 @@ def test_kept_and_followed_are_counted_by_picture() -> None:
     critic.config.likeness_threshold = 0.5
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        same = critic.look(pixels[:1])
+        same = critic.encode_images(pixels[:1])
     copies = case_scores(
         critic, pixels[:1].repeat(2, 1, 1, 1), case, same, ImageFeatures(-same.caption, -same.identity)
     )

@@ -14,7 +14,8 @@ from pipelines.data.chat_template import render, reply, user
 from pipelines.evaluation.attribute_classifier import ANSWERS, AttributeClassifier
 from pipelines.models.starter.model import toy_starter
 from pipelines.models.starter.vocabulary import PLACES
-from pipelines.rewards.starter_critic import ImageFeatures, toy_critic
+from pipelines.rewards.image_features import ImageFeatures
+from pipelines.rewards.starter_critic import toy_critic
 from pipelines.starter_build.build_classifier import classifier_accuracies, expected_answers, train_classifier
 from pipelines.starter_build.build_config import SIZES, build_config
 from pipelines.starter_build.build_loop import Budget
@@ -99,7 +100,7 @@ def test_what_is_asked_was_never_shown() -> None:
 
 def test_the_critic_chooses_among_all_the_words() -> None:
     critic = toy_critic(seed=1)
-    texts = critic.read(["sad", "wearing a red hoodie"])
+    texts = critic.encode_texts(["sad", "wearing a red hoodie"])
     sight = ImageFeatures(texts[:1], texts[:1])  # a picture that looks exactly like the word
     right = attribute_matches(critic, sight, [(NELLA, LOOK)])
     assert right["expression"] == [True] and set(right) == {"expression", "place", "clothes_kind", "clothes_colour"}

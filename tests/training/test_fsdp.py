@@ -21,7 +21,7 @@ from pipelines.core.run_folder import read_events
 from pipelines.models.presets import load
 from pipelines.rewards.judge import load_judge
 from pipelines.train import prepare_run
-from pipelines.training.grpo import run_grpo
+from pipelines.training.grpo import make_trainer, run_grpo
 from pipelines.training.sft import run_sft
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,12 +52,19 @@ def one_process(run_dir: Path) -> list[float]:
     set_seed(RECIPE.seed)
     model, tokenizer = load("janus-toy")
     run_sft(
-        model, tokenizer, character, replace(RECIPE, sft_row_max_tokens=3200), run_dir, said, way=StepStrategy(False, 2)
+        model,
+        tokenizer,
+        character,
+        replace(RECIPE, sft_row_max_tokens=3200),
+        run_dir,
+        said,
+        strategy=StepStrategy(False, 2),
     )
     set_seed(RECIPE.seed)
     model, tokenizer = load("janus-toy")
     student = PeftModel.from_pretrained(model, str(run_dir / "checkpoints" / "sft-000002"), is_trainable=True)
-    return list(run_grpo(student, tokenizer, character, RECIPE, run_dir, load_judge("janus-toy"), said).rewards)
+    trainer = make_trainer(student, tokenizer, character, RECIPE, run_dir, load_judge("janus-toy"), said)
+    return list(run_grpo(trainer).rewards)
 
 
 def two_processes(run_dir: Path, *words: str) -> subprocess.Popen[str]:

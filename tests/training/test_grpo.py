@@ -1,4 +1,4 @@
-"""Stage 2 at toy size: credit by hand, packed log-probabilities against plain ones, a whole run and its resume."""
+"""Stage 2 at toy size: advantages by hand, packed log-probabilities against plain ones, a whole run and its resume."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder
+from pipelines.data.packing import encode_images
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.presets import load
+from pipelines.rewards.rewards import REWARDS
 from pipelines.rewards.starter_critic import toy_critic
-from pipelines.training.grpo import GrpoResult, ReplayLoss, run_grpo
+from pipelines.training.grpo import GrpoResult, ReplayLoss, make_trainer, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
-from pipelines.training.rollout import generate_rollouts
+from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft_loss import lora_config
 
 RECIPE = Recipe(
@@ -72,7 +74,7 @@ def adapted(preset: str) -> tuple[PeftModel, Any]:
     return adapted_model, tokenizer
 
 
-def practise(
+def train_grpo(
     toy: tuple[PeftModel, Any],
     mira: Character,
     run_dir: Path,
@@ -81,10 +83,10 @@ def practise(
     recipe: Recipe = RECIPE,
 ) -> GrpoResult:
     model, tokenizer = toy
-    return run_grpo(model, tokenizer, mira, recipe, run_dir, toy_critic(0), report, resume_from=resume_from)
+    return run_grpo(make_trainer(model, tokenizer, mira, recipe, run_dir, toy_critic(0), report), resume_from)
 
 
-def test_credit_by_hand() -> None:
+def test_group_advantages_by_hand() -> None:
     nan = float("nan")
     # Two groups of two; parts: one large, one tiny (both count alike), one without differences, one that is None.
     rewards = torch.tensor([[0.0, 0.500, 0.3, nan], [1.0, 0.502, 0.3, nan], [1.0, 0.1, 0.2, 0.4], [0.0, 0.1, 0.2, nan]])
@@ -97,7 +99,7 @@ def test_credit_by_hand() -> None:
     assert codes.tolist() == pytest.approx(only.tolist(), rel=1e-1, abs=1e-6)
 
 
-def test_credit_of_equal_rewards_is_nothing() -> None:
+def test_equal_rewards_have_no_advantage() -> None:
     words, codes = group_advantages(torch.full((4, 2), 0.7), torch.ones(2), 2, torch.tensor([False, True]))
     assert words.abs().max() == 0 and codes.abs().max() == 0
 
@@ -112,14 +114,14 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
     model, tokenizer = toy
     base = model.get_base_model().eval()
     prompts = grpo_prompts(mira, 3, 0)
-    replies = generate_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
+    replies = sample_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
     spec = base.spec
-    drew = [n for n, sight in enumerate(replies.sight) if sight is not None]
-    assert drew and len(drew) < len(replies.sight), "the test needs replies with and without a picture"
-    for ids, sight in zip(replies.completion_ids, replies.sight, strict=True):
+    drew = [n for n, features in enumerate(replies.image_features) if features is not None]
+    assert drew and len(drew) < len(replies.image_features), "the test needs replies with and without a picture"
+    for ids, features in zip(replies.completion_ids, replies.image_features, strict=True):
         codes = [token for token in ids if token >= spec.text_vocab]
-        assert len(codes) == (0 if sight is None else spec.image_tokens)
-        assert sight is None or ids[-spec.image_tokens - 1] == spec.boi_id
+        assert len(codes) == (0 if features is None else spec.image_tokens)
+        assert features is None or ids[-spec.image_tokens - 1] == spec.boi_id
     longest_prompt = max(map(len, replies.prompt_ids))
     kept = max(map(len, replies.completion_ids))
     count = len(replies.prompt_ids)
@@ -153,7 +155,7 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
     model, _ = toy
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     events: list[Event] = []
-    result = practise(toy, mira, run_dir, events.append)
+    result = train_grpo(toy, mira, run_dir, events.append)
     after = dict(model.named_parameters())
     assert after.keys() == before.keys(), "the copy for the KL term is gone"
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -184,7 +186,7 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
 
 
 def test_a_stopped_run_resumed_equals_an_unbroken_one(mira: Character, run_dir: Path, tmp_path: Path) -> None:
-    unbroken = practise(adapted("starter-toy"), mira, run_dir, lambda event: None)
+    unbroken = train_grpo(adapted("starter-toy"), mira, run_dir, lambda event: None)
     whole = load_file(checkpoint_folder(run_dir, "grpo-000004") / "adapter_model.safetensors")
 
     def stop_at_three(event: Event) -> None:
@@ -195,24 +197,25 @@ def test_a_stopped_run_resumed_equals_an_unbroken_one(mira: Character, run_dir: 
     (broken_dir / "character").parent.mkdir()
     (broken_dir / "character").symlink_to(run_dir / "character")
     with pytest.raises(Stopped):
-        practise(adapted("starter-toy"), mira, broken_dir, stop_at_three)
+        train_grpo(adapted("starter-toy"), mira, broken_dir, stop_at_three)
     last = checkpoint_folder(broken_dir, "grpo-000003")
     assert (last / "adapter_model.safetensors").is_file(), "stopping keeps what was learned"
-    resumed = practise(adapted("starter-toy"), mira, broken_dir, lambda event: None, resume_from=last)
+    resumed = train_grpo(adapted("starter-toy"), mira, broken_dir, lambda event: None, resume_from=last)
     assert resumed.rewards == pytest.approx(unbroken.rewards[3:], abs=1e-6)
     mended = load_file(checkpoint_folder(broken_dir, "grpo-000004") / "adapter_model.safetensors")
     assert all(torch.allclose(whole[name], mended[name], atol=1e-6) for name in whole)
 
 
-def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) -> None:
-    """Loss of stage 1 on a row that was not practised, with and without stage 1's part in practice."""
+def test_replay_keeps_what_stage_one_taught(mira: Character, run_dir: Path) -> None:
+    """Loss of stage 1 on a row that was not replayed, with and without replay."""
     losses = []
     for weight in (0.0, 1.0):
         model, tokenizer = adapted("starter-toy")
         recipe = replace(RECIPE, grpo_replay_weight=weight)
-        practise((model, tokenizer), mira, run_dir, lambda event: None, recipe=recipe)
+        train_grpo((model, tokenizer), mira, run_dir, lambda event: None, recipe=recipe)
         base = model.get_base_model()
-        row = ReplayLoss.of(mira, replace(recipe, seed=5), base, tokenizer, run_dir / "character", 1)
+        images = encode_images(base, mira, run_dir / "character")
+        row = ReplayLoss.of(mira, replace(recipe, seed=5), base.spec, tokenizer, images, 1)
         with torch.no_grad():
             losses.append(row.loss(model, 0, base.spec, torch.device("cpu")).item())
         shutil.rmtree(run_dir / "checkpoints")
@@ -220,13 +223,13 @@ def test_the_anchor_keeps_what_stage_one_taught(mira: Character, run_dir: Path) 
 
 
 def test_a_failing_reward_stops_the_run(mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(judge: Any) -> Any:
+    def broken(context: Any) -> Any:
         def reply(**columns: Any) -> list[float]:
-            assert {"words", "scene", "sight", "asked", "finished", "group"} <= columns.keys()
+            assert {"texts", "scenes", "image_features", "grpo_prompts", "finished", "group"} <= columns.keys()
             raise ZeroDivisionError("a reward failed")
 
         return reply
 
-    monkeypatch.setitem(__import__("pipelines.rewards.rewards").rewards.REWARDS, "reply", broken)
+    monkeypatch.setitem(REWARDS, "reply", broken)
     with pytest.raises(ZeroDivisionError, match="a reward failed"):
-        practise(adapted("starter-toy"), mira, run_dir, lambda event: None)
+        train_grpo(adapted("starter-toy"), mira, run_dir, lambda event: None)

@@ -16,7 +16,7 @@ from pipelines.models.interface import Scores
 from pipelines.models.presets import load
 from pipelines.rewards.judge import load_judge
 from pipelines.training.micro_batches import micro_batches
-from pipelines.training.rollout import generate_rollouts
+from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft import run_sft
 
 RECIPE = Recipe(
@@ -51,7 +51,7 @@ def test_a_step_of_two_rows_and_activations_computed_again(new_run_dir, mira: Ch
         run_dir: Path = new_run_dir()
         torch.manual_seed(0)
         model, tokenizer = load("janus-toy")
-        result = run_sft(model, tokenizer, mira, RECIPE, run_dir, lambda event: None, way=StepStrategy(again, 2))
+        result = run_sft(model, tokenizer, mira, RECIPE, run_dir, lambda event: None, strategy=StepStrategy(again, 2))
         assert result.steps == 3 and len(result.losses) == 3
         found[again] = load_file(run_dir / "checkpoints" / "sft-000003" / "adapter_model.safetensors"), result.losses
     assert found[False][1] == pytest.approx(found[True][1], abs=1e-5)
@@ -63,10 +63,10 @@ def test_samples_drawn_in_parts_are_whole_replies(mira: Character) -> None:
     recipe = Recipe(base="janus-toy", max_new_tokens=12, grpo_group_size=3)
     prompts = grpo_prompts(mira, 2, 0)
     for parts in (1, 2, 4):
-        dice = [torch.Generator().manual_seed(seed) for seed in range(2)]
-        made = generate_rollouts(model, tokenizer, load_judge("janus-toy"), prompts, 3, recipe, dice, parts)
-        assert len(made.words) == 6 and made.group == [0, 0, 0, 1, 1, 1]
-        for ids, logps, sight in zip(made.completion_ids, made.logprobs, made.sight, strict=True):
+        generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+        made = sample_rollouts(model, tokenizer, load_judge("janus-toy"), prompts, 3, recipe, generators, parts)
+        assert len(made.texts) == 6 and made.group == [0, 0, 0, 1, 1, 1]
+        for ids, logps, features in zip(made.completion_ids, made.logprobs, made.image_features, strict=True):
             assert len(ids) == len(logps)
             codes = sum(token >= model.spec.text_vocab for token in ids)
-            assert codes == (0 if sight is None else model.spec.image_tokens)
+            assert codes == (0 if features is None else model.spec.image_tokens)

@@ -140,6 +140,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             image_placeholder_id=config.image_placeholder_id,
             eot_id=config.eot_id,
             pad_id=config.pad_token_id,
+            one_generator_per_step=True,
         )
         self.post_init()
 
