@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import Store, open_store, read
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import Store, read
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -20,7 +20,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import StoreError, link, open_store
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import StoreError, link
 
 _SECRET = secrets.token_bytes(32)
 

@@ -17,9 +17,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pipelines.core.character.character import Character, Interaction, message
+from pipelines.core.character.character import Character
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
@@ -44,6 +44,8 @@ PIECES_S = 0.1
 """Least seconds between two events with text; the first one is sent at once."""
 CACHED_ADAPTERS = 64
 """Adapter folders kept in the cache on disk."""
+
+BOTH: tuple[Literal["left", "right"], Literal["left", "right"]] = ("left", "right")
 
 logger = logging.getLogger("understudy.worker")
 
@@ -200,24 +202,15 @@ class _Reply:
         from pipelines.inference.generate import GenerationRequest
 
         request, images = self._request, self._user_images()
-        histories = [self._history(side) for side in ("left", "right")]
+        histories = [tuple(turn.message_for(side) for turn in request.history) for side in BOTH]
         return [
             GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, images)
             for checkpoint, history in zip(loaded, histories, strict=False)
         ]
 
-    def _history(self, side: str) -> Interaction:
-        """The conversation as one side sees it: with its own replies only."""
-        turns = []
-        for line in self._request.history:
-            said = {**line, **line.get(side, {})}
-            pictures = [said["picture"]] if said.get("picture") and said["role"] == "user" else []
-            turns.append(message(said["role"], said.get("text", ""), pictures, said.get("scene", "")))
-        return tuple(turns)
-
     def _user_images(self) -> dict[str, Path]:
         """The user's pictures in the cache, by object key."""
-        keys = {line["picture"] for line in self._request.history if line.get("picture") and line["role"] == "user"}
+        keys = {turn.picture for turn in self._request.history if turn.picture and turn.role == "user"}
         return {key: cached_picture(self._context, key) for key in keys}
 
     def _handle(self, part: Any) -> None:

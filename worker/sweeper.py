@@ -20,7 +20,8 @@ from pipelines.core.queue.broker import LOG_FORMAT, QUEUES, make_app, notify_wor
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.storage.garbage import collect_garbage
-from pipelines.core.storage.store import Store, StoreError, open_store
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import Store, StoreError
 from worker.run_folders import remove_old_folders
 
 MAX_ATTEMPTS = 3

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable, Worker, new_id
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import Store, open_store
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import Store
 from pipelines.core.versions import installed
 from worker.capacity import find_device
 from worker.lease import Lease

@@ -41,7 +41,7 @@ def open_job_context() -> JobContext:
     """Open records, objects and broker as the environment says."""
     from pipelines.core.queue.broker import make_app
     from pipelines.core.records import open_records
-    from pipelines.core.storage.store import open_store
+    from pipelines.core.storage.open_store import open_store
 
     settings = Settings.from_environment()
     return JobContext(settings, open_records(settings.database_url), open_store(settings), make_app(settings))

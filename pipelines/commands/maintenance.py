@@ -32,7 +32,7 @@ def run_gc(arguments: argparse.Namespace) -> CommandResult:
     """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
     from pipelines.core.records import open_records
     from pipelines.core.storage.garbage import SAFE_S, collect_garbage
-    from pipelines.core.storage.store import open_store
+    from pipelines.core.storage.open_store import open_store
 
     if arguments.older_than * HOUR_S < SAFE_S:
         raise WrongUsage(f"--older-than must be at least {SAFE_S / HOUR_S:g} hours, or work in progress is lost")

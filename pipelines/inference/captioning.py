@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from pipelines.core.character.character import CharacterImage
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
 from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 from pipelines.data.packing import open_image
 from pipelines.models.decoding.sampling import Sampling
@@ -49,7 +50,7 @@ def suggest_captions(preset: str, paths: Sequence[Path]) -> Iterator[CaptionGues
 
     Raises OSError for a file that is no picture.
     """
-    base = preset if preset.startswith("starter") else "starter"
+    base = preset if preset in STARTER_PRESETS else "starter"
     model, tokenizer = load(base)
     model.eval()
     judge = load_judge(base)

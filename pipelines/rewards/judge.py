@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from safetensors.torch import load_file
 
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter.loading import WEIGHTS, language_words
 from pipelines.rewards.image_features import ImageFeatures
@@ -67,7 +68,7 @@ def load_judge(preset: str, effort: str = "quick") -> Judge:
     """The judge that goes with a base model at this effort; raises WeightsMissing."""
     if preset.endswith("-toy"):
         return toy_critic()
-    if not preset.startswith("starter") and effort != "quick" and torch.cuda.is_available():
+    if preset not in STARTER_PRESETS and effort != "quick" and torch.cuda.is_available():
         # Imported here: the classes of four more architectures are only needed with a published base.
         from pipelines.rewards.pretrained_judges import load_judges
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.jobs.job import (
@@ -25,7 +25,7 @@ from pipelines.core.jobs.job import (
     Vote,
     new_id,
 )
-from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
+from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest, SideReply, SideText, replies_in
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
@@ -293,10 +293,10 @@ def _send(
     image_mode: ImageMode,
 ) -> ChatMessage:
     """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
-    lines = [line for turn in before for line in _history_lines(turn)]
+    history = [line for turn in before for line in _history_of(turn)]
     request = ReplyRequest(
         (conversation.left, conversation.right),
-        (*lines, _user_line(question)),
+        (*history, _user_turn(question)),
         conversation.id,
         question.number + 1,
         image_mode,
@@ -307,14 +307,13 @@ def _send(
     return context.records.chats.add_message(replace(question, id=new_id(), job=job.id))
 
 
-def _user_line(question: ChatMessage) -> dict[str, Any]:
-    line = {"role": "user", "text": question.text}
-    return line | ({"picture": question.picture_key} if question.picture_key else {})
+def _user_turn(question: ChatMessage) -> HistoryTurn:
+    return HistoryTurn("user", question.text, picture=question.picture_key)
 
 
-def _history_lines(turn: ChatTurn) -> list[dict[str, Any]]:
-    """A turn as the model reads it: each side hears only what it said itself. An unanswered one is left out."""
+def _history_of(turn: ChatTurn) -> list[HistoryTurn]:
+    """Question and answers of a turn, each side's for itself. An unanswered one is left out."""
     if turn.state != "done":
         return []
-    said: dict[str, Any] = {answer.side: {"text": answer.text, "scene": answer.scene} for answer in turn.answers}
-    return [_user_line(turn.question), {"role": "character", **said}]
+    said = {answer.side: SideText(answer.text, answer.scene) for answer in turn.answers}
+    return [_user_turn(turn.question), HistoryTurn("character", left=said.get("left"), right=said.get("right"))]

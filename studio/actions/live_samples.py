@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job
-from pipelines.core.jobs.reply_protocol import ReplyRequest, SideReply, replies_in
+from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest, SideReply, replies_in
 from pipelines.core.queue import submit
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
@@ -49,7 +49,7 @@ def request_live_sample(context: AppContext, id: str, name: str) -> Job:
     checkpoint: Checkpoint = context.records.checkpoints.get(id, name)
     if not checkpoint.adapter_key:
         raise ValueError("this state has learnt nothing yet: choose a saved one")
-    request = ReplyRequest((f"{id}:{name}",), ({"role": "user", "text": PROMPT},), picture="always", seed=SEED)
+    request = ReplyRequest((f"{id}:{name}",), (HistoryTurn("user", PROMPT),), picture="always", seed=SEED)
     return submit.submit_reply(context.records, context.queue, context.owner, request, job.character)
 
 

@@ -7,14 +7,13 @@ conversations from the endpoint in UNDERSTUDY_LLM_URL, and only when one is set.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
-from pipelines.core.jobs.reply_protocol import captions_in
+from pipelines.core.jobs.reply_protocol import captions_in, conversations_in
 from pipelines.core.queue import submit
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import CAPTION_FIELDS, MAX_CAPTION_CHARS
@@ -22,8 +21,6 @@ from studio.actions.interactions import Turns, add_interaction
 from studio.context import AppContext
 
 MAX_FACTS_SHOWN = 8
-EXPANDED = "conversations_s"
-"""Metric of an event that brings new conversations; its note is a JSON list of conversations."""
 
 # Sentence pattern -> question. {name} is the character; the first group is the answer.
 _FACTS: tuple[tuple[str, str], ...] = (
@@ -224,10 +221,7 @@ def interaction_suggestions(context: AppContext, draft: Draft) -> tuple[Job | No
     job = _job(context, draft.get("expand_job", ""))
     if job is None:
         return None, []
-    written: list[Turns] = []
-    for event in context.records.events.after(job.id, limit=5000):
-        if event.stage == "reply" and EXPANDED in event.metrics:
-            written += json.loads(event.note)
+    written = conversations_in(context.records.events.after(job.id, limit=5000))
     done = set(draft.get("expand_done", ()))
     return job, [(number, turns) for number, turns in enumerate(written) if number not in done]
 

@@ -14,7 +14,8 @@ from pipelines.cli import main
 from pipelines.core.jobs.job import Worker
 from pipelines.core.records import open_records
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import open_store, put_content
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import put_content
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, new_id
-from pipelines.core.jobs.reply_protocol import ReplyRequest
+from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.problems import CharacterProblems
 from studio.actions import compare, feedback, votes
 from studio.actions.compare import NotPossible
@@ -66,7 +66,8 @@ def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversatio
     job = context.records.jobs.get(message.job)
     request = ReplyRequest.from_json(job.request)
     assert request.checkpoints == (talk.left, talk.right)
-    assert request.history == ({"role": "user", "text": "Hello?"},)
+    assert request.history == (HistoryTurn("user", "Hello?"),)
+    assert job.request["history"] == [{"role": "user", "text": "Hello?"}]
     assert (request.conversation, request.number, request.seed, job.kind) == (talk.id, 1, 5, "reply")
     [turn] = compare.turns(context, talk)
     assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
@@ -94,9 +95,12 @@ def test_whole_answers(context: AppContext, talk: Conversation) -> None:
 def test_each_side_hears_only_itself(context: AppContext, talk: Conversation) -> None:
     said_and_answered(context, talk)
     message = compare.send_message(context, talk.id, "And then?", staged.png("red", 128))
-    history = ReplyRequest.from_json(context.records.jobs.get(message.job).request).history
-    assert history[1]["left"]["text"] == "Aye, Hello?" and history[1]["right"]["text"] == "I am a model."
-    assert history[2]["picture"] == message.picture_key and context.image(message.picture_key)
+    request = context.records.jobs.get(message.job).request
+    left, right = {"text": "Aye, Hello?", "scene": "Ada, by the sea"}, {"text": "I am a model.", "scene": ""}
+    assert request["history"][1] == {"role": "character", "left": left, "right": right}
+    history = ReplyRequest.from_json(request).history
+    assert [history[1].message_for(side).text for side in ("left", "right")] == ["Aye, Hello?", "I am a model."]
+    assert history[2].message_for("left").images == (message.picture_key,) and context.image(message.picture_key)
 
 
 def test_kept_messages_count_more_than_events(context: AppContext, talk: Conversation) -> None:

@@ -16,7 +16,8 @@ from pipelines.core.queue.broker import make_app
 from pipelines.core.queue.submit import publish_folder, submit_training
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import Store, open_store
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import Store
 from tests.toys import TOY_BASE, TOY_STEPS
 from worker.worker_context import WorkerContext
 
@@ -69,6 +70,11 @@ class Deployment:
         """A toy training whose nudge was lost."""
         version, recipe = self.version(), self.recipe().to_json()
         return self.records.jobs.add(Job(new_id(), "train", "local", version.character, version.version, recipe))
+
+    def take_messages(self) -> int:
+        """Throw away what waits in the broker; returns how many messages that were."""
+        with self.app.connection_for_write() as connection, connection.channel() as channel:
+            return sum(queue(channel).purge() or 0 for queue in self.app.amqp.queues.values())
 
     def recipe(self, **overrides: Any) -> Recipe:
         """The toy recipe."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines.core.jobs.job import ChatMessage, Conversation, Job, new_id
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.jobs.reply_protocol import ReplyRequest, captions_in, replies_in
+from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest, SideText, captions_in, replies_in
 from pipelines.core.queue.submit import submit, submit_captions, submit_reply, submit_training
 from pipelines.core.storage.store import put_content, read
 from tests.toys import TOY_BASE, TOY_STEPS
@@ -36,7 +36,7 @@ def trained(embedded: Deployment, toy_run: Path) -> Job:
 
 def ask(job: Job, *names: str, **more: object) -> ReplyRequest:
     """A request to these checkpoints."""
-    history = ({"role": "user", "text": "Aye? Show me."},)
+    history = (HistoryTurn("user", "Aye? Show me."),)
     return replace(ReplyRequest(tuple(f"{job.id}:{name}" for name in names), history), **more)
 
 
@@ -81,8 +81,8 @@ def test_the_base_answers_too_and_each_side_hears_its_own_words(
     embedded: Deployment, context: WorkerContext, trained: Job
 ) -> None:
     request = ask(trained, "base", "sft-000004", picture="never")
-    said = {"role": "character", "left": {"text": "Left."}, "right": {"text": "Right.", "scene": "Ada, happy"}}
-    request = replace(request, history=(*request.history, said, {"role": "user", "text": "And then?"}))
+    said = HistoryTurn("character", left=SideText("Left."), right=SideText("Right.", "Ada, happy"))
+    request = replace(request, history=(*request.history, said, HistoryTurn("user", "And then?")))
     job = answer(embedded, context, ModelHolder(), request)
     assert job.status == "succeeded", job.error
     assert all(side.done and not side.picture_key for side in replies_in(embedded.records.events.after(job.id)))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pipelines.core.jobs.job import Job, new_id
-from pipelines.core.queue.broker import notify_worker, purge, task_name
+from pipelines.core.queue.broker import notify_worker, task_name
 from pipelines.core.run_folder import ADAPTER_FILES, adapters, checkpoint_folder
 from pipelines.core.storage.store import read
 from tests.services import RedisServer
@@ -81,7 +81,7 @@ def test_messages_that_are_lost_are_sent_again(deployment: Deployment) -> None:
 
 def test_jobs_that_waited_for_a_worker_are_found_at_its_start(deployment: Deployment) -> None:
     jobs = [deployment.training_without_message() for _ in range(2)]
-    assert purge(deployment.app) == 0
+    assert deployment.take_messages() == 0
     with worker(deployment, app=FAKE) as process:
         wait_for(lambda: all(status(deployment, job) == "succeeded" for job in jobs), what=lambda: process.said)
 

@@ -6,7 +6,6 @@ import os
 import time
 
 from pipelines.core.jobs.job import Checkpoint, Worker, new_id
-from pipelines.core.queue.broker import purge
 from pipelines.core.queue.submit import stop
 from pipelines.core.storage.store import exists, put_content
 from tests.worker.conftest import Deployment
@@ -26,13 +25,13 @@ def test_only_idle_workers_are_nudged(deployment: Deployment) -> None:
     for _ in range(3):
         deployment.training_without_message()
     sweeper.round()
-    assert purge(deployment.app) == 0  # nobody is there to hear it
+    assert deployment.take_messages() == 0  # nobody is there to hear it
     busy = deployment.records.workers.register(Worker(new_id(), "host", ("train",)))
     deployment.records.workers.seen(busy.id, "some job")
     deployment.records.workers.register(Worker(new_id(), "host", ("train",)))
     deployment.records.workers.register(Worker(new_id(), "host", ("reply",)))
     sweeper.round()
-    assert purge(deployment.app) == 1
+    assert deployment.take_messages() == 1
 
 
 def test_a_discarded_job_whose_worker_was_lost_keeps_no_checkpoints(embedded: Deployment) -> None:

@@ -39,6 +39,8 @@ def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
     return Dimensions(weights, layers * per_layer, hidden, layers, inner, hidden, 102400, 576, 384, words + pictures)
 
 
+STARTER_PRESETS = frozenset({"starter", "starter-toy"})
+"""Presets of the starter, the model that ships with the project: small, drawn pictures only, one CPU is enough."""
 LARGE: dict[str, Dimensions] = {
     "janus-pro-1b": _janus(2048, 24, 5632, 2_076_636_811),
     "janus-pro-7b": _janus(4096, 30, 11008, 7_407_773_323),

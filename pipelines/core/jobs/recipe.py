@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from pipelines.core.jobs.model_specs import large_settings
+from pipelines.core.jobs.model_specs import STARTER_PRESETS, large_settings
 from pipelines.core.renamed_keys import recipe_keys
 
 Effort = Literal["quick", "standard", "thorough"]
@@ -141,7 +141,7 @@ class Recipe:
         }
         if effort not in tables:
             raise ValueError(f"effort {effort!r} is not one of {', '.join(tables)}")
-        large = {} if base.startswith("starter") else large_settings(base, effort)
+        large = {} if base in STARTER_PRESETS else large_settings(base, effort)
         return cls(base=base, effort=effort, **{**tables[effort], **large, **overrides})
 
     def with_changes(self, changes: Mapping[str, Any]) -> Recipe:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.core.character.character import Character, Interaction
+from pipelines.core.character.character import Character, Interaction, Message, message
 from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.events import Event
 
@@ -23,15 +23,55 @@ CONVERSATIONS = "conversations_s"
 
 
 @dataclass(frozen=True)
+class SideText:
+    """What one side said in a turn."""
+
+    text: str = ""
+    scene: str = ""
+
+
+@dataclass(frozen=True)
+class HistoryTurn:
+    """One turn of a chat with one checkpoint or two: the `Message` before it is known which side reads it.
+
+    Its JSON has only what there is: `{"role", "text", "picture"?}` of the user, `{"role", "text", "scene"?}` of the
+    character, or `{"role", "left": {"text", "scene"}, "right": ...}` where the two sides said different things.
+    """
+
+    role: Literal["user", "character"]
+    text: str = ""
+    scene: str = ""
+    picture: str = ""
+    """Object key of a picture that the user showed."""
+    left: SideText | None = None
+    right: SideText | None = None
+
+    def message_for(self, side: Literal["left", "right"]) -> Message:
+        """The turn as this side's model reads it: with its own words only."""
+        said = (self.left if side == "left" else self.right) or SideText(self.text, self.scene)
+        pictures = [self.picture] if self.picture and self.role == "user" else []
+        return message(self.role, said.text, pictures, said.scene)
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of the request's history."""
+        given = {key: value for key, value in asdict(self).items() if value}
+        return given if self.left or self.right else {"role": self.role, "text": self.text} | given
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> HistoryTurn:
+        """The inverse; an unknown key raises TypeError."""
+        sides = {side: SideText(**data[side]) for side in ("left", "right") if side in data}
+        return cls(**{**data, **sides})
+
+
+@dataclass(frozen=True)
 class ReplyRequest:
     """What a reply job is asked for."""
 
     checkpoints: tuple[str, ...]
     """`JOB:NAME` of one checkpoint, or of two that answer side by side; of one base model."""
-    history: tuple[dict[str, Any], ...] = ()
-    """The talk so far, its last line the user's: `{"role": "user" or "character", "text", "scene"?, "picture"?}`,
-    `picture` being an object key. A line may hold `left` and `right` instead, each with text and scene, where the
-    two sides said different things."""
+    history: tuple[HistoryTurn, ...] = ()
+    """The chat so far; the last turn is the user's."""
     conversation: str = ""
     """Where the replies are kept as messages; "" when nowhere."""
     number: int = -1
@@ -44,19 +84,20 @@ class ReplyRequest:
             raise ValueError(f"one checkpoint answers, or two side by side, not {len(self.checkpoints)}")
         if any(":" not in name for name in self.checkpoints):
             raise ValueError(f"checkpoints are named JOB:NAME, not {', '.join(self.checkpoints)}")
-        if not self.history or self.history[-1].get("role") != "user":
-            raise ValueError("history must end with a line of the user: that is what is answered")
+        if not self.history or self.history[-1].role != "user":
+            raise ValueError("history must end with a turn of the user: that is what is answered")
 
     def to_json(self) -> dict[str, Any]:
         """The request of the job."""
-        return {"task": "reply", **asdict(self)}
+        return {"task": "reply", **asdict(self), "history": [turn.to_json() for turn in self.history]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ReplyRequest:
         """The inverse; ValueError for what cannot be answered."""
         values: dict[str, Any] = {key: value for key, value in data.items() if key != "task"}
-        values |= {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
         try:
+            values["checkpoints"] = tuple(values.get("checkpoints", ()))
+            values["history"] = tuple(HistoryTurn.from_json(turn) for turn in values.get("history", ()))
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error
@@ -152,3 +193,12 @@ def captions_in(events: Iterable[Event]) -> list[CaptionSuggestion]:
             note = json.loads(event.note)
             found[event.step] = CaptionSuggestion(event.artifacts[0], note["fields"], note["description"])
     return [found[number] for number in sorted(found)]
+
+
+def conversations_in(events: Iterable[Event]) -> list[list[dict[str, Any]]]:
+    """The conversations that an endpoint wrote, each as `character.yaml` has it."""
+    written: list[list[dict[str, Any]]] = []
+    for event in events:
+        if event.stage == "reply" and CONVERSATIONS in event.metrics:
+            written += json.loads(event.note)
+    return written

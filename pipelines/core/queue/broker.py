@@ -101,9 +101,3 @@ def notify_worker(app: Celery, job: Job) -> bool:
             logger.warning("the broker at %s does not answer (%s); job %s stays queued", where, error, job.id)
             return False
     return True
-
-
-def purge(app: Celery) -> int:
-    """Throw all waiting messages away and return how many there were; for tests and for moving to another broker."""
-    with app.connection_for_write() as connection, connection.channel() as channel:
-        return sum(queue(channel).purge() or 0 for queue in app.amqp.queues.values())

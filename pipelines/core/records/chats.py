@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Select, delete, func, literal, select, tuple_
+from sqlalchemy import Connection, Select, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, VoteChoice
@@ -62,11 +62,6 @@ class Chats:
                 last = _conversation(connection, before)
                 query = query.where(tuple_(*order) < tuple_(literal(last.created), literal(last.id)))
             return [from_row(Conversation, row) for row in connection.execute(query).mappings()]
-
-    def delete_conversation(self, id: str) -> None:
-        """Remove it with its messages and votes; nothing happens when it is gone already."""
-        with self._database.write() as connection:
-            connection.execute(delete(CONVERSATIONS).where(CONVERSATIONS.c.id == id))
 
     def add_message(self, message: ChatMessage) -> ChatMessage:
         """Keep a message; with number -1 behind the last one. Returns it with number and time.

@@ -3,11 +3,11 @@
     store = open_store(settings)
     key = put_content(store, path, "pictures", ".png")          # pictures/ab/abcd....png, named after its SHA-256
     files = put_tree(store, folder, "runs/JOB/sft-000060")      # its files, then the marker .../COMPLETE
-    fetch(store, key, path); fetch_tree(store, "runs/JOB/sft-000060", folder)
+    fetch(store, key, path); fetch_files(store, files, folder)
 
 Content never changes under its key, so two attempts at one job cannot mix their files. An object is there whole or not
 at all, and what is read is checked against its SHA-256. What nothing refers to goes by `collect_garbage`
-(`garbage.py`). The two stores are in `store_folder.py` and `store_s3.py`; open one in each process, not before a fork.
+(`garbage.py`). The two stores are in `store_folder.py` and `store_s3.py`; `open_store.py` opens the one that is set.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Protocol
-
-from pipelines.core.settings import Settings
 
 KINDS = ("pictures", "adapters", "samples", "exports", "runs")
 """First segment of every key."""
@@ -106,17 +104,6 @@ class Store(Protocol):
     def link(self, key: str, seconds: int, filename: str) -> str | Path:
         """Where a browser may download the object: an address that expires, or the path of a file."""
         ...
-
-
-def open_store(settings: Settings) -> Store:
-    """The store of these settings. Nothing is asked of a server yet."""
-    if settings.uses_s3:
-        from pipelines.core.storage.store_s3 import S3Store  # the client takes its time to import
-
-        return S3Store(settings)
-    from pipelines.core.storage.store_folder import FolderStore
-
-    return FolderStore(Path(settings.objects))
 
 
 def exists(store: Store, key: str) -> bool:
@@ -199,13 +186,6 @@ def tree_files(store: Store, prefix: str) -> dict[str, str]:
         raise ObjectDamaged(f"{key} is not the list of files it should be: {error}") from error
     if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
         raise ObjectDamaged(f"{key} is not the list of files it should be")
-    return files
-
-
-def fetch_tree(store: Store, prefix: str, folder: Path) -> dict[str, str]:
-    """Write a whole tree into a folder; returns relative path -> key. ObjectMissing when its marker is not there."""
-    files = tree_files(store, prefix)
-    fetch_files(store, files, folder)
     return files
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.core.storage.garbage import SAFE_S, collect_garbage
-from pipelines.core.storage.store import MARKER, Store, StoreError, exists, open_store, put_content, put_tree
+from pipelines.core.storage.open_store import open_store
+from pipelines.core.storage.store import MARKER, Store, StoreError, exists, put_content, put_tree
 from pipelines.core.storage.store_folder import FolderStore
 
 DAY_S = 86_400.0

@@ -16,6 +16,7 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.core.storage import store as store_module
+from pipelines.core.storage.open_store import open_store
 from pipelines.core.storage.store import (
     MARKER,
     ObjectDamaged,
@@ -26,17 +27,23 @@ from pipelines.core.storage.store import (
     exists,
     fetch,
     fetch_files,
-    fetch_tree,
     link,
-    open_store,
     put_content,
     put_tree,
     read,
+    tree_files,
 )
 from pipelines.core.storage.store_folder import FolderStore
 
 LARGE = os.urandom(1 << 16) * 300
 """19 MiB: several parts of an upload."""
+
+
+def whole_tree(store: Store, prefix: str, folder: Path) -> dict[str, str]:
+    """All files of a tree, as its marker names them, in a folder."""
+    files = tree_files(store, prefix)
+    fetch_files(store, files, folder)
+    return files
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -185,11 +192,11 @@ def test_a_tree_comes_back_and_its_marker_is_last(store: Store, tree: Path, tmp_
     assert marker.key == f"runs/job/sft-000060/{MARKER}"
     assert json.loads(read(store, marker.key)) == files
     assert marker.modified >= max(item.modified for item in store.keys(""))
-    assert fetch_tree(store, "runs/job/sft-000060", tmp_path / "back") == files
+    assert whole_tree(store, "runs/job/sft-000060", tmp_path / "back") == files
     for name in names:
         assert (tmp_path / "back" / name).read_bytes() == (tree / name).read_bytes()
     with pytest.raises(ObjectMissing, match=MARKER):
-        fetch_tree(store, "runs/job/sft-000080", tmp_path / "other")
+        whole_tree(store, "runs/job/sft-000080", tmp_path / "other")
 
 
 def test_two_attempts_do_not_mix_their_files(store: Store, tree: Path, tmp_path: Path) -> None:
@@ -200,7 +207,7 @@ def test_two_attempts_do_not_mix_their_files(store: Store, tree: Path, tmp_path:
     fetch_files(store, first, tmp_path / "first")
     assert (tmp_path / "first" / "adapter_model.safetensors").read_bytes() == was
     assert first["README.md"] == second["README.md"]
-    assert fetch_tree(store, "runs/job/sft-000060", tmp_path / "second") == second
+    assert whole_tree(store, "runs/job/sft-000060", tmp_path / "second") == second
 
 
 def test_a_tree_that_breaks_has_no_marker(store: Store, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +235,7 @@ def test_what_is_no_tree_is_refused(store: Store, tree: Path, tmp_path: Path) ->
     store.put(f"runs/odd/{MARKER}", b'{"a": 1}')
     for prefix in ("runs/bad", "runs/odd"):
         with pytest.raises(ObjectDamaged, match=prefix):
-            fetch_tree(store, prefix, tmp_path / "back")
+            whole_tree(store, prefix, tmp_path / "back")
 
 
 @pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out", "a\\..\\out", "", "a\0b"])
