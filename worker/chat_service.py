@@ -17,13 +17,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import (
+    SIDES,
     ReplyRequest,
     done_event,
     picture_event,
@@ -44,8 +45,6 @@ PIECES_S = 0.1
 """Least seconds between two events with text; the first one is sent at once."""
 CACHED_ADAPTERS = 64
 """Adapter folders kept in the cache on disk."""
-
-BOTH: tuple[Literal["left", "right"], Literal["left", "right"]] = ("left", "right")
 
 logger = logging.getLogger("understudy.worker")
 
@@ -202,7 +201,7 @@ class _Reply:
         from pipelines.inference.generate import GenerationRequest
 
         request, images = self._request, self._user_images()
-        histories = [tuple(turn.message_for(side) for turn in request.history) for side in BOTH]
+        histories = [tuple(turn.message_for(side) for turn in request.history) for side in SIDES]
         return [
             GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, images)
             for checkpoint, history in zip(loaded, histories, strict=False)

@@ -25,7 +25,15 @@ from pipelines.core.jobs.job import (
     Vote,
     new_id,
 )
-from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest, SideReply, SideText, replies_in
+from pipelines.core.jobs.reply_protocol import (
+    SIDES,
+    HistoryTurn,
+    ReplyRequest,
+    ReplySide,
+    SideReply,
+    SideText,
+    replies_in,
+)
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
@@ -37,8 +45,6 @@ from studio.context import AppContext
 from studio.labels import EFFORTS
 
 ImageMode = Literal["auto", "always", "never"]
-ShownSide = Literal["left", "right"]
-SIDES: tuple[ShownSide, ShownSide] = ("left", "right")
 MAX_MESSAGE_CHARS = 2000
 """Characters of one message; longer ones push the persona out of what the model reads."""
 MAX_ATTACHED_BYTES = 12 * 1024 * 1024
@@ -62,7 +68,7 @@ class CheckpointOption:
 class ReplyView:
     """One side's reply as it is shown."""
 
-    side: ShownSide
+    side: ReplySide
     """The side in the records, whatever the place on the page."""
     ref: str
     text: str = ""

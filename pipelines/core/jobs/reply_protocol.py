@@ -17,6 +17,10 @@ from pipelines.core.character.character import Character, Interaction, Message, 
 from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.events import Event
 
+ReplySide = Literal["left", "right"]
+SIDES: tuple[ReplySide, ReplySide] = ("left", "right")
+"""In the order of a request's checkpoints; an event's `step` is the index."""
+
 TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
 CONVERSATIONS = "conversations_s"
 """Metrics of these events: seconds from the start of the work until this was there."""
@@ -46,7 +50,7 @@ class HistoryTurn:
     left: SideText | None = None
     right: SideText | None = None
 
-    def message_for(self, side: Literal["left", "right"]) -> Message:
+    def message_for(self, side: ReplySide) -> Message:
         """The turn as this side's model reads it: with its own words only."""
         said = (self.left if side == "left" else self.right) or SideText(self.text, self.scene)
         pictures = [self.picture] if self.picture and self.role == "user" else []
@@ -60,7 +64,7 @@ class HistoryTurn:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HistoryTurn:
         """The inverse; an unknown key raises TypeError."""
-        sides = {side: SideText(**data[side]) for side in ("left", "right") if side in data}
+        sides = {side: SideText(**data[side]) for side in SIDES if side in data}
         return cls(**{**data, **sides})
 
 
