@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.core.jobs.job import Vote, VoteChoice, new_id
-from studio.actions.compare import NotPossible, ReplyView, ShownSide, own_conversation, turns
+from pipelines.core.jobs.reply_protocol import ReplySide
+from studio.actions.compare import NotPossible, ReplyView, own_conversation, turns
 from studio.context import AppContext
 
 
@@ -44,7 +45,7 @@ def correct(
     context: AppContext,
     conversation_id: str,
     number: int,
-    side: ShownSide,
+    side: ReplySide,
     words: str,
     scene: str = "",
     image: str = "",

@@ -64,7 +64,7 @@ class HistoryTurn:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HistoryTurn:
         """The inverse; an unknown key raises TypeError."""
-        sides = {side: SideText(**data[side]) for side in SIDES if side in data}
+        sides: dict[str, SideText] = {side: SideText(**data[side]) for side in SIDES if side in data}
         return cls(**{**data, **sides})
 
 
