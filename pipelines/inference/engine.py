@@ -92,7 +92,7 @@ class InferenceEngine:
         No reply can be made meanwhile. KeyError for an unknown name.
         """
         adapter = self._take(name)
-        with self._speaking, apply_loras(self.model, LoraBatch([adapter]) if adapter.parts else None):
+        with self._speaking, apply_loras(self.model, LoraBatch([adapter]) if adapter.weights else None):
             yield self.model
 
     def warm(self, name: str, character: Character) -> None:

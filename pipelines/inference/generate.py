@@ -162,7 +162,7 @@ def _pixels(model: Any, looked_at: Sequence[Sequence[Path]]) -> torch.Tensor | N
 
 
 def _pick(loras: LoraBatch | None, asks: Sequence[int]) -> LoraBatch | None:
-    return None if loras is None else loras.pick(asks)
+    return None if loras is None else loras.select(asks)
 
 
 def _until(ids: list[int], stops: tuple[int, ...]) -> tuple[list[int], int | None]:

@@ -31,7 +31,7 @@ from transformers import (
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
-from pipelines.models.decoding.prefill import DecoderState, eval_mode, read_prompts
+from pipelines.models.decoding.prefill import DecoderState, eval_mode, prefill_prompts
 from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
     Generators,
@@ -42,7 +42,7 @@ from pipelines.models.decoding.sampling import (
     choose_ids,
 )
 from pipelines.models.decoding.static_decode import static_decoding
-from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_places
+from pipelines.models.decoding.token_logprobs import compute_token_logprobs, previous_positions
 from pipelines.models.interface import (
     ChatFormat,
     CheckpointingByOldNames,
@@ -67,22 +67,22 @@ chat template of the published processors, which only write a system prompt othe
 
 
 DECODE_BATCH_IMAGES = 8
-"""Pictures that are encoded or decoded together: one of 384 px takes some 150 MB of activations in bf16."""
+"""Images that are encoded or decoded together: one of 384 px takes some 150 MB of activations in bf16."""
 
 
 class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
-    """Janus as a causal language model over words and picture codes. Kept in eval mode while sampling."""
+    """Janus as a causal language model over text ids and image codes. In eval mode while sampling."""
 
     language_targets = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj"
     image_targets = (
         r"model\.(generation_head\.(proj_out|vision_head)|(generation_aligner|aligner)\.(fc1|hidden_layers\.\d+))"
     )
-    """The aligner is how looked-at pictures are seen; plain words never pass through any of these."""
+    """The aligner takes looked-at images into the language model; plain text passes through none of these."""
 
     def __init__(self, config: JanusConfig) -> None:
         super().__init__(config)
-        # Our forward never runs the inner model as a whole; a fused head (TRL's) would, and knows no codes.
-        self.model.register_forward_pre_hook(_refuse_whole)
+        # Our forward calls the parts of the inner model. A fused head (TRL's) would call it whole, without image codes.
+        self.model.register_forward_pre_hook(_refuse_inner_forward)
 
     @property
     def spec(self) -> ModelSpec:
@@ -127,74 +127,79 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     ) -> Scores:
         """See `UnifiedModel.forward`. Padding may stand on either side.
 
-        A labelled id with nothing before it (the first of a row) is not scored. Raises ValueError when look
-        placeholders and pictures do not fit together.
+        A labelled id with nothing before it (the first of a row) gets no log-probability. Raises ValueError when the
+        image placeholders and pixel_values do not fit together.
         """
         refuse_unknown(type(self).__name__, kwargs)
         if labels is None:
             labels = torch.full_like(input_ids, -100)
-        hidden = self._hidden(input_ids, attention_mask, segment_ids, pixel_values)  # (B, T, H)
-        before = previous_places(input_ids, attention_mask, segment_ids)  # (B, T)
+        hidden = self._hidden_states(input_ids, attention_mask, segment_ids, pixel_values)  # (B, T, H)
+        before = previous_positions(input_ids, attention_mask, segment_ids)  # (B, T)
         scored = (labels != -100) & (before >= 0)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
-        spread = torch.zeros_like(logps)
+        entropy = torch.zeros_like(logps)
         first_code = self.config.text_config.vocab_size
         heads: list[tuple[nn.Module, torch.Tensor, int]] = [
             (self.lm_head, scored & (labels < first_code), 0),
             (self.model.generation_head, scored & (labels >= first_code), first_code),
         ]
-        for head, wanted, offset in heads:
-            rows, places = torch.nonzero(wanted, as_tuple=True)  # (L,)
+        for head, selected, offset in heads:
+            rows, positions = torch.nonzero(selected, as_tuple=True)  # (L,)
             if len(rows):
-                ids = labels[rows, places] - offset
-                found, spreads = compute_token_logprobs(head, hidden[rows, before[rows, places]], ids, entropies)
-                logps = logps.index_put((rows, places), found)
-                spread = spread.index_put((rows, places), spreads)
-        return Scores(loss=-logps.sum() / scored.sum().clamp(min=1), logps=logps, entropies=spread)
+                ids = labels[rows, positions] - offset
+                predicting = hidden[rows, before[rows, positions]]  # (L, H)
+                found, found_entropies = compute_token_logprobs(head, predicting, ids, entropies)
+                logps = logps.index_put((rows, positions), found)
+                entropy = entropy.index_put((rows, positions), found_entropies)
+        return Scores(loss=-logps.sum() / scored.sum().clamp(min=1), logps=logps, entropies=entropy)
 
-    def _hidden(
+    def _hidden_states(
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None,
         segment_ids: torch.Tensor | None,
         pixel_values: torch.Tensor | None,
     ) -> torch.Tensor:
-        """(B, T, H) last layer of the language model."""
-        mask, places = attention_mask, None
+        """(B, T, H) of the language model's last layer."""
+        mask, positions = attention_mask, None
         if segment_ids is not None:
-            mask, places = block_mask(segment_ids, attention_mask), restart_positions(segment_ids)
+            mask, positions = block_mask(segment_ids, attention_mask), restart_positions(segment_ids)
             kind = self.config.text_config._attn_implementation
-            if kind == "eager":  # it adds its mask instead of reading True as "may look"
+            if kind == "eager":  # eager attention adds its mask to the scores, sdpa takes booleans
                 mask = torch.zeros(mask.shape, device=mask.device, dtype=self.dtype).masked_fill(
                     ~mask, torch.finfo(self.dtype).min
                 )
             elif kind != "sdpa":
                 raise ValueError(f"packed rows need attn_implementation sdpa or eager, not {kind}")
         elif attention_mask is not None:
-            places = (attention_mask.cumsum(1) - 1).clamp(min=0)
+            positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
         return self.model.language_model(
-            inputs_embeds=self.embed(input_ids, pixel_values), attention_mask=mask, position_ids=places, use_cache=False
+            inputs_embeds=self.embed(input_ids, pixel_values),
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
         ).last_hidden_state
 
     def embed(self, ids: torch.Tensor, pixel_values: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, T) ids of the one id space to (B, T, H); look placeholders are filled from `pixel_values`."""
+        """(B, T) ids of the one id space to (B, T, H); image placeholders are filled from `pixel_values`."""
         first_code, image_placeholder_id = self.config.text_config.vocab_size, self.config.image_token_id
-        is_code = ids >= first_code
+        is_code = ids >= first_code  # (B, T)
+        # Codes are beyond the word embedding: they get any row of it here, and their own embedding below.
         embeds = self.get_input_embeddings()(ids.masked_fill(is_code, image_placeholder_id))
         if bool(is_code.any()):
             codes = self.prepare_embeddings_for_image_generation(ids[is_code] - first_code)  # (L, H)
             embeds = embeds.masked_scatter(is_code[..., None], codes.to(embeds.dtype))
-        is_look = ids == image_placeholder_id
-        holes = int(is_look.sum())
-        if pixel_values is None and not holes:
+        is_placeholder = ids == image_placeholder_id
+        placeholders = int(is_placeholder.sum())
+        if pixel_values is None and not placeholders:
             return embeds
         if pixel_values is None:
             raise ValueError("the text has places for looked-at pictures, but no pictures were given")
-        seen = self.model.get_image_features(pixel_values.to(ids.device), return_dict=True).pooler_output
-        seen = seen.reshape(-1, embeds.shape[-1])
-        if len(seen) != holes:
-            raise ValueError(f"{len(pixel_values)} pictures fill {len(seen)} places, the text has {holes}")
-        return embeds.masked_scatter(is_look[..., None], seen.to(embeds.dtype))
+        features = self.model.get_image_features(pixel_values.to(ids.device), return_dict=True).pooler_output
+        features = features.reshape(-1, embeds.shape[-1])
+        if len(features) != placeholders:
+            raise ValueError(f"{len(pixel_values)} pictures fill {len(features)} places, the text has {placeholders}")
+        return embeds.masked_scatter(is_placeholder[..., None], features.to(embeds.dtype))
 
     @torch.no_grad()
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -229,13 +234,13 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
         with eval_mode(self), apply_loras(self, loras):
-            reading = self._read(prompts, pixel_values, loras)
-            reading.repeat(num_return_sequences)
+            state = self._prefill(prompts, pixel_values, loras)
+            state.repeat(num_return_sequences)
             return decode_text(
-                reading,
+                state,
                 self.lm_head,
                 self.get_input_embeddings(),
-                never=self.config.image_token_id,
+                forbidden_id=self.config.image_token_id,
                 sampling=sampling,
                 stop_ids=stop_ids,
                 generator=generator,
@@ -254,63 +259,66 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> ImageSamples:
-        """See `UnifiedModel.sample_images`. The unguided branch sees padding for all but bos and boi."""
+        """See `UnifiedModel.sample_images`. The unconditional branch sees padding for all ids but bos and boi."""
         spec = self.spec
         if any(prompt[-1:] != [spec.boi_id] for prompt in prompts):
             raise ValueError(f"a picture prompt must end in the id that begins an image ({spec.boi_id})")
         kept = (spec.start_id, spec.boi_id)
-        bare = [[token if token in kept else spec.pad_id for token in prompt] for prompt in prompts]
+        unconditional_prompts = [[token if token in kept else spec.pad_id for token in prompt] for prompt in prompts]
         with eval_mode(self), apply_loras(self, loras):
             guidance = sampling.guidance_scale
             count, branches = len(prompts) * num_return_sequences, 1 if guidance == 1.0 else 2
             temperature, top_k = sampling.image_temperature, sampling.image_top_k
-            reading = self._read(prompts if branches == 1 else prompts + bare, pixel_values, loras, branches)
-            reading.repeat(num_return_sequences)
-            going = static_decoding(reading, spec.image_tokens)
-            samples = range(count)  # a tensor would have to be fetched from the device at every step
+            # Both branches of guidance are rows of one batch: (branches * count) rows, the conditional ones first.
+            of_branches = prompts if branches == 1 else prompts + unconditional_prompts
+            state = self._prefill(of_branches, pixel_values, loras, branches)
+            state.repeat(num_return_sequences)
+            decoder = static_decoding(state, spec.image_tokens)
+            samples = range(count)  # a tensor would have to be copied from the device at every step
             codes = torch.zeros(count, spec.image_tokens, dtype=torch.long, device=self.device)
             logps = torch.zeros(codes.shape, device=self.device)
             for place in range(spec.image_tokens):
-                logits = self.model.generation_head(going.hidden).float()  # (branches * count, codebook)
-                plain, without = logits[:count], logits[count:]
-                mixed = plain if branches == 1 else without + guidance * (plain - without)
-                new = choose_ids(mixed, samples, count, generator, temperature, top_k=top_k)  # (count,)
+                logits = self.model.generation_head(decoder.hidden).float()  # (branches * count, codebook)
+                conditional, unconditional = logits[:count], logits[count:]
+                guided = conditional if branches == 1 else unconditional + guidance * (conditional - unconditional)
+                new = choose_ids(guided, samples, count, generator, temperature, top_k=top_k)  # (count,)
                 codes[:, place] = new
-                logps[:, place] = plain.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
+                # Of the model itself, untempered and without guidance: what the loss of training scores.
+                logps[:, place] = conditional.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
                 if on_ids is not None:
                     on_ids(dict(enumerate(new.tolist())))
                 if place + 1 < spec.image_tokens:
-                    going.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
+                    decoder.step(self.prepare_embeddings_for_image_generation(new.repeat(branches)[:, None]))
         return ImageSamples(codes, logps)
 
-    def _read(
+    def _prefill(
         self, prompts: list[list[int]], pixel_values: torch.Tensor | None, loras: LoraBatch | None, branches: int = 1
     ) -> DecoderState:
-        """Read prompts; the shared start never holds a look placeholder, so the rest gets all pictures."""
+        """Prefill prompts; the shared start has no image placeholder, so the rest gets all of pixel_values."""
         image_placeholder_id = self.config.image_token_id
 
         def embed(ids: torch.Tensor) -> torch.Tensor:
-            looks = (ids == image_placeholder_id).sum(1)
-            if not bool(looks.any()):
+            image_positions = (ids == image_placeholder_id).sum(1)  # (B,)
+            if not bool(image_positions.any()):
                 return self.embed(ids)
-            # Pictures pass through the aligner as rows of their own.
-            counts = (looks // self.spec.image_input_tokens).tolist()
-            with contextlib.nullcontext() if loras is None else loras.aside(counts):
+            # Images pass through the aligner as rows of their own: each needs its prompt's adapter.
+            counts = (image_positions // self.spec.image_input_tokens).tolist()
+            with contextlib.nullcontext() if loras is None else loras.expanded(counts):
                 return self.embed(ids, pixel_values)
 
         if loras is not None:
             loras.start(branches)
-        return read_prompts(
+        return prefill_prompts(
             self.model.language_model,
             embed,
             prompts,
             pad_id=self.spec.pad_id,
-            alone_from=image_placeholder_id,
+            unshared_id=image_placeholder_id,
             loras=loras,
         )
 
 
-def _refuse_whole(module: nn.Module, args: tuple[Any, ...]) -> None:
+def _refuse_inner_forward(module: nn.Module, args: tuple[Any, ...]) -> None:
     raise RuntimeError(
         "Janus' inner model was run as a whole (a trainer's fused head, or the library's text generation): it knows "
         "no picture codes and no packing. Ask JanusModel.forward or sample_text instead."
@@ -318,7 +326,7 @@ def _refuse_whole(module: nn.Module, args: tuple[Any, ...]) -> None:
 
 
 def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
-    """The real class at toy size with random weights, and the toy tokenizer; the test double of the recipe.
+    """The real class at toy size with random weights, and the toy tokenizer; tests train and sample it.
 
     32 px pictures of 16 codes out of 64; half a million weights; the same for the same seed.
     """

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.models.starter.model import EncodedText, StarterModel
+from pipelines.models.starter.encoded_text import EncodedText
+from pipelines.models.starter.model import StarterModel
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import (
     STREAM_POSITION,
@@ -73,7 +74,7 @@ def encode_contexts(
     ids, mask = pad_right(rows, str(model.device))
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     encoded = EncodedText(ids, mask, None, positions, positions)
-    _, hidden = model.read(encoded, None, need_words=False)
+    _, hidden = model.hidden_states(encoded, None, need_text=False)
     return model.gather_context(encoded, hidden, torch.arange(len(rows), device=ids.device), mask.sum(1) - 1)
 
 

@@ -182,7 +182,7 @@ def _batch_loss(
     if not progress.part_state.get("rounding"):
         latents = model.latents(images)
         noise = torch.randn_like(latents) * 0.1  # prepares the decoder for quantisation
-        reconstruction = model.paint(latents + noise).float()
+        reconstruction = model.decode_latents(latents + noise).float()
         return _reconstruction_loss(reconstruction, images, weights), reconstruction
     reconstruction, latents, codes = model(images)
     progress.part_state["latents"] = (latents.detach().flatten(0, 2), codes.flatten())

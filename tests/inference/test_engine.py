@@ -184,13 +184,13 @@ def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytes
     fresh = InferenceEngine(TOY_BASE)
     fresh.warm("base", character)
     widths: list[int] = []
-    embed = fresh.model.embed_words
+    embed = fresh.model.embed_text
 
     def counted(ids: torch.Tensor, pictures: Any) -> torch.Tensor:
         widths.append(ids.shape[1])
         return embed(ids, pictures)
 
-    monkeypatch.setattr(fresh.model, "embed_words", counted)
+    monkeypatch.setattr(fresh.model, "embed_text", counted)
     warm = fresh.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT)
     persona = len(fresh.tokenizer(character.persona)["input_ids"])
     assert len(widths) == 1 and widths[0] < persona

@@ -1,4 +1,4 @@
-"""The small functions of `pipelines.models.interface` by hand-computed numbers; the contract is in `test_contract.py`."""
+"""The small functions of `pipelines.models.interface` by hand-computed numbers; see `test_contract.py` for the rest."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Writing words: the sampling loop that every family shares, on top of `prefill.py`.
+"""The text sampling loop that every family shares, on top of `prefill.py`.
 
-Letters: N samples, R those still going on, V the text vocabulary.
+Dimension letters: N samples, R samples still in the batch, H hidden size, T new positions, V the text vocabulary.
 """
 
 from __future__ import annotations
@@ -13,81 +13,83 @@ from pipelines.models.decoding.prefill import DecoderState
 from pipelines.models.decoding.sampling import Generators, OnIds, Sampling, TextSamples, choose_ids
 from pipelines.models.decoding.static_decode import is_faster_on, static_decoding
 
-CHECK_EVERY = 8
-"""Steps between asking a GPU whether all samples are finished: to ask is to wait for it."""
+STOP_CHECK_INTERVAL = 8
+"""Steps between asking a GPU whether all samples have stopped: asking waits for everything launched before."""
 
 
 def decode_text(
-    reading: DecoderState,
+    state: DecoderState,
     head: Callable[[torch.Tensor], torch.Tensor],
     embed: Callable[[torch.Tensor], torch.Tensor],
     *,
-    never: int,
+    forbidden_id: int,
     sampling: Sampling,
     stop_ids: tuple[int, ...],
     generator: Generators,
     on_ids: OnIds | None,
 ) -> TextSamples:
-    """Go on from `reading` (N rows) until each sample's first stop id.
+    """Continue the N rows of `state`, each up to and including its first stop id.
 
-    head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); never: an id that is not to be said.
-    The penalty counts a sample's own new ids, not the prompt's. Finished samples leave the batch; on a GPU they stay,
-    since a recorded step has a fixed shape (`static_decoding.py`), and what they say is dropped.
+    head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); forbidden_id: never sampled.
+    The repetition penalty counts a sample's own new ids, not the prompt's. Samples that have stopped leave the batch;
+    on a GPU they stay, since a captured step has static shapes (`static_decode.py`), and their further ids are dropped.
     """
-    max_new_tokens, repetition_penalty = sampling.max_new_tokens, sampling.repetition_penalty
+    max_new_tokens, penalty = sampling.max_new_tokens, sampling.repetition_penalty
     temperature, top_p = sampling.temperature, sampling.top_p
-    stays = is_faster_on(reading.hidden.device)
-    going_on = static_decoding(reading, max_new_tokens)
-    count, device = len(reading.hidden), reading.hidden.device
-    ids = torch.full((count, max_new_tokens), -1, dtype=torch.long, device=device)
+    static_shapes = is_faster_on(state.hidden.device)
+    decoder = static_decoding(state, max_new_tokens)
+    count, device = len(state.hidden), state.hidden.device
+    ids = torch.full((count, max_new_tokens), -1, dtype=torch.long, device=device)  # (N, T), -1: not sampled
     logps = torch.zeros(ids.shape, device=device)
-    said: torch.Tensor | None = None  # (N, V), only kept for the penalty
+    used: torch.Tensor | None = None  # (N, V) ids that a sample already has; only needed for the penalty
     stops = torch.tensor(stop_ids, dtype=torch.long, device=device)
-    rows = torch.arange(count, device=device)  # samples still in the batch
-    going = torch.ones(count, dtype=torch.bool, device=device)
+    rows = torch.arange(count, device=device)  # (R,) samples still in the batch
+    unfinished = torch.ones(count, dtype=torch.bool, device=device)  # (R,)
     for step in range(max_new_tokens):
-        logits = head(going_on.hidden).float()
-        if repetition_penalty != 1.0 and said is None:
-            said = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
-        scores = _penalised(logits, never, None if said is None else said[rows], repetition_penalty)
-        # A GPU's numbers are not asked for at every step; all rows stay there, in order.
-        which = range(count) if stays else rows
-        new = choose_ids(scores, which, count, generator, temperature, top_p=top_p)  # (R,)
+        logits = head(decoder.hidden).float()  # (R, V)
+        if penalty != 1.0 and used is None:
+            used = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
+        scores = _adjusted(logits, forbidden_id, None if used is None else used[rows], penalty)
+        # With static shapes all rows stay in order, so a range serves: reading `rows` would wait for the GPU.
+        chosen_rows = range(count) if static_shapes else rows
+        new = choose_ids(scores, chosen_rows, count, generator, temperature, top_p=top_p)  # (R,)
         ids[rows, step] = new
+        # What training needs: log-probabilities of the model itself, before penalty, temperature and nucleus.
         logps[rows, step] = logits.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)
-        if said is not None:
-            said[rows, new] = True
+        if used is not None:
+            used[rows, new] = True
         if on_ids is not None:
-            on_ids(dict(zip(rows[going].tolist(), new[going].tolist(), strict=True)))
-        going = going & ~torch.isin(new, stops)
+            on_ids(dict(zip(rows[unfinished].tolist(), new[unfinished].tolist(), strict=True)))
+        unfinished = unfinished & ~torch.isin(new, stops)
         if step + 1 == max_new_tokens:
             break
-        if (not stays or step % CHECK_EVERY == CHECK_EVERY - 1) and not bool(going.any()):
+        check = not static_shapes or step % STOP_CHECK_INTERVAL == STOP_CHECK_INTERVAL - 1
+        if check and not bool(unfinished.any()):
             break
-        if not stays and not bool(going.all()):
-            rows, new = rows[going], new[going]
-            reading.keep(torch.nonzero(going).squeeze(-1))
-            going = going[going]
-        going_on.step(embed(new[:, None]))
-    lengths = _until_stop(ids, stops).tolist()
+        if not static_shapes and not bool(unfinished.all()):
+            rows, new = rows[unfinished], new[unfinished]
+            state.keep(torch.nonzero(unfinished).squeeze(-1))
+            unfinished = unfinished[unfinished]
+        decoder.step(embed(new[:, None]))
+    lengths = _lengths(ids, stops).tolist()
     return TextSamples(
         [row[:length] for row, length in zip(ids.tolist(), lengths, strict=True)],
         [row[:length] for row, length in zip(logps.tolist(), lengths, strict=True)],
     )
 
 
-def _penalised(logits: torch.Tensor, never: int, said: torch.Tensor | None, penalty: float) -> torch.Tensor:
-    """What is chosen by: logits (R, V) without the id that is never said, and less for ids (R, V) already said."""
+def _adjusted(logits: torch.Tensor, forbidden_id: int, used: torch.Tensor | None, penalty: float) -> torch.Tensor:
+    """A copy of logits (R, V) without the forbidden id and with the penalty on ids (R, V) already used."""
     scores = logits.clone()
-    scores[:, never] = -torch.inf
-    if said is None:
+    scores[:, forbidden_id] = -torch.inf
+    if used is None:
         return scores
-    return torch.where(said, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
+    return torch.where(used, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
 
 
-def _until_stop(ids: torch.Tensor, stops: torch.Tensor) -> torch.Tensor:
-    """(N,) how many ids of each row (N, T) count: those before its first stop id and that one; -1 was never written."""
-    written = (ids >= 0).sum(1)
-    ends = torch.isin(ids, stops)
-    first = torch.where(ends.any(1), ends.int().argmax(1) + 1, written)
-    return torch.minimum(first, written)
+def _lengths(ids: torch.Tensor, stops: torch.Tensor) -> torch.Tensor:
+    """(N,) how many ids of each row (N, T) count: up to and including its first stop id, or all that were sampled."""
+    sampled = (ids >= 0).sum(1)
+    is_stop = torch.isin(ids, stops)
+    first = torch.where(is_stop.any(1), is_stop.int().argmax(1) + 1, sampled)
+    return torch.minimum(first, sampled)

@@ -1,10 +1,11 @@
-"""Reading prompts once with a KV cache, and going on from there in many rows.
+"""Prefill: prompts are read once with a KV cache, then each is decoded in as many rows as it has samples.
 
-For families whose words and codes pass through one decoder (`janus.py`). What all prompts have in common at their
-start (the character's system text) is read once for all of them; each prompt's cache is then repeated for its group.
-With `voices` (adapters by prompt) nothing is shared between prompts, but each goes on from what its own adapter has
+For decoders whose inputs are embeddings of text and image codes alike. What all prompts have in common at their start
+(the character's system text) is computed once for all of them; each prompt's cache is then repeated for its group.
+With `loras` (an adapter for each prompt) nothing is shared between prompts, but each continues what its own adapter has
 read before (`prefix_cache.py`).
-Letters: P prompts, N rows, T positions, H hidden size.
+
+Dimension letters: P prompts, N rows, T positions, C cached positions at most, H hidden size.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pipelines.models.decoding.kv_cache import preallocated_cache
 from pipelines.models.decoding.multi_lora import LoraBatch
-from pipelines.models.decoding.prefix_cache import Layers
+from pipelines.models.decoding.prefix_cache import LayerStates
 from pipelines.models.decoding.shared_prefix_attention import (
     SharedPrefixCache,
     is_faster_on,
@@ -27,187 +28,195 @@ from pipelines.models.decoding.shared_prefix_attention import (
 )
 
 MIN_SHARED_PREFIX = 16
-"""Fewer common ids than this are not worth a pass of their own."""
+"""Fewer common ids than this are not worth a forward pass of their own."""
 
 
 @dataclass
 class DecoderState:
-    """Rows that a decoder has read, ready to go on."""
+    """Rows that a decoder has read, ready for the next position."""
 
     decoder: PreTrainedModel
     hidden: torch.Tensor
     """(N, H) last layer at the last position read."""
     cache: DynamicCache
-    mask: torch.Tensor | None
+    attention_mask: torch.Tensor | None
     """(N, T) 0 where a cached position is padding; None when nothing is."""
-    place: torch.Tensor
-    """(N, 1) position id of the last position read."""
+    position_ids: torch.Tensor
+    """(N, 1) of the last position read."""
     loras: LoraBatch | None = None
     """Told which rows go on; None when rows need not be told apart."""
-    start: int = 0
+    shared_length: int = 0
     """Positions at the start that are the same in all rows."""
-    past: SharedPrefixCache | None = None
-    """What rows have in common, once it is no longer in `cache`."""
+    shared_prefix: SharedPrefixCache | None = None
+    """The prompts, where they are no longer in `cache` (which then holds only the new positions)."""
 
     def repeat(self, group: int) -> None:
         """Every row `group` times, copies side by side; called once, before the first step."""
         count = len(self.hidden)
-        if is_faster_on(self.hidden.device) and (group > 1 or (self.start and count > 1)):
-            self.past = SharedPrefixCache(self.cache, self.mask, self.start, group)
-            self.cache, self.mask = preallocated_cache(self.decoder.config), None
+        if is_faster_on(self.hidden.device) and (group > 1 or (self.shared_length and count > 1)):
+            self.shared_prefix = SharedPrefixCache(self.cache, self.attention_mask, self.shared_length, group)
+            self.cache, self.attention_mask = preallocated_cache(self.decoder.config), None
         elif group > 1:
             self.cache.batch_repeat_interleave(group)
-            self.mask = None if self.mask is None else self.mask.repeat_interleave(group, 0)
+            if self.attention_mask is not None:
+                self.attention_mask = self.attention_mask.repeat_interleave(group, 0)
         if group > 1:
-            self.hidden, self.place = self.hidden.repeat_interleave(group, 0), self.place.repeat_interleave(group, 0)
+            self.hidden = self.hidden.repeat_interleave(group, 0)
+            self.position_ids = self.position_ids.repeat_interleave(group, 0)
             if self.loras is not None:
                 self.loras.repeat(group)
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows only; rows (M,) indices."""
-        if self.past is not None:
-            self.past.keep(rows)
+        """Continue with these rows only; rows (M,) indices."""
+        if self.shared_prefix is not None:
+            self.shared_prefix.keep(rows)
         if self.cache.get_seq_length():
             self.cache.batch_select_indices(rows)
-        self.hidden, self.place = self.hidden[rows], self.place[rows]
-        self.mask = None if self.mask is None else self.mask[rows]
+        self.hidden, self.position_ids = self.hidden[rows], self.position_ids[rows]
+        self.attention_mask = None if self.attention_mask is None else self.attention_mask[rows]
         if self.loras is not None:
             self.loras.keep(rows.tolist())
 
     def step(self, embeds: torch.Tensor) -> None:
-        """Read one more position in each row: embeds (N, 1, H)."""
-        self.place = self.place + 1
-        if self.past is None:
-            self._read(embeds, None if self.mask is None else self.mask.new_ones(len(embeds), 1), self.place)
+        """Decode one more position in each row: embeds (N, 1, H)."""
+        self.position_ids = self.position_ids + 1
+        if self.shared_prefix is None:
+            mask = None if self.attention_mask is None else self.attention_mask.new_ones(len(embeds), 1)
+            self._forward(embeds, mask, self.position_ids)
             return
         with use_shared_prefix_attention(self.decoder.config):
-            self._read(embeds, None, self.place, shared_past=self.past)
+            self._forward(embeds, None, self.position_ids, shared_prefix=self.shared_prefix)
 
-    def _read(
-        self, embeds: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor, **more: SharedPrefixCache
+    def _forward(
+        self, embeds: torch.Tensor, mask: torch.Tensor | None, position_ids: torch.Tensor, **more: SharedPrefixCache
     ) -> None:
+        """Read embeds (N, T, H); mask (N, T) of these positions is appended to what is cached."""
         if mask is not None:
-            self.mask = mask if self.mask is None else torch.cat([self.mask, mask], 1)
+            self.attention_mask = mask if self.attention_mask is None else torch.cat([self.attention_mask, mask], 1)
         self.hidden = self.decoder(
             inputs_embeds=embeds,
-            attention_mask=self.mask,
-            position_ids=places,
+            attention_mask=self.attention_mask,
+            position_ids=position_ids,
             cache=self.cache,
             use_cache=True,
             **more,
         ).last_hidden_state[:, -1]
 
 
-def read_prompts(
+def prefill_prompts(
     decoder: PreTrainedModel,
     embed: Callable[[torch.Tensor], torch.Tensor],
     prompts: list[list[int]],
     *,
     pad_id: int,
-    alone_from: int,
+    unshared_id: int,
     loras: LoraBatch | None = None,
 ) -> DecoderState:
-    """Read prompts of any lengths, padded on the left; with `voices`, whose rows are the prompts, each with its own.
+    """Read prompts of any lengths, padded on the left. loras: has one row for each prompt.
 
-    `embed` makes (B, T) ids into (B, T, H); it is called with whole rows, so it can fill in looked-at pictures in
-    reading order. `alone_from` is an id from whose first place on nothing is shared (the look placeholder).
+    `embed` turns ids (B, T) into (B, T, H); it is called with whole rows, so it can fill in looked-at images in reading
+    order. Nothing is shared from the first `unshared_id` on (the image placeholder: equal ids, other images).
     Raises ValueError on no prompts or an empty one.
     """
     if not prompts or not all(prompts):
         raise ValueError("sampling needs at least one prompt, and no prompt may be empty")
     if loras is not None:
-        return _extend(decoder, embed, prompts, pad_id, alone_from, loras)
+        return _prefill_with_loras(decoder, embed, prompts, pad_id, unshared_id, loras)
     device = decoder.device
-    shared = shared_prefix_length(prompts, alone_from)
+    shared = shared_prefix_length(prompts, unshared_id)
     cache = preallocated_cache(decoder.config)
-    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
-    rest, mask = pad_left([prompt[shared:] for prompt in prompts], pad_id, device)
+    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, torch.zeros(1, 1, dtype=torch.long))
+    rest, mask = pad_left([prompt[shared:] for prompt in prompts], pad_id, device)  # (P, T)
     if shared:
-        start = torch.tensor([prompts[0][:shared]], device=device)
-        reading._read(embed(start), None, torch.arange(shared, device=device)[None])
-        reading.start = shared
+        # One row for the common start; its keys and values are then those of every prompt.
+        start = torch.tensor([prompts[0][:shared]], device=device)  # (1, shared)
+        state._forward(embed(start), None, torch.arange(shared, device=device)[None])
+        state.shared_length = shared
         cache.batch_repeat_interleave(len(prompts))
-    places = (shared + mask.cumsum(1) - 1).clamp(min=0)  # (P, T); what padding gets does not matter
+    position_ids = (shared + mask.cumsum(1) - 1).clamp(min=0)  # (P, T); those of padding do not matter
     embeds = embed(rest)
     if bool(mask.all()):
-        reading._read(embeds, None, places)
+        state._forward(embeds, None, position_ids)  # no mask: the fused causal kernel
     else:
-        reading.mask = mask.new_ones(len(prompts), shared)
-        reading._read(embeds, mask, places)
-    reading.place = places[:, -1:]
-    return reading
+        state.attention_mask = mask.new_ones(len(prompts), shared)
+        state._forward(embeds, mask, position_ids)
+    state.position_ids = position_ids[:, -1:]
+    return state
 
 
-def _extend(
+def _prefill_with_loras(
     decoder: PreTrainedModel,
     embed: Callable[[torch.Tensor], torch.Tensor],
     prompts: list[list[int]],
     pad_id: int,
-    alone_from: int,
+    unshared_id: int,
     loras: LoraBatch,
 ) -> DecoderState:
-    """Read what each row's own adapter does not remember, and remember the whole; K positions are known at most."""
-    device = decoder.device
-    pasts: list[tuple[int, Layers]] = [
-        (0, []) if loras.memory is None else loras.memory.recall(loras.of_row(row), prompt, alone_from)
+    """Read what the prefix cache does not have for each row's own adapter, and insert the whole."""
+    device, prefix_cache = decoder.device, loras.prefix_cache
+    cached: list[tuple[int, LayerStates]] = [
+        (0, []) if prefix_cache is None else prefix_cache.lookup(loras.adapter_of_row(row), prompt, unshared_id)
         for row, prompt in enumerate(prompts)
     ]
-    known = torch.tensor([length for length, _ in pasts], device=device)[:, None]  # (N, 1)
-    longest = int(known.max())
-    rest, mask = pad_left([prompt[length:] for prompt, (length, _) in zip(prompts, pasts, strict=True)], pad_id, device)
+    lengths = torch.tensor([length for length, _ in cached], device=device)[:, None]  # (N, 1)
+    longest = int(lengths.max())  # C
+    rest, mask = pad_left(
+        [prompt[length:] for prompt, (length, _) in zip(prompts, cached, strict=True)], pad_id, device
+    )
     cache = preallocated_cache(decoder.config)
     if longest:
-        _fill(cache, pasts, longest)
-    places = (known + mask.cumsum(1) - 1).clamp(min=0)  # (N, T)
-    before = (torch.arange(longest, device=device) >= longest - known).long()  # (N, K), flush right
-    reading = DecoderState(decoder, torch.empty(0, device=device), cache, None, places[:, -1:], loras)
+        _load_prefixes(cache, cached, longest)
+    position_ids = (lengths + mask.cumsum(1) - 1).clamp(min=0)  # (N, T)
+    before = (torch.arange(longest, device=device) >= longest - lengths).long()  # (N, C), prefixes flush right
+    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, position_ids[:, -1:], loras)
     embeds = embed(rest)
     if bool(mask.all()) and bool(before.all()):
-        reading._read(embeds, None, places)
+        state._forward(embeds, None, position_ids)
     else:
-        reading.mask = before
-        reading._read(embeds, mask, places)
-    if loras.memory is not None:
-        seen = torch.cat([before, mask], 1).bool()
+        state.attention_mask = before
+        state._forward(embeds, mask, position_ids)
+    if prefix_cache is not None:
+        real = torch.cat([before, mask], 1).bool()  # (N, C + T)
         for row, prompt in enumerate(prompts):
             layers = [
-                (layer.keys[row : row + 1, :, seen[row]], layer.values[row : row + 1, :, seen[row]])
+                (layer.keys[row : row + 1, :, real[row]], layer.values[row : row + 1, :, real[row]])
                 for layer in cache.layers
             ]
-            loras.memory.remember(loras.of_row(row), prompt, layers)
-    return reading
+            prefix_cache.insert(loras.adapter_of_row(row), prompt, layers)
+    return state
 
 
-def _fill(cache: DynamicCache, pasts: list[tuple[int, Layers]], longest: int) -> None:
-    """Put remembered keys and values (1, heads, positions, width) into an empty cache, flush right in N rows."""
-    like = next(layers for _, layers in pasts if layers)
+def _load_prefixes(cache: DynamicCache, cached: list[tuple[int, LayerStates]], longest: int) -> None:
+    """Fill an empty cache with the prefixes of N rows, flush right; each (1, heads, its length, width) or none."""
+    like = next(layers for _, layers in cached if layers)
 
-    def rows(index: int, part: int) -> torch.Tensor:
-        blank = like[index][part]
+    def rows(layer: int, part: int) -> torch.Tensor:
+        """(N, heads, C, width) of one layer; part 0 keys, 1 values."""
+        blank = like[layer][part]
         return torch.cat(
             [
                 torch.cat(
                     [
                         blank.new_zeros(1, blank.shape[1], longest - length, blank.shape[3]),
-                        *([layers[index][part]] if layers else []),
+                        *([layers[layer][part]] if layers else []),
                     ],
                     2,
                 )
-                for length, layers in pasts
+                for length, layers in cached
             ]
         )
 
-    for index in range(len(like)):
-        cache.update(rows(index, 0), rows(index, 1), index)
+    for layer in range(len(like)):
+        cache.update(rows(layer, 0), rows(layer, 1), layer)
 
 
-def shared_prefix_length(prompts: list[list[int]], alone_from: int) -> int:
+def shared_prefix_length(prompts: list[list[int]], unshared_id: int) -> int:
     """How many ids at the start all prompts share, leaving each at least one; 0 when too few to matter."""
     if len(prompts) < 2:
         return 0
     shortest, first = min(map(len, prompts)), prompts[0]
     shared = 0
-    while shared < shortest - 1 and first[shared] != alone_from and all(p[shared] == first[shared] for p in prompts):
+    while shared < shortest - 1 and first[shared] != unshared_id and all(p[shared] == first[shared] for p in prompts):
         shared += 1
     return shared if shared >= MIN_SHARED_PREFIX else 0
 
@@ -228,7 +237,7 @@ def pad_right(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside (no LoRA dropout, and gradient checkpointing would refuse the cache), as before after."""
+    """Eval mode inside (no LoRA dropout; gradient checkpointing would refuse the cache), the old mode afterwards."""
     training = model.training
     model.eval()
     try:

@@ -31,7 +31,7 @@ class Sampling:
     top_p: float = 0.95
     """Of text: the smallest set of ids that has this share of the probability; 1 keeps all."""
     repetition_penalty: float = 1.0
-    """Divides the positive logits of ids the reply already has and multiplies the negative ones; prompts do not count."""
+    """Divides positive logits of ids that the reply already has, multiplies negative ones; prompts do not count."""
     guidance_scale: float = 1.0
     """Classifier-free guidance g of images: logits are u + g * (c - u); 1 needs no unconditional branch."""
     image_temperature: float = 1.0
@@ -74,7 +74,7 @@ def next_ids(
     top_k: int = 0,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Choose one id a row from logits (B, V): greedy at temperature 0, else top-k, then nucleus."""
+    """Sample one id for each row of logits (B, V): greedy at temperature 0, else top-k, then nucleus (top-p)."""
     if temperature == 0:
         return logits.argmax(-1)
     logits = logits.float() / temperature
@@ -85,15 +85,15 @@ def next_ids(
         ranked, order, share = _likeliest(logits, top_p)
         outside = share.cumsum(-1) - share >= top_p  # the id that crosses the nucleus is kept
         outside[:, 0] = False  # and always the likeliest, whatever top_p
-        place = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)
-        return order.gather(-1, place).squeeze(-1)
+        rank = torch.multinomial(ranked.masked_fill(outside, -torch.inf).softmax(-1), 1, generator=generator)  # (B, 1)
+        return order.gather(-1, rank).squeeze(-1)
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
 
 
 def _likeliest(logits: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits (B, K) of the likeliest ids in order, which they are, and their shares; at least `top_p` of each row."""
-    # A full sort of 49152 logits costs more than the head that made them, and the nucleus is nearly always short.
-    # On a GPU the sort is cheap, and asking whether it is needed would wait for all that was launched before.
+    """Of the likeliest ids in descending order: logits, ids and probabilities (B, K) that sum to `top_p` at least."""
+    # A full sort of 49,152 logits costs more than the head that made them, and the nucleus is nearly always short.
+    # On a GPU the sort is cheap, and asking whether it is needed would wait for everything launched before.
     if not logits.is_cuda:
         total = logits.logsumexp(-1, keepdim=True)
         for width in NUCLEUS_WIDTHS:
@@ -114,21 +114,22 @@ def choose_ids(
     top_p: float = 1.0,
     top_k: int = 0,
 ) -> torch.Tensor:
-    """`next_ids` with one generator, or with each prompt's own for the rows that are samples of it.
+    """`next_ids` with one generator for all rows, or with each prompt's own for the rows that are its samples.
 
     logits (R, V); rows (R,) which of the `samples` prompt-major samples each row is, ascending.
     """
     if generator is None or isinstance(generator, torch.Generator):
         return next_ids(logits, temperature, top_p, top_k, generator)
-    # Apart, because the width of the draw depends on the rows that are drawn together (NUCLEUS_WIDTHS).
-    chosen_rows = rows if isinstance(rows, range) else rows.tolist()
-    prompts = [row // (samples // len(generator)) for row in chosen_rows]
-    counts: list[tuple[torch.Generator, int]] = []
+    # Each generator draws alone: the width of a draw depends on the rows drawn together (NUCLEUS_WIDTHS), so a sample
+    # would otherwise depend on the other prompts.
+    row_numbers = rows if isinstance(rows, range) else rows.tolist()
+    prompts = [row // (samples // len(generator)) for row in row_numbers]
+    draws: list[tuple[torch.Generator, int]] = []  # (generator, how many rows it draws)
     for own, count in zip(generator, map(prompts.count, range(len(generator))), strict=True):
-        if counts and counts[-1][0] is own:  # samples of one prompt that are given one by one
-            counts[-1] = (own, counts[-1][1] + count)
+        if draws and draws[-1][0] is own:  # a prompt that is given once for each sample: they draw together
+            draws[-1] = (own, draws[-1][1] + count)
         else:
-            counts.append((own, count))
-    parts = logits.split([count for _, count in counts])
-    chosen = zip(parts, counts, strict=True)
-    return torch.cat([next_ids(part, temperature, top_p, top_k, own) for part, (own, _) in chosen if len(part)])
+            draws.append((own, count))
+    parts = logits.split([count for _, count in draws])
+    drawn = zip(parts, draws, strict=True)
+    return torch.cat([next_ids(part, temperature, top_p, top_k, own) for part, (own, _) in drawn if len(part)])

@@ -1,11 +1,13 @@
-"""Looking back at what many rows have in common, kept and read once.
+"""Shared-prefix attention: keys and values that many rows have in common are kept and read once.
 
-A group's rows go on from one prompt, and all prompts of a character begin with the same persona. Copied into every row
-those keys and values are most of what a step reads; here each row asks them together, in one product for a start or a
-prompt, and only its own new positions alone. The softmax runs over all parts, so the numbers are those of the plain way
-(the idea is that of shared-prefix attention, Juravsky et al. 2024, https://arxiv.org/abs/2402.05099).
+The samples of a group continue one prompt, and all prompts of a character begin with the same persona. Copied into
+every row, those keys and values are most of what a decoding step reads. Here the queries of all rows that share a
+segment are multiplied with it in one product, and each row attends alone only to its own new positions. One softmax
+runs over the scores of all segments, so the numbers are those of ordinary attention (Juravsky et al. 2024, Hydragen,
+https://arxiv.org/abs/2402.05099).
 
-Letters: N rows, P prompts, T positions of a part, K key heads, Q query heads of one key head, W their width.
+Dimension letters: N rows, P prompts, S owners of a segment (1 or P), T positions, K key heads, Q query heads of one key
+head, W width of a head.
 """
 
 from __future__ import annotations
@@ -19,78 +21,78 @@ import torch
 from torch import nn
 from transformers import AttentionInterface, DynamicCache, PretrainedConfig
 
-NAME = "understudy_shared_past"
+NAME = "understudy_shared_prefix"
 
 
 @dataclass
 class SharedSegment:
-    """What every `size / owners` neighbouring rows have in common."""
+    """Positions that neighbouring rows have in common: `SharedPrefixCache.size / owners` rows each."""
 
     layers: list[tuple[torch.Tensor, torch.Tensor]]
-    """Keys and values (owners, K, T, W) of each layer."""
-    hidden: torch.Tensor | None
-    """(owners, 1, 1, T) True where a position is padding; None when none is."""
+    """Keys and values (S, K, T, W) of each layer."""
+    padding: torch.Tensor | None
+    """(S, 1, 1, T) True where a position is padding; None when none is."""
 
     @property
     def owners(self) -> int:
-        """1 for a start that all share, P for their own rests."""
+        """1 for the start that all rows share, P for the rest of each prompt."""
         return len(self.layers[0][0])
 
 
 class SharedPrefixCache:
-    """The parts that N rows look back at, and which of the rows there were at the beginning still go on."""
+    """The prefilled prompts of N rows: one segment that all share, if any, and one for each prompt."""
 
-    def __init__(self, cache: DynamicCache, mask: torch.Tensor | None, start: int, group: int) -> None:
-        """Take over what P prompts have read: their first `start` positions are the same, each gets `group` rows.
+    def __init__(self, cache: DynamicCache, mask: torch.Tensor | None, shared: int, group: int) -> None:
+        """Take over P prefilled prompts: their first `shared` positions are equal, each gets `group` rows.
 
         mask: (P, T) 0 at padding, or None.
         """
         layers = [(layer.keys, layer.values) for layer in cache.layers]
-        padding = None if mask is None else (mask[:, None, None, start:] == 0)
-        rest = SharedSegment([(keys[:, :, start:], values[:, :, start:]) for keys, values in layers], padding)
-        first = (
-            [SharedSegment([(keys[:1, :, :start], values[:1, :, :start]) for keys, values in layers], None)]
-            if start
+        padding = None if mask is None else (mask[:, None, None, shared:] == 0)
+        own = SharedSegment([(keys[:, :, shared:], values[:, :, shared:]) for keys, values in layers], padding)
+        common = (
+            [SharedSegment([(keys[:1, :, :shared], values[:1, :, :shared]) for keys, values in layers], None)]
+            if shared
             else []
         )
-        self.parts = [*first, rest]
-        self.size = rest.owners * group
-        self._rows: torch.Tensor | None = None  # (N,) which of `size` rows go on; None: all
+        self.segments = [*common, own]
+        self.size = own.owners * group  # rows at the beginning
+        self._rows: torch.Tensor | None = None  # (N,) which of `size` rows are still decoded; None: all
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows only; rows (M,) indices."""
+        """Continue with these rows only; rows (M,) indices into the present ones."""
         self._rows = rows if self._rows is None else self._rows[rows]
 
-    def ask(self, layer: int, queries: torch.Tensor) -> list[torch.Tensor]:
-        """Scores of queries (N, K, Q, W) on each part, (N, K, Q, T)."""
+    def scores(self, layer: int, queries: torch.Tensor) -> list[torch.Tensor]:
+        """Attention scores of scaled queries (N, K, Q, W) on each segment, (N, K, Q, T)."""
         found = []
-        for part in self.parts:
-            keys, _ = part.layers[layer]
-            scores = self._together(queries, part.owners) @ keys.transpose(-1, -2)  # (owners, K, rows * Q, T)
-            if part.hidden is not None:
-                scores.masked_fill_(part.hidden, -torch.inf)
-            found.append(self._apart(scores, queries.shape[2]))
+        for segment in self.segments:
+            keys, _ = segment.layers[layer]
+            scores = self._by_owner(queries, segment.owners) @ keys.transpose(-1, -2)  # (S, K, N / S * Q, T)
+            if segment.padding is not None:
+                scores.masked_fill_(segment.padding, -torch.inf)
+            found.append(self._by_row(scores, queries.shape[2]))
         return found
 
-    def answer(self, layer: int, weights: list[torch.Tensor]) -> torch.Tensor:
-        """What weights (N, K, Q, T) on each part take from it, added up: (N, K, Q, W)."""
-        taken = [
-            self._apart(self._together(weight, part.owners) @ part.layers[layer][1], weight.shape[2])
-            for part, weight in zip(self.parts, weights, strict=True)
+    def weighted_values(self, layer: int, weights: list[torch.Tensor]) -> torch.Tensor:
+        """Sum over the segments of weights (N, K, Q, T) times values: (N, K, Q, W)."""
+        sums = [
+            self._by_row(self._by_owner(weight, segment.owners) @ segment.layers[layer][1], weight.shape[2])
+            for weight, segment in zip(weights, self.segments, strict=True)
         ]
-        return taken[0] if len(taken) == 1 else taken[0] + taken[1]
+        return sums[0] if len(sums) == 1 else sums[0] + sums[1]
 
-    def _together(self, of_rows: torch.Tensor, owners: int) -> torch.Tensor:
-        """(N, K, Q, X) to (owners, K, rows of one * Q, X); rows that have left count as zeros."""
-        _, heads, each, width = of_rows.shape
+    def _by_owner(self, by_row: torch.Tensor, owners: int) -> torch.Tensor:
+        """(N, K, Q, X) to (S, K, size / S * Q, X); rows that have stopped become zeros, so that owners stay equal."""
+        _, heads, queries, width = by_row.shape
         if self._rows is not None:
-            of_rows = of_rows.new_zeros(self.size, heads, each, width).index_copy_(0, self._rows, of_rows)
-        return of_rows.view(owners, -1, heads, each, width).transpose(1, 2).reshape(owners, heads, -1, width)
+            by_row = by_row.new_zeros(self.size, heads, queries, width).index_copy_(0, self._rows, by_row)
+        return by_row.view(owners, -1, heads, queries, width).transpose(1, 2).reshape(owners, heads, -1, width)
 
-    def _apart(self, of_owners: torch.Tensor, each: int) -> torch.Tensor:
-        """The way back."""
-        owners, heads, _, width = of_owners.shape
-        rows = of_owners.view(owners, heads, -1, each, width).transpose(1, 2).reshape(-1, heads, each, width)
+    def _by_row(self, by_owner: torch.Tensor, queries: int) -> torch.Tensor:
+        """The inverse: (S, K, size / S * Q, X) to (N, K, Q, X)."""
+        owners, heads, _, width = by_owner.shape
+        rows = by_owner.view(owners, heads, -1, queries, width).transpose(1, 2).reshape(-1, heads, queries, width)
         return rows if self._rows is None else rows[self._rows]
 
 
@@ -102,17 +104,18 @@ def shared_prefix_attention(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    shared_past: SharedPrefixCache,
+    shared_prefix: SharedPrefixCache,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface for one new position: query (N, K * Q, 1, W), own ones (N, K, T, W)."""
+    """transformers' attention interface for one new position: query (N, K * Q, 1, W), keys and values since the prompt
+    (N, K, T, W). No mask: rows are decoded in step, so none of their own positions is padding."""
     rows, heads, _one, width = query.shape
     queries = query.reshape(rows, key.shape[1], -1, width) * scaling  # (N, K, Q, W)
     layer: int = module.layer_idx  # type: ignore[assignment]
-    scores = [*shared_past.ask(layer, queries), queries @ key.transpose(-1, -2)]
+    scores = [*shared_prefix.scores(layer, queries), queries @ key.transpose(-1, -2)]
     *weights, own = torch.cat(scores, -1).softmax(-1).split([part.shape[-1] for part in scores], -1)
-    answer = shared_past.answer(layer, weights) + own @ value
-    return answer.reshape(rows, 1, heads, width), None
+    mixed = shared_prefix.weighted_values(layer, weights) + own @ value  # (N, K, Q, W)
+    return mixed.reshape(rows, 1, heads, width), None
 
 
 AttentionInterface.register(NAME, shared_prefix_attention)
@@ -120,7 +123,7 @@ AttentionInterface.register(NAME, shared_prefix_attention)
 
 @contextmanager
 def use_shared_prefix_attention(config: PretrainedConfig) -> Iterator[None]:
-    """Inside, the decoder of this config attends with `shared_prefix_attention` (and makes no mask of its own)."""
+    """Inside, the decoder of this config uses `shared_prefix_attention`, for which the library makes no mask."""
     before = config._attn_implementation
     config._attn_implementation = NAME
     try:
@@ -130,5 +133,5 @@ def use_shared_prefix_attention(config: PretrainedConfig) -> Iterator[None]:
 
 
 def is_faster_on(device: torch.device) -> bool:
-    """Whether rows should share their past on this device: a GPU replays steps of fixed shapes instead (`static_decode.py`)."""
+    """Whether to share the prefix on this device; a GPU replays steps of static shapes instead (`static_decode.py`)."""
     return device.type == "cpu"

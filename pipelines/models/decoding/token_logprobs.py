@@ -1,6 +1,8 @@
-"""Scoring labelled ids: from which place each is predicted, and how likely it was.
+"""Log-probabilities and entropies of labelled ids, computed in chunks where the logits would be large.
 
-Only labelled positions ever go through a head. Letters: B rows, T positions, L labelled positions, V ids.
+Only labelled positions ever go through a head.
+
+Dimension letters: B rows, T positions, L labelled positions, V ids, H hidden size.
 """
 
 from __future__ import annotations
@@ -15,17 +17,20 @@ from torch.utils.checkpoint import checkpoint
 Head = Callable[[torch.Tensor], torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]
 LARGE_LOGITS = 2**26
-"""Labelled positions times ids from which logits are not kept: 268 MB in fp32, and as much for each copy of them."""
-HEAD_ROWS = 512
-"""Positions scored at once: 512 x 102400 logits are 210 MB in fp32."""
+"""From this many (labelled positions times ids) on, logits are not kept: 268 MB in fp32, and as much for each copy."""
+CHUNK_POSITIONS = 512
+"""Labelled positions of one chunk: 512 x 102400 logits are 210 MB in fp32."""
 
 
-def previous_places(
+def previous_positions(
     input_ids: torch.Tensor, attention_mask: torch.Tensor | None, segment_ids: torch.Tensor | None
 ) -> torch.Tensor:
-    """(B, T) place from which each id is predicted, -1 for none: the one before it, or the prefix's last."""
-    place = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
-    before = place - 1
+    """(B, T) the position whose hidden state predicts each id, -1 for none.
+
+    That is the one before it; for the first of a packed segment, the last of the shared prefix.
+    """
+    position = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+    before = position - 1
     if segment_ids is not None:
         first = torch.ones_like(segment_ids, dtype=torch.bool)
         first[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
@@ -39,53 +44,54 @@ def previous_places(
 
 
 def compute_token_logprobs(
-    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, ids: torch.Tensor, entropies: bool
+    head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (L,) of ids (L,) after hidden states (L, H).
 
-    Where the logits of all positions would be large, those of one chunk at a time are kept: for a frozen linear head
-    the gradient of the hidden states is made with them, for another head they are made again in the backward pass.
+    Where the logits (L, V) would be large, only those of one chunk exist at a time: for a frozen linear head the
+    gradient of the hidden states is computed along with them, for other heads they are recomputed in the backward pass.
     """
-    learning = torch.is_grad_enabled() and hidden.requires_grad
-    part = plain_part
-    if learning and isinstance(head, nn.Module):
-        weight = next(reversed(list(head.parameters())))
+    needs_gradient = torch.is_grad_enabled() and hidden.requires_grad
+    score = chunk_logprobs
+    if needs_gradient and isinstance(head, nn.Module):
+        weight = next(reversed(list(head.parameters())))  # (V, H) of its last layer
         if len(ids) * len(weight) >= LARGE_LOGITS:
             frozen = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
-            part = frozen_part if frozen else again_part
-    found, spreads = [], []
-    for start in range(0, len(ids), HEAD_ROWS):
-        logps, spread = part(head, hidden[start : start + HEAD_ROWS], ids[start : start + HEAD_ROWS], entropies)
-        found.append(logps)
-        spreads.append(spread)
-    return torch.cat(found), torch.cat(spreads)
+            score = frozen_head_logprobs if frozen else recomputed_chunk_logprobs
+    logps_of_chunks, entropies_of_chunks = [], []
+    for start in range(0, len(ids), CHUNK_POSITIONS):
+        chunk = slice(start, start + CHUNK_POSITIONS)
+        logps, entropy = score(head, hidden[chunk], ids[chunk], entropies)
+        logps_of_chunks.append(logps)
+        entropies_of_chunks.append(entropy)
+    return torch.cat(logps_of_chunks), torch.cat(entropies_of_chunks)
 
 
-def plain_part(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
-    """One chunk, everything kept for the backward pass."""
+def chunk_logprobs(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
+    """One chunk by autograd, logits kept for the backward pass."""
     logps = head(hidden).float().log_softmax(-1)  # (L', V)
-    fixed = logps.detach()
-    spread = -(fixed.exp() * fixed).sum(-1) if entropies else torch.zeros_like(fixed[:, 0])
-    return logps.gather(-1, ids[:, None]).squeeze(-1), spread
+    detached = logps.detach()
+    entropy = -(detached.exp() * detached).sum(-1) if entropies else torch.zeros_like(detached[:, 0])
+    return logps.gather(-1, ids[:, None]).squeeze(-1), entropy
 
 
-def again_part(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
-    """One chunk whose logits are made again in the backward pass."""
-    made: Pair = checkpoint(plain_part, head, hidden, ids, entropies, use_reentrant=False)
-    return made
+def recomputed_chunk_logprobs(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
+    """One chunk whose logits are computed again in the backward pass (activation checkpointing)."""
+    pair: Pair = checkpoint(chunk_logprobs, head, hidden, ids, entropies, use_reentrant=False)
+    return pair
 
 
-def frozen_part(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
-    """One chunk through a frozen linear head: its logits are gone when it is scored."""
-    made: Pair = FrozenHead.apply(hidden, head.weight, ids, entropies)
-    return made
+def frozen_head_logprobs(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
+    """One chunk through a frozen linear head: its logits are freed before the next chunk."""
+    pair: Pair = FrozenHeadLogprobs.apply(hidden, head.weight, ids, entropies)
+    return pair
 
 
-class FrozenHead(torch.autograd.Function):
-    """log p(id | hidden) under a linear head that does not learn.
+class FrozenHeadLogprobs(torch.autograd.Function):
+    """log p(id | hidden) under a frozen linear head.
 
-    The gradient with respect to a hidden state is g * (weight[id] - probabilities @ weight), g being what comes from
-    behind: all but g is known in the forward pass, so (L, H) is kept instead of (L, V).
+    The gradient with respect to a hidden state is g * (weight[id] - probabilities @ weight), g being the incoming
+    gradient. All but g is known in the forward pass, so (L, H) is kept instead of (L, V).
     """
 
     @staticmethod
@@ -96,14 +102,14 @@ class FrozenHead(torch.autograd.Function):
         hidden = hidden.to(weight.dtype)
         logps = (hidden @ weight.T).float().log_softmax(-1)  # (L, V)
         found = logps.gather(-1, ids[:, None]).squeeze(-1)
-        chances = logps.exp()
-        spread = -(chances * logps).sum(-1) if entropies else torch.zeros_like(found)
-        ctx.save_for_backward(weight[ids].float() - (chances.to(weight.dtype) @ weight).float())
-        ctx.mark_non_differentiable(spread)
-        return found, spread
+        probabilities = logps.exp()
+        entropy = -(probabilities * logps).sum(-1) if entropies else torch.zeros_like(found)
+        ctx.save_for_backward(weight[ids].float() - (probabilities.to(weight.dtype) @ weight).float())
+        ctx.mark_non_differentiable(entropy)
+        return found, entropy
 
     @staticmethod
-    def backward(ctx: Any, behind: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, incoming: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         """(L,) to (L, H)."""
-        (slope,) = ctx.saved_tensors
-        return behind[:, None] * slope, None, None, None
+        (gradient,) = ctx.saved_tensors
+        return incoming[:, None] * gradient, None, None, None

@@ -1,14 +1,17 @@
-"""The starter: one `PreTrainedModel` with an expert for words and an expert for pictures (after BAGEL's mixture).
+"""The starter: one `PreTrainedModel` with an expert for text and an expert for images (after BAGEL's mixture).
 
-Words are SmolLM2-135M. A picture is drawn by a small autoregressive decoder over VQ codes that reads the language
-expert's hidden states of the text just before it, so the picture loss reaches the language expert's LoRA. Codes never
+Text is SmolLM2-135M. An image is drawn by a small autoregressive decoder over VQ codes that reads the language
+expert's hidden states of the text just before it, so the image loss reaches the language expert's LoRA. Codes never
 pass through the language expert: they only ever end a turn, and later turns keep the scene's words instead.
 The contract (shapes, ids, packing) is in `pipelines.models.interface`; sampling is in `sampling.py`.
+
+Dimension letters: B rows, T positions, W text positions, L labelled positions, N images, C codes of one image, K
+context positions of the image expert, E width of the language expert, D width of the image expert, Q vectors of a
+looked-at image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -25,32 +28,16 @@ from pipelines.models.interface import (
     Scores,
     block_mask,
     refuse_unknown,
-    restart_positions,
 )
 from pipelines.models.starter.config import StarterConfig
+from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
 from pipelines.models.starter.sampling import sample_images, sample_text
 from pipelines.models.starter.vision_tower import DeepStackInjector, DeepStackProjection, VisionTower
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
 
 
-@dataclass
-class EncodedText:
-    """The text positions of a batch, codes taken out. W is the longest row."""
-
-    ids: torch.Tensor
-    """(B, W)"""
-    mask: torch.Tensor
-    """(B, W) bool, True on real positions."""
-    segments: torch.Tensor | None
-    """(B, W)"""
-    positions: torch.Tensor
-    """(B, W) position ids."""
-    source: torch.Tensor
-    """(B, W) index of each position in the full row."""
-
-
 class Connector(nn.Module):
-    """Hidden states of the language expert to the width of the picture expert."""
+    """Hidden states of the language expert to the width of the image expert."""
 
     def __init__(self, language_width: int, width: int) -> None:
         super().__init__()
@@ -64,10 +51,10 @@ class Connector(nn.Module):
 
 
 class ImageExpert(nn.Module):
-    """An autoregressive Llama over picture codes behind a context of K vectors.
+    """An autoregressive Llama over image codes behind a context of K vectors.
 
-    N pictures, K context places, C codes, D width. The context ends at fixed place K - 1 (the begin-of-picture
-    id); shorter contexts are masked on the left, and columns nobody uses are cut off.
+    The context always ends at position K - 1 (the begin-of-image id), so that codes have the same positions behind a
+    short text; shorter contexts are masked on the left, and columns that no row of the batch uses are cut off.
     """
 
     def __init__(self, config: StarterConfig, image_tokens: int) -> None:
@@ -76,29 +63,32 @@ class ImageExpert(nn.Module):
         self.context_tokens = config.context_tokens
         self.connector = Connector(config.hidden_size, decoder.hidden_size)
         self.decoder = LlamaModel(decoder)  # its embed_tokens are the code embeddings
-        self.places = nn.Parameter(torch.randn(image_tokens, decoder.hidden_size) * 0.02)
-        self.nothing = nn.Parameter(torch.randn(decoder.hidden_size) * 0.02)  # the empty context of guidance
+        self.places = nn.Parameter(torch.randn(image_tokens, decoder.hidden_size) * 0.02)  # (C, D)
+        self.nothing = nn.Parameter(torch.randn(decoder.hidden_size) * 0.02)  # (D,) context without text, for guidance
         self.head = nn.Linear(decoder.hidden_size, decoder.vocab_size, bias=False)
 
     def context(
         self, hidden: torch.Tensor, mask: torch.Tensor, drop: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, K, E) and (N, K) to decoder inputs (N, K', D) and mask; `drop` (N,) bool empties a context."""
+        """Hidden states (N, K, E) and mask (N, K) to decoder inputs (N, K', D) and their mask.
+
+        drop: (N,) bool, contexts to replace by the learned empty one (for classifier-free guidance).
+        """
         longest = int(mask.sum(1).max())
-        made, mask = self.connector(hidden[:, -longest:]), mask[:, -longest:]
+        embeds, mask = self.connector(hidden[:, -longest:]), mask[:, -longest:]
         if drop is not None:
-            made = torch.where(drop[:, None, None], self.nothing.expand_as(made), made)
+            embeds = torch.where(drop[:, None, None], self.nothing.expand_as(embeds), embeds)
             last_only = torch.zeros_like(mask)
             last_only[:, -1] = True
             mask = torch.where(drop[:, None], last_only, mask)
-        return made, mask
+        return embeds, mask
 
     def embed(self, codes: torch.Tensor, first: int = 0) -> torch.Tensor:
-        """(N, c) codes standing at picture places first.. to (N, c, D)."""
+        """Codes (N, c) at positions first.. of the image to (N, c, D)."""
         return self.decoder.embed_tokens(codes) + self.places[first : first + codes.shape[1]]
 
     def forward(self, context: torch.Tensor, mask: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """Hidden states (N, C, D) from which `head` scores each code, given the context and the codes before it."""
+        """Hidden states (N, C, D) that predict each code from the context and the codes before it."""
         inputs = torch.cat([context, self.embed(codes[:, :-1])], 1)
         seen = torch.cat([mask, mask.new_ones(len(codes), codes.shape[1] - 1)], 1)
         first = self.context_tokens - context.shape[1]
@@ -110,7 +100,7 @@ class ImageExpert(nn.Module):
 
 
 class StarterModel(CheckpointingByOldNames, PreTrainedModel):
-    """Language expert, picture expert, picture tokenizer and eyes behind the one contract."""
+    """Language expert, image expert, image tokenizer and vision tower behind the one contract."""
 
     config_class = StarterConfig
     config: StarterConfig
@@ -129,7 +119,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         self.language = LlamaForCausalLM(config.language_config())
         self.picture = ImageExpert(config, self.vq.config.side**2)
         self.eyes = VisionTower(language_width=config.hidden_size, **config.eyes)
-        self.glance = DeepStackInjector(self.eyes, self.language.model.layers)
+        self.deep_stack = DeepStackInjector(self.eyes, self.language.model.layers)
         self.spec = ModelSpec(
             text_vocab=config.language["vocab_size"],
             codebook=config.picture["vocab_size"],
@@ -145,7 +135,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        # Linear, Embedding and norms as in the library; free parameters are set where they are made.
+        # Linear, Embedding and norms as in the library; free parameters get their values in the constructors.
         if isinstance(module, DeepStackProjection):
             module.reset_parameters()
         elif isinstance(module, nn.Linear | nn.Embedding):
@@ -154,11 +144,11 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
                 module.bias.data.zero_()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The word embeddings of the language expert."""
+        """The token embeddings of the language expert."""
         return self.language.get_input_embeddings()
 
     def get_output_embeddings(self) -> nn.Module:
-        """The head over words; codes have their own in the picture expert."""
+        """The head over text ids; codes have their own in the image expert."""
         return self.language.lm_head
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -171,44 +161,48 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         with torch.no_grad():
             return self.vq.decode(codes)
 
-    def embed_words(self, ids: torch.Tensor, pixel_values: torch.Tensor | None) -> torch.Tensor:
-        """(B, W) ids to (B, W, E); look placeholders are filled from `pixel_values` in reading order.
+    def embed_text(self, ids: torch.Tensor, pixel_values: torch.Tensor | None) -> torch.Tensor:
+        """Text ids (B, W) to (B, W, E); image placeholders are filled from `pixel_values` in reading order.
 
-        Layers get what was seen as well when they read these rows next inside `glance.feeding()`.
+        Inside `deep_stack.injecting()` the later layers get the image features as well when these rows are read next.
         """
         read_as = ids.where(ids != self.spec.boi_id, self.config.boi_embedding_id)
         embeds = self.language.get_input_embeddings()(read_as)
-        places = ids == self.spec.image_placeholder_id
-        self.glance.away()
+        is_placeholder = ids == self.spec.image_placeholder_id
+        self.deep_stack.clear()
         if pixel_values is None:
-            if bool(places.any()):
+            if bool(is_placeholder.any()):
                 raise ValueError("the text has places for looked-at pictures, but no pictures were given")
             return embeds
-        seen = self.glance.at(places, pixel_values.to(embeds.dtype)).to(embeds.dtype)  # autocast: bf16
-        if len(seen) != int(places.sum()):
-            raise ValueError(f"{len(pixel_values)} pictures fill {len(seen)} places, the text has {int(places.sum())}")
-        return embeds.masked_scatter(places[..., None], seen)
+        features = self.deep_stack.set_images(is_placeholder, pixel_values.to(embeds.dtype))
+        features = features.to(embeds.dtype)  # under autocast they are bf16
+        if len(features) != int(is_placeholder.sum()):
+            raise ValueError(
+                f"{len(pixel_values)} pictures fill {len(features)} places, the text has {int(is_placeholder.sum())}"
+            )
+        return embeds.masked_scatter(is_placeholder[..., None], features)
 
-    def read(
-        self, words: EncodedText, pixel_values: torch.Tensor | None, need_words: bool
+    def hidden_states(
+        self, text: EncodedText, pixel_values: torch.Tensor | None, need_text: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (B, W, E): the last layer's (of no use unless `need_words`) and the context layer's."""
+        """Hidden states (B, W, E): the last layer's (only valid with `need_text`) and the context layer's."""
+        # Layer by layer and not by the library's forward: the context layer's states are needed, and often only those.
         stack = self.language.model
         between = self.config.context_layer
-        depth = len(stack.layers) if need_words else between  # a picture-only batch stops at the context layer
-        if words.segments is not None or not bool(words.mask.all()):
-            segments = torch.zeros_like(words.ids) if words.segments is None else words.segments
-            mask: torch.Tensor | None = block_mask(segments, words.mask)
+        depth = len(stack.layers) if need_text else between  # an image-only batch stops at the context layer
+        if text.segments is not None or not bool(text.mask.all()):
+            segments = torch.zeros_like(text.ids) if text.segments is None else text.segments
+            mask: torch.Tensor | None = block_mask(segments, text.mask)
         else:
             mask = None  # plain causal: the fused kernel needs no mask
-        hidden = self.embed_words(words.ids, pixel_values)
-        rotary = stack.rotary_emb(hidden, words.positions)
-        middle = hidden
-        with self.glance.feeding():
+        hidden = self.embed_text(text.ids, pixel_values)
+        rotary = stack.rotary_emb(hidden, text.positions)
+        context_states = hidden
+        with self.deep_stack.injecting():
             for index, layer in enumerate(stack.layers[:depth]):
-                middle = hidden if index == between else middle
-                hidden = layer(hidden, attention_mask=mask, position_ids=words.positions, position_embeddings=rotary)
-        return stack.norm(hidden), hidden if depth == between else middle
+                context_states = hidden if index == between else context_states
+                hidden = layer(hidden, attention_mask=mask, position_ids=text.positions, position_embeddings=rotary)
+        return stack.norm(hidden), hidden if depth == between else context_states
 
     def forward(
         self,
@@ -221,76 +215,81 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
-        """See `UnifiedModel.forward`. `drop_context` (N,) bool empties pictures' contexts (guidance training)."""
+        """See `UnifiedModel.forward`. `drop_context` (N,) bool empties images' contexts (classifier-free guidance)."""
         refuse_unknown(type(self).__name__, kwargs)
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
         is_code = input_ids >= self.spec.text_vocab
-        words = words_of(input_ids, real.bool() & ~is_code, segment_ids)
-        supervised_words = (labels != -100) & (labels < self.spec.text_vocab)
-        need_words = bool(supervised_words.any())
-        last, middle = self.read(words, pixel_values, need_words)
+        text = text_of(input_ids, real.bool() & ~is_code, segment_ids)
+        labelled_text = (labels != -100) & (labels < self.spec.text_vocab)
+        need_text = bool(labelled_text.any())
+        last, context_states = self.hidden_states(text, pixel_values, need_text)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
-        spread = torch.zeros_like(logps)
-        if need_words:
-            rows, places, found, spreads = self._score_words(words, labels, last, entropies)
-            logps = logps.index_put((rows, places), found)
-            spread = spread.index_put((rows, places), spreads)
+        entropy = torch.zeros_like(logps)
+        if need_text:
+            rows, columns, found, found_entropies = self._text_logprobs(text, labels, last, entropies)
+            logps = logps.index_put((rows, columns), found)
+            entropy = entropy.index_put((rows, columns), found_entropies)
         if bool(is_code.any()):
-            rows, places, found, spreads = self._score_pictures(
-                words, input_ids, is_code, middle, drop_context, entropies
+            rows, columns, found, found_entropies = self._image_logprobs(
+                text, input_ids, is_code, context_states, drop_context, entropies
             )
-            wanted = labels[rows, places] != -100  # (N, C)
-            logps = logps.index_put((rows[wanted], places[wanted]), found[wanted])
-            spread = spread.index_put((rows[wanted], places[wanted]), spreads[wanted])
+            labelled = labels[rows, columns] != -100  # (N, C)
+            logps = logps.index_put((rows[labelled], columns[labelled]), found[labelled])
+            entropy = entropy.index_put((rows[labelled], columns[labelled]), found_entropies[labelled])
         count = (labels != -100).sum().clamp(min=1)
-        return Scores(loss=-logps.sum() / count, logps=logps, entropies=spread)
+        return Scores(loss=-logps.sum() / count, logps=logps, entropies=entropy)
 
-    def _score_words(
-        self, words: EncodedText, labels: torch.Tensor, last: torch.Tensor, entropies: bool
+    def _text_logprobs(
+        self, text: EncodedText, labels: torch.Tensor, last: torch.Tensor, entropies: bool
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(rows, places in the full row, logps, entropies) of the supervised words, each (L,)."""
-        targets = labels.gather(1, words.source)  # (B, W)
-        rows, columns = torch.nonzero((targets != -100) & words.mask & (words.positions > 0), as_tuple=True)
-        before = _previous(words)[rows, columns]
+        """(rows, columns in the full row, logps, entropies) of the labelled text ids, each (L,)."""
+        targets = labels.gather(1, text.source)  # (B, W)
+        rows, columns = torch.nonzero((targets != -100) & text.mask & (text.positions > 0), as_tuple=True)
+        before = previous_columns(text)[rows, columns]
         hidden = last[rows, before]  # (L, E)
-        found, spreads = compute_token_logprobs(self.language.lm_head, hidden, targets[rows, columns], entropies)
-        return rows, words.source[rows, columns], found, spreads
+        ids = targets[rows, columns]  # (L,)
+        found, found_entropies = compute_token_logprobs(self.language.lm_head, hidden, ids, entropies)
+        return rows, text.source[rows, columns], found, found_entropies
 
-    def _score_pictures(
+    def _image_logprobs(
         self,
-        words: EncodedText,
+        text: EncodedText,
         input_ids: torch.Tensor,
         is_code: torch.Tensor,
-        middle: torch.Tensor,
+        context_states: torch.Tensor,
         drop: torch.Tensor | None,
         entropies: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(rows, places in the full row, logps, entropies) of all codes, each (N, C)."""
-        codes_in_picture = self.spec.image_tokens
-        rows, places = (part.view(-1, codes_in_picture) for part in torch.nonzero(is_code, as_tuple=True))
-        # The compact column of the begin-of-picture id: it stands right before the first code in the full row.
-        columns = (words.source[rows[:, 0]] == places[:, :1] - 1).int().argmax(1)  # (N,)
-        hidden, mask = self.gather_context(words, middle, rows[:, 0], columns)
+        """(rows, columns in the full row, logps, entropies) of all codes, each (N, C)."""
+        rows, code_columns = (part.view(-1, self.spec.image_tokens) for part in torch.nonzero(is_code, as_tuple=True))
+        # The column of the begin-of-image id in the text: in the full row it stands right before the first code.
+        columns = (text.source[rows[:, 0]] == code_columns[:, :1] - 1).int().argmax(1)  # (N,)
+        hidden, mask = self.gather_context(text, context_states, rows[:, 0], columns)
         context, mask = self.picture.context(hidden, mask, drop)
-        codes = input_ids[rows, places] - self.spec.text_vocab
+        codes = input_ids[rows, code_columns] - self.spec.text_vocab
         hidden = self.picture(context, mask, codes)  # (N, C, D)
-        found, spreads = compute_token_logprobs(self.picture.head, hidden.flatten(0, 1), codes.flatten(), entropies)
-        return rows, places, found.view(codes.shape), spreads.view(codes.shape)
+        flat = hidden.flatten(0, 1)  # (N * C, D)
+        found, found_entropies = compute_token_logprobs(self.picture.head, flat, codes.flatten(), entropies)
+        return rows, code_columns, found.view(codes.shape), found_entropies.view(codes.shape)
 
     def gather_context(
-        self, words: EncodedText, middle: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+        self, text: EncodedText, context_states: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (N, K, E) and mask (N, K) of the K text positions up to (rows, columns), own segment first,
-        then the shared prefix; the begin-of-picture id is last."""
-        back = torch.arange(self.config.context_tokens - 1, -1, -1, device=rows.device)  # (K,)
-        at = words.positions[rows, columns][:, None] - back  # positions wanted (N, K)
-        own = columns[:, None] - back  # columns if all of them stand in the own segment
-        if words.segments is not None:
-            prefix = ((words.segments == 0) & words.mask).sum(1)[rows][:, None]
-            own = torch.where(at < prefix, at, own)  # in the prefix, column equals position
-        mask = at >= 0
-        return middle[rows[:, None], own.clamp(min=0)], mask
+        """Hidden states (N, K, E) and mask (N, K) of the last K text positions up to each image.
+
+        rows, columns: (N,) where in the text each image's begin-of-image id stands, which is the last of the K. The
+        positions before an own segment are those of the shared prefix.
+        """
+        offsets = torch.arange(self.config.context_tokens - 1, -1, -1, device=rows.device)  # (K,)
+        context_positions = text.positions[rows, columns][:, None] - offsets  # (N, K) position ids of the context
+        own = columns[:, None] - offsets  # (N, K) columns, if all of them are in the own segment
+        if text.segments is not None:
+            prefix = ((text.segments == 0) & text.mask).sum(1)[rows][:, None]  # (N, 1) its length
+            # In the prefix, column and position id are the same.
+            own = torch.where(context_positions < prefix, context_positions, own)
+        mask = context_positions >= 0
+        return context_states[rows[:, None], own.clamp(min=0)], mask
 
     def sample_text(
         self, prompts: list[list[int]], sampling: Sampling = DEFAULT_SAMPLING, **settings: Any
@@ -305,42 +304,19 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         return sample_images(self, prompts, sampling, **settings)
 
 
-def words_of(input_ids: torch.Tensor, keep: torch.Tensor, segment_ids: torch.Tensor | None) -> EncodedText:
-    """Take the text positions of each row, in order, padded on the right."""
-    order = (~keep).int().argsort(dim=1, stable=True)  # kept columns first, order unchanged
-    longest = int(keep.sum(1).max())
-    source = order[:, :longest]
-    mask = keep.gather(1, source)
-    segments = None if segment_ids is None else segment_ids.gather(1, source).where(mask, -1)
-    if segments is None:
-        positions = torch.arange(longest, device=input_ids.device).expand_as(source)
-    else:
-        positions = restart_positions(segments)
-    return EncodedText(input_ids.gather(1, source).where(mask, 0), mask, segments, positions, source)
-
-
-def _previous(words: EncodedText) -> torch.Tensor:
-    """(B, W) column of the position each word is predicted from: the one before, or the prefix's last."""
-    columns = torch.arange(words.ids.shape[1], device=words.ids.device).expand_as(words.ids)
-    if words.segments is None:
-        return (columns - 1).clamp(min=0)
-    prefix = ((words.segments == 0) & words.mask).sum(1, keepdim=True)
-    return torch.where(words.positions == prefix, prefix - 1, columns - 1).clamp(min=0)
-
-
 def own_settings(config: ImageTokenizerConfig) -> dict[str, Any]:
-    """The picture tokenizer's sizes as a plain dict, for `StarterConfig.tokenizer`."""
+    """The image tokenizer's sizes as a plain dict, for `StarterConfig.tokenizer`."""
     names = ("px", "codebook_size", "latent_dim", "encoder_widths", "widths", "blocks")
     return {name: value for name, value in config.to_dict().items() if name in names}
 
 
 def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
-    """The real class at toy size with random weights, and the toy tokenizer; the test double of the recipe."""
+    """The real class at toy size with random weights, and the toy tokenizer; tests train and sample it."""
     torch.manual_seed(seed)
-    words = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = StarterConfig(
         language={
-            **words,
+            **sizes,
             "vocab_size": toy_tokenizer.TOY_VOCAB,
             "num_key_value_heads": 2,
             "max_position_embeddings": 4096,
@@ -348,7 +324,7 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
             "pad_token_id": toy_tokenizer.PAD_ID,
             "eos_token_id": toy_tokenizer.END_ID,
         },
-        picture={**words, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
+        picture={**sizes, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
         tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": ImageTokenizerConfig().encoder_widths},
         eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 4},

@@ -1,10 +1,13 @@
-"""The starter's eyes: a small vision tower and aligner into the language expert.
+"""The starter's vision tower: looked-at images become vectors among the language expert's token embeddings.
 
-A picture becomes `image_input_tokens` vectors in the space of the language expert's word embeddings. Each of them is a
-learned query that reads the patches; in pre-training it is asked to name the word at its place of a
-canonical caption, so that the language expert meets near-words it can already read. A frozen model this small cannot
-look answers up among words (docs/log.md), so what was seen is also added to the hidden states in front of its later
-layers, at the places of the picture alone (DeepStack, Meng et al. 2024, https://arxiv.org/abs/2406.04334).
+An image becomes `image_input_tokens` vectors. Each is a learned query that attends to the patches; in pre-training it
+has to name the word at its place of a canonical caption, so that the language expert gets vectors near words it can
+already read. A frozen model this small cannot look answers up among words (docs/log.md), so the image features are also
+added to the hidden states in front of its later layers, at the image's positions alone (DeepStack, Meng et al. 2024,
+https://arxiv.org/abs/2406.04334).
+
+Dimension letters: N images, P patches, Q queries (`image_input_tokens`), D width, E width of the language expert,
+B rows, T positions.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from torch import nn
 
 
 class DeepStackProjection(nn.Linear):
-    """What was seen, for one layer of the language expert; begins as nothing, so eyes go on from where they were."""
+    """Image features for one layer of the language expert; starts at zero, so at first adding it changes nothing."""
 
     def reset_parameters(self) -> None:
         """All zeros."""
@@ -30,10 +33,8 @@ class DeepStackProjection(nn.Linear):
 class VisionTower(nn.Module):
     """Patches and queries through a transformer encoder, then a linear aligner.
 
-    With `stem`, small convolutions cut the patches instead of one large one (Xiao et al., arXiv 2106.14881): from some
-    ten thousand pictures the large one learns colours and places, but not faces (docs/log.md).
-
-    Shapes: N pictures, K patches, Q queries (look tokens), D width, E width of the language expert.
+    With `stem`, small convolutions make the patches instead of one large one (Xiao et al., arXiv 2106.14881). From some
+    ten thousand images the large one learns colours and places, but not faces (docs/log.md).
     """
 
     def __init__(
@@ -48,9 +49,8 @@ class VisionTower(nn.Module):
         stem: Sequence[int] = (),
         deep: int = 0,
     ) -> None:
-        """stem: channels of convolutions that halve the side each; what is left of `patch_px` the last one divides by.
-
-        deep: how many layers of the language expert, from the second on, get what was seen once more.
+        """px, patch_px: side of an image and of a patch. stem: output channels of the stem's stages, each of which
+        halves the side. deep: how many layers of the language expert, from the second on, get the features once more.
 
         Raises ValueError when that many halvings do not divide `patch_px`.
         """
@@ -61,7 +61,7 @@ class VisionTower(nn.Module):
         cut: list[nn.Module] = []
         before = 3
         for channels in stem:
-            # Group and not batch norm: a picture must look the same in training and in chat, alone and among others.
+            # Group norm, not batch norm: an image must have the same features in training and in chat, alone or not.
             cut += [
                 nn.Conv2d(before, channels, 3, 2, 1),
                 nn.GroupNorm(8, channels),
@@ -83,52 +83,58 @@ class VisionTower(nn.Module):
         self.aligner = nn.Linear(width, language_width)
         self.deeper = nn.ModuleList(DeepStackProjection(width, language_width) for _ in range(deep))
 
-    def see(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, px, px) in [-1, 1] to what each query found (N, Q, D)."""
-        patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.places  # (N, K, D)
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, px, px) in [-1, 1] to what each query found, (N, Q, D)."""
+        patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.places  # (N, P, D)
         queries = self.queries.expand(len(pixels), -1, -1)
         return self.norm(self.tower(torch.cat([patches, queries], 1))[:, -queries.shape[1] :])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, px, px) in [-1, 1] to (N, Q, E), in place of word embeddings."""
-        return self.aligner(self.see(pixels))
+        """(N, 3, px, px) in [-1, 1] to (N, Q, E), in place of token embeddings."""
+        return self.aligner(self.features(pixels))
 
 
 class DeepStackInjector:
-    """What is seen at the moment, and where in the rows that are being read; between two readings nothing."""
+    """Adds image features to the inputs of the language expert's later layers, at the images' positions.
 
-    def __init__(self, eyes: VisionTower, layers: Sequence[nn.Module]) -> None:
-        self.eyes, self.layers = eyes, layers
-        self._seen: torch.Tensor | None = None  # (N, Q, D)
-        self._places: torch.Tensor | None = None  # (B, T) bool
+    Holds the features of the rows that are read next; between two forward passes there are none.
+    """
 
-    def at(self, places: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        """Look at (N, 3, px, px) for the rows read next; returns (N * Q, E) for the True of `places` (B, T)."""
-        self._seen, self._places = self.eyes.see(pixels), places
-        return self.eyes.aligner(self._seen).flatten(0, 1)
+    def __init__(self, tower: VisionTower, layers: Sequence[nn.Module]) -> None:
+        self.tower, self.layers = tower, layers
+        self._features: torch.Tensor | None = None  # (N, Q, D)
+        self._positions: torch.Tensor | None = None  # (B, T) bool
 
-    def away(self) -> None:
-        """The rows read next show nothing."""
-        self._seen = self._places = None
+    def set_images(self, positions: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, px, px) of the rows read next; returns (N * Q, E) for the True of `positions` (B, T)."""
+        self._features, self._positions = self.tower.features(pixels), positions
+        return self.tower.aligner(self._features).flatten(0, 1)
+
+    def clear(self) -> None:
+        """The rows read next show no images."""
+        self._features = self._positions = None
 
     @contextmanager
-    def feeding(self) -> Iterator[None]:
-        """Inside, the layers are given what was seen; hooks, since transformers' own forward runs them too."""
+    def injecting(self) -> Iterator[None]:
+        """Inside, the layers get the features; by hooks, since transformers' own forward runs the layers too."""
         with ExitStack() as stack:
-            for layer, deeper in zip(islice(self.layers, 1, None), self.eyes.deeper, strict=False):
-                handle = layer.register_forward_pre_hook(self._feeder(deeper), with_kwargs=True)
+            for layer, deeper in zip(islice(self.layers, 1, None), self.tower.deeper, strict=False):
+                handle = layer.register_forward_pre_hook(self._hook(deeper), with_kwargs=True)
                 stack.callback(handle.remove)
-            stack.callback(self.away)
+            stack.callback(self.clear)
             yield
 
-    def _feeder(self, deeper: nn.Module) -> Callable[..., tuple[tuple[torch.Tensor, ...], dict[str, Any]] | None]:
-        def feed(
+    def _hook(self, deeper: nn.Module) -> Callable[..., tuple[tuple[torch.Tensor, ...], dict[str, Any]] | None]:
+        def add_features(
             _: nn.Module, inputs: tuple[torch.Tensor, ...], more: dict[str, Any]
         ) -> tuple[tuple[torch.Tensor, ...], dict[str, Any]] | None:
-            if self._seen is None or self._places is None:
+            if self._features is None or self._positions is None:
                 return None
             hidden = inputs[0]  # (B, T, E)
-            found = deeper(self._seen).flatten(0, 1).to(hidden.dtype)
-            return (hidden + torch.zeros_like(hidden).masked_scatter(self._places[..., None], found), *inputs[1:]), more
+            added = deeper(self._features).flatten(0, 1).to(hidden.dtype)
+            return (
+                hidden + torch.zeros_like(hidden).masked_scatter(self._positions[..., None], added),
+                *inputs[1:],
+            ), more
 
-        return feed
+        return add_features

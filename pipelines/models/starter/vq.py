@@ -149,7 +149,7 @@ class ImageTokenizer(PreTrainedModel):
         with torch.autocast(latents.device.type, enabled=False):  # half precision would confuse near codes
             return (latents.float() @ self.code_vectors.float().T).argmax(-1)
 
-    def paint(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Unit vectors (N, side, side, latent) to pixels (N, 3, px, px), about -1..1 and not clipped."""
         return self.decoder(latents.permute(0, 3, 1, 2).to(self.decoder.start.weight.dtype))
 
@@ -162,7 +162,7 @@ class ImageTokenizer(PreTrainedModel):
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, side * side) to pixels (N, 3, px, px) in -1..1."""
         side = self.config.side
-        return self.paint(self.code_vectors[codes].unflatten(1, (side, side))).float().clamp(-1, 1)
+        return self.decode_latents(self.code_vectors[codes].unflatten(1, (side, side))).float().clamp(-1, 1)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pass: pixels (N, 3, px, px) to painted pixels, latents and codes (N, side, side).
@@ -172,7 +172,7 @@ class ImageTokenizer(PreTrainedModel):
         latents = self.latents(pixels)
         codes = self.nearest(latents.detach())
         rounded = latents + (self.code_vectors[codes] - latents).detach()
-        return self.paint(rounded), latents, codes
+        return self.decode_latents(rounded), latents, codes
 
 
 def toy_tokenizer_config() -> ImageTokenizerConfig:

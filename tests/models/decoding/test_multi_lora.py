@@ -139,7 +139,7 @@ def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) 
         expected = alone_with_peft(model, folder, scored)
         with apply_loras(model, LoraBatch([read_adapter(folder, model)])):
             assert torch.allclose(scored(), expected, atol=1e-4) and not torch.allclose(scored(), before, atol=1e-2)
-            with pytest.raises(RuntimeError, match="speaking already"), apply_loras(model, LoraBatch([BASE])):
+            with pytest.raises(RuntimeError, match="generating already"), apply_loras(model, LoraBatch([BASE])):
                 pass
     assert torch.equal(scored(), before)
 
@@ -197,7 +197,7 @@ def test_adapters_that_cannot_speak_are_refused_in_words(family: Any, tmp_path: 
     for change in ({"use_dora": True}, {"peft_type": "LOHA"}, {"bias": "all"}):
         shutil.copytree(folders[0], tmp_path / "a", dirs_exist_ok=True)
         (tmp_path / "a" / config.name).write_text(json.dumps(json.loads(config.read_text()) | change))
-        with pytest.raises(AdapterError, match="only a plain LoRA can speak"):
+        with pytest.raises(AdapterError, match="only a plain LoRA can be used"):
             read_adapter(tmp_path / "a", model)
     shutil.copytree(folders[0], tmp_path / "b")
     (tmp_path / "b" / weights.name).write_bytes(weights.read_bytes()[:-100])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, pad_left, read_prompts, shared_prefix_length
-from pipelines.models.decoding.token_logprobs import previous_places
+from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, pad_left, prefill_prompts, shared_prefix_length
+from pipelines.models.decoding.token_logprobs import previous_positions
 from pipelines.models.janus import toy_janus
 
 LOOK = 4
@@ -31,7 +31,7 @@ def test_an_empty_prompt_is_refused():
     model, _ = toy_janus()
     for prompts in ([], [[5], []]):
         with pytest.raises(ValueError, match="no prompt may be empty"):
-            read_prompts(model.model.language_model, model.embed, prompts, pad_id=0, alone_from=LOOK)
+            prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=LOOK)
 
 
 def test_the_shared_start_is_read_once_and_changes_nothing():
@@ -44,21 +44,21 @@ def test_the_shared_start_is_read_once_and_changes_nothing():
 
     prompts = [[*START, 30, 31, 32], [*START, 33], [*START, 34, 35]]
     with torch.no_grad():
-        reading = read_prompts(model.model.language_model, embed, prompts, pad_id=0, alone_from=LOOK)
+        state = prefill_prompts(model.model.language_model, embed, prompts, pad_id=0, unshared_id=LOOK)
         alone = [
-            read_prompts(model.model.language_model, model.embed, [prompt], pad_id=0, alone_from=LOOK)
+            prefill_prompts(model.model.language_model, model.embed, [prompt], pad_id=0, unshared_id=LOOK)
             for prompt in prompts
         ]
     assert widths == [(1, MIN_SHARED_PREFIX), (3, 3)]
-    assert reading.place.flatten().tolist() == [len(prompt) - 1 for prompt in prompts]
-    assert torch.allclose(reading.hidden, torch.cat([one.hidden for one in alone]), atol=1e-4)
+    assert state.position_ids.flatten().tolist() == [len(prompt) - 1 for prompt in prompts]
+    assert torch.allclose(state.hidden, torch.cat([one.hidden for one in alone]), atol=1e-4)
 
 
 def test_each_id_is_predicted_from_the_one_before_or_the_end_of_the_prefix():
     ids = torch.zeros(1, 7, dtype=torch.long)
-    assert previous_places(ids, None, None).tolist() == [[-1, 0, 1, 2, 3, 4, 5]]
+    assert previous_positions(ids, None, None).tolist() == [[-1, 0, 1, 2, 3, 4, 5]]
     segments = torch.tensor([[0, 0, 1, 1, 2, 2, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0]])
-    assert previous_places(ids, mask, segments).tolist() == [[-1, 0, 1, 2, 1, 4, -1]]
+    assert previous_positions(ids, mask, segments).tolist() == [[-1, 0, 1, 2, 1, 4, -1]]
     left = torch.tensor([[0, 0, 1, 1, 1, 1, 1]])
-    assert previous_places(ids, left, None).tolist() == [[-1, -1, -1, 2, 3, 4, 5]]
+    assert previous_positions(ids, left, None).tolist() == [[-1, -1, -1, 2, 3, 4, 5]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.models.decoding import prefill as reading_module
-from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, DecoderState, read_prompts
+from pipelines.models.decoding import prefill as prefill_module
+from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, DecoderState, prefill_prompts
 from pipelines.models.decoding.shared_prefix_attention import NAME
 from pipelines.models.janus import toy_janus
 
@@ -18,7 +18,7 @@ LOOK = 4
 
 def read(prompts: list[list[int]]) -> DecoderState:
     model, _ = toy_janus()
-    return read_prompts(model.model.language_model, model.embed, prompts, pad_id=0, alone_from=LOOK)
+    return prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=LOOK)
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_steps_equal_those_with_copies(monkeypatch: pytest.MonkeyPatch, prompts:
     shared = read(prompts)
     copied = read(prompts)
     shared.repeat(group)
-    monkeypatch.setattr(reading_module, "is_faster_on", lambda device: False)
+    monkeypatch.setattr(prefill_module, "is_faster_on", lambda device: False)
     copied.repeat(group)
-    assert copied.past is None
-    assert (shared.past is not None) == (group > 1 or prompts is SAME_START)
+    assert copied.shared_prefix is None
+    assert (shared.shared_prefix is not None) == (group > 1 or prompts is SAME_START)
     dice = torch.Generator().manual_seed(0)
     for step in range(6):
         rows = len(shared.hidden)
@@ -45,25 +45,25 @@ def test_steps_equal_those_with_copies(monkeypatch: pytest.MonkeyPatch, prompts:
         shared.step(embeds)
         copied.step(embeds)
         assert torch.allclose(shared.hidden, copied.hidden, atol=1e-5)
-    assert torch.equal(shared.place, copied.place)
+    assert torch.equal(shared.position_ids, copied.position_ids)
 
 
 @torch.no_grad()
 def test_a_row_keeps_only_its_own_positions() -> None:
-    reading = read(SAME_START)
-    reading.repeat(4)
-    reading.step(torch.zeros(12, 1, reading.hidden.shape[-1]))
-    assert reading.cache.layers[0].keys.shape[:3] == (12, 2, 1)
-    assert [part.owners for part in reading.past.parts] == [1, 3]
+    state = read(SAME_START)
+    state.repeat(4)
+    state.step(torch.zeros(12, 1, state.hidden.shape[-1]))
+    assert state.cache.layers[0].keys.shape[:3] == (12, 2, 1)
+    assert [part.owners for part in state.shared_prefix.segments] == [1, 3]
 
 
 @torch.no_grad()
 def test_the_decoder_attends_as_before_once_a_step_is_over_or_has_failed() -> None:
-    reading = read(ALONE)
-    reading.repeat(2)
-    kind = reading.decoder.config._attn_implementation
-    reading.step(torch.zeros(6, 1, reading.hidden.shape[-1]))
-    assert reading.decoder.config._attn_implementation == kind != NAME
+    state = read(ALONE)
+    state.repeat(2)
+    kind = state.decoder.config._attn_implementation
+    state.step(torch.zeros(6, 1, state.hidden.shape[-1]))
+    assert state.decoder.config._attn_implementation == kind != NAME
     with pytest.raises(RuntimeError):
-        reading.step(torch.zeros(5, 1, reading.hidden.shape[-1]))  # a row is missing
-    assert reading.decoder.config._attn_implementation == kind
+        state.step(torch.zeros(5, 1, state.hidden.shape[-1]))  # a row is missing
+    assert state.decoder.config._attn_implementation == kind

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipelines.models.decoding import token_logprobs
-from pipelines.models.decoding.token_logprobs import HEAD_ROWS, compute_token_logprobs
+from pipelines.models.decoding.token_logprobs import CHUNK_POSITIONS, compute_token_logprobs
 from pipelines.models.janus import toy_janus
 
 
@@ -29,7 +29,7 @@ def frozen() -> nn.Module:
 @pytest.mark.parametrize("make", [frozen, Head])
 def test_chunks_give_the_values_and_gradients_of_the_plain_way(make, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    head, count = make(), HEAD_ROWS + 7
+    head, count = make(), CHUNK_POSITIONS + 7
     hidden, ids, behind = torch.randn(count, 16), torch.randint(40, (count,)), torch.randn(count)
     found = []
     for large in (2**60, 1):

@@ -45,7 +45,7 @@ def test_codes_run_row_by_row_from_the_top_left(model: ImageTokenizer) -> None:
     _, latents, codes = model(pixels)
     assert torch.equal(model.encode(pixels)[:, 3], codes[:, 0, 3])
     assert torch.equal(model.encode(pixels)[:, 4], codes[:, 1, 0])
-    painted = model.paint(model.code_vectors[codes]).clamp(-1, 1)
+    painted = model.decode_latents(model.code_vectors[codes]).clamp(-1, 1)
     assert torch.allclose(model.decode(codes.flatten(1)), painted, atol=1e-6)
     assert latents.shape == (2, 4, 4, 4)
 
