@@ -108,6 +108,21 @@ def test_identifiers_exist(page: Path) -> None:
     assert not wrong, f"{short(page)} names what the code does not know: {sorted(set(wrong))}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_names_are_in_the_files_they_are_said_to_be_in(page: Path) -> None:
+    """Of the two forms that the pages use: `name` in `file.py`, and `file.py` (`name`)."""
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    pairs = re.findall(r"`([\w.]+)`,? in `([\w/]+\.py)`", text)
+    pairs += [(name, path) for path, name in re.findall(r"`([\w/]+\.py)` \(`([\w.]+)`", text)]
+    wrong = []
+    for name, path in pairs:
+        files = [file for file in repository_files() if f"/{short(file)}".endswith(f"/{path}")]
+        last = name.rpartition(".")[2]
+        if not any(re.search(rf"\b{last}\b", file.read_text(encoding="utf-8")) for file in files):
+            wrong.append(f"{name} in {path}")
+    assert not wrong, f"{short(page)}: {wrong}"
+
+
 def test_architecture_is_three_pages() -> None:
     lines = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150 and max(map(len, lines)) <= 120
