@@ -1,4 +1,4 @@
-"""Words that were being written when a page was refreshed or closed: `POST /keep`, sent by `autosave.js` as it goes.
+"""Saves a field that was being edited when its page was refreshed or closed: `POST /keep`, sent by `autosave.js`.
 
 Takes fields of the wizard alone, by the key of their widget, and saves them the way leaving the field would have done.
 A request that another site's page makes is refused, and so is what no longer fits the draft.
@@ -23,7 +23,7 @@ from studio.actions import drafts, images, interactions
 from studio.context import AppContext, shared_context
 
 AUTOSAVE_JS = Path(__file__).with_name("autosave.js")
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 ID = "([0-9a-f]{32})"
 
 
@@ -52,14 +52,14 @@ def _caption(context: AppContext, value: str, id: str, number: str, ending: str,
     return True
 
 
-def _words(context: AppContext, value: str, id: str, talk: str, place: str, mark: str) -> bool:
-    talks = interactions.interaction_views(drafts.own_character(context, id).draft)
-    if int(talk) >= len(talks) or int(place) >= len(talks[int(talk)].turns):
+def _words(context: AppContext, value: str, id: str, number: str, place: str, mark: str) -> bool:
+    views = interactions.interaction_views(drafts.own_character(context, id).draft)
+    if int(number) >= len(views) or int(place) >= len(views[int(number)].turns):
         return False
-    turn = talks[int(talk)].turns[int(place)]
+    turn = views[int(number)].turns[int(place)]
     if turn_digest(turn.words, turn.scene, turn.image) != mark:
         return False
-    interactions.set_words(context, id, int(talk), int(place), value)
+    interactions.set_words(context, id, int(number), int(place), value)
     return True
 
 
@@ -73,7 +73,7 @@ _FIELDS: tuple[tuple[str, Callable[..., bool]], ...] = (
 
 async def receive(request: Request) -> Response:
     """One field. Nobody reads the answer: the page is gone."""
-    if not _is_own(request) or int(request.headers.get("content-length") or MOST_BYTES + 1) > MOST_BYTES:
+    if not _is_own(request) or int(request.headers.get("content-length") or MAX_BYTES + 1) > MAX_BYTES:
         return PlainTextResponse("not taken", 403)
     try:
         said = json.loads(await request.body())

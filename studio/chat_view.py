@@ -1,4 +1,4 @@
-"""The talk of the compare page: a chat with two answers to everything, votes, and "show me how it should answer".
+"""The chat of the compare page: two replies to every message, votes, and "show me how it should answer".
 
 In a blind comparison the names stay hidden turn by turn until there is a vote on the turn. While its answers are
 written, the last turn is a fragment that looks again twice a second; dialogs only open from turns that are done.
@@ -19,7 +19,7 @@ from studio.actions.compare import MAX_MESSAGE_CHARS, SEEDS, ChatTurn, ImageMode
 from studio.context import AppContext
 
 POLL_S = 0.5
-"""Seconds between two looks at an answer that is being written."""
+"""Seconds between two polls while a reply is being written."""
 PICTURE_PX = 300
 PLACES = ("Left", "Right")
 CHOICES: dict[VoteChoice, tuple[str, str]] = {
@@ -32,7 +32,7 @@ IMAGE_MODES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always",
 
 
 def conversation_view(context: AppContext, conversation: Conversation, row: CharacterRow) -> None:
-    """The whole conversation, and a place to say more."""
+    """The whole conversation, and the input below it."""
     told = compare.turns(context, conversation)
     widgets.show_problems()
     if kept := st.session_state.pop("talk-kept", ""):

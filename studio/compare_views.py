@@ -1,6 +1,6 @@
-"""Scorecards, votes and downloads: the views of the compare page beside the talk itself.
+"""Scorecards, votes and downloads: the views of the compare page beside the chat.
 
-Each draws what `studio.actions` found; nothing is remembered here.
+Each draws what `studio.actions` returns; no state is kept here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: 
 
 
 def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: tuple[str, str] | None) -> None:
-    """The scorecards of two checkpoints: outlines around one middle, the numbers, and the sample sheets."""
+    """The scorecards of two checkpoints: radar chart, numbers and sample sheets."""
     refs = {one.ref: one for one in choices}
     first, second = pair if pair and set(pair) <= set(refs) else (best_of(choices), choices[-1].ref)
     left, right = st.columns(2)
@@ -164,7 +164,7 @@ def _tally(context: AppContext, tally: Tally) -> None:
 
 
 def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> None:
-    """Choose a trained state and take it home."""
+    """Choose a trained checkpoint and download it."""
     trained = [one for one in choices if not one.ref.endswith(f":{BASE}")]
     if not trained:
         widgets.quiet("There is no trained state to download yet.")
@@ -187,7 +187,7 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
 
 
 def _ready(context: AppContext, ref: str, kind: str) -> None:
-    """First made, then handed out by a link that expires; the studio holds no file in memory."""
+    """A button that packs the file, then a link to it that expires; no file is held in memory."""
     key = f"{kind}-{ref}"
     made: downloads.Download | None = st.session_state.get(f"ready-{key}")
     if made is None:
@@ -202,6 +202,6 @@ def _ready(context: AppContext, ref: str, kind: str) -> None:
         st.session_state[f"ready-{key}"] = made
     try:
         widgets.download_link(f"Download {made.filename}", downloads.address(context, made))
-    except StoreError:  # a cleaning took it meanwhile
+    except StoreError:  # garbage collection took it meanwhile
         del st.session_state[f"ready-{key}"]
         st.button("Prepare again", key=f"again-{key}", icon=":material/refresh:", width="stretch")

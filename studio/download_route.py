@@ -1,4 +1,4 @@
-"""Files of a folder store on their way to a browser: `/files/TICKET/NAME`, sent in pieces, never whole in memory.
+"""Downloads from a folder store: `GET /files/TICKET/NAME`, streamed, never whole in memory.
 
 A ticket names the object and when it expires, signed by a secret of this process: nobody can ask for another object,
 and links are void when the studio starts again. On S3 none of this is used: there the server signs its own links.

@@ -1,7 +1,7 @@
-"""The front door: every visit begins here and is led to one of five pages.
+"""The entry page: navigation between the five pages, and what is shown when records or objects fail.
 
 Settings come from the environment (docs/operations.md), theme and limits from `.streamlit/config.toml` beside this
-file. A failure of the records or the object store ends here in plain words instead of a stack of lines.
+file. A failure of the records or the object store is shown in plain words instead of a traceback.
 """
 
 from __future__ import annotations

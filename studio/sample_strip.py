@@ -1,4 +1,4 @@
-"""The film strip of the training page: the fixed prompts at every saved state, and looks at states not measured yet.
+"""The sample strip of the training page: the fixed prompts at every checkpoint, and live samples of those not measured.
 
 Drawn from checkpoints and reply jobs alone, so a refresh or a second tab shows the same.
 """
@@ -17,7 +17,7 @@ from studio.actions.training_jobs import SampleRow
 from studio.context import AppContext
 
 POLL_S = 2.0
-FRAME_PX = 104
+SAMPLE_PX = 104
 
 
 def draw(context: AppContext, job: Job, rows: list[SampleRow], best: str) -> None:
@@ -46,14 +46,14 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], best: str) -> Non
         for sample in (sample for sample in row.samples if sample.label == choice):
             picture, words = st.columns([1, 3], vertical_alignment="center")
             with picture:
-                _sample(context, sample.key, f"{name}: {sample.label}", 2 * FRAME_PX)
+                _sample(context, sample.key, f"{name}: {sample.label}", 2 * SAMPLE_PX)
             with words:
                 st.markdown(f"**{name}**")
                 widgets.quiet(sample.answer)
 
 
 def _live_samples(context: AppContext, job: Job, rows: list[SampleRow]) -> None:
-    """States that are saved and not measured yet: each can draw something at once."""
+    """Checkpoints that are not measured yet: a live sample of each can be requested."""
     live = live_samples.live_samples(context, job)
     for row in rows:
         name = row.checkpoint.name
@@ -84,14 +84,14 @@ def _live_sample_words(sample: live_samples.LiveSample | None) -> str:
 
 
 def _scores_in_words(row: SampleRow, rows: list[SampleRow]) -> str:
-    """The plain scores of a row in one line."""
+    """The five scores of a checkpoint in one line."""
     base = next((dict(one.checkpoint.scores) for one in rows if one.checkpoint.name == BASE), None)
     card = scorecard(row.checkpoint.scores, base)
     words = " · ".join(f"{one.name.lower()} {100 * one.value:.0f}" for one in card if one.value is not None)
     return f"Of 100: {words}" if words else "Saved; it has not been measured yet."
 
 
-def _sample(context: AppContext, key: str, alt: str, width: int = FRAME_PX) -> None:
+def _sample(context: AppContext, key: str, alt: str, width: int = SAMPLE_PX) -> None:
     try:
         widgets.image(context.image(key), alt, width)
     except StoreError:

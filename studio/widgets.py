@@ -48,9 +48,9 @@ def app_context() -> AppContext:
 
 
 def apply_style() -> None:
-    """Our own style on top of the theme, and what keeps a half-written field; draws nothing."""
+    """Our own style on top of the theme, and the script of `autosave.js`; draws nothing."""
     st.html(_STYLE)
-    with st.container(key="keeps"):
+    with st.container(key="autosave"):
         st.html(_AUTOSAVE_SCRIPT, unsafe_allow_javascript=True)
 
 
@@ -66,7 +66,7 @@ def number_param(name: str, low: int, high: int) -> int:
 
 
 def go(page: str, **params: str | int) -> NoReturn:
-    """Leave for another page, with ids in its address."""
+    """Switch to another page, with ids in its address."""
     st.switch_page(page, query_params={name: str(value) for name, value in params.items()})
 
 
@@ -88,7 +88,7 @@ def quiet(text: str) -> None:
 
 
 def attempt(action: Callable[..., object], *args: object) -> object:
-    """Do something for a button or field; when it cannot be done, the reason is shown by `told` in this very run."""
+    """Run an action for a button or field; why it failed is shown by `show_problems` in the same run."""
     try:
         return action(*args)
     except CharacterProblems as error:
@@ -104,13 +104,13 @@ def act(action: Callable[..., object], *args: object) -> None:
 
 
 def remember_problems(found: Iterable[Problem]) -> None:
-    """Keep problems until the page draws them; what is said about a click must not depend on where it was made."""
-    st.session_state.setdefault("told", []).extend(found)
+    """Keep problems until the page draws them, wherever on the page the click was."""
+    st.session_state.setdefault("problems", []).extend(found)
 
 
 def show_problems() -> None:
-    """Draw what `attempt` and `remember` kept, once."""
-    found: list[Problem] = st.session_state.pop("told", [])
+    """Draw what `attempt` and `remember_problems` kept, once."""
+    found: list[Problem] = st.session_state.pop("problems", [])
     problems(list(dict.fromkeys(found))[:MAX_SHOWN_PROBLEMS])
     if len(found) > MAX_SHOWN_PROBLEMS:
         quiet(f"And {len(found) - MAX_SHOWN_PROBLEMS} more of this kind.")

@@ -1,1 +1,1 @@
-"""What a creator can do, as plain functions that take a Desk: no Streamlit here, so tests need no browser."""
+"""What a creator can do, as plain functions that take an AppContext: no Streamlit here, so tests need no browser."""

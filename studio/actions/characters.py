@@ -33,9 +33,9 @@ from studio.context import AppContext
 from studio.labels import counted
 
 MAX_IMPORT_BYTES = 96 * 2**20
-"""Larger files are refused before they are opened; a card with fifteen large pictures stays below."""
+"""Larger files are refused before they are opened; a card with fifteen large pictures is smaller."""
 MAX_JOBS = 500
-"""Latest trainings that the gallery looks at for the state of its characters."""
+"""Latest trainings that are read for the status of the characters."""
 READ_BYTES = 1 << 20
 
 
@@ -56,7 +56,7 @@ class Tile:
     job: Job | None
     """Its latest training."""
     score: float | None
-    """All plain scores together, 0 to 1, of the latest training's last checkpoint."""
+    """Mean of the scores, 0 to 1, of the latest training's last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Bundled:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a file."""
+    """A character that was made from a file."""
 
     id: str
     name: str
@@ -116,7 +116,7 @@ def _tile(context: AppContext, row: CharacterRow, job: Job | None) -> Tile:
 
 
 def latest_score(context: AppContext, job: Job) -> float | None:
-    """What the last measured checkpoint of a training scored, all plain scores together, 0 to 1."""
+    """Mean of the scores of a training's last measured checkpoint, 0 to 1."""
     measured: list[Checkpoint] = [one for one in context.records.checkpoints.of_job(job.id) if one.scores]
     base = next((one.scores for one in measured if one.name == BASE), None)
     trained = [one for one in measured if one.name != BASE]
@@ -129,7 +129,7 @@ def beginning(text: str, most: int = 140) -> str:
     return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
 
 
-# ---------------------------------------------------------------- beginnings
+# ---------------------------------------------------------------- new characters
 
 
 @lru_cache(maxsize=1)
@@ -161,7 +161,7 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
     """A new character from an uploaded file; CharacterProblems says why a file cannot be used."""
     name = plain_name(name)
     with tempfile.TemporaryDirectory(prefix="understudy-import-") as folder:
-        # The name's ending matters to the reader; the name itself never becomes a path.
+        # The importer needs the ending; the name itself never becomes a path.
         path = Path(folder) / f"upload{_plain_suffix(name)}"
         with path.open("wb") as file:
             size = 0
@@ -186,10 +186,10 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
 
 @contextlib.contextmanager
 def _called(inner: str, name: str) -> Iterator[None]:
-    """Problems speak of the file by the name that its owner gave it."""
+    """Problems name the file as the upload was named."""
 
     def own(text: str) -> str:
-        # Whoever sends a card knows nothing of the folder that it becomes on the way.
+        # A card is unpacked into a folder on the way, which whoever sent it has never seen.
         text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
         return text.replace(inner, name)
 
@@ -275,7 +275,7 @@ def restore_version(context: AppContext, id: str, number: int) -> None:
     change(context, id, edit)
 
 
-# ---------------------------------------------------------------- the end
+# ---------------------------------------------------------------- deletion
 
 
 @dataclass(frozen=True)
@@ -285,11 +285,11 @@ class DeletionSummary:
     name: str
     lines: tuple[str, ...]
     is_training: bool
-    """A worker is at it just now; it stops."""
+    """A job of it waits or runs; it stops."""
 
 
 def deletion_summary(context: AppContext, id: str) -> DeletionSummary:
-    """Everything that hangs on a character, counted, for the question before it is deleted."""
+    """What is deleted with a character, counted, for the question before it."""
     row = own_character(context, id)
     jobs = context.records.jobs.list(owner=context.owner, kind="train", character=id, limit=MAX_JOBS)
     adapters = sum(len([one for one in context.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
@@ -306,7 +306,7 @@ def deletion_summary(context: AppContext, id: str) -> DeletionSummary:
 
 
 def delete(context: AppContext, id: str) -> None:
-    """Delete a character and all that hangs on it: no page and no worker finds any of it from then on.
+    """Delete a character and everything of it: no page and no worker finds any of it from then on.
 
     The bytes lie under names made of their content, which another character or an upload on its way may share, so they
     go with the daily cleaning, which looks who still refers to them. Trees of adapters are nobody else's: they go now.
@@ -321,7 +321,7 @@ def delete(context: AppContext, id: str) -> None:
 
 
 def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
-    """Keys of everything that hangs on a character, and where the trees of its adapters are."""
+    """Object keys of everything of a character, and the prefixes of its adapter trees."""
     row = own_character(context, id)
     keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
     keys |= set(row.draft.get("image_keys", {}).values()) | set(row.draft.get("test_pictures", {}).values())

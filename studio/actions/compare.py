@@ -46,7 +46,7 @@ from studio.labels import EFFORTS
 
 ImageMode = Literal["auto", "always", "never"]
 MAX_MESSAGE_CHARS = 2000
-"""Characters of one message; longer ones push the persona out of what the model reads."""
+"""Characters of one message; longer ones would push the system prompt out of the context window."""
 MAX_ATTACHED_BYTES = 12 * 1024 * 1024
 SEEDS = 1_000_000
 
@@ -66,7 +66,7 @@ class CheckpointOption:
 
 @dataclass(frozen=True)
 class ReplyView:
-    """One side's reply as it is shown."""
+    """The reply of one side as the page shows it."""
 
     side: ReplySide
     """The side in the records, whatever the place on the page."""
@@ -81,7 +81,7 @@ class ReplyView:
 
 @dataclass(frozen=True)
 class ChatTurn:
-    """One message and what was answered, in the order of the page."""
+    """One message and its two replies, in the order of the page."""
 
     number: int
     """Of the replies in the conversation."""
@@ -94,14 +94,14 @@ class ChatTurn:
 
 
 class NotPossible(ValueError):
-    """What was asked for is not possible at the moment; the text says why, in words for people."""
+    """The action is not possible at the moment; the text says why, in words for people."""
 
 
-# ---------------------------------------------------------------- who can talk
+# ---------------------------------------------------------------- checkpoints
 
 
 def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOption]:
-    """The character's checkpoints, newest training first and latest state first; each base model once, at the end."""
+    """The character's checkpoints, newest training and latest step first; each base model once, at the end."""
     own_character(context, character)
     found: list[CheckpointOption] = []
     bases: dict[str, CheckpointOption] = {}
@@ -170,9 +170,9 @@ def start_conversation(context: AppContext, character: str, left: str, right: st
 
 
 def is_swapped(conversation: Conversation, number: int) -> bool:
-    """Whether the replies of that number stand the other way round on the page: a coin for each turn of a blind test.
+    """Whether the replies of that number change sides on the page: a coin toss for each turn of a blind comparison.
 
-    The coin depends on the conversation and the turn only, so a page that is loaded again shows the same.
+    It depends on conversation and turn alone, so a page that is loaded again shows the same.
     """
     if not conversation.blind:
         return False
@@ -180,7 +180,7 @@ def is_swapped(conversation: Conversation, number: int) -> bool:
 
 
 def turns(context: AppContext, conversation: Conversation) -> list[ChatTurn]:
-    """The conversation so far. A turn whose job goes on shows what its events have told up to now."""
+    """The conversation so far. A turn that is being answered shows what the events of its job hold up to now."""
     messages = context.records.chats.messages(conversation.id)
     votes = {vote.message: vote for vote in context.records.chats.votes(conversation=conversation.id)}
     kept = {(message.number, message.side): message for message in messages if message.role != "user"}
@@ -218,13 +218,13 @@ def _turn(
         ]
         state, error = _state(job, told)
     if vote is not None and any(reply is not None and reply.created > vote.created for reply in replies):
-        vote = None  # it was about replies that were made anew since
+        vote = None  # the replies have been regenerated since
     ordered = answers[::-1] if is_swapped(conversation, number) else answers
     return ChatTurn(number, question, tuple(ordered), state, error, vote)
 
 
 def _replies_so_far(context: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
-    """The turn's job and what its events have told so far."""
+    """The job of a turn, and its replies as far as the events have them."""
     if not question.job:
         return None, []
     try:
@@ -253,7 +253,7 @@ def send_message(
     image_mode: ImageMode = "auto",
     seed: int | None = None,
 ) -> ChatMessage:
-    """Say something to both. Raises NotNow, in words for people, and CharacterProblems for a picture that is none."""
+    """Send a message to both sides. Raises NotPossible, or CharacterProblems for a picture that cannot be read."""
     conversation = own_conversation(context, conversation_id)
     words = words.strip()
     if not words and picture is None:
@@ -279,7 +279,7 @@ def send_message(
 def regenerate(
     context: AppContext, conversation_id: str, seed: int | None = None, image_mode: ImageMode = "auto"
 ) -> ChatMessage:
-    """Have the last message answered anew, with another seed unless one is given; the old replies are replaced."""
+    """Replace the last replies by new ones, with another seed unless one is given."""
     conversation = own_conversation(context, conversation_id)
     before = turns(context, conversation)
     if not before:
@@ -298,7 +298,7 @@ def _send(
     before: Sequence[ChatTurn],
     image_mode: ImageMode,
 ) -> ChatMessage:
-    """Queue the reply job, then note it in the message: one that was broken off in between can be sent again."""
+    """Queue the reply job, then store its id with the message: a send that broke off in between can be repeated."""
     history = [line for turn in before for line in _history_of(turn)]
     request = ReplyRequest(
         (conversation.left, conversation.right),
@@ -318,7 +318,7 @@ def _user_turn(question: ChatMessage) -> HistoryTurn:
 
 
 def _history_of(turn: ChatTurn) -> list[HistoryTurn]:
-    """Question and answers of a turn, each side's for itself. An unanswered one is left out."""
+    """A turn as history of the next request: each side gets its own replies only. An unanswered turn is left out."""
     if turn.state != "done":
         return []
     said = {answer.side: SideText(answer.text, answer.scene) for answer in turn.answers}

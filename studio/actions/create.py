@@ -71,7 +71,7 @@ class Estimate:
     """How long a training may take on this system."""
 
     words: str
-    """A range, or that nobody knows yet."""
+    """A range of time, or that it is not known yet."""
     low_s: float = 0.0
     high_s: float = 0.0
     runs: int = 0
@@ -80,7 +80,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """The character at a glance, and what stands in the way."""
+    """The size of the character, and the problems that are left."""
 
     lines: tuple[str, ...]
     problems: Mapping[int, tuple[Problem, ...]]
@@ -192,7 +192,7 @@ def _consent_problems(draft: Draft) -> list[Problem]:
     return [Problem("consent", "Nobody has stated that these pictures may be used.", "Choose what is true, below.")]
 
 
-# ---------------------------------------------------------------- time and machines
+# ---------------------------------------------------------------- time and workers
 
 
 def preset_choices(context: AppContext) -> list[PresetChoice]:
@@ -216,7 +216,7 @@ def _refusal_reason(base: Preset, workers: list[Worker]) -> str:
 
 
 def has_training_worker(context: AppContext) -> bool:
-    """Whether a worker that trains is there."""
+    """Whether a worker that trains is running."""
     return bool(live_workers(context, "train"))
 
 
@@ -229,7 +229,7 @@ def estimate(context: AppContext, base: str, effort: Effort) -> Estimate:
     same, scaled = [], []
     for job in context.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * PAST_RUNS):
         recipe = job.recipe or {}
-        # A run that was taken up again lost its first start, so its time is not known.
+        # The start of a resumed run is overwritten, so its duration is not known.
         if recipe.get("base") != base or job.attempt != 1 or not job.started or not job.ended:
             continue
         seconds = (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
@@ -252,7 +252,7 @@ def estimate(context: AppContext, base: str, effort: Effort) -> Estimate:
 
 
 def _work(recipe: Mapping[str, Any]) -> float:
-    """Steps of both stages in one number; a practice step samples replies and takes about three times as long."""
+    """Steps of both stages in one number; a GRPO step samples replies and takes about three times as long."""
     return float(recipe.get("sft_steps", 0)) + 3.0 * float(recipe.get("grpo_steps", 0))
 
 
@@ -260,7 +260,7 @@ def _work(recipe: Mapping[str, Any]) -> float:
 
 
 def set_effort(context: AppContext, id: str, effort: Effort, base: str) -> None:
-    """Remember where the dial and the choice of base model stand."""
+    """Keep the chosen effort and base model in the draft."""
     change(context, id, lambda draft: draft.update(effort=effort, base=base))
 
 

@@ -1,4 +1,4 @@
-"""What can be taken home of a checkpoint: one zip with everything, the adapter alone, a CHARX card, a report.
+"""Downloads of a checkpoint: one zip with everything, the adapter alone, a CHARX card, a report.
 
 Files go from the object store through a temporary folder on disk into the store again, never whole through memory, and
 are handed out by a link that expires. They are named after their content, so asking twice keeps one; they go with the
@@ -34,7 +34,7 @@ from studio.context import AppContext
 LINK_S = 3600
 """Seconds that a download link is good for."""
 ADAPTER = (*ADAPTER_FILES, "README.md")
-"""Files of a checkpoint that make its adapter; the rest only serves to go on training."""
+"""Files of a checkpoint that make its adapter; the rest is state for resuming."""
 README = "README.md"
 
 
@@ -63,7 +63,7 @@ model = PeftModel.from_pretrained(model, "adapter")""",
 
 @dataclass(frozen=True)
 class Download:
-    """A file that is ready to be taken."""
+    """A file that is ready to be downloaded."""
 
     filename: str
     key: str
@@ -89,7 +89,7 @@ def adapter_zip(context: AppContext, ref: str) -> Download:
         (folder / README).write_text(_readme(checkpoint), encoding="utf-8")
         archive = Path(made) / f"{name}.zip"
         _zip(folder, archive)
-        return _handed_out(context, archive)
+        return _stored(context, archive)
 
 
 def charx(context: AppContext, ref: str) -> Download:
@@ -99,7 +99,7 @@ def charx(context: AppContext, ref: str) -> Download:
         _fetch_adapter(context, checkpoint, Path(made) / "adapter")
         card = Path(made) / f"{_file_name(context, job, checkpoint)}.charx"
         _put_card(context, job, Path(made), card, Path(made) / "adapter")
-        return _handed_out(context, card)
+        return _stored(context, card)
 
 
 def adapter_alone(context: AppContext, ref: str) -> Download:
@@ -110,7 +110,7 @@ def adapter_alone(context: AppContext, ref: str) -> Download:
         _fetch_adapter(context, checkpoint, folder)
         archive = Path(made) / f"{folder.name}.zip"
         _zip(folder, archive)
-        return _handed_out(context, archive)
+        return _stored(context, archive)
 
 
 def report_alone(context: AppContext, ref: str) -> Download:
@@ -119,7 +119,7 @@ def report_alone(context: AppContext, ref: str) -> Download:
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
         page = Path(made) / f"{_file_name(context, job, checkpoint)}-report.html"
         page.write_text(report(context, job, checkpoint), encoding="utf-8")
-        return _handed_out(context, page)
+        return _stored(context, page)
 
 
 def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
@@ -160,12 +160,12 @@ def address(context: AppContext, made: Download) -> str:
     return download_route.address(made.key, made.filename, LINK_S) if isinstance(place, Path) else place
 
 
-def _handed_out(context: AppContext, path: Path) -> Download:
+def _stored(context: AppContext, path: Path) -> Download:
     return Download(path.name, put_content(context.store, path, "exports", path.suffix))
 
 
 def _zip(folder: Path, target: Path) -> None:
-    """Equal files give equal bytes, whatever the day; weights are not squeezed, since they do not shrink."""
+    """A reproducible zip: fixed times and order. Weights and pictures are stored, since deflate gains nothing there."""
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(item for item in folder.rglob("*") if item.is_file()):
             member = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")
@@ -197,7 +197,7 @@ def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[st
 
 
 def snippets(checkpoint: Checkpoint) -> dict[str, str]:
-    """Ways to use what is in the zip, from inside its folder; what they say was run by the end-to-end test."""
+    """Code that uses the contents of the zip, run inside its folder; the end-to-end test runs it."""
     return {title: text.replace("{base}", checkpoint.base) for title, text in SNIPPETS.items()}
 
 

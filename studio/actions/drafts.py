@@ -1,12 +1,12 @@
 """The draft of a character: what the wizard's forms hold, complete or not, saved in the records at every change.
 
-A draft is the entries of `character.yaml` (`mapping.character_to_entries`), and beside them
+A draft is the entries of `character.yaml` (`serialize.character_to_entries`), and beside them
 
     pictures       [{"file", "original", "key", "thumb_key", "sha256", "width", "height", "problems", "fixes",
                    "copy_of"}]
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
-    effort, base   where the dial of the last step stands
+    effort, base   effort and base model chosen in the last step
 
 `images` says what varies in a picture (the captions), `pictures` where its bytes are; both have it in the same order.
 """
@@ -36,7 +36,7 @@ MAX_CHARS = {
     "scenario": 4000,
     "licence": 400,
 }
-"""Most characters of a text field; the budget of what the model is told is far below."""
+"""Most characters of a text field; the token budget of the system prompt is far smaller."""
 MAX_TURN_CHARS = 8000
 MAX_DRAFT_IMAGES = 4 * MAX_IMAGES
 """Pictures that a draft holds while somebody chooses among them."""
@@ -58,7 +58,7 @@ def create(context: AppContext) -> str:
 
 
 def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft:
-    """Read the draft, let `edit` change it, and save it, with no other change in between; returns it as saved."""
+    """Read the draft, let `edit` change it, and save it, atomically in this process; returns it as saved."""
     with context.editing:
         row = own_character(context, id)
         draft = copy.deepcopy(row.draft)
@@ -124,7 +124,7 @@ def entries_of(draft: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def character_of(draft: Mapping[str, Any]) -> tuple[Character, list[Problem]]:
-    """The character as far as the draft has come, and what in it could not be read."""
+    """The character that a draft describes so far, and what in it could not be read."""
     problems: list[Problem] = []
     return character_from_entries(entries_of(draft), problems), problems
 

@@ -1,4 +1,4 @@
-"""What a person says about answers: which of two is better, and how a bad one should have been.
+"""Feedback on replies: which of two is better, and how a bad one should have been.
 
 Votes are kept as they were given, with both replies; they are counted in `votes.py`. A corrected answer becomes an
 example conversation in the character's draft, and the next training learns it.
@@ -15,7 +15,7 @@ from studio.context import AppContext
 
 
 def vote(context: AppContext, conversation_id: str, number: int, choice: VoteChoice) -> Vote:
-    """Say which of two replies is better; `left` and `right` are the places on the page. NotNow while they are made."""
+    """Vote for one of two replies; `left` and `right` are places on the page. NotPossible before both are there."""
     conversation = own_conversation(context, conversation_id)
     turn = next((turn for turn in turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state != "done":

@@ -27,7 +27,7 @@ from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, caption_entry, change
 from studio.context import AppContext
 
 THUMB_PX = 256
-"""Sides of the square that a thumbnail fits into; what lists and grids show."""
+"""Side of the square that a thumbnail fits into; lists and grids show thumbnails."""
 PREVIEW_PX = 480
 Fix = Literal["crop", "drop"]
 Rating = Literal["green", "amber", "red"]
@@ -41,12 +41,12 @@ class ImageView:
 
     file: str
     original: str
-    """The name it came with."""
+    """File name of the upload."""
     thumb: bytes
     rating: Rating
     problems: tuple[Problem, ...]
     fixes: tuple[Fix, ...]
-    """Mends of one click that would help."""
+    """Edits of one click that would solve a problem."""
     caption: CharacterImage
     is_portrait: bool
 
@@ -87,7 +87,7 @@ def portrait(context: AppContext, draft: Draft) -> bytes | None:
 
 
 def image_set_problems(draft: Draft) -> list[Problem]:
-    """What is wrong with, or missing among, the pictures together; captions that are still empty are one line."""
+    """What is wrong with, or missing among, the pictures together; empty captions are counted in one line."""
     count = len(draft.get("pictures", []))
     found = check_image_count(count)
     images = [CharacterImage(entry["file"], **_caption(entry)) for entry in draft.get("images", [])]
@@ -111,7 +111,7 @@ def _caption(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
-    """Take pictures in, and captions: a text file with a picture's name is its caption.
+    """Add pictures to a draft, and captions: a text file with a picture's name is its caption.
 
     Returns what could not be used; the others are kept.
     """
@@ -140,7 +140,7 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
                 draft.setdefault("pictures", []).append({"file": file, "original": name, **entry})
                 caption = captions.pop(PurePosixPath(name).stem, "")
                 caption_entry(draft, file).update({"caption": caption[:MAX_CAPTION_CHARS]} if caption else {})
-            for picture in draft.get("pictures", []):  # captions that come later than their pictures
+            for picture in draft.get("pictures", []):  # captions that were uploaded after their pictures
                 words = captions.pop(PurePosixPath(picture["original"]).stem, "")
                 caption_entry(draft, picture["file"]).update({"caption": words[:MAX_CAPTION_CHARS]} if words else {})
             check_images(context, draft)
@@ -159,7 +159,7 @@ def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str
 
 
 def remove(context: AppContext, id: str, file: str) -> None:
-    """Take a picture out; conversations that show it keep their words and scene."""
+    """Remove a picture; conversations that show it keep their words and scene."""
 
     def edit(draft: Draft) -> None:
         image_entry(draft, file)
@@ -175,7 +175,7 @@ def remove(context: AppContext, id: str, file: str) -> None:
 
 
 def rotate(context: AppContext, id: str, file: str) -> None:
-    """Turn a picture a quarter to the right."""
+    """Rotate a picture by 90 degrees clockwise."""
     _redraw(context, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
 
 
@@ -206,7 +206,7 @@ def make_portrait(context: AppContext, id: str, file: str) -> None:
 
 
 def describe(context: AppContext, id: str, file: str, field: str, words: str) -> None:
-    """Say what varies in a picture: one of expression, clothes, place, pose, or the whole in own words (caption)."""
+    """Set one field of a caption: expression, clothes, place, pose, or `caption`, which replaces the four."""
     if field not in (*CAPTION_FIELDS, "caption"):
         raise ValueError(f"{field!r} is nothing a caption has")
 
@@ -219,7 +219,7 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
 
 
 def plain_name(name: str) -> str:
-    """A stranger's file name as it may be shown: no folders, no signs that do something, not long."""
+    """An untrusted file name as it may be shown: no folders, no control or markup characters, at most 80 long."""
     return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])[-80:].strip() or "picture"
 
 
@@ -233,7 +233,7 @@ def _cleaned(data: bytes, name: str) -> bytes:
     try:
         return clean_image(data)
     except CharacterProblems as error:
-        # The reader speaks of "the picture": here there are many.
+        # The decoder says "the picture"; here a name tells which.
         raise CharacterProblems(
             Problem(f"images/{name}", item.message.replace("the picture", name).replace("The picture", name), item.mend)
             for item in error.problems
@@ -241,7 +241,7 @@ def _cleaned(data: bytes, name: str) -> bytes:
 
 
 def _stored(context: AppContext, data: bytes) -> dict[str, Any]:
-    """The bytes and the thumbnail of a clean picture in the object store, and what is known of it."""
+    """Put a clean picture and its thumbnail into the object store; returns its entry of `pictures`."""
     with _opened(data) as image:
         thumb = _jpeg(image, THUMB_PX)
         width, height = image.size
@@ -304,18 +304,18 @@ def _free_name(draft: Draft, key: str) -> str:
     return f"{number:02d}{PurePosixPath(key).suffix}"
 
 
-# ---------------------------------------------------------------- judging
+# ---------------------------------------------------------------- checks
 
 
 @lru_cache(maxsize=512)
 def _image_report(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
-    # Content never changes under its key.
+    # Keys are content addresses, so a result never goes stale.
     report, found = check_image(read(context.store, key), "This picture")
     return report, tuple(found)
 
 
 def check_images(context: AppContext, draft: Draft) -> None:
-    """Problems, copies and the mends that help, for every picture of the draft."""
+    """Check every picture of a draft: problems, near copies, and the edits that would help."""
     seen: list[tuple[str, ImageReport]] = []
     for entry in draft.get("pictures", []):
         report, found = _image_report(context, entry["key"])

@@ -1,4 +1,4 @@
-"""Step 3, how they talk: example conversations turn by turn, read in from pasted text or data files, and judged.
+"""Step 3, how they talk: the example conversations (interactions), edited turn by turn or imported, and checked.
 
 A conversation is a list of turns as `character.yaml` has them: `{"user": words}` or `{"character": words, "scene": ...,
 "image": file}`. Conversations and turns are named by their place, counted from 0.
@@ -69,10 +69,10 @@ class InteractionView:
 
 @dataclass(frozen=True)
 class Learned:
-    """What of the character goes where, in numbers."""
+    """How much of the character is learned, prompted or held out, in numbers."""
 
     replies: int
-    """Replies whose every word is learned."""
+    """Replies that the loss counts."""
     reply_tokens: int
     """About how many tokens these are."""
     facts: int
@@ -80,7 +80,7 @@ class Learned:
     held_out: int
     """Conversations that training never sees; the scorecard is measured on them."""
     prompt_tokens: int
-    """About how many tokens stand before every conversation and are told, not learned."""
+    """About how many tokens stand before every conversation as the system prompt; they are not learned."""
 
 
 def interaction_views(draft: Draft) -> list[InteractionView]:
@@ -117,7 +117,7 @@ def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
 
 
 def learned(draft: Draft) -> Learned:
-    """What is learned, what is only told, and what is kept for the test."""
+    """How much is learned, how much is only prompted, and how much is held out."""
     character, _ = character_of(draft)
     training = character if draft.get("test") else hold_out(character)[0]
     kept = len(character.interactions) - len(training.interactions)
@@ -152,7 +152,7 @@ def how_many_more(draft: Draft) -> str:
 
 
 def add_interaction(context: AppContext, id: str, turns: Sequence[dict[str, Any]]) -> int:
-    """Put a conversation behind the others; returns its place. CharacterProblems when a turn is too long."""
+    """Append a conversation; returns its place. CharacterProblems when a turn is too long."""
     whole = [_turn(turn) for turn in turns]
 
     def edit(draft: Draft) -> None:
@@ -165,7 +165,7 @@ def add_interaction(context: AppContext, id: str, turns: Sequence[dict[str, Any]
 
 
 def remove_interaction(context: AppContext, id: str, number: int) -> None:
-    """Take a conversation out."""
+    """Remove a conversation."""
 
     def edit(draft: Draft) -> None:
         _interaction(draft, number)
@@ -187,7 +187,7 @@ def move_interaction(context: AppContext, id: str, number: int, by: int) -> int:
 
 
 def add_turn(context: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
-    """Put a turn at the end of a conversation."""
+    """Append a turn to a conversation."""
     turn = _turn({speaker: words})
     change(context, id, lambda draft: _interaction(draft, number).append(turn))
 
@@ -243,7 +243,7 @@ def switch_speaker(context: AppContext, id: str, number: int, place: int) -> Non
 
 
 def remove_turn(context: AppContext, id: str, number: int, place: int) -> None:
-    """Take a turn out; the conversation goes with its last one."""
+    """Remove a turn; the conversation goes with its last one."""
 
     def edit(draft: Draft) -> None:
         _place(draft, number, place)
@@ -265,7 +265,7 @@ def move_turn(context: AppContext, id: str, number: int, place: int, by: int) ->
     change(context, id, edit)
 
 
-# ---------------------------------------------------------------- many at once
+# ---------------------------------------------------------------- import
 
 
 def paste(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:

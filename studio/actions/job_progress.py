@@ -33,7 +33,7 @@ ABOUT = {
 """Stage -> one sentence for people."""
 
 PACE_STEPS = 8
-"""Steps whose median pace the remaining time is reckoned with."""
+"""Latest steps whose median pace gives the remaining time."""
 
 Pace = Mapping[str, float]
 """Stage -> seconds of one step, taken from earlier runs; a stage that is missing is not known."""
@@ -50,7 +50,7 @@ class StageProgress:
     step: int
     total: int
     seconds_left: float | None = None
-    """While it runs or waits; None when nobody can tell yet."""
+    """While it runs or waits; None while no pace is known."""
 
     @property
     def fraction(self) -> float:
@@ -70,15 +70,15 @@ class JobProgress:
     seconds_left: float | None
     """To the very end; None when it is not known."""
     loss: tuple[tuple[int, float], ...]
-    """(step, loss) of learning the basics."""
+    """(step, loss) of SFT."""
     rewards: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
-    """Metric name -> (step, value) of practising, `reward` first."""
+    """Metric name -> (step, value) of GRPO, `reward` first."""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Checkpoint name -> scores, as they were reported."""
     best: str = ""
     warnings: tuple[TrainingWarning, ...] = ()
     resumes: int = 0
-    """How often the job was taken up again."""
+    """How often the job was resumed."""
 
     @property
     def time_left(self) -> str:
@@ -134,7 +134,7 @@ def pace_of(events: Sequence[Event]) -> dict[str, float]:
 
 
 def _own_pace(attempt: Sequence[Event]) -> dict[str, float]:
-    """Of this attempt, the latest steps only: machines become slower and quicker."""
+    """Of this attempt and its latest steps only, since the load of a machine changes."""
     return {stage: value for stage in SHOWN_STAGES if (value := _pace(attempt, stage, PACE_STEPS)) is not None}
 
 
@@ -143,7 +143,7 @@ def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
     for before, after in itertools.pairwise(events):
         if after.stage == stage and after.metrics and before.stage == stage:
             gaps.append(max(0.0, _seconds_between(before.time, after.time)))
-    # The first step of a stage loads its model, so it says little; but it is better than nothing.
+    # The first step of a stage includes loading the model; used only while there is no other.
     first = [event.metrics["seconds"] for event in events if event.stage == stage and "seconds" in event.metrics]
     return statistics.median(gaps[-most:] or first[-1:]) if gaps or first else None
 
@@ -160,7 +160,7 @@ def _stage(
     if state in ("waiting", "running") and stage in pace:
         left = pace[stage] * max(0, total - step)
         if state == "running" and at and attempt and attempt[-1].stage == stage:
-            # What has passed of the step at hand, but never more than the step.
+            # Less the time since the last event, at most one step.
             left -= min(pace[stage], max(0.0, _seconds_between(attempt[-1].time, at)))
         left = max(0.0, left)
     shown = total if state == "done" else step
@@ -172,7 +172,7 @@ def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: in
     reached = stage in told
     if planned == 0 and not reached:
         return "left_out"
-    # Saved states are measured after each of the two stages, so the order of stages alone does not say what is over.
+    # Checkpoints are measured after each of the two stages, so the order of stages alone does not say what is over.
     over = "save" in told or (stage == "sft" and reached and told[-1] != "sft")
     if job.status == "succeeded" or over or (reached and total and step >= total):
         return "done"
@@ -210,7 +210,7 @@ def _rewards(events: Sequence[Event]) -> dict[str, tuple[tuple[int, float], ...]
 
 
 def _series(events: Sequence[Event], stage: str, name: str) -> tuple[tuple[int, float], ...]:
-    """(step, value), each step once: a step repeated after a break counts as it was the last time."""
+    """(step, value), each step once: of a step repeated after a resume the last value counts."""
     values = {event.step: event.metrics[name] for event in events if event.stage == stage and name in event.metrics}
     return tuple(sorted(values.items()))
 

@@ -1,7 +1,7 @@
-"""A look at a saved state while its training goes on: one reply with a picture, drawn by the worker that answers.
+"""Live samples: one reply with a picture from a checkpoint while its training goes on, made by the reply worker.
 
-The trainer measures its saved states after each of its two stages. Whoever does not want to wait asks for a look: a
-reply job on that state alone, found again by what it was asked for, so a refresh or a second tab shows the same.
+The trainer measures its checkpoints after each of its two stages. A live sample is there earlier: a reply job on that
+checkpoint alone, found again by its request, so a refresh or a second tab shows the same.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from studio.context import AppContext
 
 PROMPT = "Show me yourself."
 SEED = 7
-"""The same words and the same seed for every state, so that the looks can be compared."""
+"""One prompt and one seed for every checkpoint, so that the samples can be compared."""
 RECENT_REPLIES = 60
-"""Latest replies of a character among which looks are searched."""
+"""Latest reply jobs of a character among which live samples are searched."""
 
 
 @dataclass(frozen=True)
 class LiveSample:
-    """What a state has shown so far."""
+    """The latest live sample of a checkpoint, as far as it has come."""
 
     said: SideReply
     is_working: bool
@@ -31,7 +31,7 @@ class LiveSample:
 
 
 def live_samples(context: AppContext, job: Job) -> dict[str, LiveSample]:
-    """Name of a saved state -> its latest look."""
+    """Name of a checkpoint -> its latest live sample."""
     found: dict[str, LiveSample] = {}
     for reply in context.records.jobs.list(
         owner=context.owner, kind="reply", character=job.character, limit=RECENT_REPLIES
@@ -44,7 +44,7 @@ def live_samples(context: AppContext, job: Job) -> dict[str, LiveSample]:
 
 
 def request_live_sample(context: AppContext, id: str, name: str) -> Job:
-    """Ask for a look at a saved state of a training. ValueError when it has nothing to look at."""
+    """Queue a live sample of a checkpoint. ValueError for the model before training."""
     job = own_job(context, id)
     checkpoint: Checkpoint = context.records.checkpoints.get(id, name)
     if not checkpoint.adapter_key:
@@ -54,7 +54,7 @@ def request_live_sample(context: AppContext, id: str, name: str) -> Job:
 
 
 def _sampled_checkpoint(reply: Job, job: str) -> str:
-    """The state that a reply job looks at; "" when it is something else."""
+    """The checkpoint whose live sample a reply job is; "" for any other job."""
     asked = reply.request
     if asked.get("task") != "reply" or asked.get("conversation") or len(asked.get("checkpoints", ())) != 1:
         return ""

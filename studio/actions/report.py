@@ -1,4 +1,4 @@
-"""The report of a checkpoint: one HTML page with everything in it, to be read anywhere without a network.
+"""The report of a checkpoint: one self-contained HTML page that needs no network.
 
 Scores before and after, the sample sheets of both, how it was made, and what the character said when it was measured.
 Everything that a person wrote is escaped; there is no script in it.
@@ -27,7 +27,7 @@ MAX_SHEET_BYTES = 4 << 20
 
 
 def report(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
-    """The page as text, its pictures inside."""
+    """The page as HTML, its pictures as data URLs."""
     everything = {one.name: one for one in context.records.checkpoints.of_job(job.id)}
     before = everything.get(BASE)
     name = str(context.records.characters.version(job.character, job.version).entries.get("name", ""))
@@ -100,7 +100,7 @@ def replies(context: AppContext, checkpoint: Checkpoint) -> list[dict[str, Any]]
     try:
         said = json.loads(read(context.store, key)).get("replies", [])
     except (StoreError, ValueError):
-        return []  # shown without words
+        return []  # the page leaves the section out
     return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
 
 

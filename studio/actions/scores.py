@@ -14,7 +14,7 @@ from pipelines.core.score_names import AXIS_NAMES
 
 @dataclass(frozen=True)
 class ScoreAxis:
-    """One plain score, 0 to 1; None when the held-out split had nothing to measure it on."""
+    """One of the five scores, 0 to 1; None when the held-out split had nothing to measure it on."""
 
     key: str
     name: str
@@ -23,7 +23,7 @@ class ScoreAxis:
 
 
 def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> tuple[ScoreAxis, ...]:
-    """The five plain scores of a checkpoint; `base` are the scores of the model before training.
+    """The five scores of a checkpoint; `base` are the scores of the model before training.
 
     The voice is 1 - perplexity of held-out replies / the base's, and at least 0, so it is None without the base's.
     """
@@ -43,7 +43,7 @@ def scorecard(scores: Mapping[str, float], base: Mapping[str, float] | None = No
 
 
 def overall(scores: Mapping[str, float], base: Mapping[str, float] | None = None) -> float | None:
-    """Mean of the plain scores that there are, variety left out: being different is no merit by itself."""
+    """Mean of the scores that there are, without variety: being different is no merit by itself."""
     values = [axis.value for axis in scorecard(scores, base) if axis.value is not None and axis.key != "variety"]
     return sum(values) / len(values) if values else None
 

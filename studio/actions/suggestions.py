@@ -61,7 +61,7 @@ _TALK = re.compile(
 
 @dataclass(frozen=True)
 class FactSuggestion:
-    """A fact that the persona tells already."""
+    """A fact that the persona states already."""
 
     question: str
     answer: str
@@ -69,7 +69,7 @@ class FactSuggestion:
 
 @dataclass(frozen=True)
 class MisplacedSentence:
-    """A sentence of the persona that would do more in another field."""
+    """A sentence of the persona that belongs into another field."""
 
     sentence: str
     field: str
@@ -78,11 +78,11 @@ class MisplacedSentence:
 
 @dataclass(frozen=True)
 class CaptionSuggestions:
-    """How far the suggestions for captions are."""
+    """The caption job of a draft and what it has suggested so far."""
 
     job: Job | None
     ready: dict[str, dict[str, str]]
-    """File -> the fields that could be told, for pictures where nothing is written yet."""
+    """File -> suggested fields, for pictures without a caption."""
     is_working: bool
     error: str = ""
 
@@ -116,7 +116,7 @@ def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:
 
 
 def take_fact(context: AppContext, id: str, fact: FactSuggestion) -> None:
-    """Put a suggested fact behind the others."""
+    """Append a suggested fact to the draft."""
 
     def edit(draft: Draft) -> None:
         draft.setdefault("facts", []).append({"question": fact.question, "answer": fact.answer})
@@ -125,7 +125,7 @@ def take_fact(context: AppContext, id: str, fact: FactSuggestion) -> None:
 
 
 def move_sentences(context: AppContext, id: str, field: str) -> None:
-    """Move the sentences that `better_elsewhere` found for a field out of the persona into it."""
+    """Move the sentences that `misplaced_sentences` found for a field out of the persona into it."""
 
     def edit(draft: Draft) -> None:
         moved = [one.sentence for one in misplaced_sentences(draft) if one.field == field]
@@ -145,7 +145,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def request_captions(context: AppContext, id: str) -> Job:
-    """Queue a job that looks at the pictures without a caption; the draft remembers it."""
+    """Queue a captioning job for the pictures without a caption; the draft keeps its id."""
     draft = own_character(context, id).draft
     bare = set(without_caption(draft))
     keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
@@ -172,7 +172,7 @@ def caption_suggestions(context: AppContext, draft: Draft) -> CaptionSuggestions
 
 
 def take_captions(context: AppContext, id: str) -> int:
-    """Fill in what was suggested for pictures where nothing is written yet; returns for how many."""
+    """Take the suggestions for pictures without a caption into the draft; returns for how many."""
     taken = 0
 
     def edit(draft: Draft) -> None:
@@ -188,7 +188,7 @@ def take_captions(context: AppContext, id: str) -> int:
 
 
 def without_caption(draft: Draft) -> list[str]:
-    """Files of the pictures where nothing is written yet."""
+    """Files of the pictures without a caption."""
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     keys = (*CAPTION_FIELDS, "caption")
     return [
@@ -207,7 +207,7 @@ def has_llm(context: AppContext) -> bool:
 
 
 def request_interactions(context: AppContext, id: str, wanted: int) -> Job:
-    """Queue a job that asks the endpoint for more conversations; the draft remembers it. Pictures are never sent."""
+    """Queue a job that asks the endpoint for more conversations; the draft keeps its id. Pictures are never sent."""
     draft = own_character(context, id).draft
     entries = {key: value for key, value in entries_of(draft).items() if key not in ("images", "consent", "extensions")}
     request = {"task": "expand", "entries": entries, "test": draft.get("test"), "wanted": wanted}

@@ -52,17 +52,17 @@ KIND_WORDS = {
 
 @dataclass(frozen=True)
 class WorkerLine:
-    """One worker, and what it does."""
+    """One worker and the job that it works on."""
 
     worker: Worker
     is_alive: bool
     doing: str
-    """What it works on, in words; "" for nothing."""
+    """Its job in words; "" for none."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Whether one of the things that everything stands on answers."""
+    """Whether records, object store or queue answer."""
 
     name: str
     is_well: bool
@@ -84,7 +84,7 @@ class DiskUse:
 
 
 def workers(context: AppContext) -> list[WorkerLine]:
-    """All workers that are known, those that are there first."""
+    """All known workers, the running ones first."""
     alive = {worker.id for worker in live_workers(context)}
     lines = [
         WorkerLine(worker, worker.id in alive, _doing(context, worker)) for worker in context.records.workers.list()
@@ -104,7 +104,7 @@ def _doing(context: AppContext, worker: Worker) -> str:
 
 def _job_words(context: AppContext, job: Job) -> str:
     verbs = {"train": "Trains", "reply": "Answers as", "evaluate": "Measures"}
-    # Another owner's character is nobody's business here.
+    # The name of another owner's character is not shown.
     if job.owner != context.owner or not job.character:
         return f"{verbs[job.kind]} a character"
     return f"{verbs[job.kind]} {context.records.characters.get(job.character).name or 'a character'}"
@@ -121,7 +121,7 @@ def queue_depths(context: AppContext) -> dict[str, int]:
 
 
 def health(context: AppContext) -> list[Health]:
-    """Records, object store and queue, each asked one small thing."""
+    """Records, object store and queue, each with one small request."""
     settings = context.settings
     objects = settings.s3_endpoint_internal if settings.uses_s3 else settings.objects
     return [
@@ -178,7 +178,7 @@ def settings_in_force(settings: Settings) -> dict[str, str]:
 
 
 def size_words(size: int) -> str:
-    """Bytes as people say them: 512 B, 3.4 MB."""
+    """Bytes in words: 512 B, 3.4 MB."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":

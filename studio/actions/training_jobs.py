@@ -33,9 +33,9 @@ from studio.context import AppContext
 from studio.labels import STATUS
 
 PAGE = 500
-"""Events that are read at once."""
+"""Events that one query reads."""
 PAST_RUNS = 5
-"""Finished runs whose pace the remaining time is reckoned with."""
+"""Finished runs whose pace gives the remaining time of a new one."""
 
 
 @dataclass
@@ -91,18 +91,18 @@ class JobView:
 
 @dataclass(frozen=True)
 class SampleView:
-    """One picture of the film strip."""
+    """One picture of the sample strip."""
 
     key: str
     label: str
-    """The words that it was drawn from."""
+    """The caption or prompt that it was drawn from."""
     answer: str = ""
     """What the character said with it."""
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """The film strip's row of one checkpoint."""
+    """The samples of one checkpoint."""
 
     checkpoint: Checkpoint
     title: str
@@ -147,7 +147,7 @@ def _line(context: AppContext, job: Job, name: str) -> JobLine:
 
 
 def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None, at: str = "") -> JobView:
-    """The job as it is now. `log` is read on, `at` is the time now (UTC, ISO 8601)."""
+    """The job as it is now. New events are read into `log`; `at` is the time now (UTC, ISO 8601)."""
     job = own_job(context, id)
     events = log.read_new(context.records)
     position = workers = None
@@ -167,7 +167,7 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
 def past_pace(context: AppContext, recipe: Recipe) -> dict[str, float]:
     """Seconds of a step of each stage in the latest finished runs on the same base model; {} when there are none.
 
-    A step of practice is reckoned by how many replies it samples.
+    The time of a GRPO step is scaled by how many replies it samples.
     """
     found: dict[str, list[float]] = {}
     done = context.records.jobs.list(kind="train", statuses=["succeeded"], limit=4 * PAST_RUNS)
@@ -233,13 +233,13 @@ def stop(context: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
 
 
 def resume(context: AppContext, id: str) -> Job:
-    """Queue a stopped or failed job again; it goes on from its last saved state. ValueError when it is done."""
+    """Queue a stopped or failed job again; it goes on from its last checkpoint. ValueError when it is done."""
     own_job(context, id)
     return submit.resume(context.records, context.queue, id)
 
 
 def adapters_of(context: AppContext, id: str) -> list[Checkpoint]:
-    """The job's saved states that have an adapter, oldest first."""
+    """The job's checkpoints that have an adapter, oldest first."""
     own_job(context, id)
     return [one for one in context.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
 

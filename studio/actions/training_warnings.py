@@ -1,6 +1,6 @@
-"""Signs that a training goes wrong, told while something can still be done: what was seen, and what to do about it.
+"""Warnings that a training goes wrong, shown while something can still be done: what was seen, and what to do about it.
 
-Each sign is a plain rule over the numbers that the run reported. Rewards of single steps are noisy, so halves are
+Each is a rule over the numbers that the run reported. Rewards of single steps are noisy, so halves are
 compared, and a difference counts only when it is larger than the spread of the steps makes likely.
 """
 
@@ -17,9 +17,9 @@ from studio.actions.scores import checkpoint_title
 
 Series = Sequence[tuple[int, float]]
 LEAST_STEPS = 6
-"""Steps of practice before halves are compared."""
+"""GRPO steps before the halves of a series are compared."""
 FALL = 0.05
-"""A score that falls by less is not spoken of."""
+"""A score that falls by less raises no warning."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainingWarning:
     """One thing that looks wrong."""
 
     kind: str
-    """Short name, for tests and for the order on the page."""
+    """A key for programs and tests."""
     text: str
     """What was seen."""
     mend: str
@@ -37,7 +37,7 @@ class TrainingWarning:
 def training_warnings(
     loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
 ) -> tuple[TrainingWarning, ...]:
-    """All signs in a run's numbers so far, the most serious first."""
+    """All warnings that the numbers of a run give so far, the most serious first."""
     found = [
         _not_a_number(loss),
         _copying(scores),
@@ -45,7 +45,7 @@ def training_warnings(
         _forgets(scores),
         _does_not_learn(loss),
     ]
-    return tuple(sign for sign in found if sign is not None)
+    return tuple(warning for warning in found if warning is not None)
 
 
 def _not_a_number(loss: Series) -> TrainingWarning | None:
@@ -103,7 +103,7 @@ def _forgets(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | Non
     worst = {name: one.get("general_perplexity", 0.0) / before for name, one in scores.items() if name != BASE}
     far = [name for name, ratio in worst.items() if ratio > GENERAL_PERPLEXITY_LIMIT]
     if not far or len(far) < len(worst):
-        return None  # some state is fine, and that one is preferred by itself
+        return None  # a checkpoint within the limit is preferred as the best
     return TrainingWarning(
         "forgets",
         "Every saved state has become worse at plain conversation than the model was before training.",
@@ -126,7 +126,7 @@ def _does_not_learn(loss: Series) -> TrainingWarning | None:
 
 
 def _change(series: Series) -> float:
-    """Later half minus earlier half; 0 when there are too few steps or the steps scatter more than that."""
+    """Mean of the later half minus that of the earlier; 0 for too few steps, or within two standard errors."""
     values = [value for _, value in series]
     if len(values) < LEAST_STEPS:
         return 0.0

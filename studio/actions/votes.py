@@ -1,4 +1,4 @@
-"""Counting votes: who is liked better, and how sure that is.
+"""Counting votes: which checkpoint is preferred, and how sure that is.
 
 Ties and "both bad" are shown but decide nothing. The interval is Wilson's for a share, which stays honest for few votes
 and for shares of 0 and 1: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -23,7 +23,7 @@ class Tally:
     """All votes between two checkpoints."""
 
     first: str
-    """`JOB:NAME`; of the two the one that is liked better."""
+    """`JOB:NAME`; the preferred one of the two."""
     second: str
     wins: int
     """Of the first."""
@@ -48,7 +48,7 @@ class Tally:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves no doubt that the first one is liked better."""
+        """Whether the interval leaves no doubt that the first one is preferred."""
         return self.low > 0.5
 
 
@@ -59,7 +59,7 @@ def wilson(wins: int, votes: int, z: float = Z_95) -> tuple[float, float]:
     share, zz = wins / votes, z * z
     middle = (share + zz / (2 * votes)) / (1 + zz / votes)
     reach = z * math.sqrt(share * (1 - share) / votes + zz / (4 * votes * votes)) / (1 + zz / votes)
-    # At the ends rounding would leave 0 and 1 by a hair.
+    # At the ends rounding errors would miss 0 and 1.
     return max(0.0, middle - reach) if wins else 0.0, min(1.0, middle + reach) if wins < votes else 1.0
 
 

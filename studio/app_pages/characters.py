@@ -34,7 +34,7 @@ def page() -> None:
 
 
 def all_of_them(context: AppContext) -> None:
-    """Tiles of the owner's characters, then ways to begin."""
+    """Tiles of the owner's characters, then ways to make a new one."""
     number = widgets.number_param("page", 1, 10_000)
     search = widgets.param("find")
     tiles, count = characters.gallery(context, search, (number - 1) * PER_PAGE, PER_PAGE)
@@ -105,7 +105,7 @@ def draw_tile(tile: Tile) -> None:
 
 
 def state(tile: Tile) -> None:
-    """Where a character stands, as a badge, and its latest score."""
+    """The status of a character as a badge, and its latest score."""
     with st.container(horizontal=True, gap="xsmall"):
         if tile.job is None:
             st.badge("Draft" if not tile.version else "Ready", icon=":material/edit:", color="gray")
@@ -121,7 +121,7 @@ def state(tile: Tile) -> None:
 
 
 def pager(number: int, count: int) -> None:
-    """Ways to the other pages of the gallery."""
+    """Buttons to the other pages of the gallery."""
     pages = -(-count // PER_PAGE)
     if pages < 2:
         return

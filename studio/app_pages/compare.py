@@ -24,7 +24,7 @@ VIEWS = {
     VOTES: ":material/how_to_vote:",
     DOWNLOAD: ":material/download:",
 }
-KEPT_TALKS = 10
+MAX_EARLIER = 10
 
 
 def page() -> None:
@@ -77,7 +77,7 @@ def _view() -> str:
 
 
 def _character(context: AppContext, id: str) -> CharacterRow | None:
-    """The character that is talked about, chosen from those there are."""
+    """The character to compare, chosen from those with a published version."""
     rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
     if id and id not in rows:
         raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
@@ -114,7 +114,7 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
                 st.error(widgets.escaped(str(error)), icon=":material/error:")
             else:
                 widgets.go(widgets.COMPARE, conversation=conversation.id)
-    earlier = context.records.chats.conversations(context.owner, character=row.id, limit=KEPT_TALKS)
+    earlier = context.records.chats.conversations(context.owner, character=row.id, limit=MAX_EARLIER)
     if earlier:
         st.subheader("Earlier conversations", anchor=False)
     for conversation in earlier:

@@ -1,6 +1,6 @@
-"""Step 1 of the wizard, pictures: drop them in, see what is wrong with each, mend it by a click, say what varies.
+"""Step 1 of the wizard, pictures: upload them, see the problems of each, mend them by a click, caption them.
 
-Drawn by `create.py`; what happens is in `actions/pictures.py` and `actions/suggestions.py`.
+Drawn by `create.py`; what happens is in `actions/images.py` and `actions/suggestions.py`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
 
 
 def take(context: AppContext, id: str, round: int) -> None:
-    """Take what was dropped, and empty the uploader so that nothing is taken twice."""
+    """Add the uploads to the draft, and empty the uploader so that none is added twice."""
     dropped = st.session_state.get(f"pictures-{round}") or []
     files = [(upload.name, upload.getvalue()) for upload in dropped]
     st.session_state["pictures-round"] = round + 1
@@ -77,7 +77,7 @@ def take(context: AppContext, id: str, round: int) -> None:
 
 
 def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
-    """One picture: what it looks like, its light, its mends, its caption."""
+    """One picture with its rating, its problems, edits and caption."""
     words, icon, colour = RATINGS[view.rating]
     name = view.file.partition(".")[0]
     with st.container(border=True, key=f"tile-{view.file}", gap="small"):
@@ -158,10 +158,10 @@ def describe(context: AppContext, id: str, file: str, field: str, key: str) -> N
 
 @st.dialog("Crop to a square", width="medium")
 def crop(context: AppContext, id: str, file: str) -> None:
-    """The square, seen before it is cut."""
+    """The square with a preview."""
     seen, handles = st.columns(2, gap="medium", vertical_alignment="center")
     with handles:
-        # In hundredths, as people read them.
+        # Percent on the page, 0 to 1 in the action.
         size = st.slider("Closer", 0, 100, 0, 5, key=f"zoom-{file}", format="%d %%") / 100
         across = st.slider("Left to right", 0, 100, 50, 5, key=f"across-{file}", format="%d %%") / 100
         down = st.slider("Up and down", 0, 100, 35, 5, key=f"down-{file}", format="%d %%") / 100
@@ -182,7 +182,7 @@ def crop(context: AppContext, id: str, file: str) -> None:
 
 
 def captions(context: AppContext, id: str, shown: list[ImageView]) -> None:
-    """Ask for captions, watch the job, take what it found."""
+    """Request captions, follow the job, take its suggestions."""
     news = suggestions.caption_suggestions(context, own_character(context, id).draft)
     if news.is_working:
         watch_captions(context, id)

@@ -1,4 +1,4 @@
-"""More conversations for step 3 of the wizard: pasted, uploaded, or written by an endpoint and then looked over.
+"""More conversations for step 3 of the wizard: pasted, uploaded, or written by an LLM endpoint and then reviewed.
 
 Drawn by `create_dialogues.py`. What an endpoint wrote is used only after somebody took it, every line editable.
 """
@@ -19,7 +19,7 @@ EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet sta
 
 
 def import_interactions(context: AppContext, id: str) -> None:
-    """The ways to many conversations at once."""
+    """Ways to add many conversations at once."""
     with st.expander("Paste conversations", icon=":material/content_paste:"):
         round = st.session_state.setdefault("paste-round", 0)
         st.text_area("Blocks as Character Cards write them", key=f"paste-{round}", height=160, placeholder=EXAMPLE)
@@ -61,11 +61,11 @@ def added(result: object, what: str, round: int) -> None:
         st.session_state[f"{what}-round"] = round + 1
 
 
-# ---------------------------------------------------------------- from an endpoint
+# ---------------------------------------------------------------- from an LLM endpoint
 
 
 def llm_suggestions(context: AppContext, id: str) -> None:
-    """Ask the endpoint, wait, look over what it wrote."""
+    """Request conversations from the endpoint, wait, and review them."""
     job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)
     if job is not None and job.status not in ENDED:
         watch_llm(context, id)

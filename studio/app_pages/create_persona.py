@@ -1,4 +1,4 @@
-"""Step 2 of the wizard, who they are: texts, facts, and beside them what the model will be told.
+"""Step 2 of the wizard, who they are: texts and facts, and beside them the system prompt that the model reads.
 
 Drawn by `create.py`; a field is saved when it is left.
 """
@@ -36,7 +36,7 @@ FIELDS = (
 
 
 def draw(context: AppContext, id: str, draft: Draft) -> None:
-    """The step as a whole: forms on the left, what comes of them on the right."""
+    """The step as a whole: forms on the left, system prompt and suggestions on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
         text_field(context, id, draft, "name", "Name")
@@ -46,7 +46,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with right:
         prompt_preview(draft)
         suggested(context, id, draft)
-        if draft.get("name") or draft.get("persona"):  # an empty form needs no scolding
+        if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
             widgets.problems(create.summary(draft).problems[2])
 
 

@@ -1,4 +1,4 @@
-"""Step 4 of the wizard, check and train: what is left to mend, the dial, the rights, and the button.
+"""Step 4 of the wizard, check and train: problems that are left, consent, effort, base model, and the start.
 
 Drawn by `create.py`; decided by `actions/create.py`.
 """
@@ -60,7 +60,7 @@ def overview(context: AppContext, draft: Draft, found: Summary) -> None:
 
 
 def left_to_mend(found: Summary) -> None:
-    """Problems by the step that mends them, each with the way there."""
+    """Problems by the step that mends them, each with a button to that step."""
     if not any(found.problems.values()):
         st.success("Nothing is left to mend.", icon=":material/check_circle:")
     for step, items in found.problems.items():
@@ -137,7 +137,7 @@ def consent(context: AppContext, id: str, draft: Draft) -> None:
         widgets.quiet("Kept with a fingerprint of every picture, so it covers these pictures and no others.")
 
 
-# ---------------------------------------------------------------- the dial and the button
+# ---------------------------------------------------------------- effort and start
 
 
 def effort_and_base(context: AppContext, id: str, draft: Draft) -> tuple[Effort, str]:

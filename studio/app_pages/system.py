@@ -1,4 +1,4 @@
-"""The system page: who works, what waits, whether everything answers, what lies on the disk, and what is set.
+"""The system page: workers, queues, health, disk use, versions and settings.
 
 Nothing here changes anything: what a cleaning of the object store would remove is only listed.
 """

@@ -26,8 +26,8 @@ from studio.context import AppContext
 from studio.labels import EFFORTS, ago, minutes
 
 POLL_S, CHARTS_S = 2.0, 10.0
-"""Seconds between two looks at the numbers, and at the charts."""
-LISTED = 20
+"""Seconds between two polls of the numbers, and of the charts."""
+JOBS_PER_PAGE = 20
 PORTRAIT_PX, HEAD_PX = 56, 84
 STATE_WORDS = {
     "waiting": "waits",
@@ -64,19 +64,19 @@ def page() -> None:
 
 def _all(context: AppContext) -> None:
     widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
-    lines = training_jobs.jobs(context, LISTED, widgets.param("before") or None)
+    lines = training_jobs.jobs(context, JOBS_PER_PAGE, widgets.param("before") or None)
     if not lines:
         widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
         return
     active = any(line.job.status not in ENDED for line in lines)
     st.fragment(_list, run_every=POLL_S if active else None)(context, widgets.param("before") or None)
-    if len(lines) == LISTED and st.button("Earlier trainings", icon=":material/history:"):
+    if len(lines) == JOBS_PER_PAGE and st.button("Earlier trainings", icon=":material/history:"):
         st.query_params["before"] = lines[-1].job.id
         st.rerun()
 
 
 def _list(context: AppContext, before: str | None) -> None:
-    for line in training_jobs.jobs(context, LISTED, before):
+    for line in training_jobs.jobs(context, JOBS_PER_PAGE, before):
         with st.container(border=True, key=f"tile-line-{line.job.id}"):
             _line(line)
 
@@ -131,11 +131,11 @@ def _one(context: AppContext, id: str) -> None:
     _buttons(context, view, [row.checkpoint for row in rows])
     again = None if view.is_over else POLL_S
     st.fragment(_progress, run_every=again)(context, id)
-    st.fragment(_numbers, run_every=None if view.is_over else CHARTS_S)(context, id)
+    st.fragment(_charts, run_every=None if view.is_over else CHARTS_S)(context, id)
     if view.is_over:
         evaluation_panel.draw(context, view.job)
     sample_strip.draw(context, view.job, rows, view.progress.best)
-    st.fragment(_engine_room, run_every=None if view.is_over else CHARTS_S)(context, id)
+    st.fragment(_engineer_details, run_every=None if view.is_over else CHARTS_S)(context, id)
 
 
 def _job_view(context: AppContext, id: str) -> JobView:
@@ -162,8 +162,8 @@ def _progress(context: AppContext, id: str) -> None:
         notes.append("taken up again once" if progress.resumes == 1 else "")
         if any(notes):
             widgets.quiet(" · ".join(filter(None, notes)))
-    for sign in progress.warnings:
-        st.warning(f"**{widgets.escaped(sign.text)}** {widgets.escaped(sign.mend)}", icon=":material/warning:")
+    for warning in progress.warnings:
+        st.warning(f"**{widgets.escaped(warning.text)}** {widgets.escaped(warning.mend)}", icon=":material/warning:")
 
 
 def _stages(progress: JobProgress) -> None:
@@ -184,7 +184,7 @@ def _stage_words(stage: StageProgress) -> str:
     return words
 
 
-def _numbers(context: AppContext, id: str) -> None:
+def _charts(context: AppContext, id: str) -> None:
     """The charts, as far as there is something to draw."""
     progress = _job_view(context, id).progress
     if not progress.loss and not progress.rewards:
@@ -203,8 +203,8 @@ def _numbers(context: AppContext, id: str) -> None:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
 
 
-def _engine_room(context: AppContext, id: str) -> None:
-    """Log, events and recipe, for whoever wants to know exactly."""
+def _engineer_details(context: AppContext, id: str) -> None:
+    """Log, events and recipe."""
     with st.expander("For engineers: log, events, recipe", icon=":material/terminal:"):
         view = _job_view(context, id)
         job = view.job
@@ -228,7 +228,7 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
     learnt = [one for one in checkpoints if one.adapter_key]
     with st.container(horizontal=True, key="buttons"):
         if job.status in ("queued", "running"):
-            _opens("Stop", ":material/stop_circle:", lambda: _stop(context, job))
+            _dialog_button("Stop", ":material/stop_circle:", lambda: _stop(context, job))
         if job.status in ("stopped", "failed"):
             st.button(
                 "Resume",
@@ -243,15 +243,15 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
             widgets.go(widgets.COMPARE, character=job.character)
         if job.status in ENDED:
             if learnt:
-                _opens("Train further", ":material/trending_up:", lambda: _further(context, job, learnt))
-            _opens("Clone with changes", ":material/content_copy:", lambda: _clone(context, job))
+                _dialog_button("Train further", ":material/trending_up:", lambda: _further(context, job, learnt))
+            _dialog_button("Clone with changes", ":material/content_copy:", lambda: _clone(context, job))
             if learnt:
                 evaluation_panel.button(context, job)
         if learnt and job.status in ("stopped", "failed") and not evaluations.is_being_measured(context, job):
-            _opens("Discard", ":material/delete:", lambda: _discard(context, job))
+            _dialog_button("Discard", ":material/delete:", lambda: _discard(context, job))
 
 
-def _opens(label: str, icon: str, dialog: Callable[[], None]) -> None:
+def _dialog_button(label: str, icon: str, dialog: Callable[[], None]) -> None:
     if st.button(label, icon=icon):
         dialog()
 

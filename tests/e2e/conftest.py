@@ -29,7 +29,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @dataclass(frozen=True)
-class House:
+class System:
     """A running system."""
 
     url: str
@@ -43,9 +43,9 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """`understudy up` on the embedded default, in a home of its own; the model cache is the usual one."""
-    home = tmp_path_factory.mktemp("house") / "home"
+    home = tmp_path_factory.mktemp("system") / "home"
     home.mkdir()
     cache = Settings.from_environment().cache_folder
     if cache.is_dir():
@@ -60,7 +60,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(url, process, home / "up.log")
-        yield House(url, Settings.from_environment(own), process)
+        yield System(url, Settings.from_environment(own), process)
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from pipelines.core.records import open_records
-from tests.e2e.conftest import House
+from tests.e2e.conftest import System
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def tab_to(page: Page, target: str, most: int = 60) -> None:
     raise AssertionError(f"{target} cannot be reached by the Tab key")
 
 
-def again(page: Page) -> None:
+def refresh(page: Page) -> None:
     """Refresh, as people do."""
     settled(page)
     page.reload()
@@ -99,24 +99,26 @@ def again(page: Page) -> None:
 
 
 @pytest.mark.timeout(WHOLE_S)
-def test_from_pictures_to_a_chat_and_an_adapter(page: Page, house: House, pictures: list[Path], tmp_path: Path) -> None:
-    create(page, house, pictures)
+def test_from_pictures_to_a_chat_and_an_adapter(
+    page: Page, system: System, pictures: list[Path], tmp_path: Path
+) -> None:
+    create(page, system, pictures)
     train(page)
     talk(page)
-    take_home(page, tmp_path)
-    look_around(page, house)
-    maps = Path(f"/proc/{house.studio_process().pid}/maps")
+    download(page, tmp_path)
+    look_around(page, system)
+    maps = Path(f"/proc/{system.studio_process().pid}/maps")
     if maps.exists():
         assert "libtorch" not in maps.read_text(), "the studio has loaded torch"
 
 
-def create(page: Page, house: House, pictures: list[Path]) -> None:
+def create(page: Page, system: System, pictures: list[Path]) -> None:
     """The wizard, four steps."""
-    page.goto(f"{house.url}/create")
+    page.goto(f"{system.url}/create")
     press(page, "New character")
     page.locator("input[type=file]").first.set_input_files(pictures)
     expect(page.get_by_label("Face in picture 06")).to_be_visible()
-    again(page)
+    refresh(page)
     expect(page.get_by_label("Face in picture 06")).to_be_visible()
     accessible(page, "pictures")
     page.locator(".st-key-step-next button").click()
@@ -143,14 +145,14 @@ def create(page: Page, house: House, pictures: list[Path]) -> None:
     page.get_by_label("Blocks as Character Cards write them").fill("".join(f"<START>\n{one}\n" for one in blocks))
     press(page, "Add them")
     settled(page)
-    again(page)
+    refresh(page)
     accessible(page, "how they talk")
     page.locator(".st-key-step-next button").click()
     page.get_by_text("The character is invented").click()
     page.get_by_label("Who states this?").fill("Ada's maker")
     page.keyboard.press("Tab")
     press(page, "I state this")
-    again(page)
+    refresh(page)
     expect(page.get_by_text(re.compile("Stated by"))).to_be_visible()
     accessible(page, "check and train")
     press(page, "Train")
@@ -158,7 +160,7 @@ def create(page: Page, house: House, pictures: list[Path]) -> None:
 
 
 def train(page: Page) -> None:
-    """Stop what the wizard began, and clone it at toy size; watch it to its end."""
+    """Stop what the wizard began, clone it at toy size, follow it to its end, and have it measured again."""
     press(page, "Stop")
     press(page, "Stop and throw it away")
     expect(page.get_by_role("button", name="Clone with changes")).to_be_visible()
@@ -168,17 +170,20 @@ def train(page: Page) -> None:
     page.get_by_role("textbox", name="Settings as JSON").fill(json.dumps({"base": TOY_BASE, **TOY_STEPS}))
     press(page, "Start")
     page.wait_for_function("before => location.href !== before", arg=first)
-    again(page)
+    refresh(page)
     # Nothing on the way is waited for: a toy's steps may all be over between two looks of the page.
     expect(page.get_by_role("button", name="Talk and compare")).to_be_visible(timeout=TRAINED_MS)
     expect(page.get_by_role("heading", name="Done")).to_be_visible(timeout=TRAINED_MS)
-    again(page)
+    refresh(page)
     expect(page.get_by_text("Before training").first).to_be_visible()
     second = page.context.new_page()  # a second tab shows the same
     second.goto(page.url)
     expect(second.get_by_role("heading", name="Done")).to_be_visible()
     second.close()
     accessible(page, "training")
+    press(page, "Measure again")
+    press(page, "Measure them all")
+    expect(page.get_by_text(re.compile("Measured again")).first).to_be_visible(timeout=TRAINED_MS)
 
 
 def talk(page: Page) -> None:
@@ -195,12 +200,12 @@ def talk(page: Page) -> None:
     expect(page.get_by_text("Before training")).to_have_count(0)
     press(page, "Left is better")
     expect(page.get_by_text(re.compile("Before training")).first).to_be_visible()
-    again(page)
+    refresh(page)
     expect(page.get_by_text(re.compile("Before training")).first).to_be_visible()
     accessible(page, "talk")
 
 
-def take_home(page: Page, tmp_path: Path) -> None:
+def download(page: Page, tmp_path: Path) -> None:
     """The zip, and its adapter in a fresh process."""
     page.get_by_role("radio", name="Download").or_(page.get_by_role("button", name="Download")).first.click()
     press(page, "Prepare")
@@ -227,10 +232,10 @@ def take_home(page: Page, tmp_path: Path) -> None:
     assert (folder / "reply.png").is_file() and (folder / "my-character" / "character.yaml").is_file()
 
 
-def look_around(page: Page, house: House) -> None:
+def look_around(page: Page, system: System) -> None:
     """Every page in the dark and on a phone, and what is kept of all this."""
-    records = open_records(house.settings.database_url)
-    owner = house.settings.owner
+    records = open_records(system.settings.database_url)
+    owner = system.settings.owner
     [vote] = records.chats.votes(owner=owner)
     assert vote.blind and vote.choice == "left" and vote.prompt == "Where are you?"
     job = records.jobs.list(owner=owner, kind="train", statuses=["succeeded"])[0]
@@ -256,7 +261,7 @@ def look_around(page: Page, house: House) -> None:
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
     for path in paths:
-        page.goto(f"{house.url}/{path}")
+        page.goto(f"{system.url}/{path}")
         expect(page.get_by_role("heading", level=1).first).to_be_visible()
         settled(page)
         accessible(page, f"{path or 'characters'} in the dark")

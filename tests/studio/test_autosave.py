@@ -44,7 +44,7 @@ def test_the_route_takes_it_from_our_own_pages_only(context: AppContext, id: str
     said = json.dumps({"key": f"text-{id}-name", "value": "Quibble"})
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://elsewhere"}, {}):
         assert browser.post("/keep", content=said, headers=headers).status_code == 403
-    assert browser.post("/keep", content=said + " " * autosave.MOST_BYTES, headers=OWN).status_code == 403
+    assert browser.post("/keep", content=said + " " * autosave.MAX_BYTES, headers=OWN).status_code == 403
     assert browser.post("/keep", content="[", headers=OWN).status_code == 400
     long = json.dumps({"key": f"text-{id}-name", "value": "x" * 200})
     assert browser.post("/keep", content=long, headers=OWN).status_code == 400

@@ -1,4 +1,4 @@
-"""A look at a saved state while its training goes on: asked for, found again, and offered on the page."""
+"""Live samples of a checkpoint while its training goes on: requested, found again, and offered on the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.studio import staged
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 
 
-def test_a_look_is_asked_for_and_found_again(context: AppContext, tmp_path: Path) -> None:
+def test_a_live_sample_is_requested_and_found_again(context: AppContext, tmp_path: Path) -> None:
     job = staged.claimed(context, staged.queued(context, staged.published(context, tmp_path / "ada")))
     for name in ("base", "sft-000004"):
         staged.checkpoint(context, job, name)
@@ -26,18 +26,18 @@ def test_a_look_is_asked_for_and_found_again(context: AppContext, tmp_path: Path
     asked = live_samples.request_live_sample(context, job.id, "sft-000004")
     compare.start_conversation(
         context, job.character, f"{job.id}:sft-000004", f"{job.id}:base", blind=False
-    )  # a warm-up is no look
-    look = live_samples.live_samples(context, job)["sft-000004"]
-    assert look.is_working and not look.said.picture_key
+    )  # a warm-up is no live sample
+    sample = live_samples.live_samples(context, job)["sft-000004"]
+    assert sample.is_working and not sample.said.picture_key
     reply = context.records.jobs.claim(asked.id, staged.WORKER, 600)
     assert reply is not None and reply.request["picture"] == "always"
     staged.showed(context, reply, "Aye.")
-    look = live_samples.live_samples(context, job)["sft-000004"]
-    assert not look.is_working and look.said.text == "Aye." and look.said.picture_key
+    sample = live_samples.live_samples(context, job)["sft-000004"]
+    assert not sample.is_working and sample.said.text == "Aye." and sample.said.picture_key
     assert context.records.jobs.get(asked.id).status in ENDED
 
 
-def test_the_page_offers_a_look_at_what_is_not_measured_yet(context: AppContext, tmp_path: Path) -> None:
+def test_the_page_offers_a_live_sample_of_what_is_not_measured_yet(context: AppContext, tmp_path: Path) -> None:
     job = staged.claimed(context, staged.queued(context, staged.published(context, tmp_path / "ada")))
     staged.told(context, job, staged.run_events(sft=3, grpo=0))
     whole = staged.checkpoint(context, job, "sft-000004")

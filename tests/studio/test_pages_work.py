@@ -95,7 +95,7 @@ def test_stopping_asks_first_and_resuming_does_not(context: AppContext, characte
     assert context.records.jobs.get(job.id).status == "queued"
 
 
-def test_a_finished_job_shows_its_film_strip(context: AppContext, character: str, open_page: Open) -> None:
+def test_a_finished_job_shows_its_sample_strip(context: AppContext, character: str, open_page: Open) -> None:
     job = staged.trained(context, character)
     shown = open_page("training", job=job.id)
     text = words(shown)
