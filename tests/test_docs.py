@@ -97,6 +97,16 @@ def test_commands_exist(page: Path) -> None:
     assert used <= commands, f"{short(page)} names commands that are not there: {sorted(used - commands)}"
 
 
+def test_actions_of_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(page.read_text(encoding="utf-8") for page in PAGES)
+    used = set(re.findall(r"understudy (jobs|character|bench) ([a-z]+)", text))
+    assert {("jobs", "continue"), ("character", "augment"), ("bench", "sft")} <= used
+    for command, action in sorted(used):
+        with pytest.raises(SystemExit) as end:
+            parser().parse_args([command, action, "--help"])
+        assert end.value.code == 0, f"the pages name `understudy {command} {action}`: {capsys.readouterr().err}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=short)
 def test_identifiers_exist(page: Path) -> None:
     """A name in backticks with an underscore or a capital inside is in the code; `critic_` is a prefix."""
