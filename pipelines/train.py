@@ -57,7 +57,6 @@ from pipelines.core.run_folder import (
     write_json,
 )
 from pipelines.models.hub_weights import WeightsMissing
-from pipelines.models.starter.language import LanguageMissing
 
 COMPLETE, FAILED, STOPPED = 0, 1, 3
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -287,7 +286,7 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
             ended = TrainerExit(STOPPED)
         except RunError as error:
             ended = TrainerExit(FAILED, str(error))
-        except (WeightsMissing, LanguageMissing) as error:
+        except WeightsMissing as error:
             ended = TrainerExit(FAILED, f"The base model is not there. {error}")
     if ended.reason:
         print(f"pipelines.train: {ended.reason}", file=sys.stderr)

@@ -2,8 +2,8 @@
 
     found = fetch(MODELS["janus-pro-1b"])      found.folder, found.revision (a commit, or what the folder is)
 
-Imports no torch. Whatever goes wrong is a `WeightsMissing` that says what is missing and what to do about it; the hub
-client's own words are its cause.
+Imports no torch. Whatever goes wrong raises `WeightsMissing`, which says what is missing and what to do about it; the
+hub client's exception is its cause.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class WeightsMissing(FileNotFoundError):
-    """Published weights that are not to be had whole; the text says why and what to do."""
+    """Weights, published or shipped, that are not there or not whole; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class WeightsFolder:
 
     folder: Path
     revision: str
-    """The commit; for a folder of one's own `local`."""
+    """The commit; `local` for a folder under `UNDERSTUDY_MODELS`."""
 
 
 MODELS: dict[str, HubModel] = {
@@ -62,7 +62,7 @@ MODELS: dict[str, HubModel] = {
 
 
 def pinned(name: str, settings: Settings | None = None) -> HubModel:
-    """A checkpoint with the revision that counts here. KeyError for an unknown name."""
+    """A checkpoint at the revision to use: that of the settings or the pinned one. KeyError for an unknown name."""
     settings = settings or Settings.from_environment()
     model = MODELS[name]
     return replace(model, revision=settings.revisions.get(name, model.revision))
@@ -71,7 +71,7 @@ def pinned(name: str, settings: Settings | None = None) -> HubModel:
 def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
     """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else on the hub.
 
-    Raises WeightsMissing when it is not to be had, or not whole.
+    Raises WeightsMissing when it cannot be found, or is not complete.
     """
     settings = settings or Settings.from_environment()
     model = pinned(name, settings)

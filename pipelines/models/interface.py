@@ -1,21 +1,21 @@
 """The contract every model family keeps: a causal language model over one id space.
 
-Ids below `text_vocab` are words; ids at or above it are picture codes (`text_vocab + code`). A picture is
-announced by `boi_id` (a text id), takes exactly `image_tokens` codes, and ends its turn: codes only ever stand
-at the end of a sequence or packed segment. Pictures that are looked at (not drawn) enter as `image_input_tokens`
-placeholders `image_placeholder_id` each, filled in order from `pixel_values`. Entropies cost a pass over the whole vocabulary, so they
-are zeros unless `entropies=True` is passed.
+Ids below `text_vocab` are text; ids at or above it are image codes (`text_vocab + code`). A drawn image is announced
+by `boi_id` (a text id), takes exactly `image_tokens` codes, and ends its turn: codes only ever stand at the end of a
+sequence or packed segment. Images that are looked at (not drawn) enter as `image_input_tokens` times
+`image_placeholder_id` each, filled in order from `pixel_values`.
 
-Dimension letters: B rows, T positions, N pictures, P prompts, G samples of a prompt, C codes of one picture.
+Dimension letters: B rows, T positions, N images, P prompts, G samples of a prompt, C codes of one image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from pipelines.models.decoding.multi_lora import LoraBatch
@@ -31,25 +31,25 @@ from pipelines.models.decoding.sampling import (
 
 @dataclass
 class Scores(ModelOutput):
-    """What `forward` returns."""
+    """What `forward` returns. Entropies cost a pass over the whole vocabulary and are zeros unless asked for."""
 
     loss: torch.Tensor | None = None
-    """Mean of -logps over labelled positions, words and codes counted alike; None without labels."""
+    """Mean of -logps over labelled positions, text and codes counted alike; None without labels."""
     logps: torch.Tensor | None = None
     """(B, T) log p(input_ids[:, t] | before t) where labels[:, t] != -100, else 0."""
     entropies: torch.Tensor | None = None
-    """(B, T) entropy of the next-token distribution at the same places, nats, no gradient; zeros unless asked for."""
+    """(B, T) entropy of the next-token distribution at the same positions, nats, no gradient."""
 
 
 @dataclass(frozen=True)
 class RoleTemplate:
-    """What a family writes around the words of one role."""
+    """What a family writes around the text of one role."""
 
     before: str
-    """Special pieces in it are read as such."""
+    """Special tokens in it are tokenized as such."""
     after: str
     closed: bool = True
-    """Whether `eot_id` stands between the words and `after`."""
+    """Whether `eot_id` stands between the text and `after`."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class ChatFormat:
     user: RoleTemplate
     character: RoleTemplate
     lead: str = ""
-    """What the character's words begin with, learned and sampled with them (a blank that belongs to the first word)."""
+    """What the character's text begins with, learned and sampled with it (a blank that belongs to the first word)."""
     image_before: str = ""
-    """Before the placeholders of a looked-at picture."""
+    """Before the placeholders of a looked-at image."""
     image_after: str = ""
 
 
@@ -71,7 +71,7 @@ CHATML = ChatFormat(
     user=RoleTemplate("<|im_start|>user\n", "\n"),
     character=RoleTemplate("<|im_start|>assistant\n", "\n"),
 )
-"""As SmolLM2 was taught."""
+"""As SmolLM2 was trained (https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class ModelSpec:
     """The numbers of a family that the rest of the code needs, and its chat format."""
 
     text_vocab: int
-    """Ids below this are words."""
+    """Ids below this are text."""
     codebook: int
-    """How many different picture codes there are."""
+    """How many different image codes there are."""
     image_tokens: int
-    """Codes of one picture."""
+    """Codes of one drawn image."""
     image_px: int
-    """Side of a picture in pixels."""
+    """Side of an image in pixels, drawn or looked at."""
     image_input_tokens: int
-    """Placeholders of one looked-at picture."""
+    """Placeholders of one looked-at image."""
     boi_id: int
-    """Text id that says: a picture follows."""
+    """Begin-of-image: the text id after which the codes follow."""
     image_placeholder_id: int
     """Text id of the placeholder."""
     eot_id: int
@@ -104,7 +104,7 @@ class ModelSpec:
 
 
 IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
-"""What trainers pass to every forward and no family has a use for."""
+"""Arguments that trainers pass to every forward and no family needs."""
 
 
 def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
@@ -118,13 +118,24 @@ def refuse_unknown(name: str, given: Mapping[str, Any]) -> None:
 
 
 class UnifiedModel(Protocol):
-    """One text+image model; both families are `transformers.PreTrainedModel`s as well.
+    """A text+image model that can be trained and sampled; every family is a `transformers.PreTrainedModel` as well.
 
-    Class attributes: `language_targets` and `image_targets`, regular expressions (full match) naming
-    the Linear modules for LoRA, for PEFT's `target_modules`.
+    Of that class the rest of the code uses the attributes below, `train`, `eval` and calling the model.
     """
 
+    language_targets: str
+    """For PEFT's `target_modules`: a regular expression (full match) of the language side's Linear modules."""
+    image_targets: str
+    """The same for the image side. Adapting it alone must leave text bit-equal."""
     spec: ModelSpec
+    config: PreTrainedConfig
+    device: torch.device
+    dtype: torch.dtype
+    training: bool
+    train: Callable[..., Any]
+    eval: Callable[[], Any]
+    __call__: Callable[..., Scores]
+    """`forward`, with hooks."""
 
     def forward(
         self,
@@ -138,12 +149,12 @@ class UnifiedModel(Protocol):
     ) -> Scores:
         """Log-probabilities of the labelled ids.
 
-        input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids
-        where supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs
-        many replies behind one shared prefix: 0 is the prefix, 1.. the segments, a token sees the prefix and its
-        own segment, positions restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the
-        look placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments and
-        what trainers pass along; TypeError for anything else.
+        input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids where
+        supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs many replies behind one
+        shared prefix: 0 is the prefix, 1.. the segments; a token attends to the prefix and its own segment, and
+        position ids restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the image
+        placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments, and
+        IGNORED_TRAINER_KWARGS; TypeError for anything else.
         """
         ...
 
@@ -197,42 +208,44 @@ class UnifiedModel(Protocol):
 class CheckpointingByOldNames:
     """Activation checkpointing under the names by which PEFT 0.21 and TRL 1.16 still ask a model for it.
 
-    A base before `PreTrainedModel`, whose own methods of these names end in a FutureWarning at every step.
+    A mixin that must precede `PreTrainedModel`, whose own methods of these names give a FutureWarning at every step.
     """
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether activations are computed again on the way back."""
+        """Whether activations are recomputed in the backward pass."""
         return self.is_activation_checkpointing
 
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """What `activation_checkpointing_enable` comes to, too."""
+        """As `activation_checkpointing_enable`."""
         self._activation_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
 
     def gradient_checkpointing_disable(self) -> None:
-        """What `activation_checkpointing_disable` comes to, too."""
+        """As `activation_checkpointing_disable`."""
         self._activation_checkpointing_disable()
 
 
 def restart_positions(segment_ids: torch.Tensor) -> torch.Tensor:
-    """Position ids (B, T) for packed rows: each segment goes on where the shared prefix ends."""
-    prefix = (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)  # (B, 1); zeros further right are padding
+    """Position ids (B, T) of packed rows: each segment continues where the shared prefix ends."""
+    prefix = (
+        (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)
+    )  # (B, 1) its length; zeros further right are padding
     place = torch.arange(segment_ids.shape[1], device=segment_ids.device).expand_as(segment_ids)
     starts = torch.ones_like(segment_ids, dtype=torch.bool)
     starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
-    start = torch.where(starts, place, torch.zeros_like(place)).cummax(1).values  # first place of own segment
+    start = torch.where(starts, place, torch.zeros_like(place)).cummax(1).values  # (B, T) first position of own segment
     return torch.where(segment_ids == 0, place, place - start + prefix)
 
 
 def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """(B, 1, T, T) bool, True where a query (row) may look: the prefix and its own segment, never ahead."""
+    """(B, 1, T, T) bool, True where a query (row) attends: the prefix and its own segment, causally."""
     own = segment_ids[:, :, None] == segment_ids[:, None, :]
     prefix = (segment_ids == 0)[:, None, :]
     seen = (own | prefix).tril()
     if attention_mask is not None:
         seen = seen & attention_mask.bool()[:, None, :]
-        # A padded query must see something, or softmax gives NaN.
+        # A padded query must attend to something, or softmax gives NaN.
         seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
     return seen[:, None]

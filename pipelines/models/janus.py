@@ -343,7 +343,7 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
             initializer_range=0.15,
             pad_token_id=toy_tokenizer.PAD_ID,
             bos_token_id=toy_tokenizer.START_ID,
-            eos_token_id=toy_tokenizer.END_ID,
+            eos_token_id=toy_tokenizer.EOT_ID,
         ),
         vision_config=JanusVisionConfig(
             hidden_size=32,
@@ -367,7 +367,7 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
             image_token_embed_dim=width,
             initializer_range=0.15,
         ),
-        image_token_id=toy_tokenizer.LOOK_ID,
+        image_token_id=toy_tokenizer.IMAGE_PLACEHOLDER_ID,
         tie_word_embeddings=False,  # as published: `lm_head` has weights of its own
         initializer_range=0.15,  # wider than usual, so that untrained samples differ from each other
     )
@@ -377,7 +377,7 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
     model.generation_config = GenerationConfig(
         pad_token_id=toy_tokenizer.PAD_ID,
         bos_token_id=toy_tokenizer.START_ID,
-        eos_token_id=toy_tokenizer.END_ID,
+        eos_token_id=toy_tokenizer.EOT_ID,
         generation_kwargs={"boi_token_id": toy_tokenizer.BOI_ID},
     )
     return model.eval(), toy_tokenizer.toy_tokenizer()

@@ -1,4 +1,4 @@
-"""Janus-Pro from published files: found, checked, loaded, and its tokenizer made to agree with the model.
+"""Janus-Pro from published files: found, checked, loaded, and its tokenizer checked against the model.
 
 `load_janus` is for a preset, `load_folder` for any folder in the published layout; both are what training, chat and
 benchmarks use. bf16 on a GPU, fp32 on a CPU unless told otherwise; `bits=4` keeps the language model's linears
@@ -18,7 +18,7 @@ from pipelines.models.hub_weights import WeightsMissing, check_whole, fetch, ten
 from pipelines.models.janus import CHAT_FORMAT, JanusModel
 
 PRESETS = ("janus-pro-1b", "janus-pro-7b")
-KEPT_WHOLE = (
+UNQUANTIZED_MODULES = (
     "lm_head",
     "vision_model",
     "aligner",
@@ -27,14 +27,14 @@ KEPT_WHOLE = (
     "generation_aligner",
     "generation_head",
 )
-"""Parts that stay in bf16 with a 4-bit base: small, and the picture side is sensitive to rounding."""
+"""Modules that stay in bf16 with a 4-bit base: small, and the image side is sensitive to rounding."""
 
 
 def load_janus(preset: str, bits: int = 16) -> tuple[JanusModel, PreTrainedTokenizerBase]:
     """A published model and its tokenizer, from a local folder, the hub's cache or the hub.
 
-    Raises ValueError for an unknown preset and WeightsMissing, in words that say what to do, when the files are not
-    to be had whole or are not those of a Janus.
+    Raises ValueError for an unknown preset, and WeightsMissing, which says what to do, when the files are missing,
+    incomplete or not those of a Janus.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
@@ -60,19 +60,19 @@ def load_folder(
             f"{name} in {folder} is a {config.model_type} checkpoint, not the published janus layout; "
             "take the one of deepseek-community, not of deepseek-ai."
         )
-    # The library's default says they are one tensor, the published weights have two.
+    # The library ties embedding and head by default; the published weights have two tensors.
     config.tie_word_embeddings = "lm_head.weight" not in tensor_names(folder)
     settings: dict[str, Any] = {"config": config, "dtype": dtype}
     if bits == 4:
-        settings |= _four_bits(name, dtype)
-    # Loaded where it will live: not first as a whole on the CPU, nor in fp32.
+        settings |= _four_bit_settings(name, dtype)
+    # Straight to its device and dtype: not first whole on the CPU, nor in fp32.
     model = JanusModel.from_pretrained(folder, **settings, device_map={"": "cuda" if on_gpu else "cpu"})
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    _agree(model, tokenizer, name)
+    _check_tokenizer(model, tokenizer, name)
     return model.eval(), tokenizer
 
 
-def _four_bits(name: str, dtype: torch.dtype) -> dict[str, Any]:
+def _four_bit_settings(name: str, dtype: torch.dtype) -> dict[str, Any]:
     if not torch.cuda.is_available():
         raise ValueError(f"{name} in 4 bits needs a GPU; without one use bits=16, or the base model 'starter'")
     if find_spec("bitsandbytes") is None:
@@ -84,33 +84,23 @@ def _four_bits(name: str, dtype: torch.dtype) -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=list(KEPT_WHOLE),
+        llm_int8_skip_modules=list(UNQUANTIZED_MODULES),
     )
     return {"quantization_config": quantized}
 
 
-def _agree(model: JanusModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Take from the tokenizer what the model's files may leave out; WeightsMissing when they are of two models."""
+def _check_tokenizer(model: JanusModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Fill in special ids that the model's files leave out; WeightsMissing when tokenizer and model do not match."""
     defaults = model.generation_config
     for part in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(defaults, part) is None:
             setattr(defaults, part, getattr(tokenizer, part))
     spec = model.spec
-    known = tokenizer.get_vocab()
-    announced = known.get(CHAT_FORMAT.image_before, spec.boi_id)
-    looked = known.get("<image_placeholder>", spec.image_placeholder_id)
-    if len(tokenizer) > spec.text_vocab or announced != spec.boi_id or looked != spec.image_placeholder_id:
+    vocabulary = tokenizer.get_vocab()
+    boi_id = vocabulary.get(CHAT_FORMAT.image_before, spec.boi_id)
+    placeholder_id = vocabulary.get("<image_placeholder>", spec.image_placeholder_id)
+    if len(tokenizer) > spec.text_vocab or boi_id != spec.boi_id or placeholder_id != spec.image_placeholder_id:
         raise WeightsMissing(
             f"{name}: tokenizer and weights are of two different models (a picture is announced by id "
-            f"{announced} in one and {spec.boi_id} in the other); fetch both from one place."
+            f"{boi_id} in one and {spec.boi_id} in the other); fetch both from one place."
         )
-
-
-def picture_processor_agrees(folder: Path) -> bool:
-    """Whether the published image processor scales pixels to [-1, 1] at the size of `config.json`, as we do."""
-    from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
-
-    processor = JanusImageProcessorPil.from_pretrained(folder)
-    size = JanusConfig.from_pretrained(folder).vision_config.image_size
-    scaled = [*processor.image_mean, *processor.image_std] == [0.5] * 6
-    return bool(scaled and abs(processor.rescale_factor * 255 - 1) < 1e-6 and processor.size["height"] == size)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from pipelines.models.interface import UnifiedModel
 
 PRESETS: dict[str, str] = {
-    "starter": "The embedded default: SmolLM2-135M with a small picture expert, for two CPU cores.",
+    "starter": "The embedded default: SmolLM2-135M with a small image expert, for two CPU cores.",
     "starter-toy": "The starter's classes at toy size with random weights, for tests.",
     "janus-toy": "Janus' classes at toy size with random weights, for tests.",
     "janus-pro-1b": "deepseek-community/Janus-Pro-1B, 384 px, 576 codes; a GPU of 12 GB or more.",
@@ -13,11 +18,10 @@ PRESETS: dict[str, str] = {
 }
 
 
-def load(preset: str, bits: int = 16) -> tuple[Any, Any]:
+def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizerBase]:
     """(model, tokenizer) of a preset; ValueError for an unknown name.
 
-    The model keeps the contract of `pipelines.models.interface.UnifiedModel`. bits: 4 keeps a published model's linears in
-    4 bits (a GPU and the extra `four-bit` needed); the small models are never kept so.
+    bits: 4 loads a published model's Linears in 4 bits (needs a GPU and the extra `four-bit`); the small ones ignore it.
     """
     # Imported here: a program that only lists the presets needs no torch.
     if preset == "starter":

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 SPECIAL_PIECES = ("<|pad|>", "<|im_start|>", "<|im_end|>", "<|boi|>", "<|look|>")
 """In the order of their ids."""
 
-PAD_ID, START_ID, END_ID, BOI_ID, LOOK_ID = range(len(SPECIAL_PIECES))
+PAD_ID, START_ID, EOT_ID, BOI_ID, IMAGE_PLACEHOLDER_ID = range(len(SPECIAL_PIECES))
 
 TOY_VOCAB = len(SPECIAL_PIECES) + 256
 """Ids of the toy tokenizer: also `text_vocab` of the toy models."""

@@ -27,9 +27,9 @@ from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
-from pipelines.models.toy_tokenizer import BOI_ID, END_ID, LOOK_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
+from pipelines.models.toy_tokenizer import BOI_ID, EOT_ID, IMAGE_PLACEHOLDER_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
 
-SHAPE = ModelSpec(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, LOOK_ID, END_ID, PAD_ID)
+SHAPE = ModelSpec(TOY_VOCAB, 32, 4, 32, 3, BOI_ID, IMAGE_PLACEHOLDER_ID, EOT_ID, PAD_ID)
 
 
 def rendered_of(length: int, pictures: int = 0) -> Rendered:

@@ -100,7 +100,7 @@ def test_greedy_text_equals_the_library(ours, theirs):
     model, tokenizer = ours
     ids = tokenizer(TALK)["input_ids"]
     greedy = Sampling(max_new_tokens=20, temperature=0.0)
-    got = model.sample_text([ids], greedy, stop_ids=(toy_tokenizer.END_ID,)).ids[0]
+    got = model.sample_text([ids], greedy, stop_ids=(toy_tokenizer.EOT_ID,)).ids[0]
     expected = theirs.generate(
         torch.tensor([ids]),
         attention_mask=torch.ones(1, len(ids), dtype=torch.long),

@@ -22,7 +22,7 @@ from transformers import (
 from pipelines.core.character.character import Character
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.hub_weights import MODELS, WeightsMissing
-from pipelines.models.toy_tokenizer import END_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
+from pipelines.models.toy_tokenizer import EOT_ID, PAD_ID, START_ID, TOY_VOCAB, toy_tokenizer
 from pipelines.rewards.pretrained_judges import PretrainedImageFeatures, PretrainedJudges, load_judges, load_tower
 from pipelines.rewards.reward_context import RewardContext
 from pipelines.rewards.rewards import make_rewards
@@ -34,7 +34,7 @@ def reading_tokenizer():
     """The toy tokenizer with a beginning and an end put around every text, as BERT's and CLIP's do."""
     tokenizer = toy_tokenizer()
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", START_ID), ("<|im_end|>", END_ID)]
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", START_ID), ("<|im_end|>", EOT_ID)]
     )
     return tokenizer
 
@@ -51,7 +51,7 @@ def toy_models() -> dict:
         "max_position_embeddings": 128,
         "initializer_range": 0.3,
     }
-    ids = {"pad_token_id": PAD_ID, "bos_token_id": START_ID, "eos_token_id": END_ID}
+    ids = {"pad_token_id": PAD_ID, "bos_token_id": START_ID, "eos_token_id": EOT_ID}
     vision = {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -75,7 +75,7 @@ def toy_models() -> dict:
         "clip": CLIPModel(CLIPConfig(text_config=text | ids, vision_config=vision, projection_dim=16)),
         "vqa": BlipForQuestionAnswering(
             BlipConfig(
-                text_config=text | ids | {"encoder_hidden_size": 32, "is_decoder": True, "sep_token_id": END_ID},
+                text_config=text | ids | {"encoder_hidden_size": 32, "is_decoder": True, "sep_token_id": EOT_ID},
                 vision_config=vision | {"initializer_range": 0.3},
                 projection_dim=16,
             )

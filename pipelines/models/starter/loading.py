@@ -1,7 +1,8 @@
 """Putting the starter together from what the repository ships and what the package registry carries.
 
-`weights/` beside this file holds our own parts in bf16 (picture tokenizer, picture expert, eyes; the critic is loaded by
-`pipelines.rewards.judge`) in files of at most 16 MiB; the language expert comes from its package (`language.py`). CARD.md says how they were made.
+`weights/` beside this file holds our own parts in bf16 (image tokenizer, image expert, vision tower; and the critic,
+which `pipelines.rewards.judge` loads) in files of at most 16 MiB; the language expert comes from its package
+(`language.py`). CARD.md says how they were made.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipelines.models.starter.model import StarterModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAME = "understudy/starter"
-"""What adapters name as their base model."""
+"""The base model's name in adapters trained on it."""
 
 
 def revision(folder: Path = WEIGHTS) -> str:
@@ -38,7 +39,7 @@ def revision(folder: Path = WEIGHTS) -> str:
 def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokenizerFast]:
     """The starter in fp32 on the CPU, ready to sample or train.
 
-    Raises WeightsMissing or LanguageMissing with the mend.
+    Raises WeightsMissing, which says what to do.
     """
     if not (folder / "config.json").exists():
         raise WeightsMissing(
@@ -52,14 +53,14 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     own: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("starter-*.safetensors")):
         own |= {key: value.float() for key, value in load_file(file).items()}
-    words = {f"language.{key}": value for key, value in load_file(language / "model.safetensors").items()}
-    words["language.lm_head.weight"] = words["language.model.embed_tokens.weight"]
-    missing, unexpected = model.load_state_dict({**own, **words}, strict=False, assign=True)
+    language_weights = {f"language.{key}": value for key, value in load_file(language / "model.safetensors").items()}
+    language_weights["language.lm_head.weight"] = language_weights["language.model.embed_tokens.weight"]
+    missing, unexpected = model.load_state_dict({**own, **language_weights}, strict=False, assign=True)
     if missing or unexpected:
         raise WeightsMissing(
             f"The starter's weights do not fit its config: missing {missing[:3]}, unexpected {unexpected[:3]}"
         )
-    _revive_buffers(model)
+    _recompute_buffers(model)
     model.language.tie_weights()
     model.name_or_path = NAME
     model.config.name_or_path = NAME
@@ -67,8 +68,8 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     return model.eval(), tokenizer
 
 
-def _revive_buffers(model: StarterModel) -> None:
-    """Rotary tables are not saved; a model made on the meta device must compute them anew."""
+def _recompute_buffers(model: StarterModel) -> None:
+    """Rotary tables are not saved, and on the meta device they were never computed."""
     for stack in (model.language.model, model.picture.decoder):
         stack.rotary_emb = type(stack.rotary_emb)(config=stack.config)
 

@@ -322,7 +322,7 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
             "max_position_embeddings": 4096,
             "tie_word_embeddings": True,
             "pad_token_id": toy_tokenizer.PAD_ID,
-            "eos_token_id": toy_tokenizer.END_ID,
+            "eos_token_id": toy_tokenizer.EOT_ID,
         },
         picture={**sizes, "vocab_size": 32, "max_position_embeddings": 512, "pad_token_id": None},
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
@@ -332,8 +332,8 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
         context_tokens=16,
         boi_id=toy_tokenizer.BOI_ID,
         boi_embedding_id=toy_tokenizer.BOI_ID,
-        image_placeholder_id=toy_tokenizer.LOOK_ID,
-        eot_id=toy_tokenizer.END_ID,
+        image_placeholder_id=toy_tokenizer.IMAGE_PLACEHOLDER_ID,
+        eot_id=toy_tokenizer.EOT_ID,
         pad_id=toy_tokenizer.PAD_ID,
     )
     return StarterModel(config).eval(), toy_tokenizer.toy_tokenizer()

