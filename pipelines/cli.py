@@ -11,10 +11,10 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipelines.commands import bench, character, chat, doctor, env_file, evaluate, jobs, maintenance, train, up
-from pipelines.commands.console import CommandFailed, WrongUsage, reason_of
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, reason_of
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import RunError
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Libraries print where they like; with --json standard output belongs to the one object.
         with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-            answer, status = arguments.run(arguments)
+            run: Callable[[argparse.Namespace], CommandResult] = arguments.run
+            answer, status = run(arguments)
     except WrongUsage as error:
         print(f"understudy: {error}", file=sys.stderr)
         return USAGE

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         return measure_starter(arguments.build, arguments.quick)
     from pipelines.benchmarks import BENCHMARKS
 
-    answer = BENCHMARKS[arguments.name](base=arguments.base, repeats=arguments.repeats)
+    answer = BENCHMARKS[arguments.name](arguments.base, arguments.repeats)
     print(
         f"{answer['name']}: ours {answer['ours']:.4g}, plain {answer['plain']:.4g} {answer['unit']}; "
         f"ratio {answer['ratio_median']:.2f} (above 1: ours is faster)"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     names = [arguments.run_name, *([arguments.against] if arguments.against else [])]
     sides = _load_sides(names)
     if arguments.say is not None:
-        image_paths = _image_paths(arguments.picture, len(sides))
-        return {"replies": _answer(sides, arguments.say, image_paths, arguments.seed)}, 0
+        outputs = _image_paths(arguments.picture, len(sides))
+        return {"replies": _answer(sides, arguments.say, outputs, arguments.seed)}, 0
     replies: list[dict[str, Any]] = []
     greeting = sides[0].character.greeting
     print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         turn = len(replies) // len(sides)
         folder = arguments.picture.parent if arguments.picture else sides[0].run_dir / "chat"
         folder.mkdir(parents=True, exist_ok=True)
-        image_paths: list[Path | None] = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(sides)]]
-        replies += _answer(sides, line, image_paths, arguments.seed + turn, wanted=arguments.picture is not None)
+        turn_paths = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(sides)]]
+        replies += _answer(sides, line, turn_paths, arguments.seed + turn, wanted=arguments.picture is not None)
     return {"replies": replies}, 0
 
 
@@ -83,7 +83,7 @@ def _read_line() -> str:
         return ""
 
 
-def _image_paths(picture: Path | None, count: int) -> list[Path | None]:
+def _image_paths(picture: Path | None, count: int) -> Sequence[Path | None]:
     """OUT.png for the first checkpoint, OUT-against.png for the second."""
     if picture is None:
         return [None] * count
@@ -105,7 +105,7 @@ def _load_sides(names: list[str]) -> list[ChatSide]:
 
 
 def _answer(
-    sides: list[ChatSide], text: str, image_paths: list[Path | None], seed: int, wanted: bool = True
+    sides: list[ChatSide], text: str, image_paths: Sequence[Path | None], seed: int, wanted: bool = True
 ) -> list[dict[str, Any]]:
     """One reply of every side, shown as it is generated; a picture is written where `image_paths` names a file."""
     from rich.console import Console
