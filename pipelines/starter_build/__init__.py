@@ -1,1 +1,1 @@
-"""Makes the starter's weights anew: training pictures, build loops, measurements, export."""
+"""Makes the starter's weights anew: training images, training loops, measurement, export."""

@@ -85,7 +85,7 @@ def batch_loss(
     """The sum of the three losses over a batch of B rows, and its metrics (scalars, still on the device)."""
     pixels = _augment(to_pixels(dataset.pixels[rows], device), rng)
     features = critic.encode_images(pixels.to(memory_format=torch.channels_last))
-    scale = critic.scale.exp().clamp(max=50)
+    scale = critic.scale.exp().clamp(max=50)  # CLIP's learned inverse temperature, bounded as there
     logits = scale * features.caption @ critic.encode_texts([dataset.caption(row, rng) for row in rows]).T  # (B, B)
     target = torch.arange(len(rows), device=device)
     caption_loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
@@ -145,7 +145,7 @@ def equal_error(positive: torch.Tensor, negative: torch.Tensor) -> tuple[float, 
 
     The threshold is where both error rates are equal; with the slope, the two medians read as about 0.1 and 0.9.
     """
-    steps = torch.linspace(-1, 1, 401)
+    steps = torch.linspace(-1, 1, 401)  # candidate thresholds over the range of a cosine
     false_negatives = torch.stack([(positive < step).float().mean() for step in steps])
     false_positives = torch.stack([(negative >= step).float().mean() for step in steps])
     threshold = steps[(false_negatives - false_positives).abs().argmin()].item()
@@ -161,7 +161,7 @@ def calibrate(critic: StarterCritic, held_out: DrawnDataset, device: str) -> Non
     same, different = identity_pairs(held_out)
     slope, threshold = equal_error(cosine[same].cpu(), cosine[different].cpu())
     critic.config.likeness_slope, critic.config.likeness_threshold = slope, threshold
-    texts = critic.encode_texts([held_out.caption(row, rng) for row in range(len(held_out))])
+    texts = critic.encode_texts([held_out.caption(row, rng) for row in range(len(held_out))])  # (N, D)
     # The negative caption of an image is that of another image of the same identity.
     shuffled = torch.tensor([held_out.other_row(row, rng) for row in range(len(held_out))])
     positive = (features.caption * texts).sum(-1).cpu()
@@ -184,6 +184,7 @@ def held_out_scores(critic: StarterCritic, held_out: DrawnDataset, device: str) 
         scores[f"{name}_accuracy"] = sum(options[best[row]] == phrases[row] for row in rows) / len(rows)
     texts = critic.encode_texts([held_out.caption(row, rng) for row in range(len(held_out))])
     hits = 0
+    # Each image's own caption among those of 19 others; the scores are cosines, so no threshold is involved.
     for row in range(len(texts)):
         candidates = [row, *(other for other in rng.sample(range(len(texts)), 20) if other != row)][:20]
         hits += int((texts[candidates] @ features.caption[row]).argmax().item() == 0)

@@ -72,9 +72,11 @@ def encode_contexts(
     """Hidden states (N, K, E) and mask (N, K) of captions, after the first layers of the language expert."""
     rows = [context_ids(tokenizer, caption, model.spec.boi_id, rng) for caption in captions]
     ids, mask = pad_right(rows, str(model.device))
-    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)  # rows are padded on the right
     encoded = EncodedText(ids, mask, None, positions, positions)
+    # Only up to the layer in which the image expert reads its context; the later layers are for text alone.
     _, hidden = model.hidden_states(encoded, None, need_text=False)
+    # The context of row n ends at its last token, begin-of-image.
     return model.gather_context(encoded, hidden, torch.arange(len(rows), device=ids.device), mask.sum(1) - 1)
 
 
@@ -88,13 +90,13 @@ def image_code_loss(
     foreground_weight: float = 1.0,
 ) -> torch.Tensor:
     """Weighted mean cross-entropy (nats per code) of codes (N, C) given their captions."""
-    hidden, mask = encode_contexts(model, tokenizer, captions, rng)
+    hidden, mask = encode_contexts(model, tokenizer, captions, rng)  # (N, K, E), (N, K)
     empty = torch.tensor([rng.random() < context_dropout for _ in captions], device=codes.device)
-    context, mask = model.picture.context(hidden, mask, empty)
+    context, mask = model.picture.context(hidden, mask, empty)  # (N, K, D): the expert's own width
     logits = model.picture.head(model.picture(context, mask, codes))  # (N, C, codebook)
     losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
     weights = foreground_weights(codes.shape[1], foreground_weight).to(losses)
-    return (losses * weights).mean() / weights.mean()
+    return (losses * weights).mean() / weights.mean()  # divided so that the weight does not change the step size
 
 
 def foreground_weights(count: int, weight: float) -> torch.Tensor:
@@ -147,14 +149,14 @@ def train_image_expert(
     rng = random.Random(seed)
     codes = encode_dataset(model, train_set, out / "codes_train.npy" if stored else None).to(model.device)
     held_out_codes = encode_dataset(model, held_out, out / "codes_held_out.npy").to(model.device)
-    model.requires_grad_(False)
+    model.requires_grad_(False)  # the language expert stays SmolLM2's
     model.picture.requires_grad_(True)
     model.picture.train()
     batches = train_set.batches(size.batch_sizes["picture"], seed)
 
     def compute_loss(progress: Progress) -> torch.Tensor:
         changed = train_set.refresh(size.max_new_images)
-        if len(changed):
+        if len(changed):  # these rows of the stream's window show new images now
             codes[torch.from_numpy(changed)] = encode_rows(model, train_set, changed)
         progress.part_state[STREAM_POSITION] = train_set.position
         rows = next(batches)

@@ -173,10 +173,11 @@ def train_vision_tower(
     torch.manual_seed(seed)
     rng = random.Random(seed)
     slots = SlotVocabulary(model, tokenizer, train_set.domain)
-    model.requires_grad_(False)
+    model.requires_grad_(False)  # answers are learned through the language expert, not by it
     model.eyes.requires_grad_(True)
     batches = train_set.batches(size.batch_sizes["eyes"], seed)
     vqa_images = size.vqa_images
+    # On a machine that was sent the first layers alone (`transfer.py --layers`) there is no output to learn from.
     if vqa_images and model.config.language["num_hidden_layers"] <= model.config.context_layer:
         print("eyes: the language expert here has its first layers only, so no questions are answered", flush=True)
         vqa_images = 0
@@ -189,8 +190,10 @@ def train_vision_tower(
         pixels = torch.roll(to_pixels(train_set.pixels[rows], model.device), shift, (2, 3))
         vectors = model.eyes(pixels)  # (B, slots, E)
         targets = slots.targets(train_set, rows.tolist())  # (B, slots)
+        # Nearest among the vocabulary (classification), and close to it in length as well (regression).
         slot_loss = F.cross_entropy(slots.logits(vectors).flatten(0, 1), slots.index[targets].flatten())
         loss = slot_loss + F.mse_loss(vectors / slots.spread, slots.table[targets] / slots.spread)
+        # Unshifted and only a few: a pass through the language expert costs far more than the vision tower.
         if vqa_images and progress.fraction >= VQA_FROM:
             loss = loss + vqa_loss(model, tokenizer, train_set, rows[:vqa_images].tolist(), rng)
         return loss

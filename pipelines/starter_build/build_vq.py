@@ -133,6 +133,7 @@ def psnr(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def _pixel_weights(px: int) -> torch.Tensor:
     """(1, 1, px, px) loss weights: 1 at the sides and the top, up to 3 where faces and clothes are."""
     line = torch.linspace(-1, 1, px)
+    # A flat-topped hill: below the middle for clothes, wide in height, narrow in width.
     hill = torch.exp(-((line[:, None] - 0.2) / 0.85).pow(4) - (line[None] / 0.5).pow(4))
     return (1 + 2 * hill)[None, None]
 
@@ -186,6 +187,7 @@ def _batch_loss(
         return _reconstruction_loss(reconstruction, images, weights), reconstruction
     reconstruction, latents, codes = model(images)
     progress.part_state["latents"] = (latents.detach().flatten(0, 2), codes.flatten())
+    # The codebook itself has no gradient (`_update_codebook`); this keeps the encoder's latents close to it.
     commitment = (latents - model.code_vectors[codes]).square().sum(-1).mean()
     reconstruction = reconstruction.float()
     return _reconstruction_loss(reconstruction, images, weights) + 0.25 * commitment, reconstruction
@@ -201,11 +203,12 @@ def _update_codebook(model: ImageTokenizer, progress: Progress) -> None:
     counts.mul_(CODEBOOK_DECAY).add_(torch.bincount(codes, minlength=len(counts)).float(), alpha=1 - CODEBOOK_DECAY)
     sums.mul_(CODEBOOK_DECAY).add_(torch.zeros_like(sums).index_add_(0, codes, latents), alpha=1 - CODEBOOK_DECAY)
     if progress.step % 25 == 0:
+        # Counts are latents per step, averaged: below 0.02 a code was used less than once in fifty steps.
         dead = (counts < 0.02).nonzero().flatten()
         restarts = latents[torch.randint(len(latents), (len(dead),), device=latents.device)]
         sums[dead] = restarts * 0.2
         counts[dead] = 0.2
-    model.code_vectors.copy_(F.normalize(sums, dim=-1))
+    model.code_vectors.copy_(F.normalize(sums, dim=-1))  # latents are unit vectors, so the mean's length is dropped
 
 
 @torch.no_grad()
@@ -219,7 +222,7 @@ def _init_codebook(model: ImageTokenizer, train_set: DrawnDataset, seed: int, de
     latents = torch.cat(parts).flatten(0, 2)
     chosen = torch.from_numpy(rng.choice(len(latents), size, replace=len(latents) < size)).to(device)
     model.code_vectors.copy_(latents[chosen])
-    for _ in range(8):
+    for _ in range(8):  # iterations of k-means; a code without latents stays where it is
         codes = model.nearest(latents)
         sums = torch.zeros_like(model.code_vectors).index_add_(0, codes, latents)
         kept = torch.bincount(codes, minlength=size) > 0

@@ -29,7 +29,7 @@ def export_weights(out: Path, size: BuildSize, hardware: str) -> dict[str, Any]:
 
     Parts that changed since they were measured are measured first, with the quick counts.
     """
-    if not is_measured(out):
+    if not is_measured(out):  # so that a card never has figures of other weights
         measure_all(out, size, quick=True)
     model, _ = assemble_starter(out, size=size)
     sizes = write_weights(model, load_build_critic(out))

@@ -111,6 +111,7 @@ def train_and_generate(
         )
 
     before = generate(model.eval())
+    # `run_sft` resumes from a checkpoint of its last step without training, which only loads the adapter.
     checkpoint = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
     resume_from = checkpoint if checkpoint.is_dir() else None
     began = time.perf_counter()
@@ -141,7 +142,7 @@ def case_scores(
         ],
         "place": [float(bool(one)) for one in matches["place"]],
     }
-    followed = [sum(values) / 3 for values in zip(*parts.values(), strict=True)]
+    followed = [sum(values) / 3 for values in zip(*parts.values(), strict=True)]  # of each image
     return {
         "kept": (cosine >= critic.config.likeness_threshold).float().mean().item(),
         "likeness": critic.likeness(features, train).mean().item(),
@@ -172,7 +173,7 @@ def measure_setting(
                 found.setdefault(f"{key}_{name}", []).append(value)
         if seconds is not None:
             found.setdefault("seconds", []).append(seconds)
-        rows += [to_uint8(rendered)[:8], to_uint8(after)[:8]]
+        rows += [to_uint8(rendered)[:8], to_uint8(after)[:8]]  # a pair of rows of the sheet
         kept, followed = found["kept_after"][-1], found["followed_after"][-1]
         print(f"{case.name} {case.identity.words}: kept {kept:.2f} followed {followed:.2f}", flush=True)
     save_sheet(out / "sheet.png", np.concatenate(rows[0::2]), np.concatenate(rows[1::2]))
@@ -191,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for steps in options.steps:
         for rank in options.rank:
+            # Only the last step is saved; alpha grows with the rank, so that the scale of the adapter stays.
             recipe = Recipe.for_effort(
                 "starter",
                 "quick",

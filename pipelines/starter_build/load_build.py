@@ -97,6 +97,7 @@ def load_models(
     else:
         model, tokenizer = load_starter()
         critic = load_starter_critic()
+    # Rounded as `export.write_weights` rounds them. The critic is saved in bf16 by its training already.
     for module in (model.picture, model.eyes, model.vq):
         for value in module.parameters():
             value.data = value.data.bfloat16().float()

@@ -35,7 +35,7 @@ def measure_critic(context: MeasureContext, histogram: Path) -> dict[str, float]
 
 
 def save_histogram(path: Path, same: torch.Tensor, different: torch.Tensor) -> None:
-    """A PNG with the shares of pairs by likeness: two pictures of one identity (blue), of two identities (orange)."""
+    """A PNG histogram of likeness: pairs of images of one identity (blue) and of two identities (orange)."""
     width, height, left, bottom = 720, 360, 60, 50
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image, "RGBA")

@@ -79,8 +79,9 @@ def measure_images(context: MeasureContext, count: int, guidance: float, sheet: 
     with torch.no_grad():
         generated_features = encode_images(context.critic, generated)
         likeness = context.critic.likeness(generated_features, encode_images(context.critic, to_pixels(rendered)))
+        # (N, N); image n is compared with the rendering of its own request only
     scores["likeness_to_real"] = likeness.diagonal().mean().item()
-    for batch in (1, 8):
+    for batch in (1, 8):  # latency of one image, throughput of a batch
         generate_from_captions(context, captions[:batch], guidance)  # warm-up
         began = time.perf_counter()
         generate_from_captions(context, captions[:batch], guidance)
@@ -132,6 +133,7 @@ def attribute_matches(
     The colour of clothes is chosen with their kind given, the kind with the colour given.
     """
     wanted = [attributes for _, attributes in requests]
+    # A critic of the first domain was not trained on the wide places.
     places = PLACES if all(one.place in PLACES for one in wanted) else WIDE_PLACES
     matches: dict[str, list[bool | None]] = {"clothes_colour": [], "clothes_kind": []}
     for name, options, words in (

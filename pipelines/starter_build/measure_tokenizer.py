@@ -57,7 +57,7 @@ def reconstruct(context: MeasureContext, pixels: torch.Tensor) -> torch.Tensor:
 def measure_tokenizer(context: MeasureContext, count: int, notes: list[str]) -> dict[str, float]:
     """PSNR (dB) and SSIM for each kind of image, and accuracies before and after; adds to `notes` what is missing."""
     held_out = context.held_out
-    rows = list(range(0, len(held_out), max(1, len(held_out) // count)))[:count]
+    rows = list(range(0, len(held_out), max(1, len(held_out) // count)))[:count]  # at even distances
     shown = [(held_out.identity(row), held_out.attributes[row]) for row in rows]
     originals = to_pixels(held_out.pixels[rows])
     reconstructed = reconstruct(context, originals)

@@ -63,7 +63,7 @@ and used unchanged) with our image tokenizer, image expert, vision tower, and th
 
 
 def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
-    """The model card: what the weights are, how they were made, and every number the build measured."""
+    """The text of CARD.md. sizes: files of the weights -> bytes; hardware: what they were trained on."""
     config = build_config(out)
     domain = config.domain
     lines = [
@@ -84,7 +84,7 @@ def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
         if name in measured:
             lines += _table(title, measured[name])
     for name, scores in _read_scores(out / "fewshot" / "fewshot.json").items():
-        lines += _table(f"Few-shot: nine pictures of somebody unseen, {name}", scores)
+        lines += _table(f"Few-shot: nine images, identity unseen, {name}", scores)
     notes = [f"- {note}" for note in measured.get("notes", [])]
     return "\n".join([*lines, *(["\n## Notes on measuring\n", *notes] if notes else [])]) + "\n"
 

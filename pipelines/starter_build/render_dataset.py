@@ -64,6 +64,7 @@ def render_images(
             rendered = map(render_identity, jobs)
         for index, attributes_list, pixels in rendered:
             identity = domain.identity(index)
+            # The last identity may have more images than are still wanted.
             for attributes, image in list(zip(attributes_list, pixels, strict=True))[: count - done]:
                 array[done] = image
                 record = {
@@ -77,7 +78,7 @@ def render_images(
                 done += 1
     array.flush()
     (out / "domain.json").write_text(json.dumps(asdict(domain)) + "\n", encoding="utf-8")
-    incomplete.rename(out / "pictures.npy")
+    incomplete.rename(out / "pictures.npy")  # written last: a folder with this file is complete
     return {"pictures": done, "identities": len(indices)}
 
 

@@ -59,7 +59,7 @@ class StreamingDataset(DrawnDataset):
     def _receive(self) -> range:
         """Put the next identity into the window, waiting for it; returns its rows."""
         number, attributes, pixels = self._pending.popleft().result()
-        start = self._received % self.groups * IMAGES_PER_IDENTITY
+        start = self._received % self.groups * IMAGES_PER_IDENTITY  # a ring buffer of identities
         rows = range(start, start + IMAGES_PER_IDENTITY)
         replaced = int(self.identity_numbers[start])
         # The same number may have come again elsewhere in the window; only the entry of these rows goes.

@@ -163,6 +163,7 @@ def _to_transformers(name: str, values: np.ndarray, config: dict[str, Any]) -> t
         return "model.norm.weight", values
     _, layer, kind, _ = name.split(".")
     if kind in ("attn_q", "attn_k"):
+        # (heads, pairs, 2, in) -> (heads, 2, pairs, in): transformers rotates one half of a head against the other.
         heads = config["num_attention_heads" if kind == "attn_q" else "num_key_value_heads"]
         halves = values.reshape(heads, -1, 2, values.shape[1])
         values = halves.swapaxes(1, 2).reshape(values.shape)

@@ -1,1 +1,1 @@
-"""The starter's training pictures: SVG figures and scenes, their attributes and captions."""
+"""The starter's training images: SVG figures and scenes, their attributes and captions."""

@@ -1,6 +1,7 @@
-"""DiceBear figures as bare SVG elements: without frame, background and licence text (see LICENCES.md).
+"""DiceBear figures as bare SVG elements: without frame, background and licence text.
 
-A component may be left out or enlarged about its middle, so that it can be read at 96 pixels.
+A component may be left out, or enlarged about its middle, so that it can be recognised at 96 pixels.
+Licences of the art are in pipelines/models/starter/LICENCES.md.
 """
 
 from __future__ import annotations
