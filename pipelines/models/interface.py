@@ -150,9 +150,9 @@ class UnifiedModel(Protocol):
         """Log-probabilities of the labelled ids.
 
         input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids where
-        supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs many replies behind one
-        shared prefix: 0 is the prefix, 1.. the segments; a token attends to the prefix and its own segment, and
-        position ids restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the image
+        supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs many replies
+        behind one shared prefix: 0 is the prefix, 1.. the segments; a token attends to the prefix and its own segment,
+        and position ids restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the image
         placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments, and
         IGNORED_TRAINER_KWARGS; TypeError for anything else.
         """

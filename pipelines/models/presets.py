@@ -1,4 +1,7 @@
-"""Base models: a plain dict of presets and the one function that loads them."""
+"""Base models by preset: their names, and the one function that loads a model and its tokenizer.
+
+Imports no torch until a model is loaded, so that the command line can list the presets.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ PRESETS: dict[str, str] = {
 def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizerBase]:
     """(model, tokenizer) of a preset; ValueError for an unknown name.
 
-    bits: 4 loads a published model's Linears in 4 bits (needs a GPU and the extra `four-bit`); the small ones ignore it.
+    bits: 4 loads a published model's Linears in 4 bits, which needs a GPU and the extra `four-bit`; the small models
+    ignore it.
     """
-    # Imported here: a program that only lists the presets needs no torch.
     if preset == "starter":
         from pipelines.models.starter.loading import load_starter
 
