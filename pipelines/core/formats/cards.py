@@ -61,6 +61,8 @@ from pipelines.core.problems import Problem
 Format = Literal["png", "json", "charx"]
 MAX_INLINE_BYTES = 24 * 2**20
 """Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
+ADAPTER_FOLDER = "adapter"
+"""Folder of an adapter's files in a zip, and in the character folder that a CHARX or zip is imported into."""
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 """Adapter files that are taken from a CHARX; pickled weights are not."""
 _PNG_ASSET = "chara-ext-asset_:"
@@ -314,7 +316,7 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
             if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)
         }
     if target.suffix.lower() == ".zip":
-        files = _read_folder(folder) | {f"adapter/{name}": data for name, data in adapter_files.items()}
+        files = _read_folder(folder) | {f"{ADAPTER_FOLDER}/{name}": data for name, data in adapter_files.items()}
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(write_archive(files))
         return []

@@ -30,7 +30,7 @@ from pipelines.core.character.serialize import character_from_entries, split_fro
 from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
 from pipelines.core.formats.card_images import rename_images, suffix_of
-from pipelines.core.formats.cards import ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
+from pipelines.core.formats.cards import ADAPTER_FOLDER, ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
 from pipelines.core.formats.chat_formats import (
     interactions_from_sharegpt,
     interactions_from_start_blocks,
@@ -40,8 +40,6 @@ from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import read_yaml
 
-ADAPTER_FOLDER = "adapter"
-"""Where an adapter that came with a CHARX is put, inside the character folder."""
 MAX_EXTENSION_CHARS = 1_000_000
 """Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
 _EXIF_MARKS = (b"Exif", b"eXIf", b"EXIF")
