@@ -1,4 +1,4 @@
-"""The story of a run: prepare -> Unified-SFT -> Character-GRPO -> evaluate -> save, in one run folder.
+"""A run from beginning to end: prepare -> Unified-SFT -> Character-GRPO -> evaluate -> save, in one run folder.
 
     python -m pipelines.train RUN [--events]      run or resume a prepared run folder
     accelerate launch -m pipelines.train RUN      the same on several GPUs
@@ -124,7 +124,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     if finished is not None:
         return finished
 
-    # With several processes the first tells the story and scores; the others lend their hands to the two stages.
+    # With several processes the first reports and scores; the other ranks only train.
     first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
@@ -132,7 +132,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
-    if first and recipe.sft_steps and recipe.grpo_steps:  # so that people see pictures while practice goes on
+    if first and recipe.sft_steps and recipe.grpo_steps:  # so that people see pictures while stage 2 runs
         evaluate_run(run_dir, (), record)
     _grpo(run_dir, character, recipe, record)
     if not first:

@@ -76,7 +76,7 @@ class Sweeper:
             if idle[queue] > 0 and notify_worker(self._app, job):
                 idle[queue] -= 1
                 sent.append(job)
-        self._records.jobs.touch_nudged([job.id for job in sent])
+        self._records.jobs.mark_notified([job.id for job in sent])
 
     def _forget(self) -> None:
         now = datetime.now(UTC)

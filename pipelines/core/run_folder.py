@@ -36,7 +36,7 @@ _NAME = re.compile(r"(sft|grpo)-(\d{6})")
 
 
 class RunError(Exception):
-    """A run folder that cannot be used; the text names the folder or file and the mend."""
+    """A run folder that cannot be used; the text names the folder or file and what to do."""
 
 
 def checkpoint_name(stage: str, step: int) -> str:

@@ -272,7 +272,7 @@ def evaluate_run(
         judge = load_judge(recipe.base, recipe.effort)
         held = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), judge)
         speakers = speakers or InferenceEngine(recipe.base)
-    total = len(chosen) if again else max(recipe.saved_states, len(chosen))
+    total = len(chosen) if again else max(recipe.checkpoint_count, len(chosen))
     for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
         assert speakers is not None
         adapter = checkpoint_folder(run_dir, name)

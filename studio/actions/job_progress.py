@@ -152,7 +152,7 @@ def _stage(
     stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
 ) -> StageProgress:
     own = [event for event in events if event.stage == stage]
-    planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.saved_states}[stage]
+    planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.checkpoint_count}[stage]
     total = own[-1].total if own and own[-1].total else planned
     step = own[-1].step if own else 0
     state = _state(stage, job, events, planned, step, total)

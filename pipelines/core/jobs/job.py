@@ -1,7 +1,7 @@
 """What is queued and what comes of it: jobs, checkpoints, characters as rows, workers, chats and votes.
 
 Frozen values, JSON in and out; where they are kept is in `pipelines.core.records`, and how a job moves from status to
-status too. What a run is told (the recipe) is in `jobs.py`, what it says in `events.py`. All times are UTC, ISO 8601
+status too. What a run is told is in `recipe.py`, what it reports in `core/events.py`. All times are UTC, ISO 8601
 with microseconds, so that text order is time order; "" means not yet. Object keys are names in `store.py`.
 """
 
@@ -37,7 +37,7 @@ class LeaseLost(Exception):
 
 
 class RecordsUnusable(Exception):
-    """The records cannot be read or written just now; the text says why in plain words, and the mend."""
+    """The records cannot be read or written just now; the text says why in plain words, and what to do."""
 
 
 def new_id() -> str:
@@ -67,7 +67,7 @@ class JsonRecord:
 
 @dataclass(frozen=True)
 class Job(JsonRecord):
-    """One piece of work for a worker. The row is the truth; a message in the broker is only a nudge."""
+    """One piece of work for a worker. The row is the truth; a message in the broker only says that it is there."""
 
     id: str
     kind: JobKind
@@ -100,7 +100,7 @@ class Job(JsonRecord):
     """The job that this one trains further or is a clone of."""
     created: str = ""
     queued: str = ""
-    """When it last joined the queue by somebody's wish; a job whose worker was lost keeps its place."""
+    """When a person last queued it; a job whose worker was lost keeps its place."""
     started: str = ""
     """When the latest attempt began."""
     ended: str = ""

@@ -26,7 +26,7 @@ PICTURE_BYTES = 1.2e9
 HEAD_ROWS = 512
 """Positions scored at once (`pipelines.models.decoding.token_logprobs`)."""
 PROMPT_TOKENS = 700
-"""Persona and request of a practice prompt: the longest that the checks allow, and some."""
+"""Persona and request of a GRPO prompt: the longest that the checks allow, and some."""
 FOUR_BIT_BYTES = 0.5 + 4 / 64 / 2
 """A weight in NF4 with doubly quantised scales, and the copy that is unpacked while a layer runs spread over them."""
 SMALL_GB = {"starter": (4.0, 1.5), "starter-toy": (0.7, 0.5), "janus-toy": (0.7, 0.5)}
@@ -39,7 +39,7 @@ class MemoryEstimate:
 
     weights: float
     lora: float
-    """fp32 weights of the adapter, and of the copy that practice is held to."""
+    """fp32 weights of the adapter, and of the reference copy for the KL term of GRPO."""
     optimiser: float
     """Gradients and both moments, fp32."""
     activations: float
@@ -64,18 +64,18 @@ class StepStrategy:
     checkpointing: bool = False
     """Whether activations are computed again in the backward pass instead of kept."""
     parts: int = 1
-    """In how many goes one step is made: rows of stage 1 that are as much shorter; samples drawn, and rows passed back
-    through, in practice."""
+    """Micro-batches of one optimiser step: rows of stage 1 become as much shorter; in stage 2 so many batches are
+    sampled and passed back through."""
     sharded: bool = False
     """Whether the base model's layers are spread over all GPUs of the run (`pipelines.training.fsdp`)."""
 
 
 NO_SAVINGS = StepStrategy()
-"""Everything kept, a step in one go."""
+"""All activations kept, a step in one batch."""
 STRATEGIES = (NO_SAVINGS, StepStrategy(True), StepStrategy(True, 2), StepStrategy(True, 4), StepStrategy(True, 8))
 """From fast to small."""
 SFT_PARTS = 2
-"""Stage 1 in no more than these: a row must hold the persona and a picture or two."""
+"""Most micro-batches of stage 1: a row must hold the persona and a picture or two."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def need_of(
         held = -(-recipe.grpo_prompts_per_step // way.parts) * row
         cache = away + samples * (PROMPT_TOKENS + reply) * position
         around += REWARD_MODEL_BYTES if on_gpu and recipe.effort != "quick" else 0.0
-        copies = 2  # the adapter that practice is held to
+        copies = 2  # the reference adapter of the KL term
     kept = activation_bytes(model, 2 if on_gpu else 4)
     layers = model.layers * held * (model.hidden * (2 if on_gpu else 4) if way.checkpointing else kept)
     # Computing again holds one layer of all rows at hand; a dense mask is a byte and its bf16 form for every pair.
@@ -208,12 +208,3 @@ def activation_bytes(model: Dimensions, width: int) -> float:
 def base_choices(memory: float, on_gpu: bool, effort: Effort = "standard") -> dict[str, MemoryPlan]:
     """For every base model that people choose: how its training would run on a device with `memory` bytes."""
     return {base: plan_for(base, Recipe.for_effort(base, effort), memory, on_gpu) for base in ("starter", *LARGE)}
-
-
-def arithmetic(model: Dimensions, positions: int, passes: int) -> float:
-    """Floating-point operations of `positions` through the language model: 2 a weight for each pass.
-
-    passes: 1 forward; 2 forward and backward to the inputs (a LoRA's own gradients are small); 3 with activations
-    computed again.
-    """
-    return 2.0 * passes * model.linears * positions

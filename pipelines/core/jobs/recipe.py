@@ -71,8 +71,8 @@ class Recipe:
     grpo_beta: float = 0.02
     """Weight of the KL term to the model before this stage."""
     grpo_replay_weight: float = 0.5
-    """Weight of stage 1's loss, on half a row of its samples and a row of plain chat, in every step of practice; 0
-    leaves it out."""
+    """Weight of stage 1's loss in every GRPO step, on half a row of its samples and a row of general chat, against
+    forgetting; 0 leaves it out."""
     grpo_save_every: int = 6
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(
@@ -88,14 +88,14 @@ class Recipe:
     max_new_tokens: int = 96
     """Most text tokens in a sampled reply, scene included."""
     temperature: float = 0.8
-    """Sampling temperature of words in practice."""
+    """Sampling temperature of text in GRPO rollouts."""
     top_p: float = 0.95
-    """Nucleus of words in practice."""
+    """Nucleus (top-p) of text in GRPO rollouts."""
     image_cfg_scale: float = 2.0
-    """Classifier-free guidance when pictures are drawn for people; practice draws without (1.0)."""
+    """Classifier-free guidance when pictures are drawn for people; rollouts draw without (1.0)."""
 
     image_temperature: float = 0.45
-    """Sampling temperature of codes when pictures are drawn for people; practice draws at 1.0. Small models need less
+    """Sampling temperature of codes when pictures are drawn for people; rollouts draw at 1.0. Small models need less
     than 1: with the starter 1.0 smudges, and 0.45 reads clearer than 0.6 (docs/log.md)."""
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class Recipe:
         """The recipe of one dial position; `overrides` are field names of this class.
 
         More steps of a stage take a smaller rate, steps times rate staying the same: at the full rate stage 1 learns
-        ten pictures and fifty conversations by heart, and practice wears the voice off (docs/log.md).
+        ten pictures and fifty conversations by heart, and GRPO wears the style off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
             "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
@@ -165,8 +165,8 @@ class Recipe:
         return Recipe.for_effort(checked.get("base", self.base), effort, **{"seed": self.seed, **rest})
 
     @property
-    def saved_states(self) -> int:
-        """How many states a whole run measures: the base, and one at each saving."""
+    def checkpoint_count(self) -> int:
+        """How many checkpoints a whole run evaluates: the base, and one at each saving."""
         return 1 + -(-self.sft_steps // self.sft_save_every) + -(-self.grpo_steps // self.grpo_save_every)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Sending jobs: submission and the broker that notifies workers."""
+"""The job queue: submission of jobs, the broker that notifies workers, and what came of a training."""

@@ -1,6 +1,6 @@
-"""The broker: nudges to workers that a job is there, and nothing that would be missed if it were lost.
+"""The broker: messages to workers that a job is there, and nothing that would be missed if one were lost.
 
-    app = make_app(settings); nudge(app, job)
+    app = make_app(settings); notify_worker(app, job)
 
 A message is the name of a task and the id of a job, as JSON, acknowledged before the work begins. Whoever gets one asks
 the records for the next job and claims it there, so a message that comes twice does no harm, and one that is lost is
@@ -22,9 +22,9 @@ from pipelines.core.settings import Settings, without_password
 
 TRAIN, REPLY = "train", "reply"
 QUEUES: dict[JobKind, str] = {"train": TRAIN, "evaluate": TRAIN, "reply": REPLY}
-"""Kind of a job -> the queue its nudges go to. Evaluations need the device like trainings do."""
+"""Kind of a job -> the queue its messages go to. Evaluations need the device like trainings do."""
 VISIBILITY_S = 24 * 3600
-"""After so many seconds Redis delivers again what was not acknowledged. Nudges are acknowledged at once, so this only
+"""After so many seconds Redis delivers again what was not acknowledged. Messages are acknowledged at once, so this only
 touches what a worker held back when it died; the sweeper is much quicker."""
 CONNECT_S = 5
 """Seconds to wait for a server that does not answer."""

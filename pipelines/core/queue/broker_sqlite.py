@@ -1,7 +1,7 @@
 """Messages in a file of SQLite: the embedded broker, for one machine without a server.
 
 Kombu's own transport with four changes: a poll five times a second instead of once, so that a chat answers at once; a
-write-ahead log without waiting for the disk (a nudge lost in a power cut is sent again); writers wait for each other;
+write-ahead log without waiting for the disk (a message lost in a power cut is sent again); writers wait for each other;
 and what was delivered is deleted, so that the file stays small.
 """
 

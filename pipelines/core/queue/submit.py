@@ -1,7 +1,7 @@
-"""What the command line and the studio do with the queue: publish a character, send jobs, stop them, go on with them.
+"""Submitting jobs, and what people do with them: stop, resume, clone, continue; publishing a character for them.
 
-Bytes first, then rows, then the nudge; whatever is interrupted in between leaves nothing half done: the bytes go with
-the next garbage collection, and a job without its nudge is found by the sweeper.
+Bytes first, then rows, then the message to the workers; whatever is interrupted in between leaves nothing half done:
+the bytes go with the next garbage collection, and a job without its message is found by the sweeper.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _keep_pictures(store: Store, images: Iterable[CharacterImage], paths: Mappin
 
 
 def submit(records: Records, app: Celery, job: Job) -> Job:
-    """Keep a new job and nudge a worker; when the broker is away the sweeper nudges later."""
+    """Keep a new job and notify a worker; while the broker does not answer, the sweeper does it later."""
     kept = records.jobs.add(job)
     notify_worker(app, kept)
     return kept
@@ -180,12 +180,12 @@ def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Itera
 
 
 def submit_reply(records: Records, app: Celery, owner: str, request: ReplyRequest, character: str = "") -> Job:
-    """Queue an answer, or two side by side; follow it with `reply_events.replies_in`."""
+    """Queue an answer, or two side by side; follow it with `reply_protocol.replies_in`."""
     return submit(records, app, Job(new_id(), "reply", owner, character, request=request.to_json()))
 
 
 def submit_captions(records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "") -> Job:
-    """Queue suggestions of what is seen in pictures, by object key; read with `reply_events.captions_in`."""
+    """Queue suggestions of what is seen in pictures, by object key; read with `reply_protocol.captions_in`."""
     request = {"task": "captions", "pictures": list(pictures)}
     return submit(records, app, Job(new_id(), "reply", owner, character, request=request))
 

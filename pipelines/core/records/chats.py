@@ -36,7 +36,7 @@ class Chats:
         with self._database.write() as connection:
             kept = replace(conversation, created=conversation.created or self._database.clock(connection))
             try:
-                self._database.put_new(connection, CONVERSATIONS, to_row(kept, CONVERSATIONS), ["id"])
+                self._database.insert_or_ignore(connection, CONVERSATIONS, to_row(kept, CONVERSATIONS), ["id"])
             except IntegrityError as error:
                 raise RecordMissing(
                     f"there is no character {kept.character} to talk with: it was deleted, or the id is wrong"
@@ -83,7 +83,7 @@ class Chats:
             kept = replace(message, number=number, created=message.created or self._database.clock(connection))
             values = to_row(kept, MESSAGES)
             try:
-                self._database.put(connection, MESSAGES, values, ["conversation", "number", "side"])
+                self._database.upsert(connection, MESSAGES, values, ["conversation", "number", "side"])
             except IntegrityError as error:
                 raise RecordMissing(f"the job {kept.job} that made message {kept.id} was deleted") from error
             return kept
@@ -105,7 +105,7 @@ class Chats:
         with self._database.write() as connection:
             kept = replace(vote, created=vote.created or self._database.clock(connection))
             try:
-                self._database.put(connection, VOTES, to_row(kept, VOTES), ["conversation", "message"])
+                self._database.upsert(connection, VOTES, to_row(kept, VOTES), ["conversation", "message"])
             except IntegrityError as error:
                 raise RecordMissing(f"there is no conversation {vote.conversation}: it was deleted") from error
             return kept

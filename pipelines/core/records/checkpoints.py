@@ -31,7 +31,7 @@ class Checkpoints:
         with self._database.write() as connection:
             kept = replace(checkpoint, created=checkpoint.created or self._database.clock(connection))
             try:
-                self._database.put(connection, CHECKPOINTS, to_row(kept, CHECKPOINTS), ["job", "name"])
+                self._database.upsert(connection, CHECKPOINTS, to_row(kept, CHECKPOINTS), ["job", "name"])
             except IntegrityError as error:
                 raise RecordMissing(
                     f"there is no job {kept.job} to keep checkpoint {kept.name} of: it was deleted, or the id is wrong"

@@ -52,8 +52,8 @@ def migrate(database: Database, revision: str = "head") -> None:
         )
     engine = database.new_engine(foreign_keys=False)
     try:
-        with database.explained(), engine.execution_options(write="FULL").begin() as connection:
-            database.alone(connection, "migration")
+        with database.plain_errors(), engine.execution_options(write="FULL").begin() as connection:
+            database.lock_alone(connection, "migration")
             config.attributes["connection"] = connection
             command.upgrade(config, revision)  # looks again what is there, now that nobody else can change it
     finally:

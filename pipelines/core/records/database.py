@@ -31,7 +31,7 @@ from pipelines.core.jobs.job import RecordsUnusable, now
 BUSY_S = 30
 """How long a writer waits for another one before it gives up."""
 _OUTSIDE = (exc.DatabaseError, exc.OperationalError, exc.InterfaceError)
-"""Errors with which a driver speaks of the world and not of our statements."""
+"""Errors of a driver that come from the server, the disk or the network, not from our statements."""
 _MENDS = {
     "is full": "free some disk space; what was saved before is safe",
     "no space": "free some disk space; what was saved before is safe",
@@ -64,18 +64,18 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that changes nothing. Raises RecordsUnusable."""
-        with self.explained(), self._engine.connect() as connection:
+        with self.plain_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[Connection]:
         """A transaction that commits at the end, or leaves no trace when the body raises. Raises RecordsUnusable."""
         engine = self._engine.execution_options(write="FULL" if durable else "NORMAL")
-        with self.explained(), engine.begin() as connection:
+        with self.plain_errors(), engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def plain_errors(self) -> Iterator[None]:
         """Turns what a driver says about the world into `RecordsUnusable`; errors of our own pass as they are."""
         try:
             yield
@@ -90,19 +90,21 @@ class Database:
         """The time that leases and the order of the queue go by: the server's, so that hosts need not agree."""
         return now() if self.is_sqlite else str(connection.execute(_SERVER_CLOCK).scalar_one())
 
-    def alone(self, connection: Connection, what: str) -> None:
+    def lock_alone(self, connection: Connection, what: str) -> None:
         """Wait until nobody else is at this, and keep the others out until the transaction (a `write`) ends."""
         if not self.is_sqlite:  # where a write is alone anyway
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"understudy: {what}"))))
 
-    def put(self, connection: Connection, table: Table, values: dict[str, Any], keys: Sequence[str]) -> None:
+    def upsert(self, connection: Connection, table: Table, values: dict[str, Any], keys: Sequence[str]) -> None:
         """Insert the row; one with the same `keys` takes its values."""
         insert = sqlite.insert if self.is_sqlite else postgresql.insert
         statement = insert(table).values(values)
         changed = {name: statement.excluded[name] for name in values if name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed))
 
-    def put_new(self, connection: Connection, table: Table, values: dict[str, Any], keys: Sequence[str]) -> None:
+    def insert_or_ignore(
+        self, connection: Connection, table: Table, values: dict[str, Any], keys: Sequence[str]
+    ) -> None:
         """Insert the row, unless one with the same `keys` is there."""
         insert = sqlite.insert if self.is_sqlite else postgresql.insert
         connection.execute(insert(table).values(values).on_conflict_do_nothing(index_elements=list(keys)))
@@ -211,5 +213,5 @@ def _leave_connections_to_the_parent() -> None:
 
 
 if os.name == "posix":
-    # A child of a fork opens connections of its own instead of speaking on its parent's.
+    # A child of a fork opens connections of its own instead of using its parent's.
     os.register_at_fork(after_in_child=_leave_connections_to_the_parent)

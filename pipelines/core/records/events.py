@@ -33,7 +33,7 @@ class Events:
         """Keep events that one sender of an attempt has numbered in `sequence`; returns how many were new.
 
         Raises RecordMissing when the job is gone, and LeaseLost when a later attempt has begun: two workers must not
-        write one story.
+        write one log.
         """
         with self._database.write(durable=False) as connection:
             self._lock(connection, job_id, attempt)

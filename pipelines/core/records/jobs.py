@@ -28,7 +28,7 @@ from pipelines.core.records.tables import JOBS
 
 _COLUMNS = columns_of(Job, JOBS)
 _FREE: dict[str, Any] = {"worker": "", "lease_until": "", "nudged": ""}
-"""A job that no worker has and for which a nudge is wanted."""
+"""A job that no worker has, and that workers are to be notified of."""
 
 
 class Jobs:
@@ -48,7 +48,7 @@ class Jobs:
             kept = replace(job, created=created, queued=clock if job.status == "queued" else job.queued or created)
             values = {**to_row(kept, JOBS), "nudged": clock, "losses": 0}
             try:
-                self._database.put_new(connection, JOBS, values, ["id"])
+                self._database.insert_or_ignore(connection, JOBS, values, ["id"])
             except IntegrityError as error:
                 raise RecordMissing(
                     f"job {job.id} needs what is not in the records: its character {job.character or '(none)'}, "
@@ -90,7 +90,7 @@ class Jobs:
         """Take the queued job of that kind whose turn it is; None when nothing is queued."""
         with self._database.write() as connection:
             # One after the other, since each claim changes whose turn is next.
-            self._database.alone(connection, f"claims of {kind} jobs")
+            self._database.lock_alone(connection, f"claims of {kind} jobs")
             while (id := connection.execute(next_job(kind)).scalar_one_or_none()) is not None:
                 job = self._claim(connection, id, worker, lease_s)
                 if job is not None:
@@ -220,7 +220,7 @@ class Jobs:
         return job
 
     def waiting(self, older_than_s: float, limit: int = 1000) -> builtins.list[Job]:
-        """Queued jobs whose last nudge is so old that it may be lost, most urgent first."""
+        """Queued jobs whose last message is so old that it may be lost, most urgent first."""
         with self._database.read() as connection:
             then = later(self._database.clock(connection), -older_than_s)
             query = (
@@ -231,7 +231,7 @@ class Jobs:
             )
             return [_job(row) for row in connection.execute(query).mappings()]
 
-    def touch_nudged(self, ids: Sequence[str]) -> None:
+    def mark_notified(self, ids: Sequence[str]) -> None:
         """Note that a message was sent for these jobs just now."""
         with self._database.write(durable=False) as connection:
             clock = self._database.clock(connection)

@@ -1,4 +1,4 @@
-"""The records as a whole: one database, and a part for each noun.
+"""The records as a whole: one database, and a class for each kind of record.
 
 Every part may be used from any thread, and any number of processes may have the same records open.
 """

@@ -1,6 +1,6 @@
-"""Between nouns and rows: what a noun leaves empty is NULL in a foreign key, and a tuple is a list in JSON.
+"""Between records and rows: what a record leaves empty is NULL in a foreign key, and a tuple is a list in JSON.
 
-A noun's fields are columns of the same names; columns that are not fields (`jobs.nudged`) stay inside this package.
+A record's fields are columns of the same names; columns that are not fields (`jobs.nudged`) stay inside this package.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from pipelines.core.jobs.job import (
     Worker,
 )
 
-Noun = TypeVar("Noun", Job, Checkpoint, CharacterRow, CharacterVersion, Worker, Conversation, ChatMessage, Vote)
+AnyRecord = TypeVar(
+    "AnyRecord", Job, Checkpoint, CharacterRow, CharacterVersion, Worker, Conversation, ChatMessage, Vote
+)
 
 
-def columns_of(noun: type[Noun], table: Table) -> list[Column[Any]]:
-    """The table's columns that are fields of the noun, to select."""
-    return [table.c[field.name] for field in fields(noun)]
+def columns_of(record: type[AnyRecord], table: Table) -> list[Column[Any]]:
+    """The table's columns that are fields of the record, to select."""
+    return [table.c[field.name] for field in fields(record)]
 
 
-def to_row(noun: Noun, table: Table) -> dict[str, Any]:
+def to_row(record: AnyRecord, table: Table) -> dict[str, Any]:
     """The values to insert. An empty foreign key (and a version of 0, which is part of one) becomes NULL."""
     return {
-        name: None if value in ("", 0) and table.c[name].nullable else value for name, value in noun.to_json().items()
+        name: None if value in ("", 0) and table.c[name].nullable else value for name, value in record.to_json().items()
     }
 
 
-def from_row(noun: type[Noun], row: RowMapping, optional: Collection[str] = ()) -> Noun:
-    """The noun of a selected row; `optional` names the fields in which NULL is a value of its own."""
+def from_row(record: type[AnyRecord], row: RowMapping, optional: Collection[str] = ()) -> AnyRecord:
+    """The record of a selected row; `optional` names the fields in which NULL is a value of its own."""
     # The only whole number that may be NULL is a job's version.
     values = {
         str(name): (0 if name == "version" else "") if value is None and name not in optional else value
         for name, value in row.items()
     }
-    return noun.from_json(values)
+    return record.from_json(values)

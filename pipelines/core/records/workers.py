@@ -29,7 +29,7 @@ class Workers:
         with self._database.write() as connection:
             clock = self._database.clock(connection)
             kept = replace(worker, seen=clock, started=worker.started or clock)
-            self._database.put(connection, WORKERS, to_row(kept, WORKERS), ["id"])
+            self._database.upsert(connection, WORKERS, to_row(kept, WORKERS), ["id"])
             return kept
 
     def seen(self, id: str, job: str = "") -> None:

@@ -213,7 +213,7 @@ def test_jobs_wait_for_a_nudge(records: Records, job: Job) -> None:
         connection.execute(update(JOBS).values(nudged="2026-01-01T00:00:00.000000+00:00"))
     assert [row.id for row in records.jobs.waiting(600)] == [urgent.id, job.id]
     assert [row.id for row in records.jobs.waiting(600, limit=1)] == [urgent.id]
-    records.jobs.touch_nudged([job.id, "nothing"])
+    records.jobs.mark_notified([job.id, "nothing"])
     assert [row.id for row in records.jobs.waiting(600)] == [urgent.id]
     records.jobs.claim(urgent.id, "worker", LOST)
     assert records.jobs.waiting(600) == [], "a running job needs none"
