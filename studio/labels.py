@@ -44,7 +44,7 @@ def ago(time: str, clock: datetime | None = None) -> str:
 def minutes(seconds: float) -> str:
     """A length of time in the words that fit it: "40 seconds", "12 minutes", "3 hours"."""
     if seconds < 90:
-        return counted(round(seconds), "second")
+        return counted(max(1, round(seconds)), "second")
     if seconds < 90 * 60:
         return counted(round(seconds / 60), "minute")
     hours = seconds / 3600
