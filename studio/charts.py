@@ -58,7 +58,7 @@ def reward_chart(rewards: Mapping[str, Series]) -> ChartSpec:
 
 
 def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
-    """The plain scores of one or more checkpoints as outlines around one middle; 0 is the middle, 1 the rim.
+    """A radar chart of the five scores of one or more checkpoints; 0 is the middle, 1 the rim.
 
     A score that was not measured leaves a gap in its outline.
     """
@@ -73,10 +73,6 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
             for (at, corner), axis in zip(_around(corners), [*card, *card[:1]], strict=True)
             if axis.value is not None
         ]
-    labels: list[dict[str, Any]] = [
-        {"text": axis.name, **_point(corner, 1.1 if abs(corner[0]) > 0.7 else 1.2)}
-        for corner, axis in zip(corners, axes, strict=True)
-    ]
     place = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": {"domain": [-RADAR_X, RADAR_X]}},
         "y": {"field": "y", "type": "quantitative", "axis": None, "scale": {"domain": [-RADAR_Y, RADAR_Y]}},
@@ -113,16 +109,27 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
                     ],
                 },
             },
-            *(
-                {
-                    "data": {"values": [one for one in labels if _side(one["x"]) == side]},
-                    "mark": {"type": "text", "fontSize": 12, "color": "gray", "align": side},
-                    "encoding": {**place, "text": {"field": "text"}},
-                }
-                for side in ("left", "center", "right")
-            ),
+            *_axis_labels(axes, corners, place),
         ],
     }
+
+
+def _axis_labels(
+    axes: Sequence[ScoreAxis], corners: Sequence[tuple[float, float]], place: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The names of the axes outside the rim: one layer for each alignment, since a layer has one."""
+    labels: list[dict[str, Any]] = [
+        {"text": axis.name, **_point(corner, 1.1 if abs(corner[0]) > 0.7 else 1.2)}
+        for corner, axis in zip(corners, axes, strict=True)
+    ]
+    return [
+        {
+            "data": {"values": [one for one in labels if _side(one["x"]) == side]},
+            "mark": {"type": "text", "fontSize": 12, "color": "gray", "align": side},
+            "encoding": {**place, "text": {"field": "text"}},
+        }
+        for side in ("left", "center", "right")
+    ]
 
 
 def draw(spec: ChartSpec, alt: str, key: str) -> None:
@@ -194,13 +201,13 @@ def _finite(series: Series) -> list[tuple[int, float]]:
 
 
 def _corner(number: int, count: int) -> tuple[float, float]:
-    """The first spoke points up, the others follow clockwise."""
+    """The first axis points up, the others follow clockwise."""
     angle = math.pi / 2 - 2 * math.pi * number / count
     return math.cos(angle), math.sin(angle)
 
 
 def _side(x: float) -> str:
-    """How a label stands to its spoke, so that it leads away from the web."""
+    """Alignment of a label, so that it reads away from the web."""
     return "left" if x > 0.7 else "right" if x < -0.7 else "center"
 
 

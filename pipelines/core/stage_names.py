@@ -1,4 +1,7 @@
-"""The stages of a job in the words that a creator reads, for the command line and the studio."""
+"""The stages of a job in the words that a creator reads: one table for the command line and the studio.
+
+What the stages are is in `events.py`.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Download:
 def adapter_zip(context: AppContext, ref: str) -> Download:
     """One zip: `adapter/`, the character's card, scores, sample sheet, a report to read offline and a manifest.
 
-    RecordMissing when the checkpoint is gone, NotPossible when it has no adapter, StoreError when its files cannot be had.
+    RecordMissing when the checkpoint is gone, NotPossible without an adapter, StoreError when its files cannot be had.
     """
     job, checkpoint = _with_adapter(context, ref)
     name = _file_name(context, job, checkpoint)

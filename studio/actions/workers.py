@@ -1,4 +1,7 @@
-"""Which workers are there: those whose heartbeat is recent enough (`Settings.worker_alive_s`)."""
+"""Which workers are running: those whose last heartbeat is recent enough.
+
+The rule is `Settings.worker_alive_s`, which command line and sweeper share.
+"""
 
 from __future__ import annotations
 

@@ -88,6 +88,11 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
                     on_click=widgets.act,
                     args=(interactions.add_turn, context, id, number, speaker),
                 )
+    _list_buttons(context, id, number, len(views))
+
+
+def _list_buttons(context: AppContext, id: str, number: int, count: int) -> None:
+    """Move the open conversation in the list, or delete it."""
     with st.container(horizontal=True):
         st.button(
             "Earlier",
@@ -101,7 +106,7 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
         st.button(
             "Later",
             icon=":material/arrow_downward:",
-            disabled=number == len(views) - 1,
+            disabled=number == count - 1,
             on_click=move,
             args=(context, id, number, 1),
             help="Move this conversation down in the list",

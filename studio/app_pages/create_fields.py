@@ -1,4 +1,7 @@
-"""What several steps of the wizard draw: a text field that saves itself, and the way to another step."""
+"""What several steps of the wizard draw: a text field that saves itself, and the way to another step.
+
+The steps are drawn by `create_images.py`, `create_persona.py`, `create_dialogues.py` and `create_train.py`.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_the_radar_closes_and_lies_inside_its_rim() -> None:
     points = outlines["data"]["values"]
     own = [point for point in points if point["who"] == "grpo-000002"]
     assert len(own) == 6 and (own[0]["x"], own[0]["y"]) == (own[-1]["x"], own[-1]["y"])
-    assert own[0]["y"] == pytest.approx(0.5) and own[0]["x"] == pytest.approx(0.0)  # the first spoke points up
+    assert own[0]["y"] == pytest.approx(0.5) and own[0]["x"] == pytest.approx(0.0)  # the first axis points up
     assert all(math.hypot(point["x"], point["y"]) <= 1.001 for point in points)
     # Names lead away from the web: one begins to the right of it, one stands above.
     named = {one["mark"]["align"]: [label["text"] for label in one["data"]["values"]] for one in labels}
