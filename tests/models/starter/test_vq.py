@@ -1,4 +1,4 @@
-"""The picture tokenizer at toy size: shapes, files, and a training that goes on after a stop."""
+"""The image tokenizer at toy size: shapes and files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import pytest
 import torch
 
 from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
-from pipelines.starter_build.build_config import SIZES
-from pipelines.starter_build.build_loop import Budget
-from pipelines.starter_build.build_vq import held_out_scores, reconstruction_sheet, train_tokenizer
-from pipelines.starter_build.dataset import DrawnDataset
-from pipelines.starter_build.render_dataset import render_images
 
 
 @pytest.fixture
@@ -18,15 +13,6 @@ def model() -> ImageTokenizer:
     """Random weights."""
     torch.manual_seed(0)
     return ImageTokenizer(toy_tokenizer_config()).eval()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory):
-    """A folder as the part `pictures` writes it: 40 training and 20 held-out drawings of 32 pixels."""
-    folder = tmp_path_factory.mktemp("pictures")
-    render_images(folder, 40, px=32, processes=1)
-    render_images(folder / "held_out", 20, px=32, held_out=True, processes=1)
-    return folder
 
 
 def test_codes_have_one_row_for_each_picture_and_paint_in_range(model: ImageTokenizer) -> None:
@@ -70,25 +56,3 @@ def test_saved_tokenizer_gives_the_same_codes(model: ImageTokenizer, tmp_path) -
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     assert torch.equal(again.encode(pixels), model.encode(pixels))
     assert torch.equal(again.decode(model.encode(pixels)), model.decode(model.encode(pixels)))
-
-
-def test_training_lowers_the_error_and_goes_on_after_a_stop(model: ImageTokenizer, pictures, tmp_path) -> None:
-    drawn, held_out = DrawnDataset.load(pictures, "train"), DrawnDataset.load(pictures, "held_out")
-    before = held_out_scores(model, held_out)
-
-    def train(seconds: float, decoder_only: bool = False) -> dict[str, float]:
-        budget = Budget(seconds)
-        return train_tokenizer(drawn, held_out, tmp_path, budget, SIZES["toy"], decoder_only=decoder_only)
-
-    first, again = train(3.0), train(6.0)
-    assert again["steps"] > first["steps"] > 1
-    assert again["psnr_people"] > before["psnr_people"]
-    assert {path.name for path in tmp_path.iterdir()} == {"state.pt", "tokenizer", "sheet.png", "scores.json"}
-    kept = ImageTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16)
-    assert kept.dtype == torch.bfloat16
-    train(8.0, decoder_only=True)
-    finer = ImageTokenizer.from_pretrained(tmp_path / "tokenizer", dtype=torch.bfloat16).state_dict()
-    moved = {name.split(".")[0] for name, value in kept.state_dict().items() if not torch.equal(value, finer[name])}
-    assert moved == {"decoder"}
-    size = reconstruction_sheet(kept.float(), held_out.pixels[:14], columns=7).size
-    assert size == (7 * 32, 4 * 32)

@@ -1,0 +1,36 @@
+"""The critic's calibration by hand, and the shipped critic on rendered images of held-out identities."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.models.starter.vocabulary import PLACES
+from pipelines.rewards.judge import load_starter_critic
+from pipelines.starter_build.build_critic import equal_error
+from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.drawings.attributes import FIRST
+from pipelines.starter_build.drawings.render_svg import render_image
+
+
+def test_the_threshold_lies_where_both_errors_are_equal() -> None:
+    positive, negative = torch.linspace(0.4, 1.0, 61), torch.linspace(0.0, 0.6, 61)
+    slope, threshold = equal_error(positive, negative)
+    assert threshold == pytest.approx(0.5, abs=0.011)  # symmetric about 0.5 by construction
+    # the medians 0.7 and 0.3 are 0.4 apart: 2 * 2.2 / 0.4 puts them at sigmoid(+-2.2) = 0.9 and 0.1
+    assert slope == pytest.approx(11.0, rel=0.02)
+
+
+def test_the_shipped_critic_tells_faces_places_and_figures_apart() -> None:
+    critic, rng = load_starter_critic(), random.Random(0)
+    identities = [FIRST.identity(number) for number in range(0, 400, 20) for _ in range(2)]  # all held out
+    shown = [(identity, FIRST.sample_attributes(rng, identity)) for identity in identities]
+    images = np.stack([np.asarray(render_image(identity, attributes)) for identity, attributes in shown])
+    features = critic.encode_images(to_pixels(images))
+    places = critic.caption_probs(features, list(PLACES)).argmax(1).tolist()
+    assert sum(PLACES[best] == one.place for best, (_, one) in zip(places, shown, strict=True)) >= 36  # of 40
+    likeness = critic.likeness(features[0::2], features[1::2])
+    assert (likeness.argmax(1) == torch.arange(20)).float().mean() >= 0.6
