@@ -154,14 +154,14 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
         return
     from transformers import set_seed
 
-    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
+    from pipelines.models.device_memory import free_gpu_memory, plan_for_this_device, record_weights
     from pipelines.models.presets import load
     from pipelines.training.sft import run_sft
 
-    plan = plan_here(recipe)
+    plan = plan_for_this_device(recipe)
     set_seed(recipe.seed)  # the adapter's first values are drawn from the global generator
     model, tokenizer = load(recipe.base, plan.bits)
-    note_weights(run_dir, recipe.base, plan)
+    record_weights(run_dir, recipe.base, plan)
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
     run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft)
     del model
@@ -176,16 +176,16 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from peft import PeftModel, get_peft_model
     from transformers import set_seed
 
-    from pipelines.models.device_memory import free_gpu_memory, note_weights, plan_here
+    from pipelines.models.device_memory import free_gpu_memory, plan_for_this_device, record_weights
     from pipelines.models.presets import load
     from pipelines.rewards.judge import load_judge
     from pipelines.training.grpo import make_trainer, run_grpo
     from pipelines.training.sft_loss import lora_config
 
-    plan = plan_here(recipe)
+    plan = plan_for_this_device(recipe)
     set_seed(recipe.seed)
     model, tokenizer = load(recipe.base, plan.bits)
-    note_weights(run_dir, recipe.base, plan)
+    record_weights(run_dir, recipe.base, plan)
     learnt = adapters(run_dir, "sft")
     if learnt:
         start = str(checkpoint_folder(run_dir, learnt[-1]))

@@ -1,6 +1,6 @@
-"""The memory plan for the device at hand, and what a run notes about the weights it found.
+"""The memory plan for the device of this process, and what a run records about the weights it found.
 
-`pipelines.core.jobs.memory_plan` decides; here the device is looked at, which takes torch.
+`pipelines.core.jobs.memory_plan` decides; asking the device takes torch, so that is here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pipelines.core.run_folder import RunError, read_json, write_json
 
 
 def device_memory() -> tuple[str, float]:
-    """Name of the GPU, "" without one, and bytes of its memory, or of the machine's."""
+    """(name, bytes of memory) of the GPU; ("", bytes of the machine) without one."""
     if torch.cuda.is_available():
         found = torch.cuda.get_device_properties(torch.cuda.current_device())
         return found.name, float(found.total_memory)
     return "", float(psutil.virtual_memory().total)
 
 
-def plan_here(recipe: Recipe) -> MemoryPlan:
+def plan_for_this_device(recipe: Recipe) -> MemoryPlan:
     """How this run is made to fit the device of this process. RunError when it cannot be."""
     name, memory = device_memory()
     plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name), gpus=int(os.environ.get("WORLD_SIZE", "1")))
@@ -39,20 +39,20 @@ def plan_here(recipe: Recipe) -> MemoryPlan:
 
 
 def reply_bits(base: str) -> int:
-    """In how many bits a base model is kept that only answers or is measured here."""
+    """Bits of a base model that only generates or is evaluated on this device."""
     name, memory = device_memory()
     return plan_for(base, Recipe.for_effort(base, "quick"), memory, on_gpu=bool(name), replying=True).bits
 
 
 def free_gpu_memory() -> None:
-    """After a stage: its trainer and model hold each other, and a GPU's memory stays with the process."""
+    """After a stage: trainer and model are a reference cycle, and torch keeps freed GPU memory for the process."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def note_weights(run_dir: Path, base: str, plan: MemoryPlan) -> None:
-    """Write into `run.json` which published weights were found, and how they are made to fit; others note nothing."""
+def record_weights(run_dir: Path, base: str, plan: MemoryPlan) -> None:
+    """Write into `run.json` which published weights were found and how they fit the device; nothing for other bases."""
     # Imported here: the small base models need nothing of the hub.
     from pipelines.models.hub_weights import MODELS, fetch
 
@@ -60,7 +60,7 @@ def note_weights(run_dir: Path, base: str, plan: MemoryPlan) -> None:
         return
     run = read_json(run_dir / "run.json")
     found = fetch(base)
-    noted = {"repository": MODELS[base].repository, "revision": found.revision, "bits": plan.bits}
+    weights = {"repository": MODELS[base].repository, "revision": found.revision, "bits": plan.bits}
     ways = {"sft": asdict(plan.sft), "grpo": asdict(plan.grpo)}
-    if run.get("weights") != noted or run.get("ways") != ways:
-        write_json(run_dir / "run.json", run | {"weights": noted, "ways": ways})
+    if run.get("weights") != weights or run.get("ways") != ways:
+        write_json(run_dir / "run.json", run | {"weights": weights, "ways": ways})

@@ -54,18 +54,18 @@ class JanusSize:
     pad_id: int
     boi_id: int
     image_placeholder_id: int
-    eyes: tuple[int, int, int] = (1024, 24, 16)
+    vision: tuple[int, int, int] = (1024, 24, 16)
     """Vision tower: width, layers, heads."""
     px: int = 384
     patch: int = 16
     codebook: int = 16384
     vq: tuple[int, tuple[int, ...], int] = (128, (1, 1, 2, 2, 4), 2)
-    """Picture tokenizer: channels, multipliers, blocks; halves the sides once fewer than it has multipliers."""
+    """Image tokenizer: channels, multipliers, blocks; it halves the side once less than it has multipliers."""
     positions: int = 16384
 
     @property
     def image_tokens(self) -> int:
-        """Codes of one picture, and placeholders of one that is looked at."""
+        """Codes of one drawn image, and placeholders of one looked-at image."""
         return (self.px // self.patch) ** 2
 
 
@@ -79,7 +79,7 @@ SIZES = {
 def layout_config(size: JanusSize) -> JanusConfig:
     """`config.json` of a size."""
     channels, multipliers, blocks = size.vq
-    width, layers, heads = size.eyes
+    width, layers, heads = size.vision
     return JanusConfig(
         text_config=LlamaConfig(
             vocab_size=size.vocab,
@@ -133,14 +133,14 @@ def layout_tokenizer(size: JanusSize) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in special])
-    bos, eos, pad, boi, look, eoi, *_ = special
+    bos, eos, pad, boi, placeholder, eoi, *_ = special
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=bos,
         eos_token=eos,
         pad_token=pad,
         model_max_length=size.positions,
-        extra_special_tokens={"image_token": look, "boi_token": boi, "eoi_token": eoi},
+        extra_special_tokens={"image_token": placeholder, "boi_token": boi, "eoi_token": eoi},
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
     )
@@ -187,9 +187,9 @@ def write_layout(
     )
     layout_tokenizer(size).save_pretrained(folder)
     with torch.device("meta"):
-        wanted = JanusForConditionalGeneration(config).state_dict()
+        shapes = JanusForConditionalGeneration(config).state_dict()
     generator = torch.Generator().manual_seed(seed)
-    _write_weights(folder, wanted, generator, dtype, shard_bytes)
+    _write_weights(folder, shapes, generator, dtype, shard_bytes)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -197,28 +197,30 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_weights(
-    folder: Path, wanted: dict[str, torch.Tensor], generator: torch.Generator, dtype: torch.dtype, shard_bytes: int
+    folder: Path, shapes: dict[str, torch.Tensor], generator: torch.Generator, dtype: torch.dtype, shard_bytes: int
 ) -> None:
-    total = sum(math.prod(tensor.shape) * dtype.itemsize for tensor in wanted.values())
+    total = sum(math.prod(tensor.shape) * dtype.itemsize for tensor in shapes.values())
     shards = -(-total // shard_bytes)
-    places: dict[str, str] = {}
-    names = list(wanted)
+    file_of_tensor: dict[str, str] = {}
+    names = list(shapes)
     for shard in range(shards):
         file = "model.safetensors" if shards == 1 else f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
         own = names[shard * len(names) // shards : (shard + 1) * len(names) // shards]
-        weights = {name: _drawn(name, wanted[name], generator, dtype) for name in own}
+        weights = {name: _random_weight(name, shapes[name], generator, dtype) for name in own}
         save_file(weights, folder / file, metadata={"format": "pt"})
-        places |= dict.fromkeys(own, file)
+        file_of_tensor |= dict.fromkeys(own, file)
     if shards > 1:
-        _write(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": places})
+        _write(
+            folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": file_of_tensor}
+        )
 
 
-def _drawn(name: str, like: torch.Tensor, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+def _random_weight(name: str, like: torch.Tensor, generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
     if not like.dtype.is_floating_point:
-        return torch.arange(like.numel(), dtype=like.dtype).reshape(like.shape)  # places
-    if like.ndim == 1:  # norms stand out by name, everything else of one dimension is a bias
+        return torch.arange(like.numel(), dtype=like.dtype).reshape(like.shape)  # position ids
+    if like.ndim == 1:  # norm weights are told by their names; everything else of one dimension is a bias
         fill = torch.ones if "norm" in name and name.endswith("weight") else torch.zeros
         return fill(like.shape, dtype=dtype)
-    # Close to what keeps the size of activations: untrained pictures then differ from each other.
+    # About what preserves the scale of activations, so that untrained images differ from each other.
     scale = 1 / math.sqrt(math.prod(like.shape[1:]))
     return torch.empty(like.shape, dtype=dtype).normal_(0, scale, generator=generator)

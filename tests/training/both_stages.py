@@ -45,8 +45,8 @@ def noting_shares(run_dir: Path, shard: Callable[[Any], None]) -> Callable[[Any]
 def main(run_dir: Path, sharded: bool) -> None:
     """As `pipelines.train.train` does it."""
     if sharded:
-        plan_here = device_memory.plan_here
-        device_memory.plan_here = lambda recipe: spread(plan_here(recipe))
+        plan_for_this_device = device_memory.plan_for_this_device
+        device_memory.plan_for_this_device = lambda recipe: spread(plan_for_this_device(recipe))
         sft.shard = grpo.shard = noting_shares(run_dir, sft.shard)
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     first = os.environ["RANK"] == "0"

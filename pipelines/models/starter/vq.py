@@ -1,8 +1,10 @@
-"""The starter's picture tokenizer: 96 x 96 pixels to 144 codes of a codebook and back.
+"""The starter's image tokenizer (VQ): 96 x 96 pixels to 144 codes of a codebook and back.
 
-A small convolutional encoder and a larger decoder with one attention layer, downsample 8. Latents and codes are unit
-vectors, so the nearest code is the one with the highest cosine. The size is a field of the config; training is in
-`build_vq.py`.
+A small convolutional encoder and a larger decoder with one attention layer; both work at an eighth of the side. Latents
+and code vectors have unit length, so the nearest code is the one with the highest cosine. Sizes are fields of the
+config; training is in `pipelines/starter_build/build_vq.py`.
+
+Dimension letters: N images, px side in pixels, side = px / 8 codes along a side, D latent width.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class ImageTokenizerConfig(PreTrainedConfig):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.encoder_widths = tuple(encoder_widths)
-        """Channels of the encoder at a half, a quarter and an eighth of the picture's side."""
+        """Channels of the encoder at a half, a quarter and an eighth of the image's side."""
         self.widths = tuple(widths)
         """Channels of the decoder at the same sizes."""
         self.blocks = tuple(blocks)
@@ -63,7 +65,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention over all places of the smallest map: what lies far apart agrees in style and light."""
+    """Self-attention over all positions of the smallest map, so that distant parts agree in style and light."""
 
     def __init__(self, channels: int, places: int) -> None:
         super().__init__()
@@ -73,7 +75,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
-        rows = self.norm(x.flatten(2).transpose(1, 2) + self.position)  # N, h*w, C
+        rows = self.norm(x.flatten(2).transpose(1, 2) + self.position)  # (N, h * w, C)
         mixed, _ = self.attend(rows, rows, rows, need_weights=False)
         return x + mixed.transpose(1, 2).reshape(n, c, h, w)
 
@@ -134,23 +136,23 @@ class ImageTokenizer(PreTrainedModel):
         self.code_vectors = nn.Parameter(
             F.normalize(torch.randn(config.codebook_size, config.latent_dim), dim=-1), requires_grad=False
         )
-        """(codebook, latent) unit vectors; moved by averages, never by gradients."""
+        """(codebook, D) unit vectors; trained by running averages, never by gradients."""
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Keep the library's own initial weights."""
+        """Keep the initial weights of torch's modules."""
 
     def latents(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels (N, 3, px, px) in -1..1 to unit vectors (N, side, side, latent), not yet rounded to codes."""
+        """Pixels (N, 3, px, px) in -1..1 to unit vectors (N, side, side, D), not yet quantised."""
         return F.normalize(self.encoder(pixels).permute(0, 2, 3, 1).float(), dim=-1)
 
     def nearest(self, latents: torch.Tensor) -> torch.Tensor:
         """The code (int64, shape without the last axis) nearest to each unit vector."""
-        with torch.autocast(latents.device.type, enabled=False):  # half precision would confuse near codes
+        with torch.autocast(latents.device.type, enabled=False):  # half precision confuses neighbouring codes
             return (latents.float() @ self.code_vectors.float().T).argmax(-1)
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Unit vectors (N, side, side, latent) to pixels (N, 3, px, px), about -1..1 and not clipped."""
+        """Unit vectors (N, side, side, D) to pixels (N, 3, px, px), about -1..1 and not clipped."""
         return self.decoder(latents.permute(0, 3, 1, 2).to(self.decoder.start.weight.dtype))
 
     @torch.no_grad()
@@ -165,14 +167,14 @@ class ImageTokenizer(PreTrainedModel):
         return self.decode_latents(self.code_vectors[codes].unflatten(1, (side, side))).float().clamp(-1, 1)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Training pass: pixels (N, 3, px, px) to painted pixels, latents and codes (N, side, side).
+        """Training pass: pixels (N, 3, px, px) to reconstructed pixels, latents and codes (N, side, side).
 
-        Gradients pass the rounding unchanged.
+        Straight-through: gradients pass the quantisation unchanged.
         """
         latents = self.latents(pixels)
         codes = self.nearest(latents.detach())
-        rounded = latents + (self.code_vectors[codes] - latents).detach()
-        return self.decode_latents(rounded), latents, codes
+        quantised = latents + (self.code_vectors[codes] - latents).detach()
+        return self.decode_latents(quantised), latents, codes
 
 
 def toy_tokenizer_config() -> ImageTokenizerConfig:

@@ -1,4 +1,4 @@
-"""Our keys and values are the library's, whatever is done to them."""
+"""The preallocated cache holds what the library's holds, whatever is done to it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def test_growing_repeating_and_selecting_equal_the_library() -> None:
     config = LlamaConfig(num_hidden_layers=2)
     ours, library = preallocated_cache(config), DynamicCache(config=config)
     assert [type(layer) for layer in library.layers] == [DynamicLayer] * 2
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     rows = 1
 
     def grow(positions: int) -> None:
         for layer in range(2):
-            keys, values = torch.randn(2, rows, 3, positions, 4, generator=dice)
+            keys, values = torch.randn(2, rows, 3, positions, 4, generator=generator)
             for mine, theirs in zip(ours.update(keys, values, layer), library.update(keys, values, layer), strict=True):
                 assert torch.equal(mine, theirs)
 

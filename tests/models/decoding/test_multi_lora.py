@@ -1,4 +1,4 @@
-"""Several adapters in one batch say and draw what each says and draws alone, in both families at toy size."""
+"""Several adapters in one batch write and draw what each does alone, in both families at toy size."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def alone_with_peft(model: Any, folder: Path | None, work: Any) -> Any:
 @pytest.mark.parametrize("remembered", [False, True])
 def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> None:
     model, tokenizer, folders = family
-    memory = PrefixCache() if remembered else None
+    prefix_cache = PrefixCache() if remembered else None
     prompts = prompts_of(tokenizer)
     free = alone_with_peft(model, folders[0], lambda: model.sample_text(prompts[:1], GREEDY)).ids[0]
     settings = {"sampling": GREEDY, "stop_ids": (free[3],)}  # so that the first leaves the batch early
@@ -77,12 +77,12 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
     adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
     assert len({tuple(sample.ids[0]) for sample in alone}) == 3
     for _ in range(2):  # the second time everything but the last id is remembered
-        mixed = model.sample_text(prompts, num_return_sequences=2, loras=LoraBatch(adapters, memory), **settings)
+        mixed = model.sample_text(prompts, num_return_sequences=2, loras=LoraBatch(adapters, prefix_cache), **settings)
         for row in range(6):
             assert mixed.ids[row] == alone[row // 2].ids[0]
             assert mixed.logps[row] == pytest.approx(alone[row // 2].logps[0], abs=1e-4)
-    if memory is not None:
-        assert len(memory) >= 3
+    if prefix_cache is not None:
+        assert len(prefix_cache) >= 3
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -116,9 +116,9 @@ def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
         for i, (folder, seen) in enumerate(zip(folders, (pictures[:1], pictures[1:]), strict=True))
     ]
     adapters = [read_adapter(folder, model) for folder in folders]
-    memory = PrefixCache()
+    prefix_cache = PrefixCache()
     for shown in (pictures, pictures.flip(3)):  # other pictures behind the same ids are not remembered
-        mixed = model.sample_text(prompts, GREEDY, pixel_values=shown, loras=LoraBatch(adapters, memory))
+        mixed = model.sample_text(prompts, GREEDY, pixel_values=shown, loras=LoraBatch(adapters, prefix_cache))
         equal = [mixed.logps[i] == pytest.approx(alone[i].logps[0], abs=1e-4) for i in range(2)]
         assert equal == [shown is pictures] * 2
 
@@ -149,17 +149,17 @@ def test_a_prompts_own_generator_makes_it_independent_of_the_others(family: Any)
     prompts = prompts_of(tokenizer)
     pictures = [[*prompt, model.spec.boi_id] for prompt in prompts]
 
-    def dice(*seeds: int) -> list[torch.Generator]:
+    def generators(*seeds: int) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
     sampling = Sampling(max_new_tokens=8, temperature=1.3, top_p=0.99, guidance_scale=2.0)
-    together = model.sample_text(prompts, sampling, num_return_sequences=2, generator=dice(5, 6, 7)).ids
-    drawn = model.sample_images(pictures, sampling, generator=dice(5, 6, 7)).codes.tolist()
+    together = model.sample_text(prompts, sampling, num_return_sequences=2, generator=generators(5, 6, 7)).ids
+    drawn = model.sample_images(pictures, sampling, generator=generators(5, 6, 7)).codes.tolist()
     for i, seed in enumerate((5, 6, 7)):
-        [one] = dice(seed)
+        [one] = generators(seed)
         alone = model.sample_text([prompts[i]], sampling, num_return_sequences=2, generator=one)
         assert alone.ids == together[2 * i : 2 * i + 2]
-        assert model.sample_images([pictures[i]], sampling, generator=dice(seed)).codes[0].tolist() == drawn[i]
+        assert model.sample_images([pictures[i]], sampling, generator=generators(seed)).codes[0].tolist() == drawn[i]
     assert together[0] != together[1]
 
 
@@ -186,7 +186,7 @@ def test_new_ids_are_heard_at_every_step(family: Any) -> None:
     assert model.sample_text(prompts, generator=torch.Generator().manual_seed(0), **settings).ids == quiet
 
 
-def test_adapters_that_cannot_speak_are_refused_in_words(family: Any, tmp_path: Path) -> None:
+def test_adapters_that_cannot_be_applied_are_refused_in_words(family: Any, tmp_path: Path) -> None:
     model, _, folders = family
     with pytest.raises(AdapterError, match=r"adapter_config\.json does not exist.*choose another checkpoint"):
         read_adapter(tmp_path, model)

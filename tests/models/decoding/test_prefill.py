@@ -1,4 +1,4 @@
-"""Reading prompts with a cache: what they share, how they are padded, and from where each id is predicted."""
+"""Prefilling prompts: what they share, how they are padded, and from which position each id is predicted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from pipelines.models.decoding.prefill import MIN_SHARED_PREFIX, pad_left, prefi
 from pipelines.models.decoding.token_logprobs import previous_positions
 from pipelines.models.janus import toy_janus
 
-LOOK = 4
+PLACEHOLDER = 4
 START = list(range(10, 10 + MIN_SHARED_PREFIX))
 
 
 def test_prompts_share_their_start_but_keep_one_id_each():
-    assert shared_prefix_length([[*START, 1, 2], [*START, 3]], LOOK) == MIN_SHARED_PREFIX
-    assert shared_prefix_length([[*START, 9], [*START, 9]], LOOK) == MIN_SHARED_PREFIX  # the last id is read for each
-    assert shared_prefix_length([START, START], LOOK) == 0  # one fewer than pays
-    assert shared_prefix_length([[*START, 1]], LOOK) == 0  # alone
-    assert shared_prefix_length([[*START, LOOK, 1], [*START, LOOK, 1]], LOOK) == MIN_SHARED_PREFIX
-    assert shared_prefix_length([[LOOK, *START, 1], [LOOK, *START, 1]], LOOK) == 0  # nothing after a looked-at picture
+    assert shared_prefix_length([[*START, 1, 2], [*START, 3]], PLACEHOLDER) == MIN_SHARED_PREFIX
+    assert (
+        shared_prefix_length([[*START, 9], [*START, 9]], PLACEHOLDER) == MIN_SHARED_PREFIX
+    )  # the last id is read for each
+    assert shared_prefix_length([START, START], PLACEHOLDER) == 0  # one fewer than pays
+    assert shared_prefix_length([[*START, 1]], PLACEHOLDER) == 0  # alone
+    assert shared_prefix_length([[*START, PLACEHOLDER, 1], [*START, PLACEHOLDER, 1]], PLACEHOLDER) == MIN_SHARED_PREFIX
+    assert (
+        shared_prefix_length([[PLACEHOLDER, *START, 1], [PLACEHOLDER, *START, 1]], PLACEHOLDER) == 0
+    )  # nothing after a looked-at picture
 
 
 def test_rows_are_padded_on_the_left():
@@ -31,7 +35,7 @@ def test_an_empty_prompt_is_refused():
     model, _ = toy_janus()
     for prompts in ([], [[5], []]):
         with pytest.raises(ValueError, match="no prompt may be empty"):
-            prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=LOOK)
+            prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=PLACEHOLDER)
 
 
 def test_the_shared_start_is_read_once_and_changes_nothing():
@@ -44,9 +48,9 @@ def test_the_shared_start_is_read_once_and_changes_nothing():
 
     prompts = [[*START, 30, 31, 32], [*START, 33], [*START, 34, 35]]
     with torch.no_grad():
-        state = prefill_prompts(model.model.language_model, embed, prompts, pad_id=0, unshared_id=LOOK)
+        state = prefill_prompts(model.model.language_model, embed, prompts, pad_id=0, unshared_id=PLACEHOLDER)
         alone = [
-            prefill_prompts(model.model.language_model, model.embed, [prompt], pad_id=0, unshared_id=LOOK)
+            prefill_prompts(model.model.language_model, model.embed, [prompt], pad_id=0, unshared_id=PLACEHOLDER)
             for prompt in prompts
         ]
     assert widths == [(1, MIN_SHARED_PREFIX), (3, 3)]

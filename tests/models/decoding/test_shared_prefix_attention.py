@@ -1,4 +1,4 @@
-"""What rows have in common is looked at once: the same numbers as with a copy in every row."""
+"""Shared-prefix attention gives the same numbers as a copy of the prefix in every row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.models.janus import toy_janus
 START = list(range(10, 10 + MIN_SHARED_PREFIX))
 ALONE = [[9, 8, 7, 6, 5], [20, 21], [30, 31, 32]]
 SAME_START = [[*START, *rest] for rest in ALONE]
-LOOK = 4
+PLACEHOLDER = 4
 
 
 def read(prompts: list[list[int]]) -> DecoderState:
     model, _ = toy_janus()
-    return prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=LOOK)
+    return prefill_prompts(model.model.language_model, model.embed, prompts, pad_id=0, unshared_id=PLACEHOLDER)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_steps_equal_those_with_copies(monkeypatch: pytest.MonkeyPatch, prompts:
     copied.repeat(group)
     assert copied.shared_prefix is None
     assert (shared.shared_prefix is not None) == (group > 1 or prompts is SAME_START)
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for step in range(6):
         rows = len(shared.hidden)
         if step in (0, 3, 4) and rows > 1:  # rows leave before the first step as well
             left = torch.arange(rows)[torch.arange(rows) != step % rows]
             shared.keep(left)
             copied.keep(left)
-        embeds = torch.randn(len(shared.hidden), 1, shared.hidden.shape[-1], generator=dice)
+        embeds = torch.randn(len(shared.hidden), 1, shared.hidden.shape[-1], generator=generator)
         shared.step(embeds)
         copied.step(embeds)
         assert torch.allclose(shared.hidden, copied.hidden, atol=1e-5)

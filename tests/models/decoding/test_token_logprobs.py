@@ -1,4 +1,4 @@
-"""Scoring without keeping logits: the numbers and gradients of the plain way."""
+"""Log-probabilities without keeping logits: the numbers and gradients of plain autograd."""
 
 from __future__ import annotations
 
