@@ -1,12 +1,12 @@
-"""Who speaks: checkpoints of runs as adapters on one base model, one alone or several side by side in one batch.
+"""Generation with checkpoints of runs, as adapters on one base model; one alone or several in one batch.
 
-    speakers = Speakers("starter")                        # the base model, loaded once
-    speakers.prepare("nella", folder)                     # its adapter is read in the background
-    for part in speakers.replies([Ask(character, history, "nella"), Ask(character, history, "base")]):
-        ...                                               # TextPiece, Scene and Answer of both sides, as they are made
+    engine = InferenceEngine("starter")                   # loads the base model
+    engine.prepare("nella", folder)                       # reads an adapter in the background
+    for part in engine.replies([GenerationRequest(character, history, "nella"), GenerationRequest(character, history)]):
+        ...                                               # TextPiece, SceneReady, ReplyDone of both, as they are made
 
-Replies of one `InferenceEngine` are made one batch at a time by a thread of its own; who asks while it is busy waits.
-`find_checkpoint` and `load_engine` go from `RUN:CHECKPOINT` to speakers.
+One `InferenceEngine` generates one batch at a time, in a thread of its own; requests that come meanwhile wait.
+`find_checkpoint` and `load_engine` lead from `RUN:CHECKPOINT` to an engine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import read_character
@@ -33,6 +34,7 @@ from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras
 from pipelines.models.decoding.prefix_cache import PrefixCache
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import reply_bits
+from pipelines.models.interface import UnifiedModel
 from pipelines.models.presets import load
 
 KEPT_ADAPTERS = 8
@@ -40,105 +42,109 @@ KEPT_ADAPTERS = 8
 
 
 class GenerationAbandoned(Exception):
-    """Nobody listens to a reply any more."""
+    """Raised inside generation when the consumer of `InferenceEngine.replies` has closed the iterator."""
 
 
 class InferenceEngine:
-    """One base model and the adapters that were used lately. All methods may be called from any thread."""
+    """One base model and its recently used adapters. All methods may be called from any thread."""
 
     def __init__(self, preset: str, keep: int = KEPT_ADAPTERS) -> None:
-        """Load the base model; `keep` adapters stay in memory, those used longest ago are read again when needed."""
+        """Load the base model; `keep` adapters stay in memory, least recently used leave first and are read again."""
+        self.model: UnifiedModel
+        self.tokenizer: PreTrainedTokenizerBase
         self.model, self.tokenizer = load(preset, reply_bits(preset))
         self.model.eval()
-        self._shelf = AdapterCache(partial(read_adapter, model=self.model), keep)
+        self._adapters = AdapterCache(partial(read_adapter, model=self.model), keep)
         self._base = Adapter(BASE, {})
-        self._memory = PrefixCache()
-        self._speaking = threading.Lock()
-        self._mouth = ThreadPoolExecutor(1, thread_name_prefix="speakers")
+        self._prefix_cache = PrefixCache()
+        self._model_lock = threading.Lock()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="generation")
 
     def prepare(self, name: str, folder: Path) -> Future[Adapter]:
-        """Begin to read an adapter under a name; a running reply goes on. One of the same name is replaced.
+        """Start to read an adapter in the background, replacing one of the same name; running replies are unaffected.
 
-        The future is done when the adapter is there, and raises AdapterError when the folder holds none for this base
-        model. Nobody needs to wait for it: a reply does. ValueError for "base", which is the model without adapter.
+        The future is done when the adapter is in memory, and raises AdapterError when the folder has none for this
+        base model. There is no need to wait for it: `replies` does. ValueError for "base", the model without adapter.
         """
         if name == BASE:
             raise ValueError(f"{BASE!r} is the model before training; give the adapter another name")
-        return self._shelf.add(name, folder)
+        return self._adapters.add(name, folder)
 
     def add(self, name: str, folder: Path) -> None:
-        """`prepare`, and wait until the adapter is there."""
+        """`prepare`, and wait until the adapter is in memory."""
         self.prepare(name, folder).result()
 
     def drop(self, name: str) -> None:
-        """Forget an adapter; its memory is given back when nobody speaks with it. KeyError for an unknown name."""
-        self._shelf.drop(name)
+        """Forget an adapter; its memory is freed when no reply uses it any more. KeyError for an unknown name."""
+        self._adapters.drop(name)
 
     def names(self) -> list[str]:
-        """Names that can speak, the base's own among them."""
-        return [BASE, *self._shelf.names()]
+        """Names that a request may have, "base" among them."""
+        return [BASE, *self._adapters.names()]
 
     def loaded(self) -> list[str]:
-        """Names whose adapters are in memory, the one used longest ago first."""
-        return self._shelf.loaded()
+        """Names whose adapters are in memory, least recently used first."""
+        return self._adapters.loaded()
 
     def _take(self, name: str) -> Adapter:
-        return self._base if name == BASE else self._shelf.take(name)
+        return self._base if name == BASE else self._adapters.take(name)
 
     @contextlib.contextmanager
-    def using(self, name: str) -> Iterator[Any]:
-        """The model with that adapter for all it is asked inside, or as it was before training for "base".
+    def using(self, name: str) -> Iterator[UnifiedModel]:
+        """The model with that adapter applied inside the block, or as it is without one for "base".
 
-        No reply can be made meanwhile. KeyError for an unknown name.
+        Locks the model: replies wait meanwhile. KeyError for an unknown name.
         """
         adapter = self._take(name)
-        with self._speaking, apply_loras(self.model, LoraBatch([adapter]) if adapter.weights else None):
+        with self._model_lock, apply_loras(self.model, LoraBatch([adapter]) if adapter.weights else None):
             yield self.model
 
     def warm(self, name: str, character: Character) -> None:
-        """Read the adapter and the persona now, so that a conversation's first reply comes as fast as later ones."""
-        system = system_message(character)
-        ids = render((system,), self.model.spec, self.tokenizer).ids
-        loras = LoraBatch([self._take(name)], self._memory)
-        with self._speaking:
+        """Load the adapter and prefill the system prompt, so that the first reply comes as fast as later ones."""
+        ids = render((system_message(character),), self.model.spec, self.tokenizer).ids
+        loras = LoraBatch([self._take(name)], self._prefix_cache)
+        with self._model_lock:
             self.model.sample_text([ids], Sampling(max_new_tokens=1), loras=loras)
 
-    def replies(self, asks: Sequence[GenerationRequest], *, sampling: Sampling | None = None) -> Iterator[ReplyPart]:
-        """Answer all asks in one batch; gives each side's text pieces, scene and answer as they are made.
+    def replies(
+        self, requests: Sequence[GenerationRequest], *, sampling: Sampling | None = None
+    ) -> Iterator[ReplyPart]:
+        """Answer all requests in one batch; yields text pieces, scene and finished reply of each as they are made.
 
-        `side` of a part is the place in `asks`. The work goes on in a thread of its own while a part is handled.
-        Closing the iterator ends it within one step of sampling. Raises KeyError for an unknown name, AdapterError,
-        and what the model raises.
+        `side` of a part is the index of its request. Generation goes on in the engine's thread while the consumer
+        handles a part. Closing the iterator ends it within one decoding step. Raises KeyError for an unknown name,
+        AdapterError, and what the model raises.
         """
-        loras = LoraBatch([self._take(ask.name) for ask in asks], self._memory)
-        parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()
-        left = threading.Event()
+        loras = LoraBatch([self._take(request.name) for request in requests], self._prefix_cache)
+        parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()  # None: nothing more will come
+        closed = threading.Event()
 
         def on_step() -> None:
-            if left.is_set():
+            # Called in the engine's thread: the only way to end generation from outside is to raise from here.
+            if closed.is_set():
                 raise GenerationAbandoned
 
         def work() -> None:
-            on_step()
-            with self._speaking:
+            on_step()  # closed while it waited for another batch
+            with self._model_lock:
                 generate_replies(
                     self.model,
                     self.tokenizer,
-                    asks,
+                    requests,
                     sampling=sampling,
                     loras=loras,
                     on_part=parts.put,
                     on_step=on_step,
                 )
 
-        done = self._mouth.submit(work)
-        done.add_done_callback(lambda _: parts.put(None))
+        future = self._executor.submit(work)
+        future.add_done_callback(lambda _: parts.put(None))
         try:
             while (part := parts.get()) is not None:
                 yield part
-            done.result()
+            future.result()  # raises here what generation raised there
         finally:
-            left.set()
+            closed.set()
 
     def reply(
         self,
@@ -151,9 +157,10 @@ class InferenceEngine:
         sampling: Sampling | None = None,
     ) -> Reply:
         """Answer one turn with the adapter `name`, and wait for it."""
-        ask = GenerationRequest(character, history, name, seed, picture)
-        [whole] = [part.reply for part in self.replies([ask], sampling=sampling) if isinstance(part, ReplyDone)]
-        return whole
+        request = GenerationRequest(character, history, name, seed, picture)
+        parts = self.replies([request], sampling=sampling)
+        [reply] = [part.reply for part in parts if isinstance(part, ReplyDone)]
+        return reply
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ class CheckpointRef:
 
 
 def find_checkpoint(text: str) -> CheckpointRef:
-    """`RUN` or `RUN:CHECKPOINT` to a place; without a name the best, or the newest while a run is going on.
+    """`RUN` or `RUN:CHECKPOINT` to a reference; without a name the best, or the newest while a run is unfinished.
 
     Raises RunError naming what there is.
     """
@@ -204,17 +211,17 @@ def find_checkpoint(text: str) -> CheckpointRef:
     return CheckpointRef(run_dir, name)
 
 
-def load_engine(places: Sequence[CheckpointRef]) -> list[tuple[InferenceEngine, str]]:
-    """For each place its speakers and the adapter's name in them; each base model is loaded once."""
-    loaded: dict[str, InferenceEngine] = {}
+def load_engine(references: Sequence[CheckpointRef]) -> list[tuple[InferenceEngine, str]]:
+    """For each checkpoint an engine and the adapter's name in it; each base model is loaded once."""
+    engines: dict[str, InferenceEngine] = {}
     found = []
-    for number, place in enumerate(places):
-        preset = place.preset
-        if preset not in loaded:
-            loaded[preset] = InferenceEngine(preset)
+    for number, reference in enumerate(references):
+        preset = reference.preset
+        if preset not in engines:
+            engines[preset] = InferenceEngine(preset)
         name = BASE
-        if place.adapter is not None:
-            name = f"{place.name}-{number}"  # two runs may have checkpoints of the same name
-            loaded[preset].add(name, place.adapter)
-        found.append((loaded[preset], name))
+        if reference.adapter is not None:
+            name = f"{reference.name}-{number}"  # two runs may have checkpoints of the same name
+            engines[preset].add(name, reference.adapter)
+        found.append((engines[preset], name))
     return found

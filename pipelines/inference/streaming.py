@@ -1,7 +1,8 @@
-"""A reply while it is being made: which of its sampled ids may be seen already, and the parts a caller is told.
+"""Streaming of a reply: the parts a caller gets while it is generated, and incremental detokenisation.
 
-`VisibleText` turns ids into pieces of text that never have to be taken back: half a character, blanks that may turn out
-to be the end, the `[scene]` line and special pieces are held back. All pieces together are the reply's words.
+`VisibleText` turns ids into pieces of text that never have to be taken back: incomplete UTF-8 characters, whitespace
+that may turn out to be trailing, the `[scene]` line and special tokens are held back. All pieces joined are the reply's
+text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.data.chat_template import SCENE_MARK
 
 _UNSURE = re.compile(r"[\s\ufffd]+\Z")
-"""Blanks, which go when the words end here, and what half a character looks like."""
+"""Whitespace, which is stripped if the text ends here, and U+FFFD, which an incomplete character decodes to."""
 
 
 @dataclass(frozen=True)
@@ -27,67 +28,67 @@ class Reply:
     """What its picture shows, in words; begins with the character's name."""
     picture: Image.Image | None = None
     first_text_s: float = 0.0
-    """Seconds until the first of its words could be read."""
+    """Seconds until the first piece of its text."""
     seconds: float = 0.0
-    """Seconds until all of it was there, the picture too."""
+    """Seconds until all of it, the image included."""
 
 
 @dataclass(frozen=True)
 class TextPiece:
-    """More of a side's words; the pieces in order, put together, are its reply's text."""
+    """More of a side's text; its pieces in order, joined, are the reply's text."""
 
     side: int
-    """Which of the replies that are made together, from 0."""
+    """Index of the reply in its batch."""
     text: str
     """Never empty."""
 
 
 @dataclass(frozen=True)
 class SceneReady:
-    """A side's words are complete, and this is what its picture will show; sent once, before any picture is drawn."""
+    """A side's text is complete, and this is what its image will show; sent once, before any image is drawn."""
 
     side: int
     text: str
-    """All its words."""
+    """The whole text."""
     scene: str
     """Empty when there is none."""
     drawing: bool
-    """Whether a picture follows."""
+    """Whether an image follows."""
 
 
 @dataclass(frozen=True)
 class ReplyDone:
-    """A side is done; sent once, last of its side."""
+    """A side is complete; sent once, last of its side."""
 
     side: int
     reply: Reply
 
 
 ReplyPart = TextPiece | SceneReady | ReplyDone
-"""What a caller hears of a reply, in this order for each side."""
+"""What a caller gets, in this order for each side."""
 
 
 class VisibleText:
-    """The words of one reply as they become certain."""
+    """The text of one reply as it becomes certain."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._ids: list[int] = []
         self.shown = ""
-        """All that was handed out."""
+        """All that was returned so far."""
 
     def add(self, token: int) -> str:
-        """What may be seen now that was not before; often empty."""
+        """New text that is certain now; often empty."""
         self._ids.append(token)
         text = self._tokenizer.decode(self._ids, skip_special_tokens=True).lstrip()
         return self._show(_certain(text))
 
-    def finish(self, words: str) -> str:
-        """What is missing of the whole words."""
-        return self._show(words)
+    def finish(self, text: str) -> str:
+        """What of the whole text was not returned yet."""
+        return self._show(text)
 
     def _show(self, text: str) -> str:
-        # Decoding more ids only ever adds at the end, once the unsure end is left out.
+        # Decoding more ids only ever appends, once the uncertain end is held back.
         if not text.startswith(self.shown):
             return ""
         piece = text[len(self.shown) :]
@@ -96,7 +97,7 @@ class VisibleText:
 
 
 def _certain(text: str) -> str:
-    """The start of a half-written reply that stays whatever follows."""
+    """The beginning of an incomplete reply that stays the same whatever follows."""
     mark = SCENE_MARK.strip()
     words, found, _ = text.partition(mark)
     words = _UNSURE.sub("", words)

@@ -21,8 +21,8 @@ from pipelines.evaluation.scorecard import (
     evaluate_run,
     facts_accuracy,
     log_likelihoods,
+    mean_step_reward,
     perplexity,
-    practice_reward,
     reply_image_match,
     training_image_similarity,
 )
@@ -54,7 +54,7 @@ def test_perplexity_by_hand() -> None:
 def test_packed_likelihoods_equal_each_row_alone(speaker: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = speaker
     character, split = toy()
-    rows = dialogue_rows(character, split.dialogues, model, tokenizer)
+    rows = dialogue_rows(character, split.dialogues, model.spec, tokenizer)
     one_row = log_likelihoods(model, rows)
     monkeypatch.setattr("pipelines.evaluation.scorecard.ROW_TOKENS", len(rows[0].ids) + 40)
     for found in (one_row, log_likelihoods(model, rows)):
@@ -70,7 +70,7 @@ def test_dialogues_score_the_characters_words_only(speaker: tuple[Any, Any]) -> 
     model, tokenizer = speaker
     character, _ = toy()
     talk = (user("Where?"), reply("By the water.", "Ada, happy, on a beach", "01.png"), user("Cold?"), reply("Aye."))
-    [row] = dialogue_rows(character, [talk], model, tokenizer)
+    [row] = dialogue_rows(character, [talk], model.spec, tokenizer)
     scored = tokenizer.decode([token for token, learned in zip(row.ids, row.mask, strict=True) if learned])
     assert scored == "By the water.<|im_end|>Aye.<|im_end|>"
     assert "[scene]" not in tokenizer.decode(row.ids)
@@ -143,7 +143,7 @@ def test_agreement_counts_a_missing_scene_as_nothing() -> None:
         assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
 
 
-def test_practice_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:
+def test_mean_step_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:
     for name in ("grpo-000002", "grpo-000004"):
         folder = tmp_path / "checkpoints" / name
         folder.mkdir(parents=True)
@@ -152,9 +152,9 @@ def test_practice_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) 
     steps = [(1, 0.1), (2, 0.2), (3, 0.9), (3, 0.4), (4, 0.6)]  # step 3 was repeated after a kill
     lines = [Event("grpo", step, 4, {"reward": value}).to_line() for step, value in steps]
     (tmp_path / "events.jsonl").write_text("".join(lines))
-    assert practice_reward(tmp_path, "grpo-000002") == pytest.approx(0.15)
-    assert practice_reward(tmp_path, "grpo-000004") == pytest.approx(0.5)
-    assert practice_reward(tmp_path, "sft-000002") is None
+    assert mean_step_reward(tmp_path, "grpo-000002") == pytest.approx(0.15)
+    assert mean_step_reward(tmp_path, "grpo-000004") == pytest.approx(0.5)
+    assert mean_step_reward(tmp_path, "sft-000002") is None
 
 
 def test_evaluating_again_gives_the_same_scores(toy_run: Path, tmp_path: Path) -> None:

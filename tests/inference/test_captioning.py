@@ -48,9 +48,9 @@ def test_noise_is_not_described(tmp_path, drawings) -> None:
     assert len(seen.fields) <= 1 and len(seen.description.split(",")) <= 1
 
 
-def test_no_answer_is_suggested_that_the_critic_thinks_unlikely(drawings, monkeypatch) -> None:
+def test_no_answer_is_suggested_that_the_judge_finds_unlikely(drawings, monkeypatch) -> None:
     paths = [path for path, _ in drawings[:1]]
-    monkeypatch.setattr(captioning, "LIKELY", 1.1)
+    monkeypatch.setattr(captioning, "MIN_JUDGE_PROB", 1.1)
     assert [seen.fields for seen in captioning.suggest_captions("starter", paths)] == [{}]
 
 
