@@ -66,7 +66,9 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         if end.reason == "lost":
             return None
         if end.reason != "discard":
-            for name in sorted(measured):
+            # A training may have been discarded since: what was removed does not come back.
+            kept = {checkpoint.name for checkpoint in context.records.checkpoints.of_job(trained.id)}
+            for name in sorted(measured & kept):
                 put_checkpoint(
                     context.records, context.store, trained.id, folder.path, name, may_write=lambda: not lease.lost
                 )

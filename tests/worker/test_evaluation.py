@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.core.jobs.job import ENDED
 from pipelines.core.run_folder import BASE, adapters
 from studio.actions import evaluations
 from studio.context import AppContext
@@ -38,3 +39,16 @@ def test_the_studio_has_a_training_measured_again(embedded: Deployment, toy_run:
         assert after[name].samples and after[name].files.keys() == before[name].files.keys()
     weights = "adapter_model.safetensors"
     assert after[names[1]].files[weights] == before[names[1]].files[weights]  # nothing was learned
+
+
+def test_what_was_discarded_meanwhile_does_not_come_back(embedded: Deployment, toy_run: Path) -> None:
+    context = AppContext(embedded.settings, embedded.records, embedded.store)
+    trained = embedded.training()
+    embedded.records.jobs.request_stop(trained.id, "keep")
+    put_checkpoint(embedded.records, embedded.store, trained.id, toy_run, adapters(toy_run)[0])
+    job = evaluations.measure_again(context, trained.id)
+    with worker(embedded) as process:
+        wait_for(lambda: embedded.records.events.latest(job.id, "prepare") is not None, what=lambda: process.said)
+        embedded.records.checkpoints.remove_all(trained.id)
+        wait_for(lambda: embedded.records.jobs.get(job.id).status in ENDED, what=lambda: process.said)
+    assert embedded.records.checkpoints.of_job(trained.id) == []
