@@ -1,4 +1,7 @@
-"""What came of a training: its result file, and which of its checkpoints is the best."""
+"""What came of a training, from records and object store: its result file, and which of its checkpoints is the best.
+
+The studio marks the best one by `best_of`; the command line prints the result file.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two endpoints: bytes go over the internal one, download links are signed for the public one, since the host is part of a
 signature. The region is set, so signing asks nobody. The SHA-256 travels as metadata and is checked by whoever reads.
-Whatever a server or network may get over in half a minute is tried again here and nowhere else; a download that breaks
+Transient errors of server or network are retried for half a minute, here and nowhere else; a download that breaks
 goes on where it broke. Uploads of several parts that were killed are for the server's own rules to clear away (MinIO: a
 day).
 """
@@ -48,7 +48,7 @@ CONNECT_S, READ_S = 5.0, 60.0
 """Most seconds to connect, and to wait for the next bytes."""
 PART_BYTES = 8 << 20
 """An upload holds three such parts in memory."""
-PASSING_CODES = {"InternalError", "ServiceUnavailable", "SlowDown", "SlowDownWrite", "SlowDownRead", "RequestTimeout"}
+TRANSIENT_CODES = {"InternalError", "ServiceUnavailable", "SlowDown", "SlowDownWrite", "SlowDownRead", "RequestTimeout"}
 SHA256 = "x-amz-meta-sha256"
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class S3Store:
                     raise urllib3.exceptions.ProtocolError(f"kept {found.size} of {size} bytes")
                 return Stored(key, size, hashing.digest.hexdigest())
 
-            stored = self._tried(f"{key} was not kept", key, send)
+            stored = self._with_retries(f"{key} was not kept", key, send)
         if stored.sha256 != sha256:
             self.delete(key)  # its metadata promises what it is not
             raise StoreError(f"{source!r} changed while it was sent: try again when nobody writes to it")
@@ -94,14 +94,14 @@ class S3Store:
     def delete(self, key: str) -> None:
         """See `Store`."""
         check_key(key)
-        self._tried(f"{key} was not deleted", key, lambda: self.client.remove_object(self.bucket, key))
+        self._with_retries(f"{key} was not deleted", key, lambda: self.client.remove_object(self.bucket, key))
 
     def keys(self, prefix: str = "") -> Iterator[Listed]:
         """See `Store`. A listing that breaks goes on after the last key it gave."""
         last = ""
         check_prefix(prefix)
         while True:
-            page = self._tried("the objects could not be listed", prefix, partial(self._page, prefix, last))
+            page = self._with_retries("the objects could not be listed", prefix, partial(self._page, prefix, last))
             yield from (item for item in page if is_key(item.key))
             if not page:
                 return
@@ -125,13 +125,13 @@ class S3Store:
             self.bucket, key, timedelta(seconds=seconds), response_headers={"response-content-disposition": named}
         )
 
-    def _tried(self, what: str, key: str, action: Callable[[], T]) -> T:
-        """Do it, again after what may pass; StoreError in plain words for what does not."""
+    def _with_retries(self, what: str, key: str, action: Callable[[], T]) -> T:
+        """Do it, again after transient errors; StoreError in plain words for what does not."""
         for wait_s in (*self.waits_s, None):
             try:
                 return action()
             except (HTTPError, MinioException) as error:
-                if wait_s is None or not _may_pass(error):
+                if wait_s is None or not _is_transient(error):
                     raise self._failure(what, key, error) from error
                 time.sleep(wait_s)
         raise AssertionError("the last try returns or raises")
@@ -151,7 +151,7 @@ class S3Store:
         if isinstance(error, HTTPError):
             mend = "look whether it runs and whether UNDERSTUDY_S3_ENDPOINT_INTERNAL is right"
             return StoreError(f"{what}: {self.endpoint} does not answer ({type(error).__name__}); {mend}")
-        if _may_pass(error):
+        if _is_transient(error):
             mend = "look at its log, and whether its disk is full"
             reason = code or type(error).__name__
             return StoreError(f"{what}: {self.endpoint} failed again and again ({reason}); {mend}")
@@ -160,7 +160,7 @@ class S3Store:
 
 def _client(settings: Settings, endpoint: str) -> Minio:
     secure, _, host = endpoint.partition("://")
-    # The client's own retries are off: `_tried` is the one place, and knows which errors pass.
+    # The client's own retries are off: `_with_retries` is the one place, and knows which errors are transient.
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S), retries=False, maxsize=8)
     return Minio(
         host,
@@ -172,12 +172,12 @@ def _client(settings: Settings, endpoint: str) -> Minio:
     )
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether trying again can help: the network, a server at its start or with too much to do."""
     if isinstance(error, HTTPError):
         return True
     if isinstance(error, S3Error):
-        return error.code in PASSING_CODES or error.response.status >= 500
+        return error.code in TRANSIENT_CODES or error.response.status >= 500
     if isinstance(error, ServerError):
         return error.status_code >= 500
     return isinstance(error, InvalidResponseError)  # half an answer, or a proxy's page in place of one
@@ -231,7 +231,7 @@ class _Download:
         def ask() -> urllib3.BaseHTTPResponse:
             return store.client.get_object(store.bucket, self.key, self.position, request_headers=cast(Any, same))
 
-        return store._tried(f"{self.key} could not be read", self.key, ask)
+        return store._with_retries(f"{self.key} could not be read", self.key, ask)
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, at most so many."""
