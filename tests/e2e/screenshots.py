@@ -123,6 +123,8 @@ def take(page: Page, url: str, shot: Shot) -> bytes:
     page.goto(f"{url}/{shot.path}")
     page.locator("h1, [role=heading]").first.wait_for(timeout=60_000)
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=60_000)
+    # Widgets are loaded one kind at a time; until then a grey bar stands in their place.
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
     page.wait_for_timeout(1500)
     if shot.before:
         page.set_viewport_size({"width": width, "height": 1000})
