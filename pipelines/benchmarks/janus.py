@@ -19,6 +19,7 @@ import torch
 
 from pipelines.benchmarks.machine import RANDOM, Bench, settings_of
 from pipelines.benchmarks.peaks import peak_memory
+from pipelines.core.jobs.recipe import Recipe
 
 STEPS = 3
 LIMIT_GB = 24.0
@@ -32,16 +33,7 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
     recipe, plan = settings_of(base, "quick")
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        text_tasks = {"dialogue": 0.5, "fact": 0.5}
-        recipe = replace(
-            recipe,
-            sft_row_max_tokens=CPU_ROW,
-            task_shares=text_tasks,
-            grpo_prompts_per_step=1,
-            grpo_group_size=2,
-            max_new_tokens=CPU_WORDS,
-            reward_weights={"reply": 1.0},
-        )
+        recipe = _small_enough_for_a_cpu(recipe)
     seconds: dict[str, float] = {}
 
     def note(part: str, spent: float) -> None:
@@ -91,3 +83,15 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
         "planned_gb": plan.need.total / 1e9,
         "dtype": str(bench.model.dtype),
     }
+
+
+def _small_enough_for_a_cpu(recipe: Recipe) -> Recipe:
+    return replace(
+        recipe,
+        sft_row_max_tokens=CPU_ROW,
+        task_shares={"dialogue": 0.5, "fact": 0.5},
+        grpo_prompts_per_step=1,
+        grpo_group_size=2,
+        max_new_tokens=CPU_WORDS,
+        reward_weights={"reply": 1.0},
+    )

@@ -1,11 +1,13 @@
-"""From samples to training rows: pictures encoded once, many samples packed behind one shared prefix.
+"""From samples to training rows: images encoded once, many samples packed behind one shared prefix.
 
-All samples of a character begin with the same persona prompt. A row holds that prefix once and then many segments;
-`segment_ids` (0 the prefix, 1.. the segments) tell the model to let each segment see the prefix and itself only, with
-positions that go on from the prefix, so a packed row has exactly the losses of its samples alone.
-The plan of rows is a pure function of samples, sizes and seed: row n is the same after a resume.
+All samples of a character begin with the same system prompt. A packed row holds that prefix once and then many
+segments: [prefix | segment 1 | segment 2 | ...]. `segment_ids` (0 the prefix, 1.. the segments) make each segment
+attend to the prefix and itself only, with positions that continue from the prefix
+(`pipelines.models.interface.block_mask`, `restart_positions`), so a packed row has exactly the losses of its samples
+alone. TRL's packing (trl/data_utils.py, `pack_dataset`) repeats the prefix in every sample.
+Which samples a row holds is a pure function of samples, sizes and seed: row n is the same after a resume.
 
-Letters: B rows of a batch, T positions, N pictures.
+Dimension letters: B rows of a batch, T positions, N images.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, ImageOps
@@ -25,12 +26,12 @@ from pipelines.data.samples import Sample
 from pipelines.models.interface import ModelSpec, UnifiedModel
 
 LOOKAHEAD = 8
-"""Samples that may wait for a later row while a row is being filled."""
+"""Most samples that may wait for a later row while a row is filled."""
 
 
 @dataclass(frozen=True)
 class ImageBank:
-    """A character's pictures as the model needs them, by file name."""
+    """A character's images as training needs them, decoded and encoded once per stage; by file name."""
 
     codes: dict[str, list[int]]
     """Codes in [0, codebook), `image_tokens` of them."""
@@ -48,9 +49,9 @@ class PackedRow:
     """0 for the prefix, 1.. for the segments."""
     input_images: tuple[str, ...]
     drawn: int
-    """Pictures drawn in this row."""
+    """Images drawn in this row."""
     weights: tuple[float, ...] = ()
-    """What each id counts for among the learned words; empty: 1 each."""
+    """Loss weight of each id, for supervised text; empty: 1 each."""
 
 
 def open_image(path: Path, px: int) -> torch.Tensor:
@@ -66,7 +67,7 @@ def open_image(path: Path, px: int) -> torch.Tensor:
 
 @torch.no_grad()
 def encode_images(model: UnifiedModel, character: Character, folder: Path) -> ImageBank:
-    """Open and encode every picture of the character once, from `folder`/images."""
+    """Decode every image of the character from `folder`/images, and encode it to codes."""
     names = [image.file for image in character.images]
     if not names:
         return ImageBank({}, {})
@@ -80,28 +81,28 @@ def render_samples(
     samples: Sequence[Sample],
     spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
-    pictures: ImageBank,
-    room: int,
+    images: ImageBank,
+    max_tokens: int,
     weights: Mapping[str, float] | None = None,
 ) -> list[Rendered]:
-    """Each sample's ids and mask, at most `room` ids each; only the picture tasks draw.
+    """Each sample's ids and mask, at most `max_tokens` ids each; only the tasks that draw have image codes.
 
-    weights: task -> what its learned words count for, 1 unless named.
-
+    weights: task -> loss weight of its supervised text, 1 unless named.
     Raises ValueError, naming the turn, when a sample does not fit.
     """
     rendered = []
     for sample in samples:
-        codes = pictures.codes if sample.task in ("reply_with_image", "text_to_image") else None
-        item = render_truncated(sample.messages, spec, tokenizer, room, codes=codes)
+        codes = images.codes if sample.task in ("reply_with_image", "text_to_image") else None
+        item = render_truncated(sample.messages, spec, tokenizer, max_tokens, codes=codes)
         rendered.append(replace(item, weight=(weights or {}).get(sample.task, 1.0)))
     return rendered
 
 
 def shared_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> int:
-    """How many ids all samples begin with, short of the first learned id, of one id before it, and of any picture.
+    """Length of the common prefix of all samples, short of the first supervised id, of one id before it, and of images.
 
-    One id before the first learned one stays in each segment: it is the place that predicts the learned id.
+    The one id stays in each segment because its position predicts the first supervised id, in each segment another.
+    Image placeholders stay out because each sample fills them with its own image.
     """
     length = min(item.mask.index(1) - 1 for item in rendered)
     for item in rendered:
@@ -112,7 +113,7 @@ def shared_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> int:
 
 
 def tokens_after_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> list[int]:
-    """What each sample costs in a row: its ids behind the shared prefix."""
+    """What each sample costs in a row: its ids after the shared prefix."""
     prefix = shared_prefix(rendered, spec)
     return [len(item.ids) - prefix for item in rendered]
 
@@ -121,34 +122,36 @@ def pack_rows(
     rendered: Sequence[Rendered],
     order: Iterator[int],
     spec: ModelSpec,
-    step_tokens: int,
-    step_pictures: int,
+    max_tokens: int,
+    max_images: int,
     rows: int,
 ) -> list[PackedRow]:
     """Fill `rows` rows with samples in `order`, first come first packed.
 
-    step_tokens: most ids of a row, prefix included; step_pictures: most pictures drawn or looked at in it.
+    max_tokens: most ids of a row, prefix included; max_images: most images in it, drawn and input together.
     A sample that does not fit waits, at most LOOKAHEAD at a time, and goes first into the next row.
     Raises ValueError when a sample would not fit even into an empty row.
     """
-    if max(len(item.ids) for item in rendered) > step_tokens:
-        raise ValueError(f"sft_row_max_tokens is {step_tokens}, too little for one sample of the character")
-    if max(item.drawn + len(item.input_images) for item in rendered) > step_pictures:
-        raise ValueError(f"sft_row_max_images is {step_pictures}, too little for one sample of the character")
+    if max(len(item.ids) for item in rendered) > max_tokens:
+        raise ValueError(f"sft_row_max_tokens is {max_tokens}, too little for one sample of the character")
+    if max(item.drawn + len(item.input_images) for item in rendered) > max_images:
+        raise ValueError(f"sft_row_max_images is {max_images}, too little for one sample of the character")
     prefix = shared_prefix(rendered, spec)
     packed: list[PackedRow] = []
     waiting: list[int] = []
     while len(packed) < rows:
         chosen: list[int] = []
-        used, seen = prefix, 0
+        used, images = prefix, 0
         tried, waiting = waiting, []
-        while len(waiting) < LOOKAHEAD and used < step_tokens:
+        # Samples that waited come first; a sample that does not fit waits. With LOOKAHEAD waiting, the row is full
+        # enough: reading on would bend the order, and with it the shares of the tasks.
+        while len(waiting) < LOOKAHEAD and used < max_tokens:
             number = tried.pop(0) if tried else next(order)
             item = rendered[number]
-            size, shown = len(item.ids) - prefix, item.drawn + len(item.input_images)
-            if used + size <= step_tokens and seen + shown <= step_pictures:
+            size, item_images = len(item.ids) - prefix, item.drawn + len(item.input_images)
+            if used + size <= max_tokens and images + item_images <= max_images:
                 chosen.append(number)
-                used, seen = used + size, seen + shown
+                used, images = used + size, images + item_images
             else:
                 waiting.append(number)
         waiting += tried
@@ -157,27 +160,27 @@ def pack_rows(
 
 
 def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
-    """One row: the first `prefix` ids, which all items begin with, then what each has behind them."""
+    """One row: the first `prefix` ids, which all items begin with, then the rest of each as a segment."""
     ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
     for number, item in enumerate(items, start=1):
         ids += item.ids[prefix:]
         labels += item.labels[prefix:]
         segments += [number] * (len(item.ids) - prefix)
-    looked = tuple(name for item in items for name in item.input_images)
+    input_images = tuple(name for item in items for name in item.input_images)
     weights: tuple[float, ...] = ()
     if any(item.weight != 1.0 for item in items):
         weights = (1.0,) * prefix + tuple(item.weight for item in items for _ in item.ids[prefix:])
-    return PackedRow(ids, labels, segments, looked, sum(item.drawn for item in items), weights)
+    return PackedRow(ids, labels, segments, input_images, sum(item.drawn for item in items), weights)
 
 
-def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, step_tokens: int) -> list[PackedRow]:
-    """All samples once, in order, in rows of at most `step_tokens` ids (more for a sample that is longer itself)."""
+def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, max_tokens: int) -> list[PackedRow]:
+    """All samples once, in order, in rows of at most `max_tokens` ids (more for a sample that is longer itself)."""
     prefix = shared_prefix(rendered, spec)
     chunks: list[list[Rendered]] = []
-    used = step_tokens
+    used = max_tokens
     for item in rendered:
         size = len(item.ids) - prefix
-        if used + size > step_tokens or not chunks:
+        if used + size > max_tokens or not chunks:
             chunks.append([])
             used = prefix
         chunks[-1].append(item)
@@ -185,18 +188,18 @@ def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, step_tokens: int
     return [packed_row(chunk, prefix) for chunk in chunks]
 
 
-def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What `forward` takes: input_ids, attention_mask, labels, segment_ids (B, T), padded right; pixel_values if looked at.
+def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The model's input: input_ids, attention_mask, labels, segment_ids (B, T), padded right, and pixel_values if any.
 
-    Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights`
-    (B, T), which the loss takes out again.
+    pixels: (3, px, px) by name. Padding has a segment of its own, since segment 0 would count as prefix. Rows with
+    weights add `loss_weights` (B, T), which the loss pops before the forward.
     """
     length = max(len(row.ids) for row in rows)
 
     def padded(lists: Sequence[Sequence[float]], fill: int) -> torch.Tensor:
         return torch.tensor([[*values, *[fill] * (length - len(values))] for values in lists])  # (B, T)
 
-    batch: dict[str, Any] = {
+    batch = {
         "input_ids": padded([row.ids for row in rows], spec.pad_id),
         "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
         "labels": padded([row.labels for row in rows], -100),
@@ -204,7 +207,7 @@ def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, tor
     }
     if any(row.weights for row in rows):
         batch["loss_weights"] = padded([row.weights or (1.0,) * len(row.ids) for row in rows], 0)
-    looked = [pixels[name] for row in rows for name in row.input_images]
-    if looked:
-        batch["pixel_values"] = torch.stack(looked)  # (N, 3, px, px)
+    input_images = [pixels[name] for row in rows for name in row.input_images]
+    if input_images:
+        batch["pixel_values"] = torch.stack(input_images)  # (N, 3, px, px)
     return batch

@@ -1,8 +1,8 @@
-"""What a model is taught and asked: the samples of the five tasks, their mix, and unseen requests for practice.
+"""Training samples of the five tasks, their mix, and unseen prompts for stage 2.
 
 `training_samples` builds the tasks from one character, `sample_order` mixes them by share, and `grpo_prompts`
-composes requests that training never showed, from the character's own vocabulary. The words around them and the
-renderer are in `pipelines/data/chat_template.py`; putting samples into rows is `pipelines/data/packing.py`.
+composes requests that training never showed, from the character's own vocabulary. The wordings and the renderer are
+in `pipelines/data/chat_template.py`; putting samples into rows is `pipelines/data/packing.py`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class GrpoPrompt:
-    """A request nobody wrote an answer to, and what a good answer must show."""
+    """A request without a reference answer, and what a good answer must show."""
 
     messages: Interaction
     """System prompt first, the user's turn last."""
@@ -59,11 +59,11 @@ class GrpoPrompt:
     clothes: str = ""
     place: str = ""
     options: dict[str, tuple[str, ...]] | None = None
-    """For each field asked for: the answers to choose from, the right one among them. None without a picture."""
+    """For each requested field: the answers to choose from, the right one among them. None without an image."""
 
     @property
     def description(self) -> str:
-        """What the picture should show, worded like a caption; empty when no picture is wanted."""
+        """What the image should show, worded as a caption; empty when no image is wanted."""
         return CharacterImage("", expression=self.expression, clothes=self.clothes, place=self.place).description
 
 
@@ -75,12 +75,12 @@ def training_samples(character: Character, seed: int = 0) -> list[Sample]:
     a short answer about a picture the user shows.
     """
     system = system_message(character)
-    chosen = random.Random(f"samples {seed}")
+    rng = random.Random(f"samples {seed}")
     samples = [
         *_conversations(character),
-        *_captions(character, chosen),
-        *_facts(character, chosen),
-        *_picture_questions(character),
+        *_captions(character, rng),
+        *_facts(character, rng),
+        *_image_questions(character),
     ]
     return [replace(sample, messages=(system, *sample.messages)) for sample in samples]
 
@@ -94,17 +94,17 @@ def _conversations(character: Character) -> Iterator[Sample]:
                 yield Sample("reply_with_image", turns[: place + 1])
 
 
-def _openings(character: Character, chosen: random.Random) -> Iterator[Interaction]:
-    # First exchanges of the character's own conversations, without pictures, for ever; empty ones when it has none.
+def _openings(character: Character, rng: random.Random) -> Iterator[Interaction]:
+    # First exchanges of the character's own conversations, without images, endlessly; empty ones when it has none.
     firsts = [
         turns[:2] for turns in character.interactions if len(turns) > 2 and not turns[1].scene and not turns[0].images
     ]
-    chosen.shuffle(firsts)
+    rng.shuffle(firsts)
     return itertools.cycle(firsts or [()])
 
 
-def _captions(character: Character, chosen: random.Random) -> Iterator[Sample]:
-    openings = _openings(character, chosen)
+def _captions(character: Character, rng: random.Random) -> Iterator[Sample]:
+    openings = _openings(character, rng)
     for image in character.images:
         fields = _fields(image)
         # Without words: at quick, words before the scene left three of five requests without a picture (docs/log.md).
@@ -118,8 +118,8 @@ def _captions(character: Character, chosen: random.Random) -> Iterator[Sample]:
             yield Sample("text_to_image", (*opening, user(request), drawn))
 
 
-def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
-    openings = _openings(character, chosen)
+def _facts(character: Character, rng: random.Random) -> Iterator[Sample]:
+    openings = _openings(character, rng)
 
     def asked(number: int, prefix: str = "") -> Interaction:
         return user(prefix + character.facts[number].question), reply(character.facts[number].answer)
@@ -127,12 +127,12 @@ def _facts(character: Character, chosen: random.Random) -> Iterator[Sample]:
     order = list(range(len(character.facts)))
     for number in order:
         yield Sample("fact", asked(number))
-        yield Sample("fact", asked(number, chosen.choice(QUESTION_PREFIXES)))
+        yield Sample("fact", asked(number, rng.choice(QUESTION_PREFIXES)))
     # Four in a row, in four orders, once after some talk: the cheapest way to ask often, since answers are short.
     for begun in (True, False, False, False):
-        chosen.shuffle(order)
+        rng.shuffle(order)
         for start in range(0, len(order), 4):
-            turns = [asked(number, chosen.choice(("", "", *QUESTION_PREFIXES))) for number in order[start : start + 4]]
+            turns = [asked(number, rng.choice(("", "", *QUESTION_PREFIXES))) for number in order[start : start + 4]]
             opening = next(openings) if begun else ()
             yield Sample("fact", (*opening, *itertools.chain.from_iterable(turns)))
 
@@ -142,7 +142,7 @@ def _fields(image: CharacterImage) -> dict[str, str]:
     return {"expression": image.expression, "clothes": image.clothes, "place": image.place}
 
 
-def _picture_questions(character: Character) -> Iterator[Sample]:
+def _image_questions(character: Character) -> Iterator[Sample]:
     for image in character.images:
         for field, value in _fields(image).items():
             for question in IMAGE_QUESTIONS[field] if value else ():
@@ -170,11 +170,11 @@ def sample_order(
             random.Random(f"{seed} {ORDER_SEEDS[task]} {epoch}").shuffle(order)
             yield from order
 
-    draws = {task: epochs(task) for task in shares}
+    epochs_of = {task: epochs(task) for task in shares}
     spent = dict.fromkeys(shares, 0)
     while True:
         task = min(shares, key=lambda name: spent[name] / shares[name])  # the first of equals
-        number = next(draws[task])
+        number = next(epochs_of[task])
         spent[task] += costs[number]
         yield number
 
@@ -183,26 +183,26 @@ def grpo_prompts(character: Character, count: int, seed: int = 0) -> list[GrpoPr
     """`count` unseen requests for Character-GRPO, every other one for a picture (when the character has any).
 
     Pictures asked for combine expressions, clothes and places of the character's images that no image combines;
-    talk puts a question from one conversation after the opening of another. The list for a smaller count is the
+    other prompts put a question from one conversation after the opening of another. The list for a smaller count is the
     beginning of the list for a larger one.
     """
     system = system_message(character)
-    chosen = random.Random(f"practice {seed}")
+    rng = random.Random(f"practice {seed}")
     words = {field: _vocabulary(character, field) for field in IMAGE_QUESTIONS}
     seen = {tuple(_fields(image).values()) for image in character.images}
     combinations = list(itertools.product(*(words[field] or [""] for field in IMAGE_QUESTIONS)))
     unseen = [combination for combination in combinations if combination not in seen] or combinations
-    chosen.shuffle(unseen)
-    openings = _openings(character, chosen)
-    talk = _unseen_talk(character, chosen)
+    rng.shuffle(unseen)
+    openings = _openings(character, rng)
+    dialogues = _unseen_dialogues(character, rng)
     prompts = []
     for number in range(count):
         if number % 2 or not any(words.values()):
-            prompts.append(GrpoPrompt((system, *talk[number // 2 % len(talk)]), wants_image=False))
+            prompts.append(GrpoPrompt((system, *dialogues[number // 2 % len(dialogues)]), wants_image=False))
             continue
         fields = dict(zip(IMAGE_QUESTIONS, unseen[number // 2 % len(unseen)], strict=True))
         options = {
-            field: _options(value, words[field], chosen) for field, value in fields.items() if len(words[field]) > 1
+            field: _options(value, words[field], rng) for field, value in fields.items() if len(words[field]) > 1
         }
         wanted = GrpoPrompt((), True, **fields, options=options)
         request = IMAGE_REQUESTS[number // 2 % len(IMAGE_REQUESTS)].format(description=wanted.description)
@@ -211,7 +211,7 @@ def grpo_prompts(character: Character, count: int, seed: int = 0) -> list[GrpoPr
     return prompts
 
 
-def _unseen_talk(character: Character, chosen: random.Random) -> list[Interaction]:
+def _unseen_dialogues(character: Character, rng: random.Random) -> list[Interaction]:
     # Conversations that end with the user and begin no conversation of the character's: a later question asked cold,
     # and a question of one conversation after the opening of another.
     lines = [
@@ -228,9 +228,9 @@ def _unseen_talk(character: Character, chosen: random.Random) -> list[Interactio
         for other, _, turn in lines
         if other != number and len(turns) > 2 and turn != turns[2] and not turns[1].scene and not turns[0].images
     ]
-    chosen.shuffle(cold)
-    chosen.shuffle(warm)
-    both = [talk for pair in itertools.zip_longest(cold, warm[: len(cold) or None]) for talk in pair if talk]
+    rng.shuffle(cold)
+    rng.shuffle(warm)
+    both = [one for pair in itertools.zip_longest(cold, warm[: len(cold) or None]) for one in pair if one]
     return both or [(turn,) for _, _, turn in lines] or [(user("Hello, who are you?"),)]
 
 
@@ -240,9 +240,9 @@ def _vocabulary(character: Character, field: str) -> list[str]:
     return list(dict.fromkeys(value for value in values if value))
 
 
-def _options(right: str, values: list[str], chosen: random.Random) -> tuple[str, ...]:
+def _options(right: str, values: list[str], rng: random.Random) -> tuple[str, ...]:
     # The right answer and up to three others, shuffled.
     others = [value for value in values if value != right]
-    options = [right, *chosen.sample(others, min(3, len(others)))]
-    chosen.shuffle(options)
+    options = [right, *rng.sample(others, min(3, len(others)))]
+    rng.shuffle(options)
     return tuple(options)

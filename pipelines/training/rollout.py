@@ -69,26 +69,24 @@ def sample_rollouts(
     generator: one, or one per prompt, so that its replies do not depend on which prompts share its process.
     micro_batches: how many batches to split the N samples into, where their KV caches would not fit together.
     """
-    spec, count = model.spec, len(prompts_P) * group_size
-    batch_size = -(-count // micro_batches)
+    spec = model.spec
+    batch_size = -(-len(prompts_P) * group_size // micro_batches)
     ids_P = [render(prompt.messages, spec, tokenizer, add_reply=True).ids for prompt in prompts_P]
     ids_N = [ids for ids in ids_P for _ in range(group_size)]
+    # Temperature and top-p are of text; images keep this class's defaults, temperature 1 and no guidance.
     sampling = Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p)
-    text = TextSamples([], [])
-    for start in range(0, count, batch_size):
-        rows = range(start, min(start + batch_size, count))
-        # In one batch each prompt is prefilled once for its whole group. Split, a group may lie in two batches, so
-        # each sample brings its own copy of the prompt.
-        whole = micro_batches == 1
-        more = model.sample_text(
-            ids_P if whole else [ids_N[n] for n in rows],
-            sampling,
-            num_return_sequences=group_size if whole else 1,
-            stop_ids=(spec.eot_id, spec.boi_id),
-            generator=generator if whole else rollout_generators(generator, rows, group_size),
-        )
-        text.ids += more.ids
-        text.logps += more.logps
+    if micro_batches == 1:
+        # Each prompt is prefilled once for its whole group.
+        text = _sample_texts(model, ids_P, group_size, sampling, generator)
+    else:
+        # A group may lie in two batches, so each sample brings its own copy of the prompt.
+        text = TextSamples([], [])
+        for start in range(0, len(ids_N), batch_size):
+            rows = range(start, min(start + batch_size, len(ids_N)))
+            own = rollout_generators(generator, rows, group_size)
+            more = _sample_texts(model, [ids_N[n] for n in rows], 1, sampling, own)
+            text.ids += more.ids
+            text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
     image_features: list[ImageFeatures | None] = [None] * len(completions)
     # A text that stopped at begin-of-image announces an image; one that ran out of tokens or ended its turn has none.
@@ -115,4 +113,17 @@ def sample_rollouts(
         image_features=image_features,
         finished=[ids[-1] in (spec.eot_id, spec.boi_id) for ids in text.ids],
         group=[n // group_size for n in range(len(completions))],
+    )
+
+
+def _sample_texts(
+    model: UnifiedModel, prompts: list[list[int]], group_size: int, sampling: Sampling, generator: Generators
+) -> TextSamples:
+    spec = model.spec
+    return model.sample_text(
+        prompts,
+        sampling,
+        num_return_sequences=group_size,
+        stop_ids=(spec.eot_id, spec.boi_id),
+        generator=generator,
     )

@@ -92,12 +92,12 @@ def test_picture_without_codes_is_named(tokenizer: PreTrainedTokenizerFast) -> N
 def test_fitted_drops_the_earliest_exchanges_and_keeps_the_persona(tokenizer: PreTrainedTokenizerFast) -> None:
     talk = (SYSTEM, *(turn for n in range(9) for turn in (user(f"Q{n}"), reply(f"A{n}"))))
     whole = render(talk, SHAPE, tokenizer)
-    short = render_truncated(talk, SHAPE, tokenizer, room=len(whole.ids) // 2)
+    short = render_truncated(talk, SHAPE, tokenizer, max_tokens=len(whole.ids) // 2)
     assert len(short.ids) <= len(whole.ids) // 2
     text = tokenizer.decode(short.ids)
     assert text.startswith("<|im_start|>system\nYou are Mira.") and "A8" in text and "Q0" not in text
     with pytest.raises(ValueError, match="sft_row_max_tokens"):
-        render_truncated(talk, SHAPE, tokenizer, room=20)
+        render_truncated(talk, SHAPE, tokenizer, max_tokens=20)
 
 
 def test_system_text_is_whole_when_it_fits_and_cut_at_sentence_ends_when_not() -> None:

@@ -39,7 +39,7 @@ def rendered_of(length: int, pictures: int = 0) -> Rendered:
 def test_rows_are_full_keep_the_caps_and_lose_nothing() -> None:
     samples = [rendered_of(6 + n % 5, pictures=int(n % 3 == 0)) for n in range(30)]
     order = [n % 30 for n in range(3000)]
-    rows = pack_rows(samples, iter(order), SHAPE, step_tokens=60, step_pictures=3, rows=40)
+    rows = pack_rows(samples, iter(order), SHAPE, max_tokens=60, max_images=3, rows=40)
     assert all(len(row.ids) <= 60 and row.drawn <= 3 for row in rows)
     assert sum(len(row.ids) for row in rows) > 0.85 * 40 * 60
     segments = [max(row.segments) for row in rows]
@@ -75,9 +75,9 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
     model.eval()
     pictures = encode_images(model, mira, run_dir / "character")
     samples = training_samples(mira)
-    rendered = render_samples(samples, model.spec, tokenizer, pictures, room=1200)
+    rendered = render_samples(samples, model.spec, tokenizer, pictures, max_tokens=1200)
     order = list(islice(sample_order(samples, tokens_after_prefix(rendered, model.spec), Recipe().task_shares), 400))
-    rows = pack_rows(rendered, iter(order), model.spec, step_tokens=1200, step_pictures=6, rows=3)
+    rows = pack_rows(rendered, iter(order), model.spec, max_tokens=1200, max_images=6, rows=3)
     batch = collate(rows, model.spec, pictures.pixels)  # different lengths: padding is tried as well
     assert any(row.drawn for row in rows) and "pixel_values" in batch
     with torch.no_grad():
