@@ -1,13 +1,16 @@
-"""Janus-Pro behind the one contract: transformers' own class, words and picture codes in one id space.
+"""Janus-Pro behind the one contract: transformers' own class, text ids and image codes in one id space.
 
-`JanusModel` adds no weights to `JanusForConditionalGeneration`, so published checkpoints load as they are. Words go
-through the word embedding and `lm_head`, codes through the generation embedding, its aligner and the generation
-head; looked-at pictures enter through SigLIP and the aligner. All pictures are in [-1, 1], Janus' own scale on both
-sides. The contract (shapes, ids, packing) is in `pipelines.models.interface`.
+`JanusModel` adds no weights to `JanusForConditionalGeneration`, so published checkpoints load as they are. Text goes
+through the token embedding and `lm_head`, codes through the generation embedding, its aligner and the generation head;
+looked-at images enter through SigLIP and the aligner. All pixels are in [-1, 1], Janus' own scale on both sides. The
+contract (shapes, ids, packing) is in `pipelines.models.interface`.
 
-Departures from the library: pictures are encoded with the codebook on the unit sphere, as in DeepSeek's original
-(https://github.com/deepseek-ai/Janus, vq_model.py) and as the library itself decodes; and text `generate` of the
-library is closed here, use `sample_text`.
+Departures from the library: images are encoded with the codebook on the unit sphere, as in DeepSeek's original
+(https://github.com/deepseek-ai/Janus, vq_model.py) and as the library itself decodes; and the library's text `generate`
+raises here, use `sample_text`.
+
+Dimension letters: B rows, T positions, L labelled positions, N images, C codes of one image, H hidden size, D latent
+width of the image tokenizer, s codes along a side.
 """
 
 from __future__ import annotations
@@ -62,8 +65,8 @@ CHAT_FORMAT = ChatFormat(
     image_before="<begin_of_image>",
     image_after="<end_of_image>\n",
 )
-"""As Janus-Pro was taught: https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek; the same text as the
-chat template of the published processors, which only write a system prompt otherwise than it was taught."""
+"""As Janus-Pro was trained (https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek). The chat template of
+the published processors gives the same text, but for the system prompt, which it writes otherwise than in training."""
 
 
 DECODE_BATCH_IMAGES = 8

@@ -154,7 +154,7 @@ class LoraBatch:
         self._set_rows(self._rows * 2)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Only these rows go on."""
+        """Continue with these rows only; indices into the present ones."""
         self._set_rows([self._rows[row] for row in rows])
 
     @contextmanager

@@ -44,7 +44,7 @@ class DecoderState:
     position_ids: torch.Tensor
     """(N, 1) of the last position read."""
     loras: LoraBatch | None = None
-    """Told which rows go on; None when rows need not be told apart."""
+    """Told which rows are repeated and kept; None without adapters."""
     shared_length: int = 0
     """Positions at the start that are the same in all rows."""
     shared_prefix: SharedPrefixCache | None = None
