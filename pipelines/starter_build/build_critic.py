@@ -74,7 +74,7 @@ def train_critic(
     progress = train_for(part, budget)
     critic.eval()
     calibrate(critic, held_out, device)
-    scores = held_out_scores(critic, held_out, device) | progress_scores(progress)
+    scores = critic_scores(critic, held_out, device) | progress_scores(progress)
     critic.to(torch.bfloat16).save_pretrained(out / "model")
     return scores
 
@@ -126,7 +126,7 @@ def _identity_loss(embeddings: torch.Tensor, numbers: torch.Tensor) -> torch.Ten
 
 
 @torch.no_grad()
-def encode_dataset(critic: StarterCritic, dataset: DrawnDataset, device: str) -> ImageFeatures:
+def dataset_features(critic: StarterCritic, dataset: DrawnDataset, device: str) -> ImageFeatures:
     """The critic's features of every image, in batches of 100."""
     starts = range(0, len(dataset.pixels), 100)
     parts = [critic.encode_images(to_pixels(dataset.pixels[start : start + 100], device)) for start in starts]
@@ -156,7 +156,7 @@ def equal_error(positive: torch.Tensor, negative: torch.Tensor) -> tuple[float, 
 @torch.no_grad()
 def calibrate(critic: StarterCritic, held_out: DrawnDataset, device: str) -> None:
     """Set the slopes and thresholds of likeness and match so that 0.5 is the equal-error threshold on `held_out`."""
-    features, rng = encode_dataset(critic, held_out, device), random.Random(1)
+    features, rng = dataset_features(critic, held_out, device), random.Random(1)
     cosine = features.identity @ features.identity.T
     same, different = identity_pairs(held_out)
     slope, threshold = equal_error(cosine[same].cpu(), cosine[different].cpu())
@@ -170,9 +170,9 @@ def calibrate(critic: StarterCritic, held_out: DrawnDataset, device: str) -> Non
 
 
 @torch.no_grad()
-def held_out_scores(critic: StarterCritic, held_out: DrawnDataset, device: str) -> dict[str, float]:
+def critic_scores(critic: StarterCritic, held_out: DrawnDataset, device: str) -> dict[str, float]:
     """Attribute accuracy, caption retrieval among 20, identity verification and retrieval on unseen identities."""
-    features, rng = encode_dataset(critic, held_out, device), random.Random(2)
+    features, rng = dataset_features(critic, held_out, device), random.Random(2)
     scores: dict[str, float] = {}
     for name in PHRASE_FIELDS:
         phrases = [held_out.phrase(row, name) for row in range(len(held_out))]

@@ -111,20 +111,20 @@ def foreground_weights(count: int, weight: float) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode_dataset(model: StarterModel, dataset: DrawnDataset, cache: Path | None = None) -> torch.Tensor:
+def cached_codes(model: StarterModel, dataset: DrawnDataset, cache: Path | None = None) -> torch.Tensor:
     """Codes (N, C) of every image; those of a stored set are kept in the file `cache` because they never change."""
     if cache is not None and cache.exists():
         codes = torch.from_numpy(np.load(cache).astype(np.int64))
         if codes.shape == (len(dataset), model.spec.image_tokens):
             return codes
-    codes = encode_rows(model, dataset, np.arange(len(dataset))).cpu()
+    codes = compute_codes(model, dataset, np.arange(len(dataset))).cpu()
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.save(cache, codes.numpy().astype(np.int16))  # a codebook has at most 4,096 codes
     return codes
 
 
-def encode_rows(model: StarterModel, dataset: DrawnDataset, rows: np.ndarray) -> torch.Tensor:
+def compute_codes(model: StarterModel, dataset: DrawnDataset, rows: np.ndarray) -> torch.Tensor:
     """Codes (len(rows), C) of some images, on the model's device."""
     batches = (rows[i : i + 128] for i in range(0, len(rows), 128))
     return torch.cat([model.encode_images(to_pixels(dataset.pixels[batch], model.device)) for batch in batches])
@@ -147,8 +147,8 @@ def train_image_expert(
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    codes = encode_dataset(model, train_set, out / "codes_train.npy" if stored else None).to(model.device)
-    held_out_codes = encode_dataset(model, held_out, out / "codes_held_out.npy").to(model.device)
+    codes = cached_codes(model, train_set, out / "codes_train.npy" if stored else None).to(model.device)
+    held_out_codes = cached_codes(model, held_out, out / "codes_held_out.npy").to(model.device)
     model.requires_grad_(False)  # the language expert stays SmolLM2's
     model.picture.requires_grad_(True)
     model.picture.train()
@@ -157,7 +157,7 @@ def train_image_expert(
     def compute_loss(progress: Progress) -> torch.Tensor:
         changed = train_set.refresh(size.max_new_images)
         if len(changed):  # these rows of the stream's window show new images now
-            codes[torch.from_numpy(changed)] = encode_rows(model, train_set, changed)
+            codes[torch.from_numpy(changed)] = compute_codes(model, train_set, changed)
         progress.part_state[STREAM_POSITION] = train_set.position
         rows = next(batches)
         captions = [train_set.caption(row, rng) for row in rows]

@@ -53,7 +53,7 @@ def train_tokenizer(
 
     perceptual: weight of `perceptual_distance` by `critic` (0: none). decoder_only: resume a run that already quantises
     with encoder and codebook frozen; the codes of every image stay, so what was trained on them stays valid. Returns
-    `held_out_scores` with steps and seconds.
+    `tokenizer_scores` with steps and seconds.
     """
     torch.manual_seed(seed)
     model = ImageTokenizer(ImageTokenizerConfig(px=size.px, **size.tokenizer))
@@ -81,7 +81,7 @@ def train_tokenizer(
 
     def evaluate() -> str:
         reconstruction_sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
-        return str(held_out_scores(model, held_out, step=8))
+        return str(tokenizer_scores(model, held_out, step=8))
 
     state_file, learning_rate = out / "state.pt", size.learning_rates["tokenizer"]
     part = BuildPart(
@@ -92,10 +92,10 @@ def train_tokenizer(
     model.to(torch.bfloat16).save_pretrained(out / "tokenizer")
     model.to(torch.float32)
     reconstruction_sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
-    return write_scores(out / "scores.json", held_out_scores(model, held_out) | progress_scores(progress))
+    return write_scores(out / "scores.json", tokenizer_scores(model, held_out) | progress_scores(progress))
 
 
-def held_out_scores(model: ImageTokenizer, held_out: DrawnDataset, step: int = 1) -> dict[str, float]:
+def tokenizer_scores(model: ImageTokenizer, held_out: DrawnDataset, step: int = 1) -> dict[str, float]:
     """Mean PSNR (dB) of reconstructions by family, and the share of the codebook used; every `step`th row."""
     found: dict[str, list[float]] = {}
     used: set[int] = set()

@@ -37,7 +37,7 @@ from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domai
 from pipelines.starter_build.drawings.caption_templates import made_up_name
 from pipelines.starter_build.drawings.render_svg import render_image
 from pipelines.starter_build.load_build import load_models
-from pipelines.starter_build.measure_images import attribute_matches, encode_images, save_sheet, to_uint8
+from pipelines.starter_build.measure_images import attribute_matches, image_features, save_sheet, to_uint8
 from pipelines.training.sft import run_sft
 
 TRAIN_IMAGES = 9
@@ -130,7 +130,7 @@ def case_scores(
 
     train, test: features of the rendered training and test images.
     """
-    features = encode_images(critic, pixels)
+    features = image_features(critic, pixels)
     cosine = (features.identity @ train.identity.T).mean(1)  # (N,) over the training images
     matches = attribute_matches(critic, features, [(case.identity, one) for one in case.test_attributes])
     parts = {
@@ -166,8 +166,8 @@ def measure_setting(
         folder = out / f"{number:02d}"
         model, before, after, seconds = train_and_generate(model, tokenizer, case, recipe, folder, sampling)
         rendered = to_pixels(case.render(case.test_attributes, px))
-        train = encode_images(critic, to_pixels(case.render(case.train_attributes, px)))
-        test = encode_images(critic, rendered)
+        train = image_features(critic, to_pixels(case.render(case.train_attributes, px)))
+        test = image_features(critic, rendered)
         for name, pixels in (("before", before), ("after", after), ("real", rendered)):
             for key, value in case_scores(critic, pixels, case, train, test).items():
                 found.setdefault(f"{key}_{name}", []).append(value)

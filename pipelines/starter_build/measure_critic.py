@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from pipelines.starter_build.build_critic import encode_dataset, held_out_scores, identity_pairs
+from pipelines.starter_build.build_critic import critic_scores, dataset_features, identity_pairs
 from pipelines.starter_build.measure_context import MeasureContext
 
 BINS = 25
 
 
 def measure_critic(context: MeasureContext, histogram: Path) -> dict[str, float]:
-    """`held_out_scores`, and likeness of pairs of one identity and of two: mean, and share on the right side of 0.5."""
+    """`critic_scores`, and likeness of pairs of one identity and of two: mean, and share on the right side of 0.5."""
     device = str(context.model.device)
-    scores = held_out_scores(context.critic, context.held_out, device)
+    scores = critic_scores(context.critic, context.held_out, device)
     with torch.no_grad():
-        features = encode_dataset(context.critic, context.held_out, device)
+        features = dataset_features(context.critic, context.held_out, device)
         likeness = context.critic.likeness(features, features).cpu()
     same_pairs, different_pairs = identity_pairs(context.held_out)
     same, different = likeness[same_pairs], likeness[different_pairs]

@@ -75,10 +75,10 @@ def measure_images(context: MeasureContext, count: int, guidance: float, sheet: 
     generated = generate_from_captions(context, captions, guidance)
     scores = {"pictures": float(count), "guidance": guidance}
     for name, pixels in (("drawn", generated), ("real", to_pixels(rendered))):
-        scores |= {f"{key}_{name}": value for key, value in image_scores(context, pixels, requests, captions).items()}
+        scores |= {f"{key}_{name}": value for key, value in request_scores(context, pixels, requests, captions).items()}
     with torch.no_grad():
-        generated_features = encode_images(context.critic, generated)
-        likeness = context.critic.likeness(generated_features, encode_images(context.critic, to_pixels(rendered)))
+        generated_features = image_features(context.critic, generated)
+        likeness = context.critic.likeness(generated_features, image_features(context.critic, to_pixels(rendered)))
         # (N, N); image n is compared with the rendering of its own request only
     scores["likeness_to_real"] = likeness.diagonal().mean().item()
     for batch in (1, 8):  # latency of one image, throughput of a batch
@@ -98,16 +98,16 @@ def sweep_guidance(context: MeasureContext, count: int, scales: tuple[float, ...
     scores: dict[str, float] = {}
     for scale in scales:
         generated = generate_from_captions(context, captions, scale, seed=1)
-        found = image_scores(context, generated, requests, captions)
+        found = request_scores(context, generated, requests, captions)
         scores |= {f"{name}_at_{scale:g}": found[name] for name in SWEEP_SCORES if name in found}
     return scores
 
 
-def image_scores(
+def request_scores(
     context: MeasureContext, pixels: torch.Tensor, requests: list[ImageRequest], captions: list[str]
 ) -> dict[str, float]:
     """Accuracy of each attribute as the critic and the classifier read it, and the mean caption match."""
-    features = encode_images(context.critic, pixels)
+    features = image_features(context.critic, pixels)
     accuracies = critic_accuracies(context.critic, features, requests)
     scores = {f"critic_{name}": value for name, value in accuracies.items()}
     if context.classifier is not None:
@@ -118,7 +118,7 @@ def image_scores(
 
 
 @torch.no_grad()
-def encode_images(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
+def image_features(critic: StarterCritic, pixels: torch.Tensor) -> ImageFeatures:
     """The critic's features of any number of images (N, 3, h, w), in batches of 100."""
     parts = [critic.encode_images(pixels[i : i + 100].to(critic.device)) for i in range(0, len(pixels), 100)]
     return ImageFeatures(torch.cat([part.caption for part in parts]), torch.cat([part.identity for part in parts]))

@@ -21,7 +21,7 @@ from pipelines.starter_build.build_classifier import classifier_accuracies
 from pipelines.starter_build.build_vq import psnr
 from pipelines.starter_build.dataset import to_pixels
 from pipelines.starter_build.measure_context import MeasureContext
-from pipelines.starter_build.measure_images import critic_accuracies, encode_images
+from pipelines.starter_build.measure_images import critic_accuracies, image_features
 
 EMOJI = 120
 """Emoji measured on: faces (U+1F600 and on) and animals (U+1F400 and on)."""
@@ -75,7 +75,7 @@ def measure_tokenizer(context: MeasureContext, count: int, notes: list[str]) -> 
     for name, before, after in groups:
         scores |= {f"psnr_{name}": psnr(before, after).mean().item(), f"ssim_{name}": ssim(before, after).mean().item()}
     for name, pixels in (("real", originals), ("rebuilt", reconstructed)):
-        accuracies = critic_accuracies(context.critic, encode_images(context.critic, pixels), shown)
+        accuracies = critic_accuracies(context.critic, image_features(context.critic, pixels), shown)
         scores |= {f"critic_{key}_{name}": accuracies[key] for key in ("expression", "clothes_kind")}
         if context.classifier is not None:
             accuracies = classifier_accuracies(context.classifier.classify(pixels), shown)

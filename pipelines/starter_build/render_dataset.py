@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import count as numbers
@@ -55,6 +56,7 @@ def render_images(
     incomplete = out / "pictures.part.npy"
     array = np.lib.format.open_memmap(incomplete, mode="w+", dtype=np.uint8, shape=(count, px, px, 3))
     done = 0
+    rendered: Iterator[tuple[int, list[Attributes], np.ndarray]]
     with ExitStack() as stack:
         lines = stack.enter_context((out / "attributes.jsonl").open("w", encoding="utf-8"))
         if processes > 1:

@@ -7,7 +7,7 @@ import torch
 from pipelines.models.starter.vq import ImageTokenizer, toy_tokenizer_config
 from pipelines.starter_build.build_config import SIZES
 from pipelines.starter_build.build_loop import Budget
-from pipelines.starter_build.build_vq import held_out_scores, reconstruction_sheet, train_tokenizer
+from pipelines.starter_build.build_vq import reconstruction_sheet, tokenizer_scores, train_tokenizer
 from pipelines.starter_build.dataset import DrawnDataset
 from pipelines.starter_build.render_dataset import render_images
 
@@ -18,7 +18,7 @@ def test_training_lowers_the_error_and_goes_on_after_a_stop(tmp_path) -> None:
     render_images(images / "held_out", 20, px=32, held_out=True, processes=1)
     train_set, held_out = DrawnDataset.load(images, "train"), DrawnDataset.load(images, "held_out")
     torch.manual_seed(0)
-    before = held_out_scores(ImageTokenizer(toy_tokenizer_config()).eval(), held_out)
+    before = tokenizer_scores(ImageTokenizer(toy_tokenizer_config()).eval(), held_out)
 
     def train(seconds: float, decoder_only: bool = False) -> dict[str, float]:
         budget = Budget(seconds)

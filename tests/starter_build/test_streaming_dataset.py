@@ -12,7 +12,7 @@ import torch
 
 from pipelines.models.starter.model import toy_starter
 from pipelines.starter_build.build_config import SIZES
-from pipelines.starter_build.build_image_expert import encode_rows, train_image_expert
+from pipelines.starter_build.build_image_expert import compute_codes, train_image_expert
 from pipelines.starter_build.build_loop import Budget, read_state
 from pipelines.starter_build.build_vision_tower import train_vision_tower
 from pipelines.starter_build.dataset import DrawnDataset
@@ -113,7 +113,7 @@ def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: StreamingDatas
 
 def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: StreamingDataset) -> None:
     model, _ = toy_starter(seed=0)
-    codes = encode_rows(model, stream, np.arange(40))
+    codes = compute_codes(model, stream, np.arange(40))
     rows = wait(stream)
-    codes[torch.from_numpy(rows)] = encode_rows(model, stream, rows)
-    assert torch.equal(codes, encode_rows(model, stream, np.arange(40)))
+    codes[torch.from_numpy(rows)] = compute_codes(model, stream, rows)
+    assert torch.equal(codes, compute_codes(model, stream, np.arange(40)))

@@ -83,7 +83,9 @@ _TOON_CLOTHES = {
     "dress": "dress",
     "t-shirt": "tShirt",
 }
-_FRAMES = {  # middle x, middle y and width of what is shown, in the figure's own units; turn in degrees
+_FRAMES: dict[
+    str, dict[str, tuple[float, float, float, float]]
+] = {  # middle x, middle y and width of what is shown, in the figure's own units; turn in degrees
     "avataaars": {
         "": (140, 140, 252, 0),
         "close-up": (140, 130, 198, 0),

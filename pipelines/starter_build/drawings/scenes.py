@@ -101,8 +101,15 @@ def _library() -> str:
 
 
 def _city_night() -> str:
-    towers = ((0, 22, 14, "#2b3566"), (15, 38, 13, "#3a4580"), (29, 26, 12, "#2b3566"), (58, 34, 14, "#3a4580"))
-    towers += ((73, 16, 13, "#2b3566"), (87, 30, 13, "#3a4580"), (42, 44, 15, "#333d75"))
+    towers = (  # x, top, width, colour
+        (0, 22, 14, "#2b3566"),
+        (15, 38, 13, "#3a4580"),
+        (29, 26, 12, "#2b3566"),
+        (58, 34, 14, "#3a4580"),
+        (73, 16, 13, "#2b3566"),
+        (87, 30, 13, "#3a4580"),
+        (42, 44, 15, "#333d75"),
+    )
     out = []
     for x, top, width, fill in towers:
         out.append(_rect(x, top, width, 100 - top, fill))
@@ -164,9 +171,9 @@ def _ship() -> str:
 
 def _flowers() -> str:
     colours = ("#ff5d8f", "#ffffff", "#b15cff", "#ff8a3d")
-    spots = ((5, 60), (16, 68), (28, 60), (8, 78), (20, 88), (72, 62), (84, 68), (95, 60), (78, 80), (92, 78), (6, 94))
-    spots += ((88, 92), (34, 74), (66, 74), (98, 90), (44, 62), (56, 62))
-    flowers = "".join(_flower(x, y, 4.2, colours[index % 4]) for index, (x, y) in enumerate(spots))
+    spots = "5,60 16,68 28,60 8,78 20,88 72,62 84,68 95,60 78,80 92,78 6,94 88,92 34,74 66,74 98,90 44,62 56,62"
+    points = [tuple(map(int, spot.split(","))) for spot in spots.split()]
+    flowers = "".join(_flower(x, y, 4.2, colours[index % 4]) for index, (x, y) in enumerate(points))
     cloud = _circles("14,16 22,13 30,17", 6, "#ffffff") + _circles("80,10 88,12", 5, "#ffffff")
     return _sky("#8fd3ff") + cloud + _rect(0, 52, 100, 48, "#58b84a") + flowers
 
