@@ -65,8 +65,8 @@ CHAT_FORMAT = ChatFormat(
     image_before="<begin_of_image>",
     image_after="<end_of_image>\n",
 )
-"""As Janus-Pro was trained (https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek). The chat template of
-the published processors gives the same text, except for the system prompt, which it words in another way."""
+"""As Janus-Pro was trained (https://github.com/deepseek-ai/Janus, conversation.py, style DeepSeek). The chat template
+of the published processors gives the same text, except for the system prompt, which it words in another way."""
 
 
 DECODE_BATCH_IMAGES = 8
