@@ -38,14 +38,14 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
 
     "pair" has also `times_one`: the pair's seconds divided by those of one reply, median.
     """
-    speakers = InferenceEngine(base)
-    if not isinstance(speakers.model, StarterModel):
+    engine = InferenceEngine(base)
+    if not isinstance(engine.model, StarterModel):
         raise ValueError(f"bench reply compares the starter with the library; {base!r} is another family")
     with tempfile.TemporaryDirectory() as scratch:
         character = bench_character(Path(scratch))
         for number, name in enumerate(("left", "right")):
-            _write_adapter(speakers.model, Path(scratch) / name, number)
-            speakers.add(name, Path(scratch) / name)
+            _write_adapter(engine.model, Path(scratch) / name, number)
+            engine.add(name, Path(scratch) / name)
     numbers = itertools.count(1)
 
     def question() -> Interaction:
@@ -53,9 +53,9 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
 
     def together(*names: str, guidance: float = CHAT_SAMPLING.guidance_scale) -> list[Reply]:
         history = question()
-        asks = [GenerationRequest(character, history, name, next(numbers), "always") for name in names]
+        requests = [GenerationRequest(character, history, name, next(numbers), "always") for name in names]
         sampling = replace(CHAT_SAMPLING, repetition_penalty=1.0, max_new_tokens=words, guidance_scale=guidance)
-        parts = speakers.replies(asks, sampling=sampling)
+        parts = engine.replies(requests, sampling=sampling)
         return [part.reply for part in parts if isinstance(part, ReplyDone)]
 
     def ours() -> Reply:
@@ -64,7 +64,7 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
 
     def plain() -> tuple[float, float]:
         started = time.perf_counter()
-        first_text_s, _ = _plain_reply(speakers, character, question(), words, started)
+        first_text_s, _ = _plain_reply(engine, character, question(), words, started)
         return first_text_s, time.perf_counter() - started
 
     def both() -> float:
@@ -73,7 +73,7 @@ def bench_reply(base: str = "starter", repeats: int = 3, words: int = WORDS) -> 
     def one_after_the_other() -> float:
         return sum(reply.seconds for name in ("left", "right") for reply in together(name))
 
-    with always_draws(speakers.model, words):
+    with always_draws(engine.model, words):
         answer = compare("reply", "s", lambda: ours().seconds, lambda: plain()[1], repeats, more_is_faster=False)
         answer["first_text"] = compare(
             "first text", "s", lambda: ours().first_text_s, lambda: plain()[0], repeats, more_is_faster=False
@@ -96,11 +96,11 @@ def _write_adapter(model: StarterModel, folder: Path, seed: int) -> None:
 
 @torch.no_grad()
 def _plain_reply(
-    speakers: InferenceEngine, character: Character, history: Interaction, words: int, started: float
+    engine: InferenceEngine, character: Character, history: Interaction, words: int, started: float
 ) -> tuple[float, Any]:
     """Seconds until the words, and the picture."""
-    model: StarterModel = speakers.model
-    ids = prompt(character, history, model.spec, speakers.tokenizer).ids
+    model: StarterModel = engine.model
+    ids = prompt(character, history, model.spec, engine.tokenizer).ids
     sampled = model.language.generate(
         input_ids=torch.tensor([ids], device=model.device),
         do_sample=True,

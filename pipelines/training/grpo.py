@@ -1,4 +1,4 @@
-"""Stage 2, Character-GRPO: the character practises on unanswered requests, on `trl.GRPOTrainer`.
+"""Stage 2, Character-GRPO: reinforcement learning on requests without reference answers, on `trl.GRPOTrainer`.
 
 Dimension letters, as suffixes: P prompts of a step, G samples of a prompt (the group), N = P * G samples,
 prompt-major, K rewards, C positions of the longest completion.

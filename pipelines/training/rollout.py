@@ -82,9 +82,9 @@ def sample_rollouts(
         # A group may lie in two batches, so each sample brings its own copy of the prompt.
         text = TextSamples([], [])
         for start in range(0, len(ids_N), batch_size):
-            rows = range(start, min(start + batch_size, len(ids_N)))
-            own = rollout_generators(generator, rows, group_size)
-            more = _sample_texts(model, [ids_N[n] for n in rows], 1, sampling, own)
+            prompts = ids_N[start : start + batch_size]
+            own = rollout_generators(generator, range(start, start + len(prompts)), group_size)
+            more = _sample_texts(model, prompts, 1, sampling, own)
             text.ids += more.ids
             text.logps += more.logps
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
@@ -93,11 +93,8 @@ def sample_rollouts(
     drawn = [n for n, ids in enumerate(completions) if ids[-1] == spec.boi_id]
     for start in range(0, len(drawn), batch_size):
         rows_M = drawn[start : start + batch_size]
-        images = model.sample_images(
-            [ids_N[n] + completions[n] for n in rows_M],
-            sampling,
-            generator=rollout_generators(generator, rows_M, group_size),
-        )
+        own = rollout_generators(generator, rows_M, group_size)
+        images = model.sample_images([ids_N[n] + completions[n] for n in rows_M], sampling, generator=own)
         features = judge.encode_images(model.decode_images(images.codes).float())  # codes (M, C) -> (M, 3, px, px)
         for m, n in enumerate(rows_M):
             completions[n] += (images.codes[m] + spec.text_vocab).tolist()

@@ -137,10 +137,10 @@ def test_copying_by_hand() -> None:
 def test_agreement_counts_a_missing_scene_as_nothing() -> None:
     critic = toy_critic()
     with torch.inference_mode():
-        sight = critic.encode_images(torch.rand(2, 3, 32, 32) * 2 - 1)
-        both = critic.match(sight, ["happy, on a beach", "sad, in space"])
+        features = critic.encode_images(torch.rand(2, 3, 32, 32) * 2 - 1)
+        both = critic.match(features, ["happy, on a beach", "sad, in space"])
         replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
-        assert reply_image_match(sight, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
+        assert reply_image_match(features, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
 
 
 def test_mean_step_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:

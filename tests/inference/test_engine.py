@@ -27,7 +27,7 @@ NAMES = ("sft-000002", "sft-000004")
 
 
 @pytest.fixture(scope="module")
-def speakers(toy_run: Path) -> InferenceEngine:
+def engine(toy_run: Path) -> InferenceEngine:
     """The toy run's two first checkpoints on one base model."""
     made = InferenceEngine(TOY_BASE)
     for name in NAMES:
@@ -52,7 +52,7 @@ def pixels(image: Image.Image | None) -> bytes:
     return image.tobytes()
 
 
-def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speakers: InferenceEngine) -> None:
+def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, engine: InferenceEngine) -> None:
     from peft import PeftModel
 
     plain = load(TOY_BASE)[0].eval()
@@ -62,41 +62,41 @@ def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, speak
         expected.append(scored(plain))
         wrapped.unload()
     for name, logps in zip(("base", *NAMES, "base"), (*expected, expected[0]), strict=True):
-        with speakers.using(name) as model:
+        with engine.using(name) as model:
             assert torch.equal(scored(model), logps) if name == "base" else torch.allclose(scored(model), logps)
     assert not torch.allclose(expected[1], expected[2])
-    assert speakers.names() == ["base", *NAMES] and set(speakers.loaded()) == set(NAMES)
-    assert not any("lora" in name for name in speakers.model.state_dict())
-    with pytest.raises(KeyError, match="nobody"), speakers.using("nobody"):
+    assert engine.names() == ["base", *NAMES] and set(engine.loaded()) == set(NAMES)
+    assert not any("lora" in name for name in engine.model.state_dict())
+    with pytest.raises(KeyError, match="nobody"), engine.using("nobody"):
         pass
 
 
-def test_replies_in_one_batch_are_those_made_alone(speakers: InferenceEngine) -> None:
+def test_replies_in_one_batch_are_those_made_alone(engine: InferenceEngine) -> None:
     character, _ = toy()
     histories = [(user("Aye?"),), (user("Where are you?"), said("By the water."), user("Cold there?"))]
-    asks = [
+    requests = [
         GenerationRequest(character, histories[0], NAMES[0], seed=3, picture="always"),
         GenerationRequest(character, histories[1], NAMES[1], seed=4, picture="always"),
         GenerationRequest(character, histories[0], "base", seed=5, picture="never"),
     ]
-    together = answers(list(speakers.replies(asks, sampling=SHORT)))
-    for ask, reply in zip(asks, together, strict=True):
-        [alone] = answers(list(speakers.replies([ask], sampling=SHORT)))
+    together = answers(list(engine.replies(requests, sampling=SHORT)))
+    for request, reply in zip(requests, together, strict=True):
+        [alone] = answers(list(engine.replies([request], sampling=SHORT)))
         assert (reply.text, reply.scene) == (alone.text, alone.scene)
-        if ask.picture == "always":
+        if request.picture == "always":
             assert reply.scene.startswith("Ada") and pixels(reply.picture) == pixels(alone.picture)
         else:
             assert reply.picture is None
     [other] = answers(
-        list(speakers.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT))
+        list(engine.replies([GenerationRequest(character, histories[0], NAMES[0], seed=6)], sampling=SHORT))
     )
     assert other.text != together[0].text
 
 
-def test_parts_come_in_order_and_add_up(speakers: InferenceEngine) -> None:
+def test_parts_come_in_order_and_add_up(engine: InferenceEngine) -> None:
     character, _ = toy()
-    asks = [GenerationRequest(character, (user("Aye?"),), name, seed=8, picture="always") for name in NAMES]
-    parts = list(speakers.replies(asks, sampling=Sampling(max_new_tokens=24)))
+    requests = [GenerationRequest(character, (user("Aye?"),), name, seed=8, picture="always") for name in NAMES]
+    parts = list(engine.replies(requests, sampling=Sampling(max_new_tokens=24)))
     for side, reply in enumerate(answers(parts)):
         own = [part for part in parts if part.side == side]
         *words, scene, last = own
@@ -110,46 +110,46 @@ def test_parts_come_in_order_and_add_up(speakers: InferenceEngine) -> None:
     assert sides.index(1) < len(sides) - 1 - sides[::-1].index(0)  # both sides are written at the same time
 
 
-def test_a_reply_that_nobody_hears_ends_and_the_next_is_unharmed(speakers: InferenceEngine) -> None:
+def test_a_reply_that_nobody_hears_ends_and_the_next_is_unharmed(engine: InferenceEngine) -> None:
     character, _ = toy()
-    ask = GenerationRequest(character, (user("Aye?"),), NAMES[0], seed=3, picture="always")
-    expected = answers(list(speakers.replies([ask], sampling=SHORT)))
-    endless = speakers.replies([ask], sampling=Sampling(max_new_tokens=3000, temperature=5.0, top_p=1.0))
+    request = GenerationRequest(character, (user("Aye?"),), NAMES[0], seed=3, picture="always")
+    expected = answers(list(engine.replies([request], sampling=SHORT)))
+    endless = engine.replies([request], sampling=Sampling(max_new_tokens=3000, temperature=5.0, top_p=1.0))
     assert isinstance(next(endless), TextPiece)
     endless.close()
-    [again] = answers(list(speakers.replies([ask], sampling=SHORT)))
+    [again] = answers(list(engine.replies([request], sampling=SHORT)))
     assert (again.text, pixels(again.picture)) == (expected[0].text, pixels(expected[0].picture))
 
 
-def test_what_goes_wrong_reaches_who_asked(speakers: InferenceEngine, toy_run: Path, tmp_path: Path) -> None:
+def test_what_goes_wrong_reaches_who_asked(engine: InferenceEngine, toy_run: Path, tmp_path: Path) -> None:
     character, _ = toy()
     with pytest.raises(KeyError, match="nobody"):
-        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "nobody")]))
+        list(engine.replies([GenerationRequest(character, (user("Aye?"),), "nobody")]))
     broken = shutil.copytree(toy_run / "checkpoints" / NAMES[0], tmp_path / "broken")
     (broken / "adapter_model.safetensors").unlink()
-    speakers.prepare("broken", broken)
+    engine.prepare("broken", broken)
     with pytest.raises(AdapterError, match="is not a whole adapter"):
-        list(speakers.replies([GenerationRequest(character, (user("Aye?"),), "broken")]))
+        list(engine.replies([GenerationRequest(character, (user("Aye?"),), "broken")]))
     with pytest.raises(ValueError, match=r"shows a\.png"):
-        list(speakers.replies([GenerationRequest(character, (user("Look!", "a.png"),))]))
+        list(engine.replies([GenerationRequest(character, (user("Look!", "a.png"),))]))
     with pytest.raises(ValueError, match="'base' is the model before training"):
-        speakers.prepare("base", broken)
-    speakers.drop("broken")
-    assert speakers.reply("base", character, (user("Aye?"),), sampling=SHORT).text
+        engine.prepare("base", broken)
+    engine.drop("broken")
+    assert engine.reply("base", character, (user("Aye?"),), sampling=SHORT).text
 
 
-def test_the_users_picture_is_looked_at(speakers: InferenceEngine, tmp_path: Path) -> None:
+def test_the_users_picture_is_looked_at(engine: InferenceEngine, tmp_path: Path) -> None:
     character, _ = toy()
     texts = []
     for colour in ("red", "white"):
         Image.effect_noise((64, 64), 90).convert("RGB").point(lambda v, c=colour: v if c == "red" else 255 - v).save(
             tmp_path / "a.png"
         )
-        ask = GenerationRequest(
+        request = GenerationRequest(
             character, (user("Look!", "a.png"),), NAMES[0], 3, "always", {"a.png": tmp_path / "a.png"}
         )
         [reply] = answers(
-            list(speakers.replies([ask, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT))
+            list(engine.replies([request, GenerationRequest(character, (user("Aye?"),), NAMES[1])], sampling=SHORT))
         )[:1]
         texts.append((reply.text, pixels(reply.picture)))
     assert texts[0] != texts[1]
@@ -179,7 +179,7 @@ def test_adapters_are_loaded_while_a_reply_is_made(toy_run: Path) -> None:
     assert len(few.loaded()) <= 1
 
 
-def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warming_reads_the_persona(engine: InferenceEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     character, _ = toy()
     fresh = InferenceEngine(TOY_BASE)
     fresh.warm("base", character)
@@ -194,19 +194,19 @@ def test_warming_reads_the_persona(speakers: InferenceEngine, monkeypatch: pytes
     warm = fresh.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT)
     persona = len(fresh.tokenizer(character.persona)["input_ids"])
     assert len(widths) == 1 and widths[0] < persona
-    assert warm.text == speakers.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT).text
+    assert warm.text == engine.reply("base", character, (user("Aye?"),), picture="never", sampling=SHORT).text
 
 
-def test_speakers_of_places(toy_run: Path) -> None:
-    places = [
+def test_engines_of_checkpoints(toy_run: Path) -> None:
+    references = [
         CheckpointRef(toy_run, "sft-000004"),
         CheckpointRef(toy_run, "sft-000002"),
         CheckpointRef(toy_run, "base"),
     ]
-    seats = load_engine(places)
-    assert len({id(speakers) for speakers, _ in seats}) == 1 and seats[2][1] == "base"
-    assert len({name for _, name in seats}) == 3
-    assert places[0].character.name == "Ada" and places[0].preset == TOY_BASE
+    loaded = load_engine(references)
+    assert len({id(engine) for engine, _ in loaded}) == 1 and loaded[2][1] == "base"
+    assert len({name for _, name in loaded}) == 3
+    assert references[0].character.name == "Ada" and references[0].preset == TOY_BASE
 
 
 def test_find_checkpoint(toy_run: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_reply_with_picture(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     character, _ = toy()
     heard: list[ReplyPart] = []
-    asks = [GenerationRequest(character, (user("Aye?"),), seed=seed, picture="always") for seed in (3, 3, 4)]
-    first, same, other = generate_replies(model, tokenizer, asks, sampling=SHORT, on_part=heard.append)
+    requests = [GenerationRequest(character, (user("Aye?"),), seed=seed, picture="always") for seed in (3, 3, 4)]
+    first, same, other = generate_replies(model, tokenizer, requests, sampling=SHORT, on_part=heard.append)
     assert first.picture is not None and first.picture.size == (model.spec.image_px,) * 2
     assert first.scene.startswith("Ada")
     assert 0 < first.first_text_s < first.seconds

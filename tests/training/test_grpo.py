@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 
 def eager_to_draw(preset: str) -> tuple[Any, Any]:
-    """A toy whose random head picks the begin-of-picture id often, so that pictures are practised."""
+    """A toy whose random head picks the begin-of-picture id often, so that rollouts have images."""
     model, tokenizer = load(preset)
     with torch.no_grad():
         model.get_output_embeddings().weight[model.spec.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]

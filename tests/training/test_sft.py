@@ -52,8 +52,8 @@ def test_loss_weighs_words_and_codes_apart() -> None:
     assert (loss.words, loss.codes, loss.tokens) == (2.0, 5.0, 4)
     loss.loss.backward()
     assert logps.grad.tolist() == [[0.0, -0.5, -0.5, -0.5, -0.5]]
-    words_only = sft_loss(logps, torch.tensor([[-100, 5, 6, -100, -100]]), text_vocab=100)
-    assert words_only.loss.item() == pytest.approx(2.0) and words_only.codes == 0
+    text_only = sft_loss(logps, torch.tensor([[-100, 5, 6, -100, -100]]), text_vocab=100)
+    assert text_only.loss.item() == pytest.approx(2.0) and text_only.codes == 0
 
 
 @dataclass(frozen=True)
