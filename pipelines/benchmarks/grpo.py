@@ -17,8 +17,8 @@ import torch
 from peft import get_peft_model
 from transformers.trainer_utils import SaveStrategy
 
-from pipelines.benchmarks.pairs import compare
-from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
+from pipelines.benchmarks.bench_character import WORDS, always_draws, bench_character
+from pipelines.benchmarks.paired_timing import compare
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.models.presets import load
 from pipelines.rewards.judge import Judge, load_judge

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from pipelines.benchmarks.machine import RANDOM, Bench, settings_of
-from pipelines.benchmarks.peaks import peak_memory
+from pipelines.benchmarks.peak_memory import peak_memory
 from pipelines.core.jobs.recipe import Recipe
 
 STEPS = 3

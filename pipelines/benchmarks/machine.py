@@ -23,8 +23,8 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from pipelines.benchmarks.peaks import forget_peak, peak_memory, peak_of, wait
-from pipelines.benchmarks.subject import always_draws, bench_character, terse_character
+from pipelines.benchmarks.bench_character import always_draws, bench_character, terse_character
+from pipelines.benchmarks.peak_memory import forget_peak, peak_memory, peak_of, wait
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
@@ -216,7 +216,7 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
 
     words: ids of every reply, as long as the recipe allows unless given.
     """
-    from pipelines.benchmarks.plain_paths import plain_pictures, plain_sft
+    from pipelines.benchmarks.library_baselines import plain_pictures, plain_sft
 
     recipe, plan = settings_of(base)
     words = words or recipe.max_new_tokens

@@ -20,8 +20,8 @@ import torch
 from peft import get_peft_model
 from transformers import LlamaForCausalLM
 
-from pipelines.benchmarks.pairs import compare
-from pipelines.benchmarks.subject import WORDS, always_draws, bench_character
+from pipelines.benchmarks.bench_character import WORDS, always_draws, bench_character
+from pipelines.benchmarks.paired_timing import compare
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from transformers import JanusForConditionalGeneration, LlamaForCausalLM
 
-from pipelines.benchmarks.pairs import compare
-from pipelines.benchmarks.subject import bench_character
+from pipelines.benchmarks.bench_character import bench_character
+from pipelines.benchmarks.paired_timing import compare
 from pipelines.data.chat_template import render
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.decoding.prefill import pad_left

@@ -17,8 +17,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from pipelines.benchmarks.pairs import compare
-from pipelines.benchmarks.subject import bench_character
+from pipelines.benchmarks.bench_character import bench_character
+from pipelines.benchmarks.paired_timing import compare
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.packing import PackedRow, collate, encode_images, pack_rows, render_samples, tokens_after_prefix

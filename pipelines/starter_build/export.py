@@ -19,7 +19,7 @@ from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.load_build import assemble_starter, load_build_critic
 from pipelines.starter_build.measure import measure_all
-from pipelines.starter_build.model_card import starter_model_card
+from pipelines.starter_build.starter_card import starter_model_card
 
 DOCS_IMAGES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 

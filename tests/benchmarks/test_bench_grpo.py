@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.benchmarks.grpo import bench_grpo
-from pipelines.benchmarks.pairs import compare
+from pipelines.benchmarks.paired_timing import compare
 from pipelines.benchmarks.sample import bench_sample
 
 KEYS = {"name", "ours", "plain", "unit", "ratio_median", "ratios"}

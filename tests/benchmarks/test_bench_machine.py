@@ -11,7 +11,7 @@ import torch
 
 from pipelines.benchmarks.janus import bench_janus
 from pipelines.benchmarks.machine import bench_machine
-from pipelines.benchmarks.peaks import peak_of
+from pipelines.benchmarks.peak_memory import peak_of
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"name", "ours", "plain", "unit", "ratio_median", "ratios"}
@@ -64,7 +64,7 @@ def test_models_losses_sampling_and_these_benchmarks_need_no_trl() -> None:
     modules = [
         "pipelines.benchmarks.machine",
         "pipelines.benchmarks.janus",
-        "pipelines.benchmarks.plain_paths",
+        "pipelines.benchmarks.library_baselines",
         "pipelines.training.sft_loss",
         "pipelines.training.grpo_loss",
         "pipelines.training.rollout",

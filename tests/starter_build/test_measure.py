@@ -28,8 +28,8 @@ from pipelines.starter_build.measure_critic import measure_critic
 from pipelines.starter_build.measure_images import attribute_matches, held_out_requests, measure_images, sweep_guidance
 from pipelines.starter_build.measure_tokenizer import measure_tokenizer, ssim
 from pipelines.starter_build.measure_vision_tower import measure_vision_tower, option_scores, questions_about
-from pipelines.starter_build.model_card import starter_model_card
 from pipelines.starter_build.render_dataset import render_images
+from pipelines.starter_build.starter_card import starter_model_card
 
 NELLA = Identity("avataaars", "tanned", "curly", "red", glasses="round")
 LOOK = Attributes("sad", "a red hoodie", "on a ship")

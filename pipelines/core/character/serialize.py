@@ -21,7 +21,7 @@ from pipelines.core.character.character import (
     is_file_name,
     message,
 )
-from pipelines.core.character.entry_values import kind_of, read_list, read_mapping, read_text, to_json
+from pipelines.core.character.field_values import kind_of, read_list, read_mapping, read_text, to_json
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")

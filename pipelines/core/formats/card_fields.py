@@ -16,8 +16,8 @@ from typing import Any
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
-from pipelines.core.formats.notes import note, notes_from, refuse
-from pipelines.core.formats.start_blocks import SpeakerNames, read_blocks, write_blocks
+from pipelines.core.formats.card_examples import SpeakerNames, read_blocks, write_blocks
+from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.problems import Problem, errors
 
 OWN_KEY = "understudy"

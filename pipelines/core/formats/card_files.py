@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from pipelines.core.formats.notes import refuse
+from pipelines.core.formats.import_notes import refuse
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_FILE_BYTES = 512 * 2**20

@@ -23,7 +23,7 @@ from pipelines.core.character.character import Character, CharacterImage, Intera
 from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64
-from pipelines.core.formats.notes import refuse
+from pipelines.core.formats.import_notes import refuse
 
 ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""

@@ -54,8 +54,8 @@ from pipelines.core.formats.card_images import (
     png_avatar,
     suffix_of,
 )
+from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.formats.notes import notes_from, refuse
 from pipelines.core.problems import Problem
 
 Format = Literal["png", "json", "charx"]

@@ -13,9 +13,9 @@ from collections import Counter
 from typing import Any
 
 from pipelines.core.character.character import Interaction, Role
+from pipelines.core.formats.card_examples import BlockTurn, SpeakerNames, read_blocks, settle_turns
+from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json, tidy_text
-from pipelines.core.formats.notes import notes_from, refuse
-from pipelines.core.formats.start_blocks import BlockTurn, SpeakerNames, read_blocks, settle_turns
 from pipelines.core.problems import Problem
 
 _IMAGE_MARK = re.compile(r"[ \t]*<image>[ \t]*\n?", re.IGNORECASE)

@@ -35,7 +35,7 @@ from pipelines.core.formats.chat_formats import (
     interactions_from_sharegpt,
     interactions_from_start_blocks,
 )
-from pipelines.core.formats.notes import notes_from, refuse
+from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import read_yaml

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
-from pipelines.core.formats.notes import refuse
+from pipelines.core.formats.import_notes import refuse
 from pipelines.core.yaml_text import MAX_DEPTH
 
 MAX_JSON_DEPTH = MAX_DEPTH - 4

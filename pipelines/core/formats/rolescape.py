@@ -28,10 +28,10 @@ from pipelines.core.character.character import (
     TextPart,
 )
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
+from pipelines.core.formats.card_examples import BlockTurn, settle_turns
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
+from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.formats.notes import note, notes_from, refuse
-from pipelines.core.formats.start_blocks import BlockTurn, settle_turns
 from pipelines.core.problems import Problem
 
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"

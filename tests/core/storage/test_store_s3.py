@@ -19,7 +19,7 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import ObjectDamaged, StoreError, exists, fetch, link, put_content, put_tree, read
 from pipelines.core.storage.store_s3 import S3Store
-from tests.cut_proxy import CutProxy, cut_proxy
+from tests.cutting_proxy import CutProxy, cut_proxy
 from tests.services import LEAST_ACCESS_KEY, LEAST_BUCKET, S3Server, free_ports
 
 LARGE = os.urandom(1 << 16) * 300
