@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from celery.signals import task_postrun
+from celery.signals import task_postrun, worker_init
 
+from tests.worker.processes import DEALT_WITH
 from worker import job_loop, tasks
 from worker.runner import run_training
 
 app = tasks.app
 HOW = os.environ.get("FAKE_TRAINING", "quick")
-DEALT_WITH = "a message is dealt with"
-"""Said by the worker after each message, whatever Celery itself says."""
 
 
 def _command(run_dir: Path, gpus: int) -> list[str]:
@@ -30,4 +29,7 @@ def _say(**_: Any) -> None:
     print(DEALT_WITH, file=sys.__stderr__, flush=True)
 
 
-job_loop.RUNNERS = {**job_loop.RUNNERS, "train": lambda *arguments: run_training(*arguments, command=_command)}
+@worker_init.connect
+def _train_with_the_fake(**_: Any) -> None:
+    # Not at import: whoever only reads a name of this module would train with the fake as well.
+    job_loop.RUNNERS = {**job_loop.RUNNERS, "train": lambda *arguments: run_training(*arguments, command=_command)}

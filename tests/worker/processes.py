@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.worker.conftest import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
+DEALT_WITH = "a message is dealt with"
+"""What a worker of `fake_tasks.py` says after each message, whatever Celery itself says."""
 
 
 class Process:

@@ -21,8 +21,7 @@ from pipelines.core.storage.store import read
 from tests.services import RedisServer
 from tests.toys import TOY_BASE, TOY_STEPS
 from tests.worker.conftest import Deployment
-from tests.worker.fake_tasks import DEALT_WITH
-from tests.worker.processes import ROOT, Process, sweeper, wait_for, worker
+from tests.worker.processes import DEALT_WITH, ROOT, Process, sweeper, wait_for, worker
 from worker.sweeper import Sweeper
 
 FAKE = "tests.worker.fake_tasks"
