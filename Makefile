@@ -91,6 +91,7 @@ check: lint types
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 types: $(INSTALLED)
 	$(BIN)/mypy $(STRICT)
