@@ -98,6 +98,8 @@ class ModelSpec:
     start_id: int | None = None
     """Text id that every conversation begins with; None where a family has none."""
     chat_format: ChatFormat = CHATML
+    max_references: int = 0
+    """How many reference images of the character a drawn image can be conditioned on; 0: the family reads none."""
     one_generator_per_step: bool = False
     """Whether a training step on one process samples all its prompts from one random generator; else each prompt has
     its own. A small model on a CPU samples a whole batch faster when rows need not be drawn prompt by prompt."""
@@ -144,6 +146,7 @@ class UnifiedModel(Protocol):
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        reference_codes: torch.Tensor | None = None,
         entropies: bool = False,
         **kwargs: Any,
     ) -> Scores:
@@ -153,7 +156,8 @@ class UnifiedModel(Protocol):
         supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs many replies
         behind one shared prefix: 0 is the prefix, 1.. the segments; a token attends to the prefix and its own segment,
         and position ids restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the image
-        placeholders in reading order. entropies: whether to compute them. kwargs: a family's own arguments, and
+        placeholders in reading order. reference_codes (N, R, C): codes of the references of each drawn image in reading
+        order, -1 where it has fewer than R. entropies: whether to compute them. kwargs: a family's own arguments, and
         IGNORED_TRAINER_KWARGS; TypeError for anything else.
         """
         ...
@@ -193,14 +197,15 @@ class UnifiedModel(Protocol):
         *,
         num_return_sequences: int = 1,
         pixel_values: torch.Tensor | None = None,
+        reference_codes: torch.Tensor | None = None,
         generator: Generators = None,
         loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
     ) -> ImageSamples:
         """Draw `num_return_sequences` images after each prompt (which ends in `boi_id`), prompt-major.
 
-        Uses the image fields of `sampling`. The other arguments as in `sample_text`; on_ids gets codes in
-        [0, codebook).
+        Uses the image fields of `sampling`. reference_codes (P, R, C): as in `forward`, for each prompt. The other
+        arguments as in `sample_text`; on_ids gets codes in [0, codebook).
         """
         ...
 

@@ -27,6 +27,8 @@ class BuildSize:
     """Arguments of the image expert's LlamaConfig, without the codebook's size."""
     vision_tower: dict[str, Any]
     """Arguments of `VisionTower`."""
+    references: dict[str, Any]
+    """`StarterConfig.references`; empty for an image expert that reads no references."""
     critic: dict[str, Any]
     """Arguments of `StarterCriticConfig`; the embedding table's width and the calibration are set by the build."""
     classifier: dict[str, Any]
@@ -60,6 +62,7 @@ SIZES = {
             "stem": (32, 64),
             "deep": 29,
         },
+        references={},
         critic={},
         classifier={"px": 64, "channels": (24, 48, 96, 128)},
         batch_sizes={
@@ -95,6 +98,7 @@ SIZES = {
             "stem": (32, 64, 128),
             "deep": 20,
         },
+        references={"max_images": 2, "merge": 2, "num_attention_heads": 6, "intermediate_size": 768},
         critic={"px": 96, "channels": (32, 64, 128, 192)},
         classifier={"px": 96, "channels": (32, 64, 128, 192)},
         batch_sizes={
@@ -129,6 +133,7 @@ SIZES = {
             "stem": (8,),
             "deep": 1,
         },
+        references={"max_images": 2, "merge": 2, "num_attention_heads": 4, "intermediate_size": 64},
         critic={"px": 32, "channels": (8, 8), "text_width": 16, "text_layers": 1, "width": 16},
         classifier={"px": 32, "channels": (8, 8)},
         batch_sizes={

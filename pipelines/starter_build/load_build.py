@@ -57,12 +57,13 @@ def assemble_starter(
     folder = language_folder(cache_dir())
     language = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     vq = ImageTokenizer.from_pretrained(out / "tokenizer" / "tokenizer")
-    codebook = {"vocab_size": vq.config.codebook_size, "max_position_embeddings": 512, "pad_token_id": None}
+    codebook = {"vocab_size": vq.config.codebook_size, "max_position_embeddings": 1024, "pad_token_id": None}
     config = StarterConfig(
         language={name: language[name] for name in LANGUAGE_FIELDS if name in language},
         picture=size.image_expert | codebook,
         tokenizer=own_settings(vq.config),
         eyes=size.vision_tower,
+        references=size.references,
         context_layer=CONTEXT_LAYER,
     )
     torch.manual_seed(0)

@@ -17,7 +17,7 @@ OLD_EYES_KEYS = {"look_tokens": "image_input_tokens"}
 class StarterConfig(PretrainedConfig):
     """Config of `StarterModel`: a language expert, an image expert, an image tokenizer and a vision tower.
 
-    The sections are named after the modules: `language`, `picture`, `tokenizer`, `eyes`.
+    The sections are named after the modules: `language`, `picture` and its `references`, `tokenizer`, `eyes`.
     """
 
     model_type = "understudy_starter"
@@ -29,6 +29,7 @@ class StarterConfig(PretrainedConfig):
         picture: dict[str, Any] | None = None,
         tokenizer: dict[str, Any] | None = None,
         eyes: dict[str, Any] | None = None,
+        references: dict[str, Any] | None = None,
         context_layer: int = 12,
         context_tokens: int = 64,
         boi_id: int = 6,
@@ -38,8 +39,9 @@ class StarterConfig(PretrainedConfig):
         pad_id: int = 0,
         **kwargs: Any,
     ) -> None:
-        """Sections are plain dicts of the parts' own configs.
+        """Sections are plain dicts of the parts' own configs; a model without references has no such section.
 
+        references: arguments of `ReferenceEncoder`, and max_images: how many references a drawing may have.
         context_layer: after how many layers of the language expert the image expert reads its context (a third of the
         way is cheaper than the last layer, and its states say less about the next word alone). context_tokens: how many
         text positions before the image it reads. The ids are reserved tokens of SmolLM2, which ordinary chat never
@@ -55,6 +57,7 @@ class StarterConfig(PretrainedConfig):
         self.picture = picture or {}
         self.tokenizer = tokenizer or {}
         self.eyes = {OLD_EYES_KEYS.get(key, key): value for key, value in (eyes or {}).items()}
+        self.references = references or {}
         self.context_layer = context_layer
         self.context_tokens = context_tokens
         self.boi_id = boi_id

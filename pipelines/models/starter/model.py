@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import DynamicCache, LlamaForCausalLM, LlamaModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, ImageSamples, Sampling, TextSamples
@@ -31,6 +31,7 @@ from pipelines.models.interface import (
 )
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
+from pipelines.models.starter.references import ABSENT, EncodedReferences, ReferenceEncoder, encode_references
 from pipelines.models.starter.sampling import sample_images, sample_text
 from pipelines.models.starter.vision_tower import DeepStackInjector, DeepStackProjection, VisionTower
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig, toy_tokenizer_config
@@ -51,21 +52,37 @@ class Connector(nn.Module):
 
 
 class ImageExpert(nn.Module):
-    """An autoregressive Llama over image codes behind a context of K vectors.
+    """An autoregressive Llama over image codes behind reference images and a context of K vectors.
 
     The context always ends at position K - 1 (the begin-of-image id), so that codes have the same positions behind a
     short text; shorter contexts are masked on the left, and columns that no row of the batch uses are cut off.
+    References stand before the context, with the positions behind the last code.
     """
 
-    def __init__(self, config: StarterConfig, image_tokens: int) -> None:
+    def __init__(self, config: StarterConfig, tokenizer: ImageTokenizerConfig) -> None:
         super().__init__()
-        decoder = config.picture_config()
+        decoder, image_tokens = config.picture_config(), tokenizer.side**2
         self.context_tokens = config.context_tokens
+        self.reference_position = config.context_tokens + image_tokens
         self.connector = Connector(config.hidden_size, decoder.hidden_size)
         self.decoder = LlamaModel(decoder)  # its embed_tokens are the code embeddings
         self.places = nn.Parameter(torch.randn(image_tokens, decoder.hidden_size) * 0.02)  # (C, D)
         self.nothing = nn.Parameter(torch.randn(decoder.hidden_size) * 0.02)  # (D,) context without text, for guidance
         self.head = nn.Linear(decoder.hidden_size, decoder.vocab_size, bias=False)
+        sizes = {key: value for key, value in config.references.items() if key != "max_images"}
+        self.references = (
+            ReferenceEncoder(tokenizer.latent_dim, tokenizer.side, decoder.hidden_size, **sizes) if sizes else None
+        )
+
+    def encode_references(self, code_vectors: torch.Tensor, present: torch.Tensor) -> EncodedReferences:
+        """Code vectors (N, R, C, L) of which `present` (N, R) says which are real; keys and values of the decoder.
+
+        RuntimeError where these weights read no references.
+        """
+        if self.references is None:
+            raise RuntimeError("these weights of the starter draw without reference pictures")
+        vectors = self.references(code_vectors)
+        return encode_references(self.decoder, vectors, present, self.reference_position)
 
     def context(
         self, hidden: torch.Tensor, mask: torch.Tensor, drop: torch.Tensor | None = None
@@ -87,14 +104,27 @@ class ImageExpert(nn.Module):
         """Codes (N, c) at positions first.. of the image to (N, c, D)."""
         return self.decoder.embed_tokens(codes) + self.places[first : first + codes.shape[1]]
 
-    def forward(self, context: torch.Tensor, mask: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """Hidden states (N, C, D) that predict each code from the context and the codes before it."""
+    def forward(
+        self,
+        context: torch.Tensor,
+        mask: torch.Tensor,
+        codes: torch.Tensor,
+        references: EncodedReferences | None = None,
+    ) -> torch.Tensor:
+        """Hidden states (N, C, D) that predict each code from references, context and the codes before it."""
         inputs = torch.cat([context, self.embed(codes[:, :-1])], 1)
         seen = torch.cat([mask, mask.new_ones(len(codes), codes.shape[1] - 1)], 1)
+        cache: DynamicCache | None = None
+        if references is not None:
+            cache, seen = references.cache, torch.cat([references.mask, seen], 1)
         first = self.context_tokens - context.shape[1]
         positions = torch.arange(first, first + inputs.shape[1], device=codes.device)[None]
         hidden = self.decoder(
-            inputs_embeds=inputs, attention_mask=seen.long(), position_ids=positions, use_cache=False
+            inputs_embeds=inputs,
+            attention_mask=seen.long(),
+            position_ids=positions.expand(len(codes), -1),
+            cache=cache,
+            use_cache=cache is not None,
         ).last_hidden_state
         return hidden[:, context.shape[1] - 1 :]
 
@@ -117,7 +147,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         self.vq = ImageTokenizer(ImageTokenizerConfig(**config.tokenizer))
         self.vq.requires_grad_(False)
         self.language = LlamaForCausalLM(config.language_config())
-        self.picture = ImageExpert(config, self.vq.config.side**2)
+        self.picture = ImageExpert(config, self.vq.config)
         self.eyes = VisionTower(language_width=config.hidden_size, **config.eyes)
         self.deep_stack = DeepStackInjector(self.eyes, self.language.model.layers)
         self.spec = ModelSpec(
@@ -126,6 +156,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             image_tokens=self.vq.config.side**2,
             image_px=self.vq.config.px,
             image_input_tokens=config.eyes["image_input_tokens"],
+            max_references=config.references.get("max_images", 0),
             boi_id=config.boi_id,
             image_placeholder_id=config.image_placeholder_id,
             eot_id=config.eot_id,
@@ -211,6 +242,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         labels: torch.Tensor | None = None,
         segment_ids: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        reference_codes: torch.Tensor | None = None,
         drop_context: torch.Tensor | None = None,
         entropies: bool = False,
         **kwargs: Any,
@@ -232,7 +264,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             entropy = entropy.index_put((rows, columns), found_entropies)
         if bool(is_code.any()):
             rows, columns, found, found_entropies = self._image_logprobs(
-                text, input_ids, is_code, context_states, drop_context, entropies
+                text, input_ids, is_code, context_states, reference_codes, drop_context, entropies
             )
             labelled = labels[rows, columns] != -100  # (N, C)
             logps = logps.index_put((rows[labelled], columns[labelled]), found[labelled])
@@ -258,6 +290,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         input_ids: torch.Tensor,
         is_code: torch.Tensor,
         context_states: torch.Tensor,
+        reference_codes: torch.Tensor | None,
         drop: torch.Tensor | None,
         entropies: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -268,10 +301,26 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         hidden, mask = self.gather_context(text, context_states, rows[:, 0], columns)
         context, mask = self.picture.context(hidden, mask, drop)
         codes = input_ids[rows, code_columns] - self.spec.text_vocab
-        hidden = self.picture(context, mask, codes)  # (N, C, D)
+        hidden = self.picture(context, mask, codes, self.read_references(reference_codes))  # (N, C, D)
         flat = hidden.flatten(0, 1)  # (N * C, D)
         found, found_entropies = compute_token_logprobs(self.picture.head, flat, codes.flatten(), entropies)
         return rows, code_columns, found.view(codes.shape), found_entropies.view(codes.shape)
+
+    def read_references(self, reference_codes: torch.Tensor | None, own_rows: bool = False) -> EncodedReferences | None:
+        """Keys and values of references (N, R, C), `ABSENT` where there is none; None when there are none at all.
+
+        Equal sets are computed once, unless `own_rows`: then row n is computed as row n, for adapters told apart by row.
+        """
+        if reference_codes is None:
+            return None
+        sets = reference_codes.to(self.device)
+        rows: torch.Tensor | None = None
+        if not own_rows:
+            sets, rows = sets.unique(dim=0, return_inverse=True)
+        present = (sets != ABSENT).all(-1)  # (U, R)
+        vectors = self.vq.code_vectors[sets.clamp(min=0)]  # (U, R, C, L)
+        encoded = self.picture.encode_references(vectors.to(self.dtype), present)
+        return encoded if rows is None else encoded.select(rows)
 
     def gather_context(
         self, text: EncodedText, context_states: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
@@ -328,6 +377,7 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
         # The encoder keeps the default widths: random toy weights, and tests that rely on them, stay what they were.
         tokenizer=own_settings(toy_tokenizer_config()) | {"encoder_widths": ImageTokenizerConfig().encoder_widths},
         eyes={"px": 32, "patch_px": 8, "width": 16, "layers": 1, "heads": 2, "image_input_tokens": 4},
+        references={"max_images": 2, "merge": 2, "num_attention_heads": 4, "intermediate_size": 64},
         context_layer=1,
         context_tokens=16,
         boi_id=toy_tokenizer.BOI_ID,

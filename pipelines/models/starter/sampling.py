@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import DynamicCache
 
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.kv_cache import preallocated_cache
@@ -26,6 +27,7 @@ from pipelines.models.decoding.sampling import (
     choose_ids,
 )
 from pipelines.models.starter.encoded_text import packed_prompts, text_of
+from pipelines.models.starter.references import EncodedReferences
 
 if TYPE_CHECKING:
     from pipelines.models.starter.model import StarterModel
@@ -84,33 +86,39 @@ def sample_images(
     *,
     num_return_sequences: int = 1,
     pixel_values: torch.Tensor | None = None,
+    reference_codes: torch.Tensor | None = None,
     generator: Generators = None,
     loras: LoraBatch | None = None,
     on_ids: OnIds | None = None,
 ) -> ImageSamples:
     """See `UnifiedModel.sample_images`."""
+    uniform = loras is None or loras.is_uniform
     with apply_loras(model, loras):
         if loras is not None:
             loras.start()
         context, mask = _contexts(model, prompts, pixel_values, loras)
-        context = context.repeat_interleave(num_return_sequences, 0)
-        mask = mask.repeat_interleave(num_return_sequences, 0)
+        references = model.read_references(reference_codes, own_rows=not uniform)
+        rows = torch.arange(len(prompts), device=model.device).repeat_interleave(num_return_sequences)
+        context, mask = context[rows], mask[rows]
         if loras is not None:
             loras.repeat(num_return_sequences)
             if sampling.guidance_scale != 1.0:
                 loras.double()
-        return _sample_codes(model, context, mask, sampling, generator, on_ids)
+        if references is not None:
+            references = references.select(rows)
+        return _sample_codes(model, context, mask, references, sampling, generator, on_ids)
 
 
 def _sample_codes(
     model: StarterModel,
     context: torch.Tensor,
     mask: torch.Tensor,
+    references: EncodedReferences | None,
     sampling: Sampling,
     generator: Generators,
     on_ids: OnIds | None,
 ) -> ImageSamples:
-    """Codes behind contexts (N, K', D) with their mask (N, K')."""
+    """Codes behind contexts (N, K', D) with their mask (N, K') and references."""
     expert, count = model.picture, len(context)
     guidance, temperature, top_k = sampling.guidance_scale, sampling.image_temperature, sampling.image_top_k
     if guidance != 1.0:  # the unconditional rows stand behind the conditional ones in one batch
@@ -121,6 +129,11 @@ def _sample_codes(
     rows, width = mask.shape
     first = model.config.context_tokens - width
     cache = preallocated_cache(expert.decoder.config)
+    if references is not None:
+        start_with(cache, references, rows)
+        # The unconditional rows see neither words nor references.
+        seen = torch.cat([references.mask, torch.zeros_like(references.mask)])[:rows]
+        mask = torch.cat([seen, mask], 1)
     inputs, positions = context, torch.arange(first, model.config.context_tokens, device=model.device)[None]
     codes = torch.zeros(count, model.spec.image_tokens, dtype=torch.long, device=model.device)
     logps = torch.zeros(codes.shape, device=model.device)
@@ -146,6 +159,13 @@ def _sample_codes(
         mask = torch.cat([mask, mask.new_ones(rows, 1)], 1)
         positions = positions[:, -1:] + 1
     return ImageSamples(codes, logps)
+
+
+def start_with(cache: DynamicCache, references: EncodedReferences, rows: int) -> None:
+    """Put the references' keys and values into an empty cache, repeated to `rows` rows."""
+    for number, layer in enumerate(references.cache.layers):
+        times = rows // len(references.mask)
+        cache.update(layer.keys.repeat(times, 1, 1, 1), layer.values.repeat(times, 1, 1, 1), number)
 
 
 def _contexts(

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -72,6 +73,7 @@ class VisionTower(nn.Module):
             ]
             before = channels
         last = nn.Conv2d(before, width, rest, rest)
+        self.px = px
         self.patches = nn.Sequential(*cut, last) if cut else last
         self.places = nn.Parameter(torch.randn(1, (px // patch_px) ** 2, width) * 0.02)
         self.queries = nn.Parameter(torch.randn(1, image_input_tokens, width) * 0.02)
@@ -84,7 +86,9 @@ class VisionTower(nn.Module):
         self.deeper = nn.ModuleList(DeepStackProjection(width, language_width) for _ in range(deep))
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, px, px) in [-1, 1] to what each query found, (N, Q, D)."""
+        """(N, 3, any, any) in [-1, 1], resized to `px`, to what each query found, (N, Q, D)."""
+        if pixels.shape[-1] != self.px:
+            pixels = F.interpolate(pixels, (self.px, self.px), mode="bilinear", antialias=True)
         patches = self.patches(pixels).flatten(2).transpose(1, 2) + self.places  # (N, P, D)
         queries = self.queries.expand(len(pixels), -1, -1)
         return self.norm(self.tower(torch.cat([patches, queries], 1))[:, -queries.shape[1] :])

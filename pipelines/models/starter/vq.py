@@ -1,24 +1,24 @@
-"""The starter's image tokenizer (VQ): 96 x 96 pixels to 144 codes of a codebook and back.
+"""The starter's image tokenizer (VQ): pixels to codes of a codebook and back; 256 x 256 to 256 codes as shipped.
 
-A small convolutional encoder and a larger decoder with one attention layer; both work at an eighth of the side. Latents
-and code vectors have unit length, so the nearest code is the one with the highest cosine. Sizes are fields of the
-config; training is in `pipelines/starter_build/build_vq.py`.
+A small convolutional encoder and a larger decoder with one attention layer on the smallest map. How often the side is
+halved is the length of the config's lists. Latents and code vectors have unit length, so the nearest code is the one
+with the highest cosine. Training is in `pipelines/starter_build/build_vq.py`.
 
-Dimension letters: N images, px side in pixels, side = px / 8 codes along a side, D latent width.
+Dimension letters: N images, px side in pixels, side = px / 2 ** len(encoder_widths) codes along a side, D latent width.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-DOWNSAMPLE = 8
-
 
 class ImageTokenizerConfig(PreTrainedConfig):
-    """Sizes of the tokenizer; `px` must be a multiple of 8."""
+    """Sizes of the tokenizer. The three lists have one entry for each halving of the side, largest map first."""
 
     model_type = "understudy_picture_tokenizer"
 
@@ -36,17 +36,21 @@ class ImageTokenizerConfig(PreTrainedConfig):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.encoder_widths = tuple(encoder_widths)
-        """Channels of the encoder at a half, a quarter and an eighth of the image's side."""
+        """Channels of the encoder at a half, a quarter ... of the image's side."""
         self.widths = tuple(widths)
         """Channels of the decoder at the same sizes."""
         self.blocks = tuple(blocks)
         """Residual blocks of the decoder at the same sizes."""
+        if not len(self.encoder_widths) == len(self.widths) == len(self.blocks):
+            raise ValueError("encoder_widths, widths and blocks must be of one length")
+        if px % 2 ** len(self.encoder_widths):
+            raise ValueError(f"px {px} cannot be halved {len(self.encoder_widths)} times")
         super().__init__(**kwargs)
 
     @property
     def side(self) -> int:
         """Codes along one side."""
-        return self.px // DOWNSAMPLE
+        return self.px // 2 ** len(self.encoder_widths)
 
 
 class _Block(nn.Module):
@@ -81,40 +85,36 @@ class _Attention(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """(N, 3, px, px) to (N, latent, px/8, px/8)."""
+    """(N, 3, px, px) to (N, latent, side, side)."""
 
     def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
-        low, middle, high = config.encoder_widths
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, low, 4, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(low, middle, 4, stride=2, padding=1),
-            _Block(middle),
-            nn.Conv2d(middle, high, 4, stride=2, padding=1),
-            _Block(high),
-            nn.GroupNorm(8, high),
-            nn.SiLU(),
-            nn.Conv2d(high, config.latent_dim, 1),
-        )
+        first, *deeper = config.encoder_widths
+        layers: list[nn.Module] = [nn.Conv2d(3, first, 4, stride=2, padding=1), nn.SiLU()]
+        for before, width in itertools.pairwise((first, *deeper)):
+            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), _Block(width)]
+        last = config.encoder_widths[-1]
+        self.layers = nn.Sequential(*layers, nn.GroupNorm(8, last), nn.SiLU(), nn.Conv2d(last, config.latent_dim, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.layers(pixels)
 
 
 class _Decoder(nn.Module):
-    """(N, latent, px/8, px/8) to (N, 3, px, px)."""
+    """(N, latent, side, side) to (N, 3, px, px)."""
 
     def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
-        low, middle, high = config.widths
-        few, some, many = config.blocks
-        self.start = nn.Conv2d(config.latent_dim, high, 3, padding=1)
-        self.attention = _Attention(high, config.side**2)
-        layers: list[nn.Module] = [_Block(high) for _ in range(many)]
-        layers += [nn.Conv2d(high, middle * 4, 1), nn.PixelShuffle(2), *(_Block(middle) for _ in range(some))]
-        layers += [nn.Conv2d(middle, low * 4, 3, padding=1), nn.PixelShuffle(2), *(_Block(low) for _ in range(few))]
-        layers += [nn.GroupNorm(8, low), nn.SiLU(), nn.Conv2d(low, 12, 3, padding=1), nn.PixelShuffle(2)]
+        widths, blocks = config.widths[::-1], config.blocks[::-1]  # smallest map first
+        self.start = nn.Conv2d(config.latent_dim, widths[0], 3, padding=1)
+        self.attention = _Attention(widths[0], config.side**2)
+        layers: list[nn.Module] = [_Block(widths[0]) for _ in range(blocks[0])]
+        for number, (before, width) in enumerate(itertools.pairwise(widths), start=1):
+            # Between the two smallest maps attention has just mixed all places, so a pointwise convolution will do.
+            kernel = 1 if number == 1 else 3
+            layers += [nn.Conv2d(before, width * 4, kernel, padding=kernel // 2), nn.PixelShuffle(2)]
+            layers += [_Block(width) for _ in range(blocks[number])]
+        layers += [nn.GroupNorm(8, widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], 12, 3, padding=1), nn.PixelShuffle(2)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:

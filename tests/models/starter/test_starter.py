@@ -211,7 +211,7 @@ def test_shipped_weights_are_small_and_have_a_card():
     files = list(WEIGHTS.rglob("*.safetensors"))
     assert files
     assert max(file.stat().st_size for file in files) <= 16 * 2**20
-    assert sum(file.stat().st_size for file in files) <= 60e6
+    assert sum(file.stat().st_size for file in files) <= 75e6
     assert json.loads((WEIGHTS / "config.json").read_text())["model_type"] == "understudy_starter"
     assert revision() in (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
 
