@@ -7,10 +7,12 @@ to 1e-4, which other vector instructions move too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import shutil
+import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,11 +32,11 @@ from pipelines.core.queue.training_results import best_of, result_of
 from pipelines.core.renamed_keys import SCORES
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.settings import Settings
-from pipelines.core.storage.store import read
+from pipelines.core.storage.store import put_content, read
 from pipelines.data.chat_template import user
 from pipelines.inference.engine import InferenceEngine
 from pipelines.train import train
-from studio.actions import compare, downloads, training_jobs
+from studio.actions import characters, compare, downloads, training_jobs
 from studio.context import AppContext, open_context
 from worker.job_loop import KINDS, drain_queue
 from worker.worker_context import WorkerContext
@@ -267,6 +269,68 @@ def test_old_trainings_are_taken_up_cloned_and_continued(saved_home: AppContext)
     check_scores(done, expected["queued_done"]["scores"])
     cloned = submit.clone(records, saved_home.queue, ids["trained"], {"seed": 5})
     assert cloned.recipe is not None and Recipe.from_json(cloned.recipe).seed == 5
+
+
+def photo_with_place(picture: bytes) -> bytes:
+    """The picture as a telephone writes it: where it was taken (EXIF), and a second of film behind its last byte."""
+    exif = Image.Exif()
+    exif[0x0110] = "SECRET telephone"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 3.0, 7.0)})
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").save(out, "JPEG", quality=92, exif=exif)
+    return out.getvalue() + b"\0\0\0\x18ftypmp42SECRET film"
+
+
+def store_photos(context: AppContext, character: str) -> None:
+    """Put photos with place and film where a version's first picture and first held-out one were."""
+    version = context.records.characters.version(character, 1)
+    changed = {}
+    for column, keys in (("images", version.images), ("test_images", version.test_images)):
+        first = next(iter(keys))
+        key = put_content(context.store, photo_with_place(read(context.store, keys[first])), "pictures", ".jpg")
+        changed[column] = json.dumps({**keys, first: key})
+    with contextlib.closing(sqlite3.connect(context.settings.home / "understudy.db")) as records, records:
+        records.execute(
+            "UPDATE character_versions SET images = ?, test_images = ? WHERE character = ?",
+            (changed["images"], changed["test_images"], character),
+        )
+
+
+def check_nothing_told(files: Mapping[str, bytes]) -> None:
+    """No place, camera or film in any of the files, and pictures among them."""
+    assert any(name.endswith(".png") for name in files)
+    for name, data in files.items():
+        assert b"SECRET" not in data and b"Exif" not in data, name
+
+
+def test_metadata_that_the_old_store_holds_stays_there(saved_home: AppContext, tmp_path: Path) -> None:
+    """Version 0.1 kept more of a photo than its pixels and cleaned again before it trained."""
+    ids, records = EXPECTED["records"]["ids"], saved_home.records
+    bea = records.jobs.get(ids["queued"]).character
+    for character in (ids["character"], bea):
+        store_photos(saved_home, character)
+    trainer = WorkerContext(saved_home.settings, ("train",))
+    try:
+        assert drain_queue(trainer, KINDS["train"]) == 1
+    finally:
+        trainer.close()
+    assert records.jobs.get(ids["queued"]).status == "succeeded"
+    run_dir = saved_home.settings.runs_folder / ids["queued"]
+    check_nothing_told({str(path): path.read_bytes() for path in run_dir.rglob("*") if path.is_file()})
+    held_out = records.characters.version(bea, 1).test_images
+    for file, key in held_out.items():  # what was clean keeps its bytes
+        written, stored = (run_dir / "character" / "test_images" / file).read_bytes(), read(saved_home.store, key)
+        assert (written == stored) is (b"SECRET" not in stored)
+        assert Image.open(io.BytesIO(written)).size == Image.open(io.BytesIO(stored)).size
+    where = f"{ids['trained']}:{ids['best']}"
+    with zipfile.ZipFile(io.BytesIO(read(saved_home.store, downloads.charx(saved_home, where).key))) as archive:
+        check_nothing_told({name: archive.read(name) for name in archive.namelist()})
+    with zipfile.ZipFile(io.BytesIO(read(saved_home.store, downloads.adapter_zip(saved_home, where).key))) as archive:
+        [card] = [archive.read(name) for name in archive.namelist() if name.endswith("card.png")]
+    check_nothing_told(read_card(card, "card.png").images)
+    characters.restore_version(saved_home, ids["character"], 1)
+    restored = characters.own_character(saved_home, ids["character"]).draft["pictures"]
+    check_nothing_told({entry["file"]: read(saved_home.store, entry["key"]) for entry in restored})
 
 
 def test_old_downloads_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.records import Records
 from pipelines.core.run_folder import CHECKPOINTS, RunError, clear_exit, read_events
 from pipelines.core.storage.store import Store, fetch_files
+from pipelines.core.storage.stored_images import fetch_images
 from worker.trainer_process import kill_leftover_trainer
 
 EVENTS_AT_ONCE = 5000
@@ -118,7 +119,7 @@ def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) 
 def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, store: Store) -> None:
     """Make the run folder of a published character; it replaces what was there, completely or not at all.
 
-    Pictures are taken as they are: they were cleaned before they were stored, and their keys are hashes of their bytes.
+    Pictures come without metadata, whatever version of this program stored them; a clean one keeps its bytes.
     """
     from pipelines.train import write_run
 
@@ -126,8 +127,8 @@ def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, sto
     scratch = path.with_name(f".{path.name}.making")
     shutil.rmtree(scratch, ignore_errors=True)
     images, test_images, run_dir = scratch / "images", scratch / "test_images", scratch / "run"
-    fetch_files(store, published.images, images)
-    fetch_files(store, published.test_images, test_images)
+    fetch_images(store, published.images, images)
+    fetch_images(store, published.test_images, test_images)
     write_run(run_dir, character, split, recipe, images, test_images)
     shutil.rmtree(path, ignore_errors=True)
     os.replace(run_dir, path)

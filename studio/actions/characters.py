@@ -26,6 +26,7 @@ from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, Record
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
+from pipelines.core.storage.stored_images import read_image
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, own_character, refuse_oversized
 from studio.actions.images import check_images, plain_name, portrait, store_images
 from studio.actions.scores import overall
@@ -262,7 +263,7 @@ def restore_version(context: AppContext, id: str, number: int) -> None:
     """Make a published version the draft again; the versions themselves stay as they are."""
     own_character(context, id)
     version = context.records.characters.version(id, number)
-    images = {file: context.image(key) for file, key in version.images.items()}
+    images = {file: read_image(context.store, key, file) for file, key in version.images.items()}
 
     def edit(draft: Draft) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
@@ -344,7 +345,7 @@ def open_draft(context: AppContext, id: str) -> Draft:
     named: dict[str, str] = draft.get("image_keys", {})
     if not named:
         return draft
-    images = {file: context.image(key) for file, key in named.items()}
+    images = {file: read_image(context.store, key, file) for file, key in named.items()}
 
     def edit(draft: Draft) -> None:
         if draft.pop("image_keys", None) is not None and not draft.get("pictures"):

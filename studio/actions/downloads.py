@@ -25,6 +25,7 @@ from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import ADAPTER_FILES, BASE
 from pipelines.core.storage.store import fetch, link, put_content
+from pipelines.core.storage.stored_images import fetch_images
 from studio import download_route
 from studio.actions.compare import NotPossible, checkpoint_of
 from studio.actions.report import report
@@ -144,8 +145,9 @@ def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: 
     for image in character.images:
         if image.file not in version.images:
             return [f"no card: the picture {image.file} is missing"]
-        fetch(context.store, version.images[image.file], folder / "images" / image.file)
     try:
+        listed = {image.file: version.images[image.file] for image in character.images}
+        fetch_images(context.store, listed, folder / "images")
         write_character(character, folder)
         return [note.message for note in export_card(folder, target, adapter)]
     except CharacterProblems as refused:

@@ -23,6 +23,7 @@ from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
 from pipelines.core.character.image_set_check import check_image_count, check_variety, is_copy
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content, read
+from pipelines.core.storage.stored_images import read_image
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, caption_entry, change, image_entry, own_character
 from studio.context import AppContext
 
@@ -189,7 +190,7 @@ def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, acro
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
     """
-    with _opened(read(context.store, image_entry(draft, file)["key"])) as image:
+    with _opened(read_image(context.store, image_entry(draft, file)["key"], file)) as image:
         return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
 
 
@@ -284,7 +285,7 @@ def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Ima
 def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
     def edit(draft: Draft) -> None:
         entry = image_entry(draft, file)
-        with _opened(read(context.store, entry["key"])) as image:
+        with _opened(read_image(context.store, entry["key"], file)) as image:
             changed = mend(image.convert("RGB"))
             out = io.BytesIO()
             if entry["key"].endswith(".jpg"):

@@ -14,7 +14,7 @@ from pipelines.core.character.character_folder import read_character, write_char
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue.submit import publish_folder
 from pipelines.core.run_folder import read_json
-from pipelines.core.storage.store import put_content, read
+from pipelines.core.storage.store import read
 from pipelines.train import prepare_run
 from tests.worker.conftest import Deployment
 from worker.run_folders import make_run_folder, read_version
@@ -77,7 +77,7 @@ def test_a_version_that_cannot_be_read_changes_nothing(embedded: Deployment, tmp
     with pytest.raises(CharacterProblems):
         make_run_folder(kept.parent, broken, embedded.recipe(), embedded.store)
     assert kept.read_text(encoding="utf-8") == "mine"
-    missing = {file: put_content(embedded.store, b"x", "pictures", ".png") for file in list(published.images)[1:]}
+    missing = dict(list(published.images.items())[1:])
     with pytest.raises(CharacterProblems, match="is not in images"):
         make_run_folder(kept.parent, replace(published, images=missing), embedded.recipe(), embedded.store)
     assert kept.read_text(encoding="utf-8") == "mine"

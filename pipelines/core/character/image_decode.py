@@ -2,8 +2,8 @@
 
 Only PNG, JPEG and WebP are ever decoded, and only after the header's size was checked: a renamed program or a
 decompression bomb is refused by name. `decode_image` gives the upright RGB picture, `clean_image` the bytes of it
-without metadata (EXIF, GPS, notes of programs, colour profiles). Whether a picture is good is judged in
-`image_check.py`.
+without metadata (EXIF, GPS, notes of programs, colour profiles), `without_metadata` the file itself where it has none.
+Whether a picture is good is judged in `image_check.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from pipelines.core.character.image_metadata import holds_only_pixels
 from pipelines.core.problems import CharacterProblems, Problem
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -116,7 +117,9 @@ class DecodedImage:
     pixels: Image.Image
     """RGB, upright, alpha laid on white, colours in sRGB."""
     metadata: str
-    """What the file tells besides its pixels, in words; "" for nothing."""
+    """What the file tells besides its pixels, in words; "" for nothing that a person would read."""
+    is_clean: bool
+    """Whether it already is as `clean_image` writes pictures."""
 
 
 @_no_pillow_warnings()
@@ -125,16 +128,37 @@ def decode_image(data: bytes | Path, name: str) -> DecodedImage:
     data = _read(data, name)
     image = _open_header(data, name)
     pixels = _upright_rgb(image, name)
-    return DecodedImage(data, _format(image), pixels, _metadata(image))
+    is_clean = (
+        _format(image) != "WEBP"
+        and image.mode == "RGB"
+        and not image.has_transparency_data
+        and max(image.size) <= LONGEST_PX
+        and holds_only_pixels(data)
+    )
+    return DecodedImage(data, _format(image), pixels, _metadata(image), is_clean)
 
 
 def clean_image(data: bytes) -> bytes:
     """The picture upright, in RGB on white, its longer side at most LONGEST_PX, with no metadata.
 
-    A JPEG stays a JPEG (quality 95), everything else becomes a PNG; colours of a wide-gamut profile become sRGB.
+    A JPEG stays a JPEG (quality 95), everything else becomes a PNG; colours of a wide-gamut profile become sRGB. What
+    is like that already comes back byte for byte: compressed once more, a JPEG would lose detail and its hash change.
     Raises CharacterProblems when it cannot be read.
     """
     decoded = decode_image(data, "the picture")
+    return data if decoded.is_clean else _encode_clean(decoded)
+
+
+def without_metadata(data: bytes, name: str = "the picture") -> bytes:
+    """The file itself when it holds nothing but pixels, of any mode, size and format; otherwise `clean_image` of it.
+
+    Raises CharacterProblems, with the field `images/{name}`, when it cannot be read.
+    """
+    decoded = decode_image(data, name)
+    return data if holds_only_pixels(data) else _encode_clean(decoded)
+
+
+def _encode_clean(decoded: DecodedImage) -> bytes:
     upright = decoded.pixels
     if max(upright.size) > LONGEST_PX:
         upright.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)

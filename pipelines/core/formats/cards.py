@@ -28,6 +28,7 @@ from pipelines.core.character.character_folder import (
     image_path,
     read_character,
 )
+from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.formats.card_fields import (
     OWN_KEY,
     CardData,
@@ -320,13 +321,20 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(write_archive(files))
         return []
-    images = {image.file: read_bytes(image_path(folder, image.file), image.file) for image in character.images}
+    images = {image.file: _read_image(image_path(folder, image.file)) for image in character.images}
     return write_card(character, images, target, adapter_files=adapter_files)
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
     """Everything that belongs to a character folder, by path relative to it."""
     paths = [folder / CHARACTER_FILE, folder / TEST_FILE, folder / "LICENCE.md"]
+    files = {path: read_bytes(path, path.name) for path in paths if path.is_file()}
     for kind in (IMAGES, TEST_IMAGES):
-        paths += sorted(path for path in (folder / kind).glob("*") if suffix_of(path.read_bytes()[:16]))
-    return {str(path.relative_to(folder).as_posix()): read_bytes(path, path.name) for path in paths if path.is_file()}
+        paths = sorted(path for path in (folder / kind).glob("*") if suffix_of(path.read_bytes()[:16]))
+        files |= {path: _read_image(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): data for path, data in files.items()}
+
+
+def _read_image(path: Path) -> bytes:
+    # A card is made to be handed on: where and when a picture was taken stays behind.
+    return without_metadata(read_bytes(path, path.name), path.name)

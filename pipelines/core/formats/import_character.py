@@ -24,8 +24,7 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.image_check import check_image
-from pipelines.core.character.image_decode import clean_image
+from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
@@ -42,8 +41,6 @@ from pipelines.core.yaml_text import read_yaml
 
 MAX_EXTENSION_CHARS = 1_000_000
 """Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
-_EXIF_MARKS = (b"Exif", b"eXIf", b"EXIF")
-"""How EXIF is marked in JPEG, PNG and WebP; an orientation alone is reason to turn the picture upright."""
 
 
 def import_file(source: Path, folder: Path) -> list[Problem]:
@@ -170,19 +167,16 @@ def _clean_listed(
 def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:
     """Old name -> new name and new name -> bytes of the pictures that can be opened.
 
-    Pictures that tell more than they show are stripped of it; all others keep their bytes.
+    Pictures that hold more than pixels are stripped of it; all others keep their bytes.
     """
     names: dict[str, str] = {}
     clean: dict[str, bytes] = {}
     for file, data in images.items():
-        report, _ = check_image(data, file)
         try:
-            stripped = clean_image(data)
+            stripped = without_metadata(data)
         except CharacterProblems:
             mended["pictures that cannot be opened were left out"] += 1
             continue
-        if report is not None and not report.metadata and not any(mark in data for mark in _EXIF_MARKS):
-            stripped = data
         suffix = suffix_of(stripped)
         same = suffix_of(data) == suffix or file.lower().endswith(suffix)
         names[file] = file if same else f"{file}{suffix}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -331,6 +332,27 @@ def test_export_card_chooses_by_suffix(toy_character: Path, tmp_path: Path) -> N
         assert {"character.yaml", "test.yaml", "images/01.png", "test_images/01.png"} <= set(archive.namelist())
     with pytest.raises(CharacterProblems, match=r"ada\.gif"):
         export_card(toy_character, tmp_path / "ada.gif")
+
+
+@pytest.mark.parametrize("suffix", ["png", "json", "charx", "zip"])
+def test_an_export_tells_nothing_but_pixels(toy_character: Path, tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0110] = "SECRET telephone"
+    folder = shutil.copytree(toy_character, tmp_path / "ada")
+    for path in (folder / "images" / "01.png", folder / "test_images" / "01.png"):
+        with Image.open(path) as image:
+            image.save(path, "PNG", exif=exif)
+        assert b"SECRET" in path.read_bytes()
+    made = tmp_path / f"ada.{suffix}"
+    export_card(folder, made)
+    if suffix == "zip":
+        with zipfile.ZipFile(made) as archive:
+            held = {name: archive.read(name) for name in archive.namelist()}
+        assert "test_images/01.png" in held
+    else:
+        held = read_card(made).images
+    assert "01.png" in {name.rsplit("/")[-1] for name in held}
+    assert not any(b"SECRET" in data for data in held.values())
 
 
 def test_cards_load_no_torch() -> None:
