@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from importlib.resources import files
@@ -10,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from pipelines.models.starter.vocabulary import (
     ALL_STYLES,
@@ -17,13 +19,16 @@ from pipelines.models.starter.vocabulary import (
     EXPRESSIONS,
     EXTRAS,
     FIRST_STYLES,
+    HAIR_COLOURS,
     KINDS,
     PLACES,
     POSES,
+    RARE_HAIR_COLOURS,
     WIDE_PLACES,
     WIDE_POSES,
     clothes_phrase,
 )
+from pipelines.starter_build.draw_bundled import BUNDLED, IDENTITIES, draw, render_character
 from pipelines.starter_build.drawings.attributes import (
     FIRST,
     TRAINING_NUMBERS,
@@ -37,7 +42,6 @@ from pipelines.starter_build.drawings.attributes import (
     random_identity,
 )
 from pipelines.starter_build.drawings.caption_templates import CAPTION_SHARES, captions, questions
-from pipelines.starter_build.drawings.draw_bundled import BUNDLED, render_character
 from pipelines.starter_build.drawings.render_svg import render_image, svg
 from pipelines.starter_build.render_dataset import IMAGES_PER_IDENTITY, attributes_of, read_images, render_images
 
@@ -234,25 +238,39 @@ def test_every_style_has_its_licence_written_down() -> None:
         assert meta["license"]["name"] in line and meta["creator"]["name"] in line
 
 
-def test_bundled_and_held_out_identities_are_no_training_identities(tmp_path) -> None:
-    attributes = {"file": "01.png", "expression": "happy", "place": "in a park", "pose": ""}
-    for slug, identity in BUNDLED.items():
-        folder = tmp_path / slug
-        folder.mkdir()
-        kind = KINDS[identity.style][0]
-        for document in ("character.yaml", "test.yaml"):
-            images = [attributes | {"clothes": f"a red {kind}"}]
-            (folder / document).write_text(yaml.safe_dump({"images": images}), encoding="utf-8")
-        assert render_character(folder, identity) == 2
-        assert (folder / "images" / "01.png").exists()
-        assert (folder / "test_images" / "01.png").exists()
+def test_bundled_and_held_out_identities_are_no_training_identities() -> None:
     trained = {identity_for(index) for index in range(TRAINING_NUMBERS) if not is_held_out_identity(index)}
-    assert not trained & set(BUNDLED.values())
     assert not trained & {identity_for(index) for index in range(0, TRAINING_NUMBERS, 20)}
+    for identity in IDENTITIES.values():  # a rare trait, which no random identity of any domain has
+        assert identity.top_colour in set(RARE_HAIR_COLOURS) - set(HAIR_COLOURS)
+        assert identity.style in WIDE.styles and identity.top_colour in identity.words
+
+
+def test_bundled_pictures_are_what_the_code_draws(tmp_path) -> None:
+    root = files("pipelines.core") / "bundled"
+    for slug in BUNDLED:
+        shown = yaml.safe_load((root / slug / "character.yaml").read_text(encoding="utf-8"))["images"][:3]
+        for document in ("character.yaml", "test.yaml"):
+            (tmp_path / document).write_text(yaml.safe_dump({"images": shown}), encoding="utf-8")
+        assert render_character(tmp_path, lambda attributes, slug=slug: draw(slug, attributes)) == 6
+        for entry in shown:
+            stored = Image.open(io.BytesIO((root / slug / "images" / entry["file"]).read_bytes())).convert("RGB")
+            drawn = Image.open(tmp_path / "images" / entry["file"]).convert("RGB")
+            assert stored.size == drawn.size == (512, 512)
+            assert np.abs(np.asarray(stored).astype(int) - np.asarray(drawn)).mean() < 1.5  # of 255
+            assert (tmp_path / "test_images" / entry["file"]).exists()
 
 
 def test_a_bundled_look_that_cannot_be_drawn_names_the_file(tmp_path) -> None:
     bad = {"file": "03.png", "expression": "happy", "place": "in a tent", "clothes": "a red scarf"}
     (tmp_path / "character.yaml").write_text(yaml.safe_dump({"images": [bad]}), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"character\.yaml, picture 03\.png: place 'in a tent'"):
-        render_character(tmp_path, BUNDLED["quibb"])
+    for slug in BUNDLED:
+        with pytest.raises(ValueError, match=r"character\.yaml, picture 03\.png: .*'in a tent'"):
+            render_character(tmp_path, lambda attributes, slug=slug: draw(slug, attributes))
+
+
+def test_what_is_held_stands_in_the_pose_of_an_image() -> None:
+    attributes = Attributes.of_image("happy", "a red scarf", "in space", "close-up, holding a cup")
+    assert attributes == Attributes("happy", "a red scarf", "in space", "close-up", "holding a cup")
+    assert attributes.full_pose == "close-up, holding a cup"
+    assert Attributes.of_image("happy", "", "in space").full_pose == ""

@@ -159,7 +159,7 @@ CRITTER_COLOURS = {
 }
 CRITTER_EYES = ("round", "bigPupils")
 PATTERNS = {"": "", "dots": "{} dots", "stripes": "{} stripes", "belly": "a {} belly"}
-RARE_HAIR_COLOURS = {"chestnut": "#a55728"}
+RARE_HAIR_COLOURS = {"chestnut": "#a55728", "silver": "#dfe2e8"}
 RARE_TRAITS = {"hornsIn": "upright {} horns", "pale belly": "a pale belly"}
 """For hand-chosen figures only: no random identity has them, so training never shows them."""
 FIRST_STYLES = ("avataaars", "toon-head", "critters")

@@ -119,6 +119,13 @@ class Attributes:
     extra: str = ""
     """One of `EXTRAS`, or nothing."""
 
+    @classmethod
+    def of_image(cls, expression: str, clothes: str, place: str, pose: str = "") -> Attributes:
+        """From the fields of a character's image, whose pose may name what is held: "close-up, holding a cup"."""
+        parts = [part for part in pose.split(", ") if part]
+        held = [part for part in parts if part in EXTRAS]
+        return cls(expression, clothes, place, ", ".join(part for part in parts if part not in held), ", ".join(held))
+
     @property
     def colour(self) -> str:
         """The colour of the clothes, "" without clothes."""

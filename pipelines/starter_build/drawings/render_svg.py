@@ -186,7 +186,7 @@ def _figure(identity: Identity, attributes: Attributes) -> str:
 
 def _avataaars(identity: Identity, attributes: Attributes) -> str:
     eyes, brows, mouth = for_expression(_AVATAAARS_FACES, attributes.expression)
-    hair = COLOURS[identity.top_colour] if identity.top in HEADGEAR else HAIR_COLOURS[identity.top_colour]
+    hair = (COLOURS if identity.top in HEADGEAR else HAIR_COLOURS | RARE_HAIR_COLOURS)[identity.top_colour]
     beard = hair if identity.top not in HEADGEAR else HAIR_COLOURS["brown"]
     return avatar(
         "avataaars",

@@ -1,0 +1,1 @@
+"""Original characters in styles of their own, none of the starter's: Quibb, and three sets for few-shot learning."""
