@@ -119,9 +119,17 @@ def render_image(identity: Identity, attributes: Attributes, px: int = 96) -> Im
 
     Raises ValueError if the attributes name an expression, clothes, place, pose or extra that the style does not have.
     """
-    scene = _scene_image(attributes.place, px)
-    figure = _rasterise(_framed_figure(identity, attributes), px)
-    return Image.alpha_composite(scene, figure).convert("RGB")
+    return compose(attributes.place, rasterise(_framed_figure(identity, attributes), px))
+
+
+def figure_layer(identity: Identity, attributes: Attributes, px: int) -> Image.Image:
+    """The figure alone, RGBA and transparent around it; raises ValueError as `render_image` does."""
+    return rasterise(_framed_figure(identity, attributes), px)
+
+
+def compose(place: str, figure: Image.Image) -> Image.Image:
+    """A figure's layer (RGBA, square) over the scene of a place, RGB; raises ValueError on an unknown place."""
+    return Image.alpha_composite(_scene_image(place, figure.width), figure).convert("RGB")
 
 
 def svg(identity: Identity, attributes: Attributes) -> str:
@@ -132,23 +140,28 @@ def svg(identity: Identity, attributes: Attributes) -> str:
 def _framed_figure(identity: Identity, attributes: Attributes) -> str:
     """The figure with what it holds, moved, scaled and turned into the square of 100 by 100 units."""
     kind = identity.style if identity.style in FIRST_STYLES else "wide"
-    frames = _FRAMES[kind]
-    x, y, width, turn = frames[""]
-    sides = {"on the left": 1, "on the right": -1}
-    if attributes.pose in sides:  # a little smaller, the lower edge where it was
-        framed = (x + sides[attributes.pose] * 0.2 * width, y - 0.06 * width, 1.12 * width, 0)
-    elif attributes.pose in frames:
-        framed = frames[attributes.pose]
-    else:
-        poses = ", ".join(repr(known) for known in (*frames, *sides))
-        raise ValueError(f"pose {attributes.pose!r} is not one of: {poses}")
+    x, y, width, _ = _FRAMES[kind][""]
     figure = _figure(identity, attributes)
     if attributes.extra:  # its units are the square that the figure fills without a pose
         behind, before = held_object(attributes.extra, hand_colour(identity))
         side = -1 if attributes.pose == "on the right" else 1  # always towards the middle of the image
         square = f"translate({x - side * width / 2} {y - width / 2}) scale({side * width / 100} {width / 100})"
         figure = f'<g transform="{square}">{behind}</g>{figure}<g transform="{square}">{before}</g>'
-    x, y, width, turn = framed
+    return framed(figure, attributes.pose, kind)
+
+
+def framed(figure: str, pose: str, kind: str = "wide") -> str:
+    """SVG elements in the units of `kind` (a key of `_FRAMES`), moved as the pose says into 100 by 100 units."""
+    frames = _FRAMES[kind]
+    x, y, width, turn = frames[""]
+    sides = {"on the left": 1, "on the right": -1}
+    if pose in sides:  # a little smaller, the lower edge where it was
+        x, y, width, turn = x + sides[pose] * 0.2 * width, y - 0.06 * width, 1.12 * width, 0
+    elif pose in frames:
+        x, y, width, turn = frames[pose]
+    else:
+        poses = ", ".join(repr(known) for known in (*frames, *sides))
+        raise ValueError(f"pose {pose!r} is not one of: {poses}")
     neck = " ".join(str(value) for value in _NECKS[kind])
     move = f"translate(50 50) scale({100 / width:.5f}) translate({-x} {-y}) rotate({turn} {neck})"
     return f'<g transform="{move}">{figure}</g>'
@@ -164,7 +177,7 @@ def _document(elements: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" fill="none">{elements}</svg>'
 
 
-def _rasterise(elements: str, px: int) -> Image.Image:
+def rasterise(elements: str, px: int) -> Image.Image:
     """SVG elements as an RGBA image, transparent where nothing is drawn."""
     png = resvg_py.svg_to_bytes(svg_string=_document(elements), width=px, height=px, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
@@ -173,7 +186,7 @@ def _rasterise(elements: str, px: int) -> Image.Image:
 @lru_cache(maxsize=64)
 def _scene_image(place: str, px: int) -> Image.Image:
     """The scene alone: the same for every figure, so it is rasterised once."""
-    return _rasterise(_scene_elements(place), px)
+    return rasterise(_scene_elements(place), px)
 
 
 def _figure(identity: Identity, attributes: Attributes) -> str:
