@@ -65,7 +65,7 @@ def package(folder: Path, icons: dict[str, str], categories: dict[str, list[str]
 def test_packages_are_checked_and_what_cannot_be_a_character_is_left_out(tmp_path) -> None:
     folder = tmp_path / "symbols"
     folder.mkdir()
-    icons = {name: SQUARE for name in NAMES} | {"redfox": SQUARE, "plain-dot": "<path/>", "huge-owl": SQUARE * 60}
+    icons = dict.fromkeys(NAMES, SQUARE) | {"redfox": SQUARE, "plain-dot": "<path/>", "huge-owl": SQUARE * 60}
     found = package(folder, icons | {"mars-glyph": SQUARE}, {"Symbols": ["mars-glyph"]})
     symbols = read_symbols(prepare_symbols(tmp_path, [found]))
     assert [symbol.name for symbol in symbols] == ["crown", "palm-tree", "red-fox", "redfox"]
