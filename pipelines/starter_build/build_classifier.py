@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from pipelines.evaluation.attribute_classifier import ANSWERS, AttributeClassifier, AttributeClassifierConfig
 from pipelines.starter_build.build_config import BuildSize
+from pipelines.starter_build.build_critic import shrunk
 from pipelines.starter_build.build_loop import (
     STREAM_POSITION,
     Budget,
@@ -83,7 +84,7 @@ def train_classifier(
         train_set.refresh()
         progress.part_state[STREAM_POSITION] = train_set.position
         rows = next(batches)
-        pixels = to_pixels(train_set.pixels[rows], device)  # (B, 3, px, px)
+        pixels = shrunk(to_pixels(train_set.pixels[rows], device), model.config.px)  # (B, 3, px, px)
         # Generated images are slightly blurred and shifted; what they show must be recognised all the same.
         if rng.random() < 0.5:
             pixels = F.avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)

@@ -49,6 +49,7 @@ def train_critic(
 
     words: (tokenizer, embedding table) of the language expert.
     """
+    require_identities(train_set, size.batch_sizes["identities"])
     torch.manual_seed(seed)
     rng = random.Random(seed)
     critic = StarterCritic(StarterCriticConfig(words_width=words[1].shape[1], **size.critic))
@@ -79,11 +80,27 @@ def train_critic(
     return scores
 
 
+def require_identities(train_set: DrawnDataset, wanted: int) -> None:
+    """Raise ValueError when a batch wants more identities than the set or window ever holds."""
+    if len(train_set.rows_by_identity) < wanted:
+        raise ValueError(
+            f"a batch shows {wanted} identities, but only {len(train_set.rows_by_identity)} are at hand: "
+            "render more (--count) or give the stream a larger window (BuildSize.stream_window)"
+        )
+
+
+def shrunk(pixels: torch.Tensor, px: int) -> torch.Tensor:
+    """(N, 3, any, any) to (N, 3, px, px), antialiased; before changes that are measured in pixels."""
+    if pixels.shape[-1] == px:
+        return pixels
+    return F.interpolate(pixels, size=(px, px), mode="bilinear", antialias=True, align_corners=False)
+
+
 def batch_loss(
     critic: StarterCritic, dataset: DrawnDataset, rows: np.ndarray, rng: random.Random, device: str
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The sum of the three losses over a batch of B rows, and its metrics (scalars, still on the device)."""
-    pixels = _augment(to_pixels(dataset.pixels[rows], device), rng)
+    pixels = _augment(shrunk(to_pixels(dataset.pixels[rows], device), critic.config.px), rng)
     features = critic.encode_images(pixels.to(memory_format=torch.channels_last))
     scale = critic.scale.exp().clamp(max=50)  # CLIP's learned inverse temperature, bounded as there
     logits = scale * features.caption @ critic.encode_texts([dataset.caption(row, rng) for row in rows]).T  # (B, B)
@@ -103,9 +120,9 @@ def batch_loss(
         ]  # (rows with a phrase, options)
         attribute_loss = attribute_loss + F.cross_entropy(option_logits, answers)
         metrics[name] = (option_logits.argmax(1) == answers).float().mean()
-    identity_loss = _identity_loss(features.identity, torch.tensor(dataset.identity_numbers[rows], device=device))
-    metrics["identity"] = identity_loss.detach()
-    return caption_loss + attribute_loss + identity_loss, metrics
+    of_identity = identity_loss(features.identity, torch.tensor(dataset.identity_numbers[rows], device=device))
+    metrics["identity"] = of_identity.detach()
+    return caption_loss + attribute_loss + of_identity, metrics
 
 
 def _augment(pixels: torch.Tensor, rng: random.Random) -> torch.Tensor:
@@ -117,7 +134,7 @@ def _augment(pixels: torch.Tensor, rng: random.Random) -> torch.Tensor:
     return torch.roll(pixels, (rng.randint(-3, 3), rng.randint(-3, 3)), (2, 3))
 
 
-def _identity_loss(embeddings: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+def identity_loss(embeddings: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     """Supervised contrastive loss (Khosla et al. 2020) of unit embeddings (B, D): the positives share a number."""
     diagonal = torch.eye(len(numbers), dtype=torch.bool, device=numbers.device)
     positives = (numbers[:, None] == numbers[None]) & ~diagonal

@@ -1,190 +1,174 @@
-"""Train the starter's image expert behind the frozen language expert.
+"""Train the starter's image expert behind the frozen language expert, with reference pictures.
 
-It learns, from rendered images and their captions, to generate image codes from the hidden states of the caption. One
-in ten contexts is emptied, for classifier-free guidance. The language expert's weights are not trained, so its language
-stays SmolLM2's to the bit and no replay of plain chat is needed. The codes of a stored set are kept in a file; those of
-a stream are computed as its images arrive.
+It learns to generate a picture's codes from the hidden states of its caption and from other pictures of the same
+subject; the rows of a batch lack one, the other or both in the shares that `code_store.py` gives. Half of the captions
+do not say who it is, so only the references do. The language expert's weights are not trained, so its language stays
+SmolLM2's to the bit and no replay of plain chat is needed. On a GPU the loss is compiled, and a step reads nothing from
+the processor but its launch.
 """
 
 from __future__ import annotations
 
-import math
-import random
+from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.models.starter.encoded_text import EncodedText
 from pipelines.models.starter.model import StarterModel
+from pipelines.starter_build.broad_domain import BroadDomain
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import (
     STREAM_POSITION,
     Budget,
     BuildPart,
     Progress,
+    hold_half_then_decay,
     progress_scores,
+    read_state,
     train_for,
 )
-from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.starter_build.code_store import CodeBatch, CodeStore, CodeStream, subject_jobs
+from pipelines.starter_build.render_dataset import IMAGES_PER_IDENTITY
 
-CONTEXT_DROPOUT = 0.1
-"""Probability that a context is emptied, for classifier-free guidance."""
-FOREGROUND_WEIGHT = 3.0
-"""Loss weight of a code where faces and clothes are, relative to one of the background."""
-LEAD_INS = (
-    "Here I am.",
-    "Look at this!",
-    "Of course, one moment.",
-    "This is me today.",
-    "You asked for a picture.",
-    "Well then.",
-    "I was thinking of you.",
-    "It is lovely here.",
-    "Can you see me?",
-    "That made me smile.",
-    "I have had a long day.",
-)
-"""Text before the scene line in some contexts, so that a reply in front of it does not change the image."""
+FOREGROUND_WEIGHT = 2.0
+"""Loss weight of a code where the figure is, relative to one of the background."""
+WARMUP_STEPS = 150
+CAPTION_WITHOUT_IDENTITY = 2
+"""Place among a picture's captions of "NAME, LOOK"."""
 
 
-def context_ids(tokenizer: PreTrainedTokenizerFast, caption: str, boi_id: int, rng: random.Random) -> list[int]:
-    """Ids of the text before an image as a character's turn ends: reply, scene line, begin-of-image."""
-    lead_in = rng.choice(LEAD_INS) if rng.random() < 0.4 else ""
-    text = f"<|im_start|>assistant\n{lead_in}\n[scene] {caption}"
-    return [*tokenizer(text, add_special_tokens=False).input_ids, boi_id]
+def caption_context(model: StarterModel, batch: CodeBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoder inputs (B, K, D) of the contexts and their mask (B, K), in fixed shapes and without synchronising.
 
-
-def pad_right(rows: list[list[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and bool mask (B, T)."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in rows], device=device)
-    return ids, mask
-
-
-@torch.no_grad()
-def encode_contexts(
-    model: StarterModel, tokenizer: PreTrainedTokenizerFast, captions: list[str], rng: random.Random
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states (N, K, E) and mask (N, K) of captions, after the first layers of the language expert."""
-    rows = [context_ids(tokenizer, caption, model.spec.boi_id, rng) for caption in captions]
-    ids, mask = pad_right(rows, str(model.device))
-    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)  # rows are padded on the right
-    encoded = EncodedText(ids, mask, None, positions, positions)
-    # Only up to the layer in which the image expert reads its context; the later layers are for text alone.
-    _, hidden = model.hidden_states(encoded, None, need_text=False)
-    # The context of row n ends at its last token, begin-of-image.
-    return model.gather_context(encoded, hidden, torch.arange(len(rows), device=ids.device), mask.sum(1) - 1)
-
-
-def image_code_loss(
-    model: StarterModel,
-    tokenizer: PreTrainedTokenizerFast,
-    captions: list[str],
-    codes: torch.Tensor,
-    rng: random.Random,
-    context_dropout: float = CONTEXT_DROPOUT,
-    foreground_weight: float = 1.0,
-) -> torch.Tensor:
-    """Weighted mean cross-entropy (nats per code) of codes (N, C) given their captions."""
-    hidden, mask = encode_contexts(model, tokenizer, captions, rng)  # (N, K, E), (N, K)
-    empty = torch.tensor([rng.random() < context_dropout for _ in captions], device=codes.device)
-    context, mask = model.picture.context(hidden, mask, empty)  # (N, K, D): the expert's own width
-    logits = model.picture.head(model.picture(context, mask, codes))  # (N, C, codebook)
-    losses = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
-    weights = foreground_weights(codes.shape[1], foreground_weight).to(losses)
-    return (losses * weights).mean() / weights.mean()  # divided so that the weight does not change the step size
-
-
-def foreground_weights(count: int, weight: float) -> torch.Tensor:
-    """(count,) `weight` for the middle columns of a square image below its top quarter, 1 elsewhere.
-
-    Codes are in raster order. The figure stands there; places were generated right without a weight.
+    The same values as `StarterModel.gather_context` and `ImageExpert.context` give, uncut.
     """
-    side = math.isqrt(count)
-    weights = torch.ones(side, side)
-    weights[side // 4 :, side // 4 : side - side // 4] = weight
-    return weights.flatten()
+    with torch.no_grad():  # the language expert is frozen
+        stack = model.language.model
+        hidden = model.get_input_embeddings()(
+            torch.where(batch.ids == model.spec.boi_id, model.config.boi_embedding_id, batch.ids)
+        )
+        positions = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None]
+        rotary = stack.rotary_emb(hidden, positions)
+        # Rows are padded on the right, so a plain causal mask lets no real position see padding.
+        for layer in stack.layers[: model.config.context_layer]:
+            hidden = layer(hidden, attention_mask=None, position_ids=positions, position_embeddings=rotary)
+        # Context column k of K is the text position that ends it, begin-of-image, less K - 1 - k.
+        width = model.config.context_tokens
+        columns = batch.lengths[:, None] - width + torch.arange(width, device=batch.ids.device)
+        mask = columns >= 0
+        hidden = hidden.gather(1, columns.clamp(min=0)[..., None].expand(-1, -1, hidden.shape[2]))
+    embeds = model.picture.connector(hidden)
+    last_only = torch.arange(width, device=mask.device) == width - 1
+    embeds = torch.where(batch.drop_words[:, None, None], model.picture.nothing.to(embeds.dtype), embeds)
+    return embeds, torch.where(batch.drop_words[:, None], last_only, mask)
 
 
-@torch.no_grad()
-def cached_codes(model: StarterModel, dataset: DrawnDataset, cache: Path | None = None) -> torch.Tensor:
-    """Codes (N, C) of every image; those of a stored set are kept in the file `cache` because they never change."""
-    if cache is not None and cache.exists():
-        codes = torch.from_numpy(np.load(cache).astype(np.int64))
-        if codes.shape == (len(dataset), model.spec.image_tokens):
-            return codes
-    codes = compute_codes(model, dataset, np.arange(len(dataset))).cpu()
-    if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.save(cache, codes.numpy().astype(np.int16))  # a codebook has at most 4,096 codes
-    return codes
+def code_losses(model: StarterModel, batch: CodeBatch) -> torch.Tensor:
+    """(B, C) cross-entropy (nats) of each code."""
+    context, mask = caption_context(model, batch)
+    references = None
+    if batch.reference_codes.shape[1]:
+        references = model.picture.encode_references(model.vq.code_vectors[batch.reference_codes], batch.present)
+    logits = model.picture.head(model.picture(context, mask, batch.codes, references))  # (B, C, codebook)
+    return F.cross_entropy(logits.flatten(0, 1), batch.codes.flatten(), reduction="none").view_as(batch.codes)
 
 
-def compute_codes(model: StarterModel, dataset: DrawnDataset, rows: np.ndarray) -> torch.Tensor:
-    """Codes (len(rows), C) of some images, on the model's device."""
-    batches = (rows[i : i + 128] for i in range(0, len(rows), 128))
-    return torch.cat([model.encode_images(to_pixels(dataset.pixels[batch], model.device)) for batch in batches])
+def weighted_loss(model: StarterModel, batch: CodeBatch) -> torch.Tensor:
+    """Mean of `code_losses`, the figure's codes weighing `FOREGROUND_WEIGHT` times the background's."""
+    losses = code_losses(model, batch)
+    weights = torch.where(batch.figure, FOREGROUND_WEIGHT, 1.0)
+    return (losses * weights).sum() / weights.sum()  # divided so that the weight does not change the step size
+
+
+def reference_places(step: int, most: int) -> int:
+    """Places for references in the batch of this step: mostly two, every third time as many as there may be.
+
+    Each number of places is a graph of its own when compiled, and costs 64 positions a place.
+    """
+    return most if step % 3 == 2 else min(2, most)
 
 
 def train_image_expert(
     model: StarterModel,
     tokenizer: PreTrainedTokenizerFast,
-    train_set: DrawnDataset,
-    held_out: DrawnDataset,
+    domain: BroadDomain,
     out: Path,
     budget: Budget,
     size: BuildSize,
     seed: int = 0,
-    stored: bool = True,
+    processes: int | None = None,
+    held_out_images: int = 400,
 ) -> dict[str, float]:
-    """Train the image expert; returns steps, seconds, the running loss and the held-out loss (nats per code).
+    """Train the image expert; returns steps, seconds, the running loss and held-out losses (nats per code).
 
-    stored: whether `train_set` is the same set in each call, so that its codes may be kept.
+    domain: what is drawn; held-out subjects have the same shares of figures, symbols and turned hues. seed: of drawing;
+    a resumed call goes on with the subjects that the last one did not use.
     """
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
-    codes = cached_codes(model, train_set, out / "codes_train.npy" if stored else None).to(model.device)
-    held_out_codes = cached_codes(model, held_out, out / "codes_held_out.npy").to(model.device)
+    state_file = out / "picture.pt"
+    before = read_state(state_file)
+    torch.manual_seed(seed + before.get("step", 0))
+    device, tokens = model.device, model.config.context_tokens
+    generator = torch.Generator(device).manual_seed(seed + before.get("step", 0))
     model.requires_grad_(False)  # the language expert stays SmolLM2's
     model.picture.requires_grad_(True)
     model.picture.train()
-    batches = train_set.batches(size.batch_sizes["picture"], seed)
+    loss_of = torch.compile(weighted_loss, dynamic=False) if device.type == "cuda" else weighted_loss
+    first = before.get("more", {}).get(STREAM_POSITION, 0)
+    unseen = -(-held_out_images // IMAGES_PER_IDENTITY)
+    held_out = CodeStore(unseen * IMAGES_PER_IDENTITY, model.spec.image_tokens, tokens, device)
+    store = CodeStore(size.stored_images, model.spec.image_tokens, tokens, device)
+    # The held-out subjects come first, out of the same processes.
+    jobs = chain(
+        islice(subject_jobs(domain, model, seed, held_out=True), unseen), subject_jobs(domain, model, seed, first)
+    )
+    stream = CodeStream(model, tokenizer, jobs, processes)
 
     def compute_loss(progress: Progress) -> torch.Tensor:
-        changed = train_set.refresh(size.max_new_images)
-        if len(changed):  # these rows of the stream's window show new images now
-            codes[torch.from_numpy(changed)] = compute_codes(model, train_set, changed)
-        progress.part_state[STREAM_POSITION] = train_set.position
-        rows = next(batches)
-        captions = [train_set.caption(row, rng) for row in rows]
-        row_codes = codes[torch.from_numpy(rows)]
-        return image_code_loss(model, tokenizer, captions, row_codes, rng, foreground_weight=FOREGROUND_WEIGHT)
+        stream.refresh(store, size.max_new_images)
+        progress.part_state[STREAM_POSITION] = first + store.added // IMAGES_PER_IDENTITY
+        places = reference_places(progress.step, model.spec.max_references)
+        loss: torch.Tensor = loss_of(model, store.batch(size.batch_sizes["picture"], places, generator))
+        return loss
 
-    def held_out_loss() -> float:
-        # 96 images at even distances, the same captions each time.
-        fixed_rng, losses = random.Random(5), []
-        chosen = list(range(0, len(held_out_codes), max(1, len(held_out_codes) // 96)))[:96]
-        with torch.no_grad():
-            for start in range(0, len(chosen), 32):
-                rows = chosen[start : start + 32]
-                captions = [held_out.caption(row, fixed_rng) for row in rows]
-                loss = image_code_loss(model, tokenizer, captions, held_out_codes[rows], fixed_rng, context_dropout=0.0)
-                losses.append(loss.item())
-        return sum(losses) / len(losses)
-
-    progress = train_for(
-        BuildPart(
-            "picture",
-            {"picture": model.picture},
-            compute_loss,
-            out / "picture.pt",
-            size.learning_rates["picture"],
-            evaluate=lambda: f"held-out loss {held_out_loss():.4f}",
-        ),
-        budget,
+    part = BuildPart("picture", {"picture": model.picture}, compute_loss, state_file, size.learning_rates["picture"])
+    part.schedule, part.warmup_steps = hold_half_then_decay, WARMUP_STEPS
+    part.evaluate = lambda: f"held-out {held_out_losses(model, held_out)}, pictures {store.added}"
+    try:
+        stream.fill(held_out, held_out_images)
+        stream.fill(store, min(size.stream_window, store.capacity))
+        progress = train_for(part, budget)
+    finally:
+        stream.close()  # the workers must not outlive a failure
+    return (
+        progress_scores(progress)
+        | held_out_losses(model, held_out)
+        | {"drawn": float(IMAGES_PER_IDENTITY * first + store.added)}
     )
-    return progress_scores(progress) | {"held_out_loss": held_out_loss()}
+
+
+@torch.no_grad()
+def held_out_losses(model: StarterModel, store: CodeStore, rows_at_once: int = 32) -> dict[str, float]:
+    """Mean loss (nats per code) of every third held-out picture: from words that say who it is alone, with one, two or
+    the most references besides, and from two references with words that do not say it. The same ones each time.
+    """
+    most = model.spec.max_references
+    settings = {"held_out_loss": (0, 0)}  # (caption, references)
+    settings |= {f"held_out_{count}_references": (0, count) for count in {min(1, most), min(2, most), most} - {0}}
+    if most:
+        settings["held_out_references_alone"] = (CAPTION_WITHOUT_IDENTITY, min(2, most))
+    rows = torch.arange(0, store.filled, 3, device=model.device)
+    order = torch.rand(len(rows), 10, generator=torch.Generator().manual_seed(5)).to(model.device)
+    others = store.other_rows(rows, most, order)
+    found = {}
+    for name, (caption, count) in settings.items():
+        sums = []
+        for start in range(0, len(rows), rows_at_once):
+            chosen = rows[start : start + rows_at_once]
+            filled = torch.full_like(chosen, caption), torch.full_like(chosen, count)
+            references = others[start : start + rows_at_once]
+            drop = torch.zeros_like(chosen, dtype=torch.bool)
+            sums.append(code_losses(model, store.gather(chosen, filled[0], references, filled[1], drop)).mean(1))
+        found[name] = round(torch.cat(sums).mean().item(), 4)
+    return found

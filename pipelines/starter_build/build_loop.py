@@ -23,8 +23,6 @@ from torch import nn
 
 LOG_EVERY_S = 15.0
 SAVE_EVERY_S = 120.0
-WARMUP_STEPS = 100
-"""Steps of linear warm-up of a new optimiser."""
 STREAM_POSITION = "place"
 """Key of a part's own state: identities of the stream used so far. Part of the file format, so the name stays."""
 
@@ -74,6 +72,11 @@ def hold_then_decay(fraction: float) -> float:
     return min(1.0, max(0.05, (1 - fraction) / 0.4))
 
 
+def hold_half_then_decay(fraction: float) -> float:
+    """Constant for half of the budget, then linear decay to 2 %."""
+    return min(1.0, max(0.02, (1 - fraction) / 0.5))
+
+
 @dataclass
 class BuildPart:
     """One part of the starter to train."""
@@ -91,6 +94,8 @@ class BuildPart:
     """Fraction of the budget -> factor of the learning rate."""
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.05
+    warmup_steps: int = 100
+    """Steps of linear warm-up of a new optimiser."""
     after_step: Callable[[Progress], None] | None = None
     """Called after each optimiser step."""
     evaluate: Callable[[], str] | None = None
@@ -117,7 +122,13 @@ def train_for(part: BuildPart, budget: Budget) -> Progress:
     """Train until the budget or this call's time is used up; the state is saved every two minutes and at the end."""
     parameters = [value for module in part.modules.values() for value in module.parameters()]
     device = parameters[0].device
-    optimiser = torch.optim.AdamW(parameters, part.learning_rate, betas=part.betas, weight_decay=part.weight_decay)
+    optimiser = torch.optim.AdamW(
+        parameters,
+        part.learning_rate,
+        betas=part.betas,
+        weight_decay=part.weight_decay,
+        fused=device.type == "cuda",  # one kernel for all parameters
+    )
     progress = _restore(part, optimiser, device)
     warmup_from = 0 if optimiser.state else progress.step  # a new optimiser warms up even when training is resumed
     trainable = [value for value in parameters if value.requires_grad]
@@ -127,7 +138,7 @@ def train_for(part: BuildPart, budget: Budget) -> Progress:
     running = torch.tensor(progress.mean_loss, device=device)
     while progress.seconds < budget.seconds and progress.seconds - before < budget.stop_after:
         progress.fraction = progress.seconds / budget.seconds
-        warmup = min(1.0, (progress.step - warmup_from + 1) / WARMUP_STEPS)
+        warmup = min(1.0, (progress.step - warmup_from + 1) / part.warmup_steps)
         for group in optimiser.param_groups:
             group["lr"] = part.learning_rate * warmup * part.schedule(progress.fraction)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -164,12 +175,14 @@ def _restore(part: BuildPart, optimiser: torch.optim.Optimizer, device: torch.de
     saved = read_state(part.state_file, device)
     if not saved:
         return Progress()
-    for name, module in part.modules.items():
+    known = {name: module for name, module in part.modules.items() if name in saved}
+    for name, module in known.items():
         # States that were transferred between machines hold bf16 weights; training is in fp32.
         module.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in saved[name].items()}
         )
-    if "optimiser" in saved:
+    # A module that the state does not know yet starts anew, and so does the optimiser, which has no figures for it.
+    if "optimiser" in saved and len(known) == len(part.modules):
         optimiser.load_state_dict(saved["optimiser"])
     return Progress(saved["step"], saved["spent"], saved.get("mean", 0.0), part_state=saved.get("more", {}))
 

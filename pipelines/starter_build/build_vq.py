@@ -2,8 +2,8 @@
 
 For the first twentieth of the budget the decoder reconstructs from continuous latents; then the codebook is initialised
 by k-means and follows the latents as an exponential moving average, unused codes being moved to where latents are.
-Faces, clothes and fine detail weigh more in the reconstruction loss; features of a critic may be added as a perceptual
-loss. Run by `build.py tokenizer`.
+Faces, clothes and fine detail weigh more in the reconstruction loss; features of a critic are added as a perceptual
+loss, and from `ADVERSARIAL_FROM` of the budget on a patch discriminator. Run by `build.py tokenizer`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipelines.models.starter.vq import ImageTokenizer, ImageTokenizerConfig
 from pipelines.rewards.starter_critic import Block, StarterCritic
+from pipelines.starter_build.adversarial import PatchDiscriminator, adversarial_term, discriminator_loss, ramp
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.build_loop import (
     STREAM_POSITION,
@@ -30,15 +31,18 @@ from pipelines.starter_build.build_loop import (
     write_scores,
 )
 from pipelines.starter_build.dataset import DrawnDataset, to_pixels
+from pipelines.starter_build.streaming_dataset import BroadStream
 
 CONTINUOUS_FRACTION = 0.05
 """Fraction of the budget before quantisation starts."""
 CODEBOOK_DECAY = 0.98
 """Of the moving averages that the codes follow."""
+ADVERSARIAL_FROM = 0.4
+"""Fraction of the budget from which a discriminator learns and, soon after, is listened to."""
 
 
 def train_tokenizer(
-    train_set: DrawnDataset,
+    train_set: DrawnDataset | BroadStream,
     held_out: DrawnDataset,
     out: Path,
     budget: Budget,
@@ -47,19 +51,19 @@ def train_tokenizer(
     device: str = "cpu",
     decoder_only: bool = False,
     critic: StarterCritic | None = None,
-    perceptual: float = 0.0,
 ) -> dict[str, float]:
     """Train on `train_set`, resuming from `out`, and save the tokenizer in bf16 to `out`/tokenizer.
 
-    perceptual: weight of `perceptual_distance` by `critic` (0: none). decoder_only: resume a run that already quantises
-    with encoder and codebook frozen; the codes of every image stay, so what was trained on them stays valid. Returns
-    `tokenizer_scores` with steps and seconds.
+    critic: of the perceptual loss, whose weight is `size.perceptual`; None leaves that out. decoder_only: resume a run
+    that already quantises with encoder and codebook frozen; the codes of every image stay, so what was trained on them
+    stays valid. Returns `tokenizer_scores` with steps and seconds.
     """
     torch.manual_seed(seed)
     model = ImageTokenizer(ImageTokenizerConfig(px=size.px, **size.tokenizer))
     model = model.to(device, memory_format=torch.channels_last)
     model.encoder.requires_grad_(not decoder_only)
-    weights = _pixel_weights(size.px).to(device)
+    discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last) if size.adversarial else None
+    losses = _Losses(model, _pixel_weights(size.px).to(device), critic, discriminator, size)
     batches = train_set.batches(size.batch_sizes["tokenizer"], seed)
 
     def compute_loss(progress: Progress) -> torch.Tensor:
@@ -68,11 +72,7 @@ def train_tokenizer(
         if progress.fraction >= CONTINUOUS_FRACTION and not progress.part_state.get("rounding"):
             progress.part_state |= _init_codebook(model, train_set, seed, device)
         # Sorted rows read the memory-mapped file in one direction.
-        images = to_pixels(train_set.pixels[np.sort(next(batches))], device)
-        loss, reconstruction = _batch_loss(model, progress, images, weights)
-        if critic is None or not perceptual:
-            return loss
-        return loss + perceptual * perceptual_distance(critic, reconstruction, images)
+        return losses(progress, to_pixels(train_set.pixels[np.sort(next(batches))], device))
 
     def after_step(progress: Progress) -> None:
         if progress.part_state.get("rounding") and not decoder_only:
@@ -81,18 +81,60 @@ def train_tokenizer(
 
     def evaluate() -> str:
         reconstruction_sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
-        return str(tokenizer_scores(model, held_out, step=8))
+        return f"{tokenizer_scores(model, held_out, step=8)}{losses.figures()}"
 
-    state_file, learning_rate = out / "state.pt", size.learning_rates["tokenizer"]
-    part = BuildPart(
-        "tokenizer", {"model": model}, compute_loss, state_file, learning_rate, cosine_decay, weight_decay=0.01
-    )
+    modules = {"model": model} | ({"discriminator": discriminator} if discriminator is not None else {})
+    rate = size.learning_rates["tokenizer"]
+    part = BuildPart("tokenizer", modules, compute_loss, out / "state.pt", rate, cosine_decay, weight_decay=0.01)
     part.after_step, part.evaluate = after_step, evaluate
     progress = train_for(part, budget)
     model.to(torch.bfloat16).save_pretrained(out / "tokenizer")
     model.to(torch.float32)
     reconstruction_sheet(model, held_out.pixels[::25][:48]).save(out / "sheet.png")
     return write_scores(out / "scores.json", tokenizer_scores(model, held_out) | progress_scores(progress))
+
+
+class _Losses:
+    """The sum of a batch's losses, which of them there are depending on the phase."""
+
+    def __init__(
+        self,
+        model: ImageTokenizer,
+        weights: torch.Tensor,
+        critic: StarterCritic | None,
+        discriminator: PatchDiscriminator | None,
+        size: BuildSize,
+    ) -> None:
+        """weights: (1, 1, px, px) of the reconstruction loss."""
+        self.model, self.weights, self.critic = model, weights, critic if size.perceptual else None
+        self.discriminator, self.size = discriminator, size
+        self.last: dict[str, torch.Tensor] = {}
+        """Of the last adversarial step: the discriminator's loss and the weight of the term."""
+
+    def __call__(self, progress: Progress, images: torch.Tensor) -> torch.Tensor:
+        """The loss of images (N, 3, px, px)."""
+        loss, reconstruction = _batch_loss(self.model, progress, images, self.weights)
+        if self.critic is not None:
+            loss = loss + self.size.perceptual * perceptual_distance(self.critic, reconstruction, images)
+        if (
+            self.discriminator is None
+            or progress.fraction < ADVERSARIAL_FROM
+            or not progress.part_state.get("rounding")
+        ):
+            return loss
+        judged = discriminator_loss(self.discriminator, images, reconstruction)
+        self.last["judge"] = judged.detach()
+        strength = self.size.adversarial * ramp(progress.fraction, ADVERSARIAL_FROM)
+        if not strength:  # the discriminator learns first
+            return loss + judged
+        last_weight = self.model.decoder.layers[-2].weight  # behind it, pixels are only shuffled
+        term, self.last["weight"] = adversarial_term(self.discriminator, reconstruction, loss, last_weight, strength)
+        # One optimiser for both: neither loss has a gradient to the other's parameters.
+        return loss + term + judged
+
+    def figures(self) -> str:
+        """What the last adversarial step gave, for the log."""
+        return "".join(f", {name} {value.item():.3f}" for name, value in self.last.items())
 
 
 def tokenizer_scores(model: ImageTokenizer, held_out: DrawnDataset, step: int = 1) -> dict[str, float]:
@@ -113,7 +155,9 @@ def tokenizer_scores(model: ImageTokenizer, held_out: DrawnDataset, step: int = 
 
 
 def reconstruction_sheet(model: ImageTokenizer, pixels: np.ndarray, columns: int = 12) -> Image.Image:
-    """Originals above their reconstructions, `columns` to a row."""
+    """Originals above their reconstructions, `columns` to a row; the rest of the last row stays white."""
+    blank = -len(pixels) % columns
+    pixels = np.concatenate([pixels, np.full((blank, *pixels.shape[1:]), 255, np.uint8)])
     images = to_pixels(pixels, model.device)
     both = torch.stack([images, model.decode(model.encode(images))])  # 2, N, 3, px, px
     array = ((both.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 1, 3, 4, 2).cpu().numpy()
@@ -212,7 +256,9 @@ def _update_codebook(model: ImageTokenizer, progress: Progress) -> None:
 
 
 @torch.no_grad()
-def _init_codebook(model: ImageTokenizer, train_set: DrawnDataset, seed: int, device: str) -> dict[str, Any]:
+def _init_codebook(
+    model: ImageTokenizer, train_set: DrawnDataset | BroadStream, seed: int, device: str
+) -> dict[str, Any]:
     """Spherical k-means over the latents of some images; returns the moving averages to keep in the state."""
     model.eval()
     rng, size = np.random.default_rng(seed), model.config.codebook_size

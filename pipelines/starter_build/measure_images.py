@@ -21,11 +21,11 @@ from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, EXTRAS, KI
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_classifier import classifier_accuracies
-from pipelines.starter_build.build_image_expert import context_ids
 from pipelines.starter_build.dataset import to_pixels
 from pipelines.starter_build.drawings.attributes import Attributes, Domain, Identity
 from pipelines.starter_build.drawings.caption_templates import made_up_name
 from pipelines.starter_build.drawings.render_svg import render_image
+from pipelines.starter_build.image_contexts import context_ids
 from pipelines.starter_build.measure_context import MeasureContext
 
 BATCH = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ import torch
 
 from pipelines.models.starter.vocabulary import PLACES
 from pipelines.rewards.judge import load_starter_critic
-from pipelines.starter_build.build_critic import equal_error
-from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.build_config import SIZES
+from pipelines.starter_build.build_critic import equal_error, require_identities
+from pipelines.starter_build.build_parts import check_window
+from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 from pipelines.starter_build.drawings.attributes import FIRST
 from pipelines.starter_build.drawings.render_svg import render_image
+from pipelines.starter_build.render_dataset import render_images
 
 
 def test_the_threshold_lies_where_both_errors_are_equal() -> None:
@@ -34,3 +38,14 @@ def test_the_shipped_critic_tells_faces_places_and_figures_apart() -> None:
     assert sum(PLACES[best] == one.place for best, (_, one) in zip(places, shown, strict=True)) >= 36  # of 40
     likeness = critic.likeness(features[0::2], features[1::2])
     assert (likeness.argmax(1) == torch.arange(20)).float().mean() >= 0.6
+
+
+def test_a_window_with_too_few_identities_is_refused_before_anything_is_drawn(tmp_path) -> None:
+    small = replace(SIZES["gpu"], stream_window=600)
+    with pytest.raises(ValueError, match="64 identities, a window of 600 images 60"):
+        check_window("critic", small, streams=True)
+    check_window("critic", small, streams=False)
+    check_window("critic", SIZES["gpu"], streams=True)
+    render_images(tmp_path, 20, px=16, processes=1)
+    with pytest.raises(ValueError, match="only 2 are at hand"):
+        require_identities(DrawnDataset.load(tmp_path, "train"), 4)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 
 from pipelines.models.starter.model import toy_starter
+from pipelines.starter_build.broad_domain import BroadDomain, SubjectJob, render_subject
 from pipelines.starter_build.build_config import SIZES
-from pipelines.starter_build.build_image_expert import compute_codes, train_image_expert
 from pipelines.starter_build.build_loop import Budget, read_state
 from pipelines.starter_build.build_vision_tower import train_vision_tower
 from pipelines.starter_build.dataset import DrawnDataset
 from pipelines.starter_build.drawings.attributes import FIRST, WIDE, is_held_out_combination, is_held_out_identity
 from pipelines.starter_build.render_dataset import IMAGES_PER_IDENTITY, render_identity, render_images, training_job
-from pipelines.starter_build.streaming_dataset import StreamingDataset
+from pipelines.starter_build.render_pool import RenderPool
+from pipelines.starter_build.streaming_dataset import BroadStream, StreamingDataset
+from tests.starter_build.failing_job import fail_at_two
+from tests.starter_build.toy_symbols import toy_symbols_file
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> DrawnDataset:
     return DrawnDataset.load(folder, "held_out")
 
 
-def wait(stream: StreamingDataset) -> np.ndarray:
+def wait(stream: StreamingDataset | BroadStream) -> np.ndarray:
     """Rows of the next refresh that changes any."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -89,31 +92,44 @@ def test_a_window_gives_what_a_stored_set_gives(stream: StreamingDataset) -> Non
     assert sorted(np.concatenate([next(batch) for batch in [stream.batches(40, 0)]])) == list(range(40))
 
 
-def test_picture_expert_and_eyes_learn_from_a_stream(
-    stream: StreamingDataset, held_out: DrawnDataset, tmp_path
-) -> None:
+def test_eyes_learn_from_a_stream(stream: StreamingDataset, held_out: DrawnDataset, tmp_path) -> None:
     model, tokenizer = toy_starter(seed=0)
     position = stream.position
-    scores = train_image_expert(model, tokenizer, stream, held_out, tmp_path, Budget(3.0), SIZES["toy"], stored=False)
-    assert scores["held_out_loss"] > 0 and scores["steps"] > 2
-    assert not (tmp_path / "codes_train.npy").exists() and (tmp_path / "codes_held_out.npy").exists()
-    assert read_state(tmp_path / "picture.pt")["more"]["place"] >= position
     seen = train_vision_tower(model, tokenizer, stream, held_out, tmp_path, Budget(2.0), SIZES["toy"])
     assert {f"slot_{at}" for at in range(4)} <= set(seen) and 0 <= seen["slot_0"] <= 1
+    assert read_state(tmp_path / "eyes.pt")["more"]["place"] >= position
 
 
 def test_a_step_takes_no_more_pictures_than_it_can_encode(stream: StreamingDataset) -> None:
     deadline = time.monotonic() + 120
-    while not all(one.done() for one in stream._pending) and time.monotonic() < deadline:
+    while not all(one.done() for one in stream._pool._pending) and time.monotonic() < deadline:
         time.sleep(0.05)
-    ready = IMAGES_PER_IDENTITY * len(stream._pending)
+    ready = IMAGES_PER_IDENTITY * stream._pool.pending
     assert len(stream.refresh(IMAGES_PER_IDENTITY)) == IMAGES_PER_IDENTITY < ready
     assert len(stream.refresh()) == ready - IMAGES_PER_IDENTITY
 
 
-def test_codes_of_changed_rows_are_those_of_the_new_pictures(stream: StreamingDataset) -> None:
-    model, _ = toy_starter(seed=0)
-    codes = compute_codes(model, stream, np.arange(40))
-    rows = wait(stream)
-    codes[torch.from_numpy(rows)] = compute_codes(model, stream, rows)
-    assert torch.equal(codes, compute_codes(model, stream, np.arange(40)))
+def test_a_window_of_the_broad_domain(tmp_path) -> None:
+    domain = BroadDomain(symbols_file=toy_symbols_file(tmp_path), art=0.3)
+    stream = BroadStream(domain, px=16, seed=1, window=40, first=3, processes=1)
+    try:
+        assert len(stream) == 40 and stream.position == 7
+        assert np.array_equal(stream.pixels[30:], render_subject(SubjectJob(domain, 3, 1, 16)).pixels)  # 3 % 4 groups
+        before = stream.pixels.copy()
+        rows = wait(stream)
+        assert stream.position == 7 + len(rows) // IMAGES_PER_IDENTITY and not np.array_equal(stream.pixels, before)
+        sampled = stream.sample_rows(random.Random(0), 3, 2)
+        assert [group // IMAGES_PER_IDENTITY for group in sampled[::2]] == [one // 10 for one in sampled[1::2]]
+        assert len({int(row) // 10 for row in sampled}) == 3 and len(set(sampled.tolist())) == 6
+    finally:
+        stream.close()
+
+
+def test_drawing_processes_end_when_a_part_fails() -> None:
+    with pytest.raises(RuntimeError, match="cannot be drawn"), RenderPool(fail_at_two, iter(range(99)), 2) as pool:
+        others = multiprocessing.active_children()
+        pool.submit(8)
+        workers = [worker for worker in multiprocessing.active_children() if worker not in others]
+        assert [pool.receive(), pool.receive()] == [0, 1] and workers
+        pool.receive()
+    assert not any(worker.is_alive() for worker in workers)
