@@ -9,7 +9,8 @@ CHARACTER ?= quibb
 RUN ?= runs/demo-$(notdir $(CHARACTER))
 EFFORT ?= quick
 BUILD ?= runs/starter-build
-DEVICE ?= cpu
+DEVICE ?=
+SIZE ?=
 # Installed before everything else, by version alone: its builds for processors and GPUs are other files, so no lock
 # can name one hash. Without a GPU, the CPU build is a tenth of the download: pytorch.org says how to name it here.
 TORCH ?= torch==2.13.0
@@ -33,7 +34,7 @@ help:
 	@echo "make services       install the servers that tests start, where it may: Redis, PostgreSQL (make test calls it)"
 	@echo "make check          lint and types alone"
 	@echo "make lock           write requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest of everything)"
-	@echo "make build-starter  make the starter's own weights anew (hours on two cores)"
+	@echo "make build-starter  make the starter's own weights anew (hours on two cores; SIZE=gpu on a GPU: an hour)"
 	@echo "make clean          remove the virtual environment and caches; runs are kept"
 
 setup: $(INSTALLED) language
@@ -98,7 +99,7 @@ types: $(INSTALLED)
 
 # Goes on where it stopped: every part keeps its state in BUILD.
 build-starter: $(INSTALLED) language
-	$(BIN)/python -m pipelines.starter_build.build all --out $(BUILD) --device $(DEVICE)
+	$(BIN)/python -m pipelines.starter_build.build all --out $(BUILD) $(if $(SIZE),--size $(SIZE)) $(if $(DEVICE),--device $(DEVICE))
 
 clean:
 	@if [ -e $(INSTALLED) ]; then rm -rf $(VENV); fi

@@ -1,8 +1,8 @@
 """A plain attribute classifier: the second opinion, besides the critic's, on what an image shows.
 
 A small convolutional network with one softmax head per question and no text encoder, so it shares no errors with the
-critic. It is trained by the starter's build (`build.py classifier`) on rendered images only, is not shipped, and is
-used for measuring only: no reward comes from it, so no model can have been optimised against it.
+critic. It is trained by the starter's build (`build.py classifier`) on rendered images only and is used for measuring
+only: no reward comes from it, so no model can have been optimised against it.
 """
 
 from __future__ import annotations

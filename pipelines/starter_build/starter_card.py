@@ -18,6 +18,7 @@ PART_TITLES = {
     "tokenizer": "Image tokenizer (held-out drawings, dB)",
     "critic": "Critic (held-out identities)",
     "classifier": "Attribute classifier, for measuring only (held-out drawings)",
+    "identity": "Second identity encoder, for grading only (held-out figures, hue turns, emoji and icons)",
     "eyes": "Vision tower (accuracy of slots on held-out identities)",
     "picture": "Image expert (loss in nats per code)",
 }
@@ -41,6 +42,14 @@ ARTWORK = {
     "moods": "moods by DiceBear (CC0 1.0)",
     "animals": "animals of our own (CC0 1.0)",
 }
+SYMBOLS = (
+    "Fluent Emoji flat by Microsoft (MIT)",
+    "Noto Emoji by Google (Apache-2.0)",
+    "FxEmoji by Mozilla (Apache-2.0)",
+    "Twemoji by Twitter and contributors (CC BY 4.0)",
+    "Flat Color Icons by Icons8 (MIT)",
+)
+"""What the broad domain adds."""
 CARD_HEAD = """---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -56,10 +65,15 @@ and used unchanged) with our image tokenizer, image expert, vision tower, and th
   over our own scenes; captions and questions by script. No photographs, no scraped pictures. Every twentieth identity
   and 2 % of the combinations of expression, clothes and place are held out. LICENCES.md has the licences.
 - **Language**: the language expert's weights are frozen, so its language is SmolLM2's to the bit.
-- **Domain**: cartoon busts at {px} px with eight expressions, eleven colours of clothes, {places} places. Other
-  pictures (photographs, other art) are redrawn in this manner at best.
+- **Domain**: cartoon busts at {px} px with eight expressions, eleven colours of clothes, {places} places.{broad}
 - **Sheet**: sheet.png has real drawings in odd rows and the starter's, for the same captions, below them.
 """
+
+
+BROAD = """
+  Image tokenizer and image expert also learned from figures turned in hue, emoji and icons as characters (in plain
+  coats, six poses), the tokenizer from random flat art. Photographs are redrawn in this manner at best."""
+NARROW = " Other\n  pictures (photographs, other art) are redrawn in this manner at best."
 
 
 def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
@@ -73,7 +87,8 @@ def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
             megabytes=sum(sizes.values()) / 1e6,
             px=config.build_size.px,
             places=len(domain.places),
-            art=", ".join(ARTWORK[style] for style in domain.styles),
+            art=", ".join([*(ARTWORK[style] for style in domain.styles), *(SYMBOLS if config.is_broad else ())]),
+            broad=BROAD if config.is_broad else NARROW,
             drawn=_images_rendered(out, config.stream),
         )
     ]

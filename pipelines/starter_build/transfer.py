@@ -29,7 +29,7 @@ from pipelines.starter_build.build_loop import read_state
 
 PIECE_BYTES = 15 * 2**20
 MANIFEST = "manifest.json"
-COPIED = ("tokenizer/tokenizer", "critic/model", "classifier/model")
+COPIED = ("tokenizer/tokenizer", "critic/model", "classifier/model", "identity/model")
 """Exported as they are, beside the JSON files and sheets of a build."""
 WITHOUT_OPTIMISER = ("eyes", "picture")
 """Parts whose states are exported in bf16 and without optimiser."""
