@@ -174,7 +174,14 @@ def test_the_card_has_every_figure_and_what_was_not_measured(tmp_path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"psnr_people": 21.5}))
     build_config(tmp_path, size="gpu")
     page = starter_model_card(tmp_path, {"starter-01.safetensors": 12_500_000}, "a GPU")
-    figures = ("| critic expression drawn | 0.8125 |", "| psnr people | 21.5 |", "- emoji: none", "12.5 MB", "128 px")
+    figures = (
+        "| critic expression drawn | 0.8125 |",
+        "| psnr people | 21.5 |",
+        "- emoji: none",
+        "12.5 MB",
+        "256 px",
+        "Noto Emoji",
+    )
     assert all(words in page for words in figures)
     assert "Lisa Wischofsky (CC BY 4.0)" in page and "never stored" in page
     build_config(tmp_path, stream=False)
