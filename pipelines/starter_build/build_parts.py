@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # --help and the processes that render import this file, and 
 
 TRAINED = ("critic", "tokenizer", "classifier", "identity", "eyes", "picture")
 """In this order: the tokenizer's perceptual loss needs the critic, the image expert the tokenizer."""
+SMALL_SIGHTED = ("critic", "classifier", "identity")
+"""Parts that see images at 96 px or less, however large they are: drawn at `SMALL_PX`."""
+SMALL_PX = 128
 ART_SHARE = 1 / 7
 """Of the image tokenizer's pictures: random flat art."""
 
@@ -71,7 +74,8 @@ def training_set(part: str, options: Options) -> Iterator[DrawnDataset | BroadSt
         yield DrawnDataset.load(options.out / "pictures", "train")
         return
     first = read_state(options.state_file(part)).get("more", {}).get(STREAM_POSITION, 0)
-    window = (size.px, options.seed, size.stream_window, first, options.processes)
+    px = min(size.px, SMALL_PX) if part in SMALL_SIGHTED else size.px
+    window = (px, options.seed, size.stream_window, first, options.processes)
     stream: StreamingDataset | BroadStream
     if part in ("tokenizer", "identity"):
         stream = BroadStream(broad_domain(options, ART_SHARE if part == "tokenizer" else 0.0), *window)
