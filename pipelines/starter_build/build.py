@@ -63,6 +63,10 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=float, help="peak learning rate; a lower one suits going on after a schedule has ended"
     )
+    parser.add_argument(
+        "--batch", type=int, help="images per step instead of the size's, as for --size gpu on two cores"
+    )
+    parser.add_argument("--window", type=int, help="images that a stream keeps, and draws first, instead of the size's")
     parser.add_argument("--size", choices=list(SIZES), help="sizes of everything (default: cpu); kept in FOLDER")
     parser.add_argument(
         "--styles", help="`first`, `wide`, or styles with commas; kept in FOLDER (gpu: wide, else first)"
@@ -114,6 +118,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments.perceptual,
         arguments.quick,
         arguments.rate,
+        arguments.batch,
+        arguments.window,
     )
     budgets = _budgets(config.size)
     if arguments.total is not None:

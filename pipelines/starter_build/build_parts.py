@@ -48,6 +48,28 @@ class Options:
     quick: bool
     learning_rate: float | None
     """Peak learning rate instead of the size's."""
+    batch: int | None = None
+    """Images per step instead of the size's."""
+    window: int | None = None
+    """Images that a stream keeps instead of the size's."""
+
+    def size_for(self, part: str) -> BuildSize:
+        """The folder's size with what the options say of this part."""
+        size = self.config.build_size
+        batches, rates = dict(size.batch_sizes), dict(size.learning_rates)
+        if self.batch is not None:
+            grouped = {"critic": ("identities", "images_per_identity"), "identity": ("subjects", "images_per_subject")}
+            name, each = grouped.get(part, (part, ""))
+            batches[name] = max(2, self.batch // batches[each]) if each else self.batch
+        if self.learning_rate is not None:
+            rates[part] = self.learning_rate
+        return replace(
+            size,
+            batch_sizes=batches,
+            learning_rates=rates,
+            stream_window=size.stream_window if self.window is None else self.window,
+            perceptual=size.perceptual if self.perceptual is None else self.perceptual,
+        )
 
     def state_file(self, part: str) -> Path:
         """Where a part keeps its state."""
@@ -69,7 +91,7 @@ def training_set(part: str, options: Options) -> Iterator[DrawnDataset | BroadSt
     from pipelines.starter_build.dataset import DrawnDataset
     from pipelines.starter_build.streaming_dataset import BroadStream, StreamingDataset
 
-    config, size = options.config, options.config.build_size
+    config, size = options.config, options.size_for(part)
     if not config.stream and part != "identity":
         yield DrawnDataset.load(options.out / "pictures", "train")
         return
@@ -125,11 +147,7 @@ def train_part(part: str, budget: Budget, options: Options) -> dict[str, float]:
     from pipelines.starter_build.build_loop import read_state
     from pipelines.starter_build.dataset import DrawnDataset
 
-    size = options.config.build_size
-    if options.learning_rate is not None:
-        size = replace(size, learning_rates=size.learning_rates | {part: options.learning_rate})
-    if options.perceptual is not None:
-        size = replace(size, perceptual=options.perceptual)
+    size = options.size_for(part)
     # Another shuffle for each call: with the same one, a resumed part would train on the first rows again and again.
     seed = options.seed + read_state(options.state_file(part)).get("step", 0)
     if part == "picture":  # keeps codes instead of pixels, so it has a stream of its own

@@ -11,9 +11,9 @@ import torch
 
 from pipelines.models.starter.vocabulary import PLACES
 from pipelines.rewards.judge import load_starter_critic
-from pipelines.starter_build.build_config import SIZES
+from pipelines.starter_build.build_config import SIZES, BuildConfig
 from pipelines.starter_build.build_critic import equal_error, require_identities
-from pipelines.starter_build.build_parts import check_window
+from pipelines.starter_build.build_parts import Options, check_window
 from pipelines.starter_build.dataset import DrawnDataset, to_pixels
 from pipelines.starter_build.drawings.attributes import FIRST
 from pipelines.starter_build.drawings.render_svg import render_image
@@ -46,6 +46,10 @@ def test_a_window_with_too_few_identities_is_refused_before_anything_is_drawn(tm
         check_window("critic", small, streams=True)
     check_window("critic", small, streams=False)
     check_window("critic", SIZES["gpu"], streams=True)
+    options = Options(tmp_path, BuildConfig("gpu", "wide", True), "cpu", 0, 0, 1, 0, False, None, False, None, 96, 600)
+    of_critic, of_eyes = options.size_for("critic"), options.size_for("eyes")
+    assert (of_critic.batch_sizes["identities"], of_critic.stream_window) == (16, 600)
+    assert of_eyes.batch_sizes["eyes"] == 96 and of_eyes.batch_sizes["identities"] == 64
     render_images(tmp_path, 20, px=16, processes=1)
     with pytest.raises(ValueError, match="only 2 are at hand"):
         require_identities(DrawnDataset.load(tmp_path, "train"), 4)
