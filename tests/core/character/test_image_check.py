@@ -330,3 +330,12 @@ def test_what_is_missing_among_the_pictures() -> None:
     )
     bare = check_variety([CharacterImage("a.png"), CharacterImage("b.png", caption="Asleep on deck.")])
     assert "Nothing says what varies in a.png" in only(bare).message
+
+
+def test_poses_are_not_judged_before_anything_is_described() -> None:
+    empty = [CharacterImage(f"{n}.png") for n in range(5)]
+    assert {problem.message for problem in check_variety(empty)} == {
+        f"Nothing says what varies in {n}.png." for n in range(5)
+    }
+    placed = [CharacterImage(f"{n}.png", place=f"place {n}") for n in range(5)]
+    assert "All pictures show the usual pose" in only(check_variety(placed)).message
