@@ -141,6 +141,8 @@ def _missing_moods(images: Sequence[CharacterImage]) -> list[Problem]:
 
 def _always_the_same(images: Sequence[CharacterImage]) -> list[Problem]:
     """The fields that have one value in every picture: the model cannot tell them from the character."""
+    if not any(image.description for image in images):
+        return []  # an empty pose means the usual one, but not before anything is described
     fields = {
         "place": [image.place for image in images],
         "clothes": [image.clothes for image in images],
@@ -152,8 +154,8 @@ def _always_the_same(images: Sequence[CharacterImage]) -> list[Problem]:
         only = {value.strip().lower() for value in values}
         if len(only) > 1 or (only == {""} and name != "pose"):
             continue  # varied; or left empty everywhere, which a caption may make up for
-        if name == "pose" and (any(image.caption for image in images) or not any(image.description for image in images)):
-            continue  # a caption may name it; and where nothing is described yet, nothing is known of poses
+        if name == "pose" and any(image.caption for image in images):
+            continue
         other = "other clothes" if name == "clothes" else f"another {name}"
         same = f"the same {name} ({values[0]})" if values[0] else f"the usual {name}"
         found.append(
