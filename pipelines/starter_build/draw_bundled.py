@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.render_svg import render_image
-from pipelines.starter_build.own_art.quibb import QUIBB
+from pipelines.starter_build.own_art.quibb.figure import QUIBB
 
 PX = 512
 IDENTITIES = {

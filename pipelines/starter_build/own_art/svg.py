@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import random
+import re
 from collections.abc import Iterable, Sequence
 
 import resvg_py
@@ -83,6 +84,21 @@ def smooth(points: Sequence[Point]) -> str:
         second = (end[0] - (after[0] - start[0]) / 6, end[1] - (after[1] - start[1]) / 6)
         data += "C" + " ".join(f"{x:.2f} {y:.2f}" for x, y in (first, second, end))
     return data + "Z"
+
+
+def fitted(data: str, x: float, y: float, across: float, down: float) -> str:
+    """Path data of absolute commands, stretched by `across` and `down` about the origin and moved to (x, y).
+
+    Unlike a transform this leaves the width of a line as it is.
+    """
+    out, horizontal = "", True
+    for word in re.findall(r"[MLHVCSQTZ]|-?[\d.]+", data):  # after H or V one number only
+        if word.isalpha():
+            out, horizontal = out + word, word != "V"
+        else:
+            out += f"{x + float(word) * across if horizontal else y + float(word) * down:.2f} "
+            horizontal = not horizontal
+    return out
 
 
 def star(x: float, y: float, outer: float, inner: float, rays: int = 5, turn: float = 0) -> str:

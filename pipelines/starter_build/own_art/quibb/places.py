@@ -1,6 +1,6 @@
 """The places of Quibb's pictures: flat hard-edged shapes without outlines, seen from where a boot stands.
 
-Only the places that the bundled texts name, the rooms in `quibb_rooms.py`. Everything fills the square of 100 by 100
+Only the places that the bundled texts name, the rooms in `rooms.py`. Everything fills the square of 100 by 100
 units; the ground begins above 76.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipelines.starter_build.own_art.quibb_rooms import ROOMS
+from pipelines.starter_build.own_art.quibb.rooms import ROOMS
 from pipelines.starter_build.own_art.svg import (
     circle,
     darker,

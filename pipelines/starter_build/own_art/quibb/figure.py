@@ -1,7 +1,7 @@
 """Quibb of the bundled characters: a cel-shaded cartoon with violet outlines, whole from horns to feet.
 
 Every surface has two flat tones with a hard edge between them, light from the upper right; eyes have an iris and a
-glint. The places are in `quibb_places.py`.
+glint. The places are in `places.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipelines.models.starter.vocabulary import COLOURS
 from pipelines.starter_build.drawings.attributes import Attributes
 from pipelines.starter_build.own_art.framing import Frame, OwnArt
-from pipelines.starter_build.own_art.quibb_places import PLACES
+from pipelines.starter_build.own_art.quibb.places import PLACES
 from pipelines.starter_build.own_art.svg import (
     circle,
     clipped,

@@ -1,0 +1,1 @@
+"""Plim, a round bird, in soft pastel gradients."""

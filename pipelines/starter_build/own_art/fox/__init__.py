@@ -1,0 +1,1 @@
+"""Rusk Halloway, a fox who keeps a lighthouse, in cut paper."""

@@ -1,0 +1,1 @@
+"""Dame Oolong, a teapot who is a witch, in thick ink."""

@@ -1,0 +1,1 @@
+"""Quibb of the bundled characters, a cel-shaded cartoon."""
