@@ -22,7 +22,7 @@ from pipelines.starter_build.own_art.fox.paper import (
     sky,
     strip,
 )
-from pipelines.starter_build.own_art.svg import darker, fitted, path, placed, polygon, scattered
+from pipelines.starter_build.own_art.svg import darker, fitted, path, placed, scattered
 
 
 def _broadleaf(x: float, y: float, size: float, colour: str, seed: int) -> str:
@@ -110,77 +110,51 @@ def _snow() -> str:
     )
 
 
-def _forest() -> str:
-    def trunk(x: float, width: float, colour: str) -> str:
-        return layer(
-            path(fitted("M-1 90L-.6 78L-.5 -3L.5 -3L.6 76L1 90Z", x, 0, width, 1), colour),
-            2,
-        )
-
-    leaves = "".join(
-        placed(piece("0,-2.6 1.6,0 0,2.6 -1.6,0", MUSTARD if at % 2 else CORAL), x, y, 0.9, at * 31)
-        for at, (x, y) in enumerate(scattered("fox leaves", 20, 2, 24, 98, 98))
+def _trunk(x: float, width: float, colour: str) -> str:
+    return layer(
+        path(fitted("M-1 90L-.6 78L-.5 -3L.5 -3L.6 76L1 90Z", x, 0, width, 1), colour),
+        2,
     )
-    mushroom = (
+
+
+def _mushroom() -> str:
+    return (
         piece("-2,6 2,6 1.4,-1 -1.4,-1", CREAM)
         + piece("-6,0 -4.6,-5 0,-7 4.6,-5 6,0", "#c8404a")
         + disc(-2, -3, 1, 1, CREAM, 7)
         + disc(2, -4, 0.9, 0.9, CREAM, 7)
+    )
+
+
+def _forest() -> str:
+    leaves = "".join(
+        placed(piece("0,-2.6 1.6,0 0,2.6 -1.6,0", MUSTARD if at % 2 else CORAL), x, y, 0.9, at * 31)
+        for at, (x, y) in enumerate(scattered("fox leaves", 20, 2, 24, 98, 98))
     )
     return "".join(
         (
             sky("#b9d39a"),
             layer(piece("30,-3 24,78 40,78 44,-3", "#8fb57a") + piece("60,-3 62,78 74,78 70,-3", "#8fb57a"), 1),
             layer(ridge("floor far", 72, 72, 1.6, "#79a066"), 1),
-            trunk(24, 4.4, "#7a6a4a") + trunk(77, 4.8, "#7a6a4a"),
+            _trunk(24, 4.4, "#7a6a4a") + _trunk(77, 4.8, "#7a6a4a"),
             layer(ridge("floor", 82, 80, 1.6, "#55804c"), 1),
-            trunk(6, 9, BARK) + trunk(95, 10, BARK),
+            _trunk(6, 9, BARK) + _trunk(95, 10, BARK),
             layer(
-                path(
-                    polygon(
-                        [
-                            (-3, -3),
-                            (103, -3),
-                            (103, 17),
-                            (92, 24),
-                            (83, 14),
-                            (72, 21),
-                            (60, 11),
-                            (49, 17),
-                            (38, 10),
-                            (27, 21),
-                            (16, 14),
-                            (6, 24),
-                            (-3, 16),
-                        ]
-                    ),
+                piece(
+                    "-3,-3 103,-3 103,17 92,24 83,14 72,21 60,11 49,17 38,10 27,21 16,14 6,24 -3,16",
                     "#3f7048",
                 ),
                 2,
             ),
             layer(
-                path(
-                    polygon(
-                        [
-                            (-3, -3),
-                            (103, -3),
-                            (103, 8),
-                            (90, 13),
-                            (78, 6),
-                            (64, 11),
-                            (50, 4),
-                            (36, 10),
-                            (22, 6),
-                            (9, 13),
-                            (-3, 8),
-                        ]
-                    ),
+                piece(
+                    "-3,-3 103,-3 103,8 90,13 78,6 64,11 50,4 36,10 22,6 9,13 -3,8",
                     "#2e5a3c",
                 ),
                 1,
             ),
             layer(leaves, 1),
-            layer(placed(mushroom, 18, 90, 1.0) + placed(mushroom, 86, 92, 1.2), 1),
+            layer(placed(_mushroom(), 18, 90, 1.0) + placed(_mushroom(), 86, 92, 1.2), 1),
         )
     )
 
