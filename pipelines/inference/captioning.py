@@ -3,10 +3,10 @@
     for guess in suggest_captions("starter", paths): guess.fields, guess.description
 
 The starter is shown each image and asked; an answer that it is sure of, and that the judge does not find unlikely, is
-suggested, anything else left empty. On the twenty pictures of the two bundled characters in styles it was trained on its
-answers are those of the captions for every expression, clothes and place. In a foreign style it says little: on Quibb's
-ten pictures 4 expressions, no clothes and 6 places, most of the rest left empty. The judge, trained apart, filters out
-most of what it makes up about photographs.
+suggested, anything else left empty. On the twenty pictures of the two bundled characters in styles it was trained on
+its answers are those of the captions for every expression, clothes and place. In a foreign style it says little: on
+Quibb's ten pictures 4 expressions, no clothes and 6 places, most of the rest left empty. The judge, trained apart,
+filters out most of what it makes up about photographs.
 """
 
 from __future__ import annotations
