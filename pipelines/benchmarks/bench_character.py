@@ -17,11 +17,14 @@ from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.chat_template import reply, user
+from pipelines.data.reply_form import LookProcessor, WordsProcessor
 from pipelines.models.decoding.sampling import Sampling, TextSamples
 
 BUNDLED = Path(__file__).parents[1] / "core" / "bundled"
 WORDS = 48
-"""Text ids of every reply, scene included; then comes the picture."""
+"""Text ids of every reply, look included; then comes the picture."""
+LOOK = 12
+"""How many of them are the look."""
 
 
 def bench_character(folder: Path) -> Character:
@@ -53,12 +56,17 @@ def terse_character(folder: Path) -> Character:
 
 @contextmanager
 def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
-    """Inside, every sampled text has `words` ids and ends by announcing a picture, or by its end mark."""
-    last = model.spec.boi_id if draws else model.spec.eot_id
+    """Inside, every reply has `words` ids, its look included, and every or no reply has a picture."""
 
     def sample_text(prompts: list[list[int]], sampling: Sampling, **settings: Any) -> TextSamples:
+        processor = settings.get("logits_processor")
+        length, last = words - LOOK, model.spec.eot_id
+        if isinstance(processor, WordsProcessor):
+            processor.always[:], processor.never[:], processor.sample_decision = draws, not draws, False
+        elif isinstance(processor, LookProcessor):
+            length, last = LOOK, model.spec.boi_id
         unstopped = {**settings, "stop_ids": ()}
-        text = type(model).sample_text(model, prompts, replace(sampling, max_new_tokens=words), **unstopped)
+        text = type(model).sample_text(model, prompts, replace(sampling, max_new_tokens=length), **unstopped)
         return TextSamples([[*ids[:-1], last] for ids in text.ids], text.logps)
 
     model.sample_text = sample_text

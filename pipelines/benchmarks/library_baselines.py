@@ -12,7 +12,7 @@ import torch
 from transformers import JanusForConditionalGeneration
 
 from pipelines.data.chat_template import render
-from pipelines.data.packing import PackedRow, collate, render_samples, tokens_after_prefix
+from pipelines.data.packing import collate, packed_row, render_samples, tokens_after_prefix
 from pipelines.data.samples import grpo_prompts, sample_order, training_samples
 from pipelines.models.decoding.prefill import pad_left
 from pipelines.training.sft_loss import sft_loss
@@ -61,13 +61,13 @@ def plain_sft(bench: Bench) -> float:
     rows = []
     for number in islice(order, count):
         item = rendered[number]
-        rows.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn))
+        rows.append(packed_row([item], 0))
 
     def step() -> int:
         supervised = 0
         with bench.training(bench.plan.sft):
             for start in range(0, len(rows), 4):  # all at once would not fit where ours does
-                batch = collate(rows[start : start + 4], spec, bench.images.pixels)
+                batch = collate(rows[start : start + 4], spec, bench.images)
                 del batch["segment_ids"]
                 batch = {key: value.to(bench.device) for key, value in batch.items()}
                 row_loss = sft_loss(bench.student(**batch).logps, batch["labels"], spec.text_vocab)

@@ -120,7 +120,7 @@ class Bench:
         supervised = 0
         with self.training(self.plan.sft):
             for row in rows:
-                batch = collate([row], self.model.spec, self.images.pixels)
+                batch = collate([row], self.model.spec, self.images)
                 batch = {key: value.to(self.device) for key, value in batch.items()}
                 weights = batch.pop("loss_weights", None)
                 row_loss = sft_loss(self.student(**batch).logps, batch["labels"], self.model.spec.text_vocab, weights)

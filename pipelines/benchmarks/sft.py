@@ -21,7 +21,15 @@ from pipelines.benchmarks.bench_character import bench_character
 from pipelines.benchmarks.paired_timing import compare
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
-from pipelines.data.packing import PackedRow, collate, encode_images, pack_rows, render_samples, tokens_after_prefix
+from pipelines.data.packing import (
+    PackedRow,
+    collate,
+    encode_images,
+    pack_rows,
+    packed_row,
+    render_samples,
+    tokens_after_prefix,
+)
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.presets import load
 from pipelines.training.sft import PackedTrainer, sft_arguments
@@ -53,11 +61,11 @@ def bench_sft(base: str = "starter", repeats: int = 3) -> dict[str, Any]:
         alone = []
         for number in order[: batch * STEPS]:
             item = rendered[number]
-            alone.append(PackedRow(item.ids, item.labels, [0] * len(item.ids), item.input_images, item.drawn))
+            alone.append(packed_row([item], 0))
 
         def measured(rows: list[PackedRow], batch_rows: int, segmented: bool) -> Callable[[], float]:
             def collated(items: list[dict[str, int]]) -> dict[str, Any]:
-                made = collate([rows[item["row"]] for item in items], spec, pictures.pixels)
+                made = collate([rows[item["row"]] for item in items], spec, pictures)
                 return made if segmented else {key: made[key] for key in made if key != "segment_ids"}
 
             def run() -> float:

@@ -5,16 +5,24 @@ around a turn are the model family's own (`ModelSpec.chat_format`); for the star
 
     <|im_start|>system      {system_text}<|im_end|>
     <|im_start|>user        {text}<|im_end|>
-    <|im_start|>assistant   {text} [scene] {name}, {description} <begin of image> {codes}
+    <|im_start|>assistant   [picture] {text}<|im_end|>
+    <|im_start|>assistant   [scene] {name}, {look} <begin of image>
 
-The character's turn may go on with a `[scene]` line, and the last turn may end in an image (begin-of-image id, then its
-codes, nothing after). Sampling of text therefore stops at `spec.eot_id` or `spec.boi_id`, and after `spec.boi_id` the
-codes are sampled. The requests and questions that training and rollouts put to the character stand here too;
-`pipelines/data/samples.py` makes samples of them.
+    <|im_start|>assistant   [scene] {name}, {appearance}, {look} <begin of image> {codes}
+
+A reply has words, and perhaps an image. Its first ids say which: `[picture]` announces an image, so whether there will
+be one is settled before anything else is written, by the ids right behind the request. Then a turn says in words what
+the image will show, its look (expression, clothes, place), behind a head that no sampler chooses. The image itself is
+drawn from that turn alone (the last line above, `image_turn`), to which the words are added that say what never changes
+in the character's looks: all that an image must show stands there, and no conversation, however long, comes between.
+Later turns keep the look in words.
+The requests and questions that training and rollouts put to the character stand here too;
+`pipelines/data/samples.py` makes samples of them, and `pipelines/data/reply_form.py` keeps sampling to this form.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +32,13 @@ from pipelines.core.character.character import Character, ImagePart, Message, Te
 from pipelines.core.character.system_prompt import system_message
 from pipelines.models.interface import ModelSpec
 
-SCENE_MARK = "[scene] "
+PICTURE_MARK = "[picture]"
+"""Begins the words of a reply that has an image."""
+SCENE_MARK = "[scene]"
+"""Begins the turn of the image."""
+APPEARANCE_TOKENS = 30
+"""Most tokens of the appearance in front of an image: with name and look it must fit into the words that the starter's
+image expert reads (`StarterConfig.context_tokens`)."""
 
 IMAGE_REQUESTS = (
     "Draw yourself: {description}.",
@@ -62,10 +76,19 @@ class Rendered:
     """1 where the id is supervised, 0 where it is context; as long as `ids`."""
     input_images: tuple[str, ...] = ()
     """Names of the images that fill the placeholders, in reading order."""
-    drawn: int = 0
-    """Images drawn at the end: 0 or 1."""
+    drawn_image: str = ""
+    """Name of the image that is drawn at the end; empty when there is none."""
+    image_ids: tuple[int, ...] = ()
+    """The turn that it is drawn from, alone, and its codes, which are all that is supervised in it."""
+    image_turn_length: int = 0
+    """Ids in front of the codes."""
     weight: float = 1.0
     """Loss weight of its supervised text ids."""
+
+    @property
+    def drawn(self) -> int:
+        """Images drawn at the end: 0 or 1."""
+        return int(bool(self.drawn_image))
 
     @property
     def labels(self) -> list[int]:
@@ -73,21 +96,105 @@ class Rendered:
         return [token if supervised else -100 for token, supervised in zip(self.ids, self.mask, strict=True)]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Who an image shows: what the head of its turn says."""
+
+    name: str = ""
+    appearance: str = ""
+    """What never changes in their looks, in the words of a caption."""
+
+
+NOBODY = Subject()
+
+
+def subject_of(character: Character, tokenizer: PreTrainedTokenizerBase) -> Subject:
+    """The character's name and appearance, the latter cut at a comma or a word to APPEARANCE_TOKENS.
+
+    "Quibb is a smooth violet creature. It has two horns." becomes "a smooth violet creature, has two horns", which is
+    how captions are worded.
+    """
+    who = rf"(?:{re.escape(character.name)}|he|she|it|they)"
+    sentences = [part.strip(" .!") for part in re.split(r"(?<=[.!])\s+", " ".join(character.appearance.split()))]
+    phrases = [re.sub(rf"^{who}(?:\s+(?:is|are))?\s+", "", part, flags=re.IGNORECASE) for part in sentences if part]
+    words = ", ".join(phrases)
+    while len(_pieces(tokenizer, words, content=True)) > APPEARANCE_TOKENS:
+        words = words[: words.rfind(",")] if "," in words[:-1] else words.rpartition(" ")[0]
+    return Subject(character.name, words.strip(" ,"))
+
+
 def scene_text(name: str, description: str) -> str:
-    """The scene line of an image: who, then what the image shows."""
+    """The scene of an image as people read it: who, then what the image shows."""
     return f"{name}, {description}" if description else name
 
 
-def split_reply(text: str) -> tuple[str, str]:
-    """(text, scene) of a sampled reply: the inverse of how `reply_ids` writes a turn."""
-    spoken, _, scene = text.partition(SCENE_MARK.strip())
-    return spoken.strip(), " ".join(scene.split())
+def look_of(scene: str, name: str) -> str:
+    """What a scene says beside the name that it may begin with: the inverse of `scene_text`."""
+    return " ".join((scene.removeprefix(name) if name else scene).split()).lstrip(" ,")
 
 
-def reply_ids(text: str, scene: str, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of what the character writes in a turn: text, then the scene line, either of which may be empty."""
-    written = "\n".join(item for item in (text, SCENE_MARK + scene if scene else "") if item)
-    return _pieces(tokenizer, spec.chat_format.lead + written, content=True) if written else []
+def words_ids(text: str, has_image: bool, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of a reply's words, behind PICTURE_MARK when an image follows; without the end of the turn."""
+    if not has_image:
+        return _pieces(tokenizer, spec.chat_format.lead + text, content=True) if text else []
+    return [*picture_mark_ids(spec, tokenizer), *_pieces(tokenizer, f" {text}" if text else "", content=True)]
+
+
+def picture_mark_ids(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids that announce an image."""
+    return _pieces(tokenizer, spec.chat_format.lead + PICTURE_MARK, content=True)
+
+
+def scene_head(subject: Subject, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """From the beginning of an image's turn to where its look begins. The look's own text begins with a blank."""
+    said = "".join(f" {part}," for part in (subject.name, subject.appearance) if part)
+    template = spec.chat_format.character
+    return [
+        *_pieces(tokenizer, template.before, content=False),
+        *_pieces(tokenizer, spec.chat_format.lead + SCENE_MARK + said, content=True),
+    ]
+
+
+def look_ids(look: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of a look behind `scene_head`."""
+    return _pieces(tokenizer, f" {look}" if look else "", content=True)
+
+
+def image_turn(subject: Subject, look: str, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The turn that an image is drawn from, alone; ends in begin-of-image."""
+    start = [] if spec.start_id is None else [spec.start_id]
+    return [*start, *scene_head(subject, spec, tokenizer), *look_ids(look, tokenizer), spec.boi_id]
+
+
+@dataclass(frozen=True)
+class ImageTurn:
+    """From a reply with an image to the turn that the image is drawn from, in ids."""
+
+    chat_head: list[int]
+    """`scene_head` in the conversation."""
+    image_head: list[int]
+    """`scene_head` in front of the image, with the appearance."""
+
+    @classmethod
+    def of(cls, subject: Subject, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> ImageTurn:
+        """Those of one character."""
+        start = [] if spec.start_id is None else [spec.start_id]
+        chat_head = scene_head(Subject(subject.name), spec, tokenizer)
+        return cls(chat_head, [*start, *scene_head(subject, spec, tokenizer)])
+
+    def ids(self, reply: Sequence[int]) -> list[int]:
+        """The image's turn of a reply's text ids, which end in begin-of-image. ValueError if they have no scene."""
+        size = len(self.chat_head)
+        for end in range(len(reply), size - 1, -1):  # no sampler writes a head, so the last one is the scene's
+            if list(reply[end - size : end]) == self.chat_head:
+                return [*self.image_head, *reply[end:]]
+        raise ValueError("the reply announces an image and has no scene")
+
+
+def turn_end(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What a family writes behind the text of a character's turn, the end-of-turn id included."""
+    template = spec.chat_format.character
+    return [*([spec.eot_id] if template.closed else []), *_pieces(tokenizer, template.after, content=False)]
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, content: bool) -> list[int]:
@@ -101,58 +208,98 @@ def render(
     tokenizer: PreTrainedTokenizerBase,
     codes: Mapping[str, Sequence[int]] | None = None,
     add_reply: bool = False,
+    subject: Subject = NOBODY,
+    learn_words: bool = True,
 ) -> Rendered:
     """Ids and loss mask of a conversation.
 
-    Supervised are the character's text, scenes, end-of-turn ids, and the image of the last turn with the begin-of-image
-    id before it. A scene announces an image, so the end-of-turn id after a scene whose image is left out is context.
+    Supervised are the character's words with their end-of-turn id, and looks; of the last turn's image also the
+    begin-of-image id and, in `image_ids`, its codes. Heads of scenes are context, and so is the end of a turn whose
+    image is left out.
 
     codes: image codes in [0, codebook) by file name; None leaves every image of the character out.
     add_reply: end with the header of the character's turn, as a prompt (nothing of the last turn is supervised).
+    subject: who the character's images show. learn_words: False leaves words before an image as context.
     Raises ValueError when the last image has no codes, or for `add_reply` after a turn that cannot be answered.
     """
-    ids: list[int] = []
-    mask: list[int] = []
-    input_images: list[str] = []
-
-    def put(new: Sequence[int], supervised: bool = False) -> None:
-        ids.extend(new)
-        mask.extend([int(supervised)] * len(new))
-
-    def pieces(text: str, content: bool) -> list[int]:
-        return _pieces(tokenizer, text, content)
-
-    chat_format, drawn = spec.chat_format, 0
-    templates = {"system": chat_format.system, "user": chat_format.user, "character": chat_format.character}
-    put([] if spec.start_id is None else [spec.start_id])
+    writer = _Writer(spec, tokenizer)
+    writer.put([] if spec.start_id is None else [spec.start_id])
+    drawn_image, image_ids, turn_length = "", [], 0
     for number, message in enumerate(messages):
-        is_reply, template = message.role == "character", templates[message.role]
-        put(pieces(template.before, content=False))
-        if not is_reply:
-            # Input images stand before the text, each as image_input_tokens placeholders that the model replaces by
-            # embeddings of `pixel_values`.
-            input_images += message.images
-            for _ in message.images:
-                put(pieces(chat_format.image_before, content=False))
-                put([spec.image_placeholder_id] * spec.image_input_tokens)
-                put(pieces(chat_format.image_after, content=False))
-            put(pieces(message.text, content=True))
-        else:
-            put(reply_ids(message.text, message.scene, spec, tokenizer), supervised=True)
-            if message.images and codes is not None and number == len(messages) - 1:
-                if message.images[0] not in codes:
-                    raise ValueError(f"picture {message.images[0]!r} is not among the character's images")
-                image_ids = [spec.text_vocab + code for code in codes[message.images[0]]]
-                put([spec.boi_id, *image_ids], supervised=True)
-                drawn = 1
-                break  # codes only ever stand at the end (`pipelines.models.interface`)
-        put([spec.eot_id] if template.closed else [], supervised=is_reply and not message.scene)
-        put(pieces(template.after, content=False))
+        if message.role != "character":
+            writer.put_request(message)
+            continue
+        image = message.images[0] if message.images and codes is not None and number == len(messages) - 1 else ""
+        writer.put_words(message, learn_words)
+        if message.scene or image:
+            look = writer.put_look(message, subject, drawn=bool(image))
+            if image:
+                if codes is None or image not in codes:
+                    raise ValueError(f"picture {image!r} is not among the character's images")
+                turn = image_turn(subject, look, spec, tokenizer)
+                image_ids, turn_length = turn + [spec.text_vocab + code for code in codes[image]], len(turn)
+                drawn_image = image
     if add_reply:
-        if drawn or not messages or messages[-1].role == "character":
+        if drawn_image or not messages or messages[-1].role == "character":
             raise ValueError("a reply can only be asked for after a turn of the user")
-        put(pieces(chat_format.character.before, content=False))
-    return Rendered(ids, mask, tuple(input_images), drawn)
+        writer.put_text(spec.chat_format.character.before)
+    return Rendered(writer.ids, writer.mask, tuple(writer.input_images), drawn_image, tuple(image_ids), turn_length)
+
+
+class _Writer:
+    # Ids and mask of a conversation as far as it is written.
+    def __init__(self, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.spec, self.tokenizer = spec, tokenizer
+        self.ids: list[int] = []
+        self.mask: list[int] = []
+        self.input_images: list[str] = []
+
+    def put(self, new: Sequence[int], supervised: bool = False) -> None:
+        self.ids.extend(new)
+        self.mask.extend([int(supervised)] * len(new))
+
+    def put_text(self, text: str, content: bool = False) -> None:
+        self.put(_pieces(self.tokenizer, text, content))
+
+    def put_request(self, message: Message) -> None:
+        # Input images stand before the text, each as image_input_tokens placeholders that the model replaces by
+        # embeddings of `pixel_values`.
+        chat_format = self.spec.chat_format
+        template = chat_format.system if message.role == "system" else chat_format.user
+        self.put_text(template.before)
+        self.input_images += message.images
+        for _ in message.images:
+            self.put_text(chat_format.image_before)
+            self.put([self.spec.image_placeholder_id] * self.spec.image_input_tokens)
+            self.put_text(chat_format.image_after)
+        self.put_text(message.text, content=True)
+        self.put([self.spec.eot_id] if template.closed else [])
+        self.put_text(template.after)
+
+    def put_words(self, message: Message, learn: bool) -> None:
+        has_image = bool(message.scene or message.images)
+        mark = picture_mark_ids(self.spec, self.tokenizer) if has_image else []
+        ids = words_ids(message.text, has_image, self.spec, self.tokenizer)
+        # A turn that has a picture and no words teaches that there is a picture, but not that there are no words.
+        learn = not has_image or (learn and bool(message.text))
+        self.put_text(self.spec.chat_format.character.before)
+        self.put(ids[: len(mark)], supervised=True)
+        self.put(ids[len(mark) :], supervised=learn)
+        closed = self.spec.chat_format.character.closed
+        end = turn_end(self.spec, self.tokenizer)
+        self.put(end[:1], supervised=closed and learn)
+        self.put(end[1:])
+
+    def put_look(self, message: Message, subject: Subject, drawn: bool) -> str:
+        # Without the appearance, which only the image needs.
+        look = look_of(message.scene, subject.name)
+        self.put(scene_head(Subject(subject.name), self.spec, self.tokenizer))
+        self.put(look_ids(look, self.tokenizer), supervised=True)
+        if drawn:
+            self.put([self.spec.boi_id], supervised=True)
+        else:
+            self.put(turn_end(self.spec, self.tokenizer))
+        return look
 
 
 def render_truncated(
@@ -162,6 +309,8 @@ def render_truncated(
     max_tokens: int,
     codes: Mapping[str, Sequence[int]] | None = None,
     add_reply: bool = False,
+    subject: Subject = NOBODY,
+    learn_words: bool = True,
 ) -> Rendered:
     """`render` within `max_tokens` ids: the earliest exchanges after the system prompt are dropped until it fits.
 
@@ -170,7 +319,7 @@ def render_truncated(
     system = tuple(message for message in messages[:1] if message.role == "system")
     turns = list(messages[len(system) :])
     while True:
-        rendered = render((*system, *turns), spec, tokenizer, codes, add_reply)
+        rendered = render((*system, *turns), spec, tokenizer, codes, add_reply, subject, learn_words)
         if len(rendered.ids) <= max_tokens:
             return rendered
         # Cut before a turn of the user, so that the rest still begins with one.
@@ -195,7 +344,7 @@ def prompt(
     Long histories lose their earliest exchanges until the prompt has at most `max_tokens` ids.
     """
     messages = (system_message(character), *history)
-    return render_truncated(messages, spec, tokenizer, max_tokens, add_reply=True)
+    return render_truncated(messages, spec, tokenizer, max_tokens, add_reply=True, subject=Subject(character.name))
 
 
 def user(text: str, *images: str) -> Message:

@@ -4,8 +4,9 @@ All samples of a character begin with the same system prompt. A packed row holds
 segments: [prefix | segment 1 | segment 2 | ...]. `segment_ids` (0 the prefix, 1.. the segments) make each segment
 attend to the prefix and itself only, with positions that continue from the prefix
 (`pipelines.models.interface.block_mask`, `restart_positions`), so a packed row has exactly the losses of its samples
-alone. TRL's packing (trl/data_utils.py, `pack_dataset`) repeats the prefix in every sample.
-Which samples a row holds is a pure function of samples, sizes and seed: row n is the same after a resume.
+alone. An image stands in a segment of its own, without the prefix (`Rendered.image_ids`). TRL's packing
+(trl/data_utils.py, `pack_dataset`) repeats the prefix in every sample. Which samples a row holds is a pure function of
+samples, sizes and seed: row n is the same after a resume.
 
 Dimension letters: B rows of a batch, T positions, N images.
 """
@@ -13,7 +14,7 @@ Dimension letters: B rows of a batch, T positions, N images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -21,10 +22,13 @@ from PIL import Image, ImageOps
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
-from pipelines.data.chat_template import Rendered, render_truncated
-from pipelines.data.samples import Sample
-from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.data.chat_template import NOBODY, Rendered, Subject, render_truncated
+from pipelines.data.references import ranked_references, reference_batch, references_of
+from pipelines.data.samples import LEARNED_WORDS, Sample
+from pipelines.models.decoding.multi_lora import write_references
+from pipelines.models.interface import FIRST_ALONE, ModelSpec, UnifiedModel
 
+THUMBNAIL_PX = 128
 LOOKAHEAD = 8
 """Most samples that may wait for a later row while a row is filled."""
 
@@ -37,6 +41,21 @@ class ImageBank:
     """Codes in [0, codebook), `image_tokens` of them."""
     pixels: dict[str, torch.Tensor]
     """(3, px, px) float32 in [-1, 1]."""
+    references: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The references of each image when it is drawn; empty for a family that reads none."""
+    own_references: tuple[str, ...] = ()
+    """The references of anything new that is drawn of the character."""
+
+    def reference_codes(self, drawn: Sequence[str]) -> torch.Tensor | None:
+        """(N, R, C) codes of the references of these images, as the model's forward takes them."""
+        return reference_batch([self.references.get(name, ()) for name in drawn], self.codes)
+
+    def own_reference_codes(self) -> torch.Tensor | None:
+        """(1, R, C) codes of the character's references; None without any."""
+        return reference_batch([self.own_references], self.codes)
+
+
+NO_IMAGES = ImageBank({}, {})
 
 
 @dataclass(frozen=True)
@@ -48,10 +67,15 @@ class PackedRow:
     segments: list[int]
     """0 for the prefix, 1.. for the segments."""
     input_images: tuple[str, ...]
-    drawn: int
-    """Images drawn in this row."""
+    drawn_images: tuple[str, ...]
+    """Images drawn in this row, in reading order."""
     weights: tuple[float, ...] = ()
     """Loss weight of each id, for supervised text; empty: 1 each."""
+
+    @property
+    def drawn(self) -> int:
+        """How many images are drawn in this row."""
+        return len(self.drawn_images)
 
 
 def open_image(path: Path, px: int) -> torch.Tensor:
@@ -74,7 +98,27 @@ def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Im
     stacked = torch.stack([open_image(folder / "images" / name, model.spec.image_px) for name in names])
     device = next(model.parameters()).device
     codes = model.encode_images(stacked.to(device)).tolist()  # (N, image_tokens)
-    return ImageBank(dict(zip(names, codes, strict=True)), dict(zip(names, stacked, strict=True)))
+    ranked, count = ranked_references(character), model.spec.max_references
+    return ImageBank(
+        dict(zip(names, codes, strict=True)),
+        dict(zip(names, stacked, strict=True)),
+        {name: references_of(ranked, count, name) for name in names} if count else {},
+        references_of(ranked, count),
+    )
+
+
+def save_references(images: ImageBank, folder: Path) -> None:
+    """Put the character's references into a checkpoint's folder: codes, and thumbnails for people under references/.
+
+    So a downloaded adapter works alone; PEFT ignores both.
+    """
+    write_references(folder, [images.codes[name] for name in images.own_references])
+    for number, name in enumerate(images.own_references, start=1):
+        (folder / "references").mkdir(exist_ok=True)
+        values = ((images.pixels[name] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+        thumbnail = Image.frombytes("RGB", (values.shape[1], values.shape[0]), values.numpy().tobytes())
+        thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        thumbnail.save(folder / "references" / f"{number:02d}.jpg", quality=90)
 
 
 def render_samples(
@@ -84,6 +128,7 @@ def render_samples(
     images: ImageBank,
     max_tokens: int,
     weights: Mapping[str, float] | None = None,
+    subject: Subject = NOBODY,
 ) -> list[Rendered]:
     """Each sample's ids and mask, at most `max_tokens` ids each; only the tasks that draw have image codes.
 
@@ -92,8 +137,9 @@ def render_samples(
     """
     rendered = []
     for sample in samples:
+        learn = LEARNED_WORDS[sample.task]
         codes = images.codes if sample.task in ("reply_with_image", "text_to_image") else None
-        item = render_truncated(sample.messages, spec, tokenizer, max_tokens, codes=codes)
+        item = render_truncated(sample.messages, spec, tokenizer, max_tokens, codes, subject=subject, learn_words=learn)
         rendered.append(replace(item, weight=(weights or {}).get(sample.task, 1.0)))
     return rendered
 
@@ -113,9 +159,14 @@ def shared_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> int:
 
 
 def tokens_after_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> list[int]:
-    """What each sample costs in a row: its ids after the shared prefix."""
+    """What each sample costs in a row."""
     prefix = shared_prefix(rendered, spec)
-    return [len(item.ids) - prefix for item in rendered]
+    return [cost(item, prefix) for item in rendered]
+
+
+def cost(item: Rendered, prefix: int) -> int:
+    """Positions of a sample in a row: its ids after the prefix, and its image's turn."""
+    return len(item.ids) - prefix + len(item.image_ids)
 
 
 def pack_rows(
@@ -132,7 +183,7 @@ def pack_rows(
     A sample that does not fit waits, at most LOOKAHEAD at a time, and goes first into the next row.
     Raises ValueError when a sample would not fit even into an empty row.
     """
-    if max(len(item.ids) for item in rendered) > max_tokens:
+    if max(len(item.ids) + len(item.image_ids) for item in rendered) > max_tokens:
         raise ValueError(f"sft_row_max_tokens is {max_tokens}, too little for one sample of the character")
     if max(item.drawn + len(item.input_images) for item in rendered) > max_images:
         raise ValueError(f"sft_row_max_images is {max_images}, too little for one sample of the character")
@@ -148,7 +199,7 @@ def pack_rows(
         while len(waiting) < LOOKAHEAD and used < max_tokens:
             number = tried.pop(0) if tried else next(order)
             item = rendered[number]
-            size, item_images = len(item.ids) - prefix, item.drawn + len(item.input_images)
+            size, item_images = cost(item, prefix), item.drawn + len(item.input_images)
             if used + size <= max_tokens and images + item_images <= max_images:
                 chosen.append(number)
                 used, images = used + size, images + item_images
@@ -160,17 +211,25 @@ def pack_rows(
 
 
 def packed_row(items: Sequence[Rendered], prefix: int) -> PackedRow:
-    """One row: the first `prefix` ids, which all items begin with, then the rest of each as a segment."""
+    """One row: the first `prefix` ids, which all items begin with, then the rest of each as a segment.
+
+    An item's image stands right behind it, in a segment that does not see the prefix.
+    """
     ids, labels, segments = items[0].ids[:prefix], [-100] * prefix, [0] * prefix
     for number, item in enumerate(items, start=1):
         ids += item.ids[prefix:]
         labels += item.labels[prefix:]
         segments += [number] * (len(item.ids) - prefix)
+        turn = item.image_ids
+        ids += turn
+        labels += [-100] * item.image_turn_length + list(turn[item.image_turn_length :])
+        segments += [FIRST_ALONE - number] * len(turn)
     input_images = tuple(name for item in items for name in item.input_images)
+    drawn_images = tuple(item.drawn_image for item in items if item.drawn)
     weights: tuple[float, ...] = ()
     if any(item.weight != 1.0 for item in items):
-        weights = (1.0,) * prefix + tuple(item.weight for item in items for _ in item.ids[prefix:])
-    return PackedRow(ids, labels, segments, input_images, sum(item.drawn for item in items), weights)
+        weights = (1.0,) * prefix + tuple(item.weight for item in items for _ in range(cost(item, prefix)))
+    return PackedRow(ids, labels, segments, input_images, drawn_images, weights)
 
 
 def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, max_tokens: int) -> list[PackedRow]:
@@ -179,7 +238,7 @@ def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, max_tokens: int)
     chunks: list[list[Rendered]] = []
     used = max_tokens
     for item in rendered:
-        size = len(item.ids) - prefix
+        size = cost(item, prefix)
         if used + size > max_tokens or not chunks:
             chunks.append([])
             used = prefix
@@ -188,11 +247,12 @@ def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, max_tokens: int)
     return [packed_row(chunk, prefix) for chunk in chunks]
 
 
-def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The model's input: input_ids, attention_mask, labels, segment_ids (B, T), padded right, and pixel_values if any.
+def collate(rows: Sequence[PackedRow], spec: ModelSpec, images: ImageBank = NO_IMAGES) -> dict[str, torch.Tensor]:
+    """The model's input: input_ids, attention_mask, labels, segment_ids (B, T), padded right.
 
-    pixels: (3, px, px) by name. Padding has a segment of its own, since segment 0 would count as prefix. Rows with
-    weights add `loss_weights` (B, T), which the loss pops before the forward.
+    With images to look at also pixel_values, with images to draw reference_codes, where the bank has any. Padding has a
+    segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights` (B, T), which the
+    loss pops before the forward.
     """
     length = max(len(row.ids) for row in rows)
 
@@ -207,7 +267,10 @@ def collate(rows: Sequence[PackedRow], spec: ModelSpec, pixels: Mapping[str, tor
     }
     if any(row.weights for row in rows):
         batch["loss_weights"] = padded([row.weights or (1.0,) * len(row.ids) for row in rows], 0)
-    input_images = [pixels[name] for row in rows for name in row.input_images]
+    input_images = [images.pixels[name] for row in rows for name in row.input_images]
     if input_images:
         batch["pixel_values"] = torch.stack(input_images)  # (N, 3, px, px)
+    references = images.reference_codes([name for row in rows for name in row.drawn_images])
+    if references is not None:
+        batch["reference_codes"] = references  # (N, R, C)
     return batch

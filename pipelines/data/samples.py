@@ -38,6 +38,9 @@ ORDER_SEEDS: dict[Task, str] = {
 """Tasks in the order in which ties are broken, with the string that seeds each one's shuffling. Neither may change
 (the strings are the tasks' names of version 0.1): a run that is resumed goes on with the samples it would have had."""
 
+LEARNED_WORDS: dict[Task, bool] = {task: task != "text_to_image" for task in ORDER_SEEDS}
+"""Whether a task's samples teach the character's words; captions borrow them from its conversations."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -71,8 +74,8 @@ def training_samples(character: Character, seed: int = 0) -> list[Sample]:
     """All samples of the five tasks; equal characters and seeds give equal lists.
 
     dialogue: a whole conversation, pictures left out; reply_with_image: up to a turn with its picture; text_to_image:
-    a request for a picture; fact: questions alone, in other words, in chat and several in a row; image_qa:
-    a short answer about a picture the user shows.
+    a request for a picture, behind words that are not learned (`LEARNED_WORDS`); fact: questions alone, in other words,
+    in chat and several in a row; image_qa: a short answer about a picture the user shows.
     """
     system = system_message(character)
     rng = random.Random(f"samples {seed}")
@@ -103,12 +106,23 @@ def _openings(character: Character, rng: random.Random) -> Iterator[Interaction]
     return itertools.cycle(firsts or [()])
 
 
+def _words_for_images(character: Character, rng: random.Random) -> dict[str, Iterator[str]]:
+    # Words to stand before each image, endlessly: what was said with it, else what was said with others, else anything
+    # short. Captions say nothing of words, so in these samples the words are context and not learned.
+    turns = [turn for talk in character.interactions for turn in talk if turn.role == "character" and turn.text]
+    shown = {name: [t.text for t in turns if name in t.images] for image in character.images for name in [image.file]}
+    others = [turn.text for turn in turns if turn.images] or sorted((turn.text for turn in turns), key=len)[:8]
+    others = others or [character.greeting or "Here I am."]
+    rng.shuffle(others)
+    rest = itertools.cycle(others)
+    return {name: itertools.cycle(said) if said else rest for name, said in shown.items()}
+
+
 def _captions(character: Character, rng: random.Random) -> Iterator[Sample]:
-    openings = _openings(character, rng)
+    openings, words = _openings(character, rng), _words_for_images(character, rng)
     for image in character.images:
         fields = _fields(image)
-        # Without words: at quick, words before the scene left three of five requests without a picture (docs/log.md).
-        drawn = reply("", scene_text(character.name, image.description), image.file)
+        drawn = reply(next(words[image.file]), scene_text(character.name, image.description), image.file)
         asked = [request.format(description=image.description) for request in IMAGE_REQUESTS if image.description]
         asked += [request.format(**fields) for field, request in LOOSE_REQUESTS.items() if fields[field]]
         asked = asked or ["Draw yourself."]

@@ -37,9 +37,10 @@ from pipelines.core.run_folder import (
 )
 from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
+from pipelines.data.references import code_batch
 from pipelines.data.replay_chat import general_eval_rows
 from pipelines.evaluation.model_card import write_model_card
-from pipelines.inference.engine import InferenceEngine
+from pipelines.inference.engine import InferenceEngine, reference_files
 from pipelines.inference.generate import (
     GeneratedText,
     GenerationRequest,
@@ -78,6 +79,8 @@ class EvalContext:
     """(R, D) held-out images; None when there are none."""
     trained: ImageFeatures | None
     """(S, D) the character's training images."""
+    reference_files: tuple[Path, ...] = ()
+    """The character's images that whatever is drawn looks at."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def log_likelihoods(model: UnifiedModel, rows: Sequence[Rendered]) -> list[tuple
     spec, device = model.spec, model.device
     likelihoods: list[tuple[float, int]] = []
     for row in pack_in_turn(rows, spec, ROW_TOKENS):
-        batch = collate([row], spec, {})
+        batch = collate([row], spec)
         with torch.inference_mode():
             logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0]  # (T,)
         logps = logps.double().cpu()  # float32 sums over a thousand ids would differ between packings
@@ -176,7 +179,7 @@ def eval_context(folder: Path, character: Character, split: TestSplit, judge: Ju
 
     references = features_of([test_image_path(folder, image.file) for image in split.images])
     trained = features_of([image_path(folder, image.file) for image in character.images])
-    return EvalContext(character, split, references, trained)
+    return EvalContext(character, split, references, trained, reference_files(folder, character))
 
 
 def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
@@ -226,8 +229,10 @@ def measure(
     context: EvalContext,
     judge: Judge,
     sampling: Sampling,
+    reference_codes: Sequence[Sequence[int]] = (),
 ) -> EvalResult:
-    """All scores of the model as it stands; a score is left out when the split has nothing to take it from."""
+    """All scores of the model as it stands, drawing from those references; a score is left out when the split has
+    nothing to take it from."""
     split = context.split
     scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.spec, tokenizer)))}
     if split.dialogues:
@@ -247,7 +252,11 @@ def measure(
     captioned = len(prompts)
     # Captions and replies in one batch: decoding 144 codes is a long loop of small steps, whatever the batch size.
     prompts += [item.image_prompt for item in texts if item.image_prompt is not None]
-    pixels = generate_images(model, prompts, sampling, generator=generator)  # (N, 3, px, px)
+    references = code_batch([reference_codes])
+    references = None if references is None else references.expand(len(prompts), -1, -1)
+    pixels = generate_images(
+        model, prompts, sampling, reference_codes=references, generator=generator
+    )  # (N, 3, px, px)
     with torch.inference_mode():
         features = judge.encode_images(pixels)
         if descriptions:
@@ -290,7 +299,8 @@ def evaluate_run(
         if name != BASE:
             engine.add(name, adapter)
         with engine.using(name) as model:
-            result = measure(model, engine.tokenizer, context, judge, sampling_of(recipe))
+            codes = engine.encode_references(context.reference_files)
+            result = measure(model, engine.tokenizer, context, judge, sampling_of(recipe), codes)
         stage, step = stage_and_step(name)
         reward = mean_step_reward(run_dir, name)
         scores = result.scores | ({} if reward is None else {"reward": reward})

@@ -12,6 +12,7 @@ One `InferenceEngine` generates one batch at a time, in a thread of its own; req
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,12 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
-from pipelines.core.character.character_folder import read_character
+from pipelines.core.character.character_folder import image_path, read_character
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
 from pipelines.data.chat_template import render
+from pipelines.data.packing import open_image
+from pipelines.data.references import ranked_references
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.generate import GenerationRequest, ImageMode, generate_replies
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
@@ -39,6 +42,10 @@ from pipelines.models.presets import load
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""
+
+
+ENCODED_IMAGES = 64
+"""Reference images whose codes are kept."""
 
 
 class GenerationAbandoned(Exception):
@@ -58,6 +65,7 @@ class InferenceEngine:
         self._base = Adapter(BASE, {})
         self._prefix_cache = PrefixCache()
         self._model_lock = threading.Lock()
+        self._encode = functools.lru_cache(ENCODED_IMAGES)(self._encode_file)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="generation")
 
     def prepare(self, name: str, folder: Path) -> Future[Adapter]:
@@ -89,6 +97,10 @@ class InferenceEngine:
     def _take(self, name: str) -> Adapter:
         return self._base if name == BASE else self._adapters.take(name)
 
+    def _encode_file(self, path: Path, _: int) -> tuple[int, ...]:
+        pixels = open_image(path, self.model.spec.image_px)[None].to(self.model.device)
+        return tuple(self.model.encode_images(pixels)[0].tolist())
+
     @contextlib.contextmanager
     def using(self, name: str) -> Iterator[UnifiedModel]:
         """The model with that adapter applied inside the block, or as it is without one for "base".
@@ -98,6 +110,10 @@ class InferenceEngine:
         adapter = self._take(name)
         with self._model_lock, apply_loras(self.model, LoraBatch([adapter]) if adapter.weights else None):
             yield self.model
+
+    def encode_references(self, files: Sequence[Path]) -> tuple[tuple[int, ...], ...]:
+        """Codes of reference images, as many as the model reads; those of files read before come from memory."""
+        return tuple(self._encode(path, path.stat().st_mtime_ns) for path in files[: self.model.spec.max_references])
 
     def warm(self, name: str, character: Character) -> None:
         """Load the adapter and prefill the system prompt, so that the first reply comes as fast as later ones."""
@@ -115,7 +131,8 @@ class InferenceEngine:
         handles a part. Closing the iterator ends it within one decoding step. Raises KeyError for an unknown name,
         AdapterError, and what the model raises.
         """
-        loras = LoraBatch([self._take(request.name) for request in requests], self._prefix_cache)
+        adapters = [self._take(request.name) for request in requests]
+        loras = LoraBatch(adapters, self._prefix_cache)
         parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()  # None: nothing more will come
         closed = threading.Event()
 
@@ -133,6 +150,10 @@ class InferenceEngine:
                     requests,
                     sampling=sampling,
                     loras=loras,
+                    references=[
+                        adapter.reference_codes or self.encode_references(request.references)
+                        for adapter, request in zip(adapters, requests, strict=True)
+                    ],
                     on_part=parts.put,
                     on_step=on_step,
                 )
@@ -154,10 +175,11 @@ class InferenceEngine:
         *,
         picture: ImageMode = "auto",
         seed: int = 0,
+        references: tuple[Path, ...] = (),
         sampling: Sampling | None = None,
     ) -> Reply:
         """Answer one turn with the adapter `name`, and wait for it."""
-        request = GenerationRequest(character, history, name, seed, picture)
+        request = GenerationRequest(character, history, name, seed, picture, references=references)
         parts = self.replies([request], sampling=sampling)
         [reply] = [part.reply for part in parts if isinstance(part, ReplyDone)]
         return reply
@@ -184,6 +206,16 @@ class CheckpointRef:
     def character(self) -> Character:
         """The character as that run learnt it."""
         return read_character(self.run_dir / CHARACTER_FOLDER)
+
+    @property
+    def references(self) -> tuple[Path, ...]:
+        """Files of the character's images, best reference first."""
+        return reference_files(self.run_dir / CHARACTER_FOLDER, self.character)
+
+
+def reference_files(character_folder: Path, character: Character) -> tuple[Path, ...]:
+    """The files of a character's images in a character folder, best reference first."""
+    return tuple(image_path(character_folder, name) for name in ranked_references(character))
 
 
 def find_checkpoint(text: str) -> CheckpointRef:

@@ -1,9 +1,9 @@
 """Replies and images from a model as it stands: the chat, and the samples of every checkpoint's scorecard.
 
 `generate_replies` answers any number of conversations in one batch, each with its own adapter (`LoraBatch`), and
-reports the parts as they are made. A reply is sampled as training renders it: text, then perhaps `[scene] ...`, then
-perhaps an image. Where an image is wanted and the model began no scene, the scene mark is appended and sampling goes
-on from there. Which checkpoint answers is decided in `pipelines/inference/engine.py`.
+reports the parts as they are made. A reply is sampled as training renders it and kept to that form
+(`pipelines/data/reply_form.py`): words, then perhaps the look of an image and its codes. Which checkpoint answers is
+decided in `pipelines/inference/engine.py`.
 
 Dimension letters: P prompts, G samples of a prompt, N = P * G images, I input images of all prompts together.
 """
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from PIL import Image, ImageDraw
@@ -23,18 +22,35 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE
-from pipelines.data.chat_template import prompt, reply_ids, scene_text, split_reply, user
+from pipelines.data.chat_template import (
+    Subject,
+    image_turn,
+    prompt,
+    scene_head,
+    scene_text,
+    subject_of,
+    turn_end,
+    words_ids,
+)
 from pipelines.data.packing import open_image
+from pipelines.data.references import code_batch
+from pipelines.data.reply_form import (
+    LOOK_TEMPERATURE,
+    LOOK_TOKENS,
+    ImageMode,
+    LookProcessor,
+    WordsProcessor,
+    uses_brackets,
+    whole_look,
+    whole_sentences,
+)
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
 from pipelines.models.decoding.multi_lora import LoraBatch
-from pipelines.models.decoding.sampling import Generators, OnIds, Sampling
+from pipelines.models.decoding.sampling import Generators, LogitsProcessor, OnIds, Sampling
 from pipelines.models.interface import UnifiedModel
 
-ImageMode = Literal["auto", "always", "never"]
 REPETITION_PENALTY = 1.1
 """For people who chat; rollouts and scores are sampled without."""
-SCENE_TOKENS = 32
-"""Most ids of a scene line that was begun for the model."""
 CHAT_SAMPLING = Sampling(repetition_penalty=REPETITION_PENALTY, guidance_scale=2.0, image_temperature=0.45)
 """Where no recipe says otherwise: the defaults of `Recipe`."""
 PROMPT_TOKENS = 2048
@@ -56,6 +72,8 @@ class GenerationRequest:
     """Whether the reply has an image; "auto" leaves it to the model."""
     shown: Mapping[str, Path] = field(default_factory=dict)
     """Files of the input images in `history`, by the name they have there."""
+    references: tuple[Path, ...] = ()
+    """Files of the character's references, for a model without adapter; an adapter brings its own."""
 
 
 def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
@@ -77,9 +95,7 @@ class GeneratedText:
     text: str
     scene: str
     image_prompt: list[int] | None
-    """All ids before the image's codes; ends in `boi_id`."""
-    input_images: tuple[Path, ...] = ()
-    """The user's images in that prompt, in reading order."""
+    """All ids before the image's codes (`image_turn`)."""
 
 
 def generate_texts(
@@ -110,35 +126,81 @@ def generate_texts(
                 on_text(i, piece)
         on_step()
 
-    # First pass: text and, if the model begins one, the scene line. A reply stops at end-of-turn, at begin-of-image,
-    # or when it is out of tokens.
     everyone = range(len(requests))
-    sampled = batch.sample(everyone, [one.ids for one in rendered], sampling.max_new_tokens, on_ids)
-    bodies, begins_image = [ids for ids, _ in sampled], [stop == spec.boi_id for _, stop in sampled]
-    parts = [split_reply(tokenizer.decode(body, skip_special_tokens=True)) for body in bodies]
-    for i, (text, _) in enumerate(parts):
-        if on_text is not None and (piece := visible[i].finish(text)):
+    said = _sample_words(batch, tokenizer, requests, [one.ids for one in rendered], on_ids)
+    for i, words in enumerate(said):
+        if on_text is not None and (piece := visible[i].finish(words.text)):
             on_text(i, piece)
+    with_image = [i for i in everyone if said[i].has_image]
+    heads = {
+        i: [
+            *rendered[i].ids,
+            *said[i].ids,
+            *turn_end(spec, tokenizer),
+            *scene_head(Subject(requests[i].character.name), spec, tokenizer),
+        ]
+        for i in with_image
+    }
+    looks = _sample_looks(batch, tokenizer, heads, lambda new_ids: on_step())
+    return [
+        GeneratedText(
+            said[i].text,
+            scene_text(requests[i].character.name, looks[i]) if i in looks else "",
+            image_turn(subject_of(requests[i].character, tokenizer), looks[i], spec, tokenizer) if i in looks else None,
+        )
+        for i in everyone
+    ]
 
-    # Second pass, only for replies that must have an image and have no scene: the scene line is begun with the
-    # character's name, as training renders it, and the model completes it. Their text stays as sampled.
-    no_scene = [i for i in everyone if requests[i].picture == "always" and not begins_image[i] and not parts[i][1]]
-    for i in no_scene:
-        bodies[i] = reply_ids(parts[i][0], f"{requests[i].character.name},", spec, tokenizer)
-    if no_scene:
-        prompts = [rendered[i].ids + bodies[i] for i in no_scene]
-        completed = batch.sample(no_scene, prompts, SCENE_TOKENS, lambda new_ids: on_step())
-        for i, (ids, _) in zip(no_scene, completed, strict=True):
-            bodies[i] = bodies[i] + ids
 
-    texts = []
-    for i, request in enumerate(requests):
-        text, scene = split_reply(tokenizer.decode(bodies[i], skip_special_tokens=True))
-        # A scene line announces an image, so a reply that has one gets it even if the turn was ended too early.
-        has_image = request.picture == "always" or (request.picture == "auto" and (begins_image[i] or bool(scene)))
-        image_prompt = [*rendered[i].ids, *bodies[i], spec.boi_id] if has_image else None
-        texts.append(GeneratedText(text, scene, image_prompt, input_images[i]))
-    return texts
+@dataclass(frozen=True)
+class _Words:
+    ids: list[int]
+    """As training renders them, without the end of the turn."""
+    text: str
+    has_image: bool
+
+
+def _sample_words(
+    batch: _TextBatch,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[GenerationRequest],
+    prompts: list[list[int]],
+    on_ids: OnIds,
+) -> list[_Words]:
+    spec, limit = batch.model.spec, batch.sampling.max_new_tokens
+    brackets = any(uses_brackets(request.character) for request in requests)
+    processor = WordsProcessor(spec, tokenizer, [request.picture for request in requests], limit, brackets)
+    sampled = batch.sample(range(len(requests)), prompts, batch.sampling, on_ids, processor)
+    said = []
+    for ids, stop in sampled:
+        mark = len(processor.mark) if ids[: len(processor.mark)] == processor.mark else 0
+        text = tokenizer.decode(ids[mark:], skip_special_tokens=True).strip()
+        if stop is None:  # out of ids in the middle of a sentence
+            text = whole_sentences(text)
+            ids = words_ids(text, bool(mark), spec, tokenizer)
+        said.append(_Words(ids, text, bool(mark)))
+    return said
+
+
+def _sample_looks(
+    batch: _TextBatch, tokenizer: PreTrainedTokenizerBase, heads: dict[int, list[int]], on_ids: OnIds
+) -> dict[int, str]:
+    """The look behind each head, by the index of its request."""
+    if not heads:
+        return {}
+    sampling = replace(
+        batch.sampling,
+        max_new_tokens=LOOK_TOKENS,
+        temperature=min(LOOK_TEMPERATURE, batch.sampling.temperature),
+        repetition_penalty=1.0,
+    )
+    processor = LookProcessor(batch.model.spec, tokenizer)
+    sampled = batch.sample(list(heads), list(heads.values()), sampling, on_ids, processor)
+    looks = {}
+    for i, (ids, stop) in zip(heads, sampled, strict=True):
+        look = " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
+        looks[i] = look if stop is not None else whole_look(look)
+    return looks
 
 
 @dataclass(frozen=True)
@@ -151,19 +213,25 @@ class _TextBatch:
     loras: LoraBatch | None
 
     def sample(
-        self, rows: Sequence[int], prompts: list[list[int]], max_new_tokens: int, on_ids: OnIds
+        self,
+        rows: Sequence[int],
+        prompts: list[list[int]],
+        sampling: Sampling,
+        on_ids: OnIds,
+        logits_processor: LogitsProcessor,
     ) -> list[tuple[list[int], int | None]]:
         """For each prompt, which goes on the request of that row: the ids before the stop id, and the stop id."""
         spec = self.model.spec
         stop_ids = (spec.eot_id, spec.boi_id)
         samples = self.model.sample_text(
             prompts,
-            replace(self.sampling, max_new_tokens=max_new_tokens),
+            sampling,
             stop_ids=stop_ids,
             pixel_values=_pixel_values(self.model, [self.input_images[i] for i in rows]),
             generator=_generators_of(self.generator, rows),
             loras=_loras_of(self.loras, rows),
             on_ids=on_ids,
+            logits_processor=logits_processor,
         )
         return [_split_stop(ids, stop_ids) for ids in samples.ids]
 
@@ -197,10 +265,8 @@ def _split_stop(ids: list[int], stop_ids: tuple[int, ...]) -> tuple[list[int], i
 def caption_prompt(
     model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, character: Character, description: str
 ) -> list[int]:
-    """The prompt of an image with this description, worded as in training; ends in `boi_id`."""
-    spec = model.spec
-    request = prompt(character, (user(f"Draw yourself: {description}."),), spec, tokenizer).ids
-    return [*request, *reply_ids("", scene_text(character.name, description), spec, tokenizer), spec.boi_id]
+    """The prompt of an image with this description."""
+    return image_turn(subject_of(character, tokenizer), description, model.spec, tokenizer)
 
 
 def generate_images(
@@ -209,17 +275,20 @@ def generate_images(
     sampling: Sampling,
     *,
     num_return_sequences: int = 1,
-    pixel_values: torch.Tensor | None = None,
+    reference_codes: torch.Tensor | None = None,
     generator: Generators = None,
     loras: LoraBatch | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> torch.Tensor:
-    """(N, 3, px, px) in [-1, 1]: G images after each prompt, prompt-major; `on_step` is called after every code."""
+    """(N, 3, px, px) in [-1, 1]: G images after each prompt, prompt-major; `on_step` is called after every code.
+
+    reference_codes (P, R, C): see `UnifiedModel.sample_images`.
+    """
     samples = model.sample_images(
         prompts,
         sampling,
         num_return_sequences=num_return_sequences,
-        pixel_values=pixel_values,
+        reference_codes=reference_codes,
         generator=generator,
         loras=loras,
         on_ids=None if on_step is None else lambda new_ids: on_step(),
@@ -235,11 +304,13 @@ def generate_replies(
     *,
     sampling: Sampling | None = None,
     loras: LoraBatch | None = None,
+    references: Sequence[Sequence[Sequence[int]]] = (),
     on_part: Callable[[ReplyPart], None] = lambda part: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
     """Answer all requests in one batch, each with its own seed and adapter (without `loras`, the model as it stands).
 
+    references: for each request the codes of its character's references, or nothing for all.
     `on_part` gets text pieces, scene and finished reply of each side (index of a request) as they are made; `on_step`
     is called after every decoding step. Exceptions of either propagate and end generation.
     """
@@ -274,7 +345,7 @@ def generate_replies(
             model,
             [item.image_prompt for item in texts if item.image_prompt is not None],
             sampling,
-            pixel_values=_pixel_values(model, [texts[side].input_images for side in with_image]),
+            reference_codes=code_batch([references[side] for side in with_image]) if references else None,
             generator=_generators_of(generators, with_image),
             loras=_loras_of(loras, with_image),
             on_step=on_step,

@@ -1,8 +1,7 @@
 """Streaming of a reply: the parts a caller gets while it is generated, and incremental detokenisation.
 
 `VisibleText` turns ids into pieces of text that never have to be taken back: incomplete UTF-8 characters, whitespace
-that may turn out to be trailing, the `[scene]` line and special tokens are held back. All pieces joined are the reply's
-text.
+that may turn out to be trailing, PICTURE_MARK and special tokens are held back. All pieces joined are the reply's text.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.data.chat_template import SCENE_MARK
+from pipelines.data.chat_template import PICTURE_MARK
 
 _UNSURE = re.compile(r"[\s\ufffd]+\Z")
 """Whitespace, which is stripped if the text ends here, and U+FFFD, which an incomplete character decodes to."""
@@ -98,10 +97,6 @@ class VisibleText:
 
 def _certain(text: str) -> str:
     """The beginning of an incomplete reply that stays the same whatever follows."""
-    mark = SCENE_MARK.strip()
-    words, found, _ = text.partition(mark)
-    words = _UNSURE.sub("", words)
-    if found:
-        return words
-    begun = next((size for size in range(len(mark) - 1, 0, -1) if words.endswith(mark[:size])), 0)
-    return _UNSURE.sub("", words[: len(words) - begun])
+    if PICTURE_MARK.startswith(text):
+        return ""  # it may become the mark
+    return _UNSURE.sub("", text.removeprefix(PICTURE_MARK).lstrip())

@@ -23,6 +23,7 @@ from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
     Generators,
     ImageSamples,
+    LogitsProcessor,
     OnIds,
     Sampling,
     TextSamples,
@@ -105,6 +106,8 @@ class ModelSpec:
     its own. A small model on a CPU samples a whole batch faster when rows need not be drawn prompt by prompt."""
 
 
+FIRST_ALONE = -2
+"""Segments with this id and those below it do not see the shared prefix (-1 is padding inside the starter)."""
 IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
 """Arguments that trainers pass to every forward and no family needs."""
 
@@ -155,10 +158,11 @@ class UnifiedModel(Protocol):
         input_ids (B, T); attention_mask (B, T), 0 on padding (right); labels (B, T), equal to input_ids where
         supervised and -100 elsewhere (NOT shifted: labels[t] is the id at t). segment_ids (B, T) packs many replies
         behind one shared prefix: 0 is the prefix, 1.. the segments; a token attends to the prefix and its own segment,
-        and position ids restart after the prefix in each segment. pixel_values (N, 3, px, px) in [-1, 1] fill the image
+        and position ids restart after the prefix in each segment. Ids from -2 downwards are segments that do not see
+        the prefix: images are drawn from their own turn alone. pixel_values (N, 3, px, px) in [-1, 1] fill the image
         placeholders in reading order. reference_codes (N, R, C): codes of the references of each drawn image in reading
-        order, -1 where it has fewer than R. entropies: whether to compute them. kwargs: a family's own arguments, and
-        IGNORED_TRAINER_KWARGS; TypeError for anything else.
+        order, -1 where it has fewer than R; N may be 1 where all have the same. entropies: whether to compute them.
+        kwargs: a family's own arguments, and IGNORED_TRAINER_KWARGS; TypeError for anything else.
         """
         ...
 
@@ -181,12 +185,13 @@ class UnifiedModel(Protocol):
         generator: Generators = None,
         loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
+        logits_processor: LogitsProcessor | None = None,
     ) -> TextSamples:
         """Sample `num_return_sequences` continuations of each prompt in one batch; each prompt is prefilled once.
 
         Never samples image codes. A sample ends at any of `stop_ids`. pixel_values (N, 3, px, px): the images that the
         prompts look at, in reading order. loras: which adapter each prompt is answered with. on_ids is called with the
-        new ids after every step.
+        new ids after every step. logits_processor: what may be sampled next.
         """
         ...
 
@@ -233,7 +238,7 @@ class CheckpointingByOldNames:
 
 
 def restart_positions(segment_ids: torch.Tensor) -> torch.Tensor:
-    """Position ids (B, T) of packed rows: each segment continues where the shared prefix ends."""
+    """Position ids (B, T) of packed rows: a segment goes on where the shared prefix ends, one alone begins at 0."""
     prefix = (
         (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)
     )  # (B, 1) its length; zeros further right are padding
@@ -241,13 +246,18 @@ def restart_positions(segment_ids: torch.Tensor) -> torch.Tensor:
     starts = torch.ones_like(segment_ids, dtype=torch.bool)
     starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
     start = torch.where(starts, place, torch.zeros_like(place)).cummax(1).values  # (B, T) first position of own segment
-    return torch.where(segment_ids == 0, place, place - start + prefix)
+    return torch.where(segment_ids == 0, place, place - start + prefix * ~stands_alone(segment_ids))
+
+
+def stands_alone(segment_ids: torch.Tensor) -> torch.Tensor:
+    """(B, T) bool: positions of segments that do not see the shared prefix."""
+    return segment_ids <= FIRST_ALONE
 
 
 def block_mask(segment_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """(B, 1, T, T) bool, True where a query (row) attends: the prefix and its own segment, causally."""
     own = segment_ids[:, :, None] == segment_ids[:, None, :]
-    prefix = (segment_ids == 0)[:, None, :]
+    prefix = (segment_ids == 0)[:, None, :] & ~stands_alone(segment_ids)[:, :, None]
     seen = (own | prefix).tril()
     if attention_mask is not None:
         seen = seen & attention_mask.bool()[:, None, :]

@@ -39,6 +39,7 @@ from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
     Generators,
     ImageSamples,
+    LogitsProcessor,
     OnIds,
     Sampling,
     TextSamples,
@@ -234,6 +235,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         generator: Generators = None,
         loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,
+        logits_processor: LogitsProcessor | None = None,
     ) -> TextSamples:
         """See `UnifiedModel.sample_text`."""
         with eval_mode(self), apply_loras(self, loras):
@@ -248,6 +250,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
                 stop_ids=stop_ids,
                 generator=generator,
                 on_ids=on_ids,
+                logits_processor=logits_processor,
             )
 
     @torch.no_grad()
@@ -258,6 +261,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         *,
         num_return_sequences: int = 1,
         pixel_values: torch.Tensor | None = None,
+        reference_codes: torch.Tensor | None = None,
         generator: Generators = None,
         loras: LoraBatch | None = None,
         on_ids: OnIds | None = None,

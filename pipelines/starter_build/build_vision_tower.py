@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.data.chat_template import render, reply, user
-from pipelines.data.packing import collate, packed_row
+from pipelines.data.packing import ImageBank, collate, packed_row
 from pipelines.models.starter.model import StarterModel
 from pipelines.models.starter.vocabulary import FIGURES
 from pipelines.starter_build.build_config import BuildSize
@@ -154,7 +154,7 @@ def vqa_loss(
         shared = rendered[0].ids.index(model.spec.image_placeholder_id) + model.spec.image_input_tokens
         items.append(replace(packed_row(rendered, shared), input_images=(str(position),)))
     pixels = {str(position): image for position, image in enumerate(to_pixels(dataset.pixels[rows]))}
-    batch = {key: value.to(model.device) for key, value in collate(items, model.spec, pixels).items()}
+    batch = {key: value.to(model.device) for key, value in collate(items, model.spec, ImageBank({}, pixels)).items()}
     loss: torch.Tensor = model(**batch).loss
     return loss
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from pipelines.core.events import Report
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
+from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, subject_of
 from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images
 from pipelines.data.replay_chat import general_replay_rows
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
@@ -103,7 +105,7 @@ class ReplayLoss:
         """The loss on row `number` plus GENERAL_CHAT_WEIGHT times that on a row of general chat."""
         losses = []
         for row in (self.rows[number], self.general_rows[number % len(self.general_rows)]):
-            batch = collate([row], spec, self.images.pixels)
+            batch = collate([row], spec, self.images)
             batch = {key: value.to(device) for key, value in batch.items()}
             weights = batch.pop("loss_weights", None)
             losses.append(sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights).loss)
@@ -123,12 +125,19 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         judge: Judge,
         spec: ModelSpec,
         text_only_K: torch.Tensor,
+        subject: Subject = NOBODY,
+        reference_codes: torch.Tensor | None = None,
         replay: ReplayLoss | None = None,
         strategy: StepStrategy = NO_SAVINGS,
         **kwargs: Any,
     ) -> None:
-        """`text_only_K` bool: rewards that give codes no advantage; `replay`: see `Recipe.grpo_replay_weight`."""
+        """`text_only_K` bool: rewards that give codes no advantage; `replay`: see `Recipe.grpo_replay_weight`.
+
+        subject: who is drawn; reference_codes (1, R, C): the character's references, None for a family without.
+        """
         super().__init__(rollout_func=self.generate_rollouts, **kwargs)
+        self.subject, self.reference_codes = subject, reference_codes
+        self.image_turn = ImageTurn.of(subject, spec, self.processing_class)
         self.recipe, self.prompts, self.judge, self.spec = recipe, prompts, judge, spec
         self.text_only_K, self.replay, self.strategy = text_only_K, replay, strategy
         self.rewards_NK = torch.zeros(0)
@@ -155,6 +164,8 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
                 trainer.recipe,
                 generator,
                 trainer.strategy.parts,
+                trainer.subject,
+                trainer.reference_codes,
             )
         policy.train(training)
         trainer.step_tokens = sum(map(len, rollouts.completion_ids))
@@ -176,8 +187,13 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         """Our forward on packed rows; TRL's `batch_size` would split groups and is ignored."""
         with self.accelerator.autocast():
             # One packed row per prompt, so rows of a micro-batch are prompts.
-            score = micro_batches(self.unwrap(model), -(-self.recipe.grpo_prompts_per_step // self.strategy.parts))
-            logps, entropies = group_token_logps(score, input_ids, attention_mask, logits_to_keep, self.spec)
+            forward = self.unwrap(model)
+            if self.reference_codes is not None:
+                forward = partial(forward, reference_codes=self.reference_codes.to(input_ids.device))
+            score = micro_batches(forward, -(-self.recipe.grpo_prompts_per_step // self.strategy.parts))
+            logps, entropies = group_token_logps(
+                score, input_ids, attention_mask, logits_to_keep, self.spec, self.image_turn
+            )
         return logps, entropies if compute_entropy else None, None
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:
@@ -301,11 +317,14 @@ def make_trainer(
     rewards, arguments.reward_weights = _rewards(character, recipe, judge, images, base.spec.image_px)
     return trainer_class(
         recipe=recipe,
+        images=images,
         replay=replay,
         strategy=strategy,
         prompts=prompts,
         judge=judge,
         spec=base.spec,
+        subject=subject_of(character, tokenizer),
+        reference_codes=images.own_reference_codes(),
         text_only_K=torch.tensor([reward.__name__ in TEXT_ONLY for reward in rewards]),
         run_dir=run_dir,
         report=report,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from pipelines.models.interface import ModelSpec, Scores
+from pipelines.data.chat_template import ImageTurn
+from pipelines.models.interface import FIRST_ALONE, ModelSpec, Scores
 
 
 def group_advantages(
@@ -48,17 +49,23 @@ def mean_reward(rewards_NK: torch.Tensor, weights_K: torch.Tensor) -> float:
 
 
 def group_token_logps(
-    score: Callable[..., Scores], input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: int, spec: ModelSpec
+    score: Callable[..., Scores],
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    kept: int,
+    spec: ModelSpec,
+    image_turn: ImageTurn | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (N, C) of completion ids, nats, 0 on padding; each prompt is forwarded once.
 
     score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts padded left, completions padded
-    right, as TRL concatenates them; kept: C.
+    right, as TRL concatenates them; kept: C; image_turn: needed where a completion has an image.
 
     The samples of a prompt share one packed row: [prompt short of its last id | last id, completion 1 | last id,
     completion 2 | ...]. What stands before the first bar is segment 0, seen by all; the others see it and themselves
     only (`pipelines.models.interface.block_mask`). Every segment begins with its own copy of the prompt's last id,
     because that position predicts the first id of the completion, and its keys must not be seen by other segments.
+    An image's codes stand behind its turn in a segment that sees nothing else, as they were sampled.
     TRL's own forward (`_get_per_token_logps_and_entropies`) computes the prompt G times.
     """
     device = input_ids.device
@@ -67,8 +74,12 @@ def group_token_logps(
     samples_of: dict[tuple[int, ...], list[int]] = {}  # prompt -> its samples; R entries, one row each
     for n, prompt in enumerate(prompts):
         samples_of.setdefault(prompt, []).append(n)
-    counts_N = real[:, -kept:].sum(1).tolist()  # ids of each completion
-    length = max(len(prompt) - 1 + sum(counts_N[n] + 1 for n in samples) for prompt, samples in samples_of.items())
+    completions = [ids[mask].tolist() for ids, mask in zip(input_ids[:, -kept:], real[:, -kept:], strict=True)]
+    texts = [[token for token in ids if token < spec.text_vocab] for ids in completions]
+    codes = [ids[len(text) :] for ids, text in zip(completions, texts, strict=True)]  # they only ever end a completion
+    turns = [image_turn.ids(text) if ids and image_turn else [] for text, ids in zip(texts, codes, strict=True)]
+    sizes = [1 + len(texts[n]) + len(turns[n]) + len(codes[n]) for n in range(len(completions))]
+    length = max(len(prompt) - 1 + sum(sizes[n] for n in samples) for prompt, samples in samples_of.items())
     padding_segment = len(prompts) + 1  # not 0, which would make padding part of the shared prefix
     ids_RT = torch.full((len(samples_of), length), spec.pad_id, device=device)
     labels_RT = torch.full_like(ids_RT, -100)
@@ -80,12 +91,16 @@ def group_token_logps(
         ids_RT[row, :at] = torch.tensor(prompt[:-1], device=device)
         segments_RT[row, :at] = 0
         for segment, n in enumerate(samples, start=1):
-            end = at + 1 + counts_N[n]
-            ids_RT[row, at] = prompt[-1]
-            ids_RT[row, at + 1 : end] = labels_RT[row, at + 1 : end] = input_ids[n, -kept:][: counts_N[n]]
-            segments_RT[row, at:end] = segment
-            position_NC[n, : counts_N[n]] = torch.arange(row * length + at + 1, row * length + end, device=device)
-            at = end
+            # (what stands before, what is scored, the segment's id, where the scored ids begin in the completion)
+            parts = [([prompt[-1]], texts[n], segment, 0), (turns[n], codes[n], FIRST_ALONE - segment, len(texts[n]))]
+            for before, scored, number, first in parts:
+                start, end = at + len(before), at + len(before) + len(scored)
+                ids_RT[row, at:end] = torch.tensor([*before, *scored], dtype=torch.long, device=device)
+                labels_RT[row, start:end] = ids_RT[row, start:end]
+                segments_RT[row, at:end] = number
+                place = torch.arange(row * length + start, row * length + end, device=device)
+                position_NC[n, first : first + len(scored)] = place
+                at = end
     padding_RT = segments_RT == padding_segment
     scores = score(
         input_ids=ids_RT, attention_mask=(~padding_RT).long(), labels=labels_RT, segment_ids=segments_RT, entropies=True

@@ -7,15 +7,16 @@ prompt p is row p * G + g); M of the N that draw an image in one micro-batch; D 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.data.chat_template import render, split_reply
+from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, render, scene_text, turn_end
+from pipelines.data.reply_form import LOOK_TOKENS, LookProcessor, WordsProcessor
 from pipelines.data.samples import GrpoPrompt
-from pipelines.models.decoding.sampling import Generators, Sampling, TextSamples
+from pipelines.models.decoding.sampling import Generators, LogitsProcessor, Sampling, TextSamples
 from pipelines.models.interface import UnifiedModel
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.rewards.judge import Judge
@@ -25,15 +26,18 @@ from pipelines.rewards.judge import Judge
 class Rollouts:
     """N sampled replies, prompt-major; each list has N entries.
 
-    The first three are what TRL's `rollout_func` must return (trl/trainer/grpo_trainer.py, `_generate`); the others
+    The first four are what TRL's `rollout_func` must return (trl/trainer/grpo_trainer.py, `_generate`); the others
     become columns of the reward functions.
     """
 
     prompt_ids: list[list[int]]
     completion_ids: list[list[int]]
-    """Text ids and their stop id; after `boi_id`, all codes of an image as `text_vocab + code`."""
+    """Words and their stop id; with an image also the scene's turn and all codes, as `text_vocab + code`."""
     logprobs: list[list[float]]
-    """Log-probability of each completion id under the policy at temperature 1 and without top-p, nats."""
+    """Log-probability of each completion id under the policy at temperature 1 and without top-p, nats; 0 for ids that
+    were not sampled."""
+    env_mask: list[list[int]]
+    """1 for sampled ids, 0 for those that the form gives; TRL's name for what the loss leaves out."""
     texts: list[str]
     scenes: list[str]
     image_features: list[ImageFeatures | None]
@@ -61,66 +65,110 @@ def sample_rollouts(
     recipe: Recipe,
     generator: Generators,
     micro_batches: int = 1,
+    subject: Subject = NOBODY,
+    reference_codes: torch.Tensor | None = None,
 ) -> Rollouts:
-    """Answer each prompt `group_size` times: all texts in one batch, then all images in one batch.
+    """Answer each prompt `group_size` times: all words in one batch, then all looks, then all images.
 
     Images are sampled at temperature 1 without guidance: the loss scores the plain conditional distribution, and
-    samples from another one would make its policy gradient biased.
+    samples from another one would make its policy gradient biased. The form of a reply is enforced
+    (`pipelines/data/reply_form.py`), whether it has an image is not.
     generator: one, or one per prompt, so that its replies do not depend on which prompts share its process.
     micro_batches: how many batches to split the N samples into, where their KV caches would not fit together.
+    subject: who is drawn; reference_codes (1, R, C): the character's references.
     """
     spec = model.spec
     batch_size = -(-len(prompts_P) * group_size // micro_batches)
-    ids_P = [render(prompt.messages, spec, tokenizer, add_reply=True).ids for prompt in prompts_P]
-    ids_N = [ids for ids in ids_P for _ in range(group_size)]
+    ids_N = [
+        ids
+        for prompt in prompts_P
+        for ids in [render(prompt.messages, spec, tokenizer, add_reply=True, subject=subject).ids] * group_size
+    ]
     # Temperature and top-p are of text; images keep this class's defaults, temperature 1 and no guidance.
     sampling = Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p)
-    if micro_batches == 1:
-        # Each prompt is prefilled once for its whole group.
-        text = _sample_texts(model, ids_P, group_size, sampling, generator)
-    else:
-        # A group may lie in two batches, so each sample brings its own copy of the prompt.
-        text = TextSamples([], [])
-        for start in range(0, len(ids_N), batch_size):
-            prompts = ids_N[start : start + batch_size]
-            own = rollout_generators(generator, range(start, start + len(prompts)), group_size)
-            more = _sample_texts(model, prompts, 1, sampling, own)
-            text.ids += more.ids
-            text.logps += more.logps
+    batches = _Batches(model, sampling, generator, group_size, batch_size)
+    words = WordsProcessor(spec, tokenizer, ["auto"] * batch_size, recipe.max_new_tokens, sample_decision=True)
+    text = batches.sample_text(range(len(ids_N)), ids_N, sampling, words)
     completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
+    sampled_masks = [[1] * len(ids) for ids in completions]
+    mark = len(words.mark)
+    announced = [n for n, ids in enumerate(completions) if ids[:mark] == words.mark and ids[-1] == spec.eot_id]
+    texts = [
+        tokenizer.decode(ids[mark:] if ids[:mark] == words.mark else ids, skip_special_tokens=True).strip()
+        for ids in completions
+    ]
+    finished = [ids[-1] == spec.eot_id for ids in completions]
+    scenes = [""] * len(completions)
     image_features: list[ImageFeatures | None] = [None] * len(completions)
-    # A text that stopped at begin-of-image announces an image; one that ran out of tokens or ended its turn has none.
-    drawn = [n for n, ids in enumerate(completions) if ids[-1] == spec.boi_id]
-    for start in range(0, len(drawn), batch_size):
-        rows_M = drawn[start : start + batch_size]
+    turn = ImageTurn.of(subject, spec, tokenizer)
+    if announced:
+        # The end-of-turn id was sampled with the words; what a family writes behind it and the scene's head is given.
+        given = turn_end(spec, tokenizer)[1:] + turn.chat_head
+        prompts = [ids_N[n] + completions[n] + given for n in announced]
+        looks = batches.sample_text(
+            announced, prompts, replace(sampling, max_new_tokens=LOOK_TOKENS), LookProcessor(spec, tokenizer)
+        )
+        for m, n in enumerate(announced):
+            look, look_logps = looks.ids[m], looks.logps[m]
+            cut = [spec.boi_id] if look[-1] != spec.boi_id else []  # a look that is too long ends without being asked
+            completions[n] += [*given, *look, *cut]
+            logps[n] += [*[0.0] * len(given), *look_logps, *[0.0] * len(cut)]
+            sampled_masks[n] += [*[0] * len(given), *[1] * len(look), *[0] * len(cut)]
+            said = tokenizer.decode(look, skip_special_tokens=True)
+            scenes[n], finished[n] = scene_text(subject.name, " ".join(said.split())), not cut
+    for start in range(0, len(announced), batch_size):
+        rows_M = announced[start : start + batch_size]
         own = rollout_generators(generator, rows_M, group_size)
-        images = model.sample_images([ids_N[n] + completions[n] for n in rows_M], sampling, generator=own)
+        codes_of = None if reference_codes is None else reference_codes.expand(len(rows_M), -1, -1)
+        turns = [turn.ids(completions[n]) for n in rows_M]
+        images = model.sample_images(turns, sampling, reference_codes=codes_of, generator=own)
         features = judge.encode_images(model.decode_images(images.codes).float())  # codes (M, C) -> (M, 3, px, px)
         for m, n in enumerate(rows_M):
             completions[n] += (images.codes[m] + spec.text_vocab).tolist()
             logps[n] += images.logps[m].tolist()
+            sampled_masks[n] += [1] * spec.image_tokens
             image_features[n] = features[m]
-    replies = [split_reply(tokenizer.decode(ids, skip_special_tokens=True)) for ids in text.ids]
     return Rollouts(
         prompt_ids=ids_N,
         completion_ids=completions,
         logprobs=logps,
-        texts=[text for text, _ in replies],
-        scenes=[scene for _, scene in replies],
+        env_mask=sampled_masks,
+        texts=texts,
+        scenes=scenes,
         image_features=image_features,
-        finished=[ids[-1] in (spec.eot_id, spec.boi_id) for ids in text.ids],
+        finished=finished,
         group=[n // group_size for n in range(len(completions))],
     )
 
 
-def _sample_texts(
-    model: UnifiedModel, prompts: list[list[int]], group_size: int, sampling: Sampling, generator: Generators
-) -> TextSamples:
-    spec = model.spec
-    return model.sample_text(
-        prompts,
-        sampling,
-        num_return_sequences=group_size,
-        stop_ids=(spec.eot_id, spec.boi_id),
-        generator=generator,
-    )
+@dataclass(frozen=True)
+class _Batches:
+    # Text sampling of N samples, prompt-major, in batches of at most `size`.
+    model: UnifiedModel
+    sampling: Sampling
+    generator: Generators
+    group_size: int
+    size: int
+
+    def sample_text(
+        self, samples: Sequence[int], prompts: list[list[int]], sampling: Sampling, processor: LogitsProcessor
+    ) -> TextSamples:
+        """One text behind each prompt, which belongs to the sample at its place."""
+        spec, text = self.model.spec, TextSamples([], [])
+        whole_groups = len(prompts) <= self.size and list(samples) == list(range(len(prompts)))
+        for start in range(0, len(prompts), self.size):
+            some = prompts[start : start + self.size]
+            # Whole groups share a prefilled prompt; else each sample brings its own copy.
+            group = self.group_size if whole_groups else 1
+            own = rollout_generators(self.generator, samples[start : start + len(some)], self.group_size)
+            more = self.model.sample_text(
+                some[::group],
+                sampling,
+                num_return_sequences=group,
+                stop_ids=(spec.eot_id, spec.boi_id),
+                generator=self.generator if whole_groups else own,
+                logits_processor=processor,
+            )
+            text.ids += more.ids
+            text.logps += more.logps
+        return text

@@ -169,12 +169,13 @@ def run_sft(
     with quiet_libraries():
         trainer = PackedTrainer(
             spec=model.spec,
+            images=images,
             run_dir=run_dir,
             report=report,
             readme=checkpoint_readme(character, recipe, "Unified-SFT"),
             model=model,
             args=arguments,
-            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, images.pixels),
+            data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, images),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             processing_class=tokenizer,
             peft_config=lora_config(model, recipe),

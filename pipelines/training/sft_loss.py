@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.data.chat_template import subject_of
 from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, tokens_after_prefix
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.interface import ModelSpec, UnifiedModel
@@ -79,7 +80,9 @@ def packed_sft_rows(
     if not samples:
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
     weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
-    rendered = render_samples(samples, spec, tokenizer, images, recipe.sft_row_max_tokens, weights)
+    subject = subject_of(character, tokenizer)
+    rendered = render_samples(samples, spec, tokenizer, images, recipe.sft_row_max_tokens, weights, subject)
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
-    max_tokens = max(row_tokens or recipe.sft_row_max_tokens, *(len(item.ids) for item in rendered))
+    longest = max(len(item.ids) + len(item.image_ids) for item in rendered)
+    max_tokens = max(row_tokens or recipe.sft_row_max_tokens, longest)
     return pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, rows)

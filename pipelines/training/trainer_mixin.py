@@ -23,6 +23,7 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Report, Stage, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHECKPOINTS, checkpoint_name, finish_checkpoint, partial_folder
+from pipelines.data.packing import NO_IMAGES, ImageBank, save_references
 
 
 class RunTrainerMixin:
@@ -36,8 +37,13 @@ class RunTrainerMixin:
 
     stage: Stage
 
-    def __init__(self, *, run_dir: Path, report: Report, readme: str, **kwargs: Any) -> None:
-        """`readme`: README.md of a checkpoint, CHECKPOINT where its name goes; `kwargs` are the TRL trainer's."""
+    def __init__(
+        self, *, run_dir: Path, report: Report, readme: str, images: ImageBank = NO_IMAGES, **kwargs: Any
+    ) -> None:
+        """`readme`: README.md of a checkpoint, CHECKPOINT where its name goes; `kwargs` are the TRL trainer's.
+
+        images: their references go into every checkpoint.
+        """
         super().__init__(**kwargs)
         # TRL patches a forward with a fused lm_head onto the instance (trl/trainer/utils.py); remove it, so that the
         # class's own forward, which returns log-probabilities, is called.
@@ -45,6 +51,7 @@ class RunTrainerMixin:
         for weight in self.model.parameters():
             if weight.requires_grad:  # TRL casts them to bf16 for a 4-bit base, where updates of 1e-4 would round away
                 weight.data = weight.data.float()
+        self.images = images
         self.run_dir, self.report, self.readme = run_dir, report, readme
         self.saved: list[str] = []
         self.stopped: Stopped | None = None
@@ -96,6 +103,7 @@ class RunTrainerMixin:
             # "auto" would ask the hub whether the vocabulary was resized; it never is.
             self.unwrap(model).save_pretrained(folder, save_embedding_layers=False)
             (folder / "README.md").write_text(self.readme.replace("CHECKPOINT", name), encoding="utf-8")
+            save_references(self.images, folder)
             self.state.save_to_json(str(folder / "trainer_state.json"))
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))

@@ -10,7 +10,14 @@ from collections.abc import Callable
 import torch
 
 from pipelines.models.decoding.prefill import DecoderState
-from pipelines.models.decoding.sampling import Generators, OnIds, Sampling, TextSamples, choose_ids
+from pipelines.models.decoding.sampling import (
+    Generators,
+    LogitsProcessor,
+    OnIds,
+    Sampling,
+    TextSamples,
+    choose_ids,
+)
 from pipelines.models.decoding.static_decode import is_faster_on, static_decoding
 
 STOP_CHECK_INTERVAL = 8
@@ -27,10 +34,12 @@ def decode_text(
     stop_ids: tuple[int, ...],
     generator: Generators,
     on_ids: OnIds | None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> TextSamples:
     """Continue the N rows of `state`, each up to and including its first stop id.
 
-    head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); forbidden_id: never sampled.
+    head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); forbidden_id: never sampled;
+    logits_processor: changes the scores of each step last, before temperature and nucleus.
     The repetition penalty counts a sample's own new ids, not the prompt's. Samples that have stopped leave the batch;
     on a GPU they stay, since a captured step has static shapes (`static_decode.py`), and their further ids are dropped.
     """
@@ -50,6 +59,8 @@ def decode_text(
         if penalty != 1.0 and used is None:
             used = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
         scores = _adjusted(logits, forbidden_id, None if used is None else used[rows], penalty)
+        if logits_processor is not None:
+            scores = logits_processor(step, rows, ids, scores)
         # With static shapes all rows stay in order, so a range serves: reading `rows` would wait for the GPU.
         chosen_rows = range(count) if static_shapes else rows
         new = choose_ids(scores, chosen_rows, count, generator, temperature, top_p=top_p)  # (R,)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipelines.models.decoding.small_batch_linear import fast_linears, override_forward, small_batch_matmul
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pipelines.models.decoding.prefix_cache import PrefixCache
 
 PEFT_PREFIX = "base_model.model."
+REFERENCES_FILE, REFERENCES_KEY = "references.safetensors", "codes"
+"""Beside an adapter: the codes (R, C) of the images that its image expert looks at."""
 UNSUPPORTED_LORA_OPTIONS = (
     "use_dora",
     "lora_bias",
@@ -54,6 +56,8 @@ class Adapter:
     """The folder it came from, or what it is called; for messages."""
     weights: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
     """Linear's name in the base model -> A (in, r) and B (r, out), transposed, with alpha / rank multiplied into B."""
+    reference_codes: tuple[tuple[int, ...], ...] = ()
+    """Codes of the character's references, which travel with its adapter; none in adapters that were made without."""
 
 
 def read_adapter(folder: Path, model: nn.Module) -> Adapter:
@@ -98,7 +102,26 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
         raise AdapterError(
             f"{folder}/adapter_model.safetensors holds more than a LoRA of Linears; such an adapter cannot be used here"
         )
-    return Adapter(str(folder), parts)
+    return Adapter(str(folder), parts, read_references(folder))
+
+
+def write_references(folder: Path, codes: Sequence[Sequence[int]]) -> None:
+    """Put the codes (R, C) of a character's references beside its adapter; nothing when it has none."""
+    if codes:
+        save_file({REFERENCES_KEY: torch.tensor(codes, dtype=torch.int32)}, folder / REFERENCES_FILE)
+
+
+def read_references(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """The inverse of `write_references`; AdapterError when the file is damaged."""
+    if not (folder / REFERENCES_FILE).exists():
+        return ()
+    try:
+        codes = load_file(folder / REFERENCES_FILE)[REFERENCES_KEY].tolist()
+    except (OSError, KeyError, SafetensorError) as error:
+        raise AdapterError(
+            f"{folder / REFERENCES_FILE} cannot be read ({error}); fetch the checkpoint again"
+        ) from error
+    return tuple(map(tuple, codes))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ OnIds = Callable[[dict[int, int]], None]
 """Called after every step with {sample: its new id} for the samples that have not stopped. An exception raised in it
 ends the sampling and propagates."""
 
+LogitsProcessor = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(step, rows (R,), ids (N, T), scores (R, V)) -> scores (R, V) to sample from: rows are the samples still in the
+batch, ids what every sample has so far, scores the logits. As transformers' class of that name, but told which rows it
+gets."""
+
 
 @dataclass(frozen=True)
 class Sampling:

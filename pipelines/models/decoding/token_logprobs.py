@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from pipelines.models.interface import stands_alone
+
 Head = Callable[[torch.Tensor], torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]
 LARGE_LOGITS = 2**26
@@ -35,7 +37,8 @@ def previous_positions(
         first = torch.ones_like(segment_ids, dtype=torch.bool)
         first[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
         prefix = (segment_ids == 0).long().cumprod(1).sum(1, keepdim=True)  # (B, 1)
-        before = torch.where(first & (segment_ids != 0), prefix - 1, before)
+        alone = stands_alone(segment_ids)
+        before = torch.where(first & (segment_ids != 0), torch.where(alone, -1, prefix - 1), before)
     if attention_mask is not None:
         real = attention_mask.bool()
         real = real & real.gather(1, before.clamp(min=0))

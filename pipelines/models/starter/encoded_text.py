@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipelines.models.interface import restart_positions
+from pipelines.models.interface import restart_positions, stands_alone
 
 
 @dataclass
@@ -66,4 +66,5 @@ def previous_columns(text: EncodedText) -> torch.Tensor:
     if text.segments is None:
         return (columns - 1).clamp(min=0)
     prefix = ((text.segments == 0) & text.mask).sum(1, keepdim=True)  # (B, 1) its length
-    return torch.where(text.positions == prefix, prefix - 1, columns - 1).clamp(min=0)
+    follows_prefix = (text.positions == prefix) & ~stands_alone(text.segments)
+    return torch.where(follows_prefix, prefix - 1, columns - 1).clamp(min=0)

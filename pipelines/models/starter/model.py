@@ -28,6 +28,7 @@ from pipelines.models.interface import (
     Scores,
     block_mask,
     refuse_unknown,
+    stands_alone,
 )
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
@@ -301,7 +302,10 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         hidden, mask = self.gather_context(text, context_states, rows[:, 0], columns)
         context, mask = self.picture.context(hidden, mask, drop)
         codes = input_ids[rows, code_columns] - self.spec.text_vocab
-        hidden = self.picture(context, mask, codes, self.read_references(reference_codes))  # (N, C, D)
+        references = self.read_references(reference_codes)
+        if references is not None and len(references.mask) == 1:  # the same for all
+            references = references.select(torch.zeros_like(rows[:, 0]))
+        hidden = self.picture(context, mask, codes, references)  # (N, C, D)
         flat = hidden.flatten(0, 1)  # (N * C, D)
         found, found_entropies = compute_token_logprobs(self.picture.head, flat, codes.flatten(), entropies)
         return rows, code_columns, found.view(codes.shape), found_entropies.view(codes.shape)
@@ -309,7 +313,8 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
     def read_references(self, reference_codes: torch.Tensor | None, own_rows: bool = False) -> EncodedReferences | None:
         """Keys and values of references (N, R, C), `ABSENT` where there is none; None when there are none at all.
 
-        Equal sets are computed once, unless `own_rows`: then row n is computed as row n, for adapters told apart by row.
+        Equal sets are computed once, unless `own_rows`: then row n is computed as row n, as adapters of several need
+        it.
         """
         if reference_codes is None:
             return None
@@ -335,6 +340,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         own = columns[:, None] - offsets  # (N, K) columns, if all of them are in the own segment
         if text.segments is not None:
             prefix = ((text.segments == 0) & text.mask).sum(1)[rows][:, None]  # (N, 1) its length
+            prefix = prefix * ~stands_alone(text.segments[rows, columns])[:, None]
             # In the prefix, column and position id are the same.
             own = torch.where(context_positions < prefix, context_positions, own)
         mask = context_positions >= 0

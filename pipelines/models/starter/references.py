@@ -11,7 +11,6 @@ V vectors of a reference (C / merge^2), L latent width of a code, D width of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,15 +85,3 @@ def encode_references(
         use_cache=True,
     )
     return EncodedReferences(cache, mask)
-
-
-def pad_references(sets: Sequence[Sequence[Sequence[int]]], image_tokens: int) -> torch.Tensor | None:
-    """(N, R, C) int64, `ABSENT` where a drawing has fewer: the codes of each drawing's references.
-
-    None when no drawing has any.
-    """
-    most = max((len(references) for references in sets), default=0)
-    if not most:
-        return None
-    absent = [ABSENT] * image_tokens
-    return torch.tensor([[*references, *[absent] * (most - len(references))] for references in sets])

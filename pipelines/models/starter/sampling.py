@@ -21,6 +21,7 @@ from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
     Generators,
     ImageSamples,
+    LogitsProcessor,
     OnIds,
     Sampling,
     TextSamples,
@@ -45,6 +46,7 @@ def sample_text(
     generator: Generators = None,
     loras: LoraBatch | None = None,
     on_ids: OnIds | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> TextSamples:
     """See `UnifiedModel.sample_text`."""
     image_placeholder_id, language = model.spec.image_placeholder_id, model.language
@@ -75,6 +77,7 @@ def sample_text(
             stop_ids=stop_ids,
             generator=generator,
             on_ids=on_ids,
+            logits_processor=logits_processor,
         )
 
 

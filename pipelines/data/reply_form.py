@@ -1,0 +1,160 @@
+"""Keeping sampled replies to their form: words first, of one sentence at least, then perhaps a look and an image.
+
+`WordsProcessor` and `LookProcessor` are what `UnifiedModel.sample_text` takes as `logits_processor`; the form is
+explained in `pipelines/data/chat_template.py`. Rollouts and chat sample with the same processors.
+
+Dimension letters: N samples, R of them still in the batch, T new positions, V text ids.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.core.character.character import Character
+from pipelines.data.chat_template import picture_mark_ids
+from pipelines.models.interface import ModelSpec
+
+ImageMode = Literal["auto", "always", "never"]
+"""Whether a reply has an image; "auto" leaves it to the model."""
+SHORTEST_WORDS = 3
+"""Ids at least before a reply may end."""
+ENDLESS_WORDS = 16
+"""Ids after which a reply may end without a sentence's end: some scripts and some characters have none."""
+CLOSING_WORDS = 24
+"""A reply that is this near to its limit of ids ends with the sentence at hand."""
+LOOK_TOKENS = 32
+"""Most ids of a look."""
+LOOK_TEMPERATURE = 0.3
+"""At most, for the look: it must say what was asked for, while words may vary."""
+_SENTENCE_END = re.compile(r"[.!?…。！？～~][\"'”’)*_]*\s*\Z")  # noqa: RUF001
+_SENTENCES = re.compile(r".*[.!?…。！？～~][\"'”’)*_]*", re.DOTALL)  # noqa: RUF001
+
+
+class WordsProcessor:
+    """Adjusts the scores (R, V) of each step in which a reply's words are sampled.
+
+    The first id settles whether there will be an image. Greedy: PICTURE_MARK where it is more likely than all else
+    together; `sample_decision` leaves it to chance, for rollouts, which must try both. A reply cannot end before its
+    first sentence does, ends with a sentence when its limit is near, cannot begin an image by itself, and has no square
+    brackets unless the character uses them.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tokenizer: PreTrainedTokenizerBase,
+        modes: Sequence[ImageMode],
+        max_new_tokens: int,
+        brackets: bool = False,
+        sample_decision: bool = False,
+    ) -> None:
+        """modes: of each of the N samples. max_new_tokens: the limit of ids. brackets: whether square brackets may be
+        written."""
+        self.mark = picture_mark_ids(spec, tokenizer)
+        self.stop_ids = [spec.eot_id, spec.boi_id]
+        self.eot_id, self.boi_id, self.sample_decision = spec.eot_id, spec.boi_id, sample_decision
+        self.closing = max(1, max_new_tokens - CLOSING_WORDS)
+        ends, bracketed = _vocabulary_marks(tokenizer, spec.text_vocab)
+        self.sentence_ends, self.bracketed = ends, bracketed[:0] if brackets else bracketed
+        self.always = torch.tensor([mode == "always" for mode in modes])
+        self.never = torch.tensor([mode == "never" for mode in modes])
+
+    def __call__(self, step: int, rows: torch.Tensor, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """ids (N, T): what was sampled so far; rows (R,): the sample of each row of `scores`."""
+        device = scores.device
+        forbidden = scores.new_tensor(-torch.inf)
+        mark = self.mark[0]
+        allowed = scores.clone()
+        allowed[:, self.boi_id] = forbidden
+        allowed[:, self.bracketed.to(device)] = forbidden
+        if step == 0:
+            allowed[:, self.stop_ids] = forbidden
+            return self._decided(rows, scores, allowed, mark)
+        draws = ids[rows, 0] == mark  # (R,)
+        if step < len(self.mark):
+            forced = torch.full_like(scores, -torch.inf)
+            forced[:, self.mark[step]] = 0.0
+            return torch.where(draws[:, None], forced, self._not_ended(step, draws, rows, ids, allowed))
+        return self._not_ended(step, draws, rows, ids, allowed)
+
+    def _decided(self, rows: torch.Tensor, scores: torch.Tensor, allowed: torch.Tensor, mark: int) -> torch.Tensor:
+        always, never = self.always.to(rows.device)[rows], self.never.to(rows.device)[rows]  # (R,)
+        open_score = scores[:, mark].clone()
+        marked = torch.full_like(scores, -torch.inf)
+        marked[:, mark] = 0.0
+        allowed[:, mark] = -torch.inf
+        if self.sample_decision:
+            either = allowed.clone()
+            either[:, mark] = open_score
+            free = torch.where(never[:, None], allowed, either)
+            return torch.where(always[:, None], marked, free)
+        likely = scores.softmax(-1)[:, mark] > 0.5
+        return torch.where((always | (likely & ~never))[:, None], marked, allowed)
+
+    def _not_ended(
+        self, step: int, draws: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, allowed: torch.Tensor
+    ) -> torch.Tensor:
+        # An id that ends a sentence was sampled, and enough words, or so many words that no end will come.
+        said = step - draws.long() * len(self.mark)  # (R,)
+        past = ids[rows, :step]  # (R, step)
+        ended = self.sentence_ends.to(ids.device)[past.clamp(min=0)].any(1)
+        complete = (ended & (said >= SHORTEST_WORDS)) | (said >= ENDLESS_WORDS)
+        for stop in self.stop_ids:
+            allowed[:, stop] = torch.where(complete, allowed[:, stop], -torch.inf)
+        allowed[:, self.boi_id] = -torch.inf
+        if step >= self.closing:
+            closed = complete & self.sentence_ends.to(ids.device)[past[:, -1].clamp(min=0)]
+            only_end = torch.full_like(allowed, -torch.inf)
+            only_end[:, self.eot_id] = 0.0
+            allowed = torch.where(closed[:, None], only_end, allowed)
+        return allowed
+
+
+class LookProcessor:
+    """Adjusts the scores of each step in which a look is sampled: not empty, without brackets, ended by the image."""
+
+    def __init__(self, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.eot_id, self.boi_id = spec.eot_id, spec.boi_id
+        self.bracketed = _vocabulary_marks(tokenizer, spec.text_vocab)[1]
+
+    def __call__(self, step: int, rows: torch.Tensor, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """See `WordsProcessor`."""
+        allowed = scores.clone()
+        allowed[:, self.bracketed.to(scores.device)] = -torch.inf
+        allowed[:, self.eot_id] = -torch.inf
+        if step == 0:
+            allowed[:, self.boi_id] = -torch.inf
+        return allowed
+
+
+def uses_brackets(character: Character) -> bool:
+    """Whether square brackets belong to how the character writes."""
+    turns = (turn.text for talk in character.interactions for turn in talk if turn.role == "character")
+    return any("[" in text for text in (*turns, character.greeting))
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last sentence's end; all of it when it has none."""
+    found = _SENTENCES.match(text)
+    return found.group().strip() if found else text.strip()
+
+
+def whole_look(text: str) -> str:
+    """A look that was cut off at the limit, without its last, half phrase."""
+    head, comma, _ = text.rpartition(",")
+    return head if comma else text
+
+
+@functools.lru_cache(maxsize=4)
+def _vocabulary_marks(tokenizer: PreTrainedTokenizerBase, text_vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(V,) bool: ids whose text ends a sentence; (K,) the ids whose text has a square bracket."""
+    texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
+    texts += [""] * (text_vocab - len(texts))  # a published model's vocabulary may be padded
+    ends = torch.tensor([bool(_SENTENCE_END.search(text)) for text in texts])
+    return ends, torch.tensor([n for n, text in enumerate(texts) if "[" in text or "]" in text], dtype=torch.long)
