@@ -45,10 +45,15 @@ class ImageBank:
     """The references of each image when it is drawn; empty for a family that reads none."""
     own_references: tuple[str, ...] = ()
     """The references of anything new that is drawn of the character."""
+    variants: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Codes of crops of each image (`pipelines/data/image_rows.py`)."""
 
-    def reference_codes(self, drawn: Sequence[str]) -> torch.Tensor | None:
-        """(N, R, C) codes of the references of these images, as the model's forward takes them."""
-        return reference_batch([self.references.get(name, ()) for name in drawn], self.codes)
+    def reference_codes(self, rows: Sequence[PackedRow]) -> torch.Tensor | None:
+        """(N, R, C) codes of the references of all images that the rows draw, as the model's forward takes them."""
+        sets = [names for row in rows for names in row.references]
+        if not sets:
+            sets = [self.references.get(name, ()) for row in rows for name in row.drawn_images]
+        return reference_batch(sets, self.codes)
 
     def own_reference_codes(self) -> torch.Tensor | None:
         """(1, R, C) codes of the character's references; None without any."""
@@ -71,6 +76,8 @@ class PackedRow:
     """Images drawn in this row, in reading order."""
     weights: tuple[float, ...] = ()
     """Loss weight of each id, for supervised text; empty: 1 each."""
+    references: tuple[tuple[str, ...], ...] = ()
+    """The references of each drawn image, where they are not those of `ImageBank.references`."""
 
     @property
     def drawn(self) -> int:
@@ -80,13 +87,23 @@ class PackedRow:
 
 def open_image(path: Path, px: int) -> torch.Tensor:
     """(3, px, px) float32 in [-1, 1]: upright, transparency on white, the square that shows the head, resized."""
+    return pixels_of(upright_square(path, px))
+
+
+def upright_square(path: Path, px: int = 0) -> Image.Image:
+    """The image upright, transparency on white, cut to the square that shows the head; resized if `px` is given."""
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
+    side = px or min(image.size)
     # Faces are in the upper part of a portrait, hence 0.3 and not the middle.
-    square = ImageOps.fit(Image.alpha_composite(white, image).convert("RGB"), (px, px), centering=(0.5, 0.3))
+    return ImageOps.fit(Image.alpha_composite(white, image).convert("RGB"), (side, side), centering=(0.5, 0.3))
+
+
+def pixels_of(square: Image.Image) -> torch.Tensor:
+    """(3, px, px) float32 in [-1, 1] of a square RGB image."""
     pixels = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8)  # (px * px * 3,)
-    return pixels.view(px, px, 3).permute(2, 0, 1).float() / 127.5 - 1
+    return pixels.view(square.height, square.width, 3).permute(2, 0, 1).float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -270,7 +287,7 @@ def collate(rows: Sequence[PackedRow], spec: ModelSpec, images: ImageBank = NO_I
     input_images = [images.pixels[name] for row in rows for name in row.input_images]
     if input_images:
         batch["pixel_values"] = torch.stack(input_images)  # (N, 3, px, px)
-    references = images.reference_codes([name for row in rows for name in row.drawn_images])
+    references = images.reference_codes(rows)
     if references is not None:
         batch["reference_codes"] = references  # (N, R, C)
     return batch

@@ -108,6 +108,20 @@ class ModelSpec:
 
 FIRST_ALONE = -2
 """Segments with this id and those below it do not see the shared prefix (-1 is padding inside the starter)."""
+
+
+@dataclass(frozen=True)
+class ReplayFigure:
+    """Somebody who is not the character, for an image expert to go on drawing while it learns one."""
+
+    name: str
+    appearance: str
+    looks: tuple[str, ...]
+    """What each of its images shows."""
+    codes: tuple[tuple[int, ...], ...]
+    """Codes of each image."""
+
+
 IGNORED_TRAINER_KWARGS = frozenset({"use_cache", "num_items_in_batch", "return_dict"})
 """Arguments that trainers pass to every forward and no family needs."""
 

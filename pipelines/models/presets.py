@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from pipelines.models.interface import UnifiedModel
+    from pipelines.models.interface import ReplayFigure, UnifiedModel
 
 PRESETS: dict[str, str] = {
     "starter": "The embedded default: SmolLM2-135M with a small image expert, for two CPU cores.",
@@ -44,3 +44,12 @@ def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizer
 
         return load_janus(preset, bits)
     raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
+
+
+def load_replay_figures(preset: str) -> list[ReplayFigure]:
+    """Figures that fine-tuning goes on drawing beside a character; none for a base model that ships without."""
+    if preset != "starter":
+        return []
+    from pipelines.models.starter.loading import load_replay_drawings
+
+    return load_replay_drawings()

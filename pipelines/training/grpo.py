@@ -42,6 +42,7 @@ from pipelines.data.replay_chat import general_replay_rows
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Generators
 from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.models.presets import load_replay_figures
 from pipelines.rewards.judge import Judge
 from pipelines.rewards.reward_context import Reward, RewardContext
 from pipelines.rewards.rewards import TEXT_ONLY, make_rewards
@@ -98,7 +99,8 @@ class ReplayLoss:
     ) -> ReplayLoss:
         """`count` rows of half of stage 1's size, in an order that stage 1 did not see."""
         reordered = replace(recipe, seed=recipe.seed + 1)
-        rows = packed_sft_rows(character, reordered, spec, tokenizer, images, count, recipe.sft_row_max_tokens // 2)
+        half, figures = recipe.sft_row_max_tokens // 2, load_replay_figures(recipe.base)
+        rows = packed_sft_rows(character, reordered, spec, tokenizer, images, count, half, figures)
         return cls(rows, general_replay_rows(spec, tokenizer), images)
 
     def loss(self, model: PeftModel, number: int, spec: ModelSpec, device: torch.device) -> torch.Tensor:

@@ -29,8 +29,10 @@ from pipelines.core.events import Report
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
+from pipelines.data.image_rows import with_variants
 from pipelines.data.packing import collate, encode_images
 from pipelines.models.interface import ModelSpec, Scores, UnifiedModel
+from pipelines.models.presets import load_replay_figures
 from pipelines.training.fsdp import shard
 from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
 from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
@@ -159,12 +161,14 @@ def run_sft(
     that of a run without the interruption. strategy: how a step is made to fit (`pipelines.core.jobs.memory_plan`).
     Raises Stopped after saving when `report` does; ValueError when a sample does not fit.
     """
-    images = encode_images(model, character, run_dir / CHARACTER_FOLDER)
+    folder = run_dir / CHARACTER_FOLDER
+    images = with_variants(encode_images(model, character, folder), model, character, folder, recipe.seed)
     arguments = sft_arguments(recipe, run_dir / CHECKPOINTS, strategy=strategy)
     # A step is one row of sft_row_max_tokens, or `parts` rows as much shorter, accumulated; per process.
     count = recipe.sft_steps * arguments.world_size * strategy.parts
     row_tokens = -(-recipe.sft_row_max_tokens // strategy.parts)
-    rows = packed_sft_rows(character, recipe, model.spec, tokenizer, images, count, row_tokens)
+    figures = load_replay_figures(recipe.base)
+    rows = packed_sft_rows(character, recipe, model.spec, tokenizer, images, count, row_tokens, figures)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(

@@ -6,6 +6,7 @@ one would, and so do the processes of one run. Dimension letters: B rows, T posi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,10 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.chat_template import subject_of
+from pipelines.data.image_rows import ImageRows
 from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, tokens_after_prefix
 from pipelines.data.samples import sample_order, training_samples
-from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
 
 IMAGE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
@@ -71,9 +73,11 @@ def packed_sft_rows(
     images: ImageBank,
     rows: int,
     row_tokens: int = 0,
+    figures: Sequence[ReplayFigure] = (),
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone.
 
+    figures: who is drawn beside the character, `sft_replay_images` in a row of `sft_row_max_tokens`.
     row_tokens: positions of a row if not `sft_row_max_tokens`; a row may be longer to hold a single longer sample.
     """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
@@ -85,4 +89,7 @@ def packed_sft_rows(
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     longest = max(len(item.ids) + len(item.image_ids) for item in rendered)
     max_tokens = max(row_tokens or recipe.sft_row_max_tokens, longest)
-    return pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, rows)
+    packed = pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, rows)
+    replayed = round(recipe.sft_replay_images * max_tokens / recipe.sft_row_max_tokens)
+    image_rows = ImageRows(images, figures, replayed, spec, tokenizer, recipe.seed)
+    return [image_rows.complete(row, number) for number, row in enumerate(packed)]

@@ -38,10 +38,12 @@ class Recipe:
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
-    sft_row_max_tokens: int = 2048
+    sft_row_max_tokens: int = 4352
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
     sft_row_max_images: int = 10
-    """Most pictures in one packed row."""
+    """Most pictures of the character in one packed row."""
+    sft_replay_images: int = 4
+    """Drawings of other figures in every row, against forgetting faces and places that the pictures do not show."""
     fact_loss_weight: float = 4.0
     """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
     scene_loss_weight: float = 3.0
@@ -51,15 +53,15 @@ class Recipe:
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.28,
-            "reply_with_image": 0.2,
-            "text_to_image": 0.28,
-            "fact": 0.19,
-            "image_qa": 0.05,
+            "dialogue": 0.12,
+            "reply_with_image": 0.22,
+            "text_to_image": 0.56,
+            "fact": 0.08,
+            "image_qa": 0.02,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
-    picture takes 144 positions of about 190, so a row holds five or six pictures beside some 700 words."""
+    picture takes 300 positions of about 350, so a row holds eight pictures beside some 850 words."""
     grpo_steps: int = 6
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
     grpo_learning_rate: float = 1.5e-4

@@ -8,6 +8,7 @@ which `pipelines.rewards.judge` loads) in files of at most 16 MiB; the language 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -17,11 +18,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipelines.core.settings import cache_dir
 from pipelines.models.hub_weights import WeightsMissing
+from pipelines.models.interface import ReplayFigure
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.model import StarterModel
 
 WEIGHTS = Path(__file__).parent / "weights"
+REPLAY_FILE, REPLAY_CODES = "replay.safetensors", "codes"
+"""Drawings of other figures for fine-tuning; made by `pipelines/starter_build/build_replay.py`."""
 NAME = "understudy/starter"
 """The base model's name in adapters trained on it."""
 
@@ -66,6 +70,19 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
     model.config.name_or_path = NAME
     tokenizer = AutoTokenizer.from_pretrained(language)
     return model.eval(), tokenizer
+
+
+def load_replay_drawings(folder: Path = WEIGHTS) -> list[ReplayFigure]:
+    """The figures that fine-tuning replays; none where the weights came without."""
+    file = folder / REPLAY_FILE
+    if not file.exists():
+        return []
+    with safe_open(file, "pt") as opened:
+        about, codes = json.loads(opened.metadata()["about"]), opened.get_tensor(REPLAY_CODES).tolist()
+    return [
+        ReplayFigure(words["name"], words["appearance"], tuple(words["looks"]), tuple(map(tuple, drawn)))
+        for words, drawn in zip(about, codes, strict=True)
+    ]
 
 
 def _recompute_buffers(model: StarterModel) -> None:

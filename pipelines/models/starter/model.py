@@ -253,10 +253,21 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
         is_code = input_ids >= self.spec.text_vocab
-        text = text_of(input_ids, real.bool() & ~is_code, segment_ids)
+        is_text = real.bool() & ~is_code
         labelled_text = (labels != -100) & (labels < self.spec.text_vocab)
         need_text = bool(labelled_text.any())
-        last, context_states = self.hidden_states(text, pixel_values, need_text)
+        # Turns of images that stand alone see no conversation, so they go through the first layers by themselves; the
+        # others, which cost the most, run on conversations only.
+        turns = None
+        if segment_ids is not None and bool((alone := is_text & stands_alone(segment_ids)).any()):
+            turns = text_of(input_ids, alone, segment_ids)
+            is_text = is_text & ~alone
+        text = text_of(input_ids, is_text, segment_ids)
+        last = context_states = turn_states = None
+        if turns is None or need_text:
+            last, context_states = self.hidden_states(text, pixel_values, need_text)
+        if turns is not None:
+            _, turn_states = self.hidden_states(turns, None, need_text=False)
         logps = torch.zeros(input_ids.shape, dtype=torch.float32, device=input_ids.device)
         entropy = torch.zeros_like(logps)
         if need_text:
@@ -265,7 +276,12 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             entropy = entropy.index_put((rows, columns), found_entropies)
         if bool(is_code.any()):
             rows, columns, found, found_entropies = self._image_logprobs(
-                text, input_ids, is_code, context_states, reference_codes, drop_context, entropies
+                *((text, context_states) if turns is None else (turns, turn_states)),
+                input_ids,
+                is_code,
+                reference_codes,
+                drop_context,
+                entropies,
             )
             labelled = labels[rows, columns] != -100  # (N, C)
             logps = logps.index_put((rows[labelled], columns[labelled]), found[labelled])
@@ -288,9 +304,9 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
     def _image_logprobs(
         self,
         text: EncodedText,
+        context_states: torch.Tensor,
         input_ids: torch.Tensor,
         is_code: torch.Tensor,
-        context_states: torch.Tensor,
         reference_codes: torch.Tensor | None,
         drop: torch.Tensor | None,
         entropies: bool,
