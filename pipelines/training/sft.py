@@ -12,6 +12,7 @@ Which samples a row holds depends on character and recipe alone, so a resumed ru
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,12 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
 
     stage = "sft"
 
-    def __init__(self, *, spec: ModelSpec, **kwargs: Any) -> None:
+    def __init__(
+        self, *, spec: ModelSpec, image_learning_rate: float = 0.0, image_targets: str = "", **kwargs: Any
+    ) -> None:
+        """`image_targets`: the Linears (`UnifiedModel.image_targets`) that learn at `image_learning_rate`."""
         super().__init__(**kwargs)
+        self.image_learning_rate, self.image_targets = image_learning_rate, image_targets
         self.model_accepts_loss_kwargs = False  # else gradients would be summed over the rows of a step
         self.spec = spec
         self.losses: list[float] = []
@@ -69,6 +74,20 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
         self.row_losses: list[SftLoss] = []
         self.last_time = time.perf_counter()
         self.add_callback(_AfterStep(self))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with a rate of its own for the image side, where the recipe has one."""
+        made = self.optimizer is not None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if made or not self.image_learning_rate:
+            return optimizer
+        group = optimizer.param_groups[0]  # the library's second holds weights without decay, of which a LoRA has none
+        target = re.compile(rf".*\.(?:{self.image_targets})\..*")
+        image_side = {id(weight) for name, weight in self.model.named_parameters() if target.fullmatch(name)}
+        own = [weight for weight in group["params"] if id(weight) in image_side]
+        group["params"] = [weight for weight in group["params"] if id(weight) not in image_side]
+        optimizer.add_param_group({**group, "params": own, "lr": self.image_learning_rate})
+        return optimizer
 
     def compute_loss(
         self,
@@ -173,6 +192,8 @@ def run_sft(
     with quiet_libraries():
         trainer = PackedTrainer(
             spec=model.spec,
+            image_learning_rate=recipe.image_learning_rate,
+            image_targets=model.image_targets,
             images=images,
             run_dir=run_dir,
             report=report,

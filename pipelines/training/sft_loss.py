@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -57,9 +58,17 @@ def sft_loss(
 
 def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
     """LoRA on the linears that write text and on those that draw; PEFT keeps it in fp32 whatever the base's dtype."""
+    patterns: dict[str, Any] = {}
+    if recipe.image_lora_rank != recipe.lora_rank:
+        alpha = round(recipe.lora_alpha * recipe.image_lora_rank / recipe.lora_rank)
+        patterns = {
+            "rank_pattern": {model.image_targets: recipe.image_lora_rank},
+            "alpha_pattern": {model.image_targets: alpha},
+        }
     return LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
+        **patterns,
         lora_dropout=0.0,
         target_modules=f"(?:{model.language_targets})|(?:{model.image_targets})",
     )

@@ -31,13 +31,17 @@ class Recipe:
     seed: int = 0
     """Seed of data order, LoRA initialisation and sampling."""
     lora_rank: int = 16
-    """Rank of the LoRA matrices, on language and picture linears alike."""
+    """Rank of the LoRA matrices of the language side."""
+    image_lora_rank: int = 16
+    """The same of the image side."""
     lora_alpha: int = 32
-    """LoRA scale is alpha / rank."""
+    """LoRA scale is alpha / rank; the image side has the same scale, whatever its rank."""
     sft_steps: int = 28
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
+    image_learning_rate: float = 0.0
+    """Peak rate of Unified-SFT on the image side; 0: as the language side."""
     sft_row_max_tokens: int = 4352
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
     sft_row_max_images: int = 10
