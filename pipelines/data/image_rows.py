@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import image_path
-from pipelines.data.chat_template import Subject, image_turn
+from pipelines.data.chat_template import Subject, image_turn, subject_of
 from pipelines.data.packing import ImageBank, PackedRow, pixels_of, upright_square
 from pipelines.models.interface import FIRST_ALONE, ModelSpec, ReplayFigure, UnifiedModel
 
@@ -28,6 +28,10 @@ SMALLEST_CROP = 0.82
 """Of a side."""
 VARIANT_SHARE = 0.5
 """Share of an image's rows in which it is one of its crops."""
+REPLAY = "replay/"
+"""What names of replayed images begin with, which a character's files never do."""
+ROWS_APART = 1_000_000
+"""So that rows of drawings alone do not repeat the choices of other rows."""
 NAMELESS_SHARE = 0.3
 """Share of replayed figures whose appearance is left out, so that only the references say who they are."""
 
@@ -53,61 +57,93 @@ def _crop(square: Image.Image, px: int, may_mirror: bool, rng: random.Random) ->
 
 
 class ImageRows:
-    """Adds drawings to packed rows."""
+    """Adds drawings to packed rows, and makes rows of drawings alone."""
 
     def __init__(
         self,
+        character: Character,
         images: ImageBank,
         figures: Sequence[ReplayFigure],
-        replayed: int,
         spec: ModelSpec,
         tokenizer: PreTrainedTokenizerBase,
         seed: int,
     ) -> None:
-        """figures: who may be replayed; replayed: how many drawings of them a row gets."""
+        """figures: who may be replayed."""
         self.images, self.figures, self.spec, self.tokenizer, self.seed = images, figures, spec, tokenizer, seed
-        self.replayed = replayed if figures else 0
+        subject = subject_of(character, tokenizer)
+        self.turns = {image.file: image_turn(subject, image.description, spec, tokenizer) for image in character.images}
 
-    def complete(self, row: PackedRow, number: int) -> PackedRow:
-        """Row `number` with some of its images replaced by crops of theirs, and replayed figures behind it."""
+    def complete(self, row: PackedRow, number: int, replayed: int) -> PackedRow:
+        """Row `number` with some of its images replaced by crops of theirs, and `replayed` figures behind it."""
         rng = random.Random(f"drawings {self.seed} {number}")
-        ids, labels, segments = list(row.ids), list(row.labels), list(row.segments)
-        self._vary(ids, labels, row.drawn_images, rng)
-        references = [self.images.references.get(name, ()) for name in row.drawn_images]
-        last = min([FIRST_ALONE, *segments])
-        for k in range(self.replayed):
-            who = rng.randrange(len(self.figures))
-            figure = self.figures[who]
-            drawn, *seen = rng.sample(range(len(figure.codes)), 1 + min(2, len(figure.codes) - 1))
-            appearance = "" if rng.random() < NAMELESS_SHARE else figure.appearance
-            turn = image_turn(Subject(figure.name, appearance), figure.looks[drawn], self.spec, self.tokenizer)
-            codes = [self.spec.text_vocab + code for code in figure.codes[drawn]]
-            ids += [*turn, *codes]
-            labels += [*[-100] * len(turn), *codes]
-            segments += [last - 1 - k] * (len(turn) + len(codes))
-            references.append(tuple(f"replay/{who}/{place}" for place in seen))
-            for place in seen:
-                self.images.codes[f"replay/{who}/{place}"] = list(figure.codes[place])
-        drawn_images = (*row.drawn_images, *(f"replay {k}" for k in range(self.replayed)))
-        weights = (*row.weights, *[1.0] * (len(ids) - len(row.ids))) if row.weights else ()
-        return replace(
-            row,
-            ids=ids,
-            labels=labels,
-            segments=segments,
-            drawn_images=drawn_images,
-            references=tuple(references),
-            weights=weights,
-        )
+        drawings = _Drawings(self.spec, row)
+        self._vary(drawings, rng)
+        drawings.references = [self.images.references.get(name, ()) for name in row.drawn_images]
+        for _ in range(replayed if self.figures else 0):
+            self._replay(drawings, rng)
+        return drawings.row()
 
-    def _vary(self, ids: list[int], labels: list[int], drawn: Sequence[str], rng: random.Random) -> None:
-        # The codes of the row's images stand in the order of `drawn`, each in one piece.
-        places = [place for place, token in enumerate(ids) if token >= self.spec.text_vocab]
-        for number, name in enumerate(drawn):
+    def images_only(self, number: int, own: int, replayed: int) -> PackedRow:
+        """The row of drawings with that number: `own` images of the character in reshuffled epochs, then figures."""
+        names = list(self.turns)
+        row = _Drawings(self.spec, PackedRow([], [], [], (), ()))
+        for place in range(number * own, (number + 1) * own) if names else ():
+            epoch, index = divmod(place, len(names))
+            order = random.Random(f"images {self.seed} {epoch}").sample(names, len(names))
+            row.add(order[index], self.turns[order[index]], self.images.codes[order[index]])
+        return self.complete(row.row(), number + ROWS_APART, replayed)
+
+    def _replay(self, drawings: _Drawings, rng: random.Random) -> None:
+        who = rng.randrange(len(self.figures))
+        figure = self.figures[who]
+        drawn, *seen = rng.sample(range(len(figure.codes)), 1 + min(2, len(figure.codes) - 1))
+        subject = Subject(figure.name, "" if rng.random() < NAMELESS_SHARE else figure.appearance)
+        names = [f"{REPLAY}{who}/{place}" for place in seen]
+        for name, place in zip(names, seen, strict=True):
+            self.images.codes[name] = list(figure.codes[place])
+        turn = image_turn(subject, figure.looks[drawn], self.spec, self.tokenizer)
+        drawings.add(f"{REPLAY}{who}/{drawn}", turn, figure.codes[drawn], tuple(names))
+
+    def _vary(self, drawings: _Drawings, rng: random.Random) -> None:
+        # The codes of the row's images stand in the order of their names, each in one piece.
+        places = [place for place, token in enumerate(drawings.ids) if token >= self.spec.text_vocab]
+        for number, name in enumerate(drawings.names):
             variants = self.images.variants.get(name)
-            if not variants or rng.random() > VARIANT_SHARE:
-                continue
-            first = places[number * self.spec.image_tokens]
-            codes = [self.spec.text_vocab + code for code in rng.choice(variants)]
-            ids[first : first + len(codes)] = codes
-            labels[first : first + len(codes)] = codes
+            if variants and rng.random() < VARIANT_SHARE:
+                first = places[number * self.spec.image_tokens]
+                codes = [self.spec.text_vocab + code for code in rng.choice(variants)]
+                drawings.ids[first : first + len(codes)] = codes
+                drawings.labels[first : first + len(codes)] = codes
+
+
+class _Drawings:
+    # A row that drawings are added to, each in a segment that stands alone.
+    def __init__(self, spec: ModelSpec, row: PackedRow) -> None:
+        self.spec, self.start = spec, row
+        self.ids, self.labels, self.segments = list(row.ids), list(row.labels), list(row.segments)
+        self.names = list(row.drawn_images)
+        self.references: list[tuple[str, ...]] = list(row.references)
+
+    def add(
+        self, name: str, turn: Sequence[int], codes: Sequence[int], references: tuple[str, ...] | None = None
+    ) -> None:
+        drawn = [self.spec.text_vocab + code for code in codes]
+        number = min([FIRST_ALONE, *self.segments]) - 1
+        self.ids += [*turn, *drawn]
+        self.labels += [*[-100] * len(turn), *drawn]
+        self.segments += [number] * (len(turn) + len(drawn))
+        self.names.append(name)
+        if references is not None:
+            self.references.append(references)
+
+    def row(self) -> PackedRow:
+        weights = self.start.weights
+        return replace(
+            self.start,
+            ids=self.ids,
+            labels=self.labels,
+            segments=self.segments,
+            drawn_images=tuple(self.names),
+            references=tuple(self.references),
+            weights=(*weights, *[1.0] * (len(self.ids) - len(weights))) if weights else (),
+        )

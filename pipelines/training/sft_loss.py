@@ -86,7 +86,8 @@ def packed_sft_rows(
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone.
 
-    figures: who is drawn beside the character, `sft_replay_images` in a row of `sft_row_max_tokens`.
+    Each row of conversations is followed by `sft_image_rows` of drawings alone. figures: who is drawn beside the
+    character, `sft_replay_images` in a row of `sft_row_max_tokens`.
     row_tokens: positions of a row if not `sft_row_max_tokens`; a row may be longer to hold a single longer sample.
     """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
@@ -98,7 +99,14 @@ def packed_sft_rows(
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     longest = max(len(item.ids) + len(item.image_ids) for item in rendered)
     max_tokens = max(row_tokens or recipe.sft_row_max_tokens, longest)
-    packed = pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, rows)
-    replayed = round(recipe.sft_replay_images * max_tokens / recipe.sft_row_max_tokens)
-    image_rows = ImageRows(images, figures, replayed, spec, tokenizer, recipe.seed)
-    return [image_rows.complete(row, number) for number, row in enumerate(packed)]
+    every = 1 + (recipe.sft_image_rows if images.codes else 0)  # one of so many rows has conversations
+    packed = pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, -(-rows // every))
+    image_rows = ImageRows(character, images, figures, spec, tokenizer, recipe.seed)
+    part = max_tokens / recipe.sft_row_max_tokens
+    own, replayed = max(1, round(recipe.sft_row_images * part)), round(recipe.sft_replay_images * part)
+    return [
+        image_rows.complete(packed[number // every], number, replayed)
+        if number % every == 0
+        else image_rows.images_only(number, own, replayed)
+        for number in range(rows)
+    ]

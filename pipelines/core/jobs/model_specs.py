@@ -72,9 +72,16 @@ _RATES: dict[str, dict[str, Any]] = {
 
 def large_settings(base: str, effort: str) -> dict[str, Any]:
     """Recipe fields of a base model that is not the starter, where they differ from the starter's."""
-    drawing = {"image_temperature": 1.0, "image_cfg_scale": 5.0}  # as Janus' authors draw
+    # As Janus' authors draw; one LoRA rank and one rate for both sides, and no figures to replay.
+    drawing = {
+        "image_temperature": 1.0,
+        "image_cfg_scale": 5.0,
+        "image_learning_rate": 0.0,
+        "sft_image_rows": 0,
+        "sft_replay_images": 0,
+    }
     if base not in LARGE or effort not in _EFFORTS:
-        return drawing
+        return {**drawing, "image_lora_rank": 16}
     # A picture takes 576 positions of a row, drawn or looked at: longer rows, and more of each for pictures.
     shares = {
         "dialogue": 0.2,
@@ -92,4 +99,6 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
         "semantic_match": 0.1,
     }
     rows = {"sft_row_max_tokens": 4096, "sft_row_max_images": 6, "grpo_group_size": 8}
-    return {**drawing, **rows, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **_RATES[base]}
+    rates = _RATES[base]
+    sides = {"image_lora_rank": rates["lora_rank"]}
+    return {**drawing, **rows, **sides, "task_shares": shares, "reward_weights": rewards, **_EFFORTS[effort], **rates}

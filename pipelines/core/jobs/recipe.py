@@ -32,40 +32,44 @@ class Recipe:
     """Seed of data order, LoRA initialisation and sampling."""
     lora_rank: int = 16
     """Rank of the LoRA matrices of the language side."""
-    image_lora_rank: int = 16
+    image_lora_rank: int = 64
     """The same of the image side."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank; the image side has the same scale, whatever its rank."""
-    sft_steps: int = 28
+    sft_steps: int = 56
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
-    image_learning_rate: float = 0.0
+    image_learning_rate: float = 3e-3
     """Peak rate of Unified-SFT on the image side; 0: as the language side."""
-    sft_row_max_tokens: int = 4352
+    sft_row_max_tokens: int = 2816
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
-    sft_row_max_images: int = 10
+    sft_row_max_images: int = 5
     """Most pictures of the character in one packed row."""
-    sft_replay_images: int = 4
+    sft_image_rows: int = 1
+    """Rows of pictures alone behind each row with conversations: drawing a new face takes more steps than speaking."""
+    sft_row_images: int = 4
+    """Pictures of the character in such a row."""
+    sft_replay_images: int = 2
     """Drawings of other figures in every row, against forgetting faces and places that the pictures do not show."""
     fact_loss_weight: float = 4.0
     """What a learned word of a fact's answer counts for beside other words: answers are short and must be exact."""
     scene_loss_weight: float = 3.0
     """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
     what, is settled by these few words."""
-    sft_save_every: int = 28
+    sft_save_every: int = 56
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.12,
-            "reply_with_image": 0.22,
-            "text_to_image": 0.56,
-            "fact": 0.08,
-            "image_qa": 0.02,
+            "dialogue": 0.19,
+            "reply_with_image": 0.2,
+            "text_to_image": 0.45,
+            "fact": 0.13,
+            "image_qa": 0.03,
         }
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
-    picture takes 300 positions of about 350, so a row holds eight pictures beside some 850 words."""
+    picture takes 300 positions of about 350, so a row holds four pictures beside some 850 words."""
     grpo_steps: int = 6
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
     grpo_learning_rate: float = 1.5e-4
@@ -123,11 +127,12 @@ class Recipe:
         ten pictures and fifty conversations by heart, and GRPO wears the style off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
-            "quick": {"sft_steps": 28, "sft_save_every": 28, "grpo_steps": 6, "grpo_save_every": 6},
+            "quick": {"sft_steps": 56, "sft_save_every": 56, "grpo_steps": 6, "grpo_save_every": 6},
             "standard": {
-                "sft_steps": 56,
+                "sft_steps": 112,
                 "sft_learning_rate": 7.5e-4,
-                "sft_save_every": 28,
+                "image_learning_rate": 1.5e-3,
+                "sft_save_every": 56,
                 "grpo_steps": 28,
                 "grpo_save_every": 14,
                 "grpo_group_size": 8,
@@ -135,9 +140,10 @@ class Recipe:
                 "grpo_replay_weight": 0.2,
             },
             "thorough": {
-                "sft_steps": 112,
+                "sft_steps": 224,
                 "sft_learning_rate": 3.75e-4,
-                "sft_save_every": 56,
+                "image_learning_rate": 7.5e-4,
+                "sft_save_every": 112,
                 "grpo_steps": 112,
                 "grpo_save_every": 28,
                 "grpo_group_size": 8,
