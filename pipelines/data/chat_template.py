@@ -111,16 +111,20 @@ NOBODY = Subject()
 def subject_of(character: Character, tokenizer: PreTrainedTokenizerBase) -> Subject:
     """The character's name and appearance, the latter cut at a comma or a word to APPEARANCE_TOKENS.
 
-    "Quibb is a smooth violet creature. It has two horns." becomes "a smooth violet creature, has two horns", which is
-    how captions are worded.
+    "Quibb is a smooth violet creature. It has two horns." becomes "a smooth violet creature, two horns", which is how
+    captions are worded.
     """
-    who = rf"(?:{re.escape(character.name)}|he|she|it|they)"
+    names = "|".join(re.escape(name) for name in (character.name, *character.name.split()))
+    opening = rf"^(?:(?:{names}|he|she|it|they)\s+)?(?:(?:is|are|has|have|wears|wear)\s+)?"
     sentences = [part.strip(" .!") for part in re.split(r"(?<=[.!])\s+", " ".join(character.appearance.split()))]
-    phrases = [re.sub(rf"^{who}(?:\s+(?:is|are))?\s+", "", part, flags=re.IGNORECASE) for part in sentences if part]
+    phrases = [re.sub(opening, "", part, flags=re.IGNORECASE) for part in sentences if part]
     words = ", ".join(phrases)
     while len(_pieces(tokenizer, words, content=True)) > APPEARANCE_TOKENS:
         words = words[: words.rfind(",")] if "," in words[:-1] else words.rpartition(" ")[0]
-    return Subject(character.name, words.strip(" ,"))
+    words = words.strip(" ,")
+    if words.startswith(("A ", "An ", "The ")):
+        words = words[0].lower() + words[1:]
+    return Subject(character.name, words)
 
 
 def scene_text(name: str, description: str) -> str:
