@@ -40,7 +40,7 @@ class Recipe:
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
-    image_learning_rate: float = 3e-3
+    image_learning_rate: float = 7e-4
     """Peak rate of Unified-SFT on the image side; 0: as the language side."""
     sft_row_max_tokens: int = 2816
     """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
@@ -70,7 +70,7 @@ class Recipe:
     )
     """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
     picture takes 300 positions of about 350, so a row holds four pictures beside some 850 words."""
-    grpo_steps: int = 6
+    grpo_steps: int = 3
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
     grpo_learning_rate: float = 1.5e-4
     """Constant rate, AdamW."""
@@ -83,7 +83,7 @@ class Recipe:
     grpo_replay_weight: float = 0.5
     """Weight of stage 1's loss in every GRPO step, on half a row of its samples and a row of general chat, against
     forgetting; 0 leaves it out."""
-    grpo_save_every: int = 6
+    grpo_save_every: int = 3
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(
         default_factory=lambda: {
@@ -127,11 +127,11 @@ class Recipe:
         ten pictures and fifty conversations by heart, and GRPO wears the style off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
-            "quick": {"sft_steps": 56, "sft_save_every": 56, "grpo_steps": 6, "grpo_save_every": 6},
+            "quick": {"sft_steps": 56, "sft_save_every": 56, "grpo_steps": 3, "grpo_save_every": 3},
             "standard": {
                 "sft_steps": 112,
                 "sft_learning_rate": 7.5e-4,
-                "image_learning_rate": 1.5e-3,
+                "image_learning_rate": 7e-4,
                 "sft_save_every": 56,
                 "grpo_steps": 28,
                 "grpo_save_every": 14,
@@ -142,7 +142,7 @@ class Recipe:
             "thorough": {
                 "sft_steps": 224,
                 "sft_learning_rate": 3.75e-4,
-                "image_learning_rate": 7.5e-4,
+                "image_learning_rate": 5e-4,
                 "sft_save_every": 112,
                 "grpo_steps": 112,
                 "grpo_save_every": 28,
