@@ -22,8 +22,9 @@ from PIL import Image, ImageOps
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
+from pipelines.core.character.references import ranked_references, references_of
 from pipelines.data.chat_template import NOBODY, Rendered, Subject, render_truncated
-from pipelines.data.references import ranked_references, reference_batch, references_of
+from pipelines.data.references import reference_batch
 from pipelines.data.samples import LEARNED_WORDS, Sample
 from pipelines.models.decoding.multi_lora import write_references
 from pipelines.models.interface import FIRST_ALONE, ModelSpec, UnifiedModel

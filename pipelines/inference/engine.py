@@ -25,11 +25,11 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import image_path, read_character
+from pipelines.core.character.references import ranked_references
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
 from pipelines.data.chat_template import render
 from pipelines.data.packing import open_image
-from pipelines.data.references import ranked_references
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.generate import GenerationRequest, ImageMode, generate_replies
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart

@@ -146,6 +146,9 @@ class Character:
     scenario: str = ""
     facts: tuple[Fact, ...] = ()
     images: tuple[CharacterImage, ...] = ()
+    references: tuple[str, ...] = ()
+    """Files of the images that are looked at wherever the character is drawn, as the creator chose them, best first;
+    empty leaves the choice to `references.ranked_references`."""
     interactions: tuple[Interaction, ...] = ()
     consent: Consent = field(default_factory=Consent)
     licence: str = ""

@@ -18,6 +18,7 @@ from pipelines.core.character.held_out_check import check_split
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
+from pipelines.core.character.references import check_references
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions, check_placeholders, normalized_words
 from pipelines.core.problems import Problem, Severity, errors
@@ -43,7 +44,9 @@ def check_character(folder: Path) -> list[Problem]:
     images = None if character is None or "images" in broken else character.images
     reports, file_problems = check_image_files(folder, images)
     if character is not None:
-        problems += check_content(character, None, broken)
+        problems += check_content(character, None, broken | {"references"})
+        if not broken & {"images", "references"}:
+            problems += check_references(character, split)
         problems += _check_consent(character, reports)
     problems += file_problems + split_problems
     if split is not None and character is not None and not errors(split_problems):
@@ -75,6 +78,7 @@ def check_content(
         problems += _check_amount(character)
     if "images" not in broken:
         problems += check_variety(character.images)
+        problems += [] if "references" in broken else check_references(character, split)
     if split is not None:
         problems += check_split(character, split)
     return problems

@@ -38,15 +38,13 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
 
     Every 8th conversation, every 8th picture (the last one of 6 or 7), and up to 20 multiple-choice questions made from
     the facts when they have four different answers. Held-out pictures keep lying in `images/`.
+    A picture that the creator chose as a reference is never held out; the nearest one before it takes its place.
     A training conversation that shows a held-out picture keeps its words and scene without the picture.
     """
     held_dialogues = {
         number for number in range(len(character.interactions)) if number % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1
     }
-    count = len(character.images)
-    held_images = {number for number in range(count) if number % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1}
-    if not held_images and count >= HOLD_OUT_MIN_IMAGES:
-        held_images = {count - 1}
+    held_images = _held_images(character)
     test_images = tuple(image for number, image in enumerate(character.images) if number in held_images)
     hidden = {image.file for image in test_images}
     training = replace(
@@ -64,6 +62,20 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
         images=test_images,
     )
     return training, split
+
+
+def _held_images(character: Character) -> set[int]:
+    """Indices of the images that are held out."""
+    count = len(character.images)
+    wanted = [number for number in range(count) if number % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1]
+    if not wanted and count >= HOLD_OUT_MIN_IMAGES:
+        wanted = [count - 1]
+    held: set[int] = set()
+    for number in wanted:
+        before = (n for n in range(number, -1, -1) if n not in held)
+        free = next((n for n in before if character.images[n].file not in character.references), None)
+        held |= set() if free is None else {free}
+    return held
 
 
 def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:

@@ -25,7 +25,7 @@ from pipelines.core.character.field_values import kind_of, read_list, read_mappi
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
-CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "interactions", "extensions")
+CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "references", "interactions", "extensions")
 IMAGE_KEYS = ("file", "expression", "clothes", "place", "pose", "caption")
 CONSENT_KEYS = ("statement", "given_by", "given_at", "image_sha256")
 ROLES: tuple[Role, ...] = ("system", "user", "character")
@@ -70,6 +70,7 @@ def character_to_entries(character: Character) -> dict[str, Any]:
         ),
         "facts": [{"question": fact.question, "answer": fact.answer} for fact in character.facts],
         "images": [_image_to_entries(image) for image in character.images],
+        "references": list(character.references),
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
         "extensions": dict(character.extensions),
     }
@@ -128,6 +129,7 @@ def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> 
         **texts,
         facts=read_list(entries.get("facts"), "facts", "fact", problems, _read_fact),
         images=read_list(entries.get("images"), "images", "picture", problems, _read_image),
+        references=read_list(entries.get("references"), "references", "reference", problems, _read_reference),
         interactions=read_list(
             entries.get("interactions"), "interactions", "conversation", problems, _read_interaction
         ),
@@ -169,6 +171,10 @@ def _read_file_name(value: object, field: str, what: str, problems: list[Problem
         )
         return ""
     return name
+
+
+def _read_reference(value: object, field: str, what: str, problems: list[Problem]) -> str | None:
+    return _read_file_name(value, field, what, problems) or None
 
 
 def _read_image(value: object, field: str, what: str, problems: list[Problem]) -> CharacterImage | None:

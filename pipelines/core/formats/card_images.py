@@ -131,7 +131,8 @@ def _attach_own_images(
     names = {file: file for file in images}
     interactions = tuple(rename_images(interaction, names) for interaction in character.interactions)
     listed = tuple(image for image in character.images if image.file in images)
-    return replace(character, images=listed, interactions=interactions), images
+    references = tuple(file for file in character.references if file in images)
+    return replace(character, images=listed, references=references, interactions=interactions), images
 
 
 def rename_images(interaction: Interaction, names: dict[str, str]) -> Interaction:

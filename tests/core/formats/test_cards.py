@@ -30,6 +30,7 @@ from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign, 
 def ada(toy_character: Path) -> tuple[Character, dict[str, bytes]]:
     """The toy character and its pictures."""
     character = read_character(toy_character)
+    character = replace(character, references=("03.png", "01.png"))
     return character, {image.file: (toy_character / "images" / image.file).read_bytes() for image in character.images}
 
 
@@ -82,7 +83,8 @@ def test_v2_copy_alone_gives_the_words_back(ada: tuple[Character, dict[str, byte
     card = read_card(put_chunks(ada[1]["01.png"], {"chara": chunks["chara"]}, lambda keyword: False, "x"), "ada.png")
     assert card.images == {"01.png": ada[1]["01.png"]}
     assert card.character.extensions == {}  # the notice is trimmed
-    assert replace(card.character, images=(), interactions=()) == replace(ada[0], images=(), interactions=())
+    left = {"images": (), "interactions": ()}
+    assert replace(card.character, **left) == replace(ada[0], **left, references=("01.png",))  # of what is there
     # The lost picture is no longer spoken of, its scene stays.
     assert [turn.scene for turn in card.character.interactions[-1]] == [turn.scene for turn in ada[0].interactions[-1]]
     assert not any(turn.images for turn in card.character.interactions[-1])
@@ -134,7 +136,7 @@ def test_avatar_that_was_saved_again_elsewhere_stands_in_for_the_first_picture(
 
 def test_charx_carries_an_adapter_and_ascii_paths(ada: tuple[Character, dict[str, bytes]], tmp_path: Path) -> None:
     first = replace(ada[0].images[0], file="mädchen 1.png")
-    character = replace(ada[0], images=(first,), interactions=ada[0].interactions[:2])
+    character = replace(ada[0], images=(first,), references=(), interactions=ada[0].interactions[:2])
     adapter = {"adapter_config.json": b"{}", "adapter_model.safetensors": bytes(range(256)) * 20}
     write_card(character, {"mädchen 1.png": ada[1]["01.png"]}, tmp_path / "a.charx", adapter_files=adapter)
     with zipfile.ZipFile(tmp_path / "a.charx") as archive:
