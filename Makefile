@@ -5,7 +5,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-CHARACTER ?= quibb
+CHARACTER ?= nella-tarn
 RUN ?= runs/demo-$(notdir $(CHARACTER))
 EFFORT ?= quick
 BUILD ?= runs/starter-build

@@ -7,7 +7,7 @@ one would, and so do the processes of one run. Dimension letters: B rows, T posi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -86,8 +86,8 @@ def packed_sft_rows(
 ) -> list[PackedRow]:
     """The first `rows` rows of the stage, a function of these arguments alone.
 
-    Each row of conversations is followed by `sft_image_rows` of drawings alone. figures: who is drawn beside the
-    character, `sft_replay_images` in a row of `sft_row_max_tokens`.
+    Each row of conversations is followed by `sft_image_rows` of drawings alone; with 0 its images are drawn in it.
+    figures: who is drawn beside the character, `sft_replay_images` in a row of `sft_row_max_tokens`.
     row_tokens: positions of a row if not `sft_row_max_tokens`; a row may be longer to hold a single longer sample.
     """
     samples = [sample for sample in training_samples(character, recipe.seed) if recipe.task_shares.get(sample.task, 0)]
@@ -96,6 +96,8 @@ def packed_sft_rows(
     weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
     subject = subject_of(character, tokenizer)
     rendered = render_samples(samples, spec, tokenizer, images, recipe.sft_row_max_tokens, weights, subject)
+    if recipe.sft_image_rows:  # images are drawn in rows of their own; here they are only announced
+        rendered = [replace(item, image_ids=(), image_turn_length=0, drawn_image="") for item in rendered]
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
     longest = max(len(item.ids) + len(item.image_ids) for item in rendered)
     max_tokens = max(row_tokens or recipe.sft_row_max_tokens, longest)
@@ -105,7 +107,7 @@ def packed_sft_rows(
     part = max_tokens / recipe.sft_row_max_tokens
     own, replayed = max(1, round(recipe.sft_row_images * part)), round(recipe.sft_replay_images * part)
     return [
-        image_rows.complete(packed[number // every], number, replayed)
+        image_rows.complete(packed[number // every], number, 0 if recipe.sft_image_rows else replayed)
         if number % every == 0
         else image_rows.images_only(number, own, replayed)
         for number in range(rows)

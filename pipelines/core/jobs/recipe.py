@@ -36,18 +36,19 @@ class Recipe:
     """The same of the image side."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank; the image side has the same scale, whatever its rank."""
-    sft_steps: int = 56
+    sft_steps: int = 72
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
     image_learning_rate: float = 7e-4
     """Peak rate of Unified-SFT on the image side; 0: as the language side."""
-    sft_row_max_tokens: int = 2816
-    """Most positions in one packed row, prefix and codes included; one row is one optimiser step."""
+    sft_row_max_tokens: int = 1280
+    """Most positions in one packed row of conversations, prefix and codes included; one row is one optimiser step."""
     sft_row_max_images: int = 5
-    """Most pictures of the character in one packed row."""
-    sft_image_rows: int = 1
-    """Rows of pictures alone behind each row with conversations: drawing a new face takes more steps than speaking."""
+    """Most pictures of the character in one packed row of conversations, drawn or looked at."""
+    sft_image_rows: int = 2
+    """Rows of pictures alone behind each row of conversations, which then only announces pictures: drawing a new face
+    takes more steps than speaking, and each of them costs a quarter. 0 draws them in the row that announces them."""
     sft_row_images: int = 4
     """Pictures of the character in such a row."""
     sft_replay_images: int = 2
@@ -57,19 +58,18 @@ class Recipe:
     scene_loss_weight: float = 3.0
     """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
     what, is settled by these few words."""
-    sft_save_every: int = 56
+    sft_save_every: int = 72
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
-            "dialogue": 0.19,
-            "reply_with_image": 0.2,
-            "text_to_image": 0.45,
-            "fact": 0.13,
-            "image_qa": 0.03,
+            "dialogue": 0.36,
+            "reply_with_image": 0.14,
+            "text_to_image": 0.2,
+            "fact": 0.25,
+            "image_qa": 0.05,
         }
     )
-    """Share of the positions of a row for each task, codes counted (the paper: 20000:1 pictures to words). A
-    picture takes 300 positions of about 350, so a row holds four pictures beside some 850 words."""
+    """Share of the positions of a row of conversations for each task (the paper: 20000:1 pictures to words)."""
     grpo_steps: int = 3
     """Optimiser steps of Character-GRPO; 0 skips the stage."""
     grpo_learning_rate: float = 1.5e-4
@@ -127,12 +127,12 @@ class Recipe:
         ten pictures and fifty conversations by heart, and GRPO wears the style off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
-            "quick": {"sft_steps": 56, "sft_save_every": 56, "grpo_steps": 3, "grpo_save_every": 3},
+            "quick": {"sft_steps": 72, "sft_save_every": 72, "grpo_steps": 3, "grpo_save_every": 3},
             "standard": {
-                "sft_steps": 112,
+                "sft_steps": 144,
                 "sft_learning_rate": 7.5e-4,
                 "image_learning_rate": 7e-4,
-                "sft_save_every": 56,
+                "sft_save_every": 72,
                 "grpo_steps": 28,
                 "grpo_save_every": 14,
                 "grpo_group_size": 8,
@@ -140,10 +140,10 @@ class Recipe:
                 "grpo_replay_weight": 0.2,
             },
             "thorough": {
-                "sft_steps": 224,
+                "sft_steps": 288,
                 "sft_learning_rate": 3.75e-4,
                 "image_learning_rate": 5e-4,
-                "sft_save_every": 112,
+                "sft_save_every": 144,
                 "grpo_steps": 112,
                 "grpo_save_every": 28,
                 "grpo_group_size": 8,
