@@ -30,8 +30,11 @@ CLOSING_WORDS = 24
 """A reply that is this near to its limit of ids ends with the sentence at hand."""
 LOOK_TOKENS = 32
 """Most ids of a look."""
-LOOK_TEMPERATURE = 0.3
-"""At most, for the look: it must say what was asked for, while words may vary."""
+LOOK_PHRASES = 4
+"""Most phrases of a look for people: expression, framing or what is held, clothes, place."""
+PICTURE_PROBABILITY = 0.25
+"""From which probability of PICTURE_MARK on a reply has an image. Below a half, since a request that gets none is worse
+than a picture too many, and replies nobody wanted a picture with stay far below (docs/log.md)."""
 _SENTENCE_END = re.compile(r"[.!?…。！？～~][\"'”’)*_]*\s*\Z")  # noqa: RUF001
 _SENTENCES = re.compile(r".*[.!?…。！？～~][\"'”’)*_]*", re.DOTALL)  # noqa: RUF001
 
@@ -39,9 +42,9 @@ _SENTENCES = re.compile(r".*[.!?…。！？～~][\"'”’)*_]*", re.DOTALL)  #
 class WordsProcessor:
     """Adjusts the scores (R, V) of each step in which a reply's words are sampled.
 
-    The first id settles whether there will be an image. Greedy: PICTURE_MARK where it is more likely than all else
-    together; `sample_decision` leaves it to chance, for rollouts, which must try both. A reply cannot end before its
-    first sentence does, ends with a sentence when its limit is near, cannot begin an image by itself, and has no square
+    The first id settles whether there will be an image: PICTURE_MARK where it has PICTURE_PROBABILITY;
+    `sample_decision` leaves it to chance, for rollouts, which must try both. A reply cannot end before its first
+    sentence does, ends with a sentence when its limit is near, cannot begin an image by itself, and has no square
     brackets unless the character uses them.
     """
 
@@ -94,7 +97,7 @@ class WordsProcessor:
             either[:, mark] = open_score
             free = torch.where(never[:, None], allowed, either)
             return torch.where(always[:, None], marked, free)
-        likely = scores.softmax(-1)[:, mark] > 0.5
+        likely = scores.softmax(-1)[:, mark] > PICTURE_PROBABILITY
         return torch.where((always | (likely & ~never))[:, None], marked, allowed)
 
     def _not_ended(
@@ -145,10 +148,14 @@ def whole_sentences(text: str) -> str:
     return found.group().strip() if found else text.strip()
 
 
-def whole_look(text: str) -> str:
-    """A look that was cut off at the limit, without its last, half phrase."""
-    head, comma, _ = text.rpartition(",")
-    return head if comma else text
+def tidy_look(text: str, complete: bool = True) -> str:
+    """A sampled look for people and the image expert: at most LOOK_PHRASES phrases, none twice.
+
+    complete: False when it was cut off at the limit, so that its last phrase is half.
+    """
+    phrases = [phrase.strip(" .;:") for phrase in " ".join(text.split()).split(",")]
+    phrases = phrases if complete or len(phrases) == 1 else phrases[:-1]
+    return ", ".join(list(dict.fromkeys(phrase for phrase in phrases if phrase))[:LOOK_PHRASES])
 
 
 @functools.lru_cache(maxsize=4)

@@ -35,13 +35,12 @@ from pipelines.data.chat_template import (
 from pipelines.data.packing import open_image
 from pipelines.data.references import code_batch
 from pipelines.data.reply_form import (
-    LOOK_TEMPERATURE,
     LOOK_TOKENS,
     ImageMode,
     LookProcessor,
     WordsProcessor,
+    tidy_look,
     uses_brackets,
-    whole_look,
     whole_sentences,
 )
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
@@ -51,7 +50,11 @@ from pipelines.models.interface import UnifiedModel
 
 REPETITION_PENALTY = 1.1
 """For people who chat; rollouts and scores are sampled without."""
-CHAT_SAMPLING = Sampling(repetition_penalty=REPETITION_PENALTY, guidance_scale=2.0, image_temperature=0.45)
+CHAT_TEMPERATURE = 0.6
+"""At most, of words for people; rollouts, which must try things out, are sampled at `Recipe.temperature`."""
+CHAT_SAMPLING = Sampling(
+    temperature=CHAT_TEMPERATURE, repetition_penalty=REPETITION_PENALTY, guidance_scale=2.0, image_temperature=0.45
+)
 """Where no recipe says otherwise: the defaults of `Recipe`."""
 PROMPT_TOKENS = 2048
 """Most ids of system prompt and conversation, as in a training row; the earliest exchanges are left out."""
@@ -80,7 +83,7 @@ def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
     """How a recipe's model is sampled when it answers people."""
     return Sampling(
         max_new_tokens=recipe.max_new_tokens,
-        temperature=recipe.temperature,
+        temperature=min(recipe.temperature, CHAT_TEMPERATURE),
         top_p=recipe.top_p,
         repetition_penalty=repetition_penalty,
         guidance_scale=recipe.image_cfg_scale,
@@ -191,15 +194,14 @@ def _sample_looks(
     sampling = replace(
         batch.sampling,
         max_new_tokens=LOOK_TOKENS,
-        temperature=min(LOOK_TEMPERATURE, batch.sampling.temperature),
+        temperature=0.0,  # words may vary, but the look must say what was asked for
         repetition_penalty=1.0,
     )
     processor = LookProcessor(batch.model.spec, tokenizer)
     sampled = batch.sample(list(heads), list(heads.values()), sampling, on_ids, processor)
     looks = {}
     for i, (ids, stop) in zip(heads, sampled, strict=True):
-        look = " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
-        looks[i] = look if stop is not None else whole_look(look)
+        looks[i] = tidy_look(tokenizer.decode(ids, skip_special_tokens=True), complete=stop is not None)
     return looks
 
 
