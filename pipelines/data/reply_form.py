@@ -32,7 +32,7 @@ LOOK_TOKENS = 32
 """Most ids of a look."""
 LOOK_PHRASES = 4
 """Most phrases of a look for people: expression, framing or what is held, clothes, place."""
-PICTURE_PROBABILITY = 0.25
+PICTURE_PROBABILITY = 0.4
 """From which probability of PICTURE_MARK on a reply has an image. Below a half, since a request that gets none is worse
 than a picture too many, and replies nobody wanted a picture with stay far below (docs/log.md)."""
 _SENTENCE_END = re.compile(r"[.!?…。！？～~][\"'”’)*_]*\s*\Z")  # noqa: RUF001

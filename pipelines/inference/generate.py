@@ -53,7 +53,7 @@ REPETITION_PENALTY = 1.1
 CHAT_TEMPERATURE = 0.6
 """At most, of words for people; rollouts, which must try things out, are sampled at `Recipe.temperature`."""
 CHAT_SAMPLING = Sampling(
-    temperature=CHAT_TEMPERATURE, repetition_penalty=REPETITION_PENALTY, guidance_scale=2.0, image_temperature=0.45
+    temperature=CHAT_TEMPERATURE, repetition_penalty=REPETITION_PENALTY, guidance_scale=1.5, image_temperature=0.3
 )
 """Where no recipe says otherwise: the defaults of `Recipe`."""
 PROMPT_TOKENS = 2048

@@ -101,12 +101,12 @@ class Recipe:
     """Sampling temperature of text in GRPO rollouts."""
     top_p: float = 0.95
     """Nucleus (top-p) of text in GRPO rollouts."""
-    image_cfg_scale: float = 2.0
+    image_cfg_scale: float = 1.5
     """Classifier-free guidance when pictures are drawn for people; rollouts draw without (1.0)."""
 
-    image_temperature: float = 0.45
+    image_temperature: float = 0.3
     """Sampling temperature of codes when pictures are drawn for people; rollouts draw at 1.0. Small models need less
-    than 1: with the starter 1.0 smudges, and 0.45 reads clearer than 0.6 (docs/log.md)."""
+    than 1: with the starter 1.0 smudges (docs/log.md)."""
 
     def __post_init__(self) -> None:
         # Steps and sizes that cannot be run are refused here, before a GPU is asked for.
