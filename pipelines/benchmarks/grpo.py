@@ -41,7 +41,8 @@ class PlainTrainer(CharacterTrainer):
         for number in numbers_N:
             prompt = trainer.prompts[int(number)]
             model, tokenizer, judge = policy.get_base_model(), trainer.processing_class, trainer.judge
-            rollout = sample_rollouts(model, tokenizer, judge, [prompt], 1, trainer.recipe, generator)
+            who = {"subject": trainer.subject, "reference_codes": trainer.reference_codes}
+            rollout = sample_rollouts(model, tokenizer, judge, [prompt], 1, trainer.recipe, generator, **who)
             for key, values in {**vars(rollout), "grpo_prompts": [prompt]}.items():
                 columns.setdefault(key, []).extend(values)
         columns["group"] = [n // trainer.recipe.grpo_group_size for n in range(len(numbers_N))]
@@ -58,17 +59,29 @@ class PlainTrainer(CharacterTrainer):
         compute_entropy: bool = False,
         **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        """One sample at a time, prompt included."""
-        logps, entropies = [], []
-        for ids, mask in zip(input_ids, attention_mask, strict=True):
-            labels = ids.masked_fill(mask == 0, -100)
-            labels[:-logits_to_keep] = -100
-            scores = model(
-                input_ids=ids[None], attention_mask=mask[None], labels=labels[None], entropies=compute_entropy
-            )
-            logps.append(scores.logps[:, -logits_to_keep:])
-            entropies.append(scores.entropies[:, -logits_to_keep:])
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+        """One sample at a time, prompt included; then its image's turn with the codes."""
+        logps = torch.zeros(input_ids[:, -logits_to_keep:].shape, device=input_ids.device)
+        entropies = torch.zeros_like(logps)
+
+        def score(n: int, row: list[int], scored: int, places: torch.Tensor, **more: Any) -> None:
+            ids = torch.tensor([row], device=input_ids.device)
+            labels = ids.clone()
+            labels[:, :-scored] = -100
+            scores = model(input_ids=ids, labels=labels, entropies=compute_entropy, **more)
+            logps[n, places] = scores.logps[0, -scored:]
+            entropies[n, places] = scores.entropies[0, -scored:]
+
+        for n, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
+            completion, real = ids[-logits_to_keep:], mask[-logits_to_keep:]
+            is_code = completion >= self.spec.text_vocab
+            text, codes = completion[real & ~is_code].tolist(), completion[real & is_code].tolist()
+            prompt = ids[:-logits_to_keep][mask[:-logits_to_keep]].tolist()
+            score(n, prompt + text, len(text), (real & ~is_code).nonzero()[:, 0])
+            if codes:
+                turn = self.image_turn.ids(text)
+                places = (real & is_code).nonzero()[:, 0]
+                score(n, turn + codes, len(codes), places, reference_codes=self.reference_codes)
+        return logps, entropies if compute_entropy else None, None
 
 
 def one_by_one(reward: Reward, judge: Judge, references: torch.Tensor) -> Reward:

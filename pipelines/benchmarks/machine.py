@@ -29,6 +29,7 @@ from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.data.chat_template import NOBODY, ImageTurn
 from pipelines.data.packing import PackedRow, collate, encode_images
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Sampling
@@ -151,13 +152,13 @@ class Bench:
         rewards_NK = torch.tensor(known).T.contiguous()
         text_only_K = torch.tensor([reward.__name__ in TEXT_ONLY for reward in self.rewards])
         text_N, codes_N = group_advantages(rewards_NK, torch.tensor(self.weights), group, text_only_K)
-        longest = max(map(len, rollouts.completion_ids))
+        longest, turn = max(map(len, rollouts.completion_ids)), ImageTurn.of(NOBODY, spec, self.tokenizer)
         ids, mask = _padded(rollouts, longest, spec.pad_id, self.device)
         score = micro_batches(self.student, -(-len(set(rollouts.group)) // self.plan.grpo.parts))
         with self.training(NO_SAVINGS), torch.no_grad(), self.student.disable_adapter():
-            reference, _ = group_token_logps(score, ids, mask, longest, spec)
+            reference, _ = group_token_logps(score, ids, mask, longest, spec, turn)
         with self.training(self.plan.grpo):
-            logps, _ = group_token_logps(score, ids, mask, longest, spec)
+            logps, _ = group_token_logps(score, ids, mask, longest, spec, turn)
             is_code = ids[:, -longest:] >= spec.text_vocab
             advantages = torch.where(is_code, codes_N[:, None].to(ids.device), text_N[:, None].to(ids.device))
             # As TRL's loss with one update per rollout: the ratio is 1 and only its gradient counts; KL by Schulman's

@@ -127,6 +127,7 @@ def _answer(
             if isinstance(part, TextPiece):
                 side.lines[0] += part.text
             elif isinstance(part, SceneReady):
+                side.lines[0] = f"{side.label}: {part.text}"
                 side.lines += [f"  [scene] {part.scene}"] if part.scene else []
             else:
                 reply = part.reply

@@ -1,7 +1,8 @@
 """Streaming of a reply: the parts a caller gets while it is generated, and incremental detokenisation.
 
-`VisibleText` turns ids into pieces of text that never have to be taken back: incomplete UTF-8 characters, whitespace
-that may turn out to be trailing, PICTURE_MARK and special tokens are held back. All pieces joined are the reply's text.
+`VisibleText` turns ids into pieces of text: incomplete UTF-8 characters, whitespace that may turn out to be trailing,
+PICTURE_MARK and special tokens are held back. All pieces joined are the reply's text, unless sampling ran out of ids in
+the middle of a sentence: then `SceneReady` has the text without that sentence.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class TextPiece:
-    """More of a side's text; its pieces in order, joined, are the reply's text."""
+    """More of a side's text, to be put behind the pieces before."""
 
     side: int
     """Index of the reply in its batch."""
@@ -48,7 +49,7 @@ class SceneReady:
 
     side: int
     text: str
-    """The whole text."""
+    """The whole text; replaces the pieces."""
     scene: str
     """Empty when there is none."""
     drawing: bool

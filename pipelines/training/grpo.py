@@ -38,6 +38,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, subject_of
 from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images
+from pipelines.data.reply_form import uses_brackets
 from pipelines.data.replay_chat import general_replay_rows
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Generators
@@ -129,16 +130,18 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         text_only_K: torch.Tensor,
         subject: Subject = NOBODY,
         reference_codes: torch.Tensor | None = None,
+        brackets: bool = False,
         replay: ReplayLoss | None = None,
         strategy: StepStrategy = NO_SAVINGS,
         **kwargs: Any,
     ) -> None:
         """`text_only_K` bool: rewards that give codes no advantage; `replay`: see `Recipe.grpo_replay_weight`.
 
-        subject: who is drawn; reference_codes (1, R, C): the character's references, None for a family without.
+        subject: who is drawn; reference_codes (1, R, C): the character's references, None for a family without;
+        brackets: whether the character writes square brackets.
         """
         super().__init__(rollout_func=self.generate_rollouts, **kwargs)
-        self.subject, self.reference_codes = subject, reference_codes
+        self.subject, self.reference_codes, self.brackets = subject, reference_codes, brackets
         self.image_turn = ImageTurn.of(subject, spec, self.processing_class)
         self.recipe, self.prompts, self.judge, self.spec = recipe, prompts, judge, spec
         self.text_only_K, self.replay, self.strategy = text_only_K, replay, strategy
@@ -168,6 +171,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
                 trainer.strategy.parts,
                 trainer.subject,
                 trainer.reference_codes,
+                trainer.brackets,
             )
         policy.train(training)
         trainer.step_tokens = sum(map(len, rollouts.completion_ids))
@@ -327,6 +331,7 @@ def make_trainer(
         spec=base.spec,
         subject=subject_of(character, tokenizer),
         reference_codes=images.own_reference_codes(),
+        brackets=uses_brackets(character),
         text_only_K=torch.tensor([reward.__name__ in TEXT_ONLY for reward in rewards]),
         run_dir=run_dir,
         report=report,

@@ -54,12 +54,12 @@ def group_token_logps(
     attention_mask: torch.Tensor,
     kept: int,
     spec: ModelSpec,
-    image_turn: ImageTurn | None = None,
+    image_turn: ImageTurn,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (N, C) of completion ids, nats, 0 on padding; each prompt is forwarded once.
 
     score: the model's forward. input_ids, attention_mask (N, prompt + C): prompts padded left, completions padded
-    right, as TRL concatenates them; kept: C; image_turn: needed where a completion has an image.
+    right, as TRL concatenates them; kept: C; image_turn: of the character who is drawn.
 
     The samples of a prompt share one packed row: [prompt short of its last id | last id, completion 1 | last id,
     completion 2 | ...]. What stands before the first bar is segment 0, seen by all; the others see it and themselves
@@ -77,7 +77,7 @@ def group_token_logps(
     completions = [ids[mask].tolist() for ids, mask in zip(input_ids[:, -kept:], real[:, -kept:], strict=True)]
     texts = [[token for token in ids if token < spec.text_vocab] for ids in completions]
     codes = [ids[len(text) :] for ids, text in zip(completions, texts, strict=True)]  # they only ever end a completion
-    turns = [image_turn.ids(text) if ids and image_turn else [] for text, ids in zip(texts, codes, strict=True)]
+    turns = [image_turn.ids(text) if ids else [] for text, ids in zip(texts, codes, strict=True)]
     sizes = [1 + len(texts[n]) + len(turns[n]) + len(codes[n]) for n in range(len(completions))]
     length = max(len(prompt) - 1 + sum(sizes[n] for n in samples) for prompt, samples in samples_of.items())
     padding_segment = len(prompts) + 1  # not 0, which would make padding part of the shared prefix

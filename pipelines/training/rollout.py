@@ -7,7 +7,7 @@ prompt p is row p * G + g); M of the N that draw an image in one micro-batch; D 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -48,13 +48,6 @@ class Rollouts:
     """Index of the prompt in this step."""
 
 
-def rollout_generators(generator: Generators, samples: Sequence[int], group_size: int) -> Generators:
-    """The random generator of each of these samples, where every prompt has its own; else the one there is."""
-    if generator is None or isinstance(generator, torch.Generator):
-        return generator
-    return [generator[n // group_size] for n in samples]
-
-
 @torch.no_grad()
 def sample_rollouts(
     model: UnifiedModel,
@@ -67,6 +60,7 @@ def sample_rollouts(
     micro_batches: int = 1,
     subject: Subject = NOBODY,
     reference_codes: torch.Tensor | None = None,
+    brackets: bool = False,
 ) -> Rollouts:
     """Answer each prompt `group_size` times: all words in one batch, then all looks, then all images.
 
@@ -75,98 +69,162 @@ def sample_rollouts(
     (`pipelines/data/reply_form.py`), whether it has an image is not.
     generator: one, or one per prompt, so that its replies do not depend on which prompts share its process.
     micro_batches: how many batches to split the N samples into, where their KV caches would not fit together.
-    subject: who is drawn; reference_codes (1, R, C): the character's references.
+    subject: who is drawn; reference_codes (1, R, C): the character's references; brackets: whether the character
+    writes square brackets.
     """
-    spec = model.spec
-    batch_size = -(-len(prompts_P) * group_size // micro_batches)
-    ids_N = [
-        ids
-        for prompt in prompts_P
-        for ids in [render(prompt.messages, spec, tokenizer, add_reply=True, subject=subject).ids] * group_size
+    prompt_ids_P = [
+        render(prompt.messages, model.spec, tokenizer, add_reply=True, subject=subject).ids for prompt in prompts_P
     ]
-    # Temperature and top-p are of text; images keep this class's defaults, temperature 1 and no guidance.
-    sampling = Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p)
-    batches = _Batches(model, sampling, generator, group_size, batch_size)
-    words = WordsProcessor(spec, tokenizer, ["auto"] * batch_size, recipe.max_new_tokens, sample_decision=True)
-    text = batches.sample_text(range(len(ids_N)), ids_N, sampling, words)
-    completions, logps = [list(ids) for ids in text.ids], [list(row) for row in text.logps]
-    sampled_masks = [[1] * len(ids) for ids in completions]
-    mark = len(words.mark)
-    announced = [n for n, ids in enumerate(completions) if ids[:mark] == words.mark and ids[-1] == spec.eot_id]
-    texts = [
-        tokenizer.decode(ids[mark:] if ids[:mark] == words.mark else ids, skip_special_tokens=True).strip()
-        for ids in completions
-    ]
-    finished = [ids[-1] == spec.eot_id for ids in completions]
-    scenes = [""] * len(completions)
-    image_features: list[ImageFeatures | None] = [None] * len(completions)
-    turn = ImageTurn.of(subject, spec, tokenizer)
-    if announced:
-        # The end-of-turn id was sampled with the words; what a family writes behind it and the scene's head is given.
-        given = turn_end(spec, tokenizer)[1:] + turn.chat_head
-        prompts = [ids_N[n] + completions[n] + given for n in announced]
-        looks = batches.sample_text(
-            announced, prompts, replace(sampling, max_new_tokens=LOOK_TOKENS), LookProcessor(spec, tokenizer)
-        )
-        for m, n in enumerate(announced):
-            look, look_logps = looks.ids[m], looks.logps[m]
-            cut = [spec.boi_id] if look[-1] != spec.boi_id else []  # a look that is too long ends without being asked
-            completions[n] += [*given, *look, *cut]
-            logps[n] += [*[0.0] * len(given), *look_logps, *[0.0] * len(cut)]
-            sampled_masks[n] += [*[0] * len(given), *[1] * len(look), *[0] * len(cut)]
-            said = tokenizer.decode(look, skip_special_tokens=True)
-            scenes[n], finished[n] = scene_text(subject.name, " ".join(said.split())), not cut
-    for start in range(0, len(announced), batch_size):
-        rows_M = announced[start : start + batch_size]
-        own = rollout_generators(generator, rows_M, group_size)
-        codes_of = None if reference_codes is None else reference_codes.expand(len(rows_M), -1, -1)
-        turns = [turn.ids(completions[n]) for n in rows_M]
-        images = model.sample_images(turns, sampling, reference_codes=codes_of, generator=own)
-        features = judge.encode_images(model.decode_images(images.codes).float())  # codes (M, C) -> (M, 3, px, px)
-        for m, n in enumerate(rows_M):
-            completions[n] += (images.codes[m] + spec.text_vocab).tolist()
-            logps[n] += images.logps[m].tolist()
-            sampled_masks[n] += [1] * spec.image_tokens
-            image_features[n] = features[m]
+    sampler = _Sampler(
+        model,
+        tokenizer,
+        # Temperature and top-p are of text; images keep this class's defaults, temperature 1 and no guidance.
+        Sampling(max_new_tokens=recipe.max_new_tokens, temperature=recipe.temperature, top_p=recipe.top_p),
+        generator,
+        group_size,
+        size=-(-len(prompts_P) * group_size // micro_batches),
+        subject=subject,
+    )
+    replies = sampler.words([ids for ids in prompt_ids_P for _ in range(group_size)], brackets)
+    drawn = [reply for reply in replies if reply.marked and reply.finished]
+    sampler.looks(drawn)
+    sampler.images(drawn, reference_codes, judge)
     return Rollouts(
-        prompt_ids=ids_N,
-        completion_ids=completions,
-        logprobs=logps,
-        env_mask=sampled_masks,
-        texts=texts,
-        scenes=scenes,
-        image_features=image_features,
-        finished=finished,
-        group=[n // group_size for n in range(len(completions))],
+        prompt_ids=[reply.prompt for reply in replies],
+        completion_ids=[reply.ids for reply in replies],
+        logprobs=[reply.logps for reply in replies],
+        env_mask=[reply.sampled for reply in replies],
+        texts=[reply.text for reply in replies],
+        scenes=[reply.scene for reply in replies],
+        image_features=[reply.image_features for reply in replies],
+        finished=[reply.finished for reply in replies],
+        group=[reply.number // group_size for reply in replies],
     )
 
 
+@dataclass
+class _Reply:
+    """One of the N replies, as far as it is sampled; the columns of `Rollouts`."""
+
+    number: int
+    prompt: list[int]
+    ids: list[int] = field(default_factory=list)
+    logps: list[float] = field(default_factory=list)
+    sampled: list[int] = field(default_factory=list)
+    text: str = ""
+    marked: bool = False
+    """Announces an image."""
+    scene: str = ""
+    image_features: ImageFeatures | None = None
+    finished: bool = False
+
+    def give(self, ids: Sequence[int]) -> None:
+        """Ids that belong to the form: nobody chose them."""
+        self._add(ids, [0.0] * len(ids), sampled=0)
+
+    def take(self, ids: Sequence[int], logps: Sequence[float]) -> None:
+        """Sampled ids."""
+        self._add(ids, logps, sampled=1)
+
+    def _add(self, ids: Sequence[int], logps: Sequence[float], sampled: int) -> None:
+        self.ids += ids
+        self.logps += logps
+        self.sampled += [sampled] * len(ids)
+
+
 @dataclass(frozen=True)
-class _Batches:
-    # Text sampling of N samples, prompt-major, in batches of at most `size`.
+class _Sampler:
+    # Samples the parts of N replies, prompt-major, in batches of at most `size`.
     model: UnifiedModel
+    tokenizer: PreTrainedTokenizerBase
     sampling: Sampling
     generator: Generators
     group_size: int
     size: int
+    subject: Subject
 
-    def sample_text(
-        self, samples: Sequence[int], prompts: list[list[int]], sampling: Sampling, processor: LogitsProcessor
+    def words(self, prompt_ids_N: list[list[int]], brackets: bool) -> list[_Reply]:
+        """All replies with their words, up to the end-of-turn id."""
+        spec, tokenizer = self.model.spec, self.tokenizer
+        limit = self.sampling.max_new_tokens
+        processor = WordsProcessor(spec, tokenizer, ["auto"] * self.size, limit, brackets, sample_decision=True)
+        replies = [_Reply(number, prompt) for number, prompt in enumerate(prompt_ids_N)]
+        # The samples of a prompt share its prefill where all fit into one batch.
+        group = self.group_size if len(replies) <= self.size else 1
+        text = self._sample_text(replies, prompt_ids_N, self.sampling, processor, group)
+        mark = len(processor.mark)
+        for reply, ids, logps in zip(replies, text.ids, text.logps, strict=True):
+            reply.marked, reply.finished = ids[:mark] == processor.mark, ids[-1] == spec.eot_id
+            chosen = 0
+            if reply.marked:  # only the mark's first id was chosen, the others follow from it
+                reply.take(ids[:1], logps[:1])
+                reply.give(ids[1:mark])
+                chosen = mark
+            reply.take(ids[chosen:], logps[chosen:])
+            reply.text = tokenizer.decode(ids[chosen:], skip_special_tokens=True).strip()
+        return replies
+
+    def looks(self, replies: list[_Reply]) -> None:
+        """Behind the words of each the turn of its image, up to begin-of-image."""
+        if not replies:
+            return
+        spec = self.model.spec
+        # The end-of-turn id was sampled with the words; what a family writes behind it and the scene's head is given.
+        given = turn_end(spec, self.tokenizer)[1:] + ImageTurn.of(self.subject, spec, self.tokenizer).chat_head
+        for reply in replies:
+            reply.give(given)
+        prompts = [reply.prompt + reply.ids for reply in replies]
+        limited = replace(self.sampling, max_new_tokens=LOOK_TOKENS)
+        looks = self._sample_text(replies, prompts, limited, LookProcessor(spec, self.tokenizer))
+        for reply, ids, logps in zip(replies, looks.ids, looks.logps, strict=True):
+            reply.take(ids, logps)
+            reply.finished = ids[-1] == spec.boi_id
+            if not reply.finished:  # a look that is too long ends without being asked
+                reply.give([spec.boi_id])
+            look = self.tokenizer.decode(ids, skip_special_tokens=True)
+            reply.scene = scene_text(self.subject.name, " ".join(look.split()))
+
+    def images(self, replies: list[_Reply], reference_codes: torch.Tensor | None, judge: Judge) -> None:
+        """Behind the turn of each the codes of its image, drawn from that turn alone."""
+        spec, turn = self.model.spec, ImageTurn.of(self.subject, self.model.spec, self.tokenizer)
+        for start in range(0, len(replies), self.size):
+            some = replies[start : start + self.size]
+            images = self.model.sample_images(
+                [turn.ids(reply.ids) for reply in some],
+                self.sampling,
+                reference_codes=None if reference_codes is None else reference_codes.expand(len(some), -1, -1),
+                generator=self._generators(some),
+            )
+            pixels = self.model.decode_images(images.codes).float()  # codes (M, C) -> (M, 3, px, px)
+            features = judge.encode_images(pixels)
+            for m, reply in enumerate(some):
+                reply.take((images.codes[m] + spec.text_vocab).tolist(), images.logps[m].tolist())
+                reply.image_features = features[m]
+
+    def _generators(self, replies: Sequence[_Reply]) -> Generators:
+        # Of each of these, where every prompt has its own; else the one there is.
+        if self.generator is None or isinstance(self.generator, torch.Generator):
+            return self.generator
+        return [self.generator[reply.number // self.group_size] for reply in replies]
+
+    def _sample_text(
+        self,
+        replies: Sequence[_Reply],
+        prompts: list[list[int]],
+        sampling: Sampling,
+        processor: LogitsProcessor,
+        group: int = 1,
     ) -> TextSamples:
-        """One text behind each prompt, which belongs to the sample at its place."""
+        """One text behind each prompt, which goes on the reply at its place; of `group` prompts each all are equal."""
         spec, text = self.model.spec, TextSamples([], [])
-        whole_groups = len(prompts) <= self.size and list(samples) == list(range(len(prompts)))
         for start in range(0, len(prompts), self.size):
-            some = prompts[start : start + self.size]
-            # Whole groups share a prefilled prompt; else each sample brings its own copy.
-            group = self.group_size if whole_groups else 1
-            own = rollout_generators(self.generator, samples[start : start + len(some)], self.group_size)
+            some = slice(start, start + self.size)
             more = self.model.sample_text(
-                some[::group],
+                prompts[some][::group],
                 sampling,
                 num_return_sequences=group,
                 stop_ids=(spec.eot_id, spec.boi_id),
-                generator=self.generator if whole_groups else own,
+                generator=self._generators(replies[some][::group]),
                 logits_processor=processor,
             )
             text.ids += more.ids

@@ -20,15 +20,19 @@ def test_compare_by_hand() -> None:
     assert rates["ratio_median"] == 3.0
 
 
+WORDS = 24
+"""Ids of a reply: the mark takes nine letters, and the look twelve."""
+
+
 @pytest.mark.slow
 def test_grpo_benchmark() -> None:
-    answer = bench_grpo("starter-toy", repeats=1, words=4)
+    answer = bench_grpo("starter-toy", repeats=1, words=WORDS)
     assert answer.keys() == KEYS and answer["unit"] == "s/step" and answer["ratio_median"] > 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", ["starter-toy", "janus-toy"])
 def test_sample_benchmark(base: str) -> None:
-    answer = bench_sample(base, repeats=1, words=4)
+    answer = bench_sample(base, repeats=1, words=WORDS)
     assert answer.keys() == {*KEYS, "pictures"} and answer["pictures"].keys() == KEYS
     assert answer["ours"] > 0 and answer["pictures"]["plain"] > 0

@@ -10,7 +10,21 @@ from transformers import PreTrainedTokenizerFast
 from pipelines.core.character.character import Character, Message, TextPart
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, system_message, system_text
 from pipelines.core.token_estimate import estimate_tokens
-from pipelines.data.chat_template import prompt, render, render_truncated, reply, split_reply, user
+from pipelines.data.chat_template import (
+    APPEARANCE_TOKENS,
+    ImageTurn,
+    Rendered,
+    Subject,
+    image_turn,
+    look_of,
+    prompt,
+    render,
+    render_truncated,
+    reply,
+    scene_text,
+    subject_of,
+    user,
+)
 from pipelines.models.interface import ModelSpec
 from pipelines.models.toy_tokenizer import BOI_ID, EOT_ID, IMAGE_PLACEHOLDER_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
 
@@ -28,20 +42,41 @@ def ids_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def test_learned_is_words_scene_begin_of_image_and_codes(tokenizer: PreTrainedTokenizerFast) -> None:
+def learned(rendered: Rendered) -> list[int]:
+    return [token for token, mask in zip(rendered.ids, rendered.mask, strict=True) if mask]
+
+
+def test_learned_are_mark_words_look_begin_of_image_and_codes(tokenizer: PreTrainedTokenizerFast) -> None:
     talk = (SYSTEM, user("Hi"), reply("Aye."), user("Where?"), reply("Here.", "Mira, on a beach", "01.png"))
-    rendered = render(talk, SHAPE, tokenizer, CODES)
-    learned = [token for token, mask in zip(rendered.ids, rendered.mask, strict=True) if mask]
-    assert learned == [
+    rendered = render(talk, SHAPE, tokenizer, CODES, subject=Subject("Mira", "red hair"))
+    assert learned(rendered) == [
         *ids_of(tokenizer, "Aye."),
         EOT_ID,
-        *ids_of(tokenizer, "Here.\n[scene] Mira, on a beach"),
+        *ids_of(tokenizer, "[picture] Here."),
+        EOT_ID,
+        *ids_of(tokenizer, " on a beach"),
         BOI_ID,
-        *(TOY_VOCAB + code for code in (7, 0, 31, 5)),
     ]
-    assert rendered.ids[-4:] == [TOY_VOCAB + code for code in CODES["01.png"]]  # nothing after the codes
-    assert rendered.drawn == 1
+    assert rendered.drawn == 1 and rendered.drawn_image == "01.png"
     assert rendered.labels == [t if m else -100 for t, m in zip(rendered.ids, rendered.mask, strict=True)]
+    # The conversation ends where the image begins; codes stand behind the image's own turn.
+    assert tokenizer.decode(rendered.ids).endswith(
+        "<|im_start|>assistant\n[picture] Here.<|im_end|>\n<|im_start|>assistant\n[scene] Mira, on a beach<|boi|>"
+    )
+    turn, codes = rendered.image_ids[: rendered.image_turn_length], rendered.image_ids[rendered.image_turn_length :]
+    assert tokenizer.decode(turn) == "<|im_start|>assistant\n[scene] Mira, red hair, on a beach<|boi|>"
+    assert list(codes) == [TOY_VOCAB + code for code in CODES["01.png"]]
+
+
+def test_words_in_front_of_an_image_can_be_context(tokenizer: PreTrainedTokenizerFast) -> None:
+    talk = (user("Draw."), reply("Here.", "Mira, on a beach", "01.png"))
+    rendered = render(talk, SHAPE, tokenizer, CODES, subject=Subject("Mira"), learn_words=False)
+    assert learned(rendered) == [*ids_of(tokenizer, "[picture]"), *ids_of(tokenizer, " on a beach"), BOI_ID]
+    spoken = render((user("Hi"), reply("Aye.")), SHAPE, tokenizer, learn_words=False)
+    assert learned(spoken) == [*ids_of(tokenizer, "Aye."), EOT_ID]  # without an image the words are all there is
+    # A turn without words teaches that there is an image, but not that there are no words.
+    silent = render((user("Draw."), reply("", "Mira", "01.png")), SHAPE, tokenizer, CODES, subject=Subject("Mira"))
+    assert learned(silent) == [*ids_of(tokenizer, "[picture]"), BOI_ID]
 
 
 def test_whole_text_is_the_chat_format(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -59,9 +94,10 @@ def test_training_begins_with_the_very_prompt_of_inference(
     history = (user("Look", *shown), reply("I see.", "Mira, happy", "03.png"), user("And you?"))
     asked = prompt(mira, history, SHAPE, tokenizer)
     system = system_message(mira)
-    taught = render((system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES)
+    taught = render((system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES, subject=Subject("Mira"))
     assert taught.ids[: len(asked.ids)] == asked.ids
-    assert taught.mask[len(asked.ids) :] == [1] * (len(taught.ids) - len(asked.ids))  # all that follows is learned
+    mark = len(ids_of(tokenizer, "[picture]"))
+    assert taught.mask[len(asked.ids) :][:mark] == [1] * mark  # the reply is learned from its first id on
     assert asked.input_images == taught.input_images == shown
     assert asked.ids.count(IMAGE_PLACEHOLDER_ID) == 3 * len(shown)
 
@@ -72,11 +108,12 @@ def test_prompt_learns_nothing_of_the_last_turn_and_wants_a_user(tokenizer: PreT
         render((SYSTEM, user("Hi"), reply("Aye.")), SHAPE, tokenizer, add_reply=True)
 
 
-def test_end_mark_after_a_scene_without_its_picture_is_not_learned(tokenizer: PreTrainedTokenizerFast) -> None:
-    rendered = render((user("Hi"), reply("Aye.", "Mira, sad", "01.png")), SHAPE, tokenizer, codes=None)
-    learned = [token for token, mask in zip(rendered.ids, rendered.mask, strict=True) if mask]
-    assert learned == ids_of(tokenizer, "Aye.\n[scene] Mira, sad")
-    assert rendered.drawn == 0 and max(rendered.ids) < TOY_VOCAB
+def test_an_image_left_out_leaves_its_look_and_an_end_that_is_not_learned(tokenizer: PreTrainedTokenizerFast) -> None:
+    talk = (user("Hi"), reply("Aye.", "Mira, sad", "01.png"))
+    rendered = render(talk, SHAPE, tokenizer, codes=None, subject=Subject("Mira", "red hair"))
+    assert learned(rendered) == [*ids_of(tokenizer, "[picture] Aye."), EOT_ID, *ids_of(tokenizer, " sad")]
+    assert rendered.drawn == 0 and rendered.image_ids == () and max(rendered.ids) < TOY_VOCAB
+    assert tokenizer.decode(rendered.ids).endswith("<|im_start|>assistant\n[scene] Mira, sad<|im_end|>\n")
 
 
 def test_special_pieces_in_content_stay_words(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -116,7 +153,47 @@ def test_system_text_is_whole_when_it_fits_and_cut_at_sentence_ends_when_not() -
     assert estimate_tokens(system_text(endless)) < 1.15 * SYSTEM_PROMPT_TOKENS
 
 
-def test_split_reply_inverts_the_template() -> None:
-    assert split_reply("Here.\n[scene] Mira, on a beach") == ("Here.", "Mira, on a beach")
-    assert split_reply("[scene] Mira") == ("", "Mira")
-    assert split_reply(" Just words. ") == ("Just words.", "")
+@pytest.mark.parametrize(("name", "look"), [("Mira", "on a beach"), ("Mira", ""), ("", "on a beach")])
+def test_a_scene_is_name_and_look(name: str, look: str) -> None:
+    assert look_of(scene_text(name, look) if name else look, name) == look
+
+
+def test_an_image_is_drawn_from_its_own_turn_alone(tokenizer: PreTrainedTokenizerFast, mira: Character) -> None:
+    subject = Subject("Mira", "red hair")
+    turn = ImageTurn.of(subject, SHAPE, tokenizer)
+    talk = (SYSTEM, user("Where?"), reply("Here.", "Mira, on a beach", "01.png"))
+    rendered = render(talk, SHAPE, tokenizer, CODES, subject=subject)
+    expected = image_turn(subject, "on a beach", SHAPE, tokenizer)
+    assert turn.ids(rendered.ids) == expected == list(rendered.image_ids[: rendered.image_turn_length])
+    # Of several scenes in one text the last is drawn.
+    longer = (*talk[:-1], reply("Here.", "Mira, sad"), user("And now?"), talk[-1])
+    assert turn.ids(render(longer, SHAPE, tokenizer, CODES, subject=subject).ids) == expected
+    with pytest.raises(ValueError, match="no scene"):
+        turn.ids(ids_of(tokenizer, "[picture] Here."))
+
+
+@pytest.mark.parametrize(
+    ("appearance", "words"),
+    [
+        ("Mira is a tall woman. She has red hair.", "a tall woman, has red hair"),
+        ("Red hair,   green eyes!", "Red hair, green eyes"),
+        ("It is round. They are two.", "round, two"),
+        ("", ""),
+    ],
+)
+def test_appearance_is_worded_like_captions(mira: Character, appearance: str, words: str) -> None:
+    class Words:
+        # One id for each word, so that nothing is cut here.
+        def __call__(self, text: str, **_: bool) -> dict[str, list[int]]:
+            return {"input_ids": [0] * len(text.split())}
+
+    assert subject_of(replace(mira, appearance=appearance), Words()) == Subject("Mira", words)  # type: ignore[arg-type]
+
+
+def test_appearance_is_cut_at_a_comma_and_else_at_a_word(tokenizer: PreTrainedTokenizerFast, mira: Character) -> None:
+    def cut(appearance: str) -> str:
+        return subject_of(replace(mira, appearance=appearance), tokenizer).appearance
+
+    assert cut("Red hair, green eyes, a scar. And freckles.") == "Red hair, green eyes, a scar"  # one id a letter
+    assert cut("a woman of great age with hair like the sea at night") == "a woman of great age with hair"
+    assert cut("x" * (APPEARANCE_TOKENS + 9)) == ""

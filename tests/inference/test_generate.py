@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.data.chat_template import reply_ids, user
+from pipelines.data.chat_template import image_turn, subject_of, user, words_ids
 from pipelines.data.packing import open_image
+from pipelines.data.reply_form import LOOK_TOKENS, ImageMode
 from pipelines.inference.generate import (
+    GeneratedText,
     GenerationRequest,
     caption_prompt,
     contact_sheet,
@@ -19,12 +21,12 @@ from pipelines.inference.generate import (
     generate_texts,
     to_image,
 )
-from pipelines.inference.streaming import ReplyPart, TextPiece
+from pipelines.inference.streaming import Reply, ReplyPart, TextPiece
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 
-SHORT = Sampling(max_new_tokens=12)
+SHORT = Sampling(max_new_tokens=24)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_the_first_text_is_heard_before_the_second_is_sampled(speaker: tuple[Any
         )
     finally:
         hook.remove()
-    assert heard == list(range(1, 13))
+    assert heard == list(range(1, SHORT.max_new_tokens + 1))
     assert [part.text for part in parts if isinstance(part, TextPiece)] == list(reply.text)
     assert 0 < reply.first_text_s < reply.seconds
 
@@ -80,9 +82,8 @@ def test_no_picture_unless_wanted(speaker: tuple[Any, Any]) -> None:
     assert reply.picture is None and reply.text
 
 
-def test_a_scene_line_is_drawn_even_if_the_reply_was_closed_after_it(speaker: tuple[Any, Any]) -> None:
-    model, tokenizer = speaker
-    said = [*reply_ids("Aye.", "Ada, happy", model.spec, tokenizer), model.spec.eot_id]
+def say(model: Any, said: list[int]) -> Any:
+    """A hook that makes the model say these ids, one after the other, as far as they may be sampled."""
     coming = iter(said)
 
     def say_next(head: Any, given: Any, made: torch.Tensor) -> torch.Tensor:
@@ -90,34 +91,77 @@ def test_a_scene_line_is_drawn_even_if_the_reply_was_closed_after_it(speaker: tu
         forced[..., next(coming)] = 0.0
         return forced
 
-    hook = model.language.lm_head.register_forward_hook(say_next)
+    return model.language.lm_head.register_forward_hook(say_next)
+
+
+def ask(speaker: tuple[Any, Any], said: list[int], picture: ImageMode = "auto", limit: int = 90) -> GeneratedText:
+    model, tokenizer = speaker
+    hook = say(model, said)
     try:
-        [written] = generate_texts(
-            model, tokenizer, [GenerationRequest(toy()[0], (user("Aye?"),))], Sampling(max_new_tokens=60)
-        )
+        request = GenerationRequest(toy()[0], (user("Aye?"),), picture=picture)
+        [written] = generate_texts(model, tokenizer, [request], Sampling(max_new_tokens=limit))
     finally:
         hook.remove()
+    return written
+
+
+def test_an_announced_image_is_drawn_from_its_own_turn(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    spec = model.spec
+    look = tokenizer(" happy, on a beach")["input_ids"]
+    said = [*words_ids("Aye, look.", True, spec, tokenizer), spec.eot_id, *look, spec.boi_id]
+    for picture in ("auto", "always"):
+        written = ask(speaker, said, picture)
+        assert (written.text, written.scene) == ("Aye, look.", "Ada, happy, on a beach")
+        subject = subject_of(toy()[0], tokenizer)
+        assert written.image_prompt == image_turn(subject, "happy, on a beach", spec, tokenizer)
+        assert tokenizer.decode(written.image_prompt) == (
+            "<|im_start|>assistant\n[scene] Ada, Round face, happy, on a beach<|boi|>"
+        )
+    # The mark may not be written where no image is wanted, and the model is forced to something else.
+    silent = ask(speaker, said, "never")
+    assert silent.image_prompt is None and silent.scene == ""
+
+
+def test_without_the_mark_there_is_no_image(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    written = ask(speaker, [*words_ids("Aye, look.", False, model.spec, tokenizer), model.spec.eot_id])
+    assert (written.text, written.scene, written.image_prompt) == ("Aye, look.", "", None)
+
+
+def test_half_sentences_and_half_looks_at_the_limit_are_left_out(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    words = words_ids("Aye. And then I saw the sea and all the ships that were", True, model.spec, tokenizer)
+    look = tokenizer(" happy, on a beach that has no end")["input_ids"]
+    written = ask(speaker, [*words[:50], *look[:LOOK_TOKENS]], limit=50)
     assert (written.text, written.scene) == ("Aye.", "Ada, happy")
-    assert written.image_prompt is not None
-    assert written.image_prompt[-len(said) :] == [*said[:-1], model.spec.boi_id]
 
 
-def test_picture_prompts_are_what_training_writes(speaker: tuple[Any, Any]) -> None:
-    """The prompt of a picture ends in words, scene line and begin-of-image id, in training's wording."""
+def test_the_prompt_of_a_caption_is_the_turn_of_a_reply_with_that_look(speaker: tuple[Any, Any]) -> None:
     model, tokenizer = speaker
     character, _ = toy()
-    [written] = generate_texts(
-        model, tokenizer, [GenerationRequest(character, (user("Aye?"),), picture="always")], SHORT
-    )
-    assert written.image_prompt is not None and written.image_prompt[-1] == model.spec.boi_id
-    body = tokenizer.decode(written.image_prompt[:-1]).split("<|im_start|>assistant\n")[-1]
-    assert "[scene] Ada" in body and "<|im_end|>" not in body
     ids = caption_prompt(model, tokenizer, character, "happy, on a beach")
-    text = tokenizer.decode(ids[:-1])
-    assert ids[-1] == model.spec.boi_id
-    asked, answered = text.split("<|im_start|>")[-2:]
-    assert asked == "user\nDraw yourself: happy, on a beach.<|im_end|>\n"
-    assert answered == "assistant\n[scene] Ada, happy, on a beach"
+    assert ids == image_turn(subject_of(character, tokenizer), "happy, on a beach", model.spec, tokenizer)
+
+
+def test_references_change_the_image_of_their_own_reply_only() -> None:
+    model, tokenizer = load(TOY_BASE)
+    with torch.no_grad():  # as it comes, the toy hardly looks at anything
+        for name, weight in model.picture.named_parameters():
+            if weight.ndim > 1 and "norm" not in name:
+                weight.mul_(7)
+    codes = [[(7 * n + k) % model.spec.codebook for n in range(model.spec.image_tokens)] for k in range(2)]
+    requests = [GenerationRequest(toy()[0], (user("Aye?"),), seed=3, picture="always")] * 2
+    settings: dict[str, Any] = {"sampling": SHORT}
+    plain = generate_replies(model, tokenizer, requests, **settings)
+    mixed = generate_replies(model, tokenizer, requests, references=[(), codes], **settings)
+    assert [reply.text for reply in mixed] == [reply.text for reply in plain]
+    assert same_image(mixed[0], plain[0]) and not same_image(mixed[1], plain[1])
+
+
+def same_image(one: Reply, other: Reply) -> bool:
+    assert one.picture is not None and other.picture is not None
+    return one.picture.tobytes() == other.picture.tobytes()
 
 
 def test_pixels_to_image_and_back(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipelines.data.chat_template import split_reply
+from pipelines.data.chat_template import PICTURE_MARK
 from pipelines.inference.streaming import VisibleText
 from pipelines.models.presets import load
 from tests.toys import TOY_BASE
@@ -18,12 +18,16 @@ def tokenizer():
     return load(TOY_BASE)[1]
 
 
-def pieces(tokenizer, ids: list[int]) -> list[str]:
+def whole_text(tokenizer, ids: list[int]) -> str:
+    """The words of a reply, as `generate_texts` takes them."""
+    return tokenizer.decode(ids, skip_special_tokens=True).lstrip().removeprefix(PICTURE_MARK).strip()
+
+
+def pieces(tokenizer, ids: list[int], whole: str | None = None) -> list[str]:
     """What is handed out after each id, and at the end."""
     seen = VisibleText(tokenizer)
     found = [seen.add(token) for token in ids]
-    whole, _ = split_reply(tokenizer.decode(ids, skip_special_tokens=True))
-    return [*found, seen.finish(whole)]
+    return [*found, seen.finish(whole_text(tokenizer, ids) if whole is None else whole)]
 
 
 def ids_of(tokenizer, text: str) -> list[int]:
@@ -44,28 +48,34 @@ def test_half_a_character_is_never_seen(tokenizer) -> None:
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("Hello.\n[scene] Ada, happy", "Hello."),
-        ("  Hello. [scene]", "Hello."),
-        ("[scene] Ada", ""),
-        ("[sc", "[sc"),
-        ("[s [scene", "[s [scene"),
+        ("[picture] Hello.", "Hello."),
+        (" [picture]  Hello. ", "Hello."),
+        ("[picture]", ""),
+        ("[pict", "[pict"),
+        ("[pin] Hello", "[pin] Hello"),
         ("See [this] one", "See [this] one"),
+        ("See [picture] one", "See [picture] one"),
         ("<|im_start|>Hi<|im_end|>", "Hi"),
         ("one\n\ntwo \n", "one\n\ntwo"),
     ],
 )
-def test_scene_lines_blanks_and_special_pieces_are_hidden(tokenizer, text: str, seen: str) -> None:
+def test_the_mark_blanks_and_special_pieces_are_hidden(tokenizer, text: str, seen: str) -> None:
     found = pieces(tokenizer, ids_of(tokenizer, text))
     assert "".join(found) == seen
-    if "[scene]" in text:
-        assert not any("[" in piece for piece in found)
+    if text.lstrip().startswith(PICTURE_MARK):
+        assert not any("[" in piece or "picture" in piece for piece in found)
+
+
+def test_a_half_sentence_that_was_seen_is_not_taken_back(tokenizer) -> None:
+    # The whole text, which `SceneReady` has, replaces the pieces.
+    found = pieces(tokenizer, ids_of(tokenizer, "Aye. And th"), whole="Aye.")
+    assert "".join(found) == "Aye. And th" and found[-1] == ""
 
 
 def test_pieces_always_add_up_to_the_words(tokenizer) -> None:
     dice = random.Random(0)
-    parts = ["[scene]", "[sc", " ", "\n", "é", "🦊", "a", "\ufffd", "Ada, ", "]", "e"]
+    parts = ["[picture]", "[pic", " ", "\n", "é", "🦊", "a", "\ufffd", "Ada, ", "]", "e"]
     for _ in range(200):
         ids = ids_of(tokenizer, "".join(dice.choices(parts, k=8)))
         ids = [dice.randrange(len(tokenizer)) if dice.random() < 0.1 else token for token in ids]
-        words, _ = split_reply(tokenizer.decode(ids, skip_special_tokens=True))
-        assert "".join(pieces(tokenizer, ids)) == words
+        assert "".join(pieces(tokenizer, ids)) == whole_text(tokenizer, ids)

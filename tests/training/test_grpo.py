@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder
+from pipelines.data.chat_template import ImageTurn, picture_mark_ids, subject_of, turn_end
 from pipelines.data.packing import encode_images
+from pipelines.data.reply_form import WordsProcessor
 from pipelines.data.samples import grpo_prompts
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from pipelines.rewards.rewards import REWARDS
 from pipelines.rewards.starter_critic import toy_critic
@@ -34,10 +38,13 @@ RECIPE = Recipe(
     grpo_group_size=4,
     grpo_learning_rate=1e-2,
     grpo_beta=0.05,
-    max_new_tokens=16,
+    max_new_tokens=24,
     lora_rank=2,
     lora_alpha=4,
 )
+
+BIAS = 5.0
+"""Added to the logit of the mark's first id: of some 260 ids, it is then chosen in about a third of all replies."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +57,12 @@ def one_thread() -> Iterator[None]:
 
 
 def eager_to_draw(preset: str) -> tuple[Any, Any]:
-    """A toy whose random head picks the begin-of-picture id often, so that rollouts have images."""
+    """A toy whose random head picks the mark's first id often, so that rollouts have images."""
     model, tokenizer = load(preset)
-    with torch.no_grad():
-        model.get_output_embeddings().weight[model.spec.boi_id] *= {"starter-toy": 10, "janus-toy": 3}[preset]
+    mark = picture_mark_ids(model.spec, tokenizer)[0]
+    bias = torch.zeros(model.spec.text_vocab)
+    bias[mark] = BIAS
+    model.get_output_embeddings().register_forward_hook(lambda head, given, made: made + bias)
     return model, tokenizer
 
 
@@ -110,18 +119,20 @@ def test_mean_reward_by_hand() -> None:
     assert mean_reward(rewards, torch.tensor([0.25, 0.75])) == pytest.approx((0.25 + 0.5) / 2)
 
 
-def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Character) -> None:
+def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Character, run_dir: Path) -> None:
     model, tokenizer = toy
     base = model.get_base_model().eval()
-    prompts = grpo_prompts(mira, 3, 0)
-    replies = sample_rollouts(base, tokenizer, toy_critic(0), prompts, 8, RECIPE, torch.Generator().manual_seed(4))
+    prompts, subject = grpo_prompts(mira, 3, 0), subject_of(mira, tokenizer)
+    references = encode_images(base, mira, run_dir / "character").own_reference_codes()
+    assert (references is None) == (not base.spec.max_references)
+    recipe = replace(RECIPE, max_new_tokens=30)
+    generator = torch.Generator().manual_seed(4)
+    judge = toy_critic(0)
+    given: dict[str, Any] = {"subject": subject, "reference_codes": references}
+    replies = sample_rollouts(base, tokenizer, judge, prompts, 8, recipe, generator, **given)
     spec = base.spec
     drew = [n for n, features in enumerate(replies.image_features) if features is not None]
     assert drew and len(drew) < len(replies.image_features), "the test needs replies with and without a picture"
-    for ids, features in zip(replies.completion_ids, replies.image_features, strict=True):
-        codes = [token for token in ids if token >= spec.text_vocab]
-        assert len(codes) == (0 if features is None else spec.image_tokens)
-        assert features is None or ids[-spec.image_tokens - 1] == spec.boi_id
     longest_prompt = max(map(len, replies.prompt_ids))
     kept = max(map(len, replies.completion_ids))
     count = len(replies.prompt_ids)
@@ -133,20 +144,85 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
             ids[n, start : start + len(part)] = torch.tensor(part)
             mask[n, start : start + len(part)] = 1
     order = torch.randperm(count, generator=torch.Generator().manual_seed(5))  # the library shuffles a batch
+    turn = ImageTurn.of(subject, spec, tokenizer)
+    score = model if references is None else partial(model, reference_codes=references)
     with torch.no_grad():
-        logps, entropies = group_token_logps(model, ids[order], mask[order], kept, spec)
+        logps, entropies = group_token_logps(score, ids[order], mask[order], kept, spec, turn)
     for row, n in enumerate(order.tolist()):
-        made = len(replies.completion_ids[n])
-        assert torch.allclose(logps[row, :made], torch.tensor(replies.logprobs[n]), atol=1e-4)
-        assert (logps[row, made:] == 0).all()
-        assert (entropies[row, :made] > 0).all()
-        # One sample alone, unpacked, is the same.
-        alone = torch.tensor([replies.prompt_ids[n] + replies.completion_ids[n]])
-        labels = alone.clone()
-        labels[:, : len(replies.prompt_ids[n])] = -100
-        with torch.no_grad():
-            plain = model(input_ids=alone, labels=labels).logps[0, -made:]
-        assert torch.allclose(logps[row, :made], plain, atol=1e-4)
+        prompt, made = replies.prompt_ids[n], replies.completion_ids[n]
+        sampled = torch.tensor(replies.env_mask[n]).bool()
+        assert torch.allclose(logps[row, : len(made)][sampled], torch.tensor(replies.logprobs[n])[sampled], atol=1e-4)
+        assert (logps[row, len(made) :] == 0).all()
+        assert (entropies[row, : len(made)] > 0).all()
+        # One sample alone, unpacked, is the same: its text behind the prompt, its codes behind their turn.
+        words = [token for token in made if token < spec.text_vocab]
+        plain = _logps_alone(model, prompt, words, None)
+        if n in drew:
+            codes = made[len(words) :]
+            plain = torch.cat([plain, _logps_alone(model, turn.ids(words), codes, references)])
+        assert torch.allclose(logps[row, : len(made)], plain, atol=1e-4)
+
+
+def _logps_alone(model: Any, prompt: list[int], made: list[int], references: torch.Tensor | None) -> torch.Tensor:
+    ids = torch.tensor([prompt + made])
+    labels = ids.clone()
+    labels[:, : len(prompt)] = -100
+    with torch.no_grad():
+        return model(input_ids=ids, labels=labels, reference_codes=references).logps[0, -len(made) :]
+
+
+def test_rollouts_have_the_form_and_say_which_ids_were_chosen(toy: tuple[PeftModel, Any], mira: Character) -> None:
+    model, tokenizer = toy
+    base = model.get_base_model().eval()
+    spec, subject = base.spec, subject_of(mira, tokenizer)
+    mark, turn = picture_mark_ids(spec, tokenizer), ImageTurn.of(subject, spec, tokenizer)
+    recipe = replace(RECIPE, max_new_tokens=30)
+    prompts = grpo_prompts(mira, 3, 0)
+    made = sample_rollouts(
+        base, tokenizer, toy_critic(0), prompts, 8, recipe, torch.Generator().manual_seed(4), subject=subject
+    )
+    kinds = set()
+    for n, (ids, chosen) in enumerate(zip(made.completion_ids, made.env_mask, strict=True)):
+        assert len(ids) == len(chosen) == len(made.logprobs[n])
+        assert all(logp == 0 for logp, one in zip(made.logprobs[n], chosen, strict=True) if not one)
+        marked, drawn = ids[: len(mark)] == mark, made.image_features[n] is not None
+        kinds.add((marked, drawn, made.finished[n]))
+        # What was given: the mark behind its first id, and for an image the head of its turn.
+        given = [token for token, one in zip(ids, chosen, strict=True) if not one]
+        head = [*turn_end(spec, tokenizer)[1:], *turn.chat_head] if drawn else []
+        cut = [spec.boi_id] if drawn and not made.finished[n] else []
+        assert given == [*(mark[1:] if marked else []), *head, *cut]
+        codes = [token for token in ids if token >= spec.text_vocab]
+        assert len(codes) == (spec.image_tokens if drawn else 0) and ids[len(ids) - len(codes) :] == codes
+        assert spec.boi_id in ids if drawn else spec.boi_id not in ids
+        assert made.scenes[n].startswith("Mira, ") if drawn else not made.scenes[n]
+        assert "[" not in made.texts[n] and made.texts[n]
+    assert {(True, True, False), (False, False, True)} <= kinds  # a toy's look hardly ever ends by itself
+
+
+def test_each_look_is_said_behind_its_own_words(mira: Character) -> None:
+    # Also where all samples of a group announce an image: they have a prompt in common, but not what they said.
+    model, tokenizer = adapted("starter-toy")
+    base = model.get_base_model().eval()
+    asked: list[list[list[int]]] = []
+
+    def sample_text(prompts: list[list[int]], sampling: Sampling, **settings: Any) -> Any:
+        asked.append(prompts)
+        processor = settings["logits_processor"]
+        if isinstance(processor, WordsProcessor):
+            processor.always[:] = True
+        texts = type(base).sample_text(base, prompts, sampling, **settings)
+        texts.ids = [[*ids[:-1], base.spec.eot_id] for ids in texts.ids] if len(asked) == 1 else texts.ids
+        return texts
+
+    base.sample_text = sample_text
+    prompts = grpo_prompts(mira, 2, 0)
+    made = sample_rollouts(base, tokenizer, toy_critic(0), prompts, 3, RECIPE, torch.Generator().manual_seed(4))
+    words, looks = asked
+    assert len(words) == 2 and len(looks) == 6
+    for n, prompt in enumerate(looks):
+        said = [*made.prompt_ids[n], *made.completion_ids[n]]
+        assert said[: len(prompt)] == prompt
 
 
 def test_a_run_learns_in_the_adapter_only_and_reports(
@@ -173,7 +249,8 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
     artifacts = [event.artifacts for event in events if event.artifacts]
     assert artifacts == [("checkpoints/grpo-000002",), ("checkpoints/grpo-000004",)]
     files = {path.name for path in checkpoint_folder(run_dir, "grpo-000004").iterdir()}
-    assert files == {
+    references = {"references.safetensors", "references"} if model.get_base_model().spec.max_references else set()
+    assert files == references | {
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
