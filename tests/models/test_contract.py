@@ -13,6 +13,7 @@ from torch import nn
 from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models.decoding.sampling import Sampling
+from pipelines.models.interface import FIRST_ALONE
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 
@@ -124,6 +125,22 @@ def test_packed_rows_equal_the_same_samples_scored_separately(family):
                 assert (alone != 0).all()
                 assert torch.allclose(packed[start : start + len(part)], alone, atol=1e-4)
                 start += len(part)
+
+
+def test_a_segment_that_stands_alone_is_scored_as_a_row_of_its_own(family):
+    model, tokenizer = family
+    prefix = tokenizer(SYSTEM)["input_ids"]
+    talk = tokenizer(TALKS[1])["input_ids"]
+    image = [*tokenizer(TALKS[2])["input_ids"], model.spec.boi_id, *some_codes(model, 1)[0]]
+    parts = [(0, prefix), (1, talk), (FIRST_ALONE - 1, image), (2, talk)]
+    row = torch.tensor([[token for _, ids in parts for token in ids]])
+    segments = torch.tensor([[number for number, ids in parts for _ in ids]])
+    labels = row.where(row >= model.spec.text_vocab, -100)
+    with torch.no_grad():
+        packed = model(row, labels=labels, segment_ids=segments).logps
+    codes = model.spec.image_tokens
+    assert torch.allclose(packed[labels != -100], scored(model, image)[-codes:], atol=1e-4)
+    assert not torch.allclose(scored(model, image)[-codes:], scored(model, prefix + image)[-codes:], atol=1e-4)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

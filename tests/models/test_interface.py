@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pipelines.models.interface import block_mask, restart_positions
+from pipelines.models.interface import FIRST_ALONE, block_mask, restart_positions, stands_alone
 
 
 def test_positions_restart_after_the_prefix_in_each_segment():
@@ -24,4 +24,19 @@ def test_block_mask_shows_the_prefix_and_the_own_segment_only():
         [1, 1, 1, 1, 0, 0],
         [1, 1, 0, 0, 1, 0],
         [1, 1, 0, 0, 1, 1],  # padding: sees itself, so that softmax has something
+    ]
+
+
+def test_a_segment_that_stands_alone_begins_at_zero_and_sees_itself_only():
+    alone = FIRST_ALONE - 1
+    segments = torch.tensor([[0, 0, 1, alone, alone, 2]])
+    assert stands_alone(segments).tolist() == [[False, False, False, True, True, False]]
+    assert restart_positions(segments).tolist() == [[0, 1, 2, 0, 1, 2]]
+    assert block_mask(segments, None)[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [1, 1, 0, 0, 0, 1],
     ]
