@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.base_identity import require_base
 from pipelines.core.character.character import Character, CharacterImage, TestSplit
 from pipelines.core.character.character_folder import (
     IMAGES,
@@ -115,7 +116,8 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     """Run the whole recipe in a prepared folder and return what `result.json` holds.
 
     A folder with complete checkpoints is gone on with from the last one; with `resume` False it is refused.
-    `report` gets every event after it is written to `events.jsonl`, and raises Stopped to stop and keep.
+    `report` gets every event after it is written to `events.jsonl`, and raises Stopped to stop and keep. RunError when
+    its checkpoints were trained on other weights of the base model than those that are here.
     """
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     if not resume and adapters(run_dir):
@@ -124,6 +126,11 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     if finished is not None:
         return finished
 
+    kept = adapters(run_dir)
+    if kept:
+        from pipelines.models.presets import identity_of
+
+        require_base(run_dir, kept, identity_of(recipe.base))
     # With several processes the first reports and scores; the other ranks only train.
     first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None

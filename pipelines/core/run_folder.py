@@ -32,6 +32,11 @@ SCORES_FILE = "scores.json"
 SAMPLES_FOLDER = "samples"
 EXIT_FILE = "exit.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+"""Files without which a checkpoint is no adapter."""
+REFERENCES_FILE = "references.safetensors"
+"""Beside an adapter whose base model looks at pictures of the character while it draws: their codes."""
+REFERENCE_THUMBNAILS = "references"
+"""The same pictures small, for people."""
 _NAME = re.compile(r"(sft|grpo)-(\d{6})")
 
 

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references, references_of
+from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.data.chat_template import NOBODY, Rendered, Subject, render_truncated
 from pipelines.data.references import reference_batch
 from pipelines.data.samples import LEARNED_WORDS, Sample
@@ -132,11 +133,11 @@ def save_references(images: ImageBank, folder: Path) -> None:
     """
     write_references(folder, [images.codes[name] for name in images.own_references])
     for number, name in enumerate(images.own_references, start=1):
-        (folder / "references").mkdir(exist_ok=True)
+        (folder / REFERENCE_THUMBNAILS).mkdir(exist_ok=True)
         values = ((images.pixels[name] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous()
         thumbnail = Image.frombytes("RGB", (values.shape[1], values.shape[0]), values.numpy().tobytes())
         thumbnail.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        thumbnail.save(folder / "references" / f"{number:02d}.jpg", quality=90)
+        thumbnail.save(folder / REFERENCE_THUMBNAILS / f"{number:02d}.jpg", quality=90)
 
 
 def render_samples(

@@ -1,7 +1,7 @@
-"""What stands beside an adapter for whoever finds it without us: README.md with the scores, and a base model by name.
+"""What stands beside an adapter for whoever finds it without us: README.md with the scores, and what its files are.
 
-PEFT writes where the base model was loaded from; a path of this machine must not travel, and a name alone
-does not say which weights were meant. So name and revision are put into `adapter_config.json` and the card here.
+`adapter_config.json` names the base model and its revision from the first save on (`pipelines.core.base_identity`); an
+adapter of version 0.1 may not, and gets them here.
 """
 
 from __future__ import annotations
@@ -11,50 +11,52 @@ from typing import Any
 
 import yaml
 
-from pipelines.core.run_folder import checkpoint_folder, read_json, write_json
+from pipelines.core.base_identity import BaseIdentity, identity_in
+from pipelines.core.run_folder import (
+    REFERENCE_THUMBNAILS,
+    REFERENCES_FILE,
+    checkpoint_folder,
+    read_json,
+    write_json,
+)
 from pipelines.core.score_names import SCORE_NAMES
+from pipelines.models.presets import identity_of
 
-
-def base_identity(preset: str) -> tuple[str, str]:
-    """Public name and revision of a preset's weights, the revision that is wanted where a run did not record which it
-    found; it is empty for toy models."""
-    # Imported here: each family is heavy, and only one of them is needed.
-    if preset == "starter":
-        from pipelines.models.starter.loading import NAME, revision
-
-        return NAME, revision()
-    from pipelines.models.hub_weights import MODELS, pinned
-
-    if preset in MODELS:
-        return MODELS[preset].repository, pinned(preset).revision
-    return f"understudy/{preset}", ""
+NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 def write_model_card(run_dir: Path, entry: dict[str, Any]) -> None:
     """Finish a checkpoint's README.md and adapter_config.json; `entry` has its name, stage, step and scores."""
     folder = checkpoint_folder(run_dir, entry["name"])
-    run = read_json(run_dir / "run.json")
-    base, wanted = base_identity(run["recipe"]["base"])
-    revision = run.get("weights", {}).get("revision") or wanted
-    config = read_json(folder / "adapter_config.json")
-    write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": base, "revision": revision or None})
-    (folder / "README.md").write_text(model_card(run, entry, base, revision), encoding="utf-8")
+    run, config = read_json(run_dir / "run.json"), read_json(folder / "adapter_config.json")
+    base = identity_in(config)
+    if not base.revision:
+        base = identity_of(run["recipe"]["base"])
+        write_json(
+            folder / "adapter_config.json",
+            config | {"base_model_name_or_path": base.name, "revision": base.revision},
+        )
+    references = len(list((folder / REFERENCE_THUMBNAILS).glob("*.jpg")))
+    (folder / "README.md").write_text(model_card(run, entry, base, references), encoding="utf-8")
 
 
-def model_card(run: dict[str, Any], entry: dict[str, Any], base: str, revision: str) -> str:
-    """The model card: front matter that the Hub reads, then what a person wants to know."""
+def model_card(run: dict[str, Any], entry: dict[str, Any], base: BaseIdentity, references: int) -> str:
+    """The model card: front matter that the Hub reads, then what a person wants to know.
+
+    references: how many reference images lie beside the adapter.
+    """
     recipe, character = run["recipe"], run["character"]
     licence = str(character.get("licence", "")).strip()
     front: dict[str, Any] = {
         "library_name": "peft",
-        "base_model": base,
+        "base_model": base.name,
         "base_model_relation": "adapter",
         "tags": ["understudy", "lora", "role-play", "text-and-image"],
         "license": "other",
         "license_name": licence or "not stated",
     }
     method = "Unified-SFT" if entry["stage"] == "sft" else "Unified-SFT, then Character-GRPO"
-    at = f" at revision `{revision}`" if revision else ""
+    seen = references_section(character["name"], references)
     scores = "\n".join(
         f"| {key} | {value:.4g} | {SCORE_NAMES[key].definition} |"
         for key, value in entry["scores"].items()
@@ -66,11 +68,11 @@ def model_card(run: dict[str, Any], entry: dict[str, Any], base: str, revision: 
 
 # {character["name"]}: {entry["name"]}
 
-A LoRA adapter (rank {recipe["lora_rank"]}) that teaches `{base}`{at} to answer as
+A LoRA adapter (rank {recipe["lora_rank"]}) that teaches `{base.name}` at revision `{base.revision}` to answer as
 {character["name"]} and to draw them. Made by Understudy: {method}, step {entry["step"]}, seed {recipe["seed"]}.
 
 Licence of the character's text and pictures: {licence or "not stated"}. The base model has its own.
-
+{seen}
 | score | value | what it is |
 |---|---|---|
 {scores}
@@ -78,4 +80,19 @@ Licence of the character's text and pictures: {licence or "not stated"}. The bas
 Scores are measured on the character's held-out split with fixed prompts and seeds; the base model's are in the run.
 
 Talk with it: `understudy chat RUN:{entry["name"]}`.
+"""
+
+
+def references_section(name: str, count: int) -> str:
+    """What the files of references are; empty without any."""
+    if not count:
+        return ""
+    pictures = "a picture" if count == 1 else f"{NUMBERS.get(count, count)} pictures"
+    return f"""
+## Reference pictures
+
+`{REFERENCES_FILE}` holds the codes of {pictures} of {name}, which the base model looks at wherever it draws: they say
+who it is that is drawn, the words say what {name} does. `{REFERENCE_THUMBNAILS}/` shows the same small, for people; no
+program reads it. PEFT loads the adapter without either, but then the pictures show {name} less surely. Both are of the
+character's own pictures, under the licence above.
 """

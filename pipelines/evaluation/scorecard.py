@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.core.base_identity import require_base
 from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.system_prompt import system_message
@@ -53,6 +54,7 @@ from pipelines.inference.generate import (
 )
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.models.presets import identity_of
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.rewards.judge import Judge, load_judge
 from pipelines.rewards.rewards import leave_one_out_distance
@@ -277,7 +279,7 @@ def evaluate_run(
     """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
 
     A checkpoint that has `scores.json` is not measured again unless `again`. Events count what is measured, of all
-    that the run will have. Raises RunError for an unknown name.
+    that the run will have. Raises RunError for an unknown name, or one that was trained on other weights of the base.
     """
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     there = [BASE, *adapters(run_dir)]
@@ -288,6 +290,7 @@ def evaluate_run(
     files = {name: checkpoint_folder(run_dir, name) / "scores.json" for name in chosen}
     todo = [name for name in chosen if again or not files[name].is_file()]
     if todo:
+        require_base(run_dir, [name for name in todo if name != BASE], identity_of(recipe.base))
         folder = run_dir / CHARACTER_FOLDER
         judge = load_judge(recipe.base, recipe.effort)
         context = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), judge)

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.core.base_identity import LOCAL_REVISION
 from pipelines.core.settings import Settings
 
 WEIGHT_PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
@@ -42,7 +43,7 @@ class WeightsFolder:
 
     folder: Path
     revision: str
-    """The commit; `local` for a folder under `UNDERSTUDY_MODELS`."""
+    """The commit; LOCAL_REVISION for a folder under `UNDERSTUDY_MODELS`."""
 
 
 MODELS: dict[str, HubModel] = {
@@ -79,7 +80,7 @@ def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
         own = Path(settings.models) / model.repository.split("/")[1]
         if own.is_dir():
             check_whole(own, f"{model.name} in {own}", "copy the folder again")
-            return WeightsFolder(own, "local")
+            return WeightsFolder(own, LOCAL_REVISION)
     folder = _from_hub(model, settings)
     again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
     check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again)

@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
+from pipelines.core.base_identity import BaseIdentity
 from pipelines.models.decoding.multi_lora import LoraBatch
 from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
@@ -147,6 +148,8 @@ class UnifiedModel(Protocol):
     image_targets: str
     """The same for the image side. Adapting it alone must leave text bit-equal."""
     spec: ModelSpec
+    identity: BaseIdentity
+    """Which weights these are."""
     config: PreTrainedConfig
     device: torch.device
     dtype: torch.dtype
@@ -227,6 +230,15 @@ class UnifiedModel(Protocol):
         arguments as in `sample_text`; on_ids gets codes in [0, codebook).
         """
         ...
+
+
+def identify(model: Any, identity: BaseIdentity) -> None:
+    """Say of a loaded model which weights it has; PEFT and transformers read the name from `name_or_path`.
+
+    Where they were read from, a path of this machine, must not travel with adapters.
+    """
+    model.identity = identity
+    model.name_or_path = model.config.name_or_path = identity.name
 
 
 class CheckpointingByOldNames:

@@ -31,6 +31,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from pipelines.core.base_identity import TOY_REVISION, UNKNOWN_BASE, BaseIdentity
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
@@ -54,6 +55,7 @@ from pipelines.models.interface import (
     RoleTemplate,
     Scores,
     block_mask,
+    identify,
     refuse_unknown,
     restart_positions,
 )
@@ -82,6 +84,8 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
         r"model\.(generation_head\.(proj_out|vision_head)|(generation_aligner|aligner)\.(fc1|hidden_layers\.\d+))"
     )
     """The aligner takes looked-at images into the language model; plain text passes through none of these."""
+
+    identity = UNKNOWN_BASE
 
     def __init__(self, config: JanusConfig) -> None:
         super().__init__(config)
@@ -387,4 +391,5 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
         eos_token_id=toy_tokenizer.EOT_ID,
         generation_kwargs={"boi_token_id": toy_tokenizer.BOI_ID},
     )
+    identify(model, BaseIdentity("understudy/janus-toy", TOY_REVISION))
     return model.eval(), toy_tokenizer.toy_tokenizer()

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
-from pipelines.models.hub_weights import WeightsMissing, check_whole, fetch, tensor_names
+from pipelines.core.base_identity import BaseIdentity
+from pipelines.models.hub_weights import MODELS, WeightsMissing, check_whole, fetch, tensor_names
+from pipelines.models.interface import identify
 from pipelines.models.janus import CHAT_FORMAT, JanusModel
 
 PRESETS = ("janus-pro-1b", "janus-pro-7b")
@@ -39,7 +41,9 @@ def load_janus(preset: str, bits: int = 16) -> tuple[JanusModel, PreTrainedToken
     if preset not in PRESETS:
         raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
     found = fetch(preset)
-    return load_folder(found.folder, preset, bits)
+    model, tokenizer = load_folder(found.folder, preset, bits)
+    identify(model, BaseIdentity(MODELS[preset].repository, found.revision))
+    return model, tokenizer
 
 
 def load_folder(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.core.base_identity import TOY_REVISION, BaseIdentity
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -44,6 +46,22 @@ def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizer
 
         return load_janus(preset, bits)
     raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
+
+
+def identity_of(preset: str) -> BaseIdentity:
+    """Which weights `load` would load, without loading them: `UnifiedModel.identity`.
+
+    Raises WeightsMissing where published weights are not on this machine and cannot be fetched.
+    """
+    if preset == "starter":
+        from pipelines.models.starter.loading import NAME, revision
+
+        return BaseIdentity(NAME, revision())
+    from pipelines.models.hub_weights import MODELS, fetch
+
+    if preset in MODELS:
+        return BaseIdentity(MODELS[preset].repository, fetch(preset).revision)
+    return BaseIdentity(f"understudy/{preset}", TOY_REVISION)
 
 
 def load_replay_figures(preset: str) -> list[ReplayFigure]:

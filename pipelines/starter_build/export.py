@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from pipelines.models.starter.loading import WEIGHTS
+from pipelines.models.starter.loading import REVISION_FILE, WEIGHTS, compute_revision
 from pipelines.models.starter.model import StarterModel
 from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import BuildSize
@@ -60,6 +60,7 @@ def write_weights(
         shard_bytes += rounded.nbytes
     for number, shard in enumerate(shards, start=1):
         save_file(shard, folder / f"starter-{number:02d}-of-{len(shards):02d}.safetensors")
+    (folder / REVISION_FILE).write_text(compute_revision(folder) + "\n", encoding="ascii")
     model.config.save_pretrained(folder)
     critic.to(torch.bfloat16).save_pretrained(folder / "critic")
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in sorted(folder.rglob("*.safetensors"))}

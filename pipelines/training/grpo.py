@@ -38,8 +38,8 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, subject_of
 from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images
-from pipelines.data.reply_form import uses_brackets
 from pipelines.data.replay_chat import general_replay_rows
+from pipelines.data.reply_form import uses_brackets
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Generators
 from pipelines.models.interface import ModelSpec, UnifiedModel

@@ -70,6 +70,7 @@ def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
         lora_alpha=recipe.lora_alpha,
         **patterns,
         lora_dropout=0.0,
+        revision=model.identity.revision or None,
         target_modules=f"(?:{model.language_targets})|(?:{model.image_targets})",
     )
 

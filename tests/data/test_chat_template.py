@@ -94,7 +94,9 @@ def test_training_begins_with_the_very_prompt_of_inference(
     history = (user("Look", *shown), reply("I see.", "Mira, happy", "03.png"), user("And you?"))
     asked = prompt(mira, history, SHAPE, tokenizer)
     system = system_message(mira)
-    taught = render((system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES, subject=Subject("Mira"))
+    taught = render(
+        (system, *history, reply("Me.", "Mira", "01.png")), SHAPE, tokenizer, CODES, subject=Subject("Mira")
+    )
     assert taught.ids[: len(asked.ids)] == asked.ids
     mark = len(ids_of(tokenizer, "[picture]"))
     assert taught.mask[len(asked.ids) :][:mark] == [1] * mark  # the reply is learned from its first id on

@@ -149,7 +149,8 @@ def test_saved_references_are_codes_and_thumbnails(mira: Character, run_dir: Pat
 def test_a_family_that_reads_no_references_saves_none(mira: Character, run_dir: Path, tmp_path: Path) -> None:
     model, _ = toy_janus(seed=0)
     images = encode_images(model, mira, run_dir / "character")
-    assert images.reference_codes(["01.png"]) is None and images.own_reference_codes() is None
+    row = PackedRow([], [], [], (), ("01.png",))
+    assert images.reference_codes([row]) is None and images.own_reference_codes() is None
     save_references(images, tmp_path)
     assert list(tmp_path.iterdir()) == [] and read_references(tmp_path) == ()
 

@@ -26,14 +26,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pipelines.core.base_identity import why_refused
+from pipelines.core.run_folder import REFERENCES_FILE
 from pipelines.models.decoding.small_batch_linear import fast_linears, override_forward, small_batch_matmul
 
 if TYPE_CHECKING:
     from pipelines.models.decoding.prefix_cache import PrefixCache
+    from pipelines.models.interface import UnifiedModel
 
 PEFT_PREFIX = "base_model.model."
-REFERENCES_FILE, REFERENCES_KEY = "references.safetensors", "codes"
-"""Beside an adapter: the codes (R, C) of the images that its image expert looks at."""
+REFERENCES_KEY = "codes"
+"""In REFERENCES_FILE: the codes (R, C) of the images that an adapter's image expert looks at."""
 UNSUPPORTED_LORA_OPTIONS = (
     "use_dora",
     "lora_bias",
@@ -60,10 +63,11 @@ class Adapter:
     """Codes of the character's references, which travel with its adapter; none in adapters that were made without."""
 
 
-def read_adapter(folder: Path, model: nn.Module) -> Adapter:
+def read_adapter(folder: Path, model: UnifiedModel) -> Adapter:
     """The LoRA that PEFT wrote to `folder`, on the model's device; the model is not changed.
 
-    Raises AdapterError when files are missing or damaged, made for another base model or with settings we do not know.
+    Raises AdapterError when files are missing or damaged, made for another base model or another revision of it, or
+    with settings we do not know.
     """
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -80,6 +84,8 @@ def read_adapter(folder: Path, model: nn.Module) -> Adapter:
             f"{folder}/adapter_config.json: only a plain LoRA can be used here, this one is "
             f"{config.get('peft_type')} with {', '.join(unsupported) or 'bias'}"
         )
+    if why := why_refused(config, model.identity):
+        raise AdapterError(f"{folder} {why}")
     linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     device = next(model.parameters()).device
     parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}

@@ -16,9 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from pipelines.core.base_identity import BaseIdentity
 from pipelines.core.settings import cache_dir
 from pipelines.models.hub_weights import WeightsMissing
-from pipelines.models.interface import ReplayFigure
+from pipelines.models.interface import ReplayFigure, identify
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.language import language_folder
 from pipelines.models.starter.model import StarterModel
@@ -28,12 +29,24 @@ REPLAY_FILE, REPLAY_CODES = "replay.safetensors", "codes"
 """Drawings of other figures for fine-tuning; made by `pipelines/starter_build/build_replay.py`."""
 NAME = "understudy/starter"
 """The base model's name in adapters trained on it."""
+REVISION_FILE = "revision.txt"
 
 
 def revision(folder: Path = WEIGHTS) -> str:
-    """A short hash of the shipped weights, written into every adapter trained on them."""
+    """A short hash of the shipped weights, written into every adapter trained on them.
+
+    Read from REVISION_FILE, which is written with the weights: hashing them takes a noticeable part of a start.
+    """
+    try:
+        return (folder / REVISION_FILE).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return compute_revision(folder)
+
+
+def compute_revision(folder: Path) -> str:
+    """The hash itself, over the parts that an adapter changes or relies on: not the critic, nor what is replayed."""
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
+    for file in sorted(folder.glob("starter-*.safetensors")):
         digest.update(file.name.encode())
         with file.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
@@ -66,8 +79,7 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
         )
     _recompute_buffers(model)
     model.language.tie_weights()
-    model.name_or_path = NAME
-    model.config.name_or_path = NAME
+    identify(model, BaseIdentity(NAME, revision(folder)))
     tokenizer = AutoTokenizer.from_pretrained(language)
     return model.eval(), tokenizer
 

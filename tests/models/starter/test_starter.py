@@ -20,7 +20,7 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter import language
 from pipelines.models.starter.config import OLD_EYES_KEYS, OLD_KEYS, StarterConfig
-from pipelines.models.starter.loading import WEIGHTS, load_starter, revision
+from pipelines.models.starter.loading import WEIGHTS, compute_revision, load_starter, revision
 from pipelines.models.starter.model import StarterModel, toy_starter
 from pipelines.models.starter.vision_tower import VisionTower
 from pipelines.starter_build.dataset import to_pixels
@@ -214,6 +214,17 @@ def test_shipped_weights_are_small_and_have_a_card():
     assert sum(file.stat().st_size for file in files) <= 75e6
     assert json.loads((WEIGHTS / "config.json").read_text())["model_type"] == "understudy_starter"
     assert revision() in (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_revision_beside_the_weights_is_theirs(tmp_path):
+    assert revision() == compute_revision(WEIGHTS), "write it anew: `python -m pipelines.starter_build.build export`"
+    (tmp_path / "starter-01-of-01.safetensors").write_bytes(b"weights")
+    (tmp_path / "replay.safetensors").write_bytes(b"figures")
+    first = revision(tmp_path)  # weights without the file, as a build has them
+    (tmp_path / "replay.safetensors").write_bytes(b"other figures")
+    assert revision(tmp_path) == first  # what an adapter does not depend on does not change it
+    (tmp_path / "starter-01-of-01.safetensors").write_bytes(b"other weights")
+    assert revision(tmp_path) != first
 
 
 def test_a_config_under_the_old_names_is_read_as_the_same(tmp_path):
