@@ -25,7 +25,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.base_identity import require_base
 from pipelines.core.character.character import Character, CharacterImage, TestSplit
 from pipelines.core.character.character_folder import (
     IMAGES,
@@ -42,6 +41,7 @@ from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.checkpoint_selection import best_checkpoint
 from pipelines.core.events import Event, Payload, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.model_identity import require_base
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RESULT_FILE,

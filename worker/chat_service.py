@@ -31,7 +31,8 @@ from pipelines.core.jobs.reply_protocol import (
     scene_event,
     text_event,
 )
-from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError
+from pipelines.core.model_identity import why_refused
+from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError, loadable_files, read_json
 from pipelines.core.storage.store import fetch_files, put_content
 from worker.capacity import refusal_reason
 from worker.event_forwarder import EventForwarder
@@ -60,6 +61,8 @@ class LoadedCheckpoint:
     """Name of its adapter in the inference engine."""
     folder: Path | None
     """Where the adapter lies; None for the base."""
+    references: tuple[Path, ...] = ()
+    """Pictures of the character for the base to look at; an adapter brings its own."""
 
 
 @dataclass
@@ -133,18 +136,36 @@ def _load_checkpoints(context: WorkerContext, names: Sequence[str], holder: Mode
         raise RunError(
             f"these checkpoints are of different base models ({', '.join(sorted(bases))}): they cannot answer together"
         )
-    for checkpoint in loaded:
+    ready = []
+    for checkpoint, reference in zip(loaded, names, strict=True):
         engine = holder.open(context, checkpoint.base)
-        if checkpoint.folder is not None and checkpoint.name not in engine.names():
+        if checkpoint.folder is None:
+            job = context.records.jobs.get(reference.partition(":")[0])
+            found = _references(context, job, checkpoint.character, engine.model.spec.max_references)
+            checkpoint = replace(checkpoint, references=found)
+        elif checkpoint.name not in engine.names():
+            why = why_refused(read_json(checkpoint.folder / "adapter_config.json"), engine.model.identity)
+            if why:
+                raise RunError(f"This state of {checkpoint.character.name} {why}.")
             engine.prepare(checkpoint.name, checkpoint.folder)
-    return loaded
+        ready.append(checkpoint)
+    return ready
+
+
+def _references(context: WorkerContext, job: Job, character: Character, count: int) -> tuple[Path, ...]:
+    """The best `count` pictures of the character that this job learnt, in the cache; fewer where some are gone."""
+    from pipelines.data.references import ranked_references
+
+    images = context.records.characters.version(job.character, job.version).images
+    there = [name for name in ranked_references(character) if name in images]
+    return tuple(cached_picture(context, images[name]) for name in there[:count])
 
 
 def _fetch_adapter(context: WorkerContext, job: str, name: str) -> Path:
     """The adapter's folder in the cache, named after its content; fetched when it is not there."""
     files = context.records.checkpoints.get(job, name).files
-    wanted = {file: files[file] for file in ADAPTER_FILES if file in files}
-    if len(wanted) < len(ADAPTER_FILES):
+    wanted = loadable_files(files)
+    if not set(ADAPTER_FILES) <= set(wanted):
         raise RunError(f"checkpoint {name} of job {job} has no adapter")
     digest = hashlib.sha256("".join(sorted(wanted.values())).encode()).hexdigest()[:24]
     cache = context.settings.cache_folder / "adapters"
@@ -203,7 +224,15 @@ class _Reply:
         request, images = self._request, self._user_images()
         histories = [tuple(turn.message_for(side) for turn in request.history) for side in SIDES]
         return [
-            GenerationRequest(checkpoint.character, history, checkpoint.name, request.seed, request.picture, images)
+            GenerationRequest(
+                checkpoint.character,
+                history,
+                checkpoint.name,
+                request.seed,
+                request.picture,
+                images,
+                checkpoint.references,
+            )
             for checkpoint, history in zip(loaded, histories, strict=False)
         ]
 

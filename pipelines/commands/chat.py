@@ -49,6 +49,8 @@ class ChatSide:
     """Adapter name inside `engine`."""
     run_dir: Path
     character: Character
+    references: tuple[Path, ...] = ()
+    """Pictures of the character for the base to look at; an adapter brings its own."""
     history: Interaction = ()
     lines: list[str] = field(default_factory=list)
     """Lines shown of the present reply: text, scene, path of the picture."""
@@ -97,10 +99,17 @@ def _load_sides(names: list[str]) -> list[ChatSide]:
     """Load each base model once, with every adapter that is asked for."""
     from pipelines.inference.engine import find_checkpoint, load_engine
 
-    references = [find_checkpoint(text) for text in names]
+    checkpoints = [find_checkpoint(text) for text in names]
     return [
-        ChatSide(f"{reference.run_dir.name}:{reference.name}", engine, key, reference.run_dir, reference.character)
-        for reference, (engine, key) in zip(references, load_engine(references), strict=True)
+        ChatSide(
+            f"{checkpoint.run_dir.name}:{checkpoint.name}",
+            engine,
+            key,
+            checkpoint.run_dir,
+            checkpoint.character,
+            checkpoint.references if checkpoint.adapter is None else (),
+        )
+        for checkpoint, (engine, key) in zip(checkpoints, load_engine(checkpoints), strict=True)
     ]
 
 
@@ -119,7 +128,9 @@ def _answer(
         side.history = (*side.history, Message("user", (TextPart(text),)))
         side.lines = [f"{side.label}: "]
         image_mode = "always" if image_path and wanted else "auto" if image_path else "never"
-        requests.append(GenerationRequest(side.character, side.history, side.name, seed, image_mode))
+        requests.append(
+            GenerationRequest(side.character, side.history, side.name, seed, image_mode, references=side.references)
+        )
     replies: dict[int, dict[str, Any]] = {}
     with live_lines(sides, Console()) as refresh:
         for number, part in _reply_parts(sides, requests):

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,11 @@ def adapters(run_dir: Path, stage: str = "") -> list[str]:
         and all((root / name / file).is_file() for file in ADAPTER_FILES)
     ]
     return sorted(found, key=lambda name: (name.startswith("grpo"), name))
+
+
+def loadable_files(files: Mapping[str, str]) -> dict[str, str]:
+    """Of a checkpoint's files (path -> anything) those that a program needs to use its adapter."""
+    return {name: files[name] for name in (*ADAPTER_FILES, REFERENCES_FILE) if name in files}
 
 
 def read_json(path: Path) -> dict[str, Any]:

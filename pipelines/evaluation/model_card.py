@@ -1,6 +1,6 @@
 """What stands beside an adapter for whoever finds it without us: README.md with the scores, and what its files are.
 
-`adapter_config.json` names the base model and its revision from the first save on (`pipelines.core.base_identity`); an
+`adapter_config.json` names the base model and its revision from the first save on (`pipelines.core.model_identity`); an
 adapter of version 0.1 may not, and gets them here.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.core.base_identity import BaseIdentity, identity_in
+from pipelines.core.model_identity import ModelIdentity, identity_in
 from pipelines.core.run_folder import (
     REFERENCE_THUMBNAILS,
     REFERENCES_FILE,
@@ -40,7 +40,7 @@ def write_model_card(run_dir: Path, entry: dict[str, Any]) -> None:
     (folder / "README.md").write_text(model_card(run, entry, base, references), encoding="utf-8")
 
 
-def model_card(run: dict[str, Any], entry: dict[str, Any], base: BaseIdentity, references: int) -> str:
+def model_card(run: dict[str, Any], entry: dict[str, Any], base: ModelIdentity, references: int) -> str:
     """The model card: front matter that the Hub reads, then what a person wants to know.
 
     references: how many reference images lie beside the adapter.

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.core.base_identity import require_base
 from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.events import Event, Payload, Report
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.model_identity import require_base
 from pipelines.core.run_folder import (
     BASE,
     CHARACTER_FOLDER,

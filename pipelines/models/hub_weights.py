@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.core.base_identity import LOCAL_REVISION
+from pipelines.core.model_identity import LOCAL_REVISION
 from pipelines.core.settings import Settings
 
 WEIGHT_PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")

@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
-from pipelines.core.base_identity import BaseIdentity
+from pipelines.core.model_identity import ModelIdentity
 from pipelines.models.decoding.multi_lora import LoraBatch
 from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
@@ -148,7 +148,7 @@ class UnifiedModel(Protocol):
     image_targets: str
     """The same for the image side. Adapting it alone must leave text bit-equal."""
     spec: ModelSpec
-    identity: BaseIdentity
+    identity: ModelIdentity
     """Which weights these are."""
     config: PreTrainedConfig
     device: torch.device
@@ -232,7 +232,7 @@ class UnifiedModel(Protocol):
         ...
 
 
-def identify(model: Any, identity: BaseIdentity) -> None:
+def identify(model: Any, identity: ModelIdentity) -> None:
     """Say of a loaded model which weights it has; PEFT and transformers read the name from `name_or_path`.
 
     Where they were read from, a path of this machine, must not travel with adapters.

@@ -31,7 +31,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pipelines.core.base_identity import TOY_REVISION, UNKNOWN_BASE, BaseIdentity
+from pipelines.core.model_identity import TOY_REVISION, UNKNOWN_MODEL, ModelIdentity
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.multi_lora import LoraBatch, apply_loras
@@ -85,7 +85,7 @@ class JanusModel(CheckpointingByOldNames, JanusForConditionalGeneration):
     )
     """The aligner takes looked-at images into the language model; plain text passes through none of these."""
 
-    identity = UNKNOWN_BASE
+    identity = UNKNOWN_MODEL
 
     def __init__(self, config: JanusConfig) -> None:
         super().__init__(config)
@@ -391,5 +391,5 @@ def toy_janus(seed: int = 0) -> tuple[JanusModel, PreTrainedTokenizerBase]:
         eos_token_id=toy_tokenizer.EOT_ID,
         generation_kwargs={"boi_token_id": toy_tokenizer.BOI_ID},
     )
-    identify(model, BaseIdentity("understudy/janus-toy", TOY_REVISION))
+    identify(model, ModelIdentity("understudy/janus-toy", TOY_REVISION))
     return model.eval(), toy_tokenizer.toy_tokenizer()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
-from pipelines.core.base_identity import BaseIdentity
+from pipelines.core.model_identity import ModelIdentity
 from pipelines.models.hub_weights import MODELS, WeightsMissing, check_whole, fetch, tensor_names
 from pipelines.models.interface import identify
 from pipelines.models.janus import CHAT_FORMAT, JanusModel
@@ -42,7 +42,7 @@ def load_janus(preset: str, bits: int = 16) -> tuple[JanusModel, PreTrainedToken
         raise ValueError(f"unknown Janus preset {preset!r}; known: {', '.join(PRESETS)}")
     found = fetch(preset)
     model, tokenizer = load_folder(found.folder, preset, bits)
-    identify(model, BaseIdentity(MODELS[preset].repository, found.revision))
+    identify(model, ModelIdentity(MODELS[preset].repository, found.revision))
     return model, tokenizer
 
 

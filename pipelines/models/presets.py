@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.core.base_identity import TOY_REVISION, BaseIdentity
+from pipelines.core.model_identity import TOY_REVISION, ModelIdentity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,7 +48,7 @@ def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizer
     raise ValueError(f"base model {preset!r} is not known; choose one of: {', '.join(PRESETS)}")
 
 
-def identity_of(preset: str) -> BaseIdentity:
+def identity_of(preset: str) -> ModelIdentity:
     """Which weights `load` would load, without loading them: `UnifiedModel.identity`.
 
     Raises WeightsMissing where published weights are not on this machine and cannot be fetched.
@@ -56,12 +56,12 @@ def identity_of(preset: str) -> BaseIdentity:
     if preset == "starter":
         from pipelines.models.starter.loading import NAME, revision
 
-        return BaseIdentity(NAME, revision())
+        return ModelIdentity(NAME, revision())
     from pipelines.models.hub_weights import MODELS, fetch
 
     if preset in MODELS:
-        return BaseIdentity(MODELS[preset].repository, fetch(preset).revision)
-    return BaseIdentity(f"understudy/{preset}", TOY_REVISION)
+        return ModelIdentity(MODELS[preset].repository, fetch(preset).revision)
+    return ModelIdentity(f"understudy/{preset}", TOY_REVISION)
 
 
 def load_replay_figures(preset: str) -> list[ReplayFigure]:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,14 @@ from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.formats.cards import export_card
 from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.problems import CharacterProblems, Problem
-from pipelines.core.run_folder import ADAPTER_FILES, BASE
-from pipelines.core.storage.store import fetch, link, put_content
+from pipelines.core.run_folder import (
+    ADAPTER_FILES,
+    BASE,
+    REFERENCE_THUMBNAILS,
+    REFERENCES_FILE,
+    loadable_files,
+)
+from pipelines.core.storage.store import fetch, fetch_files, link, put_content
 from pipelines.core.storage.stored_images import fetch_images
 from studio import download_route
 from studio.actions.compare import NotPossible, checkpoint_of
@@ -34,8 +40,6 @@ from studio.context import AppContext
 
 LINK_S = 3600
 """Seconds that a download link is good for."""
-ADAPTER = (*ADAPTER_FILES, "README.md")
-"""Files of a checkpoint that make its adapter; the rest is state for resuming."""
 README = "README.md"
 
 
@@ -56,10 +60,19 @@ reply.picture.save("reply.png")""",
 from pipelines.models.presets import load
 
 model, tokenizer = load("{base}")
-model = PeftModel.from_pretrained(model, "adapter")""",
+model = PeftModel.from_pretrained(model, "adapter"){references}""",
     "The character as a folder, to train it again": """understudy character import card.png my-character""",
 }
 """Title -> Python, or a command line."""
+REFERENCES = """
+
+# The pictures that the model looks at while it draws, for `reference_codes` of its `sample_images` and `forward`.
+import torch
+from pathlib import Path
+from pipelines.models.decoding.multi_lora import read_references
+
+reference_codes = torch.tensor([read_references(Path("adapter"))])"""
+"""In a snippet, where the adapter has references."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +144,12 @@ def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
 
 
 def _fetch_adapter(context: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
-    for name in ADAPTER:
-        if name in checkpoint.files:
-            fetch(context.store, checkpoint.files[name], folder / name)
+    # What is left out is state for resuming, scores and samples.
+    wanted = loadable_files(checkpoint.files)
+    for name, key in checkpoint.files.items():
+        if name == README or name.startswith(f"{REFERENCE_THUMBNAILS}/"):
+            wanted[name] = key
+    fetch_files(context.store, wanted, folder)
 
 
 def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
@@ -172,7 +188,7 @@ def _zip(folder: Path, target: Path) -> None:
         for path in sorted(item for item in folder.rglob("*") if item.is_file()):
             member = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")
             member.external_attr = 0o644 << 16
-            stored = path.suffix in (".safetensors", ".png")
+            stored = path.suffix in (".safetensors", ".png", ".jpg")
             member.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
             with path.open("rb") as source, archive.open(member, "w") as into:
                 shutil.copyfileobj(source, into, 1 << 20)
@@ -200,7 +216,15 @@ def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[st
 
 def snippets(checkpoint: Checkpoint) -> dict[str, str]:
     """Code that uses the contents of the zip, run inside its folder; the end-to-end test runs it."""
-    return {title: text.replace("{base}", checkpoint.base) for title, text in SNIPPETS.items()}
+    references = REFERENCES if REFERENCES_FILE in checkpoint.files else ""
+    filled = {"{base}": checkpoint.base, "{references}": references}
+    return {title: _filled(text, filled) for title, text in SNIPPETS.items()}
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return text
 
 
 def _readme(checkpoint: Checkpoint) -> str:
@@ -208,10 +232,20 @@ def _readme(checkpoint: Checkpoint) -> str:
         f"{title}:\n\n```{'sh' if text.startswith('understudy') else 'python'}\n{text}\n```\n"
         for title, text in snippets(checkpoint).items()
     )
+    revision = f" at revision `{checkpoint.revision}`" if checkpoint.revision else ""
+    count = sum(name.startswith(f"{REFERENCE_THUMBNAILS}/") for name in checkpoint.files)
+    references = (
+        f"\nThe base model looks at pictures of the character ({count}) while it draws: `adapter/{REFERENCES_FILE}` has "
+        f"them as\ncodes, `adapter/{REFERENCE_THUMBNAILS}/` small, for people. Keep both with the adapter.\n"
+        if count
+        else ""
+    )
     return f"""# {checkpoint_title(checkpoint.name)}
 
-`adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy. Its own README.md says how
-it was made, and what it scores. `card.png` is a character card for role-play programs, `report.html` opens in any
+`adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy{revision}. Its own README.md
+says how it was made, and what it scores; with another revision of the base it has to be trained again.
+{references}
+`card.png` is a character card for role-play programs, `report.html` opens in any
 browser, `samples.png` shows what it draws. Where Understudy and its training libraries are installed, in this folder:
 
 {ways}"""

@@ -24,9 +24,11 @@ from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64
 from pipelines.core.formats.import_notes import refuse
+from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 
 ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
+ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
 _EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
 _CHARACTER_TYPES = ("icon", "emotion", "other", "x_")
@@ -185,9 +187,18 @@ def asset_entries(
     return entries
 
 
+def is_adapter_file(name: str) -> bool:
+    """Whether a path inside an adapter's folder is one of its files: never code or pickles, and no folder but one."""
+    folder, _, file = name.rpartition("/")
+    if folder:
+        return folder == REFERENCE_THUMBNAILS and is_file_name(file) and file.endswith(".jpg")
+    return is_file_name(file) and file.endswith(ADAPTER_SUFFIXES)
+
+
 def adapter_paths(adapter_files: dict[str, bytes]) -> dict[str, bytes]:
     """An adapter's files by their path in a CHARX; raises `CharacterProblems` for names that are not plain."""
     for name in adapter_files:
-        if not is_file_name(name) or not name.isascii():
+        plain = is_file_name(name) or is_adapter_file(name)
+        if not plain or not name.isascii():
             refuse(name, "is not a plain file name", "Give only the files of the adapter's own folder.")
     return {f"assets/{ADAPTER_TYPE}/ai/{name}": data for name, data in adapter_files.items()}

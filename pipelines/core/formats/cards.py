@@ -52,6 +52,7 @@ from pipelines.core.formats.card_images import (
     asset_entries,
     assets_of,
     attach_images,
+    is_adapter_file,
     png_avatar,
     suffix_of,
 )
@@ -64,7 +65,6 @@ MAX_INLINE_BYTES = 24 * 2**20
 """Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
 ADAPTER_FOLDER = "adapter"
 """Folder of an adapter's files in a zip, and in the character folder that a CHARX or zip is imported into."""
-ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 """Adapter files that are taken from a CHARX; pickled weights are not."""
 _PNG_ASSET = "chara-ext-asset_:"
 
@@ -79,7 +79,7 @@ class CardImport:
     notes: list[Problem]
     """What was mended, left out or kept only for export; warnings all."""
     adapter_files: dict[str, bytes] = field(default_factory=dict)
-    """Files of an adapter that a CHARX carries, by plain name."""
+    """Files of an adapter that a CHARX carries, by their path in its folder."""
 
 
 # ---------------------------------------------------------------- in
@@ -153,8 +153,10 @@ def _read_charx(data: bytes, file: str) -> CardImport:
     mended: Counter[str] = Counter()
     adapter = {}
     for path, content in files.items():
-        if "/ai/" in path and path.endswith(ADAPTER_SUFFIXES):
-            adapter[path.rsplit("/", 1)[-1]] = content
+        inside = path.partition("/ai/")[2]
+        name = inside if is_adapter_file(inside) else inside.rpartition("/")[2]
+        if is_adapter_file(name):
+            adapter[name] = content
         elif "/ai/" in path:
             mended["model files that are not safetensors were left out"] += 1
     extra = [path for path in others if path.startswith("assets/")]
@@ -311,11 +313,8 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
     character = read_character(folder)
     adapter_files = {}
     if adapter is not None:
-        adapter_files = {
-            path.name: path.read_bytes()
-            for path in sorted(adapter.iterdir())
-            if path.is_file() and path.name.endswith(ADAPTER_SUFFIXES)
-        }
+        inside = {path.relative_to(adapter).as_posix(): path for path in sorted(adapter.rglob("*")) if path.is_file()}
+        adapter_files = {name: path.read_bytes() for name, path in inside.items() if is_adapter_file(name)}
     if target.suffix.lower() == ".zip":
         files = _read_folder(folder) | {f"{ADAPTER_FOLDER}/{name}": data for name, data in adapter_files.items()}
         target.parent.mkdir(parents=True, exist_ok=True)

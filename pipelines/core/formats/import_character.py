@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit, is_file_name
+from pipelines.core.character.character import Character, CharacterImage, Interaction, TestSplit
 from pipelines.core.character.character_folder import (
     CHARACTER_FILE,
     IMAGES,
@@ -28,8 +28,8 @@ from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
-from pipelines.core.formats.card_images import rename_images, suffix_of
-from pipelines.core.formats.cards import ADAPTER_FOLDER, ADAPTER_SUFFIXES, CardImport, read_bytes, read_card
+from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
+from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_bytes, read_card
 from pipelines.core.formats.chat_formats import (
     interactions_from_sharegpt,
     interactions_from_start_blocks,
@@ -37,6 +37,7 @@ from pipelines.core.formats.chat_formats import (
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.yaml_text import read_yaml
 
 MAX_EXTENSION_CHARS = 1_000_000
@@ -82,11 +83,14 @@ def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
 
 def _write_adapter(files: dict[str, bytes], folder: Path, mended: Counter[str]) -> None:
     """Puts an adapter's files beside the character; nothing without any."""
-    plain = {name: data for name, data in files.items() if is_file_name(name) and name.endswith(ADAPTER_SUFFIXES)}
+    pictures = {name: data for name, data in files.items() if is_adapter_file(name) and name.endswith(".jpg")}
+    plain = {name: data for name, data in files.items() if is_adapter_file(name) and name not in pictures}
     if plain:
-        (folder / ADAPTER_FOLDER).mkdir(exist_ok=True)
+        plain |= _clean_images(pictures, mended)[1]
         for name, content in plain.items():
-            (folder / ADAPTER_FOLDER / name).write_bytes(content)
+            path = folder / ADAPTER_FOLDER / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         mended[f"an adapter came with it; its files are in {ADAPTER_FOLDER}/"] += 1
 
 
@@ -105,6 +109,8 @@ def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
 def _belongs_to_folder(member: str) -> bool:
     """Whether a file of a zip belongs to a character folder, at the root or one folder down."""
     path = PurePosixPath(member)
+    if path.parent.name == REFERENCE_THUMBNAILS:
+        return path.parent.parent.name == ADAPTER_FOLDER
     return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
 
 

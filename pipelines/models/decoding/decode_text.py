@@ -43,8 +43,7 @@ def decode_text(
     The repetition penalty counts a sample's own new ids, not the prompt's. Samples that have stopped leave the batch;
     on a GPU they stay, since a captured step has static shapes (`static_decode.py`), and their further ids are dropped.
     """
-    max_new_tokens, penalty = sampling.max_new_tokens, sampling.repetition_penalty
-    temperature, top_p = sampling.temperature, sampling.top_p
+    max_new_tokens, penalty, temperature = sampling.max_new_tokens, sampling.repetition_penalty, sampling.temperature
     static_shapes = is_faster_on(state.hidden.device)
     decoder = static_decoding(state, max_new_tokens)
     count, device = len(state.hidden), state.hidden.device
@@ -53,17 +52,16 @@ def decode_text(
     used: torch.Tensor | None = None  # (N, V) ids that a sample already has; only needed for the penalty
     stops = torch.tensor(stop_ids, dtype=torch.long, device=device)
     rows = torch.arange(count, device=device)  # (R,) samples still in the batch
-    unfinished = torch.ones(count, dtype=torch.bool, device=device)  # (R,)
+    unfinished = torch.ones_like(rows, dtype=torch.bool)  # (R,)
     for step in range(max_new_tokens):
         logits = head(decoder.hidden).float()  # (R, V)
         if penalty != 1.0 and used is None:
             used = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
         scores = _adjusted(logits, forbidden_id, None if used is None else used[rows], penalty)
-        if logits_processor is not None:
-            scores = logits_processor(step, rows, ids, scores)
+        scores = scores if logits_processor is None else logits_processor(step, rows, ids, scores)
         # With static shapes all rows stay in order, so a range serves: reading `rows` would wait for the GPU.
         chosen_rows = range(count) if static_shapes else rows
-        new = choose_ids(scores, chosen_rows, count, generator, temperature, top_p=top_p)  # (R,)
+        new = choose_ids(scores, chosen_rows, count, generator, temperature, top_p=sampling.top_p)  # (R,)
         ids[rows, step] = new
         # What training needs: log-probabilities of the model itself, before penalty, temperature and nucleus.
         logps[rows, step] = logits.log_softmax(-1).gather(-1, new[:, None]).squeeze(-1)

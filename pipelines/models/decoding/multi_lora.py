@@ -26,13 +26,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pipelines.core.base_identity import why_refused
+from pipelines.core.model_identity import why_refused
 from pipelines.core.run_folder import REFERENCES_FILE
 from pipelines.models.decoding.small_batch_linear import fast_linears, override_forward, small_batch_matmul
 
 if TYPE_CHECKING:
     from pipelines.models.decoding.prefix_cache import PrefixCache
-    from pipelines.models.interface import UnifiedModel
 
 PEFT_PREFIX = "base_model.model."
 REFERENCES_KEY = "codes"
@@ -63,8 +62,8 @@ class Adapter:
     """Codes of the character's references, which travel with its adapter; none in adapters that were made without."""
 
 
-def read_adapter(folder: Path, model: UnifiedModel) -> Adapter:
-    """The LoRA that PEFT wrote to `folder`, on the model's device; the model is not changed.
+def read_adapter(folder: Path, model: nn.Module) -> Adapter:
+    """The LoRA that PEFT wrote to `folder`, on the device of the `UnifiedModel`, which is not changed.
 
     Raises AdapterError when files are missing or damaged, made for another base model or another revision of it, or
     with settings we do not know.

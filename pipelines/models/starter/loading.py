@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from pipelines.core.base_identity import BaseIdentity
+from pipelines.core.model_identity import ModelIdentity
 from pipelines.core.settings import cache_dir
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.interface import ReplayFigure, identify
@@ -79,7 +79,7 @@ def load_starter(folder: Path = WEIGHTS) -> tuple[StarterModel, PreTrainedTokeni
         )
     _recompute_buffers(model)
     model.language.tie_weights()
-    identify(model, BaseIdentity(NAME, revision(folder)))
+    identify(model, ModelIdentity(NAME, revision(folder)))
     tokenizer = AutoTokenizer.from_pretrained(language)
     return model.eval(), tokenizer
 

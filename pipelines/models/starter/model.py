@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from pipelines.core.base_identity import TOY_REVISION, UNKNOWN_BASE, BaseIdentity
+from pipelines.core.model_identity import TOY_REVISION, UNKNOWN_MODEL, ModelIdentity
 from pipelines.models import toy_tokenizer
 from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, ImageSamples, Sampling, TextSamples
 from pipelines.models.decoding.token_logprobs import compute_token_logprobs
@@ -45,7 +45,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
 
     config_class = StarterConfig
     config: StarterConfig
-    identity = UNKNOWN_BASE
+    identity = UNKNOWN_MODEL
     main_input_name = "input_ids"
     _supports_sdpa = True
     supports_gradient_checkpointing = False
@@ -320,5 +320,5 @@ def toy_starter(seed: int = 0) -> tuple[StarterModel, PreTrainedTokenizerFast]:
         pad_id=toy_tokenizer.PAD_ID,
     )
     model = StarterModel(config).eval()
-    identify(model, BaseIdentity("understudy/starter-toy", TOY_REVISION))
+    identify(model, ModelIdentity("understudy/starter-toy", TOY_REVISION))
     return model, toy_tokenizer.toy_tokenizer()

@@ -138,6 +138,7 @@ def test_charx_carries_an_adapter_and_ascii_paths(ada: tuple[Character, dict[str
     first = replace(ada[0].images[0], file="mädchen 1.png")
     character = replace(ada[0], images=(first,), references=(), interactions=ada[0].interactions[:2])
     adapter = {"adapter_config.json": b"{}", "adapter_model.safetensors": bytes(range(256)) * 20}
+    adapter |= {"references.safetensors": b"codes", "references/01.jpg": png("red")}
     write_card(character, {"mädchen 1.png": ada[1]["01.png"]}, tmp_path / "a.charx", adapter_files=adapter)
     with zipfile.ZipFile(tmp_path / "a.charx") as archive:
         names = archive.namelist()

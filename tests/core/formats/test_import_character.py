@@ -164,16 +164,34 @@ def test_adapter_is_put_beside_the_character_and_pickles_are_not(toy_character: 
     character = read_character(toy_character)
     images = {image.file: (toy_character / "images" / image.file).read_bytes() for image in character.images}
     adapter = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"abc", "adapter_model.bin": b"pickle"}
+    adapter |= {"references.safetensors": b"codes", "references/01.jpg": jpeg_with_place(), "references/02.jpg": b"no"}
     write_card(character, images, tmp_path / "ada.charx", adapter_files=adapter)
     notes = import_file(tmp_path / "ada.charx", tmp_path / "ada")
-    assert sorted(path.name for path in (tmp_path / "ada" / "adapter").iterdir()) == [
+    read = adapter_files(tmp_path / "ada")
+    assert sorted(read) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "references.safetensors",
+        "references/01.jpg",
     ]
+    assert b"Exif" not in read["references/01.jpg"]
     assert any("not safetensors" in note.message for note in notes)
     export_card(toy_character, tmp_path / "ada.zip", adapter=tmp_path / "ada" / "adapter")
     import_file(tmp_path / "ada.zip", tmp_path / "zipped")
-    assert (tmp_path / "zipped" / "adapter" / "adapter_model.safetensors").read_bytes() == b"abc"
+    assert adapter_files(tmp_path / "zipped") == read
+
+
+def adapter_files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in (folder / "adapter").rglob("*") if path.is_file())
+    return {path.relative_to(folder / "adapter").as_posix(): path.read_bytes() for path in found}
+
+
+def jpeg_with_place() -> bytes:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 3.0, 7.0)})
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(out, "JPEG", exif=exif)
+    return out.getvalue()
 
 
 def test_metadata_is_stripped_and_broken_pictures_are_left_out(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def write_adapters(model: Any, folder: Path) -> list[Path]:
             r=4 + 2 * seed, lora_alpha=6, use_rslora=bool(seed), init_lora_weights=False, target_modules=targets
         )
         adapted = get_peft_model(model, config)
-        adapted.save_pretrained(folder / str(seed))
+        adapted.save_pretrained(folder / str(seed), save_embedding_layers=False)
         adapted.unload()
         paths.append(folder / str(seed))
     return paths

@@ -21,7 +21,7 @@ TOY_REVISION = "toy-1"
 
 
 @dataclass(frozen=True)
-class BaseIdentity:
+class ModelIdentity:
     """Weights by name and revision."""
 
     name: str
@@ -36,16 +36,16 @@ class BaseIdentity:
         return "the starter" if short == "starter" else short
 
 
-UNKNOWN_BASE = BaseIdentity("", "")
+UNKNOWN_MODEL = ModelIdentity("", "")
 """Weights that no adapter which is kept was trained on."""
 
 
-def identity_in(config: Mapping[str, Any]) -> BaseIdentity:
+def identity_in(config: Mapping[str, Any]) -> ModelIdentity:
     """What an `adapter_config.json` says; empty where it says nothing."""
-    return BaseIdentity(str(config.get("base_model_name_or_path") or ""), str(config.get("revision") or ""))
+    return ModelIdentity(str(config.get("base_model_name_or_path") or ""), str(config.get("revision") or ""))
 
 
-def why_refused(config: Mapping[str, Any], base: BaseIdentity) -> str:
+def why_refused(config: Mapping[str, Any], base: ModelIdentity) -> str:
     """Why the adapter with this `adapter_config.json` cannot be used with that base, to go on a sentence; "" if it can.
 
     Toys take adapters that do not say their revision, as version 0.1 saved them. A local folder of published weights
@@ -64,7 +64,7 @@ def why_refused(config: Mapping[str, Any], base: BaseIdentity) -> str:
     return f"was trained on {base.title} of {trained_on.revision}: train again (the one here is {base.revision})"
 
 
-def require_base(run_dir: Path, names: Sequence[str], base: BaseIdentity) -> None:
+def require_base(run_dir: Path, names: Sequence[str], base: ModelIdentity) -> None:
     """Raise RunError when one of these checkpoints of a run was trained on other weights than those of the base."""
     for name in names:
         why = why_refused(read_json(checkpoint_folder(run_dir, name) / "adapter_config.json"), base)
