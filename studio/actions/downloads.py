@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,14 +217,10 @@ def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[st
 def snippets(checkpoint: Checkpoint) -> dict[str, str]:
     """Code that uses the contents of the zip, run inside its folder; the end-to-end test runs it."""
     references = REFERENCES if REFERENCES_FILE in checkpoint.files else ""
-    filled = {"{base}": checkpoint.base, "{references}": references}
-    return {title: _filled(text, filled) for title, text in SNIPPETS.items()}
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    for place, value in values.items():
-        text = text.replace(place, value)
-    return text
+    return {
+        title: text.replace("{base}", checkpoint.base).replace("{references}", references)
+        for title, text in SNIPPETS.items()
+    }
 
 
 def _readme(checkpoint: Checkpoint) -> str:
@@ -233,19 +229,22 @@ def _readme(checkpoint: Checkpoint) -> str:
         for title, text in snippets(checkpoint).items()
     )
     revision = f" at revision `{checkpoint.revision}`" if checkpoint.revision else ""
-    count = sum(name.startswith(f"{REFERENCE_THUMBNAILS}/") for name in checkpoint.files)
-    references = (
-        f"\nThe base model looks at pictures of the character ({count}) while it draws: `adapter/{REFERENCES_FILE}` has "
-        f"them as\ncodes, `adapter/{REFERENCE_THUMBNAILS}/` small, for people. Keep both with the adapter.\n"
-        if count
-        else ""
-    )
     return f"""# {checkpoint_title(checkpoint.name)}
 
 `adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy{revision}. Its own README.md
 says how it was made, and what it scores; with another revision of the base it has to be trained again.
-{references}
-`card.png` is a character card for role-play programs, `report.html` opens in any
-browser, `samples.png` shows what it draws. Where Understudy and its training libraries are installed, in this folder:
+{_about_references(checkpoint)}
+`card.png` is a character card for role-play programs, `report.html` opens in any browser, `samples.png` shows what it
+draws. Where Understudy and its training libraries are installed, in this folder:
 
 {ways}"""
+
+
+def _about_references(checkpoint: Checkpoint) -> str:
+    count = sum(name.startswith(f"{REFERENCE_THUMBNAILS}/") for name in checkpoint.files)
+    if not count:
+        return ""
+    return f"""
+The base model looks at pictures of the character ({count}) while it draws: `adapter/{REFERENCES_FILE}` holds them as
+codes, `adapter/{REFERENCE_THUMBNAILS}/` small, for people. Keep the codes beside the adapter.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from tests.toys import TOY_BASE, toy
 
-SHORT = Sampling(max_new_tokens=12)
+SHORT = Sampling(max_new_tokens=24)
 NAMES = ("sft-000002", "sft-000004")
 
 
@@ -136,6 +137,46 @@ def test_what_goes_wrong_reaches_who_asked(engine: InferenceEngine, toy_run: Pat
         engine.prepare("base", broken)
     engine.drop("broken")
     assert engine.reply("base", character, (user("Aye?"),), sampling=SHORT).text
+
+
+def test_an_adapter_of_other_weights_is_refused(engine: InferenceEngine, toy_run: Path, tmp_path: Path) -> None:
+    older = shutil.copytree(toy_run / "checkpoints" / NAMES[0], tmp_path / "older")
+    config = json.loads((older / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["revision"] == engine.model.identity.revision
+    (older / "adapter_config.json").write_text(json.dumps(config | {"revision": "0000"}), encoding="utf-8")
+    engine.prepare("older", older)
+    with pytest.raises(AdapterError, match=r"was trained on starter-toy of 0000: train again"):
+        engine.reply("older", toy()[0], (user("Aye?"),), sampling=SHORT)
+    engine.drop("older")
+
+
+def test_an_adapter_brings_its_references_and_the_base_is_given_some(
+    engine: InferenceEngine, toy_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[torch.Tensor | None] = []
+    draw = engine.model.sample_images
+
+    def sample_images(*arguments: Any, **settings: Any) -> Any:
+        given.append(settings["reference_codes"])
+        return draw(*arguments, **settings)
+
+    monkeypatch.setattr(engine.model, "sample_images", sample_images)
+    character, _ = toy()
+    files = CheckpointRef(toy_run, "base").references
+    assert [path.name for path in files[:2]] == ["01.png", "06.png"]  # a plain face, then the close-up
+    asked: dict[str, Any] = {"seed": 3, "picture": "always"}
+    requests = [
+        GenerationRequest(character, (user("Aye?"),), NAMES[0], **asked),
+        GenerationRequest(character, (user("Aye?"),), "base", references=files, **asked),
+        GenerationRequest(character, (user("Aye?"),), "base", **asked),
+    ]
+    list(engine.replies(requests, sampling=SHORT))
+    [codes] = given
+    assert codes is not None and codes.shape == (3, 2, engine.model.spec.image_tokens)
+    assert torch.equal(codes[0], codes[1]), "the adapter's are the same two pictures"
+    assert (codes[2] == -1).all()
+    engine.reply("base", character, (user("Aye?"),), sampling=SHORT, **asked)
+    assert given[-1] is None
 
 
 def test_the_users_picture_is_looked_at(engine: InferenceEngine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.model_identity import UNKNOWN_MODEL, identity_in
 from pipelines.data.packing import collate, encode_images
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -122,6 +124,8 @@ def test_files_and_events_are_exact(run: Run) -> None:
     for name in run.result.checkpoints:
         files = {path.name for path in (run.folder / "checkpoints" / name).iterdir()}
         assert files == FILES | ({"references.safetensors", "references"} if reads_references else set())
+        config = json.loads((run.folder / "checkpoints" / name / "adapter_config.json").read_text(encoding="utf-8"))
+        assert identity_in(config) == run.result.model.get_base_model().identity != UNKNOWN_MODEL
     steps = [event for event in run.events if event.metrics]
     assert [event.step for event in steps] == [1, 2, 3, 4, 5, 6] and {event.total for event in steps} == {6}
     assert all(event.stage == "sft" and event.metrics["loss_codes"] > 0 for event in steps)
