@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -160,6 +161,18 @@ def test_chat_says_and_draws(toy_run: Path, tmp_path: Path, cli: Any) -> None:
     assert base["checkpoint"].endswith(":base") and not ours["checkpoint"].endswith(":base")
     words = cli("chat", toy_run, "--say", "Aye?", "--json")
     assert words.answer["replies"][0]["picture"] is None
+
+
+def test_an_adapter_of_other_weights_does_not_answer(toy_run: Path, tmp_path: Path, cli: Any) -> None:
+    run_dir = shutil.copytree(toy_run, tmp_path / "run")
+    config = run_dir / "checkpoints" / "grpo-000002" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"revision": "0000"}), encoding="utf-8")
+    ran = cli("chat", f"{run_dir}:grpo-000002", "--say", "Aye?", "--json")
+    assert ran.status == 1 and "was trained on starter-toy of 0000: train again" in ran.err
+    assert "Traceback" not in ran.err
+    assert cli("chat", f"{run_dir}:base", "--say", "Aye?", "--json").status == 0
+    exported = cli("character", "export", run_dir, tmp_path / "ada.charx", "--json")
+    assert exported.status == 0, exported.err
 
 
 def test_chat_is_interactive(toy_run: Path, tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 import pipelines.models.presets
 from pipelines.core.events import STAGES, Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.model_identity import TOY_REVISION
 from pipelines.core.run_folder import (
     RunError,
     TrainerExit,
@@ -38,6 +40,8 @@ SAMPLES = {f"{number:02d}.png" for number in range(1, 7)} | {"sheet.png"}  # two
 STATE = {
     "adapter_config.json",
     "adapter_model.safetensors",
+    "references",
+    "references.safetensors",
     "README.md",
     "optimizer.pt",
     "scheduler.pt",
@@ -178,7 +182,7 @@ def test_scores_and_card(toy_run: Path) -> None:
             assert value > 0 if "perplexity" in key else 0 <= value <= 1, key
     folder = toy_run / "checkpoints" / "grpo-000002"
     config = read_json(folder / "adapter_config.json")
-    assert config["base_model_name_or_path"] == f"understudy/{TOY_BASE}"
+    assert (config["base_model_name_or_path"], config["revision"]) == (f"understudy/{TOY_BASE}", TOY_REVISION)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: peft\nbase_model: understudy/") and "# Ada: grpo-000002" in card
     assert "| facts_accuracy |" in card
@@ -243,6 +247,20 @@ def test_stop_keeps_and_resumes(toy_run: Path, toy_character: Path, tmp_path: Pa
     with pytest.raises(Stopped):
         train(run_dir, stop_at_last)
     assert values(run_dir, "sft", "loss") == pytest.approx(values(toy_run, "sft", "loss"), abs=1e-6)
+
+
+def test_a_run_of_other_weights_is_not_gone_on_with(toy_run: Path, tmp_path: Path) -> None:
+    run_dir = Path(shutil.copytree(toy_run, tmp_path / "run"))
+    config = run_dir / "checkpoints" / "grpo-000002" / "adapter_config.json"
+    config.write_text(json.dumps(read_json(config) | {"revision": "0000"}), encoding="utf-8")
+    assert train(run_dir) == read_json(run_dir / "result.json"), "a finished run opens as it did"
+    (run_dir / "result.json").unlink()
+    before = len(read_events(run_dir))
+    assert main([str(run_dir)]) == FAILED
+    left = read_exit(run_dir)
+    assert left is not None
+    assert left.reason.startswith("checkpoint grpo-000002 was trained on starter-toy of 0000: train again")
+    assert len(read_events(run_dir)) == before
 
 
 def test_signal_stops_with_an_honest_status(toy_character: Path, tmp_path: Path) -> None:

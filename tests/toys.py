@@ -19,7 +19,7 @@ TOY_STEPS = {
     "grpo_steps": 2,
     "grpo_save_every": 1,
     "grpo_group_size": 2,
-    "max_new_tokens": 12,
+    "max_new_tokens": 24,
 }
 """The whole recipe in seconds."""
 

@@ -49,8 +49,16 @@ def test_the_same_weights_are_taken(trained_on: dict[str, Any], base: ModelIdent
 @pytest.mark.parametrize(
     ("trained_on", "base", "why"),
     [
-        (config(STARTER.name, "bbbb"), STARTER, "was trained on the starter of bbbb: train again (the one here is aaaa)"),
-        (config(JANUS.name, "main"), JANUS, "was trained on Janus-Pro-1B of main: train again (the one here is c0ffee)"),
+        (
+            config(STARTER.name, "bbbb"),
+            STARTER,
+            "was trained on the starter of bbbb: train again (the one here is aaaa)",
+        ),
+        (
+            config(JANUS.name, "main"),
+            JANUS,
+            "was trained on Janus-Pro-1B of main: train again (the one here is c0ffee)",
+        ),
         (config(STARTER.name, None), STARTER, "was trained on the starter of a revision that it does not name"),
         (config("some/where/janus", None), JANUS, "was trained on Janus-Pro-1B of a revision that it does not name"),
         (config(TOY.name, "toy-0"), TOY, "was trained on starter-toy of toy-0: train again (the one here is toy-1)"),

@@ -177,7 +177,8 @@ def test_an_image_is_drawn_from_its_own_turn_alone(tokenizer: PreTrainedTokenize
 @pytest.mark.parametrize(
     ("appearance", "words"),
     [
-        ("Mira is a tall woman. She has red hair.", "a tall woman, has red hair"),
+        ("Mira is a tall woman. She has red hair. Wears boots.", "a tall woman, red hair, boots"),
+        ("The keeper of a light. Mira has a scar!", "the keeper of a light, a scar"),
         ("Red hair,   green eyes!", "Red hair, green eyes"),
         ("It is round. They are two.", "round, two"),
         ("", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,27 @@ def test_mean_step_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path)
     assert mean_step_reward(tmp_path, "sft-000002") is None
 
 
-def test_evaluating_again_gives_the_same_scores(toy_run: Path, tmp_path: Path) -> None:
-    import shutil
+def test_a_checkpoint_of_other_weights_is_not_measured(toy_run: Path, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(toy_run, tmp_path / "run")
+    config = run_dir / "checkpoints" / "sft-000002" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"revision": "0000"}), encoding="utf-8")
+    events: list[Event] = []
+    with pytest.raises(RunError, match=r"checkpoint sft-000002 was trained on starter-toy of 0000: train again"):
+        evaluate_run(run_dir, (), events.append, again=True)
+    assert not events, "nothing is measured before all is known to be right"
+    assert len(evaluate_run(run_dir, (), events.append)) == 5  # scores that are there are read
 
+
+def test_the_card_says_what_lies_beside_the_adapter(toy_run: Path) -> None:
+    folder = toy_run / "checkpoints" / "grpo-000002"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    assert f"`{config['base_model_name_or_path']}` at revision `{config['revision']}`" in card
+    assert "`references.safetensors` holds the codes of two pictures of Ada" in card and "`references/`" in card
+    assert sorted(path.name for path in (folder / "references").iterdir()) == ["01.jpg", "02.jpg"]
+
+
+def test_evaluating_again_gives_the_same_scores(toy_run: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(toy_run, run_dir)
     before = {

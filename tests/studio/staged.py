@@ -131,6 +131,7 @@ def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     blobs: dict[str, bytes] = {path: text.encode() for path, text in texts.items()}
     if step:
         blobs["adapter_model.safetensors"] = f"weights of {name}".encode()
+        blobs |= {"references.safetensors": b"codes", "references/01.jpg": b"small", "references/02.jpg": b"small too"}
     colours = {"base": "gray", "sft": "olive", "grpo": "teal"}
     blobs |= {f"samples/{at:02d}.png": png(colours[stage], 40 + at) for at in range(1, 4)}
     blobs["samples/sheet.png"] = png(colours[stage], 90)

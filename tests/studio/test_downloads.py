@@ -37,6 +37,9 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(context: AppContext
         "adapter/README.md",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
+        "adapter/references.safetensors",
+        "adapter/references/01.jpg",
+        "adapter/references/02.jpg",
         "card.png",
         "manifest.json",
         "report.html",
@@ -44,6 +47,9 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(context: AppContext
         "scores.json",
     }
     assert files["adapter/adapter_model.safetensors"] == b"weights of grpo-000002"
+    readme = files["README.md"].decode()
+    assert "pictures of the character (2)" in readme and "`adapter/references.safetensors`" in readme
+    assert 'read_references(Path("adapter"))' in readme
     manifest = json.loads(files["manifest.json"])
     assert manifest["base_model"] == "starter-toy" and manifest["scores"]["likeness"] == 0.5
     assert read_card(files["card.png"], "card.png").character.name == "Ada"
@@ -61,14 +67,16 @@ def test_a_charx_carries_the_adapter(context: AppContext, tmp_path: Path) -> Non
     card = read_card(place(context, made).read_bytes(), made.filename)
     assert card.character.name == "Ada Ünd <Co>" and len(card.images) == 6
     assert card.adapter_files["adapter_model.safetensors"] == b"weights of sft-000004"
+    assert {"references.safetensors", "references/01.jpg"} <= set(card.adapter_files)
 
 
 def test_the_adapter_alone_and_the_report_alone(context: AppContext, tmp_path: Path) -> None:
     job = staged.trained(context, staged.published(context, tmp_path / "ada", name="<script>alert(1)</script>"))
     alone = downloads.adapter_alone(context, f"{job.id}:sft-000004")
     with zipfile.ZipFile(place(context, alone)) as archive:
-        names = {Path(name).name for name in archive.namelist()}
-    assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+        names = {name.partition("/")[2] for name in archive.namelist()}
+    adapter = {"README.md", "adapter_config.json", "adapter_model.safetensors", "references.safetensors"}
+    assert names == adapter | {"references/01.jpg", "references/02.jpg"}
     page = place(context, downloads.report_alone(context, f"{job.id}:sft-000004")).read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page and "Will it rain on day 1?" in page
 

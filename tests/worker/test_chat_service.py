@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.core.jobs.job import ChatMessage, Conversation, Job, new_id
@@ -86,6 +90,51 @@ def test_the_base_answers_too_and_each_side_hears_its_own_words(
     job = answer(embedded, context, ModelHolder(), request)
     assert job.status == "succeeded", job.error
     assert all(side.done and not side.picture_key for side in replies_in(embedded.records.events.after(job.id)))
+
+
+def drawn_with(engine: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor | None]:
+    """The references (P, R, C) of every batch of images that this engine draws from now on."""
+    given: list[torch.Tensor | None] = []
+    draw = engine.model.sample_images
+
+    def sample_images(*arguments: Any, **settings: Any) -> Any:
+        given.append(settings["reference_codes"])
+        return draw(*arguments, **settings)
+
+    monkeypatch.setattr(engine.model, "sample_images", sample_images)
+    return given
+
+
+def test_adapter_and_base_draw_from_the_characters_references(
+    embedded: Deployment, context: WorkerContext, trained: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = ModelHolder()
+    engine = holder.open(context, TOY_BASE)
+    given = drawn_with(engine, monkeypatch)
+    job = answer(embedded, context, holder, ask(trained, "base", "sft-000004", picture="always"))
+    assert job.status == "succeeded", job.error
+    [codes] = given
+    assert codes is not None and codes.shape == (2, engine.model.spec.max_references, engine.model.spec.image_tokens)
+    best = [embedded.character / "images" / name for name in ("01.png", "06.png")]
+    expected = torch.tensor(engine.encode_references(best))
+    assert torch.equal(codes[0], expected) and torch.equal(codes[1], expected)
+    cached = list((context.settings.cache_folder / "pictures").glob("*/*"))
+    assert len(cached) == len(best), "no more pictures are fetched than the model looks at"
+
+
+def test_an_adapter_of_an_older_starter_is_refused(
+    embedded: Deployment, context: WorkerContext, trained: Job, toy_run: Path, tmp_path: Path
+) -> None:
+    older = shutil.copytree(toy_run, tmp_path / "older")
+    config = older / "checkpoints" / "sft-000004" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"revision": "0000"}), encoding="utf-8")
+    put_checkpoint(embedded.records, embedded.store, trained.id, older, "sft-000004")
+    job = answer(embedded, context, ModelHolder(), ask(trained, "sft-000004"))
+    assert job.status == "failed"
+    assert job.error.startswith("This state of Ada was trained on starter-toy of 0000: train again")
+    # What was trained meanwhile, and the base, answer as before.
+    job = answer(embedded, context, ModelHolder(), ask(trained, "base", "grpo-000002", picture="never"))
+    assert job.status == "succeeded", job.error
 
 
 def test_a_reply_that_cannot_be_given_says_why(embedded: Deployment, context: WorkerContext, trained: Job) -> None:
