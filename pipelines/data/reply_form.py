@@ -17,7 +17,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character
-from pipelines.data.chat_template import picture_mark_ids
+from pipelines.data.chat_template import picture_mark_ids, words_ids
 from pipelines.models.interface import ModelSpec
 
 ImageMode = Literal["auto", "always", "never"]
@@ -42,10 +42,10 @@ _SENTENCES = re.compile(r".*[.!?…。！？～~][\"'”’)*_]*", re.DOTALL)  #
 class WordsProcessor:
     """Adjusts the scores (R, V) of each step in which a reply's words are sampled.
 
-    The first id settles whether there will be an image: PICTURE_MARK where it has PICTURE_PROBABILITY;
-    `sample_decision` leaves it to chance, for rollouts, which must try both. A reply cannot end before its first
-    sentence does, ends with a sentence when its limit is near, cannot begin an image by itself, and has no square
-    brackets unless the character uses them.
+    The first id settles whether there will be an image (the first behind `ChatFormat.lead`, where a tokenizer splits
+    it off): PICTURE_MARK where it has PICTURE_PROBABILITY; `sample_decision` leaves it to chance, for rollouts, which
+    must try both. A reply cannot end before its first sentence does, ends with a sentence when its limit is near,
+    cannot begin an image by itself, and has no square brackets unless the character uses them.
     """
 
     def __init__(
@@ -60,6 +60,10 @@ class WordsProcessor:
         """modes: of each of the N samples. max_new_tokens: the limit of ids. brackets: whether square brackets may be
         written."""
         self.mark = picture_mark_ids(spec, tokenizer)
+        spoken = words_ids("A", False, spec, tokenizer)
+        same = [one == other for one, other in zip(self.mark, spoken, strict=False)]
+        self.decisive = [*same, False].index(False)
+        """The step at which a reply with an image and one without part."""
         self.stop_ids = [spec.eot_id, spec.boi_id]
         self.eot_id, self.boi_id, self.sample_decision = spec.eot_id, spec.boi_id, sample_decision
         self.closing = max(1, max_new_tokens - CLOSING_WORDS)
@@ -72,25 +76,28 @@ class WordsProcessor:
         """ids (N, T): what was sampled so far; rows (R,): the sample of each row of `scores`."""
         device = scores.device
         forbidden = scores.new_tensor(-torch.inf)
-        mark = self.mark[0]
+        if step < self.decisive:
+            return self._given(step, scores)
         allowed = scores.clone()
         allowed[:, self.boi_id] = forbidden
         allowed[:, self.bracketed.to(device)] = forbidden
-        if step == 0:
+        if step == self.decisive:
             allowed[:, self.stop_ids] = forbidden
-            return self._decided(rows, scores, allowed, mark)
-        draws = ids[rows, 0] == mark  # (R,)
-        if step < len(self.mark):
-            forced = torch.full_like(scores, -torch.inf)
-            forced[:, self.mark[step]] = 0.0
-            return torch.where(draws[:, None], forced, self._not_ended(step, draws, rows, ids, allowed))
-        return self._not_ended(step, draws, rows, ids, allowed)
+            return self._decided(rows, scores, allowed)
+        draws = ids[rows, self.decisive] == self.mark[self.decisive]  # (R,)
+        speaking = self._not_ended(step, draws, rows, ids, allowed)
+        return torch.where(draws[:, None], self._given(step, scores), speaking) if step < len(self.mark) else speaking
 
-    def _decided(self, rows: torch.Tensor, scores: torch.Tensor, allowed: torch.Tensor, mark: int) -> torch.Tensor:
+    def _given(self, step: int, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, self.mark[step]] = 0.0
+        return forced
+
+    def _decided(self, rows: torch.Tensor, scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        mark = self.mark[self.decisive]
         always, never = self.always.to(rows.device)[rows], self.never.to(rows.device)[rows]  # (R,)
         open_score = scores[:, mark].clone()
-        marked = torch.full_like(scores, -torch.inf)
-        marked[:, mark] = 0.0
+        marked = self._given(self.decisive, scores)
         allowed[:, mark] = -torch.inf
         if self.sample_decision:
             either = allowed.clone()
@@ -104,7 +111,7 @@ class WordsProcessor:
         self, step: int, draws: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, allowed: torch.Tensor
     ) -> torch.Tensor:
         # An id that ends a sentence was sampled, and enough words, or so many words that no end will come.
-        said = step - draws.long() * len(self.mark)  # (R,)
+        said = step - torch.where(draws, len(self.mark), self.decisive)  # (R,)
         past = ids[rows, :step]  # (R, step)
         ended = self.sentence_ends.to(ids.device)[past.clamp(min=0)].any(1)
         complete = (ended & (said >= SHORTEST_WORDS)) | (said >= ENDLESS_WORDS)

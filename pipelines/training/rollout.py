@@ -152,16 +152,16 @@ class _Sampler:
         # The samples of a prompt share its prefill where all fit into one batch.
         group = self.group_size if len(replies) <= self.size else 1
         text = self._sample_text(replies, prompt_ids_N, self.sampling, processor, group)
-        mark = len(processor.mark)
+        mark, decisive = len(processor.mark), processor.decisive
         for reply, ids, logps in zip(replies, text.ids, text.logps, strict=True):
             reply.marked, reply.finished = ids[:mark] == processor.mark, ids[-1] == spec.eot_id
-            chosen = 0
-            if reply.marked:  # only the mark's first id was chosen, the others follow from it
-                reply.take(ids[:1], logps[:1])
-                reply.give(ids[1:mark])
-                chosen = mark
-            reply.take(ids[chosen:], logps[chosen:])
-            reply.text = tokenizer.decode(ids[chosen:], skip_special_tokens=True).strip()
+            # One id decides whether there is an image; what stands before it, and the rest of the mark, is given.
+            reply.give(ids[:decisive])
+            reply.take(ids[decisive : decisive + 1], logps[decisive : decisive + 1])
+            words = mark if reply.marked else decisive + 1
+            reply.give(ids[decisive + 1 : words])
+            reply.take(ids[words:], logps[words:])
+            reply.text = tokenizer.decode(ids[mark if reply.marked else 0 :], skip_special_tokens=True).strip()
         return replies
 
     def looks(self, replies: list[_Reply]) -> None:

@@ -70,7 +70,7 @@ def test_every_sampled_reply_has_the_form(family: tuple[Any, Any], mira: Charact
     for mode, ids in zip(modes, samples.ids, strict=True):
         marked = ids[: len(words.mark)] == words.mark
         assert marked == (mode == "always") or mode == "auto"
-        said = ids[len(words.mark) :] if marked else ids
+        said = ids[len(words.mark) if marked else words.decisive :]
         assert spec.boi_id not in ids and not {"[", "]"} & set(tokenizer.decode(said))
         if ids[-1] == spec.eot_id:
             ended += 1
@@ -91,16 +91,22 @@ def test_every_sampled_reply_has_the_form(family: tuple[Any, Any], mira: Charact
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("likely", [True, False])
-def test_the_mark_decides_and_is_written_whole(starter: tuple[Any, Any], mode: ImageMode, likely: bool) -> None:
-    model, tokenizer = starter
+def test_the_mark_decides_and_is_written_whole(family: tuple[Any, Any], mode: ImageMode, likely: bool) -> None:
+    model, tokenizer = family
     spec, words = model.spec, ids_of(tokenizer, "Aye.")
     processor = WordsProcessor(spec, tokenizer, [mode], 60)
-    scores = one_step(processor, [], {processor.mark[0]: 9.0 if likely else 7.9, words[0]: 8.0})
+    # A toy Janus begins every reply with a blank: the id behind it decides.
+    begun = processor.mark[: processor.decisive]
+    assert begun == ids_of(tokenizer, spec.chat_format.lead)
+    for step, given in enumerate(begun):
+        assert int(one_step(processor, begun[:step], {words[0]: 9.0}).argmax()) == given
+    decisive = processor.mark[processor.decisive]
+    scores = one_step(processor, begun, {decisive: 9.0 if likely else 7.9, words[0]: 8.0})
     marked = mode == "always" or (mode == "auto" and likely)
-    assert int(scores.argmax()) == (processor.mark[0] if marked else words[0])
-    assert bool(scores[processor.mark[0]].isinf()) != marked  # the other way cannot be sampled at all
+    assert int(scores.argmax()) == (decisive if marked else words[0])
+    assert bool(scores[decisive].isinf()) != marked  # the other way cannot be sampled at all
     if marked:
-        for step in range(1, len(processor.mark)):
+        for step in range(processor.decisive + 1, len(processor.mark)):
             forced = one_step(processor, processor.mark[:step], {words[0]: 9.0})
             assert int(forced.argmax()) == processor.mark[step] and int(forced.isfinite().sum()) == 1
 

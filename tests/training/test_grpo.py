@@ -18,7 +18,7 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder
-from pipelines.data.chat_template import ImageTurn, picture_mark_ids, subject_of, turn_end
+from pipelines.data.chat_template import ImageTurn, subject_of, turn_end
 from pipelines.data.packing import encode_images
 from pipelines.data.reply_form import WordsProcessor
 from pipelines.data.samples import grpo_prompts
@@ -44,7 +44,7 @@ RECIPE = Recipe(
 )
 
 BIAS = 5.0
-"""Added to the logit of the mark's first id: of some 260 ids, it is then chosen in about a third of all replies."""
+"""Added to the logit of the id that announces an image: of some 260, it is then chosen in a third of all replies."""
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +57,11 @@ def one_thread() -> Iterator[None]:
 
 
 def eager_to_draw(preset: str) -> tuple[Any, Any]:
-    """A toy whose random head picks the mark's first id often, so that rollouts have images."""
+    """A toy whose random head picks the id that announces an image often, so that rollouts have some."""
     model, tokenizer = load(preset)
-    mark = picture_mark_ids(model.spec, tokenizer)[0]
+    processor = WordsProcessor(model.spec, tokenizer, ["auto"], RECIPE.max_new_tokens)
     bias = torch.zeros(model.spec.text_vocab)
-    bias[mark] = BIAS
+    bias[processor.mark[processor.decisive]] = BIAS
     model.get_output_embeddings().register_forward_hook(lambda head, given, made: made + bias)
     return model, tokenizer
 
@@ -175,7 +175,8 @@ def test_rollouts_have_the_form_and_say_which_ids_were_chosen(toy: tuple[PeftMod
     model, tokenizer = toy
     base = model.get_base_model().eval()
     spec, subject = base.spec, subject_of(mira, tokenizer)
-    mark, turn = picture_mark_ids(spec, tokenizer), ImageTurn.of(subject, spec, tokenizer)
+    processor, turn = WordsProcessor(spec, tokenizer, ["auto"], 30), ImageTurn.of(subject, spec, tokenizer)
+    mark, decisive = processor.mark, processor.decisive
     recipe = replace(RECIPE, max_new_tokens=30)
     prompts = grpo_prompts(mira, 3, 0)
     made = sample_rollouts(
@@ -187,11 +188,12 @@ def test_rollouts_have_the_form_and_say_which_ids_were_chosen(toy: tuple[PeftMod
         assert all(logp == 0 for logp, one in zip(made.logprobs[n], chosen, strict=True) if not one)
         marked, drawn = ids[: len(mark)] == mark, made.image_features[n] is not None
         kinds.add((marked, drawn, made.finished[n]))
-        # What was given: the mark behind its first id, and for an image the head of its turn.
+        # What was given: the mark but for the id that decides, and for an image the head of its turn.
         given = [token for token, one in zip(ids, chosen, strict=True) if not one]
+        lead, rest = mark[:decisive], mark[decisive + 1 :] if marked else []
         head = [*turn_end(spec, tokenizer)[1:], *turn.chat_head] if drawn else []
         cut = [spec.boi_id] if drawn and not made.finished[n] else []
-        assert given == [*(mark[1:] if marked else []), *head, *cut]
+        assert given == [*lead, *rest, *head, *cut]
         codes = [token for token in ids if token >= spec.text_vocab]
         assert len(codes) == (spec.image_tokens if drawn else 0) and ids[len(ids) - len(codes) :] == codes
         assert spec.boi_id in ids if drawn else spec.boi_id not in ids
