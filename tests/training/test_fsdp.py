@@ -55,7 +55,7 @@ def one_process(run_dir: Path) -> list[float]:
         model,
         tokenizer,
         character,
-        replace(RECIPE, sft_row_max_tokens=3200),
+        replace(RECIPE, sft_row_max_tokens=3200, sft_row_images=2 * RECIPE.sft_row_images),
         run_dir,
         said,
         strategy=StepStrategy(False, 2),

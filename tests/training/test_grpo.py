@@ -32,6 +32,7 @@ from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft_loss import lora_config
 
 RECIPE = Recipe(
+    base="starter-toy",
     grpo_steps=4,
     grpo_save_every=2,
     grpo_prompts_per_step=2,
