@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.core.character.character import Character
+from pipelines.core.character.references import ranked_references
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
@@ -154,8 +155,6 @@ def _load_checkpoints(context: WorkerContext, names: Sequence[str], holder: Mode
 
 def _references(context: WorkerContext, job: Job, character: Character, count: int) -> tuple[Path, ...]:
     """The best `count` pictures of the character that this job learnt, in the cache; fewer where some are gone."""
-    from pipelines.data.references import ranked_references
-
     images = context.records.characters.version(job.character, job.version).images
     there = [name for name in ranked_references(character) if name in images]
     return tuple(cached_picture(context, images[name]) for name in there[:count])

@@ -25,6 +25,14 @@ RECIPE_KEYS = {
 }
 """Fields of a recipe."""
 
+NEWER_RECIPE_KEYS: dict[str, Any] = {
+    "image_learning_rate": 0.0,
+    "sft_image_rows": 0,
+    "sft_replay_images": 0,
+}
+"""Fields of a recipe that 0.1 did not have, with the values that say what it did. `image_lora_rank` is another: a LoRA
+had one rank for both sides."""
+
 TASKS = {
     "caption_picture": "text_to_image",
     "reply_picture": "reply_with_image",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,13 @@ from pipelines.data.reply_form import (
     CLOSING_WORDS,
     ENDLESS_WORDS,
     LOOK_TOKENS,
+    PICTURE_PROBABILITY,
     SHORTEST_WORDS,
     ImageMode,
     LookProcessor,
     WordsProcessor,
+    tidy_look,
     uses_brackets,
-    whole_look,
     whole_sentences,
 )
 from pipelines.models.decoding.sampling import Sampling
@@ -101,7 +103,8 @@ def test_the_mark_decides_and_is_written_whole(family: tuple[Any, Any], mode: Im
     for step, given in enumerate(begun):
         assert int(one_step(processor, begun[:step], {words[0]: 9.0}).argmax()) == given
     decisive = processor.mark[processor.decisive]
-    scores = one_step(processor, begun, {decisive: 9.0 if likely else 7.9, words[0]: 8.0})
+    odds = math.log(PICTURE_PROBABILITY / (1 - PICTURE_PROBABILITY))
+    scores = one_step(processor, begun, {decisive: 20 + odds + (0.1 if likely else -0.1), words[0]: 20.0})
     marked = mode == "always" or (mode == "auto" and likely)
     assert int(scores.argmax()) == (decisive if marked else words[0])
     assert bool(scores[decisive].isinf()) != marked  # the other way cannot be sampled at all
@@ -184,7 +187,17 @@ def test_half_sentences_are_left_out(text: str, whole: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "whole"), [("happy, in the sn", "happy"), ("a, b, c", "a, b"), ("happ", "happ"), ("", "")]
+    ("look", "complete", "tidy"),
+    [
+        ("happy, in the sn", False, "happy"),
+        ("a, b, c", False, "a, b"),
+        ("happ", False, "happ"),
+        ("", False, ""),
+        (" happy,  wearing a red coat,in the\nsnow.", True, "happy, wearing a red coat, in the snow"),
+        ("happy, in the snow, happy, in the snow", True, "happy, in the snow"),
+        ("a, b, c, d, e, f", True, "a, b, c, d"),
+        ("a,, b", True, "a, b"),
+    ],
 )
-def test_half_phrases_of_a_look_are_left_out(look: str, whole: str) -> None:
-    assert whole_look(look) == whole
+def test_looks_have_whole_phrases_each_of_them_once(look: str, complete: bool, tidy: str) -> None:
+    assert tidy_look(look, complete) == tidy

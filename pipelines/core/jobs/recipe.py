@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pipelines.core.jobs.model_specs import STARTER_PRESETS, large_settings
-from pipelines.core.renamed_keys import recipe_keys
+from pipelines.core.renamed_keys import NEWER_RECIPE_KEYS, recipe_keys
 
 Effort = Literal["quick", "standard", "thorough"]
 TASKS = ("dialogue", "reply_with_image", "text_to_image", "fact", "image_qa")
@@ -187,8 +187,14 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
-        """The inverse of `to_json`, names of earlier versions included; an unknown key raises TypeError."""
-        return cls(**recipe_keys(data))
+        """The inverse of `to_json`, names of earlier versions included; an unknown key raises TypeError.
+
+        What an earlier version did not know is set to what it did, so that a run it began goes on as it was.
+        """
+        known = recipe_keys(data)
+        if "lora_rank" in known and "image_lora_rank" not in known:
+            known = {**NEWER_RECIPE_KEYS, "image_lora_rank": known["lora_rank"], **known}
+        return cls(**known)
 
 
 def _checked_value(name: str, before: Any, value: Any) -> Any:

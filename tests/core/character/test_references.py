@@ -30,6 +30,21 @@ def test_a_plain_face_and_a_close_up_come_first(ada: Character) -> None:
     assert references_of(ranked, 2, drawn="3.png") == ("4.png", "1.png")
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+def test_an_image_is_never_its_own_reference(count: int) -> None:
+    names = ("a.png", "b.png", "c.png")
+    assert references_of(names, count) == names[:count]
+    for drawn in names:
+        others = references_of(names, count, drawn)
+        assert drawn not in others and len(others) == min(count, 2)
+
+
+def test_without_the_other_framing_there_is_still_an_order(ada: Character) -> None:
+    close = tuple(CharacterImage(f"{n}.png", "happy", pose="close-up") for n in range(3))
+    assert ranked_references(replace(ada, images=close)) == ("0.png", "1.png", "2.png")
+    assert ranked_references(replace(ada, images=())) == ()
+
+
 def test_what_the_creator_chose_stands_before_everything_else(ada: Character) -> None:
     usual = ranked_references(ada)
     chosen = replace(ada, references=(usual[-1], usual[2], "gone.png"))
