@@ -16,7 +16,7 @@ EFFORTS = get_args(Effort)
 def test_a_longer_stage_1_takes_a_smaller_rate() -> None:
     recipes = [Recipe.for_effort("starter", effort) for effort in EFFORTS]
     assert [recipe.sft_steps for recipe in recipes] == sorted({recipe.sft_steps for recipe in recipes})
-    assert {round(recipe.sft_steps * recipe.sft_learning_rate, 6) for recipe in recipes} == {0.042}
+    assert len({round(recipe.sft_steps * recipe.sft_learning_rate, 6) for recipe in recipes}) == 1
     practice = [recipe.grpo_steps * recipe.grpo_learning_rate for recipe in recipes]
     assert practice[0] < practice[1] == pytest.approx(practice[2])
 
@@ -66,7 +66,7 @@ def test_tables_are_changed_in_part_and_old_names_are_understood() -> None:
     [
         ({"speed": 3}, "no setting speed"),
         ({"effort": "lazy"}, "not one of quick, standard, thorough"),
-        ({"sft_steps": "many"}, "wrong kind of value: it was 28"),
+        ({"sft_steps": "many"}, f"wrong kind of value: it was {Recipe().sft_steps}"),
         ({"sft_steps": True}, "wrong kind"),
         ({"sft_steps": 2.5}, "wrong kind"),
         ({"task_shares": {"singing": 0.5}}, "task_shares has no singing, only dialogue"),
