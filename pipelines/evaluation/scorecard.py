@@ -252,7 +252,7 @@ def measure(
     prompts = [caption_prompt(model, tokenizer, context.character, text) for text in descriptions]
     prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]
     captioned = len(prompts)
-    # Captions and replies in one batch: decoding 144 codes is a long loop of small steps, whatever the batch size.
+    # Captions and replies in one batch: decoding 256 codes is a long loop of small steps, whatever the batch size.
     prompts += [item.image_prompt for item in texts if item.image_prompt is not None]
     references = code_batch([reference_codes])
     references = None if references is None else references.expand(len(prompts), -1, -1)

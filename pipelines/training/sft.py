@@ -5,7 +5,7 @@ Ours are the data (pipelines/data/samples.py, packing.py), the loss and the chec
 gradient clipping, PEFT, accelerate and resuming are the library's.
 Departures from UniCharacter's stage 1 (arXiv 2605.08129): a LoRA of all linears instead of full fine-tuning; samples
 are mixed by share (the paper weighs image and text groups 20000:1); whole conversations instead of single turns; text
-and codes both by cross-entropy, each averaged over its own positions, so that 144 codes of an image cannot drown ten
+and codes both by cross-entropy, each averaged over its own positions, so that 256 codes of an image cannot drown ten
 words; a token of a fact's answer counts several times, since answers are three words long and conversations thirty.
 Which samples a row holds depends on character and recipe alone, so a resumed run reads what an uninterrupted one would.
 """
