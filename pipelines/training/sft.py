@@ -117,8 +117,11 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
             for values in zip(*((row.loss.detach(), row.words, row.codes) for row in rows), strict=True)
         )
         self.losses.append(loss)
-        metrics = {"loss": loss, "loss_words": words, "loss_codes": codes}
-        self.report_metrics({**metrics, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds})
+        # A row of conversations may have no codes to learn, and a row of images no words.
+        kinds = {name: value for name, value in (("loss_words", words), ("loss_codes", codes)) if value}
+        self.report_metrics(
+            {"loss": loss, **kinds, "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds}
+        )
 
 
 class _AfterStep(TrainerCallback):

@@ -17,11 +17,11 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import UNKNOWN_MODEL, identity_in
-from pipelines.data.packing import collate, encode_images
+from pipelines.data.packing import PackedRow, collate, encode_images
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 from pipelines.training.sft import SftResult, run_sft
-from pipelines.training.sft_loss import packed_sft_rows, sft_loss
+from pipelines.training.sft_loss import SftLoss, packed_sft_rows, sft_loss
 
 FILES = {
     "README.md",
@@ -39,6 +39,9 @@ RECIPE = Recipe(
     sft_learning_rate=2e-2,
     sft_row_max_tokens=700,
     sft_row_max_images=3,
+    sft_image_rows=1,
+    sft_row_images=3,
+    task_shares=dict.fromkeys(Recipe().task_shares, 0.2),
 )
 
 
@@ -84,15 +87,30 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
     model = run.result.model
     spec = model.get_base_model().spec
     pictures = encode_images(model.get_base_model(), mira, run.folder / "character")
-    rows = packed_sft_rows(mira, RECIPE, spec, run.tokenizer, pictures, rows=1)
-    batch = collate(rows, spec, pictures)
-    weights = batch.pop("loss_weights")
-    with torch.no_grad(), model.disable_adapter():
-        plain = sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
-    with torch.no_grad():
-        taught = sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
+    talks, drawings = packed_sft_rows(mira, RECIPE, spec, run.tokenizer, pictures, rows=2)
+
+    def losses(row: PackedRow) -> SftLoss:
+        batch = collate([row], spec, pictures)
+        weights = batch.pop("loss_weights", None)
+        with torch.no_grad():
+            return sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
+
+    with model.disable_adapter():
+        plain, plain_drawings = losses(talks), losses(drawings)
     assert plain.loss.item() == pytest.approx(run.result.losses[0], abs=1e-4)  # what the first step began with
-    assert taught.words < plain.words - 0.1 and taught.codes < plain.codes - 0.01
+    assert losses(talks).words < plain.words - 0.1 and plain.codes == 0  # pictures are only announced here
+    assert losses(drawings).codes < plain_drawings.codes - 0.01 and plain_drawings.words == 0
+
+
+def test_with_no_rows_of_images_they_are_drawn_where_they_are_announced(run: Run, mira: Character) -> None:
+    model = run.result.model.get_base_model()
+    pictures = encode_images(model, mira, run.folder / "character")
+    together = replace(RECIPE, sft_image_rows=0, sft_row_max_tokens=1200)
+    rows = packed_sft_rows(mira, together, model.spec, run.tokenizer, pictures, rows=4)
+    assert sum(row.drawn for row in rows) > 0 and all(max(row.segments) > 0 for row in rows)
+    for row in rows:
+        codes = [label for label in row.labels if label >= model.spec.text_vocab]
+        assert len(codes) == row.drawn * model.spec.image_tokens
 
 
 def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> None:
@@ -128,7 +146,9 @@ def test_files_and_events_are_exact(run: Run) -> None:
         assert identity_in(config) == run.result.model.get_base_model().identity != UNKNOWN_MODEL
     steps = [event for event in run.events if event.metrics]
     assert [event.step for event in steps] == [1, 2, 3, 4, 5, 6] and {event.total for event in steps} == {6}
-    assert all(event.stage == "sft" and event.metrics["loss_codes"] > 0 for event in steps)
+    kinds = [{"loss_words", "loss_codes"} & event.metrics.keys() for event in steps]
+    assert kinds == [{"loss_words"}, {"loss_codes"}] * 3  # rows of conversations and of images by turns
+    assert all(event.stage == "sft" and event.metrics["loss"] > 0 for event in steps)
     assert sum(event.metrics["tokens"] for event in steps) == run.result.tokens and run.result.steps == 6
     saved = [event.artifacts for event in run.events if event.artifacts]
     assert saved == [(f"checkpoints/{name}",) for name in run.result.checkpoints]
