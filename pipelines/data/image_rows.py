@@ -20,7 +20,8 @@ from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import image_path
 from pipelines.data.chat_template import Subject, image_turn, subject_of
 from pipelines.data.packing import ImageBank, PackedRow, pixels_of, upright_square
-from pipelines.models.interface import FIRST_ALONE, ModelSpec, ReplayFigure, UnifiedModel
+from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
+from pipelines.models.segments import FIRST_ALONE
 
 VARIANTS = 6
 """Crops of each image."""

@@ -2,11 +2,10 @@
 
 All samples of a character begin with the same system prompt. A packed row holds that prefix once and then many
 segments: [prefix | segment 1 | segment 2 | ...]. `segment_ids` (0 the prefix, 1.. the segments) make each segment
-attend to the prefix and itself only, with positions that continue from the prefix
-(`pipelines.models.interface.block_mask`, `restart_positions`), so a packed row has exactly the losses of its samples
-alone. An image stands in a segment of its own, without the prefix (`Rendered.image_ids`). TRL's packing
-(trl/data_utils.py, `pack_dataset`) repeats the prefix in every sample. Which samples a row holds is a pure function of
-samples, sizes and seed: row n is the same after a resume.
+attend to the prefix and itself only, with positions that continue from the prefix (`pipelines.models.segments`), so a
+packed row has exactly the losses of its samples alone. An image stands in a segment of its own, without the prefix
+(`Rendered.image_ids`). TRL's packing (trl/data_utils.py, `pack_dataset`) repeats the prefix in every sample. Which
+samples a row holds is a pure function of samples, sizes and seed: row n is the same after a resume.
 
 Dimension letters: B rows of a batch, T positions, N images.
 """
@@ -28,7 +27,8 @@ from pipelines.data.chat_template import NOBODY, Rendered, Subject, render_trunc
 from pipelines.data.references import reference_batch
 from pipelines.data.samples import LEARNED_WORDS, Sample
 from pipelines.models.decoding.multi_lora import write_references
-from pipelines.models.interface import FIRST_ALONE, ModelSpec, UnifiedModel
+from pipelines.models.interface import ModelSpec, UnifiedModel
+from pipelines.models.segments import FIRST_ALONE
 
 THUMBNAIL_PX = 128
 LOOKAHEAD = 8

@@ -54,11 +54,10 @@ from pipelines.models.interface import (
     ModelSpec,
     RoleTemplate,
     Scores,
-    block_mask,
     identify,
     refuse_unknown,
-    restart_positions,
 )
+from pipelines.models.segments import block_mask, restart_positions
 
 CHAT_FORMAT = ChatFormat(
     system=RoleTemplate("", "\n\n", closed=False),

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 
 from pipelines.data.chat_template import ImageTurn
-from pipelines.models.interface import FIRST_ALONE, ModelSpec, Scores
+from pipelines.models.interface import ModelSpec, Scores
+from pipelines.models.segments import FIRST_ALONE
 
 
 def group_advantages(
@@ -63,7 +64,7 @@ def group_token_logps(
 
     The samples of a prompt share one packed row: [prompt short of its last id | last id, completion 1 | last id,
     completion 2 | ...]. What stands before the first bar is segment 0, seen by all; the others see it and themselves
-    only (`pipelines.models.interface.block_mask`). Every segment begins with its own copy of the prompt's last id,
+    only (`pipelines.models.segments.block_mask`). Every segment begins with its own copy of the prompt's last id,
     because that position predicts the first id of the completion, and its keys must not be seen by other segments.
     An image's codes stand behind its turn in a segment that sees nothing else, as they were sampled.
     TRL's own forward (`_get_per_token_logps_and_entropies`) computes the prompt G times.

@@ -30,8 +30,9 @@ from pipelines.data.packing import (
 )
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.decoding.multi_lora import AdapterError, read_references
-from pipelines.models.interface import FIRST_ALONE, ModelSpec
+from pipelines.models.interface import ModelSpec
 from pipelines.models.janus import toy_janus
+from pipelines.models.segments import FIRST_ALONE
 from pipelines.models.starter.model import toy_starter
 from pipelines.models.toy_tokenizer import BOI_ID, EOT_ID, IMAGE_PLACEHOLDER_ID, PAD_ID, TOY_VOCAB, toy_tokenizer
 

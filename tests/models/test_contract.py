@@ -13,8 +13,8 @@ from torch import nn
 from trl.trainer.utils import add_fused_lm_head
 
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.models.interface import FIRST_ALONE
 from pipelines.models.janus import toy_janus
+from pipelines.models.segments import FIRST_ALONE
 from pipelines.models.starter.model import toy_starter
 
 

@@ -40,8 +40,8 @@ def decode_text(
 
     head: hidden states (R, H) to logits (R, V); embed: ids (R, 1) to (R, 1, H); forbidden_id: never sampled;
     logits_processor: changes the scores of each step last, before temperature and nucleus.
-    The repetition penalty counts a sample's own new ids, not the prompt's. Samples that have stopped leave the batch;
-    on a GPU they stay, since a captured step has static shapes (`static_decode.py`), and their further ids are dropped.
+    The repetition penalty counts a sample's own new ids. Samples that have stopped leave the batch; on a GPU they stay,
+    since a captured step has static shapes (`static_decode.py`), and their further ids are dropped.
     """
     max_new_tokens, penalty, temperature = sampling.max_new_tokens, sampling.repetition_penalty, sampling.temperature
     static_shapes = is_faster_on(state.hidden.device)
@@ -56,7 +56,7 @@ def decode_text(
     for step in range(max_new_tokens):
         logits = head(decoder.hidden).float()  # (R, V)
         if penalty != 1.0 and used is None:
-            used = torch.zeros(count, logits.shape[-1], dtype=torch.bool, device=device)
+            used = logits.new_zeros(count, logits.shape[-1], dtype=torch.bool)
         scores = _adjusted(logits, forbidden_id, None if used is None else used[rows], penalty)
         scores = scores if logits_processor is None else logits_processor(step, rows, ids, scores)
         # With static shapes all rows stay in order, so a range serves: reading `rows` would wait for the GPU.
@@ -72,8 +72,7 @@ def decode_text(
         unfinished = unfinished & ~torch.isin(new, stops)
         if step + 1 == max_new_tokens:
             break
-        check = not static_shapes or step % STOP_CHECK_INTERVAL == STOP_CHECK_INTERVAL - 1
-        if check and not bool(unfinished.any()):
+        if (not static_shapes or step % STOP_CHECK_INTERVAL == STOP_CHECK_INTERVAL - 1) and not unfinished.any():
             break
         if not static_shapes and not bool(unfinished.all()):
             rows, new = rows[unfinished], new[unfinished]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipelines.models.interface import restart_positions, stands_alone
+from pipelines.models.segments import restart_positions, stands_alone
 
 
 @dataclass

@@ -26,11 +26,10 @@ from pipelines.models.interface import (
     CheckpointingByOldNames,
     ModelSpec,
     Scores,
-    block_mask,
     identify,
     refuse_unknown,
-    stands_alone,
 )
+from pipelines.models.segments import block_mask, stands_alone
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
 from pipelines.models.starter.image_expert import ImageExpert

@@ -1,10 +1,10 @@
-"""The small functions of `pipelines.models.interface` by hand-computed numbers; see `test_contract.py` for the rest."""
+"""Packed rows by hand-computed numbers; that every family keeps to them is in `test_contract.py`."""
 
 from __future__ import annotations
 
 import torch
 
-from pipelines.models.interface import FIRST_ALONE, block_mask, restart_positions, stands_alone
+from pipelines.models.segments import FIRST_ALONE, block_mask, restart_positions, stands_alone
 
 
 def test_positions_restart_after_the_prefix_in_each_segment():
