@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from pipelines.core.settings import cache_dir
 from pipelines.data.chat_template import render, reply, user
-from pipelines.data.packing import collate, packed_row
+from pipelines.data.packing import ImageBank, collate, packed_row
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter import language
@@ -166,12 +166,12 @@ def test_questions_behind_one_look_have_the_losses_of_each_alone(deep):
     felt(model)
     turns = [(user("who?", "p"), reply("Mira.")), (user("where is it?", "p"), reply("Home."))]
     rendered = [render(one, model.spec, tokenizer) for one in turns]
-    pixels = {"p": torch.rand(3, 32, 32) * 2 - 1}
+    images = ImageBank({}, {"p": torch.rand(3, 32, 32) * 2 - 1})
     seen = rendered[0].ids.index(model.spec.image_placeholder_id) + model.spec.image_input_tokens
     packed = replace(packed_row(rendered, seen), input_images=("p",))
     with torch.no_grad():
-        together = model(**collate([packed], model.spec, pixels)).logps.sum()
-        alone = sum(model(**collate([packed_row([one], 0)], model.spec, pixels)).logps.sum() for one in rendered)
+        together = model(**collate([packed], model.spec, images)).logps.sum()
+        alone = sum(model(**collate([packed_row([one], 0)], model.spec, images)).logps.sum() for one in rendered)
     assert together.item() == pytest.approx(alone.item(), abs=1e-3)
 
 
