@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from pipelines.commands import bench, character, chat, doctor, env_file, evaluate, jobs, maintenance, train, up
+from pipelines.commands import bench, character, chat, doctor, draw, env_file, evaluate, jobs, maintenance, train, up
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, reason_of
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
     shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (train, chat, evaluate, bench, character, doctor, up, jobs, env_file, maintenance):
+    for group in (train, chat, draw, evaluate, bench, character, doctor, up, jobs, env_file, maintenance):
         group.add(commands, shared)
     return root
 

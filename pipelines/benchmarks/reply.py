@@ -27,7 +27,8 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import BASE
 from pipelines.data.chat_template import prompt, user
 from pipelines.inference.engine import InferenceEngine
-from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, to_image
+from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest
+from pipelines.inference.generate_images import to_image
 from pipelines.inference.streaming import Reply, ReplyDone
 from pipelines.models.starter.model import StarterModel
 from pipelines.training.sft_loss import lora_config

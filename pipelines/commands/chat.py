@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.add_argument("--say", metavar="TEXT", help="say one thing and leave; without it the chat is interactive")
     command.add_argument("--picture", metavar="OUT.png", type=Path, help="ask for a picture and write it here")
     command.add_argument("--seed", type=int, default=0, help="seed of the sampling (default 0)")
+    command.add_argument(
+        "--best-of",
+        metavar="N",
+        type=int,
+        help="draw each picture N times and keep the best (default: 4 with a GPU, where it costs little, else 1)",
+    )
     command.set_defaults(run=run)
 
 
@@ -60,11 +67,14 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Reply once with `--say`, else until an empty line or Ctrl-D."""
     if arguments.json and arguments.say is None:
         raise CommandFailed("--json needs --say TEXT: an interactive chat has no last line")
+    best_of: int | None = arguments.best_of
+    if best_of is not None and not 1 <= best_of <= MAX_BEST_OF:
+        raise WrongUsage(f"--best-of {best_of}: 1 to {MAX_BEST_OF} drawings can be chosen from")
     names = [arguments.run_name, *([arguments.against] if arguments.against else [])]
     sides = _load_sides(names)
     if arguments.say is not None:
         outputs = _image_paths(arguments.picture, len(sides))
-        return {"replies": _answer(sides, arguments.say, outputs, arguments.seed)}, 0
+        return {"replies": _answer(sides, arguments.say, outputs, arguments.seed, best_of)}, 0
     replies: list[dict[str, Any]] = []
     greeting = sides[0].character.greeting
     print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
@@ -73,7 +83,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         folder = arguments.picture.parent if arguments.picture else sides[0].run_dir / "chat"
         folder.mkdir(parents=True, exist_ok=True)
         turn_paths = [folder / f"{turn + 1:03d}{end}.png" for end in ("", "-against")[: len(sides)]]
-        replies += _answer(sides, line, turn_paths, arguments.seed + turn, wanted=arguments.picture is not None)
+        wanted = arguments.picture is not None
+        replies += _answer(sides, line, turn_paths, arguments.seed + turn, best_of, wanted)
     return {"replies": replies}, 0
 
 
@@ -114,7 +125,12 @@ def _load_sides(names: list[str]) -> list[ChatSide]:
 
 
 def _answer(
-    sides: list[ChatSide], text: str, image_paths: Sequence[Path | None], seed: int, wanted: bool = True
+    sides: list[ChatSide],
+    text: str,
+    image_paths: Sequence[Path | None],
+    seed: int,
+    best_of: int | None,
+    wanted: bool = True,
 ) -> list[dict[str, Any]]:
     """One reply of every side, shown as it is generated; a picture is written where `image_paths` names a file."""
     from rich.console import Console
@@ -133,7 +149,7 @@ def _answer(
         )
     replies: dict[int, dict[str, Any]] = {}
     with live_lines(sides, Console()) as refresh:
-        for number, part in _reply_parts(sides, requests):
+        for number, part in _reply_parts(sides, requests, best_of):
             side, image_path = sides[number], image_paths[number]
             if isinstance(part, TextPiece):
                 side.lines[0] += part.text
@@ -154,11 +170,12 @@ def _answer(
     return [replies[number] for number in range(len(sides))]
 
 
-def _reply_parts(sides: list[ChatSide], requests: list[Any]) -> Iterator[tuple[int, ReplyPart]]:
+def _reply_parts(sides: list[ChatSide], requests: list[Any], best_of: int | None) -> Iterator[tuple[int, ReplyPart]]:
     """(side, part) of all replies: those of one base model in one batch, different base models one after the other."""
     for engine in dict.fromkeys(side.engine for side in sides):
         numbers = [number for number, side in enumerate(sides) if side.engine is engine]
-        for part in engine.replies([requests[number] for number in numbers]):
+        wanted = [requests[number] for number in numbers]
+        for part in engine.replies(wanted, best_of=best_of or engine.default_best_of):
             yield numbers[part.side], part
 
 

@@ -42,16 +42,8 @@ from pipelines.data.references import code_batch
 from pipelines.data.replay_chat import general_eval_rows
 from pipelines.evaluation.model_card import write_model_card
 from pipelines.inference.engine import InferenceEngine, reference_files
-from pipelines.inference.generate import (
-    GeneratedText,
-    GenerationRequest,
-    caption_prompt,
-    contact_sheet,
-    generate_images,
-    generate_texts,
-    sampling_of,
-    to_image,
-)
+from pipelines.inference.generate import GeneratedText, GenerationRequest, generate_texts, sampling_of
+from pipelines.inference.generate_images import caption_prompt, contact_sheet, generate_images, to_image
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.interface import ModelSpec, UnifiedModel
 from pipelines.models.presets import identity_of

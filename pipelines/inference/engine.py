@@ -15,12 +15,14 @@ import contextlib
 import functools
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
+from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
@@ -28,10 +30,13 @@ from pipelines.core.character.character_folder import image_path, read_character
 from pipelines.core.character.references import ranked_references
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
-from pipelines.data.chat_template import render
+from pipelines.data.chat_template import look_ids, look_of, render
 from pipelines.data.packing import open_image
+from pipelines.data.references import code_batch
 from pipelines.inference.adapter_cache import AdapterCache
-from pipelines.inference.generate import GenerationRequest, ImageMode, generate_replies
+from pipelines.inference.best_of import BEST_OF, BestOf, generate_best_images
+from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, ImageMode, generate_replies
+from pipelines.inference.generate_images import caption_prompt, to_image
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras, read_adapter
 from pipelines.models.decoding.prefix_cache import PrefixCache
@@ -39,11 +44,13 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import reply_bits
 from pipelines.models.interface import UnifiedModel
 from pipelines.models.presets import load
+from pipelines.rewards.judge import Judge, load_judge
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""
 
-
+DRAWN_LOOK_TOKENS = 40
+"""Most ids of a look that a person asks for; more would push the appearance out of what the image expert reads."""
 ENCODED_IMAGES = 64
 """Reference images whose codes are kept."""
 
@@ -61,6 +68,7 @@ class InferenceEngine:
         self.tokenizer: PreTrainedTokenizerBase
         self.model, self.tokenizer = load(preset, reply_bits(preset))
         self.model.eval()
+        self._preset = preset
         self._adapters = AdapterCache(partial(read_adapter, model=self.model), keep)
         self._base = Adapter(BASE, {})
         self._prefix_cache = PrefixCache()
@@ -123,13 +131,13 @@ class InferenceEngine:
             self.model.sample_text([ids], Sampling(max_new_tokens=1), loras=loras)
 
     def replies(
-        self, requests: Sequence[GenerationRequest], *, sampling: Sampling | None = None
+        self, requests: Sequence[GenerationRequest], *, sampling: Sampling | None = None, best_of: int = 1
     ) -> Iterator[ReplyPart]:
         """Answer all requests in one batch; yields text pieces, scene and finished reply of each as they are made.
 
         `side` of a part is the index of its request. Generation goes on in the engine's thread while the consumer
-        handles a part. Closing the iterator ends it within one decoding step. Raises KeyError for an unknown name,
-        AdapterError, and what the model raises.
+        handles a part. Closing the iterator ends it within one decoding step. best_of: how many drawings each image is
+        chosen from. Raises KeyError for an unknown name, AdapterError, and what the model raises.
         """
         adapters = [self._take(request.name) for request in requests]
         loras = LoraBatch(adapters, self._prefix_cache)
@@ -154,6 +162,7 @@ class InferenceEngine:
                         adapter.reference_codes or self.encode_references(request.references)
                         for adapter, request in zip(adapters, requests, strict=True)
                     ],
+                    best_of=self._best_of(best_of),
                     on_part=parts.put,
                     on_step=on_step,
                 )
@@ -177,12 +186,70 @@ class InferenceEngine:
         seed: int = 0,
         references: tuple[Path, ...] = (),
         sampling: Sampling | None = None,
+        best_of: int = 1,
     ) -> Reply:
         """Answer one turn with the adapter `name`, and wait for it."""
         request = GenerationRequest(character, history, name, seed, picture, references=references)
-        parts = self.replies([request], sampling=sampling)
+        parts = self.replies([request], sampling=sampling, best_of=best_of)
         [reply] = [part.reply for part in parts if isinstance(part, ReplyDone)]
         return reply
+
+    def draw(
+        self,
+        name: str,
+        character: Character,
+        looks: Sequence[str],
+        *,
+        references: Sequence[Path] = (),
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        best_of: int = 1,
+        on_step: Callable[[], None] | None = None,
+    ) -> list[Image.Image]:
+        """One image of the character for each look ("laughing, in the snow"), all in one batch.
+
+        references: the character's images, best first, for a model without adapter. Image n is drawn from seed + n.
+        `on_step` is called after every code. Raises ValueError for a look that is too long, KeyError and AdapterError.
+        """
+        adapter = self._take(name)
+        wanted = [look_of(look, character.name) for look in looks]
+        long = next((look for look in wanted if len(look_ids(look, self.tokenizer)) > DRAWN_LOOK_TOKENS), "")
+        if long:
+            words = DRAWN_LOOK_TOKENS * 3 // 4
+            raise ValueError(f"this is too long for one picture, about {words} words can be read: {long}")
+        codes = code_batch([adapter.reference_codes or self.encode_references(references)])
+        with self._model_lock:
+            pixels = generate_best_images(
+                self.model,
+                [caption_prompt(self.model, self.tokenizer, character, look) for look in wanted],
+                wanted,
+                sampling or CHAT_SAMPLING,
+                self._best_of(best_of),
+                reference_codes=None if codes is None else codes.expand(len(wanted), -1, -1),
+                generator=[torch.Generator(self.model.device).manual_seed(seed + n) for n in range(len(wanted))],
+                loras=LoraBatch([adapter] * len(wanted)) if adapter.weights else None,
+                on_step=on_step,
+            )
+        return [to_image(one) for one in pixels]
+
+    def rebuild(self, file: Path) -> Image.Image:
+        """An image as the model's own tokenizer gives it back: the most that a drawing can show of it."""
+        codes = torch.tensor([self._encode(file, file.stat().st_mtime_ns)], device=self.model.device)
+        with self._model_lock, torch.inference_mode():
+            return to_image(self.model.decode_images(codes)[0])
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """What chooses the best of several drawings; loaded when the first one is chosen."""
+        return load_judge(self._preset)
+
+    @property
+    def default_best_of(self) -> int:
+        """How many drawings an image is chosen from where nobody says: several where that costs under a second."""
+        return BEST_OF if self.model.device.type == "cuda" else 1
+
+    def _best_of(self, count: int) -> BestOf | None:
+        return None if count == 1 else BestOf(self.judge, count)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
@@ -25,6 +25,7 @@ from pipelines.core.run_folder import BASE
 from pipelines.data.chat_template import (
     Subject,
     image_turn,
+    look_of,
     prompt,
     scene_head,
     scene_text,
@@ -43,6 +44,8 @@ from pipelines.data.reply_form import (
     uses_brackets,
     whole_sentences,
 )
+from pipelines.inference.best_of import BestOf, generate_best_images
+from pipelines.inference.generate_images import to_image
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
 from pipelines.models.decoding.multi_lora import LoraBatch
 from pipelines.models.decoding.sampling import Generators, LogitsProcessor, OnIds, Sampling
@@ -264,41 +267,6 @@ def _split_stop(ids: list[int], stop_ids: tuple[int, ...]) -> tuple[list[int], i
     return (ids[:-1], ids[-1]) if ids and ids[-1] in stop_ids else (ids, None)
 
 
-def caption_prompt(
-    model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, character: Character, description: str
-) -> list[int]:
-    """The prompt of an image with this description."""
-    return image_turn(subject_of(character, tokenizer), description, model.spec, tokenizer)
-
-
-def generate_images(
-    model: UnifiedModel,
-    prompts: list[list[int]],
-    sampling: Sampling,
-    *,
-    num_return_sequences: int = 1,
-    reference_codes: torch.Tensor | None = None,
-    generator: Generators = None,
-    loras: LoraBatch | None = None,
-    on_step: Callable[[], None] | None = None,
-) -> torch.Tensor:
-    """(N, 3, px, px) in [-1, 1]: G images after each prompt, prompt-major; `on_step` is called after every code.
-
-    reference_codes (P, R, C): see `UnifiedModel.sample_images`.
-    """
-    samples = model.sample_images(
-        prompts,
-        sampling,
-        num_return_sequences=num_return_sequences,
-        reference_codes=reference_codes,
-        generator=generator,
-        loras=loras,
-        on_ids=None if on_step is None else lambda new_ids: on_step(),
-    )
-    with torch.inference_mode():
-        return model.decode_images(samples.codes)
-
-
 def generate_replies(
     model: UnifiedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -307,12 +275,14 @@ def generate_replies(
     sampling: Sampling | None = None,
     loras: LoraBatch | None = None,
     references: Sequence[Sequence[Sequence[int]]] = (),
+    best_of: BestOf | None = None,
     on_part: Callable[[ReplyPart], None] = lambda part: None,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
     """Answer all requests in one batch, each with its own seed and adapter (without `loras`, the model as it stands).
 
-    references: for each request the codes of its character's references, or nothing for all.
+    references: for each request the codes of its character's references, or nothing for all. best_of: how an image is
+    chosen from several drawings; None draws one.
     `on_part` gets text pieces, scene and finished reply of each side (index of a request) as they are made; `on_step`
     is called after every decoding step. Exceptions of either propagate and end generation.
     """
@@ -343,10 +313,12 @@ def generate_replies(
         if side not in with_image:
             finish(side, None)
     if with_image:
-        images = generate_images(
+        images = generate_best_images(
             model,
             [item.image_prompt for item in texts if item.image_prompt is not None],
+            [look_of(texts[side].scene, requests[side].character.name) for side in with_image],
             sampling,
+            best_of,
             reference_codes=code_batch([references[side] for side in with_image]) if references else None,
             generator=_generators_of(generators, with_image),
             loras=_loras_of(loras, with_image),
@@ -355,24 +327,3 @@ def generate_replies(
         for side, pixels in zip(with_image, images, strict=True):
             finish(side, to_image(pixels))
     return [replies[side] for side in range(len(requests))]
-
-
-def to_image(pixels: torch.Tensor) -> Image.Image:
-    """(3, px, px) in [-1, 1] to a PIL image."""
-    values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu()  # (px, px, 3)
-    return Image.frombytes("RGB", (values.shape[1], values.shape[0]), values.contiguous().numpy().tobytes())
-
-
-def contact_sheet(images: Sequence[Image.Image], labels: Sequence[str], columns: int = 5) -> Image.Image:
-    """All images on one page with a label below each, cut to the image's width."""
-    width, height, line = images[0].width, images[0].height, 14
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + line + 8) + 8), "white")
-    pen = ImageDraw.Draw(sheet)
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        left, top = 8 + i % columns * (width + 8), 8 + i // columns * (height + line + 8)
-        sheet.paste(image, (left, top))
-        while label and pen.textlength(label) > width:
-            label = label[:-1]
-        pen.text((left, top + height + 1), label, fill="black")
-    return sheet

@@ -12,15 +12,8 @@ from PIL import Image
 from pipelines.data.chat_template import image_turn, subject_of, user, words_ids
 from pipelines.data.packing import open_image
 from pipelines.data.reply_form import LOOK_TOKENS, ImageMode
-from pipelines.inference.generate import (
-    GeneratedText,
-    GenerationRequest,
-    caption_prompt,
-    contact_sheet,
-    generate_replies,
-    generate_texts,
-    to_image,
-)
+from pipelines.inference.generate import GeneratedText, GenerationRequest, generate_replies, generate_texts
+from pipelines.inference.generate_images import caption_prompt, contact_sheet, to_image
 from pipelines.inference.streaming import Reply, ReplyPart, TextPiece
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load

@@ -24,6 +24,8 @@ SIDES: tuple[ReplySide, ReplySide] = ("left", "right")
 TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
 CONVERSATIONS = "conversations_s"
 """Metrics of these events: seconds from the start of the work until this was there."""
+BEST_OF, MAX_BEST_OF = 4, 16
+"""How many drawings a picture is chosen from where that is wanted, and the most that may be asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,12 @@ class ReplyRequest:
     """The replies' place in that conversation; -1 for behind the last message."""
     picture: Literal["auto", "always", "never"] = "auto"
     seed: int = 0
+    best_of: int = 1
+    """How many drawings each picture is chosen from."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.best_of <= MAX_BEST_OF:
+            raise ValueError(f"the best of {self.best_of} drawings cannot be kept: ask for 1 to {MAX_BEST_OF}")
         if not 1 <= len(self.checkpoints) <= 2:
             raise ValueError(f"one checkpoint answers, or two side by side, not {len(self.checkpoints)}")
         if any(":" not in name for name in self.checkpoints):
@@ -93,7 +99,10 @@ class ReplyRequest:
 
     def to_json(self) -> dict[str, Any]:
         """The request of the job."""
-        return {"task": "reply", **asdict(self), "history": [turn.to_json() for turn in self.history]}
+        given = {"task": "reply", **asdict(self), "history": [turn.to_json() for turn in self.history]}
+        if self.best_of == 1:  # a worker of version 0.1 refuses what it does not know
+            del given["best_of"]
+        return given
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ReplyRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,10 @@ def test_what_cannot_be_answered_is_refused(change: dict[str, Any], words: str) 
     request = {"task": "reply", "checkpoints": ["job:base"], "history": [{"role": "user", "text": "Hi"}]}
     with pytest.raises(ValueError, match=words):
         ReplyRequest.from_json({**request, **change})
+
+
+def test_the_best_of_several_drawings_is_asked_for() -> None:
+    request = ReplyRequest(("job:base",), (HistoryTurn("user", "Hi"),), best_of=4)
+    assert ReplyRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    with pytest.raises(ValueError, match="1 to 16"):
+        replace(request, best_of=17)
