@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from pipelines.core.jobs.job import CharacterRow, Conversation, VoteChoice
+from pipelines.core.jobs.reply_protocol import BEST_OF
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.storage.store import StoreError
 from studio import widgets
@@ -87,7 +88,7 @@ def _again(context: AppContext, conversation: Conversation) -> None:
         icon=":material/refresh:",
         help="The same message with another seed",
         on_click=widgets.act,
-        args=(compare.regenerate, context, conversation.id, None, _image_mode()),
+        args=(compare.regenerate, context, conversation.id, None, _image_mode(), _best_of(context)),
     )
 
 
@@ -200,6 +201,11 @@ def _image_mode() -> ImageMode:
     return chosen
 
 
+def _best_of(context: AppContext) -> int:
+    wanted = st.session_state.get("talk-best")
+    return BEST_OF if (compare.is_best_of_quick(context) if wanted is None else wanted) else 1
+
+
 def _say(context: AppContext, conversation: Conversation, moving: bool, again: bool) -> None:
     with st.container(horizontal=True, key="talk-tools"):
         if again:
@@ -213,6 +219,12 @@ def _say(context: AppContext, conversation: Conversation, moving: bool, again: b
             format_func=lambda one: IMAGE_MODES[one],
             key="talk-wish",
             required=True,
+        )
+        st.toggle(
+            f"Best of {BEST_OF}: draw each picture {BEST_OF} times",
+            value=compare.is_best_of_quick(context),
+            key="talk-best",
+            help="The one most like them and most like what was asked for is kept. Slow without a graphics card.",
         )
         fixed = st.toggle("Use a fixed seed", help="Equal seeds give equal answers; both sides always share one.")
         seed = st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed)
@@ -229,7 +241,13 @@ def _say(context: AppContext, conversation: Conversation, moving: bool, again: b
     picture = said.files[0].getvalue() if said.files else None
     try:
         compare.send_message(
-            context, conversation.id, said.text or "", picture, _image_mode(), int(seed) if fixed else None
+            context,
+            conversation.id,
+            said.text or "",
+            picture,
+            _image_mode(),
+            int(seed) if fixed else None,
+            _best_of(context),
         )
     except NotPossible as error:
         st.error(widgets.escaped(str(error)), icon=":material/error:")

@@ -1,9 +1,9 @@
 """The reply process: one base model in memory, adapters by recent use, replies streamed as events.
 
 A reply job's request is a `ReplyRequest` (`pipelines/core/jobs/reply_protocol.py`), `{"task": "warm", "checkpoints":
-[...]}` to load adapter and persona before somebody writes, or one of those in `suggestions.py`. The base model is
-loaded by the first job that needs it and stays until a job needs another one. Adapters are fetched from the object
-store into a cache on disk, which keeps the most recently used.
+[...]}` to load adapter and persona before somebody writes, or one of those in `drawings.py` and `suggestions.py`. The
+base model is loaded by the first job that needs it and stays until a job needs another one. Adapters are fetched from
+the object store into a cache on disk, which keeps the most recently used.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references
 from pipelines.core.events import Event
+from pipelines.core.jobs.draw_protocol import DRAW_TASK
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import (
@@ -36,6 +37,7 @@ from pipelines.core.model_identity import why_refused
 from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError, loadable_files, read_json
 from pipelines.core.storage.store import fetch_files, put_content
 from worker.capacity import refusal_reason
+from worker.drawings import run_drawings
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import JobOutcome
@@ -108,6 +110,8 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
         return run_captions(context, job, lease, forwarder)
     if task == "expand":
         return run_expansion(context, job, lease, forwarder)
+    if task == DRAW_TASK:
+        return run_drawings(context, job, lease, forwarder, holder)
     if task == "warm":
         for checkpoint in _load_checkpoints(context, job.request.get("checkpoints", []), holder):
             holder.open(context, checkpoint.base).warm(checkpoint.name, checkpoint.character)
@@ -201,7 +205,7 @@ class _Reply:
         loaded = _load_checkpoints(self._context, self._request.checkpoints, holder)
         engine = holder.open(self._context, loaded[0].base)
         sampling = sampling_of(loaded[0].recipe, REPETITION_PENALTY)
-        parts = engine.replies(self._generation_requests(loaded), sampling=sampling)
+        parts = engine.replies(self._generation_requests(loaded), sampling=sampling, best_of=self._request.best_of)
         try:
             for part in parts:
                 self._handle(part)

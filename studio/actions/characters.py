@@ -27,8 +27,9 @@ from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
+from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, own_character, refuse_oversized
-from studio.actions.images import check_images, plain_name, portrait, store_images
+from studio.actions.images import plain_name, portrait, store_images
 from studio.actions.scores import overall
 from studio.context import AppContext
 from studio.labels import counted

@@ -41,6 +41,7 @@ from pipelines.core.storage.store import put_content
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
+from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import EFFORTS
 
@@ -252,8 +253,12 @@ def send_message(
     picture: bytes | None = None,
     image_mode: ImageMode = "auto",
     seed: int | None = None,
+    best_of: int = 1,
 ) -> ChatMessage:
-    """Send a message to both sides. Raises NotPossible, or CharacterProblems for a picture that cannot be read."""
+    """Send a message to both sides; each picture of an answer is chosen from `best_of` drawings.
+
+    Raises NotPossible, or CharacterProblems for a picture that cannot be read.
+    """
     conversation = own_conversation(context, conversation_id)
     words = words.strip()
     if not words and picture is None:
@@ -273,11 +278,15 @@ def send_message(
     kept = context.records.chats.add_message(
         ChatMessage(new_id(), conversation.id, role="user", text=words, picture_key=key, seed=chosen)
     )
-    return _send(context, conversation, kept, before, image_mode)
+    return _send(context, conversation, kept, before, image_mode, best_of)
 
 
 def regenerate(
-    context: AppContext, conversation_id: str, seed: int | None = None, image_mode: ImageMode = "auto"
+    context: AppContext,
+    conversation_id: str,
+    seed: int | None = None,
+    image_mode: ImageMode = "auto",
+    best_of: int = 1,
 ) -> ChatMessage:
     """Replace the last replies by new ones, with another seed unless one is given."""
     conversation = own_conversation(context, conversation_id)
@@ -288,7 +297,7 @@ def regenerate(
     if last.state in ("waiting", "running"):
         raise NotPossible("The answers are still being written.")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    return _send(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode)
+    return _send(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode, best_of)
 
 
 def _send(
@@ -297,6 +306,7 @@ def _send(
     question: ChatMessage,
     before: Sequence[ChatTurn],
     image_mode: ImageMode,
+    best_of: int,
 ) -> ChatMessage:
     """Queue the reply job, then store its id with the message: a send that broke off in between can be repeated."""
     history = [line for turn in before for line in _history_of(turn)]
@@ -307,10 +317,16 @@ def _send(
         question.number + 1,
         image_mode,
         question.seed,
+        best_of,
     )
     job = submit.submit_reply(context.records, context.queue, context.owner, request, conversation.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
     return context.records.chats.add_message(replace(question, id=new_id(), job=job.id))
+
+
+def is_best_of_quick(context: AppContext) -> bool:
+    """Whether choosing from several drawings costs less than a second: where a worker that replies has a GPU."""
+    return any(worker.gpu for worker in live_workers(context, "reply"))
 
 
 def _user_turn(question: ChatMessage) -> HistoryTurn:

@@ -7,6 +7,7 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
     effort, base   effort and base model chosen in the last step
+    drawings, drawings_job   how the model sees the character now (`drawings.py`)
 
 `images` says what varies in a picture (the captions), `pictures` where its bytes are; both have it in the same order.
 """

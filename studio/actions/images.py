@@ -11,26 +11,24 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from PIL import Image
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.character.image_check import GOOD_ASPECT, ImageReport, check_image
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
-from pipelines.core.character.image_set_check import check_image_count, check_variety, is_copy
+from pipelines.core.character.image_set_check import check_image_count, check_variety
 from pipelines.core.problems import CharacterProblems, Problem, errors
-from pipelines.core.storage.store import StoreError, put_content, read
+from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
+from studio.actions.draft_image_check import Fix, check_images
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, caption_entry, change, image_entry, own_character
 from studio.context import AppContext
 
 THUMB_PX = 256
 """Side of the square that a thumbnail fits into; lists and grids show thumbnails."""
 PREVIEW_PX = 480
-Fix = Literal["crop", "drop"]
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
 MAX_CAPTION_CHARS = 200
@@ -164,8 +162,9 @@ def remove(context: AppContext, id: str, file: str) -> None:
 
     def edit(draft: Draft) -> None:
         image_entry(draft, file)
-        draft["pictures"] = [entry for entry in draft["pictures"] if entry["file"] != file]
-        draft["images"] = [entry for entry in draft.get("images", []) if entry["file"] != file]
+        for part in ("pictures", "images"):
+            draft[part] = [entry for entry in draft.get(part, []) if entry["file"] != file]
+        draft["references"] = [name for name in draft.get("references", []) if name != file]
         for talk in draft.get("interactions", []):
             for turn in talk:
                 if turn.get("image") == file:
@@ -303,45 +302,6 @@ def _free_name(draft: Draft, key: str) -> str:
     taken = {PurePosixPath(entry["file"]).stem for entry in draft.get("pictures", [])}
     number = next(number for number in range(1, len(taken) + 2) if f"{number:02d}" not in taken)
     return f"{number:02d}{PurePosixPath(key).suffix}"
-
-
-# ---------------------------------------------------------------- checks
-
-
-@lru_cache(maxsize=512)
-def _image_report(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
-    # Keys are content addresses, so a result never goes stale.
-    report, found = check_image(read(context.store, key), "This picture")
-    return report, tuple(found)
-
-
-def check_images(context: AppContext, draft: Draft) -> None:
-    """Check every picture of a draft: problems, near copies, and the edits that would help."""
-    seen: list[tuple[str, ImageReport]] = []
-    for entry in draft.get("pictures", []):
-        report, found = _image_report(context, entry["key"])
-        first = next((file for file, other in seen if report and _alike(report, other)), "")
-        problems = [Problem(entry["file"], item.message, item.mend, item.severity) for item in found]
-        if first:
-            same = any(one["file"] == first and one["sha256"] == entry["sha256"] for one in draft["pictures"])
-            problems.append(
-                Problem(
-                    entry["file"],
-                    f"This picture is {'' if same else 'nearly '}the same as {first[:2]}.",
-                    "Keep the better one of the two.",
-                    "error" if same else "warning",
-                )
-            )
-        elif report:
-            seen.append((entry["file"], report))
-        short, long = sorted((entry["width"], entry["height"]))
-        fixes: list[Fix] = ["crop"] if long > GOOD_ASPECT * short else []
-        fixes += ["drop"] if first or (report is None and not fixes) else []
-        entry.update(problems=[item.to_json() for item in problems], fixes=fixes, copy_of=first)
-
-
-def _alike(report: ImageReport, other: ImageReport) -> bool:
-    return report.sha256 == other.sha256 or is_copy(report, other)
 
 
 def face(portrait: bytes) -> Image.Image:

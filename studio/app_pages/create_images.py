@@ -12,9 +12,10 @@ import streamlit as st
 
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from studio import widgets
-from studio.actions import create, images, suggestions
+from studio.actions import create, drawings, images, suggestions
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
+from studio.app_pages import create_drawings
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -56,11 +57,14 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
     if not shown:
         return
+    view = drawings.drawings_view(context, id)
+    create_drawings.draw(context, id, draft, view)
     captions(context, id, shown)
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
     with st.container(key="grid-pictures"):
-        for view in shown:
-            draw_picture(context, id, view)
+        used = drawings.used_references(draft)
+        for one in shown:
+            draw_picture(context, id, one, view.rebuilt.get(one.file), one.file in used)
 
 
 def take(context: AppContext, id: str, round: int) -> None:
@@ -71,21 +75,23 @@ def take(context: AppContext, id: str, round: int) -> None:
     refused = widgets.attempt(images.add, context, id, files)
     if isinstance(refused, list):
         widgets.remember_problems(refused)
+        widgets.attempt(drawings.draw_after_upload, context, id)
         names = {problem.field for problem in refused if problem.severity == "error"}
         if len(files) > len(names):
             st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
 
 
-def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
-    """One picture with its rating, its problems, edits and caption."""
+def draw_picture(context: AppContext, id: str, view: ImageView, rebuilt: bytes | None, is_reference: bool) -> None:
+    """One picture with its rebuilding, its rating, its problems, edits and caption."""
     words, icon, colour = RATINGS[view.rating]
     name = view.file.partition(".")[0]
     with st.container(border=True, key=f"tile-{view.file}", gap="small"):
-        widgets.image(view.thumb, view.caption.description or f"Picture {name}")
+        show_picture(view, rebuilt, name)
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             st.badge(f"{name} {words}", icon=icon, color=colour)  # type: ignore[arg-type]  # one of LIGHTS
             if view.is_portrait:
                 st.badge("Portrait", icon=":material/star:", color="violet", help="Stands for them in lists")
+        reference_toggle(context, id, view.file, name, is_reference)
         for problem in view.problems:
             widgets.quiet(f"{problem.message} {problem.mend}")
         if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
@@ -106,6 +112,39 @@ def draw_picture(context: AppContext, id: str, view: ImageView) -> None:
                     args=(context, id, view.file, field, key),
                 )
         more(context, id, view, name)
+
+
+def show_picture(view: ImageView, rebuilt: bytes | None, name: str) -> None:
+    """The picture, and beside it what the model's own tokenizer makes of it: no drawing can show more."""
+    words = view.caption.description or f"Picture {name}"
+    if rebuilt is None:
+        widgets.image(view.thumb, words)
+        return
+    with st.container(key=f"pair-{view.file}"):
+        with st.container(gap="xxsmall"):
+            widgets.image(view.thumb, words)
+            widgets.quiet("yours")
+        with st.container(gap="xxsmall"):
+            widgets.image(rebuilt, f"Picture {name} as the model can draw it")
+            widgets.quiet("as I can draw it")
+
+
+def reference_toggle(context: AppContext, id: str, file: str, name: str, is_reference: bool) -> None:
+    """Whether the picture is looked at wherever the character is drawn."""
+    key = f"reference-{id}-{file}"
+    st.session_state[key] = is_reference  # choosing one picture leaves another out
+    st.toggle(
+        "Reference",
+        key=key,
+        on_change=set_reference,
+        args=(context, id, file, key),
+        help=f"Whether picture {name} is one of the {drawings.USED} that are looked at wherever they are drawn",
+    )
+
+
+def set_reference(context: AppContext, id: str, file: str, key: str) -> None:
+    """Keep the choice."""
+    widgets.attempt(drawings.use_reference, context, id, file, st.session_state[key])
 
 
 def more(context: AppContext, id: str, view: ImageView, name: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event
 from studio.actions import characters, create, drafts, images, interactions
 from studio.autosave import AUTOSAVE_JS
 from studio.context import AppContext
@@ -210,3 +212,35 @@ def test_a_base_model_that_no_worker_can_run_says_so(context: AppContext, quibb:
     shown.radio(key=f"base-{quibb}").set_value("janus-pro-7b").run()
     assert shown.button(key="train").disabled and "no worker is running" in words(shown)
     assert draft_of(context, quibb)["base"] == "janus-pro-7b"
+
+
+def test_the_pictures_step_shows_drawings_and_takes_references(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
+    images.add(context, id, [(f"{seed}.png", encoded(drawing(seed))) for seed in (1, 2, 3)])
+    shown = open_page("create", character=id, step=1)
+    assert "This is how I see them now" in words(shown) and "No worker is running" in words(shown)
+    assert "pictures 01 and 02" in words(shown)
+    assert [toggle.value for toggle in shown.toggle] == [True, True, False]
+    shown.toggle[2].set_value(True).run()
+    assert not shown.exception and [toggle.value for toggle in shown.toggle] == [True, False, True]
+    assert draft_of(context, id)["references"] == ["03.png", "01.png"]
+    shown.toggle[0].set_value(False).run()
+    assert [toggle.value for toggle in shown.toggle] == [False, True, True]
+    button(shown, "Choose references for me").click().run()
+    assert [toggle.value for toggle in shown.toggle] == [True, True, False]
+    button(shown, "Draw them").click().run()
+    assert not shown.exception and "Waiting for a worker to draw" in words(shown)
+    assert "Nothing else has to wait" in words(shown)
+    job = context.records.jobs.claim(draft_of(context, id)["drawings_job"], "worker", 60)
+    assert job is not None
+    keys = [entry["thumb_key"] for entry in draft_of(context, id)["pictures"]]
+    pictures = [entry["key"] for entry in draft_of(context, id)["pictures"]]
+    told = [drawing_event(at, 3, f"look {at}", key, 1.0) for at, key in enumerate(keys)]
+    told += [rebuilt_event(at, 3, key, keys[at], 2.0) for at, key in enumerate(pictures)]
+    events = [replace(event, sequence=at) for at, event in enumerate(told)]
+    context.records.events.append(job.id, job.attempt, events)
+    context.records.jobs.finish(job.id, "worker", job.attempt, "succeeded")
+    shown = open_page("create", character=id, step=1)
+    assert "look 2" in words(shown) and "as I can draw it" in words(shown) and button(shown, "Draw again")
+    images.remove(context, id, "02.png")
+    assert "have changed since" in words(open_page("create", character=id, step=1))

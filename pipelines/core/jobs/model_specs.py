@@ -41,6 +41,8 @@ def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
 
 STARTER_PRESETS = frozenset({"starter", "starter-toy"})
 """Presets of the starter, the model that ships with the project: small, drawn pictures only, one CPU is enough."""
+REFERENCE_IMAGES = {"starter": 2, "starter-toy": 2}
+"""By preset, how many reference images of a character are looked at wherever it is drawn; other models read none."""
 LARGE: dict[str, Dimensions] = {
     "janus-pro-1b": _janus(2048, 24, 5632, 2_076_636_811),
     "janus-pro-7b": _janus(4096, 30, 11008, 7_407_773_323),

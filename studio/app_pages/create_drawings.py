@@ -1,0 +1,98 @@
+"""Step 1 of the wizard, below the pictures' captions: how the model sees the character before any training.
+
+Four drawings by a worker, "Draw again", and which pictures they are drawn from. Drawn by `create_images.py`, which also
+shows each picture's rebuilding beside it; what happens is in `actions/drawings.py`.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from studio import widgets
+from studio.actions import drawings
+from studio.actions.drafts import Draft
+from studio.actions.drawings import DrawingsView
+from studio.context import AppContext
+
+POLL_S = 1
+"""Seconds between looks at a job that draws."""
+
+
+def draw(context: AppContext, id: str, draft: Draft, view: DrawingsView) -> None:
+    """The box as a whole."""
+    with st.container(border=True, key="drawings", gap="small"):
+        st.markdown("**This is how I see them now**")
+        if view.state in ("waiting", "drawing"):
+            st.fragment(watch, run_every=POLL_S)(context, id)
+        else:
+            made(context, id, view)
+        reference_words(context, id, draft)
+
+
+def watch(context: AppContext, id: str) -> None:
+    """Looks again while the job runs, and no longer."""
+    view = drawings.drawings_view(context, id)
+    if view.state not in ("waiting", "drawing"):
+        st.rerun()
+    if view.state == "waiting":
+        words = "Waiting for a worker to draw"
+    else:
+        words = "Drawing four pictures" if view.share < 1 else "Looking at your pictures once more"
+    st.progress(view.share if view.state == "drawing" else 0.0, text=words)
+    show(view)
+    if view.state == "waiting" and not drawings.can_draw(context):
+        widgets.quiet("No worker is running just now: this goes on by itself once one is. Nothing else has to wait.")
+
+
+def made(context: AppContext, id: str, view: DrawingsView) -> None:
+    """The drawings, or why there are none, and the button."""
+    if view.error:
+        widgets.quiet(f"The drawings did not come: {view.error}")
+    show(view)
+    if view.is_stale and view.drawn:
+        widgets.quiet("Your pictures or words have changed since these were drawn.")
+    if not view.drawn:
+        if drawings.can_draw(context):
+            widgets.quiet("Four drawings from your pictures, before anything is learned. It takes some seconds.")
+        else:
+            widgets.quiet("No worker is running, so nothing is drawn yet. You can go on, and come back for it.")
+    st.button(
+        "Draw again" if view.drawn else "Draw them",
+        key="draw-again",
+        icon=":material/brush:",
+        type="primary" if view.is_stale else "secondary",
+        on_click=widgets.act,
+        args=(drawings.request_drawings, context, id),
+        help="With other faces and places each time",
+    )
+
+
+def show(view: DrawingsView) -> None:
+    """The four drawings in a row."""
+    if not view.drawn:
+        return
+    with st.container(key="grid-drawings"):
+        for number, (look, picture) in enumerate(view.drawn):
+            with st.container(key=f"tile-drawing-{number}", gap="xxsmall"):
+                widgets.image(picture, f"Drawing: {look}")
+                widgets.quiet(look)
+
+
+def reference_words(context: AppContext, id: str, draft: Draft) -> None:
+    """Which pictures are looked at, and the way back to the automatic choice."""
+    names = [file.partition(".")[0] for file in drawings.used_references(draft)]
+    if not names:
+        return
+    which = f"pictures {' and '.join(names)}" if len(names) > 1 else f"picture {names[0]}"
+    widgets.quiet(
+        f"Nothing is learned yet. I look at {which} while I draw, then and now; training makes them exact. "
+        "Whole, plain faces are best: choose others below with “Reference”."
+    )
+    if draft.get("references"):
+        st.button(
+            "Choose references for me",
+            key="references-auto",
+            type="tertiary",
+            on_click=widgets.act,
+            args=(drawings.forget_references, context, id),
+        )

@@ -1,0 +1,175 @@
+"""How the model sees a character: references chosen in the wizard, and drawings by a real worker on the toy starter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS
+from pipelines.core.jobs.job import Job, RecordMissing, Worker
+from pipelines.core.problems import CharacterProblems
+from studio.actions import create, drafts, drawings, images
+from studio.context import AppContext
+from tests.core.drawings import drawing, encoded
+from tests.toys import TOY_BASE
+from worker.chat_service import ModelHolder, run_reply
+from worker.job_loop import drain_queue
+from worker.worker_context import WorkerContext
+
+
+@pytest.fixture(scope="module")
+def holder() -> ModelHolder:
+    """The toy is loaded once."""
+    return ModelHolder()
+
+
+@pytest.fixture
+def worker(context: AppContext) -> Iterator[WorkerContext]:
+    """A worker in this process that takes what the studio sends."""
+    opened = WorkerContext(context.settings, ("reply",))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def id(context: AppContext) -> str:
+    """A character with four pictures, on the toy."""
+    made = drafts.create(context)
+    drafts.change(context, made, lambda draft: draft.update(base=TOY_BASE))
+    images.add(context, made, some(1, 2, 3, 4))
+    return made
+
+
+def some(*seeds: int) -> list[tuple[str, bytes]]:
+    return [(f"photo {seed}.png", encoded(drawing(seed))) for seed in seeds]
+
+
+def draft_of(context: AppContext, id: str) -> drafts.Draft:
+    return drafts.own_character(context, id).draft
+
+
+def work(worker: WorkerContext, holder: ModelHolder) -> int:
+    return drain_queue(worker, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)})
+
+
+def reply_jobs(context: AppContext, id: str) -> list[Job]:
+    return context.records.jobs.list(owner=context.owner, kind="reply", character=id)
+
+
+# ---------------------------------------------------------------- references
+
+
+def test_references_are_chosen_one_by_one(context: AppContext, id: str) -> None:
+    used = lambda: drawings.used_references(draft_of(context, id))  # noqa: E731
+    assert used() == ("01.png", "02.png") and "references" not in draft_of(context, id)
+    images.describe(context, id, "02.png", "pose", "from behind")
+    images.describe(context, id, "04.png", "pose", "close-up")
+    assert used() == ("01.png", "04.png")  # by the captions
+    drawings.use_reference(context, id, "03.png", True)
+    assert used() == ("03.png", "01.png")
+    drawings.use_reference(context, id, "02.png", True)
+    assert used() == ("02.png", "03.png") == tuple(draft_of(context, id)["references"])
+    drawings.use_reference(context, id, "02.png", False)
+    assert used() == ("03.png", "01.png")
+    images.remove(context, id, "03.png")
+    assert used() == ("01.png", "04.png") and draft_of(context, id)["references"] == ["01.png"]
+    drawings.forget_references(context, id)
+    assert used() == ("01.png", "04.png")
+    with pytest.raises(CharacterProblems, match="no longer there"):
+        drawings.use_reference(context, id, "03.png", True)
+
+
+def test_what_a_training_holds_out_is_no_reference_and_a_choice_is_published(context: AppContext) -> None:
+    id = drafts.create(context)
+    images.add(context, id, some(1, 2, 3, 4, 5, 6))
+    for number in range(1, 6):
+        images.describe(context, id, f"0{number}.png", "expression", "angry")
+    assert "06.png" not in drawings.used_references(draft_of(context, id))  # plain, but the last of six is held out
+    drawings.use_reference(context, id, "06.png", True)
+    assert drawings.used_references(draft_of(context, id))[0] == "06.png"
+    drafts.set_text(context, id, "name", "Ada")
+    assert not any(problem.field.startswith("references") for problem in create.all_problems(draft_of(context, id)))
+    entries = drafts.entries_of(draft_of(context, id))
+    version = context.records.characters.publish(id, entries)
+    assert version.entries["references"][0] == "06.png"
+
+
+# ---------------------------------------------------------------- drawings
+
+
+def test_drawings_are_kept_with_the_draft(
+    context: AppContext, id: str, worker: WorkerContext, holder: ModelHolder
+) -> None:
+    assert drawings.drawings_view(context, id).state == "none"
+    drawings.request_drawings(context, id)
+    waiting = drawings.drawings_view(context, id)
+    assert waiting.state == "waiting" and not waiting.drawn and not waiting.rebuilt
+    assert work(worker, holder) == 1
+    view = drawings.drawings_view(context, id)
+    assert view.state == "done" and not view.is_stale and not view.error
+    assert [look for look, _ in view.drawn] == list(SHOWN_LOOKS[0])
+    assert set(view.rebuilt) == {"01.png", "02.png", "03.png", "04.png"}
+    assert all(png.startswith(b"\x89PNG") for _, png in view.drawn)
+    # Kept with the draft: nothing depends on the job any more.
+    assert "drawings_job" not in draft_of(context, id)
+    assert drawings.drawings_view(context, id) == view
+    drawings.use_reference(context, id, "04.png", True)
+    assert drawings.drawings_view(context, id).is_stale
+    drawings.request_drawings(context, id)
+    assert drawings.drawings_view(context, id).drawn == view.drawn  # while new ones are made
+    assert work(worker, holder) == 1
+    again = drawings.drawings_view(context, id)
+    assert [look for look, _ in again.drawn] == list(SHOWN_LOOKS[1]) and not again.is_stale
+
+
+def test_uploads_are_drawn_by_themselves_where_a_worker_is(
+    context: AppContext, id: str, worker: WorkerContext, holder: ModelHolder
+) -> None:
+    drawings.draw_after_upload(context, id)
+    [first] = reply_jobs(context, id)
+    drawings.draw_after_upload(context, id)  # nothing has changed
+    images.add(context, id, some(5))
+    drawings.draw_after_upload(context, id)  # a picture more, and the same two references
+    assert reply_jobs(context, id) == [first]
+    images.describe(context, id, "05.png", "pose", "close-up")
+    drawings.draw_after_upload(context, id)
+    second, stopped = reply_jobs(context, id)
+    assert stopped.id == first.id and stopped.status == "stopped" and second.status == "queued"
+    assert work(worker, holder) == 1
+    assert drawings.drawings_view(context, id).state == "done"
+    drawings.draw_after_upload(context, id)
+    assert len(reply_jobs(context, id)) == 2
+
+
+def test_without_a_worker_nothing_is_asked_for_by_itself(context: AppContext, id: str) -> None:
+    assert not drawings.can_draw(context)
+    drawings.draw_after_upload(context, id)
+    assert not reply_jobs(context, id)
+    context.records.workers.register(Worker("w", "shed", ("train",), "", 16.0))
+    assert not drawings.can_draw(context)  # it trains only
+
+
+def test_a_failed_job_says_why_and_can_be_asked_again(
+    context: AppContext, id: str, worker: WorkerContext, holder: ModelHolder
+) -> None:
+    drawings.request_drawings(context, id)
+    key = drafts.image_entry(draft_of(context, id), "02.png")["key"]
+    context.store.delete(key)
+    work(worker, holder)
+    view = drawings.drawings_view(context, id)
+    assert view.state == "failed" and view.error and not view.drawn
+    images.remove(context, id, "02.png")
+    drawings.request_drawings(context, id)
+    assert drawings.drawings_view(context, id).state == "waiting"
+
+
+def test_it_is_gone_with_its_character_and_is_nobody_elses(context: AppContext, id: str) -> None:
+    job = drawings.request_drawings(context, id)
+    context.records.characters.delete(id)
+    with pytest.raises(RecordMissing):
+        context.records.jobs.get(job.id)
+    other: Any = context.records.characters.create("somebody else", {"name": "Ida", "persona": ""})
+    with pytest.raises(RecordMissing):
+        drawings.drawings_view(context, other.id)

@@ -1,0 +1,115 @@
+"""Drawings of a draft: how the base model sees a character before any training, and its pictures rebuilt.
+
+`{"task": "draw", ...}` (`pipelines/core/jobs/draw_protocol.py`) is a job of the queue `reply`, since somebody waits at
+the wizard. The drawings come first, all in one batch; then each uploaded picture as the image tokenizer gives it back.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+from typing import Any, Protocol
+
+from pipelines.core.character.references import ranked_references
+from pipelines.core.character.serialize import character_from_entries
+from pipelines.core.events import Event
+from pipelines.core.jobs.draw_protocol import DrawRequest, drawing_event, progress_event, rebuilt_event
+from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
+from pipelines.core.problems import Problem
+from pipelines.core.run_folder import BASE, RunError
+from pipelines.core.storage.store import put_content
+from worker.event_forwarder import EventForwarder
+from worker.lease import Lease
+from worker.outcome import JobOutcome
+from worker.suggestions import cached_picture
+from worker.worker_context import WorkerContext
+
+PROGRESS_S = 0.5
+"""Least seconds between two events that only say how far the drawings are."""
+
+
+class EngineHolder(Protocol):
+    """Who keeps the base model in memory between jobs (`chat_service.ModelHolder`)."""
+
+    def open(self, context: WorkerContext, base: str) -> Any:
+        """The `InferenceEngine` of this base."""
+        ...
+
+
+class _Ended(Exception):
+    """Raised while the model draws: nobody wants it any more, or this worker must not go on."""
+
+
+def run_drawings(
+    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, holder: EngineHolder
+) -> JobOutcome | None:
+    """Draw, then rebuild. None: another worker's by now, or back to the queue since this one shuts down."""
+    request = DrawRequest.from_json(job.request)
+    drawing = _Drawing(context, request, lease, forwarder)
+    try:
+        drawing.run(holder)
+    except _Ended:
+        return JobOutcome("stopped") if lease.cancel else None
+    return JobOutcome("succeeded") if forwarder.finish(lambda: not lease.lost) else None
+
+
+class _Drawing:
+    """One job's drawings."""
+
+    def __init__(self, context: WorkerContext, request: DrawRequest, lease: Lease, forwarder: EventForwarder) -> None:
+        self._context, self._request, self._lease, self._forwarder = context, request, lease, forwarder
+        self._began = time.monotonic()
+        self._sequence = self._steps = 0
+        self._told = 0.0
+
+    def run(self, holder: EngineHolder) -> None:
+        """All of it; raises _Ended as soon as it must not go on."""
+        request = self._request
+        problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
+        character = character_from_entries(request.entries, problems)
+        if not request.pictures and not character.appearance.strip():
+            raise RunError("There is nothing to draw from: put a picture in, or say what the character looks like.")
+        files = {file: cached_picture(self._context, key) for file, key in request.pictures.items()}
+        # Only the starter reads reference pictures; another base would draw somebody else.
+        engine = holder.open(self._context, request.base if request.base in STARTER_PRESETS else "starter")
+        self._check()
+        pictures = engine.draw(
+            BASE,
+            character,
+            request.looks,
+            references=[files[file] for file in ranked_references(character) if file in files],
+            seed=request.seed,
+            on_step=lambda: self._step(engine.model.spec.image_tokens),
+        )
+        for number, (look, picture) in enumerate(zip(request.looks, pictures, strict=True)):
+            self._send(drawing_event(number, len(pictures), look, self._kept(picture), self._seconds))
+        for number, (file, key) in enumerate(request.pictures.items()):
+            self._check()
+            rebuilt = self._kept(engine.rebuild(files[file]))
+            self._send(rebuilt_event(number, len(files), key, rebuilt, self._seconds))
+
+    @property
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+    def _check(self) -> None:
+        if self._lease.lost or self._forwarder.lost or self._lease.cancel or self._context.stopping.is_set():
+            raise _Ended
+
+    def _step(self, total: int) -> None:
+        self._check()
+        self._steps += 1
+        if time.monotonic() - self._told > PROGRESS_S:
+            self._told = time.monotonic()
+            self._send(progress_event(round(self._steps / total, 3)))
+
+    def _send(self, event: Event) -> None:
+        self._forwarder.send([replace(event, sequence=self._sequence)])
+        self._sequence += 1
+
+    def _kept(self, picture: Any) -> str:
+        png = io.BytesIO()
+        picture.save(png, "PNG")
+        return put_content(self._context.store, png.getvalue(), "pictures", ".png")
