@@ -60,11 +60,13 @@ def always_draws(model: Any, words: int, draws: bool = True) -> Iterator[None]:
 
     def sample_text(prompts: list[list[int]], sampling: Sampling, **settings: Any) -> TextSamples:
         processor = settings.get("logits_processor")
-        length, last = words - LOOK, model.spec.eot_id
+        look = min(LOOK, words // 4)
+        length, last = words - look, model.spec.eot_id
         if isinstance(processor, WordsProcessor):
+            length = max(length, len(processor.mark) + 2)  # the mark that announces a picture comes whole
             processor.always[:], processor.never[:], processor.sample_decision = draws, not draws, False
         elif isinstance(processor, LookProcessor):
-            length, last = LOOK, model.spec.boi_id
+            length, last = max(look, 2), model.spec.boi_id
         unstopped = {**settings, "stop_ids": ()}
         text = type(model).sample_text(model, prompts, replace(sampling, max_new_tokens=length), **unstopped)
         return TextSamples([[*ids[:-1], last] for ids in text.ids], text.logps)
