@@ -22,6 +22,7 @@ from studio.context import AppContext
 
 MAX_FACTS_SHOWN = 8
 
+_SOMETHING = r"((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)"
 # Sentence pattern -> question. {name} is the character; the first group is the answer.
 _FACTS: tuple[tuple[str, str], ...] = (
     (
@@ -39,11 +40,10 @@ _FACTS: tuple[tuple[str, str], ...] = (
     (r"\b(?:hates?|detests?|cannot stand|can't stand) ([^.;:!?]+)", "What does {name} hate?"),
     (r"\b(?:hopes?|dreams?|wants?|wishes) (to [^.;:!?]+|of [^.;:!?]+)", "What does {name} hope for?"),
     (r"\bbelieves? (?:that )?([^.;!?]+)", "What does {name} believe?"),
-    (
-        r"\b(?:keeps?|owns?|carries|collects?) "
-        r"((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)",
-        "What does {name} keep?",
-    ),
+    (rf"\bkeeps? {_SOMETHING}", "What does {name} keep?"),
+    (rf"\bowns? {_SOMETHING}", "What does {name} own?"),
+    (rf"\b(?:carries|carry) {_SOMETHING}", "What does {name} carry?"),
+    (rf"\bcollects? {_SOMETHING}", "What does {name} collect?"),
     (
         r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? "
         r"(?:is )?(?:called|named) ([A-Z][\w' -]+)",

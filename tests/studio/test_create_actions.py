@@ -150,6 +150,18 @@ def test_the_persona_suggests_facts_and_better_places(context: AppContext, id: s
     assert [one.field for one in suggestions.misplaced_sentences(draft)] == ["style"]
 
 
+def test_a_suggested_question_has_the_verb_of_its_sentence(context: AppContext, id: str) -> None:
+    drafts.set_text(context, id, "name", "Octavio Brine")
+    said = "He carries the post of the harbour. He keeps a barnacle. He owns two caps. He collects old stamps."
+    drafts.set_text(context, id, "persona", said)
+    assert [(fact.question, fact.answer) for fact in suggestions.facts_in_persona(draft_of(context, id))] == [
+        ("What does Octavio carry?", "The post of the harbour"),
+        ("What does Octavio keep?", "A barnacle"),
+        ("What does Octavio own?", "Two caps"),
+        ("What does Octavio collect?", "Old stamps"),
+    ]
+
+
 def test_captions_come_from_a_job_and_leave_written_ones_alone(context: AppContext, id: str) -> None:
     images.add(context, id, some(1, 2))
     images.describe(context, id, "01.png", "expression", "grim")
