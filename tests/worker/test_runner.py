@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
+import shutil
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +19,10 @@ import pytest
 from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.queue.submit import clone, continue_training, resume, stop
 from pipelines.core.queue.training_results import result_of
-from pipelines.core.run_folder import adapters, checkpoint_folder
+from pipelines.core.run_folder import adapters, checkpoint_folder, read_json
 from pipelines.core.storage.store import read
+from studio.actions import downloads
+from studio.context import AppContext
 from tests.worker.conftest import Deployment
 from worker.capacity import Device, refusal_reason
 from worker.job_loop import drain_queue, run_job
@@ -79,6 +85,27 @@ def test_a_toy_training_ends_with_everything_kept(deployment: Deployment) -> Non
     assert told == ["prepare", "sft", "evaluate", "grpo", "evaluate", "save"]
     result = result_of(deployment.records, deployment.store, job.id)
     assert result is not None and result["best"] in names
+
+
+def test_a_training_of_other_weights_is_not_resumed_and_stays_what_it_was(
+    embedded: Deployment, context: WorkerContext, toy_run: Path, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(toy_run, tmp_path / "older"))
+    config = older / "checkpoints" / "sft-000004" / "adapter_config.json"
+    config.write_text(json.dumps(read_json(config) | {"revision": "0000"}), encoding="utf-8")
+    job = embedded.training()
+    put_checkpoint(embedded.records, embedded.store, job.id, older, "sft-000004")
+    assert drain_queue(context, ("train",)) == 1
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed"
+    assert ended.error.startswith("checkpoint sft-000004 was trained on starter-toy of 0000: train again")
+    [kept] = embedded.records.checkpoints.of_job(job.id)
+    assert kept.revision == "0000"
+    studio = AppContext(embedded.settings, embedded.records, embedded.store)
+    made = downloads.adapter_alone(studio, f"{job.id}:sft-000004")
+    with zipfile.ZipFile(io.BytesIO(read(embedded.store, made.key))) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+    assert {"adapter_model.safetensors", "references.safetensors", "references/01.jpg"} <= names
 
 
 @pytest.mark.parametrize(
