@@ -1,9 +1,9 @@
 """The reply process: one base model in memory, adapters by recent use, replies streamed as events.
 
 A reply job's request is a `ReplyRequest` (`pipelines/core/jobs/reply_protocol.py`), `{"task": "warm", "checkpoints":
-[...]}` to load adapter and persona before somebody writes, or one of those in `drawings.py` and `suggestions.py`. The
-base model is loaded by the first job that needs it and stays until a job needs another one. Adapters are fetched from
-the object store into a cache on disk, which keeps the most recently used.
+[...], "base": ...}` to load adapter and persona, or the starter, before somebody writes, or one of those in
+`drawings.py` and `suggestions.py`. The base model is loaded by the first job that needs it and stays until a job needs
+another one. Adapters are fetched from the object store into a cache on disk, which keeps the most recently used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipelines.core.character.references import ranked_references
 from pipelines.core.events import Event
 from pipelines.core.jobs.draw_protocol import DRAW_TASK
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import (
     SIDES,
@@ -74,6 +75,8 @@ class ModelHolder:
 
     base: str = ""
     engine: Any = None
+    beside: Any = None
+    """The starter, where `engine` is a larger base."""
     characters: dict[tuple[str, int], Character] = field(default_factory=dict)
 
     def open(self, context: WorkerContext, base: str) -> Any:
@@ -81,13 +84,23 @@ class ModelHolder:
         if self.base != base:
             from pipelines.inference.engine import InferenceEngine
 
-            self.base, self.engine = "", None  # free the present model before the next one is loaded
+            self.base, self.engine, self.beside = "", None, None  # free the present model before the next one is loaded
             refusal = refusal_reason(base, True, context.settings.home)
             if refusal:
                 raise RunError(refusal)
             self.engine = InferenceEngine(base)
             self.base = base
         return self.engine
+
+    def open_starter(self, context: WorkerContext, preset: str) -> Any:
+        """The engine of the starter (or its toy); a larger base that is loaded stays, since it takes long to load."""
+        if not self.base or self.base in STARTER_PRESETS:
+            return self.open(context, preset)
+        if self.beside is None:
+            from pipelines.inference.engine import InferenceEngine
+
+            self.beside = InferenceEngine(preset)
+        return self.beside
 
     def character(self, context: WorkerContext, id: str, version: int) -> Character:
         """A published version of a character."""
@@ -113,6 +126,8 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
     if task == DRAW_TASK:
         return run_drawings(context, job, lease, forwarder, holder)
     if task == "warm":
+        if job.request.get("base") in STARTER_PRESETS:
+            holder.open_starter(context, job.request["base"])
         for checkpoint in _load_checkpoints(context, job.request.get("checkpoints", []), holder):
             holder.open(context, checkpoint.base).warm(checkpoint.name, checkpoint.character)
         return JobOutcome("succeeded")

@@ -33,8 +33,8 @@ PROGRESS_S = 0.5
 class EngineHolder(Protocol):
     """Who keeps the base model in memory between jobs (`chat_service.ModelHolder`)."""
 
-    def open(self, context: WorkerContext, base: str) -> Any:
-        """The `InferenceEngine` of this base."""
+    def open_starter(self, context: WorkerContext, preset: str) -> Any:
+        """The `InferenceEngine` of the starter or its toy."""
         ...
 
 
@@ -73,7 +73,7 @@ class _Drawing:
             raise RunError("There is nothing to draw from: put a picture in, or say what the character looks like.")
         files = {file: cached_picture(self._context, key) for file, key in request.pictures.items()}
         # Only the starter reads reference pictures; another base would draw somebody else.
-        engine = holder.open(self._context, request.base if request.base in STARTER_PRESETS else "starter")
+        engine = holder.open_starter(self._context, request.base if request.base in STARTER_PRESETS else "starter")
         self._check()
         pictures = engine.draw(
             BASE,

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.references import ranked_references
@@ -60,7 +60,13 @@ def used_references(draft: Draft) -> tuple[str, ...]:
 def _ranked(draft: Draft) -> tuple[str, ...]:
     character, _ = character_of(draft)
     # What a training will hold out, it will not look at either.
-    return ranked_references(character if draft.get("test") else hold_out(character)[0])
+    ranked = ranked_references(character if draft.get("test") else hold_out(character)[0])
+    unusable = {entry["file"] for entry in draft.get("pictures", []) if _is_unusable(entry)}
+    return tuple(sorted(ranked, key=lambda file: file in unusable))  # such as the same picture twice
+
+
+def _is_unusable(entry: Mapping[str, Any]) -> bool:
+    return any(problem["severity"] == "error" for problem in entry.get("problems", ()))
 
 
 def use_reference(context: AppContext, id: str, file: str, use: bool) -> None:
@@ -85,6 +91,13 @@ def forget_references(context: AppContext, id: str) -> None:
 def can_draw(context: AppContext) -> bool:
     """Whether a worker is running that would draw at once."""
     return bool(live_workers(context, "reply"))
+
+
+def warm(context: AppContext) -> None:
+    """Have a worker load the model while somebody looks for pictures, so that the drawings come sooner."""
+    if can_draw(context):
+        request = {"task": "warm", "base": "starter"}
+        submit.submit(context.records, context.queue, Job(new_id(), "reply", context.owner, request=request))
 
 
 def request_drawings(context: AppContext, id: str) -> Job:

@@ -53,7 +53,7 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
         widgets.quiet("Your pictures or words have changed since these were drawn.")
     if not view.drawn:
         if drawings.can_draw(context):
-            widgets.quiet("Four drawings from your pictures, before anything is learned. It takes some seconds.")
+            widgets.quiet("Four drawings from your pictures, though nothing is learned yet. It takes some seconds.")
         else:
             widgets.quiet("No worker is running, so nothing is drawn yet. You can go on, and come back for it.")
     st.button(
@@ -83,10 +83,11 @@ def reference_words(context: AppContext, id: str, draft: Draft) -> None:
     names = [file.partition(".")[0] for file in drawings.used_references(draft)]
     if not names:
         return
-    which = f"pictures {' and '.join(names)}" if len(names) > 1 else f"picture {names[0]}"
+    *others, last = names
+    which = f"pictures {', '.join(others)} and {last}" if others else f"picture {last}"
     widgets.quiet(
-        f"Nothing is learned yet. I look at {which} while I draw, then and now; training makes them exact. "
-        "Whole, plain faces are best: choose others below with “Reference”."
+        f"Whenever I draw them I look at {which}; training makes them exact. Whole, plain faces serve best: choose "
+        "others below with “Reference”."
     )
     if draft.get("references"):
         st.button(

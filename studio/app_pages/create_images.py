@@ -56,12 +56,15 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
                 sign = ":red[:material/error:]" if item.severity == "error" else ":orange[:material/lightbulb:]"
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
     if not shown:
+        if not st.session_state.get("starter-warmed"):
+            st.session_state["starter-warmed"] = True
+            widgets.attempt(drawings.warm, context)
         return
     view = drawings.drawings_view(context, id)
     create_drawings.draw(context, id, draft, view)
     captions(context, id, shown)
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
-    with st.container(key="grid-pictures"):
+    with st.container(key="grid-pictures-pairs" if view.rebuilt else "grid-pictures"):
         used = drawings.used_references(draft)
         for one in shown:
             draw_picture(context, id, one, view.rebuilt.get(one.file), one.file in used)

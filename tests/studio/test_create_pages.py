@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event
+from pipelines.core.jobs.job import Worker
 from studio.actions import characters, create, drafts, images, interactions
 from studio.autosave import AUTOSAVE_JS
 from studio.context import AppContext
@@ -244,3 +245,11 @@ def test_the_pictures_step_shows_drawings_and_takes_references(context: AppConte
     assert "look 2" in words(shown) and "as I can draw it" in words(shown) and button(shown, "Draw again")
     images.remove(context, id, "02.png")
     assert "have changed since" in words(open_page("create", character=id, step=1))
+
+
+def test_an_empty_step_has_a_worker_load_the_model_once(context: AppContext, open_page: Open) -> None:
+    context.records.workers.register(Worker("w", "shed", ("reply",), "", 16.0))
+    shown = open_page("create", character=drafts.create(context), step=1)
+    shown.run()
+    [job] = context.records.jobs.list(owner=context.owner, kind="reply")
+    assert job.request == {"task": "warm", "base": "starter"}

@@ -99,3 +99,15 @@ def test_asking_again_ends_it_and_a_shutdown_gives_it_back(
         outcome = run_reply(context, claimed, lease, holder)
     assert outcome is not None and outcome.status == "stopped"
     assert not drawings_in(embedded.records.events.after(job.id)).drawn
+
+
+def test_a_larger_base_stays_loaded_beside_the_starter(embedded: Deployment, context: WorkerContext) -> None:
+    holder = ModelHolder()
+    large = holder.open(context, "janus-toy")
+    warm = Job(new_id(), "reply", "local", request={"task": "warm", "base": TOY_BASE})
+    submit(embedded.records, embedded.app, warm)
+    assert drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)}) == 1
+    starter = holder.beside
+    assert starter is not None and embedded.records.jobs.get(warm.id).status == "succeeded"
+    job = work_off(embedded, context, holder, request_of(embedded, looks=("sad",)))
+    assert job.status == "succeeded" and holder.engine is large and holder.beside is starter

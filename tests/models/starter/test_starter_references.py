@@ -13,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipelines.core.jobs.model_specs import REFERENCE_IMAGES
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.models.starter.loading import load_starter
+from pipelines.models.starter.config import StarterConfig
+from pipelines.models.starter.loading import WEIGHTS, load_starter
 from pipelines.models.starter.model import StarterModel, toy_starter
 from pipelines.models.starter.references import ABSENT
 
@@ -141,3 +143,9 @@ def test_two_adapters_in_one_batch_each_read_their_references_as_alone() -> None
 
 def _seeded() -> torch.Generator:
     return torch.Generator().manual_seed(3)
+
+
+def test_the_number_that_pages_speak_of_is_the_models() -> None:
+    shipped = StarterConfig.from_pretrained(WEIGHTS).references["max_images"]
+    toy = toy_starter()[0].spec.max_references
+    assert {"starter": shipped, "starter-toy": toy} == REFERENCE_IMAGES
