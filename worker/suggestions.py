@@ -23,7 +23,9 @@ from worker.lease import Lease
 from worker.outcome import JobOutcome
 from worker.worker_context import WorkerContext
 
-CACHED_S = 7 * 24 * 3600.0
+NOTED_S = 24 * 3600.0
+"""A use is noted as the file's time, but at most so often: by it the inference engine knows a file again."""
+CACHED_S = 7 * NOTED_S
 """How long a cached copy stays after its last use; a picture that was deleted is gone here by then too."""
 
 
@@ -37,7 +39,8 @@ def cached_picture(context: WorkerContext, key: str) -> Path:
             with contextlib.suppress(FileNotFoundError):  # another process of this machine tidies too
                 if old.stat().st_mtime < limit:
                     old.unlink()
-    os.utime(path)
+    if time.time() - path.stat().st_mtime > NOTED_S:
+        os.utime(path)
     return path
 
 

@@ -120,6 +120,9 @@ def test_adapter_and_base_draw_from_the_characters_references(
     assert torch.equal(codes[0], expected) and torch.equal(codes[1], expected)
     cached = list((context.settings.cache_folder / "pictures").glob("*/*"))
     assert len(cached) == len(best), "no more pictures are fetched than the model looks at"
+    encoded = engine._encode.cache_info().misses
+    answer(embedded, context, holder, ask(trained, "base", picture="always"))
+    assert torch.equal(given[-1][0], expected) and engine._encode.cache_info().misses == encoded
 
 
 def test_an_adapter_of_an_older_starter_is_refused(
