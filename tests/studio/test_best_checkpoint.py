@@ -33,7 +33,7 @@ WORSE_BY_PRACTICE = {
     "sft_learning_rate": 0.05,
     "sft_save_every": 6,
     "grpo_steps": 2,
-    "grpo_learning_rate": 0.1,
+    "grpo_learning_rate": 0.4,
     "grpo_prompts_per_step": 1,
     "grpo_group_size": 2,
     "grpo_save_every": 2,
