@@ -80,7 +80,7 @@ def show(view: DrawingsView) -> None:
 
 def reference_words(context: AppContext, id: str, draft: Draft) -> None:
     """Which pictures are looked at, and the way back to the automatic choice."""
-    names = [file.partition(".")[0] for file in drawings.used_references(draft)]
+    names = sorted(file.partition(".")[0] for file in drawings.used_references(draft))
     if not names:
         return
     *others, last = names

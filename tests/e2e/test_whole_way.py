@@ -121,6 +121,7 @@ def create(page: Page, system: System, pictures: list[Path]) -> None:
     refresh(page)
     expect(page.get_by_label("Face in picture 06")).to_be_visible()
     accessible(page, "pictures")
+    drawings(page)
     page.locator(".st-key-step-next button").click()
     character = toy()[0]
     settled(page)
@@ -157,6 +158,23 @@ def create(page: Page, system: System, pictures: list[Path]) -> None:
     accessible(page, "check and train")
     press(page, "Train")
     page.wait_for_url(re.compile(r"/training\?job="))
+
+
+def drawings(page: Page) -> None:
+    """How the model sees them before any training: drawn by themselves after the upload, kept, and drawn again."""
+    drawn = page.get_by_role("img", name=re.compile("^Drawing: "))
+    expect(page.get_by_text("This is how I see them now")).to_be_visible()
+    expect(page.get_by_role("button", name="Draw again")).to_be_visible(timeout=TRAINED_MS)
+    refresh(page)
+    expect(drawn).to_have_count(4)
+    expect(page.get_by_role("img", name=re.compile("as the model can draw it"))).to_have_count(6)
+    accessible(page, "drawings")
+    page.locator("[class*=st-key-reference-][class*='03']").get_by_text("Reference").click()
+    expect(page.get_by_text("have changed since these were drawn")).to_be_visible()
+    press(page, "Draw again")
+    expect(page.get_by_role("button", name="Draw again")).to_be_hidden()
+    expect(drawn).to_have_count(4)  # the earlier ones, until new ones are there
+    refresh(page)
 
 
 def train(page: Page) -> None:
