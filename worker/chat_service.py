@@ -124,7 +124,7 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
     if task == "expand":
         return run_expansion(context, job, lease, forwarder)
     if task == DRAW_TASK:
-        return run_drawings(context, job, lease, forwarder, holder)
+        return run_drawings(context, job, lease, forwarder, holder.open_starter)
     if task == "warm":
         if job.request.get("base") in STARTER_PRESETS:
             holder.open_starter(context, job.request["base"])

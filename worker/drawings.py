@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.core.character.references import ranked_references
 from pipelines.core.character.serialize import character_from_entries
@@ -30,12 +31,8 @@ PROGRESS_S = 0.5
 """Least seconds between two events that only say how far the drawings are."""
 
 
-class EngineHolder(Protocol):
-    """Who keeps the base model in memory between jobs (`chat_service.ModelHolder`)."""
-
-    def open_starter(self, context: WorkerContext, preset: str) -> Any:
-        """The `InferenceEngine` of the starter or its toy."""
-        ...
+OpenStarter = Callable[[WorkerContext, str], Any]
+"""(context, preset) -> the `InferenceEngine` of the starter or its toy, kept in memory between jobs."""
 
 
 class _Ended(Exception):
@@ -43,13 +40,13 @@ class _Ended(Exception):
 
 
 def run_drawings(
-    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, holder: EngineHolder
+    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, open_starter: OpenStarter
 ) -> JobOutcome | None:
     """Draw, then rebuild. None: another worker's by now, or back to the queue since this one shuts down."""
     request = DrawRequest.from_json(job.request)
     drawing = _Drawing(context, request, lease, forwarder)
     try:
-        drawing.run(holder)
+        drawing.run(open_starter)
     except _Ended:
         return JobOutcome("stopped") if lease.cancel else None
     return JobOutcome("succeeded") if forwarder.finish(lambda: not lease.lost) else None
@@ -64,7 +61,7 @@ class _Drawing:
         self._sequence = self._steps = 0
         self._told = 0.0
 
-    def run(self, holder: EngineHolder) -> None:
+    def run(self, open_starter: OpenStarter) -> None:
         """All of it; raises _Ended as soon as it must not go on."""
         request = self._request
         problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
@@ -73,7 +70,7 @@ class _Drawing:
             raise RunError("There is nothing to draw from: put a picture in, or say what the character looks like.")
         files = {file: cached_picture(self._context, key) for file, key in request.pictures.items()}
         # Only the starter reads reference pictures; another base would draw somebody else.
-        engine = holder.open_starter(self._context, request.base if request.base in STARTER_PRESETS else "starter")
+        engine = open_starter(self._context, request.base if request.base in STARTER_PRESETS else "starter")
         self._check()
         pictures = engine.draw(
             BASE,
