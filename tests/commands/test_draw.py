@@ -69,6 +69,14 @@ def test_a_checkpoint_is_drawn_with_its_adapter(toy_run: Path, tmp_path: Path, c
     assert best["best_of"] == 3 and best["checkpoint"] == read_json(toy_run / "result.json")["best"]
 
 
+def test_chat_keeps_the_best_of_several_too(toy_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    said = ["chat", str(toy_run), "--say", "Show me.", "--picture", str(tmp_path / "a.png")]
+    assert main([*said, "--best-of", "3", "--json"]) == 0
+    [reply] = json.loads(capsys.readouterr().out.splitlines()[-1])["replies"]
+    assert reply["picture"] == str(tmp_path / "a.png") and (tmp_path / "a.png").is_file()
+    assert main([*said, "--best-of", "0"]) == 2 and "1 to 16" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "reason"),
     [

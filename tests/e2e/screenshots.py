@@ -2,7 +2,8 @@
 
 Starts the studio alone on a home of its own, puts characters, trainings and talks into it (`staging.py`), and takes
 the pictures with the system's Chromium. RUN are run folders of `understudy train` on bundled characters, whose real
-pictures are shown then. No model is loaded. `--look FOLDER` takes every page at 1280 and 390 pixels, light and dark.
+pictures are shown then. `--draw` has the starter draw what the wizard shows; without it no model is loaded.
+`--look FOLDER` takes every page at 1280 and 390 pixels, light and dark.
 """
 
 from __future__ import annotations
@@ -70,11 +71,13 @@ def studio(home: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def stage(context: AppContext, runs: list[Path]) -> list[Shot]:
-    """Fill the records; returns what is to be seen."""
+def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
+    """Fill the records; returns what is to be seen. draw: with drawings by the starter."""
     staging.workers(context)
     ids = {slug: characters.try_bundled(context, slug) for slug in reversed(staging.BUNDLED)}
     own = staging.own_pictures(context)
+    if draw:
+        staging.drawn(context, ids["quibb"])
     names = {"Quibb": "quibb", "Nella Tarn": "nella-tarn", "Ambrose Fell": "ambrose-fell"}
     by_slug = {names[read_json(run / "run.json")["character"]["name"]]: run for run in runs}
     done = staging.trained(context, ids["quibb"], by_slug.get("quibb"))
@@ -91,6 +94,7 @@ def stage(context: AppContext, runs: list[Path]) -> list[Shot]:
         Shot("character", f"?character={quibb}"),
         Shot("create", "create"),
         Shot("step-1-pictures", f"create?character={own}&step=1"),
+        Shot("step-1-drawings", f"create?character={quibb}&step=1"),
         Shot("step-1-crop", f"create?character={own}&step=1", _crop),
         Shot("step-2-who", f"create?character={nella}&step=2"),
         Shot("step-3-talk", f"create?character={nella}&step=3&talk=2"),
@@ -179,12 +183,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--look", type=Path, help="every page, size and theme, into this folder")
+    parser.add_argument("--draw", action="store_true", help="have the starter draw one character, a minute")
     parser.add_argument("--only", default="", help="regular expression of names")
     given = parser.parse_args()
     found = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := find_program(name)))
     with tempfile.TemporaryDirectory(prefix="understudy-pictures-") as home:
         context = open_context(Settings.from_environment({"UNDERSTUDY_HOME": home}))
-        wanted = stage(context, given.runs)
+        wanted = stage(context, given.runs, given.draw)
         with studio(Path(home)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
             shots(browser, url, wanted, context, given.look or PICTURES, bool(given.look), given.only)

@@ -21,9 +21,11 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
-from studio.actions import characters, compare, create, drafts, feedback, images
+from studio.actions import characters, compare, create, drafts, drawings, feedback, images
 from studio.context import AppContext
 from tests.studio.staged import SCORES, checkpoint, run_events
+from worker.job_loop import drain_queue
+from worker.worker_context import WorkerContext
 
 WORKER = "worker-1"
 BUNDLED = ("quibb", "nella-tarn", "ambrose-fell")
@@ -135,6 +137,15 @@ def own_pictures(context: AppContext) -> str:
     context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
     drafts.change(context, id, lambda draft: draft.update(captions_job=job.id))
     return id
+
+
+def drawn(context: AppContext, id: str) -> None:
+    """The starter draws a draft, in this process as a worker would; takes a minute."""
+    drawings.request_drawings(context, id)
+    worker = WorkerContext(context.settings, ("reply",))
+    drain_queue(worker, ("reply",))
+    worker.close()
+    assert drawings.drawings_view(context, id).state == "done"
 
 
 def _wide(data: bytes) -> bytes:

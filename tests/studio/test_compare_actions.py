@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, new_id
+from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, Worker, new_id
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.problems import CharacterProblems
 from studio.actions import compare, feedback, votes
@@ -73,6 +73,17 @@ def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversatio
     assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
     with pytest.raises(NotPossible, match="still being written"):
         compare.send_message(context, talk.id, "And?")
+
+
+def test_the_best_of_several_drawings_is_asked_for_by_itself_where_it_is_quick(
+    context: AppContext, talk: Conversation
+) -> None:
+    message = compare.send_message(context, talk.id, "Show me.", best_of=4)
+    assert context.records.jobs.get(message.job).request["best_of"] == 4
+    context.records.workers.register(Worker("cpu", "shed", ("reply",), "", 16.0))
+    assert not compare.is_best_of_quick(context)
+    context.records.workers.register(Worker("gpu", "shed", ("reply",), "a large card", 80.0))
+    assert compare.is_best_of_quick(context)
 
 
 def test_answers_stream_and_stay(context: AppContext, talk: Conversation) -> None:

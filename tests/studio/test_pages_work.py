@@ -155,8 +155,10 @@ def test_a_talk_from_question_to_vote(context: AppContext, character: str, open_
     job = staged.trained(context, character)
     talk = compare.start_conversation(context, character, f"{job.id}:grpo-000002", f"{job.id}:base", blind=False)
     shown = open_page("compare", conversation=talk.id)
+    shown.toggle(key="talk-best").set_value(True).run()
     shown.chat_input[0].set_value("Where is *she*?").run()
     [turn] = compare.turns(context, talk)
+    assert context.records.jobs.get(turn.question.job).request["best_of"] == 4
     assert turn.question.text == "Where is *she*?" and "Waiting for a worker" in words(shown)
     staged.answered(context, turn.question.job, ("Aye, <script>here</script>.", "I am a model."))
     shown.run()
