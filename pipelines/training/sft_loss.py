@@ -22,6 +22,9 @@ from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_sampl
 from pipelines.data.samples import sample_order, training_samples
 from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
 
+LONGEST_SAMPLE = 2048
+"""Most positions of a conversation that is learned; rows are made longer to hold it (`pipelines.core.character.checks`
+warns of longer ones)."""
 IMAGE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
 
@@ -96,7 +99,8 @@ def packed_sft_rows(
         raise ValueError("nothing to learn from: the character has no interactions, facts or images in task_shares")
     weights = {"fact": recipe.fact_loss_weight, "text_to_image": recipe.scene_loss_weight}
     subject = subject_of(character, tokenizer)
-    rendered = render_samples(samples, spec, tokenizer, images, recipe.sft_row_max_tokens, weights, subject)
+    most = max(recipe.sft_row_max_tokens, LONGEST_SAMPLE)
+    rendered = render_samples(samples, spec, tokenizer, images, most, weights, subject)
     if recipe.sft_image_rows:  # images are drawn in rows of their own; here they are only announced
         rendered = [replace(item, image_ids=(), image_turn_length=0, drawn_image="") for item in rendered]
     order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
