@@ -147,14 +147,15 @@ def _with_clean_images(
     character: Character, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """The character with the pictures that can be opened, and their clean bytes."""
-    listed, interactions, clean = _clean_listed(character.images, character.interactions, images, mended)
-    return replace(character, images=listed, interactions=interactions), clean
+    listed, interactions, names, clean = _clean_listed(character.images, character.interactions, images, mended)
+    references = tuple(names[file] for file in character.references if file in names)
+    return replace(character, images=listed, references=references, interactions=interactions), clean
 
 
 def _with_clean_test_images(
     test: TestSplit, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[TestSplit, dict[str, bytes]]:
-    listed, dialogues, clean = _clean_listed(test.images, test.dialogues, images, mended)
+    listed, dialogues, _, clean = _clean_listed(test.images, test.dialogues, images, mended)
     return replace(test, images=listed, dialogues=dialogues), clean
 
 
@@ -163,11 +164,11 @@ def _clean_listed(
     conversations: Sequence[Interaction],
     images: dict[str, bytes],
     mended: Counter[str],
-) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, bytes]]:
-    """The listed pictures that can be opened, under new names in the conversations too, and their clean bytes."""
+) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, str], dict[str, bytes]]:
+    """The listed pictures that can be opened, under new names in the conversations too; new names; clean bytes."""
     names, clean = _clean_images({image.file: images.get(image.file, b"") for image in listed}, mended)
     whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
-    return whole, tuple(rename_images(conversation, names) for conversation in conversations), clean
+    return whole, tuple(rename_images(conversation, names) for conversation in conversations), names, clean
 
 
 def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:

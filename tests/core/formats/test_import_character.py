@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pipelines.core.character.character import Character, CharacterImage, Interaction
-from pipelines.core.character.character_folder import read_character, read_test_split
+from pipelines.core.character.character_folder import read_character, read_test_split, write_character
 from pipelines.core.formats.cards import export_card, write_card
 from pipelines.core.formats.chat_formats import (
     interactions_from_messages_jsonl,
@@ -149,6 +151,15 @@ def same_folder(left: Path, right: Path) -> bool:
     """Whether two folders hold equal characters, splits and pictures."""
     pictures = [{path.name: path.read_bytes() for path in (folder / "images").iterdir()} for folder in (left, right)]
     return read_character(left) == read_character(right) and pictures[0] == pictures[1]
+
+
+def test_a_chosen_reference_that_cannot_be_opened_goes_with_its_picture(toy_character: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(toy_character, tmp_path / "ada")
+    write_character(replace(read_character(folder), references=("06.png", "02.png", "05.png")), folder)
+    (folder / "images" / "02.png").write_bytes(b"broken")
+    export_card(folder, tmp_path / "ada.zip")
+    import_file(tmp_path / "ada.zip", tmp_path / "new")
+    assert read_character(tmp_path / "new").references == ("06.png", "05.png")
 
 
 @pytest.mark.parametrize("suffix", ["png", "json", "charx", "zip"])
