@@ -7,10 +7,12 @@ they keep the finished program from returning. A worker that dies makes `receive
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -73,8 +75,13 @@ class RenderPool(Generic[Job, Rendered]):
         self._pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
-        for worker in workers:
-            worker.join(5)
+        # Waited for by their sentinels: the pool's own thread joins them too, and of two threads that join one process
+        # the later one returns before the earlier has noted the exit code.
+        deadline = time.monotonic() + 5
+        waiting = [worker.sentinel for worker in workers]
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            ended = wait(waiting, left)
+            waiting = [sentinel for sentinel in waiting if sentinel not in ended]
         self._pending.clear()
 
     def __enter__(self) -> RenderPool[Job, Rendered]:

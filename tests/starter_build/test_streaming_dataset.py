@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import time
 from collections.abc import Iterator
+from multiprocessing import connection
 
 import numpy as np
 import pytest
@@ -132,4 +133,4 @@ def test_drawing_processes_end_when_a_part_fails() -> None:
         workers = [worker for worker in multiprocessing.active_children() if worker not in others]
         assert [pool.receive(), pool.receive()] == [0, 1] and workers
         pool.receive()
-    assert not any(worker.is_alive() for worker in workers)
+    assert len(connection.wait([worker.sentinel for worker in workers], 0)) == len(workers)
