@@ -35,7 +35,12 @@ LOOK_PHRASES = 4
 PICTURE_PROBABILITY = 0.4
 """From which probability of PICTURE_MARK on a reply has an image. Below a half, since a request that gets none is worse
 than a picture too many, and replies nobody wanted a picture with stay far below (docs/log.md)."""
+PASSAGE_BYTES = 16
+"""What may come only once in a reply: four words of a Latin script, or five Chinese characters."""
+REPEATING_SHARE = 0.25
+"""From this share of its own replies on, repeating passages is how a character speaks."""
 _SENTENCE_END = re.compile(r"[.!?…。！？～~][\"'”’)*_]*\s*\Z")  # noqa: RUF001
+_REPEATED = re.compile(rf"(\b.{{{PASSAGE_BYTES}}}).*\1", re.DOTALL)
 _SENTENCES = re.compile(r".*[.!?…。！？～~][\"'”’)*_]*", re.DOTALL)  # noqa: RUF001
 
 
@@ -45,7 +50,7 @@ class WordsProcessor:
     The first id settles whether there will be an image (the first behind `ChatFormat.lead`, where a tokenizer splits
     it off): PICTURE_MARK where it has PICTURE_PROBABILITY; `sample_decision` leaves it to chance, for rollouts, which
     must try both. A reply cannot end before its first sentence does, ends with a sentence when its limit is near,
-    cannot begin an image by itself, and has no square brackets unless the character uses them.
+    cannot begin an image by itself, and has no square brackets and no passage twice unless the character writes so.
     """
 
     def __init__(
@@ -54,11 +59,12 @@ class WordsProcessor:
         tokenizer: PreTrainedTokenizerBase,
         modes: Sequence[ImageMode],
         max_new_tokens: int,
-        brackets: bool = False,
+        brackets: bool | Sequence[bool] = False,
         sample_decision: bool = False,
+        repeats: bool | Sequence[bool] = True,
     ) -> None:
-        """modes: of each of the N samples. max_new_tokens: the limit of ids. brackets: whether square brackets may be
-        written."""
+        """modes: of each of the N samples. max_new_tokens: the limit of ids. brackets, repeats: whether a sample may
+        have square brackets, and passages of PASSAGE_BYTES twice; one value for all, or one for each."""
         self.mark = picture_mark_ids(spec, tokenizer)
         spoken = words_ids("A", False, spec, tokenizer)
         same = [one == other for one, other in zip(self.mark, spoken, strict=False)]
@@ -67,8 +73,9 @@ class WordsProcessor:
         self.stop_ids = [spec.eot_id, spec.boi_id]
         self.eot_id, self.boi_id, self.sample_decision = spec.eot_id, spec.boi_id, sample_decision
         self.closing = max(1, max_new_tokens - CLOSING_WORDS)
-        ends, bracketed = _vocabulary_marks(tokenizer, spec.text_vocab)
-        self.sentence_ends, self.bracketed = ends, bracketed[:0] if brackets else bracketed
+        self.sentence_ends, self.bracketed, self.bytes = _vocabulary_marks(tokenizer, spec.text_vocab)
+        self.brackets = torch.tensor([brackets] * len(modes) if isinstance(brackets, bool) else list(brackets))
+        self.repeats = torch.tensor([repeats] * len(modes) if isinstance(repeats, bool) else list(repeats))
         self.always = torch.tensor([mode == "always" for mode in modes])
         self.never = torch.tensor([mode == "never" for mode in modes])
 
@@ -80,7 +87,9 @@ class WordsProcessor:
             return self._given(step, scores)
         allowed = scores.clone()
         allowed[:, self.boi_id] = forbidden
-        allowed[:, self.bracketed.to(device)] = forbidden
+        bracketed = self.bracketed.to(device)
+        plain = ~self.brackets.to(device)[rows]  # (R,)
+        allowed[:, bracketed] = torch.where(plain[:, None], forbidden, allowed[:, bracketed])
         if step == self.decisive:
             allowed[:, self.stop_ids] = forbidden
             return self._decided(rows, scores, allowed)
@@ -113,6 +122,8 @@ class WordsProcessor:
         # An id that ends a sentence was sampled, and enough words, or so many words that no end will come.
         said = step - torch.where(draws, len(self.mark), self.decisive)  # (R,)
         past = ids[rows, :step]  # (R, step)
+        if not bool(self.repeats.all()):
+            allowed = self._without_repeats(rows, past, allowed)
         ended = self.sentence_ends.to(ids.device)[past.clamp(min=0)].any(1)
         complete = (ended & (said >= SHORTEST_WORDS)) | (said >= ENDLESS_WORDS)
         for stop in self.stop_ids:
@@ -124,6 +135,23 @@ class WordsProcessor:
             only_end[:, self.eot_id] = 0.0
             allowed = torch.where(closed[:, None], only_end, allowed)
         return allowed
+
+    def _without_repeats(self, rows: torch.Tensor, past: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        # What followed an earlier passage that equals the last PASSAGE_BYTES of `past` (R, step) may not follow again,
+        # unless it ends the sentence. `NoRepeatNGramLogitsProcessor` of transformers counts ids instead of bytes: four
+        # are four words in English and one letter and a third in Chinese.
+        past, length = past.clamp(min=0), past.shape[1]
+        sizes = self.bytes.to(past.device)[past]
+        same = torch.ones_like(past[:, 1:], dtype=torch.bool)  # (R, step - 1): ends like `past`, as far as compared
+        equal, compared = torch.zeros_like(same), torch.zeros_like(past[:, 0])
+        for back in range(min(PASSAGE_BYTES, length)):
+            same[:, back:] &= past[:, : length - 1 - back] == past[:, -1 - back, None]
+            same[:, :back] = False
+            compared = compared + sizes[:, -1 - back]
+            equal |= same & (compared >= PASSAGE_BYTES)[:, None]
+        counts = torch.zeros_like(allowed, dtype=torch.int16).scatter_add_(1, past[:, 1:], equal.short())
+        refused = (counts > 0) & ~self.sentence_ends.to(past.device) & ~self.repeats.to(past.device)[rows][:, None]
+        return allowed.masked_fill(refused, -torch.inf)
 
 
 class LookProcessor:
@@ -149,6 +177,13 @@ def uses_brackets(character: Character) -> bool:
     return any("[" in text for text in (*turns, character.greeting))
 
 
+def repeats_itself(character: Character) -> bool:
+    """Whether saying a passage twice in a reply belongs to how the character speaks."""
+    texts = [turn.text for talk in character.interactions for turn in talk if turn.role == "character" and turn.text]
+    repeating = sum(_REPEATED.search(text) is not None for text in texts)
+    return repeating > REPEATING_SHARE * len(texts)
+
+
 def whole_sentences(text: str) -> str:
     """The text up to its last sentence's end; all of it when it has none."""
     found = _SENTENCES.match(text)
@@ -166,9 +201,14 @@ def tidy_look(text: str, complete: bool = True) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _vocabulary_marks(tokenizer: PreTrainedTokenizerBase, text_vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(V,) bool: ids whose text ends a sentence; (K,) the ids whose text has a square bracket."""
+def _vocabulary_marks(
+    tokenizer: PreTrainedTokenizerBase, text_vocab: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(V,) bool: ids whose text ends a sentence; (K,) the ids whose text has a square bracket; (V,) bytes of each."""
     texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
     texts += [""] * (text_vocab - len(texts))  # a published model's vocabulary may be padded
     ends = torch.tensor([bool(_SENTENCE_END.search(text)) for text in texts])
-    return ends, torch.tensor([n for n, text in enumerate(texts) if "[" in text or "]" in text], dtype=torch.long)
+    bracketed = torch.tensor([n for n, text in enumerate(texts) if "[" in text or "]" in text], dtype=torch.long)
+    # A part of a character is decoded as U+FFFD, and counts as the one byte that it is in a byte-level vocabulary.
+    sizes = torch.tensor([len(text.replace("\ufffd", ".").encode()) for text in texts])
+    return ends, bracketed, sizes

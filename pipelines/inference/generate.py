@@ -40,6 +40,7 @@ from pipelines.data.reply_form import (
     ImageMode,
     LookProcessor,
     WordsProcessor,
+    repeats_itself,
     tidy_look,
     uses_brackets,
     whole_sentences,
@@ -174,8 +175,15 @@ def _sample_words(
     on_ids: OnIds,
 ) -> list[_Words]:
     spec, limit = batch.model.spec, batch.sampling.max_new_tokens
-    brackets = any(uses_brackets(request.character) for request in requests)
-    processor = WordsProcessor(spec, tokenizer, [request.picture for request in requests], limit, brackets)
+    who = [request.character for request in requests]
+    processor = WordsProcessor(
+        spec,
+        tokenizer,
+        [request.picture for request in requests],
+        limit,
+        brackets=[uses_brackets(character) for character in who],
+        repeats=[repeats_itself(character) for character in who],
+    )
     sampled = batch.sample(range(len(requests)), prompts, batch.sampling, on_ids, processor)
     said = []
     for ids, stop in sampled:

@@ -20,6 +20,7 @@ from pipelines.data.reply_form import (
     ImageMode,
     LookProcessor,
     WordsProcessor,
+    repeats_itself,
     tidy_look,
     uses_brackets,
     whole_sentences,
@@ -201,3 +202,31 @@ def test_half_sentences_are_left_out(text: str, whole: str) -> None:
 )
 def test_looks_have_whole_phrases_each_of_them_once(look: str, complete: bool, tidy: str) -> None:
     assert tidy_look(look, complete) == tidy
+
+
+def test_a_passage_comes_once_unless_the_character_repeats_itself(starter: tuple[Any, Any]) -> None:
+    model, tokenizer = starter
+    said = ids_of(tokenizer, "I have seen the sea. I have seen the s")  # one id a letter
+    (sea,), (dot,) = ids_of(tokenizer, "e"), ids_of(tokenizer, ".")
+    for repeats in (False, True):
+        processor = WordsProcessor(model.spec, tokenizer, ["never"], 90, repeats=repeats)
+        scores = one_step(processor, said, {sea: 3.0, dot: 1.0})
+        assert math.isinf(scores[sea]) is not repeats
+        assert scores[dot] == 1.0  # a sentence may always end
+    short = ids_of(tokenizer, "the sea. the")
+    processor = WordsProcessor(model.spec, tokenizer, ["never"], 90, repeats=False)
+    assert one_step(processor, short, {sea: 3.0})[sea] == 3.0  # fewer bytes than a passage has
+
+
+def test_who_repeats_itself(mira: Character) -> None:
+    assert not repeats_itself(mira)
+    echo = (user("Hello?"), reply("Who is there tonight? Who is there tonight? It is only me."))
+    assert repeats_itself(replace(mira, interactions=(echo,)))
+
+
+def test_each_sample_of_a_batch_has_its_own_rules(starter: tuple[Any, Any]) -> None:
+    model, tokenizer = starter
+    processor = WordsProcessor(model.spec, tokenizer, ["never", "never"], 60, brackets=[True, False])
+    bracket = int(processor.bracketed[0])
+    scores = processor(3, torch.arange(2), torch.full((2, 60), 5), torch.zeros(2, len(processor.sentence_ends)))
+    assert scores[0, bracket] == 0.0 and scores[1, bracket] == -math.inf
