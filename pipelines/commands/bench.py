@@ -1,6 +1,11 @@
-"""`understudy bench`: our code against the plain library path as a ratio, and the numbers of the starter's card.
+"""`understudy bench`: our code against the plain library path as a ratio; and what the starter can do.
 
 The measuring is in `pipelines.benchmarks` and `pipelines.starter_build`; here are the arguments and what is printed.
+
+    understudy bench sft                                  ours against the plain way, as a ratio
+    understudy bench starter --quick                      what the starter can do, in about ten minutes
+    understudy bench starter --part people                one part of it, whole
+    understudy bench starter --build runs/starter-build   the figures of the card, of weights that are being made
 """
 
 from __future__ import annotations
@@ -8,9 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, table
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
+STARTER_PARTS = ("drawings", "people")
+"""Keys of `pipelines.starter_build.bench.run_bench.PARTS` in their order; here, since `--help` loads no torch."""
+DRAWING_NEEDS = "drawing what is measured on needs: pip install 'understudy[build]'"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -21,8 +30,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.add_argument("name", choices=BENCHES)
     command.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
     command.add_argument("--repeats", type=int, default=3, help="pairs of measurements (default 3)")
-    command.add_argument("--quick", action="store_true", help="starter: a tenth of the pictures")
-    command.add_argument("--build", metavar="FOLDER", type=Path, help="starter: this build, not what is installed")
+    command.add_argument(
+        "--part", action="append", choices=STARTER_PARTS, help="starter: this part, several times for several (all)"
+    )
+    command.add_argument("--quick", action="store_true", help="starter: fewer cases and shorter training, ten minutes")
+    command.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("runs/bench-starter"),
+        help="starter: finished cases, trained runs and sheets; an interrupted call goes on (%(default)s)",
+    )
+    command.add_argument("--build", metavar="FOLDER", type=Path, help="starter: the card's figures of this build")
     command.set_defaults(run=run)
 
 
@@ -31,7 +50,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     if arguments.repeats < 1:
         raise WrongUsage("--repeats must be at least 1")
     if arguments.name == "starter":
-        return measure_starter(arguments.build, arguments.quick)
+        if arguments.build is not None:
+            return measure_build(arguments.build, arguments.quick)
+        return bench_starter(arguments.base, arguments.part, arguments.quick, arguments.out)
     from pipelines.benchmarks import BENCHMARKS
 
     answer = BENCHMARKS[arguments.name](arguments.base, arguments.repeats)
@@ -42,19 +63,38 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return answer, 0
 
 
-def measure_starter(build: Path | None, quick: bool) -> CommandResult:
-    """Every number of the starter's card, section by section; nothing is trained."""
-    from pipelines.core.settings import Settings
+def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path) -> CommandResult:
+    """The goals of the starter, part by part; exit status 1 when a part had to be skipped."""
+    if base not in STARTER_PRESETS:
+        raise WrongUsage(f"bench starter measures the starter, not {base}")
+    try:
+        from pipelines.starter_build.bench.bench_context import BenchContext
+        from pipelines.starter_build.bench.counts import QUICK, WHOLE
+        from pipelines.starter_build.bench.readings import score_table
+        from pipelines.starter_build.bench.run_bench import run_bench
+
+        chosen = [name for name in STARTER_PARTS if not parts or name in parts]
+        answer, results = run_bench(BenchContext(out, QUICK if quick else WHOLE, base), chosen)
+    except ImportError as error:
+        raise CommandFailed(f"{error}; {DRAWING_NEEDS}") from error
+    if results:
+        print(table(score_table(results)))
+    for result in results:
+        print(*(f"{result.part}: {note}" for note in result.notes), sep="\n", end="\n" if result.notes else "")
+        print(*(f"{result.part}: {out / sheet}" for sheet in result.sheets), sep="\n")
+    return answer | {"quick": quick}, 1 if answer["skipped"] else 0
+
+
+def measure_build(folder: Path, quick: bool) -> CommandResult:
+    """Every number of the card of a build's weights, section by section; nothing is trained."""
     from pipelines.starter_build.build_config import build_config
 
-    if build is not None and not build.is_dir():
-        raise CommandFailed(f"{build}: there is no such folder; name the one given to --out of the build")
-    folder = build or Settings.from_environment().home / "bench" / "starter"
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise CommandFailed(f"{folder}: there is no such folder; name the one given to --out of the build")
     try:
         from pipelines.starter_build.measure import measure_all
 
         sections = measure_all(folder, build_config(folder).build_size, quick=quick)
     except ImportError as error:
-        raise CommandFailed(f"{error}; drawing what is measured on needs: pip install 'understudy[build]'") from error
+        raise CommandFailed(f"{error}; {DRAWING_NEEDS}") from error
     return {"name": "starter", **sections}, 0

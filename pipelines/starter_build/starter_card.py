@@ -104,6 +104,18 @@ def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
     return "\n".join([*lines, *(["\n## Notes on measuring\n", *notes] if notes else [])]) + "\n"
 
 
+def with_grader_tables(card: str, out: Path) -> str:
+    """The card with the tables of the graders in `out`: in place of its own, or at its end."""
+    for part in ("classifier", "identity"):
+        title, scores = PART_TITLES[part], _read_scores(out / f"{part}.json")
+        if scores:
+            before, _, behind = card.partition(f"\n## {title}\n")
+            rest = behind.partition("\n## ")[2]
+            table = "\n".join(_table(title, scores))
+            card = before.rstrip("\n") + "\n" + table + "\n" + (f"\n## {rest}" if rest else "")
+    return card
+
+
 def _read_scores(file: Path) -> dict[str, Any]:
     """The JSON of a part or of `measure`; {} if it has not run."""
     scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
