@@ -22,6 +22,7 @@ from pipelines.commands.console import bundled_slugs, scorecard
 from pipelines.commands.recipe_flags import recipe_overrides
 from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.stage_names import STAGE_NAMES
 from pipelines.train import prepare_run
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
@@ -290,6 +291,17 @@ def test_ctrl_c_keeps_a_resumable_run(toy_character: Path, tmp_path: Path) -> No
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 1 and "--resume" in rest and "Traceback" not in rest
     assert list((run_dir / "checkpoints").glob("sft-*"))
+
+
+def test_a_training_prints_its_progress_and_no_library_s_notices(toy_character: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    prepare_run(run_dir, toy_character, Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS))
+    command = [sys.executable, "-m", "pipelines.cli", "train", str(toy_character), "--out", str(run_dir), "--resume"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    stages = tuple(STAGE_NAMES.values())
+    assert [line for line in done.stderr.splitlines() if not line.startswith(stages)] == []
 
 
 def test_bundled_characters_are_found_by_name() -> None:

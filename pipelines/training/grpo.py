@@ -52,7 +52,7 @@ from pipelines.training.grpo_loss import group_advantages, group_token_logps, me
 from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft_loss import packed_sft_rows, sft_loss
-from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme
+from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
 
 GENERAL_CHAT_WEIGHT = 0.1
 """Weight of general chat beside stage 1's own samples in `ReplayLoss`. At 1 the model learned to chat in general, and
@@ -140,7 +140,8 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         subject: who is drawn; reference_codes (1, R, C): the character's references, None for a family without;
         brackets: whether the character writes square brackets.
         """
-        super().__init__(rollout_func=self.generate_rollouts, **kwargs)
+        with quiet_libraries():
+            super().__init__(rollout_func=self.generate_rollouts, **kwargs)
         self.subject, self.reference_codes, self.brackets = subject, reference_codes, brackets
         self.image_turn = ImageTurn.of(subject, spec, self.processing_class)
         self.recipe, self.prompts, self.judge, self.spec = recipe, prompts, judge, spec
@@ -366,7 +367,8 @@ def run_grpo(trainer: CharacterTrainer, resume_from: Path | None = None) -> Grpo
     if trainer.strategy.sharded:
         shard(model)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    with quiet_libraries():
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     if trainer.recipe.grpo_beta:
         model.delete_adapter("ref")  # TRL's copy of the adapter before this stage
     if trainer.stopped is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,12 +138,15 @@ def average_gradients(model: nn.Module, processes: int) -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Suppress transformers' notice to developers, when a trainer is made, that special token ids were aligned."""
+    """Suppress two notices to developers while a trainer is made and run: transformers' that special token ids were
+    aligned, TRL's that `rollout_func` may change (its version is pinned)."""
     logger = logging.getLogger("transformers.trainer_utils")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
+            yield
     finally:
         logger.setLevel(level)
 

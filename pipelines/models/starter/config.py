@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import LlamaConfig, PretrainedConfig
 
+from pipelines.models import packed_attention
+
 OLD_KEYS = {"look_id": "image_placeholder_id", "end_id": "eot_id", "boi_reads_as": "boi_embedding_id"}
 OLD_EYES_KEYS = {"look_tokens": "image_input_tokens"}
 """Keys of a config.json that was written before the names on the right; both are read."""
@@ -78,7 +80,7 @@ class StarterConfig(PretrainedConfig):
 
     def language_config(self) -> LlamaConfig:
         """Config of the language expert."""
-        return LlamaConfig(**self.language, attn_implementation="sdpa")
+        return LlamaConfig(**self.language, attn_implementation=packed_attention.NAME)
 
     def picture_config(self) -> LlamaConfig:
         """Config of the image expert's decoder; its `vocab_size` is the codebook."""

@@ -29,6 +29,7 @@ from pipelines.models.interface import (
     identify,
     refuse_unknown,
 )
+from pipelines.models.packed_attention import attention_blocks, is_faster_on
 from pipelines.models.segments import block_mask, stands_alone
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
@@ -135,15 +136,22 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
         if text.segments is not None or not bool(text.mask.all()):
             segments = torch.zeros_like(text.ids) if text.segments is None else text.segments
             mask: torch.Tensor | None = block_mask(segments, text.mask)
+            blocks = attention_blocks(segments, mask) if is_faster_on(mask.device) else None
         else:
-            mask = None  # plain causal: the fused kernel needs no mask
+            mask = blocks = None  # plain causal: the fused kernel needs no mask
         hidden = self.embed_text(text.ids, pixel_values)
         rotary = stack.rotary_emb(hidden, text.positions)
         context_states = hidden
         with self.deep_stack.injecting():
             for index, layer in enumerate(stack.layers[:depth]):
                 context_states = hidden if index == between else context_states
-                hidden = layer(hidden, attention_mask=mask, position_ids=text.positions, position_embeddings=rotary)
+                hidden = layer(
+                    hidden,
+                    attention_mask=mask,
+                    position_ids=text.positions,
+                    position_embeddings=rotary,
+                    packed_blocks=blocks,
+                )
         return stack.norm(hidden), hidden if depth == between else context_states
 
     def forward(
