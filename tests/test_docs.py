@@ -21,6 +21,10 @@ MADE_BY_RUNS = {
     "scores.json",
     "events.jsonl",
     "RUN/events.jsonl",
+    "own-art-reader.jpg",
+    "own-art-reader-answers.json",
+    "replies.md",
+    "runs/",
 }
 """Files that programs write; the pages describe them."""
 ELSEWHERE = {"fully_shard", "HF_HOME"}

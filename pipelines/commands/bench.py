@@ -4,7 +4,7 @@ The measuring is in `pipelines.benchmarks` and `pipelines.starter_build`; here a
 
     understudy bench sft                                  ours against the plain way, as a ratio
     understudy bench starter --quick                      what the starter can do, in about ten minutes
-    understudy bench starter --part people                one part of it, whole
+    understudy bench starter --part people --part replies  two parts of it, whole
     understudy bench starter --build runs/starter-build   the figures of the card, of weights that are being made
 """
 
@@ -17,7 +17,7 @@ from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage,
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
-STARTER_PARTS = ("drawings", "people")
+STARTER_PARTS = ("drawings", "people", "fewshot", "own-art", "characters", "replies")
 """Keys of `pipelines.starter_build.bench.run_bench.PARTS` in their order; here, since `--help` loads no torch."""
 DRAWING_NEEDS = "drawing what is measured on needs: pip install 'understudy[build]'"
 

@@ -1,10 +1,11 @@
-"""Does the starter learn a character from nine images? `python -m pipelines.starter_build.fewshot --out FOLDER`.
+"""Does the starter learn a character from ten images? `python -m pipelines.starter_build.fewshot --out FOLDER`.
 
-Held-out identities become characters as a user would make them: a name, the appearance in words, nine captioned
-images. Each is trained by the real `run_sft`; then images are generated, as chat does, for combinations of expression,
-clothes and place that are not in the training images. The critic says whether the identity is kept (at its threshold)
-and whether the prompt is followed; copying is measured as in a run's scorecard. The same prompts are also generated
-before training, and rendered. Steps and ranks are swept: `--steps 14,28,56 --rank 8,16`.
+Held-out identities become characters as a user would make them: a name, the appearance in words, ten captioned
+images. Each is trained by the real `run_sft`; then images are generated, as chat does, from two of the ten as
+references and for combinations of expression, clothes and place that are not in the training images. The critic says
+whether the identity is kept (at its threshold) and whether the prompt is followed; copying is measured as in a run's
+scorecard. The same prompts are also generated before training, and rendered. Steps and ranks are swept:
+`--steps 14,28,56 --rank 8,16`.
 20 identities take about half an hour of a core for each setting of 28 steps. An identity whose run is in FOLDER already
 is not trained again: so an interrupted call can be resumed, and another sampling setting be tried.
 """
@@ -26,7 +27,9 @@ from PIL import Image
 from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
+from pipelines.data.packing import open_image
 from pipelines.evaluation.scorecard import training_image_similarity
+from pipelines.inference.engine import reference_files
 from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.inference.generate_images import caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling
@@ -41,8 +44,8 @@ from pipelines.starter_build.load_build import load_models
 from pipelines.starter_build.measure_images import attribute_matches, image_features, save_sheet, to_uint8
 from pipelines.training.sft import run_sft
 
-TRAIN_IMAGES = 9
-UPLOAD_PX = 192
+TRAIN_IMAGES = 10
+UPLOAD_PX = 512
 """Side of the images that a user uploads."""
 ROW_IMAGES = 5
 """Images per optimiser step: what a row of a whole character, with its dialogues and facts, has room for."""
@@ -79,10 +82,10 @@ class FewShotCase:
 
 
 def sample_cases(domain: Domain, count: int, prompts: int, seed: int = 0) -> list[FewShotCase]:
-    """`count` held-out identities, each with nine training images and its share of `prompts` unseen combinations."""
-    rng = random.Random(f"few-shot {seed}")
+    """`count` held-out identities, each with its training images and its share of `prompts` unseen combinations."""
     cases = []
     for number in range(count):
+        rng = random.Random(f"few-shot {seed} {number}")
         identity = domain.identity(20 * (400 + number))  # every twentieth number is held out
         train = tuple(replace(domain.sample_attributes(rng, identity), extra="") for _ in range(TRAIN_IMAGES))
         test = tuple(
@@ -93,6 +96,50 @@ def sample_cases(domain: Domain, count: int, prompts: int, seed: int = 0) -> lis
     return cases
 
 
+def learn_case(
+    model: Any, tokenizer: Any, character: Character, recipe: Recipe, folder: Path
+) -> tuple[Any, float | None]:
+    """(the model with its adapter, seconds of training); None seconds for a run that is in `folder` already."""
+    # `run_sft` resumes from a checkpoint of its last step without training, which only loads the adapter.
+    checkpoint = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
+    resume_from = checkpoint if checkpoint.is_dir() else None
+    began = time.perf_counter()
+    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None, resume_from=resume_from)
+    return result.model.eval(), None if resume_from else time.perf_counter() - began
+
+
+@torch.inference_mode()
+def own_references(model: Any, character: Character, folder: Path) -> torch.Tensor | None:
+    """(1, R, C) codes of the images that are looked at wherever the character is drawn; None without any."""
+    files = reference_files(folder, character)[: model.spec.max_references]
+    if not files:
+        return None
+    pixels = torch.stack([open_image(file, model.spec.image_px) for file in files])
+    codes: torch.Tensor = model.encode_images(pixels.to(model.device))[None]
+    return codes
+
+
+def generate_case(
+    model: Any,
+    tokenizer: Any,
+    case: FewShotCase,
+    character: Character,
+    references: torch.Tensor | None,
+    sampling: Sampling,
+    seed: int,
+) -> torch.Tensor:
+    """(N, 3, px, px) on the CPU: one image for each of the case's test attributes, as chat draws it."""
+    prompts = [caption_prompt(model, tokenizer, character, one.description) for one in case.test_attributes]
+    generator = torch.Generator(model.device).manual_seed(seed)
+    parts = []
+    for start in range(0, len(prompts), 10):
+        batch = prompts[start : start + 10]
+        codes = None if references is None else references.expand(len(batch), -1, -1)
+        drawn = generate_images(model, batch, sampling, reference_codes=codes, generator=generator)
+        parts.append(drawn.float().cpu())
+    return torch.cat(parts)
+
+
 def train_and_generate(
     model: Any, tokenizer: Any, case: FewShotCase, recipe: Recipe, folder: Path, sampling: Sampling
 ) -> tuple[Any, torch.Tensor, torch.Tensor, float | None]:
@@ -101,25 +148,11 @@ def train_and_generate(
     Seconds are None for a case whose run is in `folder` already.
     """
     character = case.character(folder / CHARACTER_FOLDER)
-    captions = [attributes.description for attributes in case.test_attributes]
-
-    def generate(with_model: Any) -> torch.Tensor:
-        prompts = [caption_prompt(with_model, tokenizer, character, caption) for caption in captions]
-        generator = torch.Generator(with_model.device).manual_seed(recipe.seed)
-        batches = (prompts[i : i + 10] for i in range(0, len(prompts), 10))
-        return torch.cat(
-            [generate_images(with_model, batch, sampling, generator=generator).float().cpu() for batch in batches]
-        )
-
-    before = generate(model.eval())
-    # `run_sft` resumes from a checkpoint of its last step without training, which only loads the adapter.
-    checkpoint = checkpoint_folder(folder, checkpoint_name("sft", recipe.sft_steps))
-    resume_from = checkpoint if checkpoint.is_dir() else None
-    began = time.perf_counter()
-    result = run_sft(model, tokenizer, character, recipe, folder, lambda event: None, resume_from=resume_from)
-    seconds = None if resume_from else time.perf_counter() - began
-    tuned = result.model.eval()
-    after = generate(tuned.get_base_model())  # the adapter's layers are inside it
+    references = own_references(model, character, folder / CHARACTER_FOLDER)
+    drawn_as = (case, character, references, sampling, recipe.seed)
+    before = generate_case(model.eval(), tokenizer, *drawn_as)
+    tuned, seconds = learn_case(model, tokenizer, character, recipe, folder)
+    after = generate_case(tuned.get_base_model(), tokenizer, *drawn_as)  # the adapter's layers are inside it
     return tuned.unload(), before, after, seconds
 
 

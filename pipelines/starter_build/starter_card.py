@@ -99,7 +99,7 @@ def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
         if name in measured:
             lines += _table(title, measured[name])
     for name, scores in _read_scores(out / "fewshot" / "fewshot.json").items():
-        lines += _table(f"Few-shot: nine images, identity unseen, {name}", scores)
+        lines += _table(f"Few-shot: ten images, identity unseen, {name}", scores)
     notes = [f"- {note}" for note in measured.get("notes", [])]
     return "\n".join([*lines, *(["\n## Notes on measuring\n", *notes] if notes else [])]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Nine pictures of somebody, at toy size: made as a user would, learned by the real stage, judged by hand."""
+"""Ten pictures of somebody, at toy size: made as a user would, learned by the real stage, judged by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_people_are_held_out_and_asked_for_what_they_never_showed(tmp_path) -> N
         "01.png", attributes.expression, attributes.clothes, attributes.place, attributes.full_pose
     )
     assert character.images[0].description == attributes.description
-    assert open_image(tmp_path / "images" / "09.png", 32).shape == (3, 32, 32)
+    assert open_image(tmp_path / "images" / "10.png", 32).shape == (3, 32, 32)
 
 
 def test_kept_and_followed_are_counted_by_picture() -> None:

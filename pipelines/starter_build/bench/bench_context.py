@@ -140,10 +140,14 @@ class BenchContext:
     def keep(self, part: str, name: str, pixels: torch.Tensor) -> Image.Image:
         """Save one drawing (3, px, px), so that the sheet of an interrupted part is whole; returns it."""
         image = to_image(pixels)
+        self.keep_image(part, name, image)
+        return image
+
+    def keep_image(self, part: str, name: str, image: Image.Image) -> None:
+        """The same for an image."""
         path = self.picture(part, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-        return image
 
     def picture(self, part: str, name: str) -> Path:
         """Where a drawing is kept."""

@@ -21,7 +21,7 @@ class Counts:
     galleries: int = 64
     """Among whose galleries a drawing's nearest is looked for."""
     fewshot_people: int = 20
-    fewshot_steps: int = 48
+    fewshot_steps: int = 60
     fewshot_prompts: int = 10
     """Drawings of each."""
     own_art: tuple[str, ...] = ("rusk-halloway", "dame-oolong", "plim")

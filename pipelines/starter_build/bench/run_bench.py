@@ -13,13 +13,21 @@ from typing import Any
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.presets import identity_of
 from pipelines.starter_build.bench.bench_context import BenchContext
+from pipelines.starter_build.bench.characters_part import run_characters
 from pipelines.starter_build.bench.drawings_part import run_drawings
+from pipelines.starter_build.bench.fewshot_part import run_fewshot
+from pipelines.starter_build.bench.own_art_part import run_own_art
 from pipelines.starter_build.bench.people_part import run_people
 from pipelines.starter_build.bench.readings import PartResult
+from pipelines.starter_build.bench.replies_part import run_replies
 
 PARTS: dict[str, Callable[[BenchContext], PartResult]] = {
     "drawings": run_drawings,
     "people": run_people,
+    "fewshot": run_fewshot,
+    "own-art": run_own_art,
+    "characters": run_characters,
+    "replies": run_replies,
 }
 """By the name given to `--part`, in the order in which they run."""
 ANSWER_FILE = "bench.json"

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.starter_build.bench.bench_context import BenchContext
 from pipelines.starter_build.bench.counts import Counts
-from tests.toys import TOY_BASE, TOY_STEPS
+from tests.toys import TOY_BASE
 
 TOY_COUNTS = Counts(
     drawings=10,
@@ -27,7 +27,7 @@ TOY_COUNTS = Counts(
     characters=("quibb",),
     character_drawings=4,
     replies=6,
-    recipe={**TOY_STEPS, "sft_row_max_tokens": 1400},
+    recipe={"sft_steps": 2, "sft_save_every": 2, "grpo_steps": 0, "max_new_tokens": 24},
 )
 
 
