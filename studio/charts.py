@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.score_names import REWARD_NAMES
+from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from studio.actions.scores import ScoreAxis
 
 Series = Sequence[tuple[int, float]]
@@ -30,13 +30,15 @@ RADAR_PX = (316, round(316 * RADAR_Y / RADAR_X))
 """Width and height; as wide as a phone has room for, and in one scale, so that the web is even."""
 
 
-def loss_chart(loss: Series) -> ChartSpec:
-    """What training calls loss, step by step, and smoothed where there are enough steps to smooth."""
-    points = thinned(_finite(loss))
-    rows = [{"step": step, "line": "each step", "value": value} for step, value in points]
-    if len(points) > FEW:
-        rows += [{"step": step, "line": "smoothed", "value": value} for step, value in smoothed(points)]
-    return _lines(rows, "Error (lower is better)", len(points) <= FEW, 2 if len(points) > FEW else 0)
+def loss_chart(losses: Mapping[str, Series]) -> ChartSpec:
+    """What training calls loss, step by step, words and pictures apart; smoothed where there are enough steps."""
+    rows = []
+    for name, series in losses.items():
+        points = thinned(_finite(series))
+        points = points if len(points) <= FEW else smoothed(points)
+        rows += [{"step": step, "line": LOSS_NAMES[name], "value": value} for step, value in points]
+    few = all(len(series) <= FEW for series in losses.values())
+    return _lines(rows, "Error (lower is better)", few, len(losses) if len(losses) > 1 else 0)
 
 
 def reward_chart(rewards: Mapping[str, Series]) -> ChartSpec:

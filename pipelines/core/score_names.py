@@ -97,3 +97,6 @@ REWARD_NAMES: Mapping[str, str] = {
     "variety": AXIS_NAMES["variety"].words,
 }
 """Metric of a GRPO step -> what a creator reads; the order is the order on the page."""
+
+LOSS_NAMES: Mapping[str, str] = {"loss": "Words and pictures", "loss_words": "Words", "loss_codes": "Pictures"}
+"""Metric of an SFT step -> what a creator reads; the first where a run reported no other."""

@@ -17,7 +17,7 @@ from typing import Literal
 from pipelines.core.events import Event, best_in
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.score_names import REWARD_NAMES
+from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
 from studio.actions.training_warnings import TrainingWarning, training_warnings
 from studio.labels import minutes
@@ -32,6 +32,8 @@ ABOUT = {
 }
 """Stage -> one sentence for people."""
 
+PAUSE = 3.0
+"""A gap this many times longer than most is no step's work."""
 PACE_STEPS = 8
 """Latest steps whose median pace gives the remaining time."""
 
@@ -69,8 +71,8 @@ class JobProgress:
     stages: tuple[StageProgress, ...]
     seconds_left: float | None
     """To the very end; None when it is not known."""
-    loss: tuple[tuple[int, float], ...]
-    """(step, loss) of SFT."""
+    losses: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Metric name (`loss_words`, `loss_codes`) -> (step, value) of SFT: a step learns one, the other, or both."""
     rewards: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Metric name -> (step, value) of GRPO, `reward` first."""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -113,13 +115,14 @@ def progress_of(
     scores |= {name: dict(one) for name, one in (measured or {}).items()}
     rewards = _rewards(events)
     loss = _series(events, "sft", "loss")
+    parts = {name: _series(events, "sft", name) for name in LOSS_NAMES if name != "loss"}
     headline, detail = _headline(job, events, position, workers)
     return JobProgress(
         headline,
         detail,
         stages,
         left,
-        loss,
+        {name: series for name, series in parts.items() if series} or ({"loss": loss} if loss else {}),
         rewards,
         scores,
         best_in(events),
@@ -145,7 +148,14 @@ def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
             gaps.append(max(0.0, _seconds_between(before.time, after.time)))
     # The first step of a stage includes loading the model; used only while there is no other.
     first = [event.metrics["seconds"] for event in events if event.stage == stage and "seconds" in event.metrics]
-    return statistics.median(gaps[-most:] or first[-1:]) if gaps or first else None
+    return _mean_without_pauses(gaps[-most:] or first[-1:]) if gaps or first else None
+
+
+def _mean_without_pauses(gaps: Sequence[float]) -> float:
+    """The mean, no gap counting more than PAUSE times the upper quartile: rows of words take four times as long as rows
+    of pictures, so a median would promise too much, and a machine that slept would promise too little."""
+    limit = PAUSE * (statistics.quantiles(gaps, n=4, method="inclusive")[2] if len(gaps) > 1 else gaps[0])
+    return statistics.fmean(min(gap, limit) for gap in gaps)
 
 
 def _stage(

@@ -16,7 +16,7 @@ import streamlit as st
 
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.score_names import REWARD_NAMES
+from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from studio import charts, evaluation_panel, sample_strip, widgets
 from studio.actions import evaluations, training_jobs
 from studio.actions.job_progress import JobProgress, StageProgress
@@ -187,13 +187,14 @@ def _stage_words(stage: StageProgress) -> str:
 def _charts(context: AppContext, id: str) -> None:
     """The charts, as far as there is something to draw."""
     progress = _job_view(context, id).progress
-    if not progress.loss and not progress.rewards:
+    if not progress.losses and not progress.rewards:
         return
     basics, practice = st.columns(2)
     with basics:
         st.subheader("Learning the basics", anchor=False)
-        if progress.loss:
-            charts.draw(charts.loss_chart(progress.loss), charts.trend("Error", progress.loss), f"loss-{id}")
+        if progress.losses:
+            said = "; ".join(charts.trend(LOSS_NAMES[name], series) for name, series in progress.losses.items())
+            charts.draw(charts.loss_chart(progress.losses), said, f"loss-{id}")
     with practice:
         st.subheader("Practising with feedback", anchor=False)
         if progress.rewards:

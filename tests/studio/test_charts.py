@@ -17,13 +17,24 @@ def rows(spec: charts.ChartSpec) -> list[dict[str, object]]:
     return found
 
 
-def test_a_short_loss_is_drawn_as_it_is_and_a_long_one_smoothed_too() -> None:
-    short = charts.loss_chart([(1, 7.0), (2, float("nan")), (3, 6.0)])
+def test_a_short_loss_is_drawn_as_it_is_and_a_long_one_smoothed() -> None:
+    short = charts.loss_chart({"loss": [(1, 7.0), (2, float("nan")), (3, 6.0)]})
     assert [(row["step"], row["value"]) for row in rows(short)] == [(1, 7.0), (3, 6.0)]
-    long = charts.loss_chart([(step, 5.0) for step in range(1, 101)])
-    assert {row["line"] for row in rows(long)} == {"each step", "smoothed"}
-    assert all(row["value"] == pytest.approx(5.0) for row in rows(long))  # no pull to zero at the beginning
+    long = charts.loss_chart({"loss": [(step, 5.0 + step % 2) for step in range(1, 101)]})
+    values = [row["value"] for row in rows(long)]
+    assert values[0] == pytest.approx(6.0)  # no pull to zero at the beginning
+    assert len(values) == 100 and max(values[20:]) - min(values[20:]) < 0.2
     json.dumps([short, long], allow_nan=False)
+
+
+def test_words_and_pictures_are_two_lines() -> None:
+    chart = charts.loss_chart({"loss_words": [(1, 4.0), (4, 3.0)], "loss_codes": [(2, 2.0), (3, 1.5)]})
+    assert [(row["line"], row["step"]) for row in rows(chart)] == [
+        ("Words", 1),
+        ("Words", 4),
+        ("Pictures", 2),
+        ("Pictures", 3),
+    ]
 
 
 def test_a_very_long_line_is_thinned_out_and_keeps_its_end() -> None:

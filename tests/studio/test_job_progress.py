@@ -11,7 +11,7 @@ from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions import scores
-from studio.actions.job_progress import JobProgress, pace_of, progress_of
+from studio.actions.job_progress import JobProgress, _mean_without_pauses, pace_of, progress_of
 from studio.actions.training_warnings import training_warnings
 from tests.studio.staged import SCORES, START, run_events
 from tests.toys import TOY_BASE, TOY_STEPS
@@ -91,7 +91,19 @@ def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
     assert progress_of(JOB, events, at=much_later).stages[0].seconds_left == pytest.approx(10.0)
 
 
-def test_pace_is_the_median_over_the_run() -> None:
+def test_rows_of_words_and_of_pictures_are_told_apart() -> None:
+    metrics = [{"loss": 4.0, "loss_words": 4.0}, {"loss": 2.0, "loss_codes": 2.0}, {"loss": 3.0, "loss_words": 3.0}]
+    events = [Event("sft", step, 4, one) for step, one in enumerate(metrics, start=1)]
+    assert progress_of(JOB, timed(events)).losses == {"loss_words": ((1, 4.0), (3, 3.0)), "loss_codes": ((2, 2.0),)}
+
+
+def test_the_pace_is_a_mean_that_leaves_pauses_out() -> None:
+    assert _mean_without_pauses([12.0, 3.0, 3.0] * 4) == pytest.approx(6.0)  # not the 3 of most steps
+    assert _mean_without_pauses([4.0] * 9 + [4000.0]) == pytest.approx((9 * 4 + 12) / 10)
+    assert _mean_without_pauses([5.0]) == 5.0
+
+
+def test_pace_over_the_run() -> None:
     assert pace_of(timed(run_events(4, 2, tuple(SCORES)), 7.0)) == {"sft": 7.0, "grpo": 7.0, "evaluate": 7.0}
     assert pace_of(timed(run_events(1, 0))) == {"sft": 10.0}  # one step alone: what it says itself
 
@@ -99,7 +111,7 @@ def test_pace_is_the_median_over_the_run() -> None:
 def test_repeated_steps_count_once() -> None:
     again = [Event("prepare"), Event("sft", 2, 4, {"loss": 1.5}), Event("sft", 3, 4, {"loss": 1.0})]
     found = progress_of(JOB, timed([*run_events(3, 0), *again]))
-    assert found.loss == ((1, 6.0), (2, 1.5), (3, 1.0))
+    assert found.losses == {"loss": ((1, 6.0), (2, 1.5), (3, 1.0))}
     assert found.resumes == 1
 
 
