@@ -27,7 +27,6 @@ RECIPE_KEYS = {
 
 NEWER_RECIPE_KEYS: dict[str, Any] = {
     "image_learning_rate": 0.0,
-    "lora_layers": 1.0,
     "sft_image_rows": 0,
     "sft_replay_images": 0,
 }

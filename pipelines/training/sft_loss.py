@@ -6,7 +6,6 @@ one would, and so do the processes of one run. Dimension letters: B rows, T posi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,21 +74,8 @@ def lora_config(model: UnifiedModel, recipe: Recipe) -> LoraConfig:
         **patterns,
         lora_dropout=0.0,
         revision=model.identity.revision or None,
-        target_modules=f"(?:{upper_layers(model, recipe.lora_layers)})|(?:{model.image_targets})",
+        target_modules=f"(?:{model.language_targets})|(?:{model.image_targets})",
     )
-
-
-def upper_layers(model: UnifiedModel, share: float) -> str:
-    """`language_targets` of the upper `share` of the layers, at least of one.
-
-    PEFT's `layers_to_transform` is refused where `target_modules` is a regular expression.
-    """
-    found = (re.fullmatch(model.language_targets, name) for name, _ in model.named_modules())
-    numbers = {int(re.search(r"layers\.(\d+)\.", name[0])[1]) for name in found if name}
-    lower = sorted(numbers)[: len(numbers) - max(1, round(share * len(numbers)))]
-    if not lower:
-        return model.language_targets
-    return rf"(?!.*\blayers\.(?:{'|'.join(map(str, lower))})\.){model.language_targets}"
 
 
 def packed_sft_rows(

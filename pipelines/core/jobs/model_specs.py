@@ -76,7 +76,6 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
     """Recipe fields of a base model that is not the starter, where they differ from the starter's."""
     # As Janus' authors draw; one LoRA rank and one rate for both sides, and no figures to replay.
     drawing = {
-        "lora_layers": 1.0,
         "image_temperature": 1.0,
         "image_cfg_scale": 5.0,
         "image_learning_rate": 0.0,

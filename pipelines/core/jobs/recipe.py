@@ -36,9 +36,6 @@ class Recipe:
     """The same of the image side."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank; the image side has the same scale, whatever its rank."""
-    lora_layers: float = 0.6
-    """Share of the language side's layers, from the top, that have a LoRA: below the first of them a training step
-    needs no backward pass and keeps no activations."""
     sft_steps: int = 72
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
@@ -117,8 +114,6 @@ class Recipe:
             raise ValueError(
                 "grpo_group_size must be at least 2 when grpo_steps is above 0: a group of one has no advantage"
             )
-        if not 0 < self.lora_layers <= 1:
-            raise ValueError("lora_layers must be above 0 and at most 1: a share of the layers")
         if self.sft_steps == 0 and self.grpo_steps == 0:
             raise ValueError("sft_steps and grpo_steps are both 0: there is nothing to train")
         if self.sft_save_every < 1 or self.grpo_save_every < 1:
@@ -197,7 +192,7 @@ class Recipe:
         What an earlier version did not know is set to what it did, so that a run it began goes on as it was.
         """
         known = recipe_keys(data)
-        if "lora_rank" in known:
+        if "lora_rank" in known and "image_lora_rank" not in known:
             known = {**NEWER_RECIPE_KEYS, "image_lora_rank": known["lora_rank"], **known}
         return cls(**known)
 
