@@ -223,7 +223,8 @@ def render(
 
     codes: image codes in [0, codebook) by file name; None leaves every image of the character out.
     add_reply: end with the header of the character's turn, as a prompt (nothing of the last turn is supervised).
-    subject: who the character's images show. learn_words: False leaves words before an image as context.
+    subject: who the character's images show. learn_words: False leaves words before an image as context, but for the
+    first FIRST_WORDS ids: how a reply begins behind PICTURE_MARK must be learned where the mark is.
     Raises ValueError when the last image has no codes, or for `add_reply` after a turn that cannot be answered.
     """
     writer = _Writer(spec, tokenizer)
@@ -248,6 +249,11 @@ def render(
             raise ValueError("a reply can only be asked for after a turn of the user")
         writer.put_text(spec.chat_format.character.before)
     return Rendered(writer.ids, writer.mask, tuple(writer.input_images), drawn_image, tuple(image_ids), turn_length)
+
+
+FIRST_WORDS = 6
+"""Ids of a reply's words that are always learned. Without them the words behind the mark began as the mark does
+("picture: ...", docs/log.md)."""
 
 
 class _Writer:
@@ -287,8 +293,9 @@ class _Writer:
         # A turn that has a picture and no words teaches that there is a picture, but not that there are no words.
         learn = not has_image or (learn and bool(message.text))
         self.put_text(self.spec.chat_format.character.before)
-        self.put(ids[: len(mark)], supervised=True)
-        self.put(ids[len(mark) :], supervised=learn)
+        learned = len(ids) if learn else len(mark) + FIRST_WORDS if message.text else len(mark)
+        self.put(ids[:learned], supervised=True)
+        self.put(ids[learned:])
         closed = self.spec.chat_format.character.closed
         end = turn_end(self.spec, self.tokenizer)
         self.put(end[:1], supervised=closed and learn)

@@ -12,6 +12,7 @@ from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, system_
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.data.chat_template import (
     APPEARANCE_TOKENS,
+    FIRST_WORDS,
     ImageTurn,
     Rendered,
     Subject,
@@ -68,10 +69,11 @@ def test_learned_are_mark_words_look_begin_of_image_and_codes(tokenizer: PreTrai
     assert list(codes) == [TOY_VOCAB + code for code in CODES["01.png"]]
 
 
-def test_words_in_front_of_an_image_can_be_context(tokenizer: PreTrainedTokenizerFast) -> None:
-    talk = (user("Draw."), reply("Here.", "Mira, on a beach", "01.png"))
+def test_words_in_front_of_an_image_can_be_context_but_for_their_beginning(tokenizer: PreTrainedTokenizerFast) -> None:
+    talk = (user("Draw."), reply("Here I am.", "Mira, on a beach", "01.png"))
     rendered = render(talk, SHAPE, tokenizer, CODES, subject=Subject("Mira"), learn_words=False)
-    assert learned(rendered) == [*ids_of(tokenizer, "[picture]"), *ids_of(tokenizer, " on a beach"), BOI_ID]
+    begun = ids_of(tokenizer, "[picture] Here I am.")[: len(ids_of(tokenizer, "[picture]")) + FIRST_WORDS]
+    assert learned(rendered) == [*begun, *ids_of(tokenizer, " on a beach"), BOI_ID]
     spoken = render((user("Hi"), reply("Aye.")), SHAPE, tokenizer, learn_words=False)
     assert learned(spoken) == [*ids_of(tokenizer, "Aye."), EOT_ID]  # without an image the words are all there is
     # A turn without words teaches that there is an image, but not that there are no words.
