@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.core.events import Event
+from pipelines.core.events import Event, Payload
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
 from pipelines.core.run_folder import CHECKPOINTS
 from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
@@ -58,7 +58,8 @@ def run_training(
     if refusal:
         return JobOutcome("failed", refusal)
     forwarder = EventForwarder(context.records, job.id, job.attempt)
-    context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt} on {context.id}"))
+    taken_up = Event("prepare", note=f"attempt {job.attempt} on {context.id}", payload=Payload(attempt=job.attempt))
+    context.records.events.note(job.id, job.attempt, taken_up)
     with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
         forwarder.send(_prepare_patiently(context, job, lease, folder))
         if lease.lost:

@@ -23,6 +23,8 @@ class Payload(TypedDict, total=False):
 
     checkpoint: str
     """`evaluate`: name of the checkpoint whose scores are the metrics."""
+    attempt: int
+    """`prepare`: noted by a worker that takes the job up, before the run itself begins."""
     best: str
     """`save`: name of the best checkpoint by its scorecard."""
 

@@ -127,7 +127,10 @@ def progress_of(
         scores,
         best_in(events),
         training_warnings(loss, rewards, scores),
-        max(0, sum(event.stage == "prepare" and not event.step for event in events) - 1),
+        max(
+            0,
+            sum(event.stage == "prepare" and not event.step and "attempt" not in event.payload for event in events) - 1,
+        ),
     )
 
 

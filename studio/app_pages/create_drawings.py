@@ -53,7 +53,9 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
         widgets.quiet("Your pictures or words have changed since these were drawn.")
     if not view.drawn:
         if drawings.can_draw(context):
-            widgets.quiet("Four drawings from your pictures, though nothing is learned yet. It takes some seconds.")
+            widgets.quiet(
+                "Four drawings from your pictures, though nothing is learned yet. It takes about ten seconds, and longer while the machine does something else."
+            )
         else:
             widgets.quiet("No worker is running, so nothing is drawn yet. You can go on, and come back for it.")
     st.button(

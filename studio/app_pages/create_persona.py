@@ -27,7 +27,7 @@ FIELDS = (
         "persona",
         "Who they are",
         180,
-        "Their life, wishes, habits and fears, in a few sentences. “Nella Tarn keeps the lighthouse of …”",
+        "Their life, wishes, habits and fears, in a few sentences. “Ada keeps the lighthouse of …”",
     ),
     ("appearance", "What never changes in their looks", 90, "Hair, eyes, build; not clothes or places."),
     ("scenario", "Where a conversation takes place (optional)", 70, "“It is night in the library …”"),

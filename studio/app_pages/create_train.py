@@ -12,6 +12,7 @@ import streamlit as st
 
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Effort
+from pipelines.core.problems import errors
 from studio import widgets
 from studio.actions import create, images
 from studio.actions.create import Summary
@@ -195,4 +196,7 @@ def train_button(context: AppContext, id: str, found: Summary, effort: Effort, b
                 widgets.go(widgets.TRAINING, job=job.id)
             st.rerun()
         if not found.can_train:
-            widgets.quiet("What is marked red has to be mended first.")
+            last = errors(found.problems.get(len(create.STEPS), ()))
+            earlier = any(errors(items) for step, items in found.problems.items() if step != len(create.STEPS))
+            red = ["What is marked red has to be mended first."] if earlier else []
+            widgets.quiet(" ".join([*red, *(f"{item.message} {item.mend}" for item in last)]))

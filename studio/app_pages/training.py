@@ -124,7 +124,7 @@ def _one(context: AppContext, id: str) -> None:
             widgets.image(face, f"Portrait of {view.name}", HEAD_PX)
         with st.container(gap="xxsmall", width="stretch"):
             st.html(f'<h1 class="u-h1">{html.escape(view.name or "Training")}</h1>')
-            widgets.quiet(f"{_recipe_words(view.job)} · begun {ago(view.job.created)}")
+            st.fragment(_begun, run_every=None if view.is_over else CHARTS_S)(view.job)
     widgets.show_problems()
     if view.job.parent:
         widgets.quiet(f"Follows an earlier training ({view.job.parent[:8]}).")
@@ -136,6 +136,10 @@ def _one(context: AppContext, id: str) -> None:
         evaluation_panel.draw(context, view.job)
     sample_strip.draw(context, view.job, rows, view.progress.best)
     st.fragment(_engineer_details, run_every=None if view.is_over else CHARTS_S)(context, id)
+
+
+def _begun(job: Job) -> None:
+    widgets.quiet(f"{_recipe_words(job)} · begun {ago(job.created)}")
 
 
 def _job_view(context: AppContext, id: str) -> JobView:

@@ -115,6 +115,11 @@ def test_repeated_steps_count_once() -> None:
     assert found.resumes == 1
 
 
+def test_a_worker_that_takes_a_job_up_is_no_resume() -> None:
+    begun = Event("prepare", note="attempt 1 on host", payload={"attempt": 1})
+    assert progress_of(JOB, timed([begun, *run_events(3, 0)])).resumes == 0
+
+
 def test_the_same_events_tell_the_same_story() -> None:
     events = timed([*run_events(4, 2, tuple(SCORES)), Event("save", 1, 1, payload={"best": "grpo-000002"})])
     assert progress_of(JOB, events) == progress_of(JOB, list(events))

@@ -23,7 +23,8 @@ CLOSE_UP = "close-up"
 def ranked_references(character: Character) -> tuple[str, ...]:
     """The files of all images, best reference first: those the creator chose, then by what their captions say.
 
-    Of the latter first comes a plain face in an ordinary framing, second a close-up if there is one, then the others.
+    Of the latter first comes a plain face in an ordinary framing, second a close-up if there is one whose face is
+    as plain as that of the next of the others, then these.
     """
 
     def flaws(image: CharacterImage) -> int:
@@ -32,7 +33,8 @@ def ranked_references(character: Character) -> tuple[str, ...]:
     ordered = sorted(character.images, key=flaws)  # stable: of equals the creator's first
     wide = [image for image in ordered if image.pose != CLOSE_UP]
     close = [image for image in ordered if image.pose == CLOSE_UP]
-    ranked = [image.file for image in (*wide[:1], *close[:1], *wide[1:], *close[1:])]
+    second = close[:1] if close and (len(wide) < 2 or flaws(close[0]) <= flaws(wide[1])) else []
+    ranked = list(dict.fromkeys(image.file for image in (*wide[:1], *second, *wide[1:], *close)))
     chosen = [file for file in character.references if file in ranked]
     return tuple(dict.fromkeys([*chosen, *ranked]))
 

@@ -30,6 +30,16 @@ def test_a_plain_face_and_a_close_up_come_first(ada: Character) -> None:
     assert references_of(ranked, 2, drawn="3.png") == ("4.png", "1.png")
 
 
+def test_a_close_up_with_a_strong_face_gives_way_to_another_plain_one(ada: Character) -> None:
+    images = (
+        CharacterImage("1.png", "happy"),
+        CharacterImage("2.png", "surprised", pose="close-up"),
+        CharacterImage("3.png", "happy"),
+    )
+    assert ranked_references(replace(ada, images=images)) == ("1.png", "3.png", "2.png")
+    assert ranked_references(replace(ada, images=images[:2])) == ("1.png", "2.png")
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
 def test_an_image_is_never_its_own_reference(count: int) -> None:
     names = ("a.png", "b.png", "c.png")
