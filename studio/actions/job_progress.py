@@ -127,11 +127,13 @@ def progress_of(
         scores,
         best_in(events),
         training_warnings(loss, rewards, scores),
-        max(
-            0,
-            sum(event.stage == "prepare" and not event.step and "attempt" not in event.payload for event in events) - 1,
-        ),
+        max(0, sum(_begins_a_run(event) for event in events) - 1),
     )
+
+
+def _begins_a_run(event: Event) -> bool:
+    # A worker that takes the job up notes a `prepare` of its own before the trainer's.
+    return event.stage == "prepare" and not event.step and "attempt" not in event.payload
 
 
 def pace_of(events: Sequence[Event]) -> dict[str, float]:

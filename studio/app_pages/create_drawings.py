@@ -54,7 +54,8 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
     if not view.drawn:
         if drawings.can_draw(context):
             widgets.quiet(
-                "Four drawings from your pictures, though nothing is learned yet. It takes about ten seconds, and longer while the machine does something else."
+                "Four drawings from your pictures, though nothing is learned yet. "
+                "It takes about ten seconds, and longer while the machine does something else."
             )
         else:
             widgets.quiet("No worker is running, so nothing is drawn yet. You can go on, and come back for it.")
