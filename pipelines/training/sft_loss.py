@@ -18,13 +18,15 @@ from pipelines.core.character.character import Character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.chat_template import subject_of
 from pipelines.data.image_rows import ImageRows
-from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, tokens_after_prefix
-from pipelines.data.samples import sample_order, training_samples
+from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, shared_prefix, tokens_after_prefix
+from pipelines.data.samples import Sample, sample_order, training_samples
 from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
 
 LONGEST_SAMPLE = 2048
 """Most positions of a conversation that is learned; rows are made longer to hold it (`pipelines.core.character.checks`
 warns of longer ones)."""
+SHORTEST_ROOM = 192
+"""Positions behind the prefix of a row at least, however few conversations there are."""
 IMAGE_LOSS_WEIGHT = 1.0
 """Weight of the codes' mean cross-entropy beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
 
@@ -103,13 +105,18 @@ def packed_sft_rows(
     rendered = render_samples(samples, spec, tokenizer, images, most, weights, subject)
     if recipe.sft_image_rows:  # images are drawn in rows of their own; here they are only announced
         rendered = [replace(item, image_ids=(), image_turn_length=0, drawn_image="") for item in rendered]
-    order = sample_order(samples, tokens_after_prefix(rendered, spec), recipe.task_shares, recipe.seed)
+    costs = tokens_after_prefix(rendered, spec)
+    order = sample_order(samples, costs, recipe.task_shares, recipe.seed)
     longest = max(len(item.ids) + len(item.image_ids) for item in rendered)
     max_tokens = max(row_tokens or recipe.sft_row_max_tokens, longest)
-    every = 1 + (recipe.sft_image_rows if images.codes else 0)  # one of so many rows has conversations
-    packed = pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, -(-rows // every))
-    image_rows = ImageRows(character, images, figures, spec, tokenizer, recipe.seed)
     part = max_tokens / recipe.sft_row_max_tokens
+    every = 1 + (recipe.sft_image_rows if images.codes else 0)  # one of so many rows has conversations
+    text_rows = -(-rows // every)
+    if recipe.sft_max_epochs:
+        room = shared_prefix(rendered, spec) + _room_for_epochs(samples, costs, recipe, text_rows)
+        max_tokens = max(longest, min(max_tokens, room))
+    packed = pack_rows(rendered, order, spec, max_tokens, recipe.sft_row_max_images, text_rows)
+    image_rows = ImageRows(character, images, figures, spec, tokenizer, recipe.seed)
     own, replayed = max(1, round(recipe.sft_row_images * part)), round(recipe.sft_replay_images * part)
     return [
         image_rows.complete(packed[number // every], number, 0 if recipe.sft_image_rows else replayed)
@@ -117,3 +124,14 @@ def packed_sft_rows(
         else image_rows.images_only(number, own, replayed)
         for number in range(rows)
     ]
+
+
+def _room_for_epochs(samples: Sequence[Sample], costs: Sequence[int], recipe: Recipe, rows: int) -> int:
+    # Positions behind the prefix of each of `rows` rows in which the conversations come `sft_max_epochs` times.
+    once: dict[str, int] = {}
+    for sample, cost in zip(samples, costs, strict=True):
+        once[sample.task] = once.get(sample.task, 0) + cost
+    if "dialogue" not in once:
+        return recipe.sft_row_max_tokens
+    share = recipe.task_shares["dialogue"] / sum(recipe.task_shares[task] for task in once)
+    return max(SHORTEST_ROOM, round(recipe.sft_max_epochs * once["dialogue"] / (share * rows)))

@@ -126,6 +126,20 @@ def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> No
     assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
 
 
+def test_few_conversations_make_short_rows(run: Run, mira: Character) -> None:
+    model = run.result.model.get_base_model()
+    pictures = encode_images(model, mira, run.folder / "character")
+
+    def sizes(character: Character, epochs: float) -> list[int]:
+        recipe = replace(RECIPE, sft_row_max_tokens=4000, sft_row_max_images=99, sft_max_epochs=epochs)
+        rows = packed_sft_rows(character, recipe, model.spec, run.tokenizer, pictures, rows=12)
+        return [len(row.ids) for row in rows[::2]]  # every other one has drawings alone
+
+    unlimited, twice, often = sizes(mira, 0), sizes(mira, 2), sizes(mira, 1e6)
+    assert often == unlimited and max(twice) < min(unlimited)
+    assert min(sizes(replace(mira, interactions=mira.interactions * 4), 2)) > max(twice)
+
+
 def test_base_weights_stay_and_every_adapter_matrix_moves(run: Run) -> None:
     trained = run.result.model.get_base_model().state_dict()
     base = {name.replace(".base_layer", ""): weight for name, weight in trained.items()}

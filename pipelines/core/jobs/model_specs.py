@@ -79,6 +79,7 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
         "image_temperature": 1.0,
         "image_cfg_scale": 5.0,
         "image_learning_rate": 0.0,
+        "sft_max_epochs": 0.0,
         "sft_image_rows": 0,
         "sft_replay_images": 0,
     }

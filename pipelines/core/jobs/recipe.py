@@ -46,6 +46,9 @@ class Recipe:
     """Most positions in one packed row of conversations, prefix and codes included; one row is one optimiser step."""
     sft_row_max_images: int = 5
     """Most pictures of the character in one packed row of conversations, drawn or looked at."""
+    sft_max_epochs: float = 4.0
+    """How often a conversation is learned at most, on average: rows become shorter for a character with few. 0: no
+    limit."""
     sft_image_rows: int = 2
     """Rows of pictures alone behind each row of conversations, which then only announces pictures: drawing a new face
     takes more steps than speaking, and each of them costs a quarter. 0 draws them in the row that announces them."""
@@ -192,7 +195,7 @@ class Recipe:
         What an earlier version did not know is set to what it did, so that a run it began goes on as it was.
         """
         known = recipe_keys(data)
-        if "lora_rank" in known and "image_lora_rank" not in known:
+        if "lora_rank" in known:
             known = {**NEWER_RECIPE_KEYS, "image_lora_rank": known["lora_rank"], **known}
         return cls(**known)
 
