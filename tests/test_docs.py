@@ -25,6 +25,8 @@ MADE_BY_RUNS = {
     "own-art-reader-answers.json",
     "replies.md",
     "runs/",
+    "runs/bench-starter",
+    "runs/bench-starter-quick",
 }
 """Files that programs write; the pages describe them."""
 ELSEWHERE = {"fully_shard", "HF_HOME"}

@@ -19,6 +19,8 @@ from pipelines.core.jobs.model_specs import STARTER_PRESETS
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
 STARTER_PARTS = ("drawings", "people", "fewshot", "own-art", "characters", "replies")
 """Keys of `pipelines.starter_build.bench.run_bench.PARTS` in their order; here, since `--help` loads no torch."""
+OUT, QUICK_OUT = Path("runs/bench-starter"), Path("runs/bench-starter-quick")
+"""Apart, since `--quick` trains less, and trainings of another recipe are made anew."""
 DRAWING_NEEDS = "drawing what is measured on needs: pip install 'understudy[build]'"
 
 
@@ -38,8 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
         "--out",
         metavar="FOLDER",
         type=Path,
-        default=Path("runs/bench-starter"),
-        help="starter: finished cases, trained runs and sheets; an interrupted call goes on (%(default)s)",
+        help=f"starter: finished cases, trained runs and sheets; an interrupted call goes on ({OUT}, {QUICK_OUT})",
     )
     command.add_argument("--build", metavar="FOLDER", type=Path, help="starter: the card's figures of this build")
     command.set_defaults(run=run)
@@ -63,10 +64,11 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return answer, 0
 
 
-def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path) -> CommandResult:
+def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path | None) -> CommandResult:
     """The goals of the starter, part by part; exit status 1 when a part had to be skipped."""
     if base not in STARTER_PRESETS:
         raise WrongUsage(f"bench starter measures the starter, not {base}")
+    out = out or (QUICK_OUT if quick else OUT)
     try:
         from pipelines.starter_build.bench.bench_context import BenchContext
         from pipelines.starter_build.bench.counts import QUICK, WHOLE
@@ -80,8 +82,8 @@ def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path) ->
     if results:
         print(table(score_table(results)))
     for result in results:
-        print(*(f"{result.part}: {note}" for note in result.notes), sep="\n", end="\n" if result.notes else "")
-        print(*(f"{result.part}: {out / sheet}" for sheet in result.sheets), sep="\n")
+        for line in (*result.notes, *(str(out / sheet) for sheet in result.sheets)):
+            print(f"{result.part}: {line}")
     return answer | {"quick": quick}, 1 if answer["skipped"] else 0
 
 

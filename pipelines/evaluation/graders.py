@@ -25,23 +25,23 @@ WEIGHTS_FILE = "model.safetensors"
 TOY_CHANNELS = (8, 8)
 
 
-def load_classifier(preset: str = "starter", weights: Path = WEIGHTS) -> AttributeClassifier:
+def load_classifier(preset: str = "starter", folder: Path = WEIGHTS / CLASSIFIER) -> AttributeClassifier:
     """The attribute classifier that goes with a base model, in fp32; raises WeightsMissing."""
     if preset.endswith("-toy"):
         torch.manual_seed(0)
         return AttributeClassifier(AttributeClassifierConfig(px=32, channels=TOY_CHANNELS)).eval()
-    folder = _folder(weights, CLASSIFIER, "attribute classifier")
+    _require(folder, CLASSIFIER, "attribute classifier")
     model = AttributeClassifier(AttributeClassifierConfig.from_pretrained(folder))
     _fill(model, folder)
     return model
 
 
-def load_identity_encoder(preset: str = "starter", weights: Path = WEIGHTS) -> IdentityEncoder:
+def load_identity_encoder(preset: str = "starter", folder: Path = WEIGHTS / IDENTITY) -> IdentityEncoder:
     """The second identity encoder that goes with a base model, in fp32; raises WeightsMissing."""
     if preset.endswith("-toy"):
         torch.manual_seed(0)
         return IdentityEncoder(IdentityEncoderConfig(px=32, channels=TOY_CHANNELS, width=8)).eval()
-    folder = _folder(weights, IDENTITY, "second identity encoder")
+    _require(folder, IDENTITY, "second identity encoder")
     model = IdentityEncoder(IdentityEncoderConfig.from_pretrained(folder))
     _fill(model, folder)
     return model
@@ -56,14 +56,12 @@ def grader_revision(folder: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:12]
 
 
-def _folder(weights: Path, part: str, name: str) -> Path:
-    folder = weights / part
+def _require(folder: Path, part: str, name: str) -> None:
     if not (folder / WEIGHTS_FILE).is_file():
         raise WeightsMissing(
             f"The {name} is missing from this installation; install Understudy again, or train it with "
             f"`python -m pipelines.starter_build.build {part}` and ship it with `pack`."
         )
-    return folder
 
 
 def _fill(model: PreTrainedModel, folder: Path) -> None:

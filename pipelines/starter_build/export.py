@@ -21,6 +21,7 @@ from pipelines.rewards.starter_critic import StarterCritic
 from pipelines.starter_build.build_config import BuildSize
 from pipelines.starter_build.load_build import assemble_starter, has_parts, load_build_critic
 from pipelines.starter_build.measure import measure_all
+from pipelines.starter_build.measure_graders import main as measure_graders_of
 from pipelines.starter_build.starter_card import starter_model_card, with_grader_tables
 
 LIMIT_BYTES = 75 * 10**6
@@ -34,6 +35,7 @@ def export_weights(out: Path, size: BuildSize, hardware: str) -> dict[str, Any]:
     Parts that changed since they were measured are measured first, with the quick counts. Where `out` has no starter,
     only graders, these are added to the shipped weights and their figures to the card.
     """
+    measure_graders_of(["--build", str(out)])
     if not has_parts(out):
         write_graders(out)
         card = WEIGHTS / "CARD.md"

@@ -19,9 +19,15 @@ PART_TITLES = {
     "critic": "Critic (held-out identities)",
     "classifier": "Attribute classifier, for measuring only (held-out drawings)",
     "identity": "Second identity encoder, for grading only (held-out figures, hue turns, emoji and icons)",
+    "graders": "Graders on real drawings (`real_among_20`: named among twenty figures)",
     "eyes": "Vision tower (accuracy of slots on held-out identities)",
     "picture": "Image expert (loss in nats per code)",
 }
+NO_GRADERS = """
+No attribute classifier and no second identity encoder are shipped with these weights yet, so there are no figures of a
+judge that took no part in the rewards.
+"""
+"""What the card of weights without graders says."""
 MEASURED_TITLES = {
     "tokenizer": "Measured: what the image tokenizer keeps",
     "pictures": "Measured: drawing what is asked for (unseen identities and combinations; `real` is the same reading "
@@ -106,7 +112,8 @@ def starter_model_card(out: Path, sizes: dict[str, int], hardware: str) -> str:
 
 def with_grader_tables(card: str, out: Path) -> str:
     """The card with the tables of the graders in `out`: in place of its own, or at its end."""
-    for part in ("classifier", "identity"):
+    card = card.replace(NO_GRADERS, "")
+    for part in ("classifier", "identity", "graders"):
         title, scores = PART_TITLES[part], _read_scores(out / f"{part}.json")
         if scores:
             before, _, behind = card.partition(f"\n## {title}\n")

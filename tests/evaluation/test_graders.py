@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from pipelines.evaluation.graders import (
 from pipelines.models.hub_weights import WeightsMissing
 from pipelines.models.starter.loading import WEIGHTS, compute_revision
 from pipelines.starter_build.export import write_graders
+from pipelines.starter_build.measure_graders import main, measure_graders
 from pipelines.starter_build.starter_card import with_grader_tables
 
 
@@ -36,13 +38,13 @@ def test_graders_are_packed_and_read_again(tmp_path: Path) -> None:
     assert compute_revision(weights) == revision  # adapters do not depend on who grades
     pixels = torch.rand(3, 3, 40, 40) * 2 - 1
     for load, name in ((load_classifier, CLASSIFIER), (load_identity_encoder, IDENTITY)):
-        toy, shipped = load("starter-toy"), load("starter", weights)
+        toy, shipped = load("starter-toy"), load("starter", weights / name)
         rounded = {key: v.bfloat16().float() if v.is_floating_point() else v for key, v in toy.state_dict().items()}
         assert all(torch.equal(value, rounded[key]) for key, value in shipped.state_dict().items())
         assert not shipped.training and not any(value.requires_grad for value in shipped.parameters())
         assert len(grader_revision(weights / name)) == 12
     toy_answers = load_classifier("starter-toy").bfloat16().float().classify(pixels)
-    assert load_classifier("starter", weights).classify(pixels) == toy_answers
+    assert load_classifier("starter", weights / CLASSIFIER).classify(pixels) == toy_answers
 
 
 def test_graders_that_are_not_trained_are_named(tmp_path: Path) -> None:
@@ -74,6 +76,14 @@ def test_the_card_gets_their_figures_once(tmp_path: Path) -> None:
     assert "0.75" in again and "| place right | 0.5 |" not in again
     assert again.count("## ") == 3 and again.count("verification") == 1
     assert with_grader_tables(again, tmp_path).count("## ") == 3
+
+
+def test_graders_are_measured_on_real_drawings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = measure_graders(load_classifier("starter-toy"), load_identity_encoder("starter-toy"), count=4, figures=2)
+    assert {"real_expression", "real_clothes_kind", "real_place", "real_among_2_figures"} <= set(scores)
+    assert 0 <= scores["real_among_2_own_art"] <= 1 and "real_among_2_plim" in scores
+    assert main(["--build", str(tmp_path)]) == 0  # which has trained neither
+    assert json.loads((tmp_path / "graders.json").read_text()) == json.loads(capsys.readouterr().out) == {}
 
 
 @pytest.mark.skipif(not (WEIGHTS / CLASSIFIER).is_dir(), reason="these weights ship without graders")

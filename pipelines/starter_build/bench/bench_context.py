@@ -19,7 +19,7 @@ from PIL import Image
 from pipelines.core.character.character import Character
 from pipelines.data.references import code_batch
 from pipelines.evaluation.attribute_classifier import AttributeClassifier
-from pipelines.evaluation.graders import CLASSIFIER, grader_revision, load_classifier, load_identity_encoder
+from pipelines.evaluation.graders import CLASSIFIER, IDENTITY, grader_revision, load_classifier, load_identity_encoder
 from pipelines.evaluation.identity_encoder import IdentityEncoder
 from pipelines.inference.engine import InferenceEngine
 from pipelines.inference.generate import CHAT_SAMPLING
@@ -75,12 +75,12 @@ class BenchContext:
     @cached_property
     def classifier(self) -> AttributeClassifier:
         """Reads attributes; took no part in any training. Raises WeightsMissing."""
-        return load_classifier(self.base, self.weights)
+        return load_classifier(self.base, self.weights / CLASSIFIER)
 
     @cached_property
     def identity_encoder(self) -> IdentityEncoder:
         """Says whose picture it is; took no part in any training. Raises WeightsMissing."""
-        return load_identity_encoder(self.base, self.weights)
+        return load_identity_encoder(self.base, self.weights / IDENTITY)
 
     @property
     def px(self) -> int:

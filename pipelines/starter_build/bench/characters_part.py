@@ -30,6 +30,7 @@ from pipelines.starter_build.bench.sheets import save_sheets
 from pipelines.starter_build.bench.trained_runs import (
     bench_recipe,
     run_character,
+    run_settings,
     shortened_note,
     trained_engine,
     trained_run,
@@ -45,7 +46,7 @@ Records = dict[str, dict[str, Any]]
 def run_characters(context: BenchContext) -> PartResult:
     """Train, draw and compare; goes on where an earlier call stopped."""
     counts = context.counts
-    settings = {"recipe": bench_recipe(context).to_json()}
+    settings = run_settings(context, counts.characters)
     log = context.log(PART, (CRITIC,), settings)
     runs: dict[str, Path] = {}
     for slug in counts.characters:

@@ -70,7 +70,7 @@ def _learn(
     context: BenchContext, model: Any, tokenizer: Any, case: FewShotCase, place: int, recipe: Recipe
 ) -> tuple[Any, dict[str, Any]]:
     """(the model without its adapter, the record of the case)."""
-    run = run_folder(context, f"person-{_name(place)}", recipe)
+    run = run_folder(context, f"person-{_name(place)}", recipe, case.identity.words)
     character = case.character(run / CHARACTER_FOLDER)
     references = own_references(model, character, run / CHARACTER_FOLDER)
     tuned, seconds = learn_case(model, tokenizer, character, recipe, run)

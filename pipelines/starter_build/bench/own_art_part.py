@@ -26,6 +26,7 @@ from pipelines.starter_build.bench.sheets import save_sheets
 from pipelines.starter_build.bench.trained_runs import (
     bench_recipe,
     run_character,
+    run_settings,
     shortened_note,
     trained_engine,
     trained_run,
@@ -58,7 +59,11 @@ def run_own_art(context: BenchContext) -> PartResult:
     """Train, draw and compare; goes on where an earlier call stopped. WeightsMissing without the encoder."""
     counts = context.counts
     recipe = bench_recipe(context)
-    settings = {"recipe": recipe.to_json(), "figures": counts.figures, "domain": list(context.domain.styles)}
+    settings = {
+        **run_settings(context, counts.own_art),
+        "figures": counts.figures,
+        "domain": list(context.domain.styles),
+    }
     encoder = context.identity_encoder  # asked for before anything is trained
     log = context.log(PART, (IDENTITY,), settings)
     galleries: list[torch.Tensor] = []

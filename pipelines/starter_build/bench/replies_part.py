@@ -24,6 +24,7 @@ from pipelines.starter_build.bench.reply_prompts import ReplyPrompt, reply_promp
 from pipelines.starter_build.bench.trained_runs import (
     bench_recipe,
     run_character,
+    run_settings,
     shortened_note,
     trained_engine,
     trained_run,
@@ -39,8 +40,8 @@ READABLE = "replies.md"
 
 def run_replies(context: BenchContext) -> PartResult:
     """Train, ask and count; goes on where an earlier call stopped."""
-    counts, recipe = context.counts, bench_recipe(context)
-    settings = {"recipe": recipe.to_json(), "repetition_penalty": REPETITION_PENALTY}
+    counts = context.counts
+    settings = {**run_settings(context, counts.characters), "repetition_penalty": REPETITION_PENALTY}
     log = context.log(PART, (), settings)
     written: list[list[str]] = []
     for slug in counts.characters:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import read_character
@@ -22,7 +23,7 @@ from pipelines.core.run_folder import CHARACTER_FOLDER, read_json, read_result, 
 from pipelines.inference.engine import InferenceEngine, find_checkpoint
 from pipelines.models.presets import identity_of
 from pipelines.starter_build.bench.bench_context import BenchContext
-from pipelines.starter_build.own_art.sets import SETS, write_folder
+from pipelines.starter_build.own_art.sets import SETS, TEXTS, write_folder
 from pipelines.train import prepare_run, train
 
 SAID_EVERY = 12
@@ -46,7 +47,7 @@ def shortened_note(context: BenchContext) -> tuple[str, ...]:
 def run_folder(context: BenchContext, name: str, recipe: Recipe, character: str = "") -> Path:
     """OUT/runs/NAME for a training with that recipe; what is there of another one is removed.
 
-    character: a hash of what is learned.
+    character: a hash or words for what is learned.
     """
     folder = context.out / "runs" / name
     file = folder.with_name(f"{name}.json")
@@ -64,8 +65,7 @@ def trained_run(context: BenchContext, slug: str) -> Path:
     source = context.out / "own-art" / slug if slug in SETS else bundled_folder(slug)
     if slug in SETS and not (source / "character.yaml").is_file():
         write_folder(slug, source)
-    texts = "".join((source / document).read_text(encoding="utf-8") for document in ("character.yaml", "test.yaml"))
-    run = run_folder(context, slug, recipe, hashlib.sha256(texts.encode()).hexdigest()[:12])
+    run = run_folder(context, slug, recipe, texts_hash(slug))
     if not (run / "run.json").is_file():
         shutil.rmtree(run, ignore_errors=True)
         prepare_run(run, source, recipe)
@@ -74,6 +74,20 @@ def trained_run(context: BenchContext, slug: str) -> Path:
         context.release()
         train(run, _told(context.say, slug))
     return run
+
+
+def texts_hash(slug: str) -> str:
+    """Of the texts of a character, held-out ones included: another text is another training, and another reading."""
+    texts = [
+        SETS[slug].text(document) if slug in SETS else (bundled_folder(slug) / document).read_text(encoding="utf-8")
+        for document in TEXTS
+    ]
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:12]
+
+
+def run_settings(context: BenchContext, slugs: Sequence[str]) -> dict[str, Any]:
+    """What decides the drawings and replies of trained characters."""
+    return {"recipe": bench_recipe(context).to_json(), "characters": {slug: texts_hash(slug) for slug in slugs}}
 
 
 def bundled_folder(slug: str) -> Path:

@@ -83,7 +83,7 @@ def test_a_missing_grader_skips_its_part(bench: Bench, tmp_path, monkeypatch: py
     context, said = bench()
     monkeypatch.setattr(
         "pipelines.starter_build.bench.bench_context.load_classifier",
-        lambda preset, weights: load_classifier("starter", tmp_path),
+        lambda preset, folder: load_classifier("starter", tmp_path),
     )
     answer, results = run_bench(context, ["drawings", "people"])
     assert "attribute classifier is missing" in answer["skipped"]["drawings"] and list(answer["parts"]) == ["people"]
