@@ -1,4 +1,7 @@
-"""Simple detectors of what is wrong with a reply's words, for counting. They read text alone and know no character."""
+"""Simple detectors of what is wrong with a reply's words, for counting.
+
+They read text alone and know no character.
+"""
 
 from __future__ import annotations
 
