@@ -26,6 +26,7 @@ RECIPE_KEYS = {
 """Fields of a recipe."""
 
 NEWER_RECIPE_KEYS: dict[str, Any] = {
+    "foreign_image_learning_rate": 0.0,
     "image_learning_rate": 0.0,
     "sft_max_epochs": 0.0,
     "sft_image_rows": 0,

@@ -35,6 +35,7 @@ from pipelines.data.packing import collate, encode_images
 from pipelines.models.interface import ModelSpec, Scores, UnifiedModel
 from pipelines.models.presets import load_replay_figures
 from pipelines.training.fsdp import shard
+from pipelines.training.image_rate import image_learning_rate
 from pipelines.training.sft_loss import SftLoss, lora_config, packed_sft_rows, sft_loss
 from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
 
@@ -191,11 +192,12 @@ def run_sft(
     row_tokens = -(-recipe.sft_row_max_tokens // strategy.parts)
     figures = load_replay_figures(recipe.base)
     rows = packed_sft_rows(character, recipe, model.spec, tokenizer, images, count, row_tokens, figures)
+    image_rate = image_learning_rate(model, recipe, rows, images)
     started = time.perf_counter()
     with quiet_libraries():
         trainer = PackedTrainer(
             spec=model.spec,
-            image_learning_rate=recipe.image_learning_rate,
+            image_learning_rate=image_rate,
             image_targets=model.image_targets,
             images=images,
             run_dir=run_dir,

@@ -20,6 +20,8 @@ from pipelines.core.model_identity import UNKNOWN_MODEL, identity_in
 from pipelines.data.packing import PackedRow, collate, encode_images
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
+from pipelines.training import image_rate
+from pipelines.training.image_rate import untrained_image_loss
 from pipelines.training.sft import SftResult, run_sft
 from pipelines.training.sft_loss import SftLoss, packed_sft_rows, sft_loss
 
@@ -232,3 +234,22 @@ def test_stop_while_a_checkpoint_is_reported_keeps_it_and_nothing_is_printed(
         run_sft(model, tokenizer, mira, replace(RECIPE, sft_save_every=1, sft_row_max_tokens=500), run_dir, stop)
     assert names(run_dir) == ["sft-000001"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_foreign_style_has_a_rate_of_its_own(run: Run, mira: Character, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = run.result.model.get_base_model()
+    pictures = encode_images(model, mira, run.folder / "character")
+    rows = packed_sft_rows(mira, RECIPE, model.spec, run.tokenizer, pictures, rows=4)
+    recipe = replace(RECIPE, image_learning_rate=1e-3, foreign_image_learning_rate=3e-3)
+    with run.result.model.disable_adapter():
+        loss = untrained_image_loss(model, rows, pictures)
+        drawings = collate([rows[1]], model.spec, pictures)
+        other = collate([rows[3]], model.spec, pictures)
+        expected = [-model(**one).logps[one["labels"] >= 0].mean().item() for one in (drawings, other)]
+        assert loss == pytest.approx(sum(expected) / 2, abs=1e-4)  # rows of conversations do not count
+        for limit, rate in ((loss - 0.1, 3e-3), (loss + 0.1, 1e-3)):
+            monkeypatch.setattr(image_rate, "FOREIGN_LOSS", limit)
+            assert image_rate.image_learning_rate(model, recipe, rows, pictures) == rate
+        no_other = replace(recipe, foreign_image_learning_rate=0.0)
+        assert image_rate.image_learning_rate(model, no_other, rows, pictures) == 1e-3
+    assert untrained_image_loss(model, rows[::2], pictures) == 0.0  # a character without pictures

@@ -78,6 +78,7 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
     drawing = {
         "image_temperature": 1.0,
         "image_cfg_scale": 5.0,
+        "foreign_image_learning_rate": 0.0,
         "image_learning_rate": 0.0,
         "sft_max_epochs": 0.0,
         "sft_image_rows": 0,

@@ -36,12 +36,14 @@ class Recipe:
     """The same of the image side."""
     lora_alpha: int = 32
     """LoRA scale is alpha / rank; the image side has the same scale, whatever its rank."""
-    sft_steps: int = 72
+    sft_steps: int = 84
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
     image_learning_rate: float = 7e-4
     """Peak rate of Unified-SFT on the image side; 0: as the language side."""
+    foreign_image_learning_rate: float = 2e-3
+    """The same for a character in a style that the base model does not know (`training/image_rate.py`); 0: no other."""
     sft_row_max_tokens: int = 1280
     """Most positions in one packed row of conversations, prefix and codes included; one row is one optimiser step."""
     sft_row_max_images: int = 5
@@ -61,7 +63,7 @@ class Recipe:
     scene_loss_weight: float = 3.0
     """The same for the scene line with which a request for a picture is answered: whether there is a picture, and of
     what, is settled by these few words."""
-    sft_save_every: int = 72
+    sft_save_every: int = 84
     """Steps between checkpoints."""
     task_shares: dict[str, float] = field(
         default_factory=lambda: {
@@ -130,11 +132,12 @@ class Recipe:
         ten pictures and fifty conversations by heart, and GRPO wears the style off (docs/log.md).
         """
         tables: dict[str, dict[str, float]] = {
-            "quick": {"sft_steps": 72, "sft_save_every": 72, "grpo_steps": 3, "grpo_save_every": 3},
+            "quick": {"sft_steps": 84, "sft_save_every": 84, "grpo_steps": 3, "grpo_save_every": 3},
             "standard": {
                 "sft_steps": 144,
                 "sft_learning_rate": 7.5e-4,
                 "image_learning_rate": 7e-4,
+                "foreign_image_learning_rate": 1.2e-3,
                 "sft_save_every": 72,
                 "grpo_steps": 28,
                 "grpo_save_every": 14,
@@ -146,6 +149,7 @@ class Recipe:
                 "sft_steps": 288,
                 "sft_learning_rate": 3.75e-4,
                 "image_learning_rate": 5e-4,
+                "foreign_image_learning_rate": 6e-4,
                 "sft_save_every": 144,
                 "grpo_steps": 112,
                 "grpo_save_every": 28,
