@@ -39,7 +39,7 @@ help:
 
 setup: $(INSTALLED) language
 	@$(BIN)/understudy doctor
-	@echo "Ready. Next: make demo, or $(BIN)/understudy --help"
+	@$(if $(filter-out setup,$(MAKECMDGOALS)),:,echo "Ready. Next: make demo, or $(BIN)/understudy --help")
 
 $(INSTALLED): pyproject.toml $(LOCK)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with: make setup PYTHON=/path/to/python3.11"; exit 1; }

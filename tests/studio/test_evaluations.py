@@ -41,7 +41,7 @@ def test_it_is_queued_once_and_followed(context: AppContext, trained: Job) -> No
     with pytest.raises(ValueError, match="being measured already"):
         evaluations.measure_again(context, trained.id)
     job = staged.claimed(context, asked)
-    assert "the model is being loaded" in view(context, trained).words
+    assert "loading the model" in view(context, trained).words
     staged.told(context, job, [Event("prepare"), Event("evaluate", 1, 3, staged.SCORES["base"], "base")])
     running = view(context, trained)
     assert "1 of 3 saved states" in running.words and running.fraction == pytest.approx(1 / 3) and not running.is_over
