@@ -134,11 +134,11 @@ class Recipe:
         tables: dict[str, dict[str, float]] = {
             "quick": {"sft_steps": 84, "sft_save_every": 84, "grpo_steps": 3, "grpo_save_every": 3},
             "standard": {
-                "sft_steps": 144,
+                "sft_steps": 168,
                 "sft_learning_rate": 7.5e-4,
                 "image_learning_rate": 7e-4,
                 "foreign_image_learning_rate": 1.2e-3,
-                "sft_save_every": 72,
+                "sft_save_every": 84,
                 "grpo_steps": 28,
                 "grpo_save_every": 14,
                 "grpo_group_size": 8,
@@ -146,11 +146,11 @@ class Recipe:
                 "grpo_replay_weight": 0.2,
             },
             "thorough": {
-                "sft_steps": 288,
+                "sft_steps": 336,
                 "sft_learning_rate": 3.75e-4,
                 "image_learning_rate": 5e-4,
                 "foreign_image_learning_rate": 6e-4,
-                "sft_save_every": 144,
+                "sft_save_every": 168,
                 "grpo_steps": 112,
                 "grpo_save_every": 28,
                 "grpo_group_size": 8,
