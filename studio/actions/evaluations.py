@@ -106,7 +106,7 @@ def _words(context: AppContext, job: Job, measured: int, total: int) -> str:
             return "Waits to be measured again. No worker is running: start one with `understudy up`."
         return "Waits to be measured again, until a worker is free."
     if job.status == "running":
-        done = f"{measured} of {counted(total, 'saved state')} done" if total else "loading the model and measuring the first state"
+        done = f"{measured} of {counted(total, 'saved state')} done" if total else "loading the model"
         return f"Is being measured again: {done}. The old scores stand until it is over."
     if job.status == "stopping":
         return "Measuring again is being stopped."

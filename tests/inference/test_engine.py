@@ -163,7 +163,7 @@ def test_an_adapter_brings_its_references_and_the_base_is_given_some(
     monkeypatch.setattr(engine.model, "sample_images", sample_images)
     character, _ = toy()
     files = CheckpointRef(toy_run, "base").references
-    assert [path.name for path in files[:2]] == ["01.png", "06.png"]  # a plain face, then the close-up
+    assert [path.name for path in files[:2]] == ["01.png", "04.png"]  # plain faces before a close-up with a strong one
     asked: dict[str, Any] = {"seed": 3, "picture": "always"}
     requests = [
         GenerationRequest(character, (user("Aye?"),), NAMES[0], **asked),
