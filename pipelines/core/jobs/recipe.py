@@ -40,7 +40,7 @@ class Recipe:
     """Optimiser steps of Unified-SFT."""
     sft_learning_rate: float = 1.5e-3
     """Peak rate, AdamW, 5 % linear warm-up, then cosine."""
-    image_learning_rate: float = 7e-4
+    image_learning_rate: float = 1.5e-3
     """Peak rate of Unified-SFT on the image side; 0: as the language side."""
     foreign_image_learning_rate: float = 2e-3
     """The same for a character in a style that the base model does not know (`training/image_rate.py`); 0: no other."""
@@ -136,7 +136,7 @@ class Recipe:
             "standard": {
                 "sft_steps": 168,
                 "sft_learning_rate": 7.5e-4,
-                "image_learning_rate": 7e-4,
+                "image_learning_rate": 9e-4,
                 "foreign_image_learning_rate": 1.2e-3,
                 "sft_save_every": 84,
                 "grpo_steps": 28,
