@@ -293,7 +293,7 @@ class _Writer:
         # A turn that has a picture and no words teaches that there is a picture, but not that there are no words.
         learn = not has_image or (learn and bool(message.text))
         self.put_text(self.spec.chat_format.character.before)
-        learned = len(ids) if learn else len(mark) + FIRST_WORDS if message.text else len(mark)
+        learned = len(ids) if learn else len(mark) + FIRST_WORDS
         self.put(ids[:learned], supervised=True)
         self.put(ids[learned:])
         closed = self.spec.chat_format.character.closed

@@ -74,8 +74,8 @@ class WordsProcessor:
         self.eot_id, self.boi_id, self.sample_decision = spec.eot_id, spec.boi_id, sample_decision
         self.closing = max(1, max_new_tokens - CLOSING_WORDS)
         self.sentence_ends, self.bracketed, self.bytes = _vocabulary_marks(tokenizer, spec.text_vocab)
-        self.brackets = torch.tensor([brackets] * len(modes) if isinstance(brackets, bool) else list(brackets))
-        self.repeats = torch.tensor([repeats] * len(modes) if isinstance(repeats, bool) else list(repeats))
+        self.brackets = torch.tensor(brackets).expand(len(modes))
+        self.repeats = torch.tensor(repeats).expand(len(modes))
         self.always = torch.tensor([mode == "always" for mode in modes])
         self.never = torch.tensor([mode == "never" for mode in modes])
 

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from pipelines.starter_build.build_loop import shuffled_batches
 from pipelines.starter_build.drawings.attributes import FIRST, Attributes, Domain, Identity
@@ -95,3 +96,8 @@ def to_pixels(images: np.ndarray, device: str | torch.device = "cpu") -> torch.T
     """(N, h, w, 3) uint8 to (N, 3, h, w) float in [-1, 1]."""
     copied = torch.from_numpy(np.array(images, copy=True, order="C"))  # torch warns about read-only memory maps
     return copied.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def pixels_of_images(images: Sequence[Image.Image]) -> torch.Tensor:
+    """(N, 3, h, w) in [-1, 1] of images of one size."""
+    return to_pixels(np.stack([np.asarray(image.convert("RGB")) for image in images]))

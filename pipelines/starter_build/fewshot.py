@@ -27,9 +27,8 @@ from PIL import Image
 from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
-from pipelines.data.packing import open_image
+from pipelines.data.packing import encode_images
 from pipelines.evaluation.scorecard import training_image_similarity
-from pipelines.inference.engine import reference_files
 from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.inference.generate_images import caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling
@@ -108,17 +107,6 @@ def learn_case(
     return result.model.eval(), None if resume_from else time.perf_counter() - began
 
 
-@torch.inference_mode()
-def own_references(model: Any, character: Character, folder: Path) -> torch.Tensor | None:
-    """(1, R, C) codes of the images that are looked at wherever the character is drawn; None without any."""
-    files = reference_files(folder, character)[: model.spec.max_references]
-    if not files:
-        return None
-    pixels = torch.stack([open_image(file, model.spec.image_px) for file in files])
-    codes: torch.Tensor = model.encode_images(pixels.to(model.device))[None]
-    return codes
-
-
 def generate_case(
     model: Any,
     tokenizer: Any,
@@ -128,7 +116,10 @@ def generate_case(
     sampling: Sampling,
     seed: int,
 ) -> torch.Tensor:
-    """(N, 3, px, px) on the CPU: one image for each of the case's test attributes, as chat draws it."""
+    """(N, 3, px, px) on the CPU: one image for each of the case's test attributes, as chat draws it.
+
+    references: (1, R, C) codes of the images that are looked at, None for none.
+    """
     prompts = [caption_prompt(model, tokenizer, character, one.description) for one in case.test_attributes]
     generator = torch.Generator(model.device).manual_seed(seed)
     parts = []
@@ -148,7 +139,7 @@ def train_and_generate(
     Seconds are None for a case whose run is in `folder` already.
     """
     character = case.character(folder / CHARACTER_FOLDER)
-    references = own_references(model, character, folder / CHARACTER_FOLDER)
+    references = encode_images(model, character, folder / CHARACTER_FOLDER).own_reference_codes()
     drawn_as = (case, character, references, sampling, recipe.seed)
     before = generate_case(model.eval(), tokenizer, *drawn_as)
     tuned, seconds = learn_case(model, tokenizer, character, recipe, folder)

@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from pipelines.evaluation.attribute_classifier import AttributeClassifier
 from pipelines.evaluation.graders import (
@@ -29,7 +27,7 @@ from pipelines.evaluation.graders import (
 from pipelines.evaluation.identity_encoder import IdentityEncoder
 from pipelines.models.starter.loading import WEIGHTS
 from pipelines.starter_build.build_classifier import classifier_accuracies
-from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.dataset import pixels_of_images
 from pipelines.starter_build.drawings.attributes import WIDE, Domain
 from pipelines.starter_build.drawings.render_svg import render_image
 from pipelines.starter_build.measure_images import held_out_requests
@@ -64,7 +62,7 @@ def measure_graders(
 def classifier_scores(classifier: AttributeClassifier, domain: Domain, count: int) -> dict[str, float]:
     """Accuracy of each attribute on `count` renderings of unseen combinations, held things where one is held."""
     requests = held_out_requests(domain, count, seed=2)
-    answers = classifier.classify(_pixels([render_image(identity, look, PX) for identity, look in requests]))
+    answers = classifier.classify(pixels_of_images([render_image(identity, look, PX) for identity, look in requests]))
     holding = [row for row, (_, look) in enumerate(requests) if look.extra]
     answers_held = {"extra": [answers["extra"][row] for row in holding]}
     held = classifier_accuracies(answers_held, [requests[row] for row in holding])
@@ -82,7 +80,7 @@ def encoder_scores(encoder: IdentityEncoder, domain: Domain, figures: int) -> di
     for number in range(figures):
         identity, rng = domain.identity(20 * (FIRST_NUMBER + number)), random.Random(f"graders {number}")
         looks = [domain.sample_attributes(rng, identity) for _ in range(PICTURES)]
-        unseen.append(encoder.embed(_pixels([render_image(identity, look, PX) for look in looks])))
+        unseen.append(encoder.embed(pixels_of_images([render_image(identity, look, PX) for look in looks])))
     galleries = [vectors[:GALLERY] for vectors in unseen]
     named = [
         encoder.nearest_gallery(vectors[GALLERY:], galleries).eq(number).float()
@@ -92,17 +90,13 @@ def encoder_scores(encoder: IdentityEncoder, domain: Domain, figures: int) -> di
     found = []
     for slug, chosen in SETS.items():
         gallery, asked = (
-            encoder.embed(_pixels([chosen.art.draw(look, PX) for look in chosen.attributes(document).values()]))
-            for document in TEXTS
+            encoder.embed(pixels_of_images([chosen.art.draw(look, PX) for look in chosen.attributes(file).values()]))
+            for file in TEXTS
         )
         right = encoder.nearest_gallery(asked, [gallery, *galleries[1:]]).eq(0).float()
         scores[f"real_among_{figures}_{slug}"] = right.mean().item()
         found.append(right)
     return scores | {f"real_among_{figures}_own_art": torch.cat(found).mean().item()}
-
-
-def _pixels(images: Sequence[Image.Image]) -> torch.Tensor:
-    return to_pixels(np.stack([np.asarray(image.convert("RGB")) for image in images]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

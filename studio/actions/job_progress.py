@@ -35,7 +35,7 @@ ABOUT = {
 PAUSE = 3.0
 """A gap this many times longer than most is no step's work."""
 PACE_STEPS = 8
-"""Latest steps whose median pace gives the remaining time."""
+"""Latest steps whose mean pace gives the remaining time."""
 
 Pace = Mapping[str, float]
 """Stage -> seconds of one step, taken from earlier runs; a stage that is missing is not known."""

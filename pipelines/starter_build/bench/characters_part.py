@@ -23,7 +23,7 @@ from pipelines.inference.engine import find_checkpoint
 from pipelines.inference.generate import sampling_of
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.starter_build.bench.bench_context import BATCH, CRITIC, BenchContext
-from pipelines.starter_build.bench.drawn_pictures import open_pictures, pixels_of_images
+from pipelines.starter_build.bench.drawn_pictures import open_pictures
 from pipelines.starter_build.bench.intervals import bootstrap, wilson
 from pipelines.starter_build.bench.readings import PartResult, Score
 from pipelines.starter_build.bench.sheets import save_sheets
@@ -35,6 +35,7 @@ from pipelines.starter_build.bench.trained_runs import (
     trained_engine,
     trained_run,
 )
+from pipelines.starter_build.dataset import pixels_of_images
 
 PART = "characters"
 LIKENESS_GOAL, PERPLEXITY_GOAL, FACTS_GOAL = 0.9, 0.55, 0.9

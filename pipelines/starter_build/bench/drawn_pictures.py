@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 from pipelines.inference.generate_images import to_image
-from pipelines.starter_build.dataset import to_pixels
+from pipelines.starter_build.dataset import pixels_of_images
 from pipelines.starter_build.drawings.attributes import Attributes, Identity
 from pipelines.starter_build.drawings.render_svg import render_image
 
@@ -21,11 +20,6 @@ from pipelines.starter_build.drawings.render_svg import render_image
 def rendered(wanted: Sequence[tuple[Identity, Attributes]], px: int) -> torch.Tensor:
     """(N, 3, px, px) in [-1, 1]: the real drawings."""
     return pixels_of_images([render_image(identity, attributes, px) for identity, attributes in wanted])
-
-
-def pixels_of_images(images: Sequence[Image.Image]) -> torch.Tensor:
-    """(N, 3, h, w) in [-1, 1] of RGB images of one size."""
-    return to_pixels(np.stack([np.asarray(image.convert("RGB")) for image in images]))
 
 
 def to_images(pixels: torch.Tensor) -> list[Image.Image]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER
+from pipelines.data.packing import encode_images
 from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.models.presets import load
 from pipelines.starter_build.bench.bench_context import CRITIC, BenchContext, sampling_settings
@@ -23,7 +24,6 @@ from pipelines.starter_build.fewshot import (
     case_scores,
     generate_case,
     learn_case,
-    own_references,
     sample_cases,
 )
 from pipelines.starter_build.measure_images import image_features
@@ -72,7 +72,7 @@ def _learn(
     """(the model without its adapter, the record of the case)."""
     run = run_folder(context, f"person-{_name(place)}", recipe, case.identity.words)
     character = case.character(run / CHARACTER_FOLDER)
-    references = own_references(model, character, run / CHARACTER_FOLDER)
+    references = encode_images(model, character, run / CHARACTER_FOLDER).own_reference_codes()
     tuned, seconds = learn_case(model, tokenizer, character, recipe, run)
     drawn = generate_case(tuned.get_base_model(), tokenizer, case, character, references, CHAT_SAMPLING, recipe.seed)
     for number, pixels in enumerate(drawn):

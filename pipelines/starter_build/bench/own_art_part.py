@@ -18,7 +18,7 @@ from pipelines.evaluation.graders import IDENTITY
 from pipelines.inference.generate import sampling_of
 from pipelines.models.starter.vocabulary import COLOURS, EXPRESSIONS, clothes_phrase
 from pipelines.starter_build.bench.bench_context import BATCH, BenchContext
-from pipelines.starter_build.bench.drawn_pictures import open_pictures, pixels_of_images, rendered
+from pipelines.starter_build.bench.drawn_pictures import open_pictures, rendered
 from pipelines.starter_build.bench.people_part import sample_people
 from pipelines.starter_build.bench.reader_sheet import save_reader_sheet
 from pipelines.starter_build.bench.readings import PartResult, Score, share
@@ -31,6 +31,7 @@ from pipelines.starter_build.bench.trained_runs import (
     trained_engine,
     trained_run,
 )
+from pipelines.starter_build.dataset import pixels_of_images
 from pipelines.starter_build.drawings.attributes import Attributes
 from pipelines.starter_build.own_art.sets import SETS, TEXTS, ArtSet
 
