@@ -42,6 +42,7 @@ from pipelines.core.checkpoint_selection import best_checkpoint
 from pipelines.core.events import Event, Payload, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import require_base
+from pipelines.core.process_memory import give_back_freed_memory
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RESULT_FILE,
@@ -119,6 +120,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     `report` gets every event after it is written to `events.jsonl`, and raises Stopped to stop and keep. RunError when
     its checkpoints were trained on other weights of the base model than those that are here.
     """
+    give_back_freed_memory()
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     if not resume and adapters(run_dir):
         raise RunError(f"{run_dir} already has checkpoints; add --resume to go on with it")

@@ -16,6 +16,7 @@ from pipelines.commands.progress import progress
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.process_memory import peak_memory_bytes
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             f"understudy train {arguments.character} --out {run_dir} --resume"
         ) from error
     print(scorecard(result["checkpoints"], result["best"]))
-    print(f"Best checkpoint: {run_dir / 'checkpoints' / result['best']}  ({result['seconds']:.0f} s in all)")
+    used = f"{result['seconds']:.0f} s in all, at most {peak_memory_bytes() / 1e9:.1f} GB of memory"
+    print(f"Best checkpoint: {run_dir / 'checkpoints' / result['best']}  ({used})")
     print(f"Talk with it: understudy chat {run_dir}")
     keys = ("run", "seconds", "stages", "best", "checkpoints")
     return {key: result[key] for key in keys}, 0

@@ -18,7 +18,7 @@ that could still change it. `docs/rewards.md` has the departures of the rewards.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,20 @@ from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
 from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, subject_of
-from pipelines.data.packing import ImageBank, PackedRow, collate, encode_images
-from pipelines.data.replay_chat import general_replay_rows
+from pipelines.data.packing import ImageBank, encode_images
 from pipelines.data.reply_form import uses_brackets
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
 from pipelines.models.decoding.sampling import Generators
 from pipelines.models.interface import ModelSpec, UnifiedModel
-from pipelines.models.presets import load_replay_figures
 from pipelines.rewards.judge import Judge
 from pipelines.rewards.reward_context import Reward, RewardContext
 from pipelines.rewards.rewards import TEXT_ONLY, make_rewards
 from pipelines.training.fsdp import shard, unsharded
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.training.grpo_replay import ReplayLoss
 from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import sample_rollouts
-from pipelines.training.sft_loss import packed_sft_rows, sft_loss
 from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
-
-GENERAL_CHAT_WEIGHT = 0.1
-"""Weight of general chat beside stage 1's own samples in `ReplayLoss`. At 1 the model learned to chat in general, and
-drew less (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -74,45 +68,6 @@ class GrpoResult:
     """Wall clock of this call's training."""
     rewards: tuple[float, ...]
     """Mean weighted reward of each step of this call."""
-
-
-@dataclass(frozen=True)
-class ReplayLoss:
-    """Stage 1's loss on replayed data, added to every step against forgetting.
-
-    `rows` are packed rows of stage 1's samples, one per step and process; `general_rows` chat without the character.
-    """
-
-    rows: list[PackedRow]
-    general_rows: list[PackedRow]
-    """Taken in turn."""
-    images: ImageBank
-
-    @classmethod
-    def of(
-        cls,
-        character: Character,
-        recipe: Recipe,
-        spec: ModelSpec,
-        tokenizer: PreTrainedTokenizerBase,
-        images: ImageBank,
-        count: int,
-    ) -> ReplayLoss:
-        """`count` rows of half of stage 1's size, in an order that stage 1 did not see."""
-        reordered = replace(recipe, seed=recipe.seed + 1)
-        half, figures = recipe.sft_row_max_tokens // 2, load_replay_figures(recipe.base)
-        rows = packed_sft_rows(character, reordered, spec, tokenizer, images, count, half, figures)
-        return cls(rows, general_replay_rows(spec, tokenizer), images)
-
-    def loss(self, model: PeftModel, number: int, spec: ModelSpec, device: torch.device) -> torch.Tensor:
-        """The loss on row `number` plus GENERAL_CHAT_WEIGHT times that on a row of general chat."""
-        losses = []
-        for row in (self.rows[number], self.general_rows[number % len(self.general_rows)]):
-            batch = collate([row], spec, self.images)
-            batch = {key: value.to(device) for key, value in batch.items()}
-            weights = batch.pop("loss_weights", None)
-            losses.append(sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights).loss)
-        return losses[0] + GENERAL_CHAT_WEIGHT * losses[1]
 
 
 class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
@@ -223,14 +178,48 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         return output
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's loss plus, with replay, stage 1's on a row of its samples and one of general chat."""
-        loss: torch.Tensor = super().compute_loss(model, inputs, *args, **kwargs)
+        """TRL's loss, passed back a few prompts at a time, so that only their activations are held.
+
+        Exact: the loss of type "dapo" is a sum over ids, divided by their number in the whole batch. What is returned
+        is the whole loss; only the last part of it still has a graph for the caller's backward pass.
+        """
+        size = self.prompts_per_backward * self.recipe.grpo_group_size
+        count = len(inputs["completion_ids"])
+        passed_back = torch.zeros((), device=self.accelerator.device)
+        for start in range(0, count, size):
+            part = {
+                key: value[start : start + size] if isinstance(value, torch.Tensor) and value.ndim else value
+                for key, value in inputs.items()
+            }
+            loss: torch.Tensor = super().compute_loss(model, part, *args, **kwargs)
+            if start + size < count:
+                with torch.autocast(self.accelerator.device.type, enabled=False):
+                    self.accelerator.backward(loss)
+                passed_back += loss.detach()
+        return loss + passed_back
+
+    @property
+    def prompts_per_backward(self) -> int:
+        """One on a CPU, where a batch of rows is no faster than one after the other."""
+        if self.accelerator.device.type == "cpu":
+            return 1
+        return -(-self.recipe.grpo_prompts_per_step // self.strategy.parts)
+
+    def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """TRL's step plus, with replay, the gradient of stage 1's loss on a row of its samples and one of general chat.
+
+        Each has a backward pass of its own: the activations of rollouts and replay are never held together.
+        """
+        loss: torch.Tensor = super().training_step(model, *args, **kwargs)
         if self.replay is None:
             return loss
         number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
         with self.accelerator.autocast():
-            replayed = self.replay.loss(self.unwrap(model), number, self.spec, self.accelerator.device)
-        return loss + self.recipe.grpo_replay_weight * replayed
+            for replayed in self.replay.losses(self.unwrap(model), number, self.spec, self.accelerator.device):
+                weighted = self.recipe.grpo_replay_weight * replayed
+                self.accelerator.backward(weighted)
+                loss += weighted.detach()
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One event per step: the reward and its parts as they were before normalisation, KL, entropy, seconds."""

@@ -26,8 +26,9 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from pipelines.rewards.rewards import REWARDS
 from pipelines.rewards.starter_critic import toy_critic
-from pipelines.training.grpo import GrpoResult, ReplayLoss, make_trainer, run_grpo
+from pipelines.training.grpo import CharacterTrainer, GrpoResult, make_trainer, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
+from pipelines.training.grpo_replay import ReplayLoss
 from pipelines.training.rollout import sample_rollouts
 from pipelines.training.sft_loss import lora_config
 
@@ -297,9 +298,43 @@ def test_replay_keeps_what_stage_one_taught(mira: Character, run_dir: Path) -> N
         images = encode_images(base, mira, run_dir / "character")
         row = ReplayLoss.of(mira, replace(recipe, seed=5), base.spec, tokenizer, images, 1)
         with torch.no_grad():
-            losses.append(row.loss(model, 0, base.spec, torch.device("cpu")).item())
+            losses.append(sum(part.item() for part in row.losses(model, 0, base.spec, torch.device("cpu"))))
         shutil.rmtree(run_dir / "checkpoints")
     assert losses[1] < losses[0] - 0.02
+
+
+def test_a_step_passed_back_in_parts_is_the_whole_step(
+    mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss and gradient of a step of two prompts, passed back together and one by one; and how often it is."""
+    gradients, losses, passes = [], [], []
+    for together in (2, 1):
+        monkeypatch.setattr(CharacterTrainer, "prompts_per_backward", together)
+        recipe = replace(RECIPE, grpo_steps=1, grpo_save_every=1)
+        model, tokenizer = adapted("starter-toy")
+        trainer = make_trainer(model, tokenizer, mira, recipe, run_dir, toy_critic(0), lambda event: None)
+        backward, kept = trainer.accelerator.backward, {}
+        count = iter(range(100))
+
+        def counted(loss: torch.Tensor, backward: Any = backward, count: Any = count, **kwargs: Any) -> None:
+            next(count)
+            backward(loss, **kwargs)
+
+        def keep(optimizer: Any, *args: Any, kept: Any = kept, model: Any = model) -> None:
+            kept |= {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+        monkeypatch.setattr(trainer.accelerator, "backward", counted)
+        trainer.create_optimizer().register_step_pre_hook(keep)
+        run_grpo(trainer)
+        gradients.append(kept)
+        losses.append(trainer.state.log_history[0]["loss"])
+        passes.append(next(count))
+        shutil.rmtree(run_dir / "checkpoints")
+    whole, parts = gradients
+    assert passes == [3, 4]  # two of them replay
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert whole.keys() == parts.keys() and any(value.abs().max() > 1e-4 for value in whole.values())
+    assert all(torch.allclose(whole[name], parts[name], atol=1e-6, rtol=1e-3) for name in whole)
 
 
 def test_a_failing_reward_stops_the_run(mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
