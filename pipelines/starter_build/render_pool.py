@@ -7,11 +7,12 @@ they keep the finished program from returning. A worker that dies makes `receive
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -95,5 +96,14 @@ class RenderPool(Generic[Job, Rendered]):
 
 def _start_worker(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
     os.nice(5)  # rendering yields the processor to training
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    # Whoever is killed closes no pool, and an idle worker would wait for its next job for ever.
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from multiprocessing import connection
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +138,33 @@ def test_drawing_processes_end_when_a_part_fails() -> None:
         assert [pool.receive(), pool.receive()] == [0, 1] and workers
         pool.receive()
     assert len(connection.wait([worker.sentinel for worker in workers], 0)) == len(workers)
+
+
+KILLED = """
+import os, signal
+from itertools import count
+from multiprocessing import active_children
+from pipelines.starter_build.render_pool import RenderPool
+from tests.starter_build.failing_job import fail_at_two
+if __name__ == "__main__":
+    pool = RenderPool(fail_at_two, count(), 1)
+    pool.submit(1)
+    pool.receive()
+    print(*[child.pid for child in active_children()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_drawing_processes_end_when_the_build_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, script]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    (worker,) = done.stdout.split()
+    deadline = time.monotonic() + 30
+    status = Path("/proc", worker, "status")
+    while status.exists() and "State:\tZ" not in status.read_text():  # Z: ended, and nobody has asked how
+        assert time.monotonic() < deadline, "still there half a minute later"
+        time.sleep(0.1)
