@@ -1,4 +1,7 @@
-"""Stage 1's loss on replayed data, which every step of stage 2 adds against forgetting."""
+"""Stage 1's loss on replayed data, which every step of stage 2 adds against forgetting.
+
+GRPO alone forgets what its rewards do not ask for: the way of speaking, and chat in general (docs/log.md).
+"""
 
 from __future__ import annotations
 
