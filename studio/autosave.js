@@ -1,24 +1,243 @@
-// Streamlit saves a field on blur. When the page is refreshed or closed while a field is edited, or a moment after, the
-// page no longer runs and the text would be lost, so it is sent as a beacon to the studio's own route (autosave.py).
+// Keeps what is typed, as it is typed, and what is pressed. Streamlit hears of a field when it is left; a refresh, a
+// closed tab or a studio that is stopped would lose the rest. So every text goes to the studio's own route (autosave.py)
+// a moment after the last key, with the text that it was edited from, and stays in the browser's storage until the
+// studio has answered. Only fields that were edited on this page are sent.
 if (!window.understudyAutosave) {
   window.understudyAutosave = true;
-  const RECENT_MS = 1500;
-  let left = [];
-  const fieldOf = (field) => {
-    const box = field?.closest?.('[class*="st-key-text-"], [class*="st-key-caption-"], [class*="st-key-words-"]');
-    const key = box && [...box.classList].find((name) => name.startsWith("st-key-"));
-    return key && "value" in field ? { key: key.slice("st-key-".length), value: field.value, at: Date.now() } : null;
-  };
-  document.addEventListener("focusout", (event) => {
-    const field = fieldOf(event.target);
-    left = left.filter((one) => Date.now() - one.at < RECENT_MS);
-    if (field) left.push(field);
-  });
-  window.addEventListener("pagehide", () => {
-    const open = fieldOf(document.activeElement);
-    const recent = left.filter((one) => Date.now() - one.at < RECENT_MS && one.key !== open?.key);
-    for (const { key, value } of open ? [...recent, open] : recent) {
-      navigator.sendBeacon("keep", JSON.stringify({ key, value }));
+  const QUIET_MS = 250; // after the last key
+  const LATEST_MS = 1000; // of typing without a pause
+  const RETRY_MS = [1000, 2000, 5000];
+  const BEACON_CHARS = 15000; // browsers send no more than 64 KiB from a page that goes
+  const STORE = "understudy-typed";
+  const NAME = /^st-key-((?:text|caption|words|scene|fact)-[0-9a-f]{32}-.+)$/;
+
+  // ---------------------------------------------------------------- what is not yet answered
+
+  let journal = {};
+  try {
+    journal = JSON.parse(localStorage.getItem(STORE) || "{}");
+  } catch {
+    // a browser without storage keeps it in the page
+  }
+  const remember = () => {
+    try {
+      localStorage.setItem(STORE, JSON.stringify(journal));
+    } catch {
+      // full or forbidden: the page still holds it
     }
+  };
+  const tabName = () => {
+    const box = document.querySelector('[class*="st-key-tab-"]');
+    return box ? [...box.classList].find((name) => name.startsWith("st-key-tab-")).slice("st-key-tab-".length) : "";
+  };
+
+  // ---------------------------------------------------------------- fields
+
+  const fields = new Map(); // key -> {base, last, timer, first, wants}
+  const keyOf = (element) => {
+    if (!element || !("value" in element) || !element.matches?.("input, textarea")) return "";
+    for (let box = element; box; box = box.parentElement?.closest('[class*="st-key-"]')) {
+      for (const name of box.classList) {
+        const found = NAME.exec(name);
+        if (found) return found[1];
+      }
+    }
+    return "";
+  };
+  const stateOf = (key, value) => {
+    if (!fields.has(key)) fields.set(key, { base: value, last: value, timer: 0, first: 0, wants: false });
+    return fields.get(key);
+  };
+  // What a field held before it is touched is what the edit starts from. It may have changed under the cursor.
+  const before = (event) => {
+    const key = keyOf(event.target);
+    if (!key) return;
+    const state = stateOf(key, event.target.value);
+    if (state.last !== event.target.value) {
+      state.base = event.target.value;
+      state.last = event.target.value;
+    }
+  };
+  document.addEventListener("focusin", before, true);
+  document.addEventListener("beforeinput", before, true);
+  document.addEventListener("input", (event) => typed(event.target), true);
+  document.addEventListener("focusout", (event) => {
+    const key = keyOf(event.target);
+    if (!key) return;
+    typed(event.target);
+    flush(key);
+    if (fields.get(key)?.wants) look();
+  }, true);
+
+  let counter = 0;
+  function typed(element) {
+    const key = keyOf(element);
+    if (!key) return;
+    const state = stateOf(key, element.defaultValue ?? "");
+    if (element.value === state.last) return;
+    state.last = element.value;
+    counter = Math.max(counter + 1, Date.now());
+    const tab = tabName();
+    journal[`${tab}|${key}`] = { key, value: element.value, base: state.base, tab, number: counter };
+    remember();
+    const now = Date.now();
+    if (!state.timer) state.first = now;
+    clearTimeout(state.timer);
+    state.timer = setTimeout(() => flush(key), Math.max(0, Math.min(QUIET_MS, state.first + LATEST_MS - now)));
+  }
+  function flush(key) {
+    const state = fields.get(key);
+    if (state) {
+      clearTimeout(state.timer);
+      state.timer = 0;
+    }
+    for (const name of Object.keys(journal)) if (journal[name].key === key) send(name, 0);
+  }
+
+  const sent = new Map(); // name -> number on its way
+  async function send(name, tries) {
+    const entry = journal[name];
+    if (!entry || sent.get(name) === entry.number) return;
+    sent.set(name, entry.number);
+    let answer = null;
+    try {
+      answer = await fetch("keep", { method: "POST", body: JSON.stringify(entry) });
+    } catch {
+      // no studio just now
+    }
+    if (sent.get(name) === entry.number) sent.delete(name);
+    if (!answer || answer.status >= 500) {
+      setTimeout(() => send(name, tries + 1), RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
+      return;
+    }
+    const told = answer.ok ? await answer.json().catch(() => ({})) : { state: "refused" };
+    const state = fields.get(entry.key);
+    if (journal[name]?.number === entry.number) {
+      delete journal[name];
+      remember();
+    }
+    if (told.state === "kept" && state) state.base = entry.value;
+    const open = keyOf(document.activeElement) === entry.key;
+    if (told.look || told.state === "clash" || told.state === "gone" || !state) {
+      if (open && state && !told.look) state.wants = true;
+      else look();
+    }
+  }
+
+  // Streamlit draws the page anew: a clash, a new row, or a text that an earlier page had left behind.
+  let looking = 0;
+  function look() {
+    clearTimeout(looking);
+    const button = document.querySelector(".st-key-look-again button");
+    // Never into a run at work: that run may hold a press which it has not come to yet.
+    if (button && isStill()) button.click();
+    else looking = setTimeout(look, 200);
+    for (const state of fields.values()) state.wants = false;
+  }
+  const isStill = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning";
+
+  const leave = () => {
+    typed(document.activeElement);
+    for (const entry of Object.values(journal)) {
+      if (entry.value.length + entry.base.length < BEACON_CHARS) navigator.sendBeacon("keep", JSON.stringify(entry));
+    }
+  };
+  window.addEventListener("pagehide", leave);
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") leave();
+    else look(); // somebody comes back to a tab: what was written elsewhere is shown before it is edited here
   });
+  for (const name of Object.keys(journal)) send(name, 0);
+
+  // ---------------------------------------------------------------- a message that is not sent yet
+
+  const chatName = () => `understudy-chat:${new URLSearchParams(location.search).get("conversation") || ""}`;
+  let chat = null;
+  setInterval(() => {
+    const field = document.querySelector("[data-testid=stChatInputTextArea]");
+    try {
+      if (field && field !== chat) {
+        const kept = sessionStorage.getItem(chatName());
+        if (field.disabled) return;
+        if (kept && !field.value) fill(field, kept);
+      } else if (field && field.value) sessionStorage.setItem(chatName(), field.value);
+      else if (field) sessionStorage.removeItem(chatName());
+    } catch {
+      // without storage a message is lost with its page
+    }
+    chat = field;
+  }, 300);
+  document.addEventListener("input", (event) => {
+    if (event.target.matches?.("[data-testid=stChatInputTextArea]") && event.target.value) {
+      try {
+        sessionStorage.setItem(chatName(), event.target.value);
+      } catch {
+        // as above
+      }
+    }
+  }, true);
+  function fill(field, text) {
+    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(field, text);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // ---------------------------------------------------------------- a press while the page changes
+
+  // The page may be drawn anew between a button's down and up: its place moves, or its node is another one. Then no
+  // click comes of it, and the press would be lost.
+  const MOVED_PX = 8;
+  let press = null;
+  document.addEventListener("pointerdown", (event) => {
+    const button = event.isPrimary && event.button === 0 ? event.target.closest?.("button") : null;
+    const box = button?.closest('[class*="st-key-"]');
+    const key = box && [...box.classList].find((name) => name.startsWith("st-key-"));
+    press = button && !button.disabled
+      ? { button, key, label: button.textContent, x: event.clientX, y: event.clientY, clicked: false }
+      : null;
+  }, true);
+  document.addEventListener("click", (event) => {
+    if (press && event.target.closest?.("button")) press.clicked = true;
+  }, true);
+  document.addEventListener("pointercancel", () => (press = null), true);
+  document.addEventListener("pointerup", (event) => {
+    const one = press;
+    if (!one || Math.hypot(event.clientX - one.x, event.clientY - one.y) > MOVED_PX) return;
+    setTimeout(() => {
+      if (one.clicked) return;
+      const same = (button) => button.textContent === one.label && !button.disabled;
+      const found = one.button.isConnected
+        ? one.button
+        : [...document.querySelectorAll(one.key ? `.${CSS.escape(one.key)} button` : "button")].find(same);
+      if (found && !found.disabled) found.click();
+    }, 50);
+  }, true);
+
+  // ---------------------------------------------------------------- a page that says for ever that it runs
+
+  // Rarely a run's end does not reach the page. Asking for another run brings a new one; else the page is loaded anew.
+  const STUCK_MS = 20000;
+  const RELOAD_EVERY_MS = 120000;
+  let since = 0;
+  let asked = false;
+  setInterval(async () => {
+    const now = Date.now();
+    if (isStill() || document.visibilityState === "hidden") {
+      since = 0;
+      asked = false;
+      return;
+    }
+    since ||= now;
+    if (now - since < STUCK_MS) return;
+    if (!asked) {
+      asked = true;
+      document.querySelector(".st-key-look-again button")?.click();
+      return;
+    }
+    const last = Number(sessionStorage.getItem("understudy-reload") || 0);
+    if (now - since < 2 * STUCK_MS || now - last < RELOAD_EVERY_MS) return;
+    const health = await fetch("_stcore/health").catch(() => null);
+    if (!health?.ok || isStill()) return;
+    sessionStorage.setItem("understudy-reload", String(now));
+    location.reload();
+  }, 1000);
 }

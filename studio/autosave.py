@@ -1,86 +1,53 @@
-"""Saves a field that was being edited when its page was refreshed or closed: `POST /keep`, sent by `autosave.js`.
+"""Keeps what is typed while it is typed: `POST /keep`, sent by `autosave.js` for fields that were edited in the page.
 
-Takes fields of the wizard alone, by the key of their widget, and saves them the way leaving the field would have done.
-A request that another site's page makes is refused, and so is what no longer fits the draft.
+Takes fields of the wizard alone, by the key of their widget, and keeps them by `actions/typed.py`, which never lets a
+text replace one that its writer has not seen. A request that another site's page makes is refused.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
-from studio.actions import drafts, images, interactions
+from studio.actions import drafts, typed
+from studio.actions.typed import Typed
 from studio.context import AppContext, shared_context
 
 AUTOSAVE_JS = Path(__file__).with_name("autosave.js")
-MAX_BYTES = 64 * 1024
-ID = "([0-9a-f]{32})"
+MAX_BYTES = 8 * typed.MAX_TYPED_CHARS
+"""Of one message: a text and the one that it was edited from."""
 
 
-def turn_digest(words: str, scene: str, image: str) -> str:
-    """What a turn held when its field was drawn; part of the field's key, so that words never land in another turn."""
-    return f"{hash((words, scene, image)) & 0xFFFFFFFF:x}"
-
-
-def autosave(context: AppContext, key: str, value: str) -> bool:
-    """Save what a field held; False for a key that is none of ours or a turn that has changed since."""
-    for pattern, save in _FIELDS:
-        if found := re.fullmatch(pattern, key):
-            return save(context, value, *found.groups())
-    return False
-
-
-def _text(context: AppContext, value: str, id: str, field: str) -> bool:
-    if field not in drafts.MAX_CHARS:
-        return False
-    drafts.set_text(context, id, field, value)
-    return True
-
-
-def _caption(context: AppContext, value: str, id: str, number: str, ending: str, field: str) -> bool:
-    images.describe(context, id, f"{number}.{ending}", field, value)
-    return True
-
-
-def _words(context: AppContext, value: str, id: str, number: str, place: str, mark: str) -> bool:
-    views = interactions.interaction_views(drafts.own_character(context, id).draft)
-    if int(number) >= len(views) or int(place) >= len(views[int(number)].turns):
-        return False
-    turn = views[int(number)].turns[int(place)]
-    if turn_digest(turn.words, turn.scene, turn.image) != mark:
-        return False
-    interactions.set_words(context, id, int(number), int(place), value)
-    return True
-
-
-_FIELDS: tuple[tuple[str, Callable[..., bool]], ...] = (
-    (f"text-{ID}-([a-z]+)", _text),
-    (f"caption-{ID}-([0-9]+)-(png|jpg|jpeg|webp)-(expression|clothes|place|pose|caption)", _caption),
-    (f"words-{ID}-([0-9]+)-([0-9]+)-([0-9a-f]+)", _words),
-)
-"""The key as it stands in the page, where every sign that is neither letter nor digit has become a dash."""
+def autosave(context: AppContext, one: Typed) -> dict[str, Any]:
+    """Keep a text; says what became of it ("state"), and whether the page has to be drawn anew ("look")."""
+    place = typed.place_of(one.key)
+    if place is None:
+        raise ValueError(f"{one.key!r} names no field")
+    is_new_row = place.kind == "fact" and typed.is_new_row(drafts.own_character(context, place.character).draft, place)
+    return {"state": typed.keep(context, one), "look": is_new_row}
 
 
 async def receive(request: Request) -> Response:
-    """One field. Nobody reads the answer: the page is gone."""
+    """One field. 503 asks the page to send it again, other errors not to."""
     if not _is_own(request) or int(request.headers.get("content-length") or MAX_BYTES + 1) > MAX_BYTES:
         return PlainTextResponse("not taken", 403)
     try:
-        said = json.loads(await request.body())
-        kept = await run_in_threadpool(autosave, shared_context(), str(said["key"]), str(said["value"]))
-    except (ValueError, KeyError, TypeError, CharacterProblems, RecordMissing, RecordsUnusable) as error:
+        told = json.loads(await request.body())
+        one = Typed(str(told["key"]), str(told["value"]), str(told["base"]), str(told["tab"]), int(told["number"]))
+        return JSONResponse(await run_in_threadpool(autosave, shared_context(), one))
+    except RecordsUnusable as error:
+        return PlainTextResponse(str(error), 503)
+    except (ValueError, KeyError, TypeError, CharacterProblems, RecordMissing) as error:
         return PlainTextResponse(str(error), 400)
-    return Response(status_code=204 if kept else 404)
 
 
 def _is_own(request: Request) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.jobs.job import CharacterRow, Conversation, VoteChoice
+from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing, RecordsUnusable, VoteChoice
 from pipelines.core.jobs.reply_protocol import BEST_OF
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import compare, feedback
-from studio.actions.compare import MAX_MESSAGE_CHARS, SEEDS, ChatTurn, ImageMode, NotPossible, ReplyView
+from studio.actions.compare import SEEDS, ChatTurn, ImageMode, NotPossible, ReplyView
 from studio.context import AppContext
 
 POLL_S = 0.5
@@ -226,32 +226,37 @@ def _say(context: AppContext, conversation: Conversation, moving: bool, again: b
             key="talk-best",
             help="The one most like them and most like what was asked for is kept. Slow without a graphics card.",
         )
-        fixed = st.toggle("Use a fixed seed", help="Equal seeds give equal answers; both sides always share one.")
-        seed = st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed)
-    said = st.chat_input(
+        fixed = st.toggle(
+            "Use a fixed seed", key="talk-fixed", help="Equal seeds give equal answers; both sides always share one."
+        )
+        st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed, key="talk-seed")
+    if why := st.session_state.pop("unsent", ""):
+        st.error(widgets.escaped(why), icon=":material/error:")
+    st.chat_input(
         "The answers are being written…" if moving else "Say something to both",
         accept_file=True,
         file_type=["png", "jpg", "jpeg", "webp"],
-        max_chars=MAX_MESSAGE_CHARS,
         disabled=moving,
         key="say",
+        on_submit=_send,
+        args=(context, conversation.id),
     )
-    if not said:
-        return
+
+
+def _send(context: AppContext, conversation_id: str) -> None:
+    """Send the message; what cannot be sent is explained above the field, and stands in it again."""
+    state = st.session_state
+    said: Any = state["say"]
     picture = said.files[0].getvalue() if said.files else None
+    seed = int(state["talk-seed"]) if state["talk-fixed"] else None
+    words = said.text or ""
     try:
-        compare.send_message(
-            context,
-            conversation.id,
-            said.text or "",
-            picture,
-            _image_mode(),
-            int(seed) if fixed else None,
-            _best_of(context),
-        )
-    except NotPossible as error:
-        st.error(widgets.escaped(str(error)), icon=":material/error:")
+        compare.send_message(context, conversation_id, words, picture, _image_mode(), seed, _best_of(context))
     except CharacterProblems as refused:
-        widgets.problems(refused.problems)
-    else:
-        st.rerun()
+        state["unsent"] = " ".join(f"{problem.message} {problem.mend}" for problem in refused.problems)
+    except (NotPossible, RecordMissing, RecordsUnusable, StoreError) as error:
+        state["unsent"] = str(error)
+    if "unsent" in state:
+        state["say"] = words
+        if picture is not None:
+            state["unsent"] += " Your picture has to be attached again."

@@ -10,8 +10,9 @@ restarted studio shows the same. No model is ever loaded here.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,20 @@ MAX_CACHED_IMAGES = 2000
 """Small pictures that stay in memory, so that a redrawn page reads no file twice."""
 MAX_CACHED_BYTES = 128 * 1024
 """Larger objects are not kept."""
+MAX_SENT = 2000
+"""Fields of browser tabs of which the latest texts are known."""
+
+
+@dataclass
+class Sent:
+    """What a browser tab has sent for one field, to tell what comes late."""
+
+    number: int = 0
+    """The highest number of its texts."""
+    digests: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+    """Of its latest texts."""
+    used: str = ""
+    """Of a text that was used, after which the field was emptied."""
 
 
 class AppContext:
@@ -39,6 +54,7 @@ class AppContext:
         self.owner = settings.owner
         self.editing = threading.RLock()
         """Held while a draft is read, changed and saved, so that two tabs do not undo each other's fields."""
+        self._sent: OrderedDict[tuple[str, str, str], Sent] = OrderedDict()
         self._images: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -63,6 +79,15 @@ class AppContext:
                 while len(self._images) > MAX_CACHED_IMAGES:
                     self._images.popitem(last=False)
         return data
+
+    def sent_by(self, tab: str, character: str, place: str) -> Sent:
+        """What a browser tab has sent for one field lately; `typed.py` keeps it up to date, holding `editing`."""
+        key = (tab, character, place)
+        found = self._sent.pop(key, None) or Sent()
+        self._sent[key] = found
+        while len(self._sent) > MAX_SENT:
+            self._sent.popitem(last=False)
+        return found
 
     def forget_images(self, keys: Iterable[str]) -> None:
         """Drop pictures from memory, after they were deleted."""

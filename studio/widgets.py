@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import html
 import re
+import secrets
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -27,6 +29,8 @@ TRAINING = "app_pages/training.py"
 COMPARE = "app_pages/compare.py"
 SYSTEM = "app_pages/system.py"
 
+PRESS_S = 10.0
+"""How long a press waits for a run that comes to its button; later, nobody expects it any more."""
 MAX_SHOWN_PROBLEMS = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
@@ -50,8 +54,28 @@ def app_context() -> AppContext:
 def apply_style() -> None:
     """Our own style on top of the theme, and the script of `autosave.js`; draws nothing."""
     st.html(_STYLE)
-    with st.container(key="autosave"):
+    with st.container(key="autosave"), st.container(key=f"tab-{tab()}"):
         st.html(_AUTOSAVE_SCRIPT, unsafe_allow_javascript=True)
+        st.button("Look again", key="look-again")  # autosave.js presses it when the page has news
+
+
+def tab() -> str:
+    """The name of this browser tab's session: texts are kept with it (`actions/typed.py`)."""
+    return str(st.session_state.setdefault("tab", secrets.token_hex(8)))
+
+
+def pressed(label: str, *, key: str, **how: Any) -> bool:
+    """`st.button`, and True also in the run after the press when that run was cut short before it came here.
+
+    Streamlit ends a run as soon as another is wanted, and a press is only told to the first.
+    """
+    name = f"pressed-{key}"
+    st.button(label, key=key, on_click=_note_press, args=(name,), **how)
+    return bool(time.monotonic() - st.session_state.pop(name, float("-inf")) < PRESS_S)
+
+
+def _note_press(name: str) -> None:
+    st.session_state[name] = time.monotonic()
 
 
 def param(name: str) -> str:

@@ -28,7 +28,7 @@ from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
 from studio.actions.draft_image_check import check_images
-from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, own_character, refuse_oversized
+from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, name_places, own_character, refuse_oversized
 from studio.actions.images import plain_name, portrait, store_images
 from studio.actions.scores import overall
 from studio.context import AppContext
@@ -341,14 +341,15 @@ def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
 
 
 def open_draft(context: AppContext, id: str) -> Draft:
-    """The draft for the wizard. A character that the command line published gets the thumbnails it lacks."""
+    """The draft for the wizard: facts and turns have ids, and a character of the command line gets its thumbnails."""
     draft = own_character(context, id).draft
     named: dict[str, str] = draft.get("image_keys", {})
-    if not named:
+    if not named and not name_places(draft):
         return draft
     images = {file: read_image(context.store, key, file) for file, key in named.items()}
 
     def edit(draft: Draft) -> None:
+        name_places(draft)
         if draft.pop("image_keys", None) is not None and not draft.get("pictures"):
             draft["pictures"] = store_images(context, images)
             check_images(context, draft)

@@ -264,7 +264,11 @@ def send_message(
     if not words and picture is None:
         raise NotPossible("Write something first.")
     if len(words) > MAX_MESSAGE_CHARS:
-        raise NotPossible(f"That is {len(words)} characters; at most {MAX_MESSAGE_CHARS} can be read at once.")
+        raise NotPossible(
+            f"These are {len(words):,} characters, {len(words) - MAX_MESSAGE_CHARS:,} more than the "
+            f"{MAX_MESSAGE_CHARS:,} that can be read at once. Your words stay in the field: shorten them, or send "
+            "them in parts."
+        )
     before = turns(context, conversation)
     if before and before[-1].state in ("waiting", "running"):
         raise NotPossible("The last answers are still being written.")

@@ -23,6 +23,7 @@ from pipelines.core.queue import submit
 from pipelines.core.yaml_text import write_yaml
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import image_set_problems
+from studio.actions.typed import long_texts
 from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import counted, time_range
@@ -98,7 +99,7 @@ def summary(draft: Draft) -> Summary:
     by_step = {step: tuple(item for item in found if step_of(item) == step) for step in range(1, len(STEPS) + 1)}
     lines = (
         counted(len(draft.get("pictures", ())), "picture"),
-        counted(len(draft.get("facts", ())), "fact"),
+        counted(len(entries_of(draft).get("facts", ())), "fact"),
         counted(len(draft.get("interactions", ())), "conversation"),
     )
     return Summary(lines, by_step)
@@ -123,7 +124,8 @@ def all_problems(draft: Draft) -> list[Problem]:
         for entry in draft.get("pictures", [])
         for item in entry["problems"]
     ]
-    found = [*unread, *content, *image_set_problems(draft), *pictures, *_consent_problems(draft)]
+    long = long_texts(draft)
+    found = [*unread, *content, *long, *image_set_problems(draft), *pictures, *_consent_problems(draft)]
     # Problems of the held-out split came with the file; a creator cannot mend them in the forms.
     return [_for_forms(item) for item in dict.fromkeys(found) if not item.field.startswith("test.yaml")]
 

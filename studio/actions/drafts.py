@@ -8,13 +8,17 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
     test_pictures  file name -> object key of the pictures of that split
     effort, base   effort and base model chosen in the last step
     drawings, drawings_job   how the model sees the character now (`drawings.py`)
+    written, clashes   who typed what last, and second versions of a text (`typed.py`)
+    stated_by, pasted  what stands in fields of the wizard that are no part of a character
 
+Facts and turns of conversations have an `id` here, so that a text finds its place after others were moved or removed.
 `images` says what varies in a picture (the captions), `pictures` where its bytes are; both have it in the same order.
 """
 
 from __future__ import annotations
 
 import copy
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +41,8 @@ MAX_CHARS = {
     "scenario": 4000,
     "licence": 400,
 }
-"""Most characters of a text field; the token budget of the system prompt is far smaller."""
+"""Most characters of a text that can be trained on; the token budget of the system prompt is far smaller. The forms
+take longer ones, and say so."""
 MAX_TURN_CHARS = 8000
 MAX_DRAFT_IMAGES = 4 * MAX_IMAGES
 """Pictures that a draft holds while somebody chooses among them."""
@@ -70,10 +75,9 @@ def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft
 
 
 def set_text(context: AppContext, id: str, field: str, text: str) -> None:
-    """Keep one of the text fields. CharacterProblems when it is longer than the form allows."""
+    """Keep one of the text fields, however long it is."""
     if field not in MAX_CHARS:
         raise ValueError(f"{field!r} is no text field of a character: {', '.join(MAX_CHARS)}")
-    refuse_long(text, MAX_CHARS[field], field)
 
     def edit(draft: Draft) -> None:
         draft[field] = text
@@ -86,14 +90,25 @@ def set_facts(context: AppContext, id: str, facts: list[tuple[str, str]]) -> Non
     filled = [(question.strip(), answer.strip()) for question, answer in facts if question.strip() or answer.strip()]
     if len(filled) > MAX_FACTS:
         raise CharacterProblems([Problem("facts", f"These are {len(filled)} facts.", f"{MAX_FACTS} are the most.")])
-    for question, answer in filled:
-        refuse_long(question, MAX_TURN_CHARS, "question")
-        refuse_long(answer, MAX_TURN_CHARS, "answer")
 
     def edit(draft: Draft) -> None:
         draft["facts"] = [{"question": question, "answer": answer} for question, answer in filled]
 
     change(context, id, edit)
+
+
+def short_id() -> str:
+    """A new id of a fact or a turn, unlike all others of its character."""
+    return secrets.token_hex(4)
+
+
+def name_places(draft: Draft) -> bool:
+    """Give an id to the facts and turns that have none; says whether any had none."""
+    turns = [turn for interaction in draft.get("interactions", []) for turn in interaction]
+    bare = [entry for entry in (*draft.get("facts", []), *turns) if "id" not in entry]
+    for entry in bare:
+        entry["id"] = short_id()
+    return bool(bare)
 
 
 def refuse_long(text: str, most: int, what: str) -> None:
@@ -120,8 +135,21 @@ def refuse_oversized(entries: Mapping[str, Any], file: str) -> None:
 
 
 def entries_of(draft: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a draft that is a character's."""
-    return {key: draft[key] for key in CHARACTER_KEYS if draft.get(key)}
+    """The part of a draft that is a character's: without ids, and without facts of which nothing is written."""
+    entries = {key: draft[key] for key in CHARACTER_KEYS if draft.get(key)}
+    facts = [without_id(fact) for fact in entries.pop("facts", ()) if is_written(fact)]
+    talks = [[without_id(turn) for turn in interaction] for interaction in entries.pop("interactions", ())]
+    return entries | ({"facts": facts} if facts else {}) | ({"interactions": talks} if talks else {})
+
+
+def without_id(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A fact or a turn as `character.yaml` has it."""
+    return {key: value for key, value in entry.items() if key != "id"}
+
+
+def is_written(fact: Mapping[str, Any]) -> bool:
+    """Whether a fact has a question or an answer."""
+    return bool(str(fact.get("question", "")).strip() or str(fact.get("answer", "")).strip())
 
 
 def character_of(draft: Mapping[str, Any]) -> tuple[Character, list[Problem]]:

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.core.jobs.job import Vote, VoteChoice, new_id
 from pipelines.core.jobs.reply_protocol import ReplySide
 from studio.actions.compare import NotPossible, ReplyView, own_conversation, turns
+from studio.actions.drafts import change
 from studio.context import AppContext
 
 
@@ -71,8 +72,5 @@ def correct(
             example += [{"user": turn.question.text}, {"character": said.text}]
     better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
     example += [{"user": told[place].question.text}, better]
-    with context.editing:
-        row = context.records.characters.get(conversation.character)
-        examples = [*row.draft.get("interactions", []), example]
-        context.records.characters.save_draft(row.id, {**row.draft, "interactions": examples})
-    return len(examples)
+    draft = change(context, conversation.character, lambda draft: draft.setdefault("interactions", []).append(example))
+    return len(draft["interactions"])

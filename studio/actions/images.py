@@ -213,7 +213,7 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
     def edit(draft: Draft) -> None:
         image_entry(draft, file)
         entry = caption_entry(draft, file)
-        entry[field] = words.strip()[:MAX_CAPTION_CHARS]
+        entry[field] = words
 
     change(context, id, edit)
 

@@ -1,7 +1,8 @@
 """Step 3, how they talk: the example conversations (interactions), edited turn by turn or imported, and checked.
 
 A conversation is a list of turns as `character.yaml` has them: `{"user": words}` or `{"character": words, "scene": ...,
-"image": file}`. Conversations and turns are named by their place, counted from 0.
+"image": file}`, with an `id` (`drafts.name_places`). Changes name a turn by its id and a conversation by those of its
+turns: their places may have changed in another tab since the page was drawn.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from studio.actions.drafts import (
     Draft,
     change,
     character_of,
+    entries_of,
     gone,
     image_entry,
     refuse_long,
+    short_id,
 )
 from studio.actions.images import plain_name
 from studio.context import AppContext
@@ -47,6 +50,7 @@ class TurnView:
     scene: str
     image: str
     problems: tuple[Problem, ...]
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class InteractionView:
     turns: tuple[TurnView, ...]
     problems: tuple[Problem, ...]
     """Of the conversation as a whole."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of its turns."""
+        return tuple(turn.id for turn in self.turns)
 
     @property
     def worst(self) -> str:
@@ -164,58 +173,52 @@ def add_interaction(context: AppContext, id: str, turns: Sequence[dict[str, Any]
     return len(change(context, id, edit)["interactions"]) - 1
 
 
-def remove_interaction(context: AppContext, id: str, number: int) -> None:
-    """Remove a conversation."""
-
-    def edit(draft: Draft) -> None:
-        _interaction(draft, number)
-        del draft["interactions"][number]
-
-    change(context, id, edit)
+def remove_interaction(context: AppContext, id: str, turns: Sequence[str]) -> None:
+    """Remove the conversation of these turns."""
+    change(context, id, lambda draft: draft["interactions"].pop(_number(draft, turns)))
 
 
-def move_interaction(context: AppContext, id: str, number: int, by: int) -> int:
+def move_interaction(context: AppContext, id: str, turns: Sequence[str], by: int) -> int:
     """Move a conversation up (-1) or down (1) in the list; returns its new place."""
-    place = number
+    place = 0
 
     def edit(draft: Draft) -> None:
         nonlocal place
-        place = _moved(draft["interactions"], number, by) if _interaction(draft, number) is not None else number
+        number = _number(draft, turns)
+        place = _moved(draft["interactions"], number, by)
 
     change(context, id, edit)
     return place
 
 
-def add_turn(context: AppContext, id: str, number: int, speaker: Speaker, words: str = "") -> None:
+def add_turn(context: AppContext, id: str, turns: Sequence[str], speaker: Speaker, words: str = "") -> None:
     """Append a turn to a conversation."""
     turn = _turn({speaker: words})
-    change(context, id, lambda draft: _interaction(draft, number).append(turn))
+    change(context, id, lambda draft: draft["interactions"][_number(draft, turns)].append(turn))
 
 
-def set_words(context: AppContext, id: str, number: int, place: int, words: str) -> None:
+def set_words(context: AppContext, id: str, turn: str, words: str) -> None:
     """Change what is said in a turn."""
-    refuse_long(words, MAX_TURN_CHARS, "turn")
 
     def edit(draft: Draft) -> None:
-        turn = _place(draft, number, place)
-        turn[_speaker(turn)] = words
+        entry = _place(draft, turn)
+        entry[_speaker(entry)] = words
 
     change(context, id, edit)
 
 
-def set_image(context: AppContext, id: str, number: int, place: int, image: str, scene: str) -> None:
+def set_image(context: AppContext, id: str, turn: str, image: str, scene: str) -> None:
     """Let a reply show one of the pictures ("" for none), with the line that says what is seen in it."""
-    refuse_long(scene, MAX_TURN_CHARS, "scene")
 
     def edit(draft: Draft) -> None:
-        turn = _place(draft, number, place)
+        entry = _place(draft, turn)
         if image:
             image_entry(draft, image)
         for key, value in (("image", image), ("scene", scene.strip())):
             if value:
-                turn[key] = value
+                entry[key] = value
             else:
-                turn.pop(key, None)
+                entry.pop(key, None)
 
     change(context, id, edit)
 
@@ -227,40 +230,40 @@ def scene_for(draft: Draft, image: str) -> str:
     return f"{character.name}, {words}" if words else character.name
 
 
-def switch_speaker(context: AppContext, id: str, number: int, place: int) -> None:
+def switch_speaker(context: AppContext, id: str, turn: str) -> None:
     """Give a turn to the other speaker; a user's turn keeps no scene."""
 
     def edit(draft: Draft) -> None:
-        turn = _place(draft, number, place)
-        speaker = _speaker(turn)
+        entry = _place(draft, turn)
+        speaker = _speaker(entry)
         other = "user" if speaker == "character" else "character"
-        kept = {key: value for key, value in turn.items() if key not in (speaker, "scene")}
-        words = turn[speaker]
-        turn.clear()
-        turn.update({other: words, **kept})
+        kept = {key: value for key, value in entry.items() if key not in (speaker, "scene")}
+        words = entry[speaker]
+        entry.clear()
+        entry.update({other: words, **kept})
 
     change(context, id, edit)
 
 
-def remove_turn(context: AppContext, id: str, number: int, place: int) -> None:
+def remove_turn(context: AppContext, id: str, turn: str) -> None:
     """Remove a turn; the conversation goes with its last one."""
 
     def edit(draft: Draft) -> None:
-        _place(draft, number, place)
-        interaction = _interaction(draft, number)
-        del interaction[place]
+        number = _number(draft, [turn])
+        interaction = draft["interactions"][number]
+        interaction.remove(_place(draft, turn))
         if not interaction:
             del draft["interactions"][number]
 
     change(context, id, edit)
 
 
-def move_turn(context: AppContext, id: str, number: int, place: int, by: int) -> None:
+def move_turn(context: AppContext, id: str, turn: str, by: int) -> None:
     """Move a turn up (-1) or down (1)."""
 
     def edit(draft: Draft) -> None:
-        _place(draft, number, place)
-        _moved(_interaction(draft, number), place, by)
+        interaction = draft["interactions"][_number(draft, [turn])]
+        _moved(interaction, interaction.index(_place(draft, turn)), by)
 
     change(context, id, edit)
 
@@ -302,7 +305,8 @@ def _add_all(context: AppContext, id: str, found: Sequence[Interaction]) -> int:
     def edit(draft: Draft) -> None:
         nonlocal added
         there = draft.setdefault("interactions", [])
-        fresh = [interaction for interaction in entries if interaction not in there]
+        known = entries_of(draft).get("interactions", [])
+        fresh = [interaction for interaction in entries if interaction not in known]
         if len(there) + len(fresh) > MAX_INTERACTIONS:
             message = f"That would be {len(there) + len(fresh):,} conversations; {MAX_INTERACTIONS:,} are the most."
             raise CharacterProblems([Problem("interactions", message, "Send the best of them.")])
@@ -327,6 +331,7 @@ def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
         str(turn.get("scene", "")),
         image if isinstance(image, str) else next(iter(image), ""),
         tuple(found),
+        str(turn.get("id", "")),
     )
 
 
@@ -338,21 +343,21 @@ def _turn(turn: dict[str, Any]) -> dict[str, Any]:
     speaker = _speaker(turn)
     refuse_long(str(turn.get(speaker, "")), MAX_TURN_CHARS, "turn")
     kept = {key: str(turn[key]) for key in ("scene", "image") if turn.get(key)}
-    return {speaker: str(turn.get(speaker, "")), **kept}
+    return {speaker: str(turn.get(speaker, "")), **kept, "id": short_id()}
 
 
-def _interaction(draft: Draft, number: int) -> Turns:
+def _number(draft: Draft, turns: Sequence[str]) -> int:
+    """The place of the conversation that any of these turns is in."""
     listed: list[Turns] = draft.get("interactions", [])
-    if not 0 <= number < len(listed):
-        raise gone(f"Conversation {number + 1}")
-    return listed[number]
+    for number, interaction in enumerate(listed):
+        if any(turn.get("id") in turns for turn in interaction):
+            return number
+    raise gone("This conversation")
 
 
-def _place(draft: Draft, number: int, place: int) -> dict[str, Any]:
-    interaction = _interaction(draft, number)
-    if not 0 <= place < len(interaction):
-        raise gone(f"Turn {place + 1} of conversation {number + 1}")
-    return interaction[place]
+def _place(draft: Draft, turn: str) -> dict[str, Any]:
+    interaction: Turns = draft.get("interactions", [])[_number(draft, [turn])]
+    return next(entry for entry in interaction if entry.get("id") == turn)
 
 
 def _moved(items: list[Any], place: int, by: int) -> int:

@@ -198,7 +198,7 @@ def one(context: AppContext, id: str) -> None:
         widgets.chips(
             [
                 counted(len(row.draft.get("pictures", ())), "picture"),
-                counted(len(row.draft.get("facts", ())), "fact"),
+                counted(len(drafts.entries_of(row.draft).get("facts", ())), "fact"),
                 counted(len(row.draft.get("interactions", ())), "conversation"),
                 f"edited {ago(row.changed)}",
             ]

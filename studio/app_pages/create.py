@@ -1,6 +1,6 @@
 """The wizard: four steps from pictures to a training, `?character=ID&step=1..4`.
 
-Everything is saved when a field is left or a button is pressed, so a refresh, a closed tab or a restarted studio lose
+Everything is kept while it is typed, and by every button, so a refresh, a closed tab or a restarted studio lose
 nothing. The steps are drawn by `create_images.py`, `create_persona.py`, `create_dialogues.py` and `create_train.py`.
 """
 
@@ -13,7 +13,7 @@ import streamlit as st
 from studio import widgets
 from studio.actions import characters, create, drafts
 from studio.app_pages import create_dialogues, create_images, create_persona, create_train
-from studio.app_pages.create_fields import to_step
+from studio.app_pages.create_fields import show_clashes, to_step
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -43,6 +43,7 @@ def page() -> None:
     show_steps(draft, step)
     widgets.quiet(ABOUT[step - 1])
     widgets.show_problems()
+    show_clashes(context, id, draft)
     st.space("small")
     (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](context, id, draft)
     step_buttons(step)
@@ -51,7 +52,7 @@ def page() -> None:
 def choose(context: AppContext) -> None:
     """What stands here without a character: a new one, or one of those begun."""
     widgets.title("Create", "Begin a new character, or go on with one.")
-    if st.button("New character", type="primary", icon=":material/add:"):
+    if widgets.pressed("New character", key="new-character", type="primary", icon=":material/add:"):
         widgets.go(widgets.CREATE, character=drafts.create(context), step=1)
     tiles, _ = characters.gallery(context, count=8)
     if tiles:
@@ -61,7 +62,8 @@ def choose(context: AppContext) -> None:
             with st.container(border=True, key=f"tile-{tile.id}", gap="small"):
                 widgets.image(tile.portrait, f"Portrait of {tile.name}")
                 st.html(f'<p class="u-name">{html.escape(tile.name)}</p>')
-                if st.button("Go on", key=f"go-{tile.id}", width="stretch", help=f"Edit {widgets.escaped(tile.name)}"):
+                label = f"Edit {widgets.escaped(tile.name)}"
+                if widgets.pressed("Go on", key=f"go-{tile.id}", width="stretch", help=label):
                     widgets.go(widgets.CREATE, character=tile.id, step=1)
     widgets.quiet("Files of other programs and ready examples are on the first page.")
     st.page_link(widgets.CHARACTERS, label="Characters", icon=":material/groups:")

@@ -10,11 +10,10 @@ import streamlit as st
 
 from studio import widgets
 from studio.actions import drafts, images, interactions
-from studio.actions.drafts import MAX_TURN_CHARS, Draft
+from studio.actions.drafts import Draft
 from studio.actions.interactions import InteractionView, Learned, TurnView
-from studio.app_pages.create_fields import text_field
+from studio.app_pages.create_fields import text_field, typed_field
 from studio.app_pages.create_import import import_interactions
-from studio.autosave import turn_digest
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -25,21 +24,13 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     left, right = st.columns([1.9, 1], gap="large")
     with left:
-        text_field(
-            context,
-            id,
-            draft,
-            "style",
-            "How they speak",
-            "Short sentences, dry jokes, calls everybody “tall one”.",
-            80,
-        )
+        text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
         views = interactions.interaction_views(draft)
         editor(context, id, draft, views)
     with right:
         learned(interactions.learned(draft), draft)
         conversations_to_mend(views)
-        import_interactions(context, id)
+        import_interactions(context, id, draft)
 
 
 # ---------------------------------------------------------------- the editor
@@ -86,29 +77,29 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
                     icon=":material/add:",
                     type="primary" if speaker != last else "secondary",
                     on_click=widgets.act,
-                    args=(interactions.add_turn, context, id, number, speaker),
+                    args=(interactions.add_turn, context, id, view.ids, speaker),
                 )
-    _list_buttons(context, id, number, len(views))
+    _list_buttons(context, id, view, len(views))
 
 
-def _list_buttons(context: AppContext, id: str, number: int, count: int) -> None:
+def _list_buttons(context: AppContext, id: str, view: InteractionView, count: int) -> None:
     """Move the open conversation in the list, or delete it."""
     with st.container(horizontal=True):
         st.button(
             "Earlier",
             icon=":material/arrow_upward:",
-            disabled=number == 0,
+            disabled=view.number == 0,
             on_click=move,
-            args=(context, id, number, -1),
+            args=(context, id, view.ids, -1),
             help="Move this conversation up in the list",
             type="tertiary",
         )
         st.button(
             "Later",
             icon=":material/arrow_downward:",
-            disabled=number == count - 1,
+            disabled=view.number == count - 1,
             on_click=move,
-            args=(context, id, number, 1),
+            args=(context, id, view.ids, 1),
             help="Move this conversation down in the list",
             type="tertiary",
         )
@@ -118,7 +109,7 @@ def _list_buttons(context: AppContext, id: str, number: int, count: int) -> None
             type="tertiary",
             key="delete-talk",
             on_click=widgets.act,
-            args=(interactions.remove_interaction, context, id, number),
+            args=(interactions.remove_interaction, context, id, view.ids),
         )
 
 
@@ -139,9 +130,9 @@ def begin(context: AppContext, id: str) -> None:
         st.query_params["talk"] = str(number + 1)
 
 
-def move(context: AppContext, id: str, number: int, by: int) -> None:
+def move(context: AppContext, id: str, turns: tuple[str, ...], by: int) -> None:
     """Move the open conversation and stay with it."""
-    place = widgets.attempt(interactions.move_interaction, context, id, number, by)
+    place = widgets.attempt(interactions.move_interaction, context, id, turns, by)
     if isinstance(place, int):
         st.query_params["talk"] = str(place + 1)
 
@@ -153,38 +144,29 @@ def draw_turn(
     said = turn.speaker == "character"
     speaker = who(draft) if said else "Somebody"
     avatar = images.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
-    # What stands in a field must not outlive a move or a deletion, so its words are part of the key.
-    mark = f"{id}-{view.number}-{place}-{turn_digest(turn.words, turn.scene, turn.image)}"
+    mark = f"{id}-{turn.id}"
     with st.chat_message("assistant" if said else "user", avatar=avatar):
-        key = f"words-{mark}"
-        st.text_area(
+        typed_field(
+            context,
+            draft,
+            f"words-{mark}",
             f"{widgets.escaped(speaker)} says, turn {place + 1}",
-            value=turn.words,
-            key=key,
-            height="content",
-            max_chars=MAX_TURN_CHARS,
-            placeholder=f"What {'they answer' if said else 'somebody says to them'}",
+            f"What {'they answer' if said else 'somebody says to them'}",
+            "content",
             label_visibility="collapsed",
-            on_change=save_words,
-            args=(context, id, view.number, place, key),
         )
-        turn_image(context, id, draft, view.number, place, turn, mark)
+        turn_image(context, draft, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
             sign = "error" if problem.severity == "error" else "lightbulb"
             text = widgets.escaped(f"{problem.message} {problem.mend}")
             st.markdown(f":{colour}[:material/{sign}:] {text}")
         with st.container(horizontal=True, gap="xsmall", key=f"tools-{mark}"):
-            image_choice(context, id, draft, view.number, place, turn, mark)
-            turn_tools(context, id, view, place, mark)
+            image_choice(context, id, draft, turn, mark)
+            turn_tools(context, id, view, place, turn, mark)
 
 
-def save_words(context: AppContext, id: str, number: int, place: int, key: str) -> None:
-    """Keep what is said in a turn."""
-    widgets.attempt(interactions.set_words, context, id, number, place, st.session_state[key])
-
-
-def turn_tools(context: AppContext, id: str, view: InteractionView, place: int, mark: str) -> None:
+def turn_tools(context: AppContext, id: str, view: InteractionView, place: int, turn: TurnView, mark: str) -> None:
     """Move a turn, give it to the other speaker, take it out."""
     for label, icon, action, args, off in (
         ("Up", "arrow_upward", interactions.move_turn, (-1,), place == 0),
@@ -199,31 +181,21 @@ def turn_tools(context: AppContext, id: str, view: InteractionView, place: int, 
             type="tertiary",
             disabled=off,
             on_click=widgets.act,
-            args=(action, context, id, view.number, place, *args),
+            args=(action, context, id, turn.id, *args),
         )
 
 
-def turn_image(context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str) -> None:
+def turn_image(context: AppContext, draft: Draft, turn: TurnView, mark: str) -> None:
     """The picture of a turn with its scene line."""
     views = images.image_views(context, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
     if thumb is not None:
         widgets.image(thumb, turn.scene or "The picture of this turn", width=140)
     if turn.speaker == "character" and (turn.image or turn.scene):
-        key = f"scene-{mark}"
-        st.text_input(
-            "What the picture shows",
-            value=turn.scene,
-            key=key,
-            max_chars=400,
-            on_change=save_scene,
-            args=(context, id, number, place, turn.image, key),
-        )
+        typed_field(context, draft, f"scene-{mark}", "What the picture shows")
 
 
-def image_choice(
-    context: AppContext, id: str, draft: Draft, number: int, place: int, turn: TurnView, mark: str
-) -> None:
+def image_choice(context: AppContext, id: str, draft: Draft, turn: TurnView, mark: str) -> None:
     """The way to show one of the pictures with a turn."""
     views = images.image_views(context, draft)
     if not views:
@@ -231,30 +203,24 @@ def image_choice(
     with st.popover("Picture", icon=":material/image:", key=f"picture-{mark}", type="tertiary"):
         names = {view.file: f"{view.file.partition('.')[0]}  {view.caption.description}" for view in views}
         key = f"choose-{mark}"
-        files = ["", *names]
+        st.session_state[key] = turn.image if turn.image in names else ""  # another tab may have chosen
         st.selectbox(
             "Show with this turn",
-            files,
-            index=files.index(turn.image) if turn.image in names else 0,
+            ["", *names],
             key=key,
             format_func=lambda file: names.get(file, "No picture"),
             on_change=choose,
-            args=(context, id, number, place, key, turn.speaker),
+            args=(context, id, turn, key),
         )
         widgets.quiet("They learn when to show themselves, and what the picture then holds.")
 
 
-def choose(context: AppContext, id: str, number: int, place: int, key: str, speaker: str) -> None:
+def choose(context: AppContext, id: str, turn: TurnView, key: str) -> None:
     """Attach a picture; a reply gets the scene line that fits it."""
     image = st.session_state[key]
-    draws = bool(image) and speaker == "character"
+    draws = bool(image) and turn.speaker == "character"
     scene = interactions.scene_for(drafts.own_character(context, id).draft, image) if draws else ""
-    widgets.attempt(interactions.set_image, context, id, number, place, image, scene)
-
-
-def save_scene(context: AppContext, id: str, number: int, place: int, image: str, key: str) -> None:
-    """Keep a scene line."""
-    widgets.attempt(interactions.set_image, context, id, number, place, image, st.session_state[key])
+    widgets.attempt(interactions.set_image, context, id, turn.id, image, scene)
 
 
 # ---------------------------------------------------------------- what comes of it

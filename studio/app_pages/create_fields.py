@@ -1,16 +1,21 @@
-"""What several steps of the wizard draw: a text field that saves itself, and the way to another step.
+"""What several steps of the wizard draw: a text field that keeps what is typed, clashes, and the way to another step.
 
 The steps are drawn by `create_images.py`, `create_persona.py`, `create_dialogues.py` and `create_train.py`.
 """
 
 from __future__ import annotations
 
+import html
+from typing import Any
+
 import streamlit as st
 
 from studio import widgets
-from studio.actions import drafts
-from studio.actions.drafts import MAX_CHARS, Draft
+from studio.actions import typed
+from studio.actions.drafts import Draft
+from studio.actions.typed import Clash, Typed
 from studio.context import AppContext
+from studio.labels import ago
 
 
 def text_field(
@@ -18,28 +23,99 @@ def text_field(
     id: str,
     draft: Draft,
     field: str,
-    label: str,
     example: str = "",
     height_px: int = 0,
     help: str | None = None,
 ) -> None:
-    """One text of the draft, saved when the field is left; one line, or an area of that height."""
-    # autosave.js finds the field by this key when the page is closed while somebody writes.
-    key = f"text-{id}-{field}"
-    value, limit = str(draft.get(field, "")), MAX_CHARS[field]
-    args = (context, id, field, key)
-    if height_px:
-        st.text_area(
-            label, value, key=key, height=height_px, placeholder=example, max_chars=limit, on_change=_save, args=args
-        )
+    """One text of the draft under its title; one line, or an area of that height."""
+    typed_field(context, draft, f"text-{id}-{field}", typed.TITLES[field], example, height_px or None, help=help)
+
+
+def typed_field(
+    context: AppContext, draft: Draft, key: str, label: str, example: str = "", height: Any = None, **how: Any
+) -> None:
+    """A text of the draft by the key of its place (`typed.PLACES`), kept as it is typed: by `autosave.js`, which knows
+    it by this key, and when it is left. One line, or an area of `height`. What is too long is counted below it.
+    """
+    place = typed.place_of(key)
+    assert place is not None, key
+    stands = typed.read(draft, place) or ""
+    state = st.session_state
+    # A text that this tab is just writing is ahead of what the page knows; any other change is taken over.
+    shown = state.get(key)
+    if shown is None or (
+        shown not in (stands, state.get(f"refused-{key}")) and typed.written_by(draft, place, stands) != widgets.tab()
+    ):
+        state[key] = stands
+    state[f"seen-{key}"] = stands
+    shared = {"key": key, "placeholder": example, "on_change": keep_field, "args": (context, key), **how}
+    if height is None:
+        st.text_input(label, **shared)
     else:
-        st.text_input(
-            label, value, key=key, placeholder=example, max_chars=limit, on_change=_save, args=args, help=help
-        )
+        st.text_area(label, height=height, **shared)
+    told = typed.over_limit(state[key], typed.limit_of(place))
+    if told:
+        st.markdown(f":red[:material/error:] {widgets.escaped(told)}")
 
 
-def _save(context: AppContext, id: str, field: str, key: str) -> None:
-    widgets.attempt(drafts.set_text, context, id, field, st.session_state[key])
+def keep_field(context: AppContext, key: str) -> None:
+    """Keep what stands in a field of the page, edited from what the page had shown there."""
+    state = st.session_state
+    state.pop(f"refused-{key}", None)
+    kept = widgets.attempt(typed.keep, context, Typed(key, state[key], state.get(f"seen-{key}", ""), widgets.tab()))
+    if kept is None:  # the reason is shown; the text stays in its field
+        state[f"refused-{key}"] = state[key]
+
+
+def empty_field(context: AppContext, id: str, field: str) -> None:
+    """Empty a field whose text was used."""
+    key = f"text-{id}-{field}"
+    typed.use_up(context, key, st.session_state.get(key, ""), widgets.tab())
+
+
+# ---------------------------------------------------------------- two texts for one field
+
+
+def show_clashes(context: AppContext, id: str, draft: Draft) -> None:
+    """Every text that was written over one that had changed meanwhile, with both of them and a choice."""
+    for number, clash in enumerate(typed.clashes(id, draft)):
+        with st.container(border=True, key=f"clash-{number}", gap="small"):
+            st.markdown(f":orange[:material/call_split:] **{widgets.escaped(clash.title)}: there are two texts**")
+            if clash.stands is None:
+                widgets.quiet(
+                    f"This was written {ago(clash.at)}, after its place had been taken out in another tab. Copy what "
+                    "you need."
+                )
+                _text_box("Written", clash.text)
+            else:
+                widgets.quiet("It was changed in two tabs. Both texts are kept until you choose.")
+                ours, theirs = st.columns(2)
+                with ours:
+                    _text_box("Stands there now", clash.stands)
+                with theirs:
+                    _text_box(f"Also written, {ago(clash.at)}", clash.text)
+            with st.container(horizontal=True):
+                if clash.stands is not None:
+                    _choice("Use the other text", number, context, clash, True)
+                _choice(
+                    "Leave it as it is" if clash.stands is not None else "Leave it out", number, context, clash, False
+                )
+
+
+def _choice(label: str, number: int, context: AppContext, clash: Clash, takes_it: bool) -> None:
+    st.button(
+        label,
+        key=f"clash-{number}-{'take' if takes_it else 'leave'}",
+        on_click=widgets.act,
+        args=(typed.settle, context, clash, takes_it),
+    )
+
+
+def _text_box(title: str, text: str) -> None:
+    widgets.quiet(title)
+    st.html(
+        f'<div class="u-told" tabindex="0" role="region" aria-label="{html.escape(title)}">{html.escape(text)}</div>'
+    )
 
 
 def to_step(step: int) -> None:

@@ -16,6 +16,7 @@ from studio.actions import create, drawings, images, suggestions
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
 from studio.app_pages import create_drawings
+from studio.app_pages.create_fields import typed_field
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -67,7 +68,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with st.container(key="grid-pictures-pairs" if view.rebuilt else "grid-pictures"):
         used = drawings.used_references(draft)
         for one in shown:
-            draw_picture(context, id, one, view.rebuilt.get(one.file), one.file in used)
+            draw_picture(context, id, draft, one, view.rebuilt.get(one.file), one.file in used)
 
 
 def take(context: AppContext, id: str, round: int) -> None:
@@ -84,7 +85,9 @@ def take(context: AppContext, id: str, round: int) -> None:
             st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
 
 
-def draw_picture(context: AppContext, id: str, view: ImageView, rebuilt: bytes | None, is_reference: bool) -> None:
+def draw_picture(
+    context: AppContext, id: str, draft: Draft, view: ImageView, rebuilt: bytes | None, is_reference: bool
+) -> None:
     """One picture with its rebuilding, its rating, its problems, edits and caption."""
     words, icon, colour = RATINGS[view.rating]
     name = view.file.partition(".")[0]
@@ -97,24 +100,22 @@ def draw_picture(context: AppContext, id: str, view: ImageView, rebuilt: bytes |
         reference_toggle(context, id, view.file, name, is_reference)
         for problem in view.problems:
             widgets.quiet(f"{problem.message} {problem.mend}")
-        if "crop" in view.fixes and st.button("Crop to a square", key=f"fix-crop-{view.file}", icon=":material/crop:"):
+        crop_label, crop_icon = "Crop to a square", ":material/crop:"
+        if "crop" in view.fixes and widgets.pressed(crop_label, key=f"fix-crop-{view.file}", icon=crop_icon):
             crop(context, id, view.file)
         if "drop" in view.fixes:
             edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
         with st.container(gap="xxsmall"):
             for field, (label, example) in FIELDS.items():
-                key = f"caption-{id}-{view.file}-{field}"
-                st.text_input(
+                typed_field(
+                    context,
+                    draft,
+                    f"caption-{id}-{view.file}-{field}",
                     f"{label} in picture {name}",
-                    value=vars(view.caption)[field],
-                    key=key,
+                    f"{label}: {example}",
                     label_visibility="collapsed",
-                    placeholder=f"{label}: {example}",
-                    max_chars=images.MAX_CAPTION_CHARS,
-                    on_change=describe,
-                    args=(context, id, view.file, field, key),
                 )
-        more(context, id, view, name)
+        more(context, id, draft, view, name)
 
 
 def show_picture(view: ImageView, rebuilt: bytes | None, name: str) -> None:
@@ -150,24 +151,21 @@ def set_reference(context: AppContext, id: str, file: str, key: str) -> None:
     widgets.attempt(drawings.use_reference, context, id, file, st.session_state[key])
 
 
-def more(context: AppContext, id: str, view: ImageView, name: str) -> None:
+def more(context: AppContext, id: str, draft: Draft, view: ImageView, name: str) -> None:
     """What can be done with any picture."""
     with st.popover("Change", icon=":material/tune:", width="stretch", key=f"more-{view.file}"):
         edit_button("Turn right", "turn", "rotate_right", images.rotate, context, id, view.file)
-        if st.button("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
+        if widgets.pressed("Crop to a square", key=f"crop-{view.file}", icon=":material/crop:", width="stretch"):
             crop(context, id, view.file)
         if not view.is_portrait:
             edit_button("Use as portrait", "first", "star", images.make_portrait, context, id, view.file)
         edit_button("Take out", "drop", "delete", images.remove, context, id, view.file)
-        key = f"caption-{id}-{view.file}-caption"
-        st.text_input(
+        typed_field(
+            context,
+            draft,
+            f"caption-{id}-{view.file}-caption",
             "Or in your own words",
-            value=view.caption.caption,
-            key=key,
             help="Takes the place of the four fields",
-            max_chars=images.MAX_CAPTION_CHARS,
-            on_change=describe,
-            args=(context, id, view.file, "caption", key),
         )
         widgets.quiet(f"Came as {view.original}")
 
@@ -193,11 +191,6 @@ def edit_button(
     )
 
 
-def describe(context: AppContext, id: str, file: str, field: str, key: str) -> None:
-    """Keep a caption's field."""
-    widgets.attempt(images.describe, context, id, file, field, st.session_state[key])
-
-
 @st.dialog("Crop to a square", width="medium")
 def crop(context: AppContext, id: str, file: str) -> None:
     """The square with a preview."""
@@ -213,7 +206,7 @@ def crop(context: AppContext, id: str, file: str) -> None:
         with seen:
             widgets.image(preview, "How the square would look")
     with st.container(horizontal=True):
-        if st.button("Use this", type="primary", key=f"cut-{file}"):
+        if widgets.pressed("Use this", type="primary", key=f"cut-{file}"):
             widgets.attempt(images.crop, context, id, file, size, across, down)
             st.rerun()
         if st.button("Leave it", key=f"uncut-{file}"):
@@ -259,7 +252,11 @@ def captions_found(context: AppContext, id: str, news: suggestions.CaptionSugges
                         widgets.image(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
                         widgets.quiet(", ".join(fields.values()))
             st.button(
-                "Fill them in", type="primary", icon=":material/check:", on_click=take_captions, args=(context, id)
+                "Fill them in",
+                type="primary",
+                icon=":material/check:",
+                on_click=widgets.act,
+                args=(suggestions.take_captions, context, id),
             )
             widgets.quiet("You can change every word afterwards. What you wrote yourself stays.")
         return
@@ -272,10 +269,3 @@ def captions_found(context: AppContext, id: str, news: suggestions.CaptionSugges
         args=(suggestions.request_captions, context, id),
         help="A worker looks at the pictures where you wrote nothing yet",
     )
-
-
-def take_captions(context: AppContext, id: str) -> None:
-    """Fill in the suggestions; the fields on the page begin anew with them."""
-    for key in [key for key in st.session_state if str(key).startswith(f"caption-{id}-")]:
-        del st.session_state[key]
-    widgets.attempt(suggestions.take_captions, context, id)

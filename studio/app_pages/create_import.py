@@ -12,18 +12,19 @@ import streamlit as st
 from pipelines.core.jobs.job import ENDED
 from studio import widgets
 from studio.actions import drafts, interactions, suggestions
+from studio.actions.drafts import Draft
+from studio.app_pages.create_fields import empty_field, text_field
 from studio.context import AppContext
 from studio.labels import counted
 
 EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
 
 
-def import_interactions(context: AppContext, id: str) -> None:
+def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
     """Ways to add many conversations at once."""
     with st.expander("Paste conversations", icon=":material/content_paste:"):
-        round = st.session_state.setdefault("paste-round", 0)
-        st.text_area("Blocks as Character Cards write them", key=f"paste-{round}", height=160, placeholder=EXAMPLE)
-        st.button("Add them", key="paste-add", on_click=paste, args=(context, id, round))
+        text_field(context, id, draft, "pasted", EXAMPLE, 160)
+        st.button("Add them", key="paste-add", on_click=paste, args=(context, id))
     with st.expander("Upload conversations", icon=":material/upload_file:"):
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
@@ -39,26 +40,29 @@ def import_interactions(context: AppContext, id: str) -> None:
             llm_suggestions(context, id)
 
 
-def paste(context: AppContext, id: str, round: int) -> None:
-    """Read the pasted blocks."""
-    added(widgets.attempt(interactions.paste, context, id, st.session_state.get(f"paste-{round}", "")), "paste", round)
+def paste(context: AppContext, id: str) -> None:
+    """Read the pasted blocks; what cannot be read stays in the field."""
+    text = st.session_state.get(f"text-{id}-pasted", "")
+    if added(widgets.attempt(interactions.paste, context, id, text)):
+        empty_field(context, id, "pasted")
 
 
 def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded file."""
     file = st.session_state.get(f"data-{round}")
     if file is not None:
-        added(widgets.attempt(interactions.upload, context, id, file.name, file.getvalue()), "data", round)
+        added(widgets.attempt(interactions.upload, context, id, file.name, file.getvalue()))
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
 
 
-def added(result: object, what: str, round: int) -> None:
-    """Say what came in, and empty the field."""
-    if isinstance(result, tuple):
-        count, notes = result
-        widgets.remember_problems(notes)
-        st.toast(f"{counted(count, 'conversation')} added", icon=":material/check:")
-        st.session_state[f"{what}-round"] = round + 1
+def added(result: object) -> bool:
+    """Say what came in; whether anything did."""
+    if not isinstance(result, tuple):
+        return False
+    count, notes = result
+    widgets.remember_problems(notes)
+    st.toast(f"{counted(count, 'conversation')} added", icon=":material/check:")
+    return True
 
 
 # ---------------------------------------------------------------- from an LLM endpoint

@@ -6,7 +6,6 @@ Drawn by `create.py`; a field is saved when it is left.
 from __future__ import annotations
 
 import html
-from typing import Any
 
 import streamlit as st
 
@@ -19,19 +18,16 @@ from pipelines.core.character.system_prompt import (
 from studio import widgets
 from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import Draft
+from studio.app_pages.create_facts import facts
 from studio.app_pages.create_fields import text_field
 from studio.context import AppContext
 
+# Field, height in pixels, example.
 FIELDS = (
-    (
-        "persona",
-        "Who they are",
-        180,
-        "Their life, wishes, habits and fears, in a few sentences. “Ada keeps the lighthouse of …”",
-    ),
-    ("appearance", "What never changes in their looks", 90, "Hair, eyes, build; not clothes or places."),
-    ("scenario", "Where a conversation takes place (optional)", 70, "“It is night in the library …”"),
-    ("greeting", "Their first words (optional)", 70, "Shown when a chat begins."),
+    ("persona", 180, "Their life, wishes, habits and fears, in a few sentences. “Ada keeps the lighthouse of …”"),
+    ("appearance", 90, "Hair, eyes, build; not clothes or places."),
+    ("scenario", 70, "“It is night in the library …” May stay empty."),
+    ("greeting", 70, "Shown when a chat begins. May stay empty."),
 )
 
 
@@ -39,42 +35,15 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole: forms on the left, system prompt and suggestions on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
-        text_field(context, id, draft, "name", "Name")
-        for field, label, height_px, example in FIELDS:
-            text_field(context, id, draft, field, label, example, height_px)
+        text_field(context, id, draft, "name")
+        for field, height_px, example in FIELDS:
+            text_field(context, id, draft, field, example, height_px)
         facts(context, id, draft)
     with right:
         prompt_preview(draft)
         suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
             widgets.problems(create.summary(draft).problems[2])
-
-
-def facts(context: AppContext, id: str, draft: Draft) -> None:
-    """Facts as a table. The table's edits count from the rows it began with, so these stay while it is on the page."""
-    st.markdown("**Facts**")
-    widgets.quiet("Short questions and answers that they know by heart. About twenty are good.")
-    round = st.session_state.setdefault(f"facts-round-{id}", 0)
-    rows = st.session_state.setdefault(
-        f"facts-{id}-{round}", [dict(fact) for fact in draft.get("facts", [])] or [{"question": "", "answer": ""}]
-    )
-    edited: Any = st.data_editor(
-        rows,
-        num_rows="dynamic",
-        hide_index=True,
-        key=f"facts-table-{id}-{round}",
-        width="stretch",
-        alt="Facts: a question and its answer in each row",
-        column_config={
-            "question": st.column_config.TextColumn("Question", width="medium"),
-            "answer": st.column_config.TextColumn("Answer", width="medium"),
-        },
-    )
-    kept = [(str(row.get("question") or ""), str(row.get("answer") or "")) for row in edited]
-    before = [(fact["question"], fact["answer"]) for fact in draft.get("facts", [])]
-    if [pair for pair in kept if any(text.strip() for text in pair)] != before:
-        widgets.attempt(drafts.set_facts, context, id, kept)
-        st.rerun()
 
 
 def prompt_preview(draft: Draft) -> None:
@@ -113,8 +82,8 @@ def suggested(context: AppContext, id: str, draft: Draft) -> None:
                     f"Move it to {words}",
                     key=f"move-{field}",
                     icon=":material/move_down:",
-                    on_click=move,
-                    args=(context, id, field),
+                    on_click=widgets.act,
+                    args=(suggestions.move_sentences, context, id, field),
                 )
     for number, fact in enumerate(found):
         with st.container(border=True, gap="xsmall"):
@@ -123,19 +92,6 @@ def suggested(context: AppContext, id: str, draft: Draft) -> None:
                 "Add as a fact",
                 key=f"fact-{number}",
                 icon=":material/add:",
-                on_click=take_fact,
-                args=(context, id, fact),
+                on_click=widgets.act,
+                args=(suggestions.take_fact, context, id, fact),
             )
-
-
-def move(context: AppContext, id: str, field: str) -> None:
-    """Move sentences between fields, which begin anew with what was kept."""
-    widgets.attempt(suggestions.move_sentences, context, id, field)
-    for key in ("persona", field):
-        st.session_state.pop(f"text-{id}-{key}", None)
-
-
-def take_fact(context: AppContext, id: str, fact: suggestions.FactSuggestion) -> None:
-    """Add a fact; the table begins anew with it."""
-    widgets.attempt(suggestions.take_fact, context, id, fact)
-    st.session_state[f"facts-round-{id}"] = st.session_state.get(f"facts-round-{id}", 0) + 1

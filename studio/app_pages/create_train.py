@@ -40,7 +40,6 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
             id,
             draft,
             "licence",
-            "What may others do with it?",
             "all rights reserved, CC-BY-4.0 …",
             help="Travels with the character, in its card and its model card",
         )
@@ -121,21 +120,21 @@ def consent(context: AppContext, id: str, draft: Draft) -> None:
             key=f"rights-{id}",
             format_func=lambda key: create.STATEMENTS[key],
         )
-        name = st.text_input(
-            "Who states this?",
-            value=given.get("given_by", ""),
-            key=f"stated-by-{id}",
-            max_chars=200,
-            placeholder="Your name or studio",
-        )
+        text_field(context, id, draft, "stated_by", "Your name or studio")
         st.button(
             "I state this",
             icon=":material/verified:",
             disabled=not kind,
-            on_click=widgets.act,
-            args=(create.give_consent, context, id, kind, name),
+            on_click=state_rights,
+            args=(context, id),
         )
         widgets.quiet("Kept with a fingerprint of every picture, so it covers these pictures and no others.")
+
+
+def state_rights(context: AppContext, id: str) -> None:
+    """Make the statement with what stands in the form now: a name that was just typed came after the page was drawn."""
+    name = st.session_state.get(f"text-{id}-stated_by", "")
+    widgets.attempt(create.give_consent, context, id, st.session_state.get(f"rights-{id}") or "", name)
 
 
 # ---------------------------------------------------------------- effort and start
@@ -183,7 +182,7 @@ def train_button(context: AppContext, id: str, found: Summary, effort: Effort, b
             st.warning(widgets.escaped(reason), icon=":material/memory:")
         elif not create.has_training_worker(context):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
-        if st.button(
+        if widgets.pressed(
             "Train",
             type="primary",
             icon=":material/school:",

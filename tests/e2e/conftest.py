@@ -59,7 +59,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(url, process, home / "up.log")
+        wait_for_studio(url, process, home / "up.log")
         yield System(url, Settings.from_environment(own), process)
     finally:
         process.send_signal(signal.SIGINT)
@@ -70,7 +70,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         log.close()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_studio(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the studio answers; RuntimeError with its log when it does not."""
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         try:

@@ -12,6 +12,7 @@ from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.problems import CharacterProblems
 from studio.actions import compare, feedback, votes
 from studio.actions.compare import NotPossible
+from studio.actions.drafts import entries_of
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -150,7 +151,7 @@ def test_a_failed_answer_can_be_asked_for_again(context: AppContext, talk: Conve
 def test_what_cannot_be_said(context: AppContext, talk: Conversation) -> None:
     with pytest.raises(NotPossible, match="Write something"):
         compare.send_message(context, talk.id, "   ")
-    with pytest.raises(NotPossible, match="at most"):
+    with pytest.raises(NotPossible, match="1 more than"):
         compare.send_message(context, talk.id, "a" * (compare.MAX_MESSAGE_CHARS + 1))
     with pytest.raises(NotPossible, match="larger than"):
         compare.send_message(context, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
@@ -241,6 +242,6 @@ def test_a_correction_becomes_an_example_in_the_draft(context: AppContext, talk:
         feedback.correct(context, talk.id, number, "right", "  ")
     assert feedback.correct(context, talk.id, number, "right", "Aye, two bells.", "Ada, happy", "01.png") == before + 1
     assert feedback.correct(context, talk.id, number, "right", "Aye!", with_before=True) == before + 2
-    plain, whole = context.records.characters.get(talk.character).draft["interactions"][-2:]
+    plain, whole = entries_of(context.records.characters.get(talk.character).draft)["interactions"][-2:]
     assert plain == [{"user": "Two?"}, {"character": "Aye, two bells.", "scene": "Ada, happy", "image": "01.png"}]
     assert whole == [{"user": "One?"}, {"character": "I am a model."}, {"user": "Two?"}, {"character": "Aye!"}]

@@ -31,6 +31,11 @@ def some(*seeds: int) -> list[tuple[str, bytes]]:
     return [(f"photo {seed}.png", encoded(drawing(seed))) for seed in seeds]
 
 
+def turns_of(context: AppContext, id: str, number: int) -> tuple[str, ...]:
+    """Ids of a conversation's turns."""
+    return interactions.interaction_views(draft_of(context, id))[number].ids
+
+
 # ---------------------------------------------------------------- pictures
 
 
@@ -109,11 +114,11 @@ def test_the_set_says_what_is_missing(context: AppContext, id: str) -> None:
 def test_a_dropped_picture_leaves_conversations_their_words(context: AppContext, id: str) -> None:
     images.add(context, id, some(1, 2))
     number = interactions.add_interaction(context, id, [{"user": "Show!"}, {"character": "Look!"}])
-    interactions.set_image(context, id, number, 1, "01.png", "Ada, happy")
+    interactions.set_image(context, id, turns_of(context, id, number)[1], "01.png", "Ada, happy")
     images.make_portrait(context, id, "02.png")
     images.remove(context, id, "01.png")
     draft = draft_of(context, id)
-    assert draft["interactions"][0][1] == {"character": "Look!", "scene": "Ada, happy"}
+    assert drafts.entries_of(draft)["interactions"][0][1] == {"character": "Look!", "scene": "Ada, happy"}
     assert [entry["file"] for entry in draft["images"]] == ["02.png"]
     with pytest.raises(CharacterProblems, match="no longer there"):
         images.rotate(context, id, "01.png")
@@ -122,9 +127,7 @@ def test_a_dropped_picture_leaves_conversations_their_words(context: AppContext,
 # ---------------------------------------------------------------- texts and suggestions
 
 
-def test_long_texts_are_refused_and_facts_kept(context: AppContext, id: str) -> None:
-    with pytest.raises(CharacterProblems, match="8,000 are the most"):
-        drafts.set_text(context, id, "persona", "x" * 10_000_000)
+def test_facts_are_kept_when_anything_is_written(context: AppContext, id: str) -> None:
     drafts.set_facts(context, id, [("Where?", "Here"), (" ", ""), ("Who?", "")])
     assert draft_of(context, id)["facts"] == [
         {"question": "Where?", "answer": "Here"},
@@ -186,18 +189,24 @@ def test_captions_come_from_a_job_and_leave_written_ones_alone(context: AppConte
 
 def test_a_conversation_is_edited_turn_by_turn(context: AppContext, id: str) -> None:
     number = interactions.add_interaction(context, id, [{"user": "Hi"}, {"character": "Aye."}])
-    interactions.add_turn(context, id, number, "user", "And?")
-    interactions.switch_speaker(context, id, number, 2)
-    interactions.move_turn(context, id, number, 2, -1)
-    interactions.set_words(context, id, number, 0, "Hello")
-    assert draft_of(context, id)["interactions"] == [[{"user": "Hello"}, {"character": "And?"}, {"character": "Aye."}]]
-    interactions.remove_turn(context, id, number, 1)
+    first = turns_of(context, id, number)
+    interactions.add_turn(context, id, first, "user", "And?")
+    added = turns_of(context, id, number)[2]
+    interactions.switch_speaker(context, id, added)
+    interactions.move_turn(context, id, added, -1)
+    interactions.set_words(context, id, first[0], "Hello")
+    talks = drafts.entries_of(draft_of(context, id))["interactions"]
+    assert talks == [[{"user": "Hello"}, {"character": "And?"}, {"character": "Aye."}]]
+    interactions.remove_turn(context, id, added)
     interactions.add_interaction(context, id, [{"user": "Second"}, {"character": "Two."}])
-    assert interactions.move_interaction(context, id, 1, -1) == 0
+    second = turns_of(context, id, 1)
+    assert interactions.move_interaction(context, id, second, -1) == 0
     assert [talk.opening for talk in interactions.interaction_views(draft_of(context, id))] == ["Second", "Hello"]
-    interactions.remove_interaction(context, id, 0)
-    with pytest.raises(CharacterProblems, match="no longer there"):
-        interactions.set_words(context, id, 1, 0, "late")
+    interactions.remove_interaction(context, id, first)  # it is another place now
+    assert [talk.opening for talk in interactions.interaction_views(draft_of(context, id))] == ["Second"]
+    for action in (interactions.remove_interaction, interactions.remove_turn):
+        with pytest.raises(CharacterProblems, match="no longer there"):
+            action(context, id, first[0])
 
 
 def test_the_linter_points_at_the_turn(context: AppContext, id: str) -> None:

@@ -1,0 +1,361 @@
+"""Nothing typed is lost: a character of their own in a real browser, typed by a person and by a robot, in two tabs.
+
+The studio runs with its real database and store, without workers: nothing here waits for a model.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from pipelines.core.jobs.job import Checkpoint
+from pipelines.core.records import Records, open_records
+from studio.actions import characters, compare
+from studio.actions.drafts import entries_of
+from studio.context import open_context
+from tests.e2e import own_character as pim
+from tests.e2e import staging
+from tests.e2e.studio_alone import Studio, started
+from tests.e2e.test_whole_way import accessible
+from tests.toys import TOY_BASE
+
+PERSON_MS, ROBOT_MS = 80, 2
+"""Between two keys."""
+LONG_S = 240
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The studio alone, for the tests of this file."""
+    with started(tmp_path_factory.mktemp("typed")) as running:
+        yield running
+
+
+@pytest.fixture
+def records(studio: Studio) -> Iterator[Records]:
+    """What the studio has kept, read beside it."""
+    opened = open_records(studio.settings.database_url)
+    yield opened
+    opened.close()
+
+
+def draft(records: Records, page: Page) -> dict[str, object]:
+    """What the character of this page has in the database, as `character.yaml` would."""
+    return entries_of(raw(records, page))
+
+
+def raw(records: Records, page: Page) -> dict[str, object]:
+    """The draft as it is stored."""
+    found = re.search("character=([0-9a-f]{32})", page.url)
+    assert found, page.url
+    return dict(records.characters.get(found[1]).draft)
+
+
+def field(page: Page, label: str) -> Locator:
+    """A field by its whole label."""
+    return page.get_by_label(label, exact=True)
+
+
+def write(page: Page, label: str, text: str, delay_ms: float) -> None:
+    """Click a field and type at its end."""
+    field(page, label).click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(text, delay=delay_ms)
+
+
+def press(page: Page, key: str) -> None:
+    """Press a button at once, whatever the page does."""
+    page.locator(f".st-key-{key} button").click()
+
+
+def new_character(page: Page, studio: Studio, step: int = 2) -> str:
+    """A character of one's own with nothing in it; returns its address at a step."""
+    page.goto(f"{studio.url}/create")
+    page.get_by_role("button", name="New character").click()
+    page.wait_for_url(re.compile("character="))
+    address = page.url.partition("&")[0] + f"&step={step}"
+    page.goto(address)
+    return address
+
+
+# ---------------------------------------------------------------- one tab, every step
+
+
+@pytest.mark.timeout(LONG_S)
+@pytest.mark.parametrize("delay_ms", [ROBOT_MS, pytest.param(PERSON_MS, marks=pytest.mark.slow)])
+def test_a_character_of_ones_own_is_typed_with_back_and_refresh_at_every_step(
+    page: Page, studio: Studio, records: Records, tmp_path: Path, delay_ms: float
+) -> None:
+    new_character(page, studio, step=1)
+    page.locator("input[type=file]").first.set_input_files(
+        [path for path in pim.write_pictures(tmp_path / "pim") if path.suffix == ".png"]
+    )
+    expect(field(page, "Face in picture 10")).to_be_visible()
+    write(page, "Face in picture 01", "happy", delay_ms)
+    write(page, "Place in picture 02", "in the snow", delay_ms)
+    press(page, "step-next")
+    write(page, "Name", pim.NAME, delay_ms)
+    write(page, "Who they are", pim.PERSONA, delay_ms)
+    for number, (question, answer) in enumerate(pim.FACTS, 1):
+        write(page, f"Question {number}", question, delay_ms)
+        page.keyboard.press("Tab")
+        page.keyboard.type(answer, delay=delay_ms)
+    press(page, "step-next")
+    write(page, "How they speak", pim.STYLE, delay_ms)
+    page.go_back()  # straight from the field
+    page.go_forward()
+    expect(field(page, "How they speak")).to_have_value(pim.STYLE)
+    press(page, "step-back")
+    for number, (question, answer) in enumerate(pim.FACTS, 1):
+        expect(field(page, f"Question {number}")).to_have_value(question)
+        expect(field(page, f"Answer {number}")).to_have_value(answer)
+    write(page, "What never changes in their looks", pim.APPEARANCE, delay_ms)
+    page.reload()  # in the middle of a field
+    expect(field(page, "What never changes in their looks")).to_have_value(pim.APPEARANCE)
+    press(page, "step-next")
+    expect(field(page, "How they speak")).to_have_value(pim.STYLE)
+    page.get_by_role("button", name="New conversation").click()
+    write(page, "Somebody says, turn 1", "Are you still open?", delay_ms)
+    write(page, f"{pim.NAME} says, turn 2", "Always, late one.", delay_ms)
+    page.get_by_role("button", name="New conversation").click()  # at once
+    write(page, "Somebody says, turn 1", "Is it raining?", delay_ms)
+    page.reload()
+    expect(field(page, "Somebody says, turn 1")).to_have_value("Is it raining?")
+    press(page, "step-next")
+    page.get_by_text("The character is invented").click()
+    write(page, "What may others do with it?", "CC-BY-4.0", delay_ms)
+    write(page, "Who states this?", "Pim's aunt", delay_ms)
+    page.get_by_role("button", name="I state this").click()  # at once
+    expect(page.get_by_text("Stated by Pim's aunt")).to_be_visible()
+    kept = draft(records, page)
+    assert kept["facts"] == [{"question": question, "answer": answer} for question, answer in pim.FACTS]
+    assert [kept[name] for name in ("name", "persona", "appearance", "style", "licence")] == [
+        pim.NAME,
+        pim.PERSONA,
+        pim.APPEARANCE,
+        pim.STYLE,
+        "CC-BY-4.0",
+    ]
+    assert kept["interactions"] == [
+        [{"user": "Are you still open?"}, {"character": "Always, late one."}],
+        [{"user": "Is it raining?"}, {"character": ""}],
+    ]
+    images = {str(entry["file"]): entry for entry in kept["images"]}  # type: ignore[attr-defined]
+    assert images["01.png"]["expression"] == "happy" and images["02.png"]["place"] == "in the snow"
+    assert "clashes" not in raw(records, page)
+
+
+def test_a_fact_is_taken_out_and_the_rows_stay_numbered(page: Page, studio: Studio, records: Records) -> None:
+    new_character(page, studio)
+    for number, (question, _) in enumerate(pim.FACTS, 1):
+        write(page, f"Question {number}", question, ROBOT_MS)
+    page.get_by_role("button", name="Take out fact 2").click()
+    expect(field(page, "Question 2")).to_have_value(pim.FACTS[2][0])
+    expect(field(page, "Question 4")).to_have_value(pim.FACTS[4][0])
+    expect(field(page, "Question 5")).to_have_value("")
+    assert [fact["question"] for fact in draft(records, page)["facts"]] == [  # type: ignore[attr-defined]
+        pim.FACTS[at][0] for at in (0, 2, 3, 4)
+    ]
+
+
+# ---------------------------------------------------------------- too long
+
+
+def test_a_text_over_its_limit_is_taken_counted_and_explained(page: Page, studio: Studio, records: Records) -> None:
+    new_character(page, studio)
+    for label, length, limit in (("Name", 95, 80), ("Who they are", 8123, 8000)):
+        page.keyboard.press("Escape")
+        field(page, label).fill("y" * length)
+        page.keyboard.press("Tab")
+        told = f"{length:,} characters, {length - limit:,} more than the {limit:,} that can be used"
+        expect(page.get_by_text(re.compile(told)).first).to_be_visible()
+        expect(field(page, label)).to_have_value("y" * length)
+    page.reload()
+    expect(field(page, "Who they are")).to_have_value("y" * 8123)
+    press(page, "step-next")
+    page.goto(page.url.partition("&")[0] + "&step=4")
+    expect(page.get_by_text("123 more than the 8,000").first).to_be_visible()
+    assert len(str(draft(records, page)["name"])) == 95
+
+
+def test_a_message_that_is_too_long_stays_in_its_field(
+    page: Page, studio: Studio, training: str, tmp_path: Path
+) -> None:
+    context = open_context(studio.settings)
+    job = context.records.jobs.get(training)
+    talk = compare.start_conversation(context, job.character, f"{job.id}:base", f"{job.id}:base", blind=False)
+    page.goto(f"{studio.url}/compare?conversation={talk.id}")
+    box = page.get_by_test_id("stChatInputTextArea")
+    box.fill("z" * 2345)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("These are 2,345 characters, 345 more than the 2,000").first).to_be_visible()
+    expect(box).to_have_value("z" * 2345)
+    box.fill("")
+    box.press_sequentially("Are you", delay=ROBOT_MS)
+    page.reload()
+    expect(box).to_have_value("Are you")
+    box.press_sequentially(" still open?", delay=ROBOT_MS)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Are you still open?").first).to_be_visible()
+    expect(box).to_have_value("")
+    page.reload()
+    expect(box).to_have_value("")
+    [turn] = compare.turns(context, talk)
+    assert turn.question.text == "Are you still open?"
+    context.records.close()
+
+
+@pytest.fixture(scope="module")
+def training(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A training at work, so that its page looks again by itself every few seconds."""
+    context = open_context(studio.settings)
+    staging.workers(context)
+    job = staging.half_way(context, characters.try_bundled(context, "quibb"), None)
+    staging.workers(context, job.id)
+    context.records.checkpoints.put(Checkpoint(job.id, "base", "base", 0, TOY_BASE, "", "", {}, (), {}))
+    context.records.close()
+    return job.id
+
+
+# ---------------------------------------------------------------- two tabs
+
+
+def test_closing_a_stale_tab_leaves_newer_words_alone(page: Page, studio: Studio, records: Records) -> None:
+    address = new_character(page, studio)
+    write(page, "Who they are", "Old words.", ROBOT_MS)
+    page.keyboard.press("Tab")
+    stale = page.context.new_page()
+    stale.goto(address)
+    expect(field(stale, "Who they are")).to_have_value("Old words.")
+    field(stale, "Who they are").click()  # looked at, not edited
+    field(page, "Who they are").fill("Newer words.")
+    page.keyboard.press("Tab")
+    stale.close(run_before_unload=True)
+    page.wait_for_timeout(1000)
+    stored = raw(records, page)
+    assert stored["persona"] == "Newer words." and "clashes" not in stored
+
+
+def test_two_texts_for_one_field_are_both_kept_and_shown(page: Page, studio: Studio, records: Records) -> None:
+    address = new_character(page, studio)
+    write(page, "Who they are", "Pim.", ROBOT_MS)
+    page.keyboard.press("Tab")
+    other = page.context.new_page()
+    other.goto(address)
+    expect(field(other, "Who they are")).to_have_value("Pim.")
+    write(page, "Who they are", " Pim hums.", ROBOT_MS)
+    page.keyboard.press("Tab")
+    write(other, "What never changes in their looks", "Teal.", ROBOT_MS)  # another field is no clash
+    write(other, "Who they are", " Pim whistles.", PERSON_MS)
+    other.locator(".st-key-step-next button").click()
+    expect(other.get_by_text("Who they are: there are two texts")).to_be_visible()
+    for text in ("Pim. Pim hums.", "Pim. Pim whistles."):
+        expect(other.locator(".st-key-clash-0").get_by_text(text, exact=True)).to_be_visible()
+    accessible(other, "two texts")
+    assert raw(records, page)["persona"] == "Pim. Pim hums." and raw(records, page)["appearance"] == "Teal."
+    other.close()
+    page.reload()
+    page.get_by_role("button", name="Use the other text").click()
+    expect(field(page, "Who they are")).to_have_value("Pim. Pim whistles.")
+    expect(page.get_by_text("there are two texts")).to_have_count(0)
+    assert "clashes" not in raw(records, page)
+
+
+def test_words_for_what_another_tab_took_out_are_kept(page: Page, studio: Studio, records: Records) -> None:
+    address = new_character(page, studio, step=3)
+    page.get_by_role("button", name="New conversation").click()
+    write(page, "Somebody says, turn 1", "Hello?", ROBOT_MS)
+    page.keyboard.press("Tab")
+    other = page.context.new_page()
+    other.goto(address)
+    expect(field(other, "Somebody says, turn 1")).to_have_value("Hello?")
+    page.get_by_role("button", name="Delete this conversation").click()
+    expect(field(page, "Somebody says, turn 1")).to_have_count(0)
+    write(other, "Somebody says, turn 1", " Anybody?", ROBOT_MS)
+    other.keyboard.press("Tab")
+    expect(other.get_by_text("after its place had been taken out in another tab")).to_be_visible()
+    expect(other.get_by_text("Hello? Anybody?", exact=True)).to_be_visible()
+
+
+# ---------------------------------------------------------------- bad moments
+
+
+def test_what_is_typed_while_the_studio_is_away_comes_later(
+    page: Page, records: Records, tmp_path: Path, studio: Studio
+) -> None:
+    address = new_character(page, studio)
+    write(page, "Name", "Pim", ROBOT_MS)
+    page.wait_for_timeout(1000)
+    page.route("**/keep", lambda route: route.abort())
+    write(page, "Who they are", "Typed while nobody listened.", ROBOT_MS)
+    page.reload()  # the text is in the browser alone
+    page.unroute("**/keep")
+    page.goto(address)
+    expect(field(page, "Who they are")).to_have_value("Typed while nobody listened.")
+    assert raw(records, page)["persona"] == "Typed while nobody listened."
+
+
+def test_buttons_work_while_the_page_looks_again_by_itself(page: Page, studio: Studio, training: str) -> None:
+    page.goto(f"{studio.url}/training?job={training}")
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_be_visible()
+    wait = random.Random(1)
+    for _ in range(10):
+        page.wait_for_timeout(wait.randrange(50, 2500))
+        stop.click(delay=wait.choice((0, 80, 400)))
+        expect(page.get_by_role("dialog")).to_be_visible(timeout=10_000)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_press_that_saves_a_field_and_moves_the_button_counts(page: Page, studio: Studio, records: Records) -> None:
+    new_character(page, studio)
+    name = field(page, "Name")
+    name.fill("Pim")
+    page.keyboard.press("Tab")
+    field(page, "Who they are").click()
+    page.keyboard.type("Pim is a teapot.")
+    button = page.get_by_role("button", name="Take out fact 1").or_(page.locator(".st-key-step-next button")).last
+    box = button.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()  # the field is left: the page is drawn anew
+    page.wait_for_timeout(900)
+    page.evaluate("document.querySelector('.st-key-facts').style.paddingBottom = '90px'")  # what stands below moves
+    page.mouse.up()
+    expect(field(page, "How they speak")).to_be_visible()
+    assert raw(records, page)["persona"] == "Pim is a teapot."
+
+
+def test_a_page_that_never_hears_of_the_end_of_its_run_mends_itself(page: Page, studio: Studio) -> None:
+    lost: list[bool] = []
+
+    def between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def from_server(message: str | bytes) -> None:
+            said = ForwardMsg()
+            said.ParseFromString(message if isinstance(message, bytes) else message.encode())
+            if lost and said.WhichOneof("type") in ("script_finished", "session_status_changed"):
+                return
+            socket.send(message)
+
+        server.on_message(from_server)
+
+    page.route_web_socket(re.compile("_stcore/stream"), between)
+    new_character(page, studio)
+    field(page, "Name").fill("Pim")
+    lost.append(True)
+    page.keyboard.press("Tab")
+    still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
+    expect(still).to_have_count(0)
+    page.wait_for_timeout(3000)
+    lost.clear()
+    expect(still).to_have_count(1, timeout=60_000)
+    expect(field(page, "Name")).to_have_value("Pim")
