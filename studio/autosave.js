@@ -69,6 +69,33 @@ if (!window.understudyAutosave) {
     if (fields.get(key)?.wants) look();
   }, true);
 
+  // A field that is made anew while somebody writes in it gets back their words, the cursor and the focus.
+  let writing = null; // {key, element, value, at}
+  const noteWriting = (element) => {
+    const key = keyOf(element);
+    if (key) writing = { key, element, value: element.value, at: element.selectionEnd };
+  };
+  document.addEventListener("input", (event) => noteWriting(event.target));
+  document.addEventListener("focusout", (event) => {
+    if (event.target.isConnected && event.target === writing?.element) writing = null;
+  });
+  new MutationObserver(() => {
+    if (!writing || writing.element.isConnected) return;
+    const { key, value, at } = writing;
+    const held = document.activeElement;
+    if (held && held !== document.body) {
+      writing = null;
+      return;
+    }
+    const box = document.querySelector(`.${CSS.escape(`st-key-${key}`)}`);
+    const found = box?.querySelector("input, textarea");
+    if (!found) return;
+    found.focus();
+    if (found.value !== value) fill(found, value);
+    found.setSelectionRange(at, at);
+    noteWriting(found);
+  }).observe(document.body, { childList: true, subtree: true });
+
   let counter = 0;
   function typed(element) {
     const key = keyOf(element);
@@ -177,7 +204,8 @@ if (!window.understudyAutosave) {
     }
   }, true);
   function fill(field, text) {
-    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(field, text);
+    const kind = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(field, text);
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 

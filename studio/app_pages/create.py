@@ -42,10 +42,15 @@ def page() -> None:
         st.html(f'<p class="u-quiet" role="status">Saved {html.escape(ago(row.changed))}</p>', width="content")
     show_steps(draft, step)
     widgets.quiet(ABOUT[step - 1])
-    widgets.show_problems()
-    show_clashes(context, id, draft)
+    with st.container(key="news"):
+        widgets.show_problems()
+        show_clashes(context, id, draft)
     st.space("small")
-    (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1](context, id, draft)
+    # Streamlit knows a container without a key by its place among its siblings: where something comes to stand before
+    # it, it is made anew, and the field in it that somebody is writing in is gone. So what holds fields has a key.
+    with st.container(key=f"step-{step}"):
+        draw = (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1]
+        draw(context, id, draft)
     step_buttons(step)
 
 

@@ -51,6 +51,7 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
             )
         st.button(
             "New conversation",
+            key="new-talk",
             icon=":material/add_comment:",
             on_click=begin,
             args=(context, id),
@@ -64,7 +65,7 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
         return
     view = views[number]
     face = images.portrait(context, draft)
-    with st.container(border=True, key=f"talk-{number}"):
+    with st.container(border=True, key=f"talk-{view.ids[0] if view.ids else number}"):
         widgets.problems(view.problems)
         for place, turn in enumerate(view.turns):
             draw_turn(context, id, draft, view, place, turn, face)
@@ -145,7 +146,7 @@ def draw_turn(
     speaker = who(draft) if said else "Somebody"
     avatar = images.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
     mark = f"{id}-{turn.id}"
-    with st.chat_message("assistant" if said else "user", avatar=avatar):
+    with st.container(key=f"turn-{mark}"), st.chat_message("assistant" if said else "user", avatar=avatar):
         typed_field(
             context,
             draft,

@@ -105,7 +105,7 @@ def draw_picture(
             crop(context, id, view.file)
         if "drop" in view.fixes:
             edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
-        with st.container(gap="xxsmall"):
+        with st.container(gap="xxsmall", key=f"captions-{view.file}"):
             for field, (label, example) in FIELDS.items():
                 typed_field(
                     context,

@@ -22,7 +22,7 @@ EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet sta
 
 def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
     """Ways to add many conversations at once."""
-    with st.expander("Paste conversations", icon=":material/content_paste:"):
+    with st.container(key="paste"), st.expander("Paste conversations", icon=":material/content_paste:"):
         text_field(context, id, draft, "pasted", EXAMPLE, 160)
         st.button("Add them", key="paste-add", on_click=paste, args=(context, id))
     with st.expander("Upload conversations", icon=":material/upload_file:"):

@@ -98,7 +98,7 @@ def back_to_step(step: int, why: str) -> None:
 
 def consent(context: AppContext, id: str, draft: Draft) -> None:
     """The statement about rights and likeness: what was stated, or the form to state it."""
-    with st.container(border=True):
+    with st.container(border=True, key="rights"):
         st.markdown("**Rights and likeness**")
         given = draft.get("consent") or {}
         if create.consent_covers(draft):
