@@ -8,20 +8,26 @@ if (!window.understudyAutosave) {
   const LATEST_MS = 1000; // of typing without a pause
   const RETRY_MS = [1000, 2000, 5000];
   const BEACON_CHARS = 15000; // browsers send no more than 64 KiB from a page that goes
-  const STORE = "understudy-typed";
+  const STORE = "understudy-typed|"; // in front of each entry's name: tabs write their own and no other's
   const NAME = /^st-key-((?:text|caption|words|scene|fact)-[0-9a-f]{32}-.+)$/;
 
   // ---------------------------------------------------------------- what is not yet answered
 
-  let journal = {};
+  const journal = {};
+  const sent = new Map(); // name -> number on its way
   try {
-    journal = JSON.parse(localStorage.getItem(STORE) || "{}");
+    for (const name of Object.keys(localStorage)) {
+      if (name.startsWith(STORE)) journal[name.slice(STORE.length)] = JSON.parse(localStorage.getItem(name));
+    }
   } catch {
     // a browser without storage keeps it in the page
   }
-  const remember = () => {
+  const remember = (name) => {
     try {
-      localStorage.setItem(STORE, JSON.stringify(journal));
+      if (journal[name]) localStorage.setItem(STORE + name, JSON.stringify(journal[name]));
+      else if (JSON.parse(localStorage.getItem(STORE + name))?.number === sent.get(name)) {
+        localStorage.removeItem(STORE + name);
+      }
     } catch {
       // full or forbidden: the page still holds it
     }
@@ -64,7 +70,6 @@ if (!window.understudyAutosave) {
   document.addEventListener("focusout", (event) => {
     const key = keyOf(event.target);
     if (!key) return;
-    typed(event.target);
     flush(key);
     if (fields.get(key)?.wants) look();
   }, true);
@@ -94,7 +99,7 @@ if (!window.understudyAutosave) {
     if (found.value !== value) fill(found, value);
     found.setSelectionRange(at, at);
     noteWriting(found);
-  }).observe(document.body, { childList: true, subtree: true });
+  }).observe(document.documentElement, { childList: true, subtree: true });
 
   let counter = 0;
   function typed(element) {
@@ -106,7 +111,7 @@ if (!window.understudyAutosave) {
     counter = Math.max(counter + 1, Date.now());
     const tab = tabName();
     journal[`${tab}|${key}`] = { key, value: element.value, base: state.base, tab, number: counter };
-    remember();
+    remember(`${tab}|${key}`);
     const now = Date.now();
     if (!state.timer) state.first = now;
     clearTimeout(state.timer);
@@ -121,7 +126,6 @@ if (!window.understudyAutosave) {
     for (const name of Object.keys(journal)) if (journal[name].key === key) send(name, 0);
   }
 
-  const sent = new Map(); // name -> number on its way
   async function send(name, tries) {
     const entry = journal[name];
     if (!entry || sent.get(name) === entry.number) return;
@@ -132,8 +136,8 @@ if (!window.understudyAutosave) {
     } catch {
       // no studio just now
     }
-    if (sent.get(name) === entry.number) sent.delete(name);
     if (!answer || answer.status >= 500) {
+      if (sent.get(name) === entry.number) sent.delete(name);
       setTimeout(() => send(name, tries + 1), RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
       return;
     }
@@ -141,10 +145,16 @@ if (!window.understudyAutosave) {
     const state = fields.get(entry.key);
     if (journal[name]?.number === entry.number) {
       delete journal[name];
-      remember();
+      remember(name);
     }
+    if (sent.get(name) === entry.number) sent.delete(name);
     if (told.state === "kept" && state) state.base = entry.value;
     const open = keyOf(document.activeElement) === entry.key;
+    if (told.state === "kept" && !open && !journal[name]) {
+      // The page may have been drawn from the text of a moment before.
+      const shown = document.querySelector(`.${CSS.escape(`st-key-${entry.key}`)}`)?.querySelector("input, textarea");
+      if (shown && shown.value !== entry.value) told.look = true;
+    }
     if (told.look || told.state === "clash" || told.state === "gone" || !state) {
       if (open && state && !told.look) state.wants = true;
       else look();
@@ -164,7 +174,6 @@ if (!window.understudyAutosave) {
   const isStill = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning";
 
   const leave = () => {
-    typed(document.activeElement);
     for (const entry of Object.values(journal)) {
       if (entry.value.length + entry.base.length < BEACON_CHARS) navigator.sendBeacon("keep", JSON.stringify(entry));
     }

@@ -2,6 +2,9 @@
 
 Takes fields of the wizard alone, by the key of their widget, and keeps them by `actions/typed.py`, which never lets a
 text replace one that its writer has not seen. A request that another site's page makes is refused.
+
+The script stands in the page itself (`PageScript`) and not among what Streamlit draws: it has to listen before the
+first field is there.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
@@ -58,4 +62,58 @@ def _is_own(request: Request) -> bool:
     return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host", "-")
 
 
-ROUTE = Route("/keep", receive, methods=["POST"])
+async def script(request: Request) -> Response:
+    """`autosave.js`, asked for anew each time: a page must not talk to a newer studio with an older script."""
+    return FileResponse(AUTOSAVE_JS, media_type="text/javascript", headers={"cache-control": "no-cache"})
+
+
+class PageScript:
+    """Puts the script into the page that Streamlit serves for every address (ASGI middleware)."""
+
+    TAG = b'<script src="./autosave.js"></script>'
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; a page is read whole, and goes on with the script in its head."""
+        headers = dict(scope.get("headers", ()))
+        if scope["type"] != "http" or scope["method"] != "GET" or b"text/html" not in headers.get(b"accept", b""):
+            await self.app(scope, receive, send)
+            return
+        # The page has to come whole and as it is: not packed, and not as "unchanged".
+        asked = [(name, value) for name, value in scope["headers"] if name not in _HALVES]
+        start: Message = {}
+        body = b""
+
+        async def insert(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                if not _is_page(start):
+                    await send(start)
+                return
+            if not _is_page(start):
+                await send(message)
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            whole = body.replace(b"<head>", b"<head>" + self.TAG, 1)
+            kept = [(name, value) for name, value in start["headers"] if name not in (b"content-length", b"etag")]
+            start["headers"] = [*kept, (b"content-length", str(len(whole)).encode())]
+            await send(start)
+            await send({"type": "http.response.body", "body": whole})
+
+        await self.app({**scope, "headers": asked}, receive, insert)
+
+
+_HALVES = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+
+
+def _is_page(start: Message) -> bool:
+    kind: bytes = dict(start["headers"]).get(b"content-type", b"")
+    return kind.startswith(b"text/html")
+
+
+ROUTES = [Route("/keep", receive, methods=["POST"]), Route("/autosave.js", script)]

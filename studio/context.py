@@ -96,10 +96,14 @@ class AppContext:
                 self._images.pop(key, None)
 
 
+_OPENING = threading.Lock()
+
+
 def shared_context() -> AppContext:
     """The one context of this process; opened anew only when the environment names other records or objects."""
     settings = Settings.from_environment()
-    return _opened(settings.database_url, settings.objects, settings.owner)
+    with _OPENING:  # two would each hold their own `editing`
+        return _opened(settings.database_url, settings.objects, settings.owner)
 
 
 @lru_cache(maxsize=4)

@@ -19,7 +19,6 @@ import streamlit as st
 from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.storage.store import StoreError
-from studio.autosave import AUTOSAVE_JS
 from studio.context import AppContext, shared_context
 from studio.labels import STATUS
 
@@ -34,7 +33,6 @@ PRESS_S = 10.0
 MAX_SHOWN_PROBLEMS = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
-_AUTOSAVE_SCRIPT = f"<script>{AUTOSAVE_JS.read_text(encoding='utf-8')}</script>"
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 _STATUS_BADGE: dict[JobStatus, tuple[str, str]] = {
     "queued": (":material/hourglass_empty:", "gray"),
@@ -52,10 +50,9 @@ def app_context() -> AppContext:
 
 
 def apply_style() -> None:
-    """Our own style on top of the theme, and the script of `autosave.js`; draws nothing."""
+    """Our own style on top of the theme, and what `autosave.js` needs: the tab's name, a button to draw anew."""
     st.html(_STYLE)
     with st.container(key="autosave"), st.container(key=f"tab-{tab()}"):
-        st.html(_AUTOSAVE_SCRIPT, unsafe_allow_javascript=True)
         st.button("Look again", key="look-again")  # autosave.js presses it when the page has news
 
 

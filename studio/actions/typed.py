@@ -316,7 +316,7 @@ TITLES = {
     "scenario": "Where a conversation takes place",
     "licence": "What may others do with it?",
     "stated_by": "Who states this?",
-    "pasted": "Pasted conversations",
+    "pasted": "Blocks as Character Cards write them",
 }
 """Texts of the wizard in the creator's words."""
 

@@ -41,11 +41,9 @@ def typed_field(
     assert place is not None, key
     stands = typed.read(draft, place) or ""
     state = st.session_state
-    # A text that this tab is just writing is ahead of what the page knows; any other change is taken over.
+    # What stands in the draft is taken over; a field that somebody is writing in keeps their words until it is left.
     shown = state.get(key)
-    if shown is None or (
-        shown not in (stands, state.get(f"refused-{key}")) and typed.written_by(draft, place, stands) != widgets.tab()
-    ):
+    if shown is None or shown not in (stands, state.get(f"refused-{key}")):
         state[key] = stands
     state[f"seen-{key}"] = stands
     shared = {"key": key, "placeholder": example, "on_change": keep_field, "args": (context, key), **how}

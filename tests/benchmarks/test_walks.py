@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks import walks
 from tests.e2e.conftest import CHROMIUM
 from tests.services import absent, find_program
 
 
+@pytest.mark.timeout(900)  # a busy machine; a quiet one needs less than one minute
 def test_nothing_typed_is_missing_after_a_few_walks(tmp_path: Path) -> None:
     if not any(find_program(name) for name in CHROMIUM):
         absent("chromium is not installed: make services")

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from studio.actions import characters, drafts, images, interactions
@@ -95,12 +95,13 @@ class Walk:
         self.tab.locator("h1").first.wait_for(timeout=60_000)
 
 
-def walk(number: int, seed: int, steps: int, context: AppContext, browser: Browser, studio: Studio) -> dict[str, Any]:
+def walk(
+    number: int, seed: int, steps: int, context: AppContext, browser: BrowserContext, studio: Studio
+) -> dict[str, Any]:
     """One walk from a new character to the count of what is missing."""
     began = time.monotonic()
     chosen = random.Random(f"{seed}/{number}")
-    with_tabs = browser.new_context(viewport={"width": 1280, "height": 1000})
-    one = Walk(number, chosen, context, with_tabs, studio, _character(context))
+    one = Walk(number, chosen, context, browser, studio, _character(context))
     one.open()
     for at in range(steps):
         name = chosen.choices(list(ACTIONS), [weight for _, weight in ACTIONS.values()])[0]
@@ -114,7 +115,8 @@ def walk(number: int, seed: int, steps: int, context: AppContext, browser: Brows
     one.tabs.clear()
     one.open()  # whoever comes back: what a closed tab could not send comes with the next page
     missing = _missing(one)
-    with_tabs.close()
+    one.tab.evaluate("localStorage.clear()")
+    one.tab.close()
     draft = drafts.own_character(context, one.character).draft
     return {
         "walk": number,
@@ -166,6 +168,8 @@ def type_word(one: Walk) -> str:
     """A word into some field, at its end or in place of what stands there."""
     one.tab.wait_for_function(f"({FIELDS})().length > 0")
     keys = one.tab.evaluate(FIELDS)
+    if not keys:
+        return "no field"  # the page went on meanwhile
     key = one.chosen.choice(sorted(keys))
     box = one.tab.locator(f".{key}").locator("input, textarea").first
     word = f"q{one.number}x{len(one.words)}z"
@@ -190,7 +194,10 @@ def type_word(one: Walk) -> str:
 def press(one: Walk) -> str:
     """One of the wizard's buttons, at once."""
     one.tab.wait_for_function(f"({PRESSABLE})().length > 0")
-    name = one.chosen.choice(sorted(one.tab.evaluate(PRESSABLE)))
+    names = sorted(one.tab.evaluate(PRESSABLE))
+    if not names:
+        return "no button"
+    name = one.chosen.choice(names)
     one.tab.locator(f".st-key-{name} button").first.click(delay=one.chosen.choice((0, 0, 90)))
     return name
 
@@ -278,7 +285,9 @@ def run(walks: int, steps: int, seed: int, home: Path, out: Path | None = None) 
     if left:
         with started(home) as studio, sync_playwright() as playwright:
             context = open_context(studio.settings)
-            browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+            chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+            # One for all: it has the studio's scripts from the first walk on.
+            browser = chromium.new_context(viewport={"width": 1280, "height": 1000})
             for number in left:
                 found = walk(number, seed, steps, context, browser, studio)
                 done.append(found)
@@ -287,7 +296,7 @@ def run(walks: int, steps: int, seed: int, home: Path, out: Path | None = None) 
                 if out:
                     with out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(found) + "\n")
-            browser.close()
+            chromium.close()
             context.records.close()
     sums = {key: sum(one[key] for one in done) for key in ("words", "replaced", "unseen", "clashes", "not_there")}
     return {

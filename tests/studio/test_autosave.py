@@ -6,6 +6,9 @@ import json
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from studio import autosave
@@ -62,7 +65,7 @@ def test_what_is_none_of_ours_is_left_alone(context: AppContext, id: str) -> Non
 
 
 def test_the_route_takes_it_from_our_own_pages_only(context: AppContext, id: str) -> None:
-    browser = TestClient(Starlette(routes=[autosave.ROUTE]))
+    browser = TestClient(Starlette(routes=autosave.ROUTES))
     told = {"key": f"text-{id}-name", "value": "Quibble", "base": "Quibb", "tab": "t", "number": 1}
     said = json.dumps(told)
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://elsewhere"}, {}):
@@ -76,3 +79,19 @@ def test_the_route_takes_it_from_our_own_pages_only(context: AppContext, id: str
     more = json.dumps(told | {"value": "Quibbles", "number": 2})
     assert browser.post("/keep", content=more, headers={"origin": "http://testserver"}).status_code == 200
     assert drafts.own_character(context, id).name == "Quibbles"
+
+
+def test_the_script_stands_in_every_page_and_nowhere_else() -> None:
+    page = "<html><head><title>x</title></head></html>"
+    routes = [
+        *autosave.ROUTES,
+        Route("/create", lambda request: HTMLResponse(page, headers={"etag": "1"})),
+        Route("/data", lambda request: PlainTextResponse("<head>")),
+    ]
+    browser = TestClient(Starlette(routes=routes, middleware=[Middleware(autosave.PageScript)]))
+    html = {"accept": "text/html,*/*", "if-none-match": "1"}
+    shown = browser.get("/create", headers=html)
+    assert shown.text.count('<head><script src="./autosave.js"></script>') == 1 and "etag" not in shown.headers
+    assert browser.get("/create", headers={"accept": "*/*"}).text == page
+    assert browser.get("/data", headers=html).text == "<head>"
+    assert browser.get("/autosave.js").text == autosave.AUTOSAVE_JS.read_text()

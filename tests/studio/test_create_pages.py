@@ -13,7 +13,6 @@ from streamlit.testing.v1 import AppTest
 from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event
 from pipelines.core.jobs.job import Worker
 from studio.actions import characters, create, drafts, images, interactions
-from studio.autosave import AUTOSAVE_JS
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 
@@ -115,9 +114,7 @@ def test_scripts_in_every_field_are_words_on_every_step(context: AppContext, ope
     shown = open_page("create", character=id, step=step)
     # Inside st.html it is escaped; Markdown never gets it with its marks alive.
     pieces = [element.proto for element in shown.get("html")]
-    ours = f"<script>{AUTOSAVE_JS.read_text()}</script>"
-    assert {piece.body for piece in pieces if piece.unsafe_allow_javascript} == {ours}
-    assert not any("<script" in piece.body for piece in pieces if not piece.unsafe_allow_javascript)
+    assert not any(piece.unsafe_allow_javascript or "<script" in piece.body for piece in pieces)
     for element in [*shown.markdown, *shown.error, *shown.warning]:
         assert "<script" not in element.value and "](javascript" not in element.value
 
