@@ -24,7 +24,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction, TestSplit
 from pipelines.core.character.system_prompt import system_text
 from pipelines.core.character.validate_dialogues import normalized_words
-from pipelines.core.formats.chat_formats import interactions_from_messages_jsonl
+from pipelines.core.formats.chat_formats import conversations_from_json
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.settings import Settings
 
@@ -166,9 +166,9 @@ def _request(character: Character, chosen: random.Random) -> list[dict[str, str]
 
 def _conversations(answer: str, dropped: Counter[str]) -> Iterator[Interaction]:
     # The answer may wrap its lines into a code fence.
-    lines = [line for line in answer.splitlines() if not line.strip().startswith("```")]
+    lines = [line for line in answer.split("\n") if not line.strip().startswith("```")]
     try:
-        interactions, _ = interactions_from_messages_jsonl("\n".join(lines), "the answer")
+        interactions = conversations_from_json("\n".join(lines), "the answer").interactions
     except CharacterProblems:
         dropped["unreadable answer"] += 1
         return

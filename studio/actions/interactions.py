@@ -16,7 +16,8 @@ from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, hold_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.character.validate_dialogues import check_interactions
-from pipelines.core.formats.chat_formats import interactions_from_sharegpt, interactions_from_start_blocks
+from pipelines.core.formats.chat_formats import interactions_from_start_blocks, read_conversations
+from pipelines.core.formats.decode_text import decode_text
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (
@@ -280,18 +281,15 @@ def paste(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
 
 
 def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
-    """Add the conversations of a ShareGPT or messages file (JSON or JSON lines); returns how many, and notes."""
+    """Add the conversations of a file of any known form; returns how many, and notes."""
     name = plain_name(name)
     if len(data) > MAX_DATA_BYTES:
         message = f"{name} is larger than {MAX_DATA_BYTES >> 20} MB."
         raise CharacterProblems([Problem(name, message, "Split it, and send the best part.")])
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"{name} is no text: this is not a file of conversations."
-        raise CharacterProblems([Problem(name, message, "Send JSON or JSON lines, saved as UTF-8.")]) from error
-    found, notes = interactions_from_sharegpt(text, name)
-    return _add_all(context, id, found), notes
+    text, notes = decode_text(data, name)
+    character, _ = character_of(change(context, id, lambda draft: None))
+    found = read_conversations(text, name, character.name)
+    return _add_all(context, id, found.interactions), notes + found.notes
 
 
 def _add_all(context: AppContext, id: str, found: Sequence[Interaction]) -> int:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from pipelines.core.character.assistant_phrases import MODEL_PHRASES, find_assistant_phrases
 from pipelines.core.character.character import Interaction, Message
+from pipelines.core.character.macros import PLACEHOLDER
 from pipelines.core.problems import Problem, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
 
@@ -22,8 +23,6 @@ MAX_TURN_TOKENS = 1000
 LONG_INTERACTION_TOKENS = 1500
 """Longer conversations are warned of: they do not fit into a training row behind the persona."""
 
-_PLACEHOLDERS = re.compile(r"\{\{\s*(?:char|user|original)\s*\}\}|<(?:START|BOT|USER)>", re.IGNORECASE)
-
 
 def normalized_words(text: str) -> str:
     """A text as duplicates are compared: lower case, no punctuation, single spaces."""
@@ -32,13 +31,13 @@ def normalized_words(text: str) -> str:
 
 def check_placeholders(text: str, field: str, what: str) -> list[Problem]:
     """A warning for placeholders of another program, like `{{char}}`."""
-    found = _PLACEHOLDERS.search(text)
+    found = PLACEHOLDER.search(text)
     if not found:
         return []
     return [
         Problem(
             field,
-            f"{what} holds the placeholder {found.group()}.",
+            f"{what} holds the placeholder {found.group()[:60]}.",
             'Write the name, or "you"; placeholders are learned as they stand.',
             "warning",
         )

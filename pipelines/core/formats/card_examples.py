@@ -1,7 +1,7 @@
 """Example conversations as Character Cards write them: `<START>` blocks of `{{user}}:` and `{{char}}:` lines.
 
 `read_blocks` turns such text into interactions, `write_blocks` is the way back (without scenes and pictures, for which
-the form has no place), and `SpeakerNames` resolves names and macros. `settle_turns` brings the turns of any source
+the form has no place). Who speaks is decided in `speaker_labels.py`. `settle_turns` brings the turns of any source
 into the order that training needs (user first, character last); the formats of `chat_formats.py` use it too.
 """
 
@@ -9,67 +9,40 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pipelines.core.character.character import Interaction, Role, message
+from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 
 DEFAULT_USER_LINE = "Hello."
 """What the user is taken to have said where a sample holds only the character's words."""
+NO_SPEAKER = "left out: no line begins with a speaker and a colon, like {{user}}: or {{char}}:"
+OTHERS_LEFT_OUT = "lines of somebody else were left out"
+OTHERS_KEPT = "lines of somebody else were put before the character's reply, as part of what it is told"
+QUESTIONS_LEFT_OUT = "questions whose answer is not the character's were left out with it"
+NARRATION_LEFT_OUT = "lines of a narrator or of the program were left out"
 
-_START = re.compile(r"<start>", re.IGNORECASE)
-_COMMENT = re.compile(r"\{\{(?://|comment:)[^{}]*\}\}", re.IGNORECASE)
-_USER = re.compile(r"\{\{user\}\}|<user>", re.IGNORECASE)
-_USER_POSSESSIVE = re.compile(rf"(?:{_USER.pattern})['\u2019]s\b", re.IGNORECASE)  # -> your
-_CHARACTER = re.compile(r"\{\{char\}\}|<bot>|<char>", re.IGNORECASE)
-_USER_PREFIX = r"\{\{user\}\}|<user>|user|you"
-_CHARACTER_PREFIX = r"\{\{char\}\}|<bot>|<char>"
+_START = re.compile(r"<start>|^[ \t]*(?:<END>|END_OF_DIALOG(?:UE)?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_SEPARATOR = re.compile(r"(?:^|\n)(?:[ \t]*([*_=~#\u2014-])(?:[ \t]*\1){2,}[ \t]*(?:\n\s*|\Z))+\Z")
+_MOST_NAMES = 6
+
+TurnRole = Role | Literal["other", "narrator"]
 
 
 @dataclass(frozen=True)
 class BlockTurn:
     """One turn as it stands in the source, before `settle_turns` makes a `Message` of it."""
 
-    role: Role
+    role: TurnRole
+    """`other`: somebody who is neither user nor character; without words when they must not be learned at all."""
     text: str
     scene: str = ""
     image: str = ""
     """File name of one picture; empty for none."""
-
-
-@dataclass(frozen=True)
-class SpeakerNames:
-    """The names behind the macros of one card."""
-
-    name: str
-    nickname: str = ""
-    """V3 only: stands for `{{char}}` instead of the name."""
-
-    def resolve_in_speech(self, text: str) -> str:
-        """The text of a turn or greeting: `{{char}}` becomes the name, `{{user}}` becomes "you"."""
-        text = _USER_POSSESSIVE.sub("your", text)
-        return self._resolve(text, "you")
-
-    def resolve_in_description(self, text: str) -> str:
-        """The text of a description or scenario: `{{char}}` becomes the name, `{{user}}` becomes "the user"."""
-        return self._resolve(text, "the user")
-
-    def _resolve(self, text: str, user: str) -> str:
-        text = _COMMENT.sub("", text)
-        text = _CHARACTER.sub(lambda _: self.nickname or self.name, text)
-        return _USER.sub(user, text).strip()
-
-    def prefix(self) -> re.Pattern[str]:
-        """A pattern for `Name:` at the start of a line; the groups `user` and `character` say who speaks."""
-        # Examples often use the first name alone; a single letter would match too much, unless it is the whole name.
-        first = self.name.split()[0] if self.name.split() else ""
-        names = {name for name in (self.name, self.nickname, first) if len(name) > 1 or name == self.name}
-        literal = "|".join(re.escape(name) for name in sorted(names - {""}, key=len, reverse=True))
-        character = f"{_CHARACTER_PREFIX}|{literal}" if literal else _CHARACTER_PREFIX
-        return re.compile(
-            rf"^[ \t]*(?:(?P<character>{character})|(?P<user>{_USER_PREFIX}))[ \t]*[:\uff1a][ \t]*",  # \uff1a: Chinese
-            re.IGNORECASE | re.MULTILINE,
-        )
+    name: str = ""
+    """Who `other` is."""
 
 
 def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, ...], Counter[str]]:
@@ -78,26 +51,63 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     A turn runs to the next speaker's prefix at the start of a line, so it may span lines. Words before
     the first prefix of a block belong to nobody and are left out.
     """
-    prefix = speakers.prefix()
     mended: Counter[str] = Counter()
+    blocks = [block for block in _START.split(text.replace("\r\n", "\n")) if block and block.strip()]
+    labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
-    for block in _START.split(text.replace("\r\n", "\n")):
-        if not block.strip():
+    for block in blocks:
+        before, parts = labels.split(block)
+        if not parts:
+            mended[NO_SPEAKER] += 1
             continue
-        found = list(prefix.finditer(block))
-        if not found:
-            mended["left out: no line begins with {{user}}: or {{char}}:"] += 1
-            continue
-        if block[: found[0].start()].strip():
+        if before.strip():
             mended["words before the first speaker were left out"] += 1
-        turns = []
-        for match, following in zip(found, [*found[1:], None], strict=True):
-            words = block[match.end() : following.start() if following else len(block)]
-            turns.append(BlockTurn("character" if match["character"] else "user", speakers.resolve_in_speech(words)))
-        settled = settle_turns(turns, mended)
-        if settled:
-            interactions.append(settled)
+        turns = [
+            BlockTurn(part.speaker, part.words, name=part.label if part.speaker == "other" else "") for part in parts
+        ]
+        for talk in _parted(turns):
+            settled = settle_turns(
+                [replace(turn, text=speakers.resolve_in_speech(turn.text, mended)) for turn in talk], mended
+            )
+            if settled:
+                interactions.append(settled)
+    mended.update(_told(labels))
     return tuple(interactions), mended
+
+
+def _told(labels: SpeakerLabels) -> Counter[str]:
+    """What a creator must know about names that the card does not tell."""
+    told: Counter[str] = Counter()
+    if labels.user:
+        told[f"the lines of {labels.user!r} were taken as the user's"] += 1
+    if labels.others:
+        told[f"somebody else speaks in it: {named(labels.others)}"] += sum(labels.others.values())
+    if labels.doubtful:
+        told[f"lines were taken as part of a reply: those that begin with {named(labels.doubtful)}"] += sum(
+            labels.doubtful.values()
+        )
+    return told
+
+
+def named(names: Iterable[str]) -> str:
+    """Some names in quotes, for a sentence."""
+    listed = list(names)
+    more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+    return ", ".join(repr(name[:40]) for name in listed[:_MOST_NAMES]) + more
+
+
+def _parted(turns: Sequence[BlockTurn]) -> list[list[BlockTurn]]:
+    """The conversations of a block: a line of stars or dashes behind the character's words begins a new one."""
+    bare = [_SEPARATOR.sub("", turn.text) for turn in turns]
+    cut = [words != turn.text for words, turn in zip(bare, turns, strict=True)]
+    # Lines between all turns part nothing.
+    everywhere = any(is_cut and turn.role == "user" for is_cut, turn in zip(cut, turns, strict=True))
+    talks: list[list[BlockTurn]] = [[]]
+    for turn, words, is_cut in zip(turns, bare, cut, strict=True):
+        talks[-1].append(replace(turn, text=words))
+        if is_cut and not everywhere and turn.role != "user":
+            talks.append([])
+    return [talk for talk in talks if talk]
 
 
 def write_blocks(interactions: Iterable[Interaction]) -> str:
@@ -115,22 +125,11 @@ def write_blocks(interactions: Iterable[Interaction]) -> str:
 def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interaction:
     """The turns as an interaction: user first, in turn, the character last; () if nothing is left.
 
-    Each change is counted in `mended` under a sentence that the creator can read.
+    What somebody else says before the character's reply becomes part of the user's turn, with their name; where they
+    answered the user, the question is left out with it. Each change is counted in `mended` under a sentence that the
+    creator can read.
     """
-    kept: list[BlockTurn] = []
-    for turn in turns:
-        text = turn.text.strip()
-        if turn.role == "system":
-            mended["system instructions were left out: persona and scenario take their place"] += 1
-        elif not text:
-            mended["empty turns were left out"] += 1
-        elif kept and kept[-1].role == turn.role:
-            mended["turns of the same speaker in a row were joined"] += 1
-            last = kept[-1]
-            joined = f"{last.text}\n{text}"
-            kept[-1] = BlockTurn(turn.role, joined, last.scene or turn.scene, last.image or turn.image)
-        else:
-            kept.append(replace(turn, text=text))
+    kept = _joined(_without_others(_spoken(turns, mended), mended), mended)
     if kept and kept[-1].role == "user":
         mended["a last line of the user without a reply was left out"] += 1
         kept.pop()
@@ -143,4 +142,61 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
     elif kept[0].role == "character":
         mended[f"only the character speaks: the user is taken to have said {DEFAULT_USER_LINE!r}"] += 1
         kept.insert(0, BlockTurn("user", DEFAULT_USER_LINE))
-    return tuple(message(turn.role, turn.text, filter(None, [turn.image]), turn.scene) for turn in kept)
+    return tuple(
+        message("character" if turn.role == "character" else "user", turn.text, filter(None, [turn.image]), turn.scene)
+        for turn in kept
+    )
+
+
+def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:
+    """The turns that somebody says something in."""
+    kept = []
+    for turn in turns:
+        text = turn.text.strip()
+        if turn.role == "system":
+            mended["system instructions were left out: persona and scenario take their place"] += 1
+        elif turn.role == "narrator":
+            mended[NARRATION_LEFT_OUT] += 1
+        elif not text and turn.role != "other":
+            mended["empty turns were left out"] += 1
+        else:
+            kept.append(replace(turn, text=text))
+    return kept
+
+
+def _without_others(turns: Sequence[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:
+    """The turns of user and character alone; nobody's neighbours become an exchange that was none."""
+    kept: list[BlockTurn] = []
+    waiting: list[BlockTurn] = []
+    for turn in [*turns, None]:
+        if turn is not None and turn.role == "other":
+            waiting.append(turn)
+            continue
+        if waiting and turn is not None and turn.role == "character":
+            lines = [f"{other.name}: {other.text}" for other in waiting if other.text]
+            if lines:
+                mended[OTHERS_KEPT] += len(lines)
+                kept.append(BlockTurn("user", "\n".join(lines)))
+        elif waiting:
+            mended.update({OTHERS_LEFT_OUT: said} if (said := sum(bool(other.text) for other in waiting)) else {})
+            if kept and kept[-1].role == "user":
+                mended[QUESTIONS_LEFT_OUT] += 1
+                while kept and kept[-1].role == "user":
+                    kept.pop()
+        waiting = []
+        if turn is not None:
+            kept.append(turn)
+    return kept
+
+
+def _joined(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:
+    kept: list[BlockTurn] = []
+    for turn in turns:
+        if kept and kept[-1].role == turn.role:
+            mended["turns of the same speaker in a row were joined"] += 1
+            last = kept[-1]
+            joined = f"{last.text}\n{turn.text}"
+            kept[-1] = replace(last, text=joined, scene=last.scene or turn.scene, image=last.image or turn.image)
+        else:
+            kept.append(turn)
+    return kept

@@ -16,8 +16,9 @@ from typing import Any
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
-from pipelines.core.formats.card_examples import SpeakerNames, read_blocks, write_blocks
+from pipelines.core.formats.card_examples import read_blocks, write_blocks
 from pipelines.core.formats.import_notes import note, notes_from, refuse
+from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
 
 OWN_KEY = "understudy"
@@ -139,8 +140,8 @@ def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Charact
     """The character as the standard fields tell it."""
     speakers = SpeakerNames(_text(data, "name"), _text(data, "nickname"))
     description, personality = (
-        speakers.resolve_in_description(_text(data, "description")),
-        speakers.resolve_in_description(_text(data, "personality")),
+        speakers.resolve_in_description(_text(data, "description"), mended),
+        speakers.resolve_in_description(_text(data, "personality"), mended),
     )
     texts = [description] if personality in description else [description, personality]
     interactions, found = read_blocks(_text(data, "mes_example"), speakers)
@@ -149,8 +150,8 @@ def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Charact
         name=_text(data, "name"),
         persona="\n\n".join(text for text in texts if text),
         appearance=speakers.resolve_in_description(_text(_extension(data, APPEARANCE_KEY), "positive")),
-        greeting=speakers.resolve_in_speech(_text(data, "first_mes")),
-        scenario=speakers.resolve_in_description(_text(data, "scenario")),
+        greeting=speakers.resolve_in_speech(_text(data, "first_mes"), mended),
+        scenario=speakers.resolve_in_description(_text(data, "scenario"), mended),
         interactions=interactions,
     )
 

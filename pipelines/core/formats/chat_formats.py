@@ -1,129 +1,220 @@
-"""Conversations from other tools' data sets: ShareGPT, chat messages as JSON lines, `<START>` blocks.
+"""Conversations from other programs' files: `read_conversations` takes any of them and says what it did.
 
-Each function takes the text of a file and returns `(interactions, problems)`: what could be used, and what was mended
-or left out, counted, in the creator's words. Text from which nothing can be used raises `CharacterProblems`.
-Both JSON forms may come as one list or as one object a line. Pictures inside such files are only names; they are not
-imported, and `<image>` marks are taken out of the words.
+`chat_records.py` knows the shapes, `card_examples.py` the `<START>` blocks and plain logs. Here it is decided who is
+the character, what may be learned, and what the creator is told: words of somebody else, answers that are marked as
+bad and conversations with other characters are never learned. Pictures inside such files are only names; they are
+not imported. Text from which nothing can be used raises `CharacterProblems`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from pipelines.core.character.character import Interaction, Role
-from pipelines.core.formats.card_examples import BlockTurn, SpeakerNames, read_blocks, settle_turns
-from pipelines.core.formats.import_notes import notes_from, refuse
-from pipelines.core.formats.json_text import parse_json, tidy_text
-from pipelines.core.problems import Problem
+from pipelines.core.character.macros import is_character_macro, is_user_macro
+from pipelines.core.formats.card_examples import BlockTurn, TurnRole, named, read_blocks, settle_turns
+from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
+from pipelines.core.formats.import_notes import notes_from
+from pipelines.core.formats.json_text import tidy_text
+from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.speaker_labels import NARRATOR_LABELS, SpeakerLabels, SpeakerNames
+from pipelines.core.problems import CharacterProblems, Problem
 
-_IMAGE_MARK = re.compile(r"[ \t]*<image>[ \t]*\n?", re.IGNORECASE)
-_ROLES: dict[str, Role] = {
-    **dict.fromkeys(("user", "human", "prompter", "you"), "user"),
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("user", "human", "prompter", "you", "customer"), "user"),
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "character", "char", "machine", "ai"), "character"),
     **dict.fromkeys(("system", "developer", "tool", "function", "function_call", "observation"), "system"),
 }
+BAD_LEFT_OUT = "answers that the file marks as bad were not taken"
+MAX_REJECTED = 1000
+"""Most rejected answers that are kept of one file."""
+_JSON_BEGINS = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 
 
-def interactions_from_sharegpt(text: str, file: str = "the data") -> tuple[tuple[Interaction, ...], list[Problem]]:
-    """Conversations of `{"conversations": [{"from": "human", "value": ...}, ...]}` records."""
-    turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
-    return _read_interactions(text, file, f'{{"conversations": {turns}}}')
+@dataclass(frozen=True)
+class RejectedReply:
+    """An answer that was not chosen, beside the one that was; the form of `Votes` (prompt, chosen, rejected)."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+    def to_json(self) -> dict[str, str]:
+        """`{"prompt", "chosen", "rejected"}`."""
+        return {"prompt": self.prompt, "chosen": self.chosen, "rejected": self.rejected}
 
 
-def interactions_from_messages_jsonl(
-    text: str, file: str = "the data"
-) -> tuple[tuple[Interaction, ...], list[Problem]]:
-    """Conversations of `{"messages": [{"role": "user", "content": ...}, ...]}` records."""
-    turns = '[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
-    return _read_interactions(text, file, f'{{"messages": {turns}}}')
+@dataclass(frozen=True)
+class Conversations:
+    """What a file held."""
+
+    interactions: tuple[Interaction, ...]
+    notes: list[Problem]
+    """What was mended or left out, counted; warnings all."""
+    rejected: tuple[RejectedReply, ...] = ()
+
+
+def read_conversations(text: str, file: str, name: str = "", nickname: str = "") -> Conversations:
+    """The conversations of a text, which is JSON, JSON lines, `<START>` blocks or a log of `Name: words`.
+
+    `name` is the character's; without one only roles and macros say who speaks.
+    """
+    if _JSON_BEGINS.match(text.lstrip("\ufeff")):
+        return conversations_from_json(text, file, name, nickname)
+    return Conversations(*interactions_from_start_blocks(text, name, nickname, file))
 
 
 def interactions_from_start_blocks(
     text: str, name: str, nickname: str = "", file: str = "the examples"
 ) -> tuple[tuple[Interaction, ...], list[Problem]]:
-    """Conversations of `<START>` blocks with `{{user}}:` and `{{char}}:` (or the name) before each turn."""
-    interactions, mended = read_blocks(tidy_text(text), SpeakerNames(name, nickname))
+    """Conversations of `<START>` blocks or a log, with `{{user}}:`, `{{char}}:` or a name before each turn."""
+    interactions, mended = read_blocks(tidy_text(text).lstrip("\ufeff"), SpeakerNames(name, nickname))
     if not interactions:
-        refuse(file, "holds no conversation", "Begin each with <START>, and each turn with {{user}}: or {{char}}:.")
+        _refuse_all(file, "", "Begin each with <START>, and each turn with {{user}}: or {{char}}:.", mended)
     return interactions, notes_from(mended, file)
 
 
-def _read_interactions(text: str, file: str, example: str) -> tuple[tuple[Interaction, ...], list[Problem]]:
-    mended: Counter[str] = Counter()
-    interactions = []
-    columns: Counter[str] = Counter()
-    for record in _read_records(text, file, mended):
-        turns = _read_turns(record, mended)
-        if turns is None:
-            columns.update(list(record) if isinstance(record, dict) else [])
-            mended["records without a conversation were left out"] += 1
-            continue
-        settled = settle_turns(turns, mended)
-        if settled:
-            interactions.append(settled)
+def conversations_from_json(text: str, file: str = "the data", name: str = "", nickname: str = "") -> Conversations:
+    """The conversations of JSON or JSON lines in any of the shapes of `chat_records.py`."""
+    reader = _Reader(SpeakerNames(name, nickname))
+    records, columns = records_of(read_values(text, file, reader.mended), reader.mended)
+    interactions = reader.read(records)
     if not interactions:
-        names = ", ".join(repr(name[:40]) for name, _ in columns.most_common(6))
-        found = f" (it has the columns {names})" if names else ""
-        refuse(file, f"holds no conversation that can be read{found}", f"Each record must look like {example}.")
-    return tuple(interactions), notes_from(mended, file)
+        found = f" (it has the columns {named(columns)})" if columns else ""
+        if reader.strangers:
+            found += f": the speakers {named(reader.strangers)} are unknown"
+        elif reader.other_roles:
+            found += f": it is with {named(reader.other_roles)}"
+        turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
+        mend = f'Each record must look like {{"conversations": {turns}}}.'
+        if reader.strangers or reader.other_roles:
+            mend = f'Call the character "assistant" or {name or "by its name"!r} in the file, and the user "user".'
+        _refuse_all(file, found, mend, reader.mended + reader.told())
+    return Conversations(interactions, notes_from(reader.mended + reader.told(), file), tuple(reader.rejected))
 
 
-def _read_records(text: str, file: str, mended: Counter[str]) -> list[Any]:
-    """The records of a JSON list, of one JSON object, or of JSON lines."""
-    text = text.lstrip("\ufeff").strip()
-    try:
-        return _as_list(parse_json(text, file))
-    except ValueError as first:
-        # Not one JSON value: then it must be one value a line.
-        lines = [line for line in text.splitlines() if line.strip()]
-        records = []
-        for line in lines:
-            try:
-                records += _as_list(parse_json(line, file))
-            except ValueError:
-                mended["lines that are not JSON were left out"] += 1
-        if not records:
-            refuse(file, f"is not JSON ({first})", "Send a JSON list, or one JSON object a line.")
-        return records
+def _refuse_all(file: str, found: str, mend: str, mended: Counter[str]) -> NoReturn:
+    """Refuse a file of which nothing is left, with everything that was left out as the reason."""
+    message = f"{file} holds no conversation that can be read{found}."
+    raise CharacterProblems([Problem(file, message, mend), *notes_from(mended, file, "")])
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+@dataclass
+class _Reader:
+    """Turns raw records into interactions."""
 
+    names: SpeakerNames
+    mended: Counter[str] = field(default_factory=Counter)
+    rejected: list[RejectedReply] = field(default_factory=list)
+    strangers: Counter[str] = field(default_factory=Counter)
+    """Speakers who are neither the user nor the character."""
+    other_roles: Counter[str] = field(default_factory=Counter)
+    """Characters other than this one, with whom records are."""
+    user: str = ""
+    """The name that was taken for the user's."""
+    labels: SpeakerLabels = field(init=False)
 
-def _read_turns(record: Any, mended: Counter[str]) -> list[BlockTurn] | None:
-    """The turns of one record; None when it has no conversation."""
-    if not isinstance(record, dict):
-        return None
-    listed = next((record[key] for key in ("conversations", "conversation", "messages") if key in record), None)
-    if not isinstance(listed, list):
-        return None
-    turns = []
-    for turn in listed:
-        if not isinstance(turn, dict):
-            mended["turns that are not objects were left out"] += 1
-            continue
-        speaker = turn.get("from", turn.get("role"))
-        role = _ROLES.get(speaker.strip().lower()) if isinstance(speaker, str) else None
-        if role is None:
-            mended["turns of an unknown speaker were left out (known: user, assistant, human, gpt, system)"] += 1
-            continue
-        turns.append(BlockTurn(role, _read_content(turn.get("value", turn.get("content")), mended)))
-    return turns
+    def read(self, records: Sequence[RawRecord]) -> tuple[Interaction, ...]:
+        usable = [record for record in records if self._is_usable(record)]
+        self._choose_user(usable)
+        said = [turn.text for record in usable for turn in record.turns if self._role(turn) == "character"]
+        self.labels = SpeakerLabels.of_turns(self.names, said)
+        interactions = []
+        for record in usable:
+            settled = settle_turns(self._turns(record), self.mended)
+            if settled:
+                interactions.append(settled)
+        return tuple(interactions)
 
+    def told(self) -> Counter[str]:
+        """What the creator must know about speakers that the file does not explain."""
+        told: Counter[str] = Counter()
+        if self.user:
+            told[f"the lines of {self.user!r} were taken as the user's"] += 1
+        if self.strangers:
+            known = "" if not self.names.name else f", not {self.names.name!r}"
+            count = sum(self.strangers.values())
+            told[
+                f"turns of an unknown speaker: {named(self.strangers)}{known} (known: user, assistant, human, gpt)"
+            ] += count
+        if self.other_roles:
+            told[f"conversations with other characters were left out: {named(self.other_roles)}"] += sum(
+                self.other_roles.values()
+            )
+        if self.rejected:
+            told["answers that were not chosen are kept as rejected ones; nothing learns from them yet"] += len(
+                self.rejected
+            )
+        return told
 
-def _read_content(content: Any, mended: Counter[str]) -> str:
-    """The text of a turn: a string, or the text parts of an OpenAI content list; `<image>` marks are taken out."""
-    if isinstance(content, list):
-        texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
-        if len(texts) < len(content):
-            mended["pictures named in the data were left out: add them to the character's images"] += 1
-        content = "\n".join(texts)
-    if not isinstance(content, str):
-        return ""
-    text, marks = _IMAGE_MARK.subn("", content)
-    if marks:
-        mended["pictures named in the data were left out: add them to the character's images"] += 1
-    return text
+    def _is_usable(self, record: RawRecord) -> bool:
+        known = record.role.strip().casefold()
+        if known and known not in ROLES and self.names.name and not self.names.is_character(record.role):
+            self.other_roles[record.role] += 1
+            return False
+        return True
+
+    def _role(self, turn: RawTurn) -> TurnRole:
+        plain = turn.speaker.casefold()
+        if plain in ROLES and not turn.is_name:
+            return ROLES[plain]
+        if is_user_macro(turn.speaker) or (self.user and plain == self.user.casefold()):
+            return "user"
+        is_own = self.names.is_character if turn.is_name else self.names.is_whole_name
+        if is_character_macro(turn.speaker) or is_own(turn.speaker):
+            return "character"
+        return "narrator" if plain in NARRATOR_LABELS else "other"
+
+    def _choose_user(self, records: Sequence[RawRecord]) -> None:
+        """Where nobody is called the user: whoever the character answers most often."""
+        answered: Counter[str] = Counter()
+        for record in records:
+            roles = [self._role(turn) for turn in record.turns]
+            if "user" in roles:
+                return
+            for turn, role, following in zip(record.turns, roles, roles[1:], strict=False):
+                if role == "other" and following == "character" and turn.speaker:
+                    answered[turn.speaker] += 1
+        self.user = next((speaker for speaker, _ in answered.most_common(1)), "")
+
+    def _turns(self, record: RawRecord) -> list[BlockTurn]:
+        turns: list[BlockTurn] = []
+        asked = ""
+        last = len(record.turns) - 1
+        for number, raw in enumerate(record.turns):
+            role = self._role(raw)
+            words = without_marks(raw.text, self.mended)
+            if role == "character" and not (raw.is_good and (record.is_good or number != last)):
+                self.mended[BAD_LEFT_OUT] += 1
+                turns.append(BlockTurn("other", ""))
+            elif role == "character":
+                self._keep_rejected(asked, words, raw.rejected)
+                turns += self._labelled(words)
+            elif role == "other":
+                self.strangers[raw.speaker or "(nobody)"] += 1
+                turns.append(BlockTurn("other", self._resolved(words), name=raw.speaker))
+            else:
+                asked = self._resolved(words) if role == "user" else asked
+                turns.append(BlockTurn(role, self._resolved(words)))
+        return turns
+
+    def _labelled(self, words: str) -> list[BlockTurn]:
+        """A reply by the speakers that its own lines name."""
+        turns = []
+        for part in self.labels.split_reply(words):
+            name = part.label if part.speaker == "other" else ""
+            turns.append(BlockTurn(part.speaker, self._resolved(part.words), name=name))
+        return turns
+
+    def _resolved(self, words: str) -> str:
+        # Without a name there is nothing to put in a macro's place; the checks warn of it.
+        return self.names.resolve_in_speech(words, self.mended) if self.names.name else words
+
+    def _keep_rejected(self, asked: str, chosen: str, rejected: Sequence[str]) -> None:
+        for words in rejected:
+            if asked and words.strip() and len(self.rejected) < MAX_REJECTED:
+                self.rejected.append(RejectedReply(asked, self._resolved(chosen), self._resolved(words)))

@@ -27,19 +27,22 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.character.validate_dialogues import normalized_words
+from pipelines.core.formats.card_fields import KEPT_KEY
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_bytes, read_card
-from pipelines.core.formats.chat_formats import (
-    interactions_from_sharegpt,
-    interactions_from_start_blocks,
-)
+from pipelines.core.formats.chat_formats import Conversations, read_conversations
+from pipelines.core.formats.decode_text import decode_text
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.yaml_text import read_yaml
 
+CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
+"""Endings of files that are read as conversations for a character that is there."""
+REJECTED_KEY = "understudy_rejected"
+"""Key in `Character.extensions` for answers that a file of conversations did not choose (prompt, chosen, rejected)."""
 MAX_EXTENSION_CHARS = 1_000_000
 """Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
 
@@ -197,38 +200,48 @@ def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[
 def _add_conversations(source: Path, folder: Path) -> list[Problem]:
     """Adds the conversations of a file to the character of a folder, those it has already left out."""
     character = read_character(folder)
-    if source.is_dir() or source.suffix.lower() not in (".json", ".jsonl", ".txt"):
+    if source.is_dir() or source.suffix.lower() not in CONVERSATION_SUFFIXES:
         refuse(
             folder.name,
             "holds a character already",
-            "Choose a new folder, or send conversations (.json, .jsonl, .txt).",
+            f"Choose a new folder, or send conversations ({', '.join(CONVERSATION_SUFFIXES)}).",
         )
-    interactions, notes = _conversations(source, character.name)
+    found = _conversations(source, character)
     known = {_duplicate_key(interaction) for interaction in character.interactions}
     new = []
-    for interaction in interactions:
+    for interaction in found.interactions:
         if _duplicate_key(interaction) not in known:
             known.add(_duplicate_key(interaction))
             new.append(interaction)
     mended: Counter[str] = Counter()
-    if len(new) < len(interactions):
-        mended["conversations that are there already were left out"] += len(interactions) - len(new)
-    write_character(replace(character, interactions=character.interactions + tuple(new)), folder)
-    return notes + notes_from(mended, source.name)
+    if len(new) < len(found.interactions):
+        mended["conversations that are there already were left out"] += len(found.interactions) - len(new)
+    character = replace(character, interactions=character.interactions + tuple(new))
+    write_character(_with_rejected(character, found), folder)
+    return found.notes + notes_from(mended, source.name)
 
 
-def _conversations(source: Path, name: str) -> tuple[tuple[Interaction, ...], list[Problem]]:
-    """The conversations of a file in whichever of the three forms it is."""
+def _with_rejected(character: Character, found: Conversations) -> Character:
+    """The character with the answers that were not chosen among its extensions, each once."""
+    if not found.rejected:
+        return character
+    there = character.extensions.get(REJECTED_KEY)
+    kept = there if isinstance(there, list) else []
+    more = [reply.to_json() for reply in found.rejected]
+    kept = [*kept, *(reply for reply in more if reply not in kept)]
+    return replace(character, extensions={**character.extensions, REJECTED_KEY: kept})
+
+
+def _conversations(source: Path, character: Character) -> Conversations:
+    """The conversations of a file, whichever of the known forms it has."""
     data = read_bytes(source, source.name)
     if len(data) > MAX_TEXT_BYTES:
         refuse(source.name, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        refuse(source.name, "is not UTF-8 text", "Save it again as UTF-8.")
-    if source.suffix.lower() == ".txt" or "<start>" in text[:200].lower():
-        return interactions_from_start_blocks(text, name, file=source.name)
-    return interactions_from_sharegpt(text, source.name)
+    text, notes = decode_text(data, source.name)
+    card = character.extensions.get(KEPT_KEY)
+    nickname = card.get("data", {}).get("nickname", "") if isinstance(card, dict) else ""
+    found = read_conversations(text, source.name, character.name, nickname if isinstance(nickname, str) else "")
+    return replace(found, notes=notes + found.notes)
 
 
 def _duplicate_key(interaction: Interaction) -> tuple[str, ...]:

@@ -16,11 +16,32 @@ def refuse(file: str, message: str, mend: str) -> NoReturn:
     raise CharacterProblems([Problem(file, f"{file} {message}.", mend)])
 
 
-def note(file: str, message: str, mend: str = "Nothing to do, unless it matters to you.") -> Problem:
+NOTHING_TO_DO = "Nothing to do, unless it matters to you."
+_MENDS = {
+    "left out: no line begins": "Begin each turn with {{user}}: or {{char}}:, or with a name and a colon.",
+    "turns of an unknown speaker": "If one of them is the character, call it by its whole name in the file.",
+    "somebody else speaks": "If one of them is the character, call it by its whole name in the file.",
+    "lines were taken as part": "If somebody else says them, take them out of the reply.",
+    "turns without words": "Put the words under `content`.",
+    "lines that are not JSON": "Look at those lines if they matter: each must be one whole JSON object.",
+    "conversations with other characters": "Import them into the folders of those characters.",
+    "answers that the file marks as bad": "Nothing to do: they are never learned.",
+}
+"""What to do about a kind of change, by how its sentence begins."""
+
+
+def note(file: str, message: str, mend: str = NOTHING_TO_DO) -> Problem:
     """A warning about something that was changed, left out or only kept for export; `message` is a whole sentence."""
     return Problem(file, message, mend, "warning")
 
 
-def notes_from(mended: Counter[str], file: str) -> list[Problem]:
-    """One note for each kind of change that a reader counted, with its count."""
-    return [note(file, f"{sentence} ({count} x).") for sentence, count in mended.items()]
+def notes_from(mended: Counter[str], file: str, mend: str = NOTHING_TO_DO) -> list[Problem]:
+    """One note for each kind of change that a reader counted, with its count and what to do about it."""
+    return [
+        note(
+            file,
+            f"{sentence} ({count} x).",
+            next((told for begins, told in _MENDS.items() if sentence.startswith(begins)), mend),
+        )
+        for sentence, count in mended.items()
+    ]

@@ -18,23 +18,19 @@ MAX_JSON_DEPTH = MAX_DEPTH - 4
 
 
 def parse_json(text: str | bytes, file: str) -> Any:
-    """A JSON value, with texts tidied.
+    """A JSON value, with texts tidied; NaN and infinities, which some programs write, are null.
 
     Raises:
         ValueError: not JSON; the message says where.
-        CharacterProblems: too large, nested deeper than `MAX_JSON_DEPTH`, or a number that JSON does not have.
+        CharacterProblems: too large, or nested deeper than `MAX_JSON_DEPTH`.
     """
     if len(text) > MAX_TEXT_BYTES:
         refuse(file, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it, or take the pictures out.")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=lambda _: None)  # NaN of a column that a table left empty
     except RecursionError:
         refuse(file, "is nested too deeply", "Save it again from the program that made it.")
     return _tidy_value(value, file, MAX_JSON_DEPTH)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number that JSON knows")
 
 
 def _tidy_value(value: Any, file: str, depth: int) -> Any:

@@ -37,7 +37,8 @@ from pipelines.core.character.image_check import check_image
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
-from pipelines.core.formats.chat_formats import interactions_from_messages_jsonl
+from pipelines.core.formats.chat_formats import read_conversations
+from pipelines.core.formats.decode_text import decode_text
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems, Problem
 
@@ -210,7 +211,7 @@ def use_yaml(kind: str, data: bytes, folder: Path) -> list[Problem]:
 
 
 def use_chat(kind: str, data: bytes, folder: Path) -> list[Problem]:
-    return interactions_from_messages_jsonl(data.decode("utf-8", "replace"), kind)[1]
+    return read_conversations(decode_text(data, kind)[0], kind, "Ada").notes
 
 
 def use_zip(kind: str, data: bytes, folder: Path) -> list[Problem]:

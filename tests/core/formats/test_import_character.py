@@ -1,148 +1,22 @@
-"""Conversations of other tools, and `import_file`, which turns any file into a character folder."""
+"""`import_file`, which turns any file into a character folder."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from pipelines.core.character.character import Character, CharacterImage, Interaction
+from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import read_character, read_test_split, write_character
 from pipelines.core.formats.cards import export_card, write_card
-from pipelines.core.formats.chat_formats import (
-    interactions_from_messages_jsonl,
-    interactions_from_sharegpt,
-    interactions_from_start_blocks,
-)
 from pipelines.core.formats.import_character import import_file
-from pipelines.core.problems import CharacterProblems, Problem
-
-Read = Callable[[str], tuple[tuple[Interaction, ...], list[Problem]]]
-
-
-def lines(interactions: tuple[Interaction, ...]) -> list[list[str]]:
-    """Each conversation as `u:words` and `c:words`."""
-    return [[f"{turn.role[0]}:{turn.text}" for turn in talk] for talk in interactions]
-
-
-def sharegpt(*turns: tuple[str, str], **more: object) -> dict[str, object]:
-    return {"conversations": [{"from": speaker, "value": words} for speaker, words in turns], **more}
-
-
-def messages(*turns: tuple[str, str]) -> dict[str, object]:
-    return {"messages": [{"role": speaker, "content": words} for speaker, words in turns]}
-
-
-# ---------------------------------------------------------------- formats
-
-
-def test_sharegpt_list_lines_and_single_object() -> None:
-    talk = sharegpt(("human", "Hi"), ("gpt", "Ho"), ("human", "And?"), ("gpt", "So."), system="Be nice.")
-    expected = [["u:Hi", "c:Ho", "u:And?", "c:So."]]
-    assert lines(interactions_from_sharegpt(json.dumps([talk]))[0]) == expected
-    assert lines(interactions_from_sharegpt(json.dumps(talk))[0]) == expected
-    assert lines(interactions_from_sharegpt("\ufeff" + json.dumps(talk) + "\n\n" + json.dumps(talk))[0]) == expected * 2
-
-
-def test_messages_lines_with_a_damaged_one() -> None:
-    text = "\n".join([json.dumps(messages(("user", "Hi"), ("assistant", "Ho"))), '{"messages": [', "7"])
-    found, problems = interactions_from_messages_jsonl(text, "chat.jsonl")
-    assert lines(found) == [["u:Hi", "c:Ho"]]
-    assert {problem.message for problem in problems} == {
-        "lines that are not JSON were left out (1 x).",
-        "records without a conversation were left out (1 x).",
-    }
-    assert all(problem.field == "chat.jsonl" and problem.severity == "warning" for problem in problems)
-
-
-@pytest.mark.parametrize("read", [interactions_from_sharegpt, interactions_from_messages_jsonl])
-def test_what_strict_readers_stumble_over_is_mended_and_told(read: Read) -> None:
-    make = sharegpt if read is interactions_from_sharegpt else messages
-    user, bot = ("human", "gpt") if read is interactions_from_sharegpt else ("user", "assistant")
-    records = [
-        make((bot, "Welcome."), (user, "Hi"), (bot, "Ho")),
-        make(("system", "You are X."), (user, "Hi"), (user, "there"), (bot, "Ho"), (user, "bye")),
-        make((user, "<image>\nWhat is this?"), (bot, "A cat."), ("narrator", "It rains.")),
-        make((user, "  "), (bot, "Alone.")),
-        make((user, "Nobody answers")),
-    ]
-    found, problems = read(json.dumps(records))
-    assert lines(found) == [
-        ["u:Hi", "c:Ho"],
-        ["u:Hi\nthere", "c:Ho"],
-        ["u:What is this?", "c:A cat."],
-        ["u:Hello.", "c:Alone."],
-    ]
-    said = " ".join(problem.message for problem in problems)
-    for words in (
-        "opening words",
-        "system instructions",
-        "joined",
-        "last line of the user",
-        "pictures named",
-        "unknown speaker",
-        "empty turns",
-        "only the character speaks",
-        "says nothing",
-    ):
-        assert words in said
-
-
-def test_content_in_parts() -> None:
-    parts = [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "Look"}]
-    record = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "Nice."}]}
-    found, problems = interactions_from_messages_jsonl(json.dumps(record))
-    assert lines(found) == [["u:Look", "c:Nice."]]
-    assert "pictures named" in problems[0].message
-
-
-def test_other_columns_are_explained() -> None:
-    text = json.dumps([{"instruction": "Say hi", "output": "Hi"}] * 3)
-    with pytest.raises(CharacterProblems) as caught:
-        interactions_from_sharegpt(text, "alpaca.json")
-    assert "alpaca.json" in str(caught.value) and "'instruction'" in str(caught.value) and '"from"' in str(caught.value)
-    with pytest.raises(CharacterProblems, match=r"not JSON.*Send a JSON list"):
-        interactions_from_messages_jsonl("hello\nworld")
-
-
-def test_start_blocks_with_names_macros_and_long_turns() -> None:
-    text = """ignored words
-<START>
-{{user}}: Who are you?
-MIRA VALE: I am {{char}}.
-Bob: is what they call me, <USER>.
-
-Really.
-Mira: Twice.
-<start>
-<USER>: Tea?
-<BOT>: For {{user}}'s throat?
-<START>
-no speaker here
-"""
-    found, problems = interactions_from_start_blocks(text, "Mira Vale", nickname="Mi")
-    assert lines(found) == [
-        ["u:Who are you?", "c:I am Mi.\nBob: is what they call me, you.\n\nReally.\nTwice."],
-        ["u:Tea?", "c:For your throat?"],
-    ]
-    assert {problem.message.split(" (")[0] for problem in problems} == {
-        "left out: no line begins with {{user}}: or {{char}}:.".removesuffix("."),
-        "turns of the same speaker in a row were joined",
-    }
-    with pytest.raises(CharacterProblems, match="holds no conversation"):
-        interactions_from_start_blocks("", "Mira")
-
-
-def test_names_with_signs_of_patterns_are_taken_literally() -> None:
-    found, _ = interactions_from_start_blocks("<START>\nYou: a\nM.(I)+ [x]: b", "M.(I)+ [x]")
-    assert lines(found) == [["u:a", "c:b"]]
-
+from pipelines.core.problems import CharacterProblems
+from tests.core.formats.talks import lines, messages
 
 # ---------------------------------------------------------------- import_file
 

@@ -1,0 +1,105 @@
+"""Macros of chat programs in texts: `{{char}}`, `{{user}}`, `{{random::a::b}}`, `{{// comment}}`, `<BOT>` and the like.
+
+`resolve_macros` replaces what has one meaning without a running chat and drops conditional blocks; what depends on the
+moment (`{{time}}`, `{{getvar::x}}`) stays as it is, and the checks warn of everything that `PLACEHOLDER` finds. The
+names are those of SillyTavern, RisuAI (CBS) and the Character Card V3 specification.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+PLACEHOLDER = re.compile(r"\{\{[^{}]{1,200}\}\}|\{\{[#/:]|<(?:START|BOT|CHAR|USER)>", re.IGNORECASE)
+"""A macro or conditional block that a text still holds."""
+
+_BRACES = re.compile(r"\{\{|\}\}")
+_ANGLED = re.compile(r"<(user|bot|char)>", re.IGNORECASE)
+_USER = re.compile(r"user|random_?user(?:_\d+)?", re.IGNORECASE)
+_CHARACTER = re.compile(r"char|bot|character|charifnotgroup", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"['\u2019]s\b")
+_CHOICE = re.compile(r"(?:random|pick)\s*:(?P<list>.*)", re.IGNORECASE | re.DOTALL)
+_FIXED = {"noop": "", "trim": "", "original": "", "newline": "\n", "space": " "}
+
+
+def is_user_macro(label: str) -> bool:
+    """Whether a label such as `{{ random_user_1 }}` or `<USER>` stands for the user."""
+    return _USER.fullmatch(_bare(label)) is not None and label[:1] in "{<"
+
+
+def is_character_macro(label: str) -> bool:
+    """Whether a label such as `{{char}}` or `<BOT>` stands for the character."""
+    return _CHARACTER.fullmatch(_bare(label)) is not None and label[:1] in "{<"
+
+
+def _bare(label: str) -> str:
+    return label.strip("{}<> \t")
+
+
+def resolve_macros(text: str, character: str, user: str, mended: Counter[str] | None = None) -> str:
+    """The text with names for macros, comments and conditional blocks taken out, and one of each list of choices.
+
+    `user` is what the user is called; "you" makes `{{user}}'s` "your". `mended` counts what was changed for good.
+    """
+    counts: Counter[str] = Counter() if mended is None else mended
+    text = _resolve_spans(text, character, user, counts)
+
+    def named(match: re.Match[str]) -> str:
+        return user if match[1].lower() == "user" else character
+
+    if user == "you":
+        text = re.sub(rf"<user>{_POSSESSIVE.pattern}", "your", text, flags=re.IGNORECASE)
+    return _ANGLED.sub(named, text).strip()
+
+
+def _outermost(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every balanced `{{...}}` that lies in no other."""
+    depth, start = 0, 0
+    for brace in _BRACES.finditer(text):
+        if brace.group() == "{{":
+            start = brace.start() if depth == 0 else start
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                yield start, brace.end()
+
+
+def _resolve_spans(text: str, character: str, user: str, counts: Counter[str]) -> str:
+    out: list[str] = []
+    opened: list[int] = []  # lengths of `out` where conditional blocks begin
+    position = 0
+    for start, end in _outermost(text):
+        out.append(text[position:start])
+        inner, position = text[start + 2 : end - 2].strip(), end
+        if inner.startswith("#"):
+            opened.append(len(out))
+            out.append(text[start:end])  # stays, to be seen, if the block is never closed
+        elif inner.startswith("/") and not inner.startswith("//") and opened:
+            del out[opened.pop() :]
+            counts["conditional blocks were left out: what they say depends on a running chat"] += 1
+        else:
+            value = _value(inner, character, user, counts)
+            possessive = _POSSESSIVE.match(text, end) if value == user == "you" else None
+            if possessive:
+                value, position = "your", possessive.end()
+            out.append(text[start:end] if value is None else value)
+    return "".join(out) + text[position:]
+
+
+def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str | None:
+    """What a macro says; None when only a running chat knows."""
+    if inner.startswith("//") or inner.lower().startswith("comment:"):
+        return ""
+    if _USER.fullmatch(inner):
+        return user
+    if _CHARACTER.fullmatch(inner):
+        return character
+    choice = _CHOICE.fullmatch(inner)
+    if choice:
+        listed = choice["list"].removeprefix(":")
+        options = listed.split("::") if "::" in listed else re.split(r"(?<!\\),", listed)
+        counts["choices by chance ({{random}}, {{pick}}) became their first one"] += 1
+        return options[0].strip()  # a macro inside it is told by the checks
+    return _FIXED.get(inner.lower())

@@ -1,0 +1,38 @@
+"""Marks that stand for a picture, film or sound in the words of a data set, and reasoning written between tags.
+
+None of them is something that anybody says. The forms are those of LLaVA and LLaMA-Factory (`<image>`, `<video>`),
+Qwen-VL (`Picture 1: <img>a.jpg</img>`), Janus (`<image_placeholder>`), Llama and Phi (`<|image|>`, `<|image_1|>`),
+Markdown, HTML and RisuAI (`<img="name">`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+MEDIA_LEFT_OUT = "pictures named in the data were left out: add them to the character's images"
+THOUGHTS_LEFT_OUT = "thoughts between <think> tags were left out: they are not said"
+
+_WORD = r"(?:image|img|picture|video|audio|speech|sound)"
+_MARK = re.compile(
+    rf"[ \t]*(?:"
+    rf"(?:(?:Picture|Image|Video|Audio)[ \t]*\d+:[ \t]*)?<img>[^<>\n]{{0,300}}</img>"
+    rf"|<\|?(?:vision_start|vision_end|audio_bos|audio_eos|vision_bos|vision_eos)\|?>"
+    rf"|<\|?{_WORD}(?:_?(?:pad|placeholder|token|here|soft_token))?[ _]?\d*\|?/?>"
+    rf"|</{_WORD}>|<img[ =][^<>]{{0,300}}>|\[img\][^\[\]]{{0,300}}\[/img\]|!\[[^\[\]\n]{{0,300}}\]\([^()\s]{{0,500}}\)"
+    rf"|</?gen>)[ \t]*\n?",
+    re.IGNORECASE,
+)
+_THOUGHTS = re.compile(r"<think(?:ing)?>(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*", re.IGNORECASE)
+
+
+def without_marks(text: str, mended: Counter[str]) -> str:
+    """The words alone; what was taken out is counted."""
+    if "<think" in text.lower():
+        text, thoughts = _THOUGHTS.subn("", text)
+        mended.update({THOUGHTS_LEFT_OUT: thoughts} if thoughts else {})
+    if not any(sign in text for sign in "<!["):
+        return text
+    text, marks = _MARK.subn(lambda mark: " " if mark.start() and not mark.group().endswith("\n") else "", text)
+    mended.update({MEDIA_LEFT_OUT: marks} if marks else {})
+    return text
