@@ -1,7 +1,8 @@
-"""What `understudy up` starts: `streamlit run studio/app.py`. The pages (`navigation.py`), and two routes beside them.
+"""What `understudy up` starts: `streamlit run studio/app.py`. The pages (`navigation.py`), and routes beside them.
 
-One hands out files of a folder store (`download_route.py`; on S3 the browser fetches them from there), the other keeps
-what is typed while it is typed (`autosave.py`, whose script stands in every page).
+They hand out files of a folder store (`download_route.py`; on S3 the browser fetches them from there), keep what is
+typed while it is typed (`autosave.py`, whose script stands in every page), and have what a browser shows while the
+studio is stopped (`error_pages.py`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from starlette.middleware import Middleware
 
 from pipelines.core.queue import broker  # noqa: F401
 from pipelines.core.storage import store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
-from studio import autosave, download_route
+from studio import autosave, download_route, error_pages
 
 app = st.App(
     Path(__file__).with_name("navigation.py"),
-    routes=[download_route.ROUTE, *autosave.ROUTES],
+    routes=[download_route.ROUTE, *autosave.ROUTES, *error_pages.ROUTES],
     middleware=[Middleware(autosave.PageScript)],
 )

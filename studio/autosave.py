@@ -68,9 +68,9 @@ async def script(request: Request) -> Response:
 
 
 class PageScript:
-    """Puts the script into the page that Streamlit serves for every address (ASGI middleware)."""
+    """Puts the script, and that of `error_pages.py`, into the page that Streamlit serves (ASGI middleware)."""
 
-    TAG = b'<script src="./autosave.js"></script>'
+    TAG = b'<script src="./autosave.js"></script><script src="./connection.js"></script>'
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -6,6 +6,7 @@ written, the last turn is a fragment that looks again twice a second; dialogs on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -15,8 +16,11 @@ from pipelines.core.jobs.reply_protocol import BEST_OF
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.storage.store import StoreError
 from studio import widgets
-from studio.actions import compare, feedback
-from studio.actions.compare import SEEDS, ChatTurn, ImageMode, NotPossible, ReplyView
+from studio.actions import chat_turns, compare, feedback
+from studio.actions.chat_turns import ChatTurn, ReplyView
+from studio.actions.compare import SEEDS, ImageMode, NotPossible
+from studio.actions.images import CAPTION_FIELDS
+from studio.chat_text import speech
 from studio.context import AppContext
 
 POLL_S = 0.5
@@ -34,7 +38,7 @@ IMAGE_MODES: dict[ImageMode, str] = {"auto": "when it fits", "always": "always",
 
 def conversation_view(context: AppContext, conversation: Conversation, row: CharacterRow) -> None:
     """The whole conversation, and the input below it."""
-    told = compare.turns(context, conversation)
+    told = chat_turns.turns(context, conversation)
     widgets.show_problems()
     if kept := st.session_state.pop("talk-kept", ""):
         st.success(kept, icon=":material/school:")
@@ -42,16 +46,17 @@ def conversation_view(context: AppContext, conversation: Conversation, row: Char
     greeting = str(row.draft.get("greeting", "")).strip()
     if greeting:
         with st.chat_message("assistant", avatar=":material/theater_comedy:"):
-            st.write(widgets.escaped(greeting))
+            st.html(speech(greeting))
     for turn in told:
         with st.container(key=f"turn-{turn.number}"):
-            _said(context, turn)
+            said(context, turn)
             if turn.state in ("waiting", "running"):
                 st.fragment(_written, run_every=POLL_S)(context, conversation, row, turn.number)
             else:
                 _answers(context, conversation, row, turn)
     moving = bool(told) and told[-1].state in ("waiting", "running")
-    _say(context, conversation, moving, bool(told) and not moving)
+    tools(context, conversation, bool(told) and not moving)
+    say_something("Say something to both", moving, send_said, context, conversation.id)
 
 
 def _head(context: AppContext, conversation: Conversation) -> None:
@@ -67,16 +72,17 @@ def _head(context: AppContext, conversation: Conversation) -> None:
             widgets.go(widgets.COMPARE, character=conversation.character)
 
 
-def _said(context: AppContext, turn: ChatTurn) -> None:
+def said(context: AppContext, turn: ChatTurn) -> None:
+    """What somebody said to them."""
     with st.chat_message("user", avatar=":material/person:"):
         if turn.question.picture_key:
-            _picture(context, turn.question.picture_key, "The picture that you attached", 200)
-        st.write(widgets.escaped(turn.question.text))
+            picture(context, turn.question.picture_key, "The picture that you attached", 200)
+        st.html(speech(turn.question.text))
 
 
 def _written(context: AppContext, conversation: Conversation, row: CharacterRow, number: int) -> None:
     """A turn while it is answered; once its answers are there, the page is drawn anew."""
-    turn = next((turn for turn in compare.turns(context, conversation) if turn.number == number), None)
+    turn = next((turn for turn in chat_turns.turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state not in ("waiting", "running"):
         st.rerun()
     _answers(context, conversation, row, turn)
@@ -88,7 +94,7 @@ def _again(context: AppContext, conversation: Conversation) -> None:
         icon=":material/refresh:",
         help="The same message with another seed",
         on_click=widgets.act,
-        args=(compare.regenerate, context, conversation.id, None, _image_mode(), _best_of(context)),
+        args=(compare.regenerate, context, conversation.id, None, image_mode(), best_of(context)),
     )
 
 
@@ -110,18 +116,7 @@ def _answer(
     if not conversation.blind or turn.vote is not None:
         name = f"{name}: {compare.label_of(context, answer.ref)}"
     st.markdown(f"**{widgets.escaped(name)}**")
-    if answer.text:
-        st.write(widgets.escaped(answer.text))
-    elif turn.state == "waiting":
-        widgets.quiet("Waiting for a worker…")
-    elif turn.state == "running" and not answer.done:
-        widgets.quiet("Thinking…")
-    if answer.picture_key:
-        _picture(context, answer.picture_key, answer.scene or f"Picture of {row.name}", PICTURE_PX)
-    elif answer.scene and not answer.done:
-        widgets.quiet("Drawing…")
-    if answer.scene:
-        widgets.quiet(answer.scene)
+    reply(context, row, turn, answer)
     if turn.state != "done":
         return
     seconds = f" · {answer.seconds:.1f} s" if answer.seconds else ""
@@ -132,7 +127,24 @@ def _answer(
         icon=":material/edit_note:",
         type="tertiary",
     ):
-        _mend(context, conversation, row, turn, answer)
+        mend(context, conversation, row, turn, answer)
+
+
+def reply(context: AppContext, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
+    """Words, picture and the picture's own words of one reply, as far as they are there."""
+    if answer.text:
+        st.html(speech(answer.text, is_open=turn.state == "running" and not answer.scene and not answer.done))
+    elif turn.state == "waiting":
+        widgets.quiet("Waiting for a worker…")
+    elif turn.state == "running" and not answer.done:
+        widgets.quiet("Thinking…")
+    words = answer.scene or (f"Picture of {row.name}" if answer.picture_key else "")
+    if answer.picture_key:
+        picture(context, answer.picture_key, words, PICTURE_PX)
+    elif answer.scene and not answer.done:
+        widgets.quiet("Drawing…")
+    if words:
+        widgets.quiet(words)
 
 
 def _votes(context: AppContext, conversation: Conversation, turn: ChatTurn) -> None:
@@ -150,7 +162,8 @@ def _votes(context: AppContext, conversation: Conversation, turn: ChatTurn) -> N
             )
 
 
-def _picture(context: AppContext, key: str, alt: str, width: int) -> None:
+def picture(context: AppContext, key: str, alt: str, width: int) -> None:
+    """A picture of the object store; quiet words where it is gone."""
     try:
         widgets.image(context.image(key), alt, width)
     except StoreError:
@@ -158,18 +171,17 @@ def _picture(context: AppContext, key: str, alt: str, width: int) -> None:
 
 
 @st.dialog("Show me how it should answer", width="medium")
-def _mend(
-    context: AppContext, conversation: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView
-) -> None:
+def mend(context: AppContext, conversation: Conversation, row: CharacterRow, turn: ChatTurn, answer: ReplyView) -> None:
+    """A better answer becomes an example conversation in the draft."""
     widgets.quiet(f"To: {turn.question.text}")
-    files = ["", *(str(item["file"]) for item in row.draft.get("pictures", []) if item.get("file"))]
+    names = _picture_names(row)
     with st.form("mend", border=False):
         st.text_area("A better answer", answer.text, height=160, key="mend-words")
         st.text_input("What its picture shows (may stay empty)", answer.scene, key="mend-scene")
         st.selectbox(
             "A picture of yours that fits (may stay empty)",
-            files,
-            format_func=lambda one: one or "none",
+            ["", *names],
+            format_func=lambda one: names.get(one, "none"),
             key="mend-image",
         )
         st.checkbox("Also keep what was said before", value=False, key="mend-before")
@@ -177,6 +189,16 @@ def _mend(
             "Keep it for the next training", type="primary", on_click=_keep, args=(context, conversation, turn, answer)
         ):
             st.rerun()
+
+
+def _picture_names(row: CharacterRow) -> dict[str, str]:
+    """File -> what a draft's picture is called here: its number and its caption."""
+    captions = {str(entry.get("file")): entry for entry in row.draft.get("images", [])}
+    names = {}
+    for number, entry in enumerate(row.draft.get("pictures", []), start=1):
+        varies = [str(captions.get(entry["file"], {}).get(key) or "") for key in CAPTION_FIELDS]
+        names[str(entry["file"])] = ": ".join(filter(None, [f"Picture {number}", ", ".join(filter(None, varies))]))
+    return names
 
 
 def _keep(context: AppContext, conversation: Conversation, turn: ChatTurn, answer: ReplyView) -> None:
@@ -196,19 +218,22 @@ def _keep(context: AppContext, conversation: Conversation, turn: ChatTurn, answe
         given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
 
 
-def _image_mode() -> ImageMode:
+def image_mode() -> ImageMode:
+    """When replies have pictures, as chosen beside the input."""
     chosen: ImageMode = st.session_state.get("talk-wish") or "auto"
     return chosen
 
 
-def _best_of(context: AppContext) -> int:
+def best_of(context: AppContext) -> int:
+    """How many drawings a picture is chosen from, as chosen beside the input."""
     wanted = st.session_state.get("talk-best")
     return BEST_OF if (compare.is_best_of_quick(context) if wanted is None else wanted) else 1
 
 
-def _say(context: AppContext, conversation: Conversation, moving: bool, again: bool) -> None:
+def tools(context: AppContext, conversation: Conversation | None, again: bool) -> None:
+    """Beside the input: answer again, and when and how pictures come. again: there is an answer to replace."""
     with st.container(horizontal=True, key="talk-tools"):
-        if again:
+        if again and conversation is not None:
             _again(context, conversation)
         settings = st.popover("Pictures and seed", icon=":material/tune:")
     with settings:
@@ -226,37 +251,46 @@ def _say(context: AppContext, conversation: Conversation, moving: bool, again: b
             key="talk-best",
             help="The one most like them and most like what was asked for is kept. Slow without a graphics card.",
         )
-        fixed = st.toggle(
-            "Use a fixed seed", key="talk-fixed", help="Equal seeds give equal answers; both sides always share one."
-        )
+        fixed = st.toggle("Use a fixed seed", key="talk-fixed", help="Equal seeds give equal answers.")
         st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed, key="talk-seed")
+
+
+def say_something(prompt: str, moving: bool, on_submit: Callable[..., None], *args: object) -> None:
+    """The input at the bottom of the page. moving: an answer is being written; on_submit takes `args` and sends it."""
     if why := st.session_state.pop("unsent", ""):
         st.error(widgets.escaped(why), icon=":material/error:")
     st.chat_input(
-        "The answers are being written…" if moving else "Say something to both",
+        "The answer is being written…" if moving else prompt,
         accept_file=True,
         file_type=["png", "jpg", "jpeg", "webp"],
         disabled=moving,
         key="say",
-        on_submit=_send,
-        args=(context, conversation.id),
+        on_submit=on_submit,
+        args=args,
     )
 
 
-def _send(context: AppContext, conversation_id: str) -> None:
-    """Send the message; what cannot be sent is explained above the field, and stands in it again."""
+def send_said(context: AppContext, conversation_id: str) -> None:
+    """`send` for an input that wants no answer."""
+    send(context, conversation_id)
+
+
+def send(context: AppContext, conversation_id: str) -> bool:
+    """Send the message; False where it cannot be sent: that is explained above the field, and it stands there again."""
     state = st.session_state
-    said: Any = state["say"]
-    picture = said.files[0].getvalue() if said.files else None
-    seed = int(state["talk-seed"]) if state["talk-fixed"] else None
-    words = said.text or ""
+    message: Any = state["say"]
+    attached = message.files[0].getvalue() if message.files else None
+    seed = int(state.get("talk-seed") or 0) if state.get("talk-fixed") else None
+    words = message.text or ""
     try:
-        compare.send_message(context, conversation_id, words, picture, _image_mode(), seed, _best_of(context))
+        compare.send_message(context, conversation_id, words, attached, image_mode(), seed, best_of(context))
     except CharacterProblems as refused:
         state["unsent"] = " ".join(f"{problem.message} {problem.mend}" for problem in refused.problems)
     except (NotPossible, RecordMissing, RecordsUnusable, StoreError) as error:
         state["unsent"] = str(error)
-    if "unsent" in state:
-        state["say"] = words
-        if picture is not None:
-            state["unsent"] += " Your picture has to be attached again."
+    else:
+        return True
+    state["say"] = words
+    if attached is not None:
+        state["unsent"] += " Your picture has to be attached again."
+    return False

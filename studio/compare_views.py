@@ -23,24 +23,33 @@ from studio.context import AppContext
 from studio.labels import counted
 
 KINDS = {
-    "zip": (
-        "Everything as one zip",
-        "Adapter, model card, scores, character card, sample sheet, report and manifest.",
-        ":material/folder_zip:",
-    ),
-    "adapter": ("The adapter alone", "The PEFT folder, for engineers.", ":material/extension:"),
-    "charx": (
-        "Character card with the adapter inside",
-        "One CHARX file, for role-play programs that read it.",
+    "card": (
+        "For SillyTavern: the character card",
+        "One PNG with portrait, texts, first words and example conversations. In SillyTavern: Characters, then Import "
+        "Character from File. Other programs that read Character Cards take it too.",
         ":material/badge:",
+    ),
+    "charx": (
+        "Character card with the learnt state inside",
+        "One CHARX file with all pictures, for role-play programs that read it; Understudy takes it back whole.",
+        ":material/backpack:",
     ),
     "report": (
         "Report",
         "One page with scores and pictures, to read or send on; needs no network.",
         ":material/lab_profile:",
     ),
+    "zip": (
+        "Everything as one zip",
+        "What was learnt, its scores, the character card, sample pictures and the report.",
+        ":material/folder_zip:",
+    ),
+    "adapter": ("The adapter alone", "The PEFT folder, as training libraries read it.", ":material/extension:"),
 }
+FOR_ENGINEERS = ("adapter",)
+"""Kinds that stand in the engineers' expander."""
 MAKERS = {
+    "card": downloads.card_alone,
     "zip": downloads.adapter_zip,
     "adapter": downloads.adapter_alone,
     "charx": downloads.charx,
@@ -170,20 +179,29 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
         widgets.quiet("There is no trained state to download yet.")
         return
     ref = checkpoint_select("Which state", trained, best_of(trained))
-    for kind, (label, about, icon) in KINDS.items():
-        with st.container(border=True, key=f"take-{kind}"):
-            words, way = st.columns([3, 2], vertical_alignment="center")
-            with words:
-                st.markdown(f"{icon} **{label}**")
-                widgets.quiet(about)
-            with way:
-                _ready(context, ref, kind)
+    st.subheader("Use it", anchor=False)
+    for kind in (one for one in KINDS if one not in FOR_ENGINEERS):
+        _kind(context, ref, kind)
     _, checkpoint = compare.checkpoint_of(context, ref)
-    with st.expander("Use it in a program", icon=":material/code:"):
+    with st.expander("For engineers: the adapter, and Python that uses it", icon=":material/code:"):
+        for kind in FOR_ENGINEERS:
+            _kind(context, ref, kind)
         widgets.quiet("In the folder of the zip, where Understudy and its training libraries are installed.")
         for title, text in downloads.snippets(checkpoint).items():
             st.markdown(f"**{title}**")
             st.code(text, language="bash" if text.startswith("understudy") else "python")
+
+
+def _kind(context: AppContext, ref: str, kind: str) -> None:
+    """One thing to download: what it is, and the way to it."""
+    label, about, icon = KINDS[kind]
+    with st.container(border=True, key=f"take-{kind}"):
+        words, way = st.columns([3, 2], vertical_alignment="center")
+        with words:
+            st.markdown(f"{icon} **{label}**")
+            widgets.quiet(about)
+        with way:
+            _ready(context, ref, kind)
 
 
 def _ready(context: AppContext, ref: str, kind: str) -> None:
@@ -201,7 +219,7 @@ def _ready(context: AppContext, ref: str, kind: str) -> None:
             return
         st.session_state[f"ready-{key}"] = made
     try:
-        widgets.download_link(f"Download {made.filename}", downloads.address(context, made))
+        widgets.download_link("Download now", downloads.address(context, made))
     except StoreError:  # garbage collection took it meanwhile
         del st.session_state[f"ready-{key}"]
         st.button("Prepare again", key=f"again-{key}", icon=":material/refresh:", width="stretch")

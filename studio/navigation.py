@@ -1,7 +1,7 @@
-"""The entry page: navigation between the five pages, and what is shown when records or objects fail.
+"""The entry page: navigation between the six pages, and what is shown when records or objects fail.
 
 Settings come from the environment (docs/operations.md), theme and limits from `.streamlit/config.toml` beside this
-file. A failure of the records or the object store is shown in plain words instead of a traceback.
+file. Failures are told in plain words (`error_pages.py`) instead of a traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import streamlit as st
 
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.storage.store import StoreError
-from studio import widgets
+from studio import error_pages, widgets
 
 ICON = Path(__file__).with_name("icon.svg")
 
@@ -25,7 +25,8 @@ def main() -> None:
         st.Page(widgets.CHARACTERS, title="Characters", icon=":material/groups:", default=True),
         st.Page(widgets.CREATE, title="Create", icon=":material/draw:"),
         st.Page(widgets.TRAINING, title="Training", icon=":material/school:"),
-        st.Page(widgets.COMPARE, title="Compare", icon=":material/forum:"),
+        st.Page(widgets.CHAT, title="Chat", icon=":material/chat:"),
+        st.Page(widgets.COMPARE, title="Compare", icon=":material/compare:"),
         st.Page(widgets.SYSTEM, title="System", icon=":material/monitor_heart:"),
     ]
     page = st.navigation(pages, position="top")
@@ -34,8 +35,9 @@ def main() -> None:
     except RecordMissing as error:
         widgets.nothing_here(str(error))
     except (RecordsUnusable, StoreError) as error:
-        st.error(widgets.escaped(str(error)), icon=":material/error:")
-        st.button("Try again")
+        error_pages.storage_unusable(error)
+    except Exception as error:  # noqa: BLE001  # whatever it is, nobody should read a traceback
+        error_pages.unexpected(error)
 
 
 if __name__ == "__main__":

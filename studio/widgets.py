@@ -25,6 +25,7 @@ from studio.labels import STATUS
 CHARACTERS = "app_pages/characters.py"
 CREATE = "app_pages/create.py"
 TRAINING = "app_pages/training.py"
+CHAT = "app_pages/chat.py"
 COMPARE = "app_pages/compare.py"
 SYSTEM = "app_pages/system.py"
 

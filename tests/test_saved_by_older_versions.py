@@ -38,7 +38,7 @@ from pipelines.core.storage.store import put_content, read
 from pipelines.data.chat_template import user
 from pipelines.inference.engine import InferenceEngine
 from pipelines.train import train
-from studio.actions import characters, compare, downloads, training_jobs
+from studio.actions import characters, chat_turns, compare, downloads, training_jobs
 from studio.context import AppContext, open_context
 from worker.job_loop import KINDS, drain_queue
 from worker.worker_context import WorkerContext
@@ -223,7 +223,7 @@ def test_old_records_open_and_show_what_they_hold(saved_home: AppContext) -> Non
     for which in ("blind_conversation", "named_conversation"):
         stored = expected["conversations"][which]
         conversation = records.chats.conversation(ids[which])
-        turns = compare.turns(saved_home, conversation)
+        turns = chat_turns.turns(saved_home, conversation)
         assert [turn.question.text for turn in turns] == [turn["said"] for turn in stored["turns"]]
         assert [[one.text for one in turn.answers] for turn in turns] == [
             [one["text"] for one in turn["answers"]] for turn in stored["turns"]

@@ -22,7 +22,7 @@ from typing import Any
 from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references
 from pipelines.core.events import Event
-from pipelines.core.jobs.draw_protocol import DRAW_TASK
+from pipelines.core.jobs.draw_protocol import DRAW_TASK, PROMPT_TASK
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
 from pipelines.core.jobs.recipe import Recipe
@@ -38,7 +38,7 @@ from pipelines.core.model_identity import why_refused
 from pipelines.core.run_folder import ADAPTER_FILES, BASE, RunError, loadable_files, read_json
 from pipelines.core.storage.store import fetch_files, put_content
 from worker.capacity import refusal_reason
-from worker.drawings import run_drawings
+from worker.drawings import run_drawings, run_prompts
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import JobOutcome
@@ -125,6 +125,13 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
         return run_expansion(context, job, lease, forwarder)
     if task == DRAW_TASK:
         return run_drawings(context, job, lease, forwarder, holder.open_starter)
+    if task == PROMPT_TASK:
+
+        def open_checkpoint(name: str) -> tuple[Any, LoadedCheckpoint]:
+            [checkpoint] = _load_checkpoints(context, [name], holder)
+            return holder.open(context, checkpoint.base), checkpoint
+
+        return run_prompts(context, job, lease, forwarder, open_checkpoint)
     if task == "warm":
         if job.request.get("base") in STARTER_PRESETS:
             holder.open_starter(context, job.request["base"])
@@ -240,6 +247,7 @@ class _Reply:
         from pipelines.inference.generate import GenerationRequest
 
         request, images = self._request, self._user_images()
+        begun = request.begun.text if request.begun else ""
         histories = [tuple(turn.message_for(side) for turn in request.history) for side in SIDES]
         return [
             GenerationRequest(
@@ -247,9 +255,10 @@ class _Reply:
                 history,
                 checkpoint.name,
                 request.seed,
-                request.picture,
+                "never" if begun else request.picture,
                 images,
                 checkpoint.references,
+                begun,
             )
             for checkpoint, history in zip(loaded, histories, strict=False)
         ]
@@ -268,13 +277,14 @@ class _Reply:
                 self._flush()
         elif isinstance(part, SceneReady):
             self._flush()
-            self._send(scene_event(part.side, self._sides, part.text, part.scene, self._seconds))
+            self._send(scene_event(part.side, self._sides, part.text, self._scene(part.scene), self._seconds))
         elif isinstance(part, ReplyDone):
-            key = ""
+            key = self._request.begun.picture if self._request.begun else ""
             if part.reply.picture is not None:
                 png = io.BytesIO()
                 part.reply.picture.save(png, "PNG")
                 key = put_content(self._context.store, png.getvalue(), "pictures", ".png")
+            if key:
                 self._send(picture_event(part.side, self._sides, key, self._seconds))
             self._messages.append(
                 ChatMessage(
@@ -282,15 +292,19 @@ class _Reply:
                     self._request.conversation,
                     self._request.number,
                     "character",
-                    "" if self._sides == 1 else "left" if part.side == 0 else "right",
+                    SIDES[part.side],
                     part.reply.text,
-                    part.reply.scene,
+                    self._scene(part.reply.scene),
                     key,
                     self._request.seed,
                     self._job.id,
                 )
             )
             self._send(done_event(part.side, self._sides, self._seconds))
+
+    def _scene(self, sampled: str) -> str:
+        """A reply that is continued keeps its scene, as it keeps its picture."""
+        return self._request.begun.scene if self._request.begun else sampled
 
     @property
     def _seconds(self) -> float:

@@ -15,7 +15,13 @@ from typing import Any
 from pipelines.core.character.references import ranked_references
 from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.events import Event
-from pipelines.core.jobs.draw_protocol import DrawRequest, drawing_event, progress_event, rebuilt_event
+from pipelines.core.jobs.draw_protocol import (
+    DrawRequest,
+    PromptRequest,
+    drawing_event,
+    progress_event,
+    rebuilt_event,
+)
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
 from pipelines.core.problems import Problem
@@ -31,6 +37,8 @@ PROGRESS_S = 0.5
 """Least seconds between two events that only say how far the drawings are."""
 
 
+OpenCheckpoint = Callable[[str], tuple[Any, Any]]
+"""`JOB:NAME` -> the `InferenceEngine` that has the checkpoint in memory, and its `LoadedCheckpoint`."""
 OpenStarter = Callable[[WorkerContext, str], Any]
 """(context, preset) -> the `InferenceEngine` of the starter or its toy, kept in memory between jobs."""
 
@@ -44,26 +52,60 @@ def run_drawings(
 ) -> JobOutcome | None:
     """Draw, then rebuild. None: another worker's by now, or back to the queue since this one shuts down."""
     request = DrawRequest.from_json(job.request)
-    drawing = _Drawing(context, request, lease, forwarder)
-    try:
-        drawing.run(open_starter)
-    except _Ended:
-        return JobOutcome("stopped") if lease.cancel else None
-    return JobOutcome("succeeded") if forwarder.finish(lambda: not lease.lost) else None
+    drawing = _Drawing(context, lease, forwarder)
+    return drawing.ended(lambda: drawing.draft(request, open_starter))
+
+
+def run_prompts(
+    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, open_checkpoint: OpenCheckpoint
+) -> JobOutcome | None:
+    """Draw somebody's own prompts with a checkpoint; returns like `run_drawings`."""
+    request = PromptRequest.from_json(job.request)
+    drawing = _Drawing(context, lease, forwarder)
+    return drawing.ended(lambda: drawing.prompts(request, open_checkpoint))
 
 
 class _Drawing:
     """One job's drawings."""
 
-    def __init__(self, context: WorkerContext, request: DrawRequest, lease: Lease, forwarder: EventForwarder) -> None:
-        self._context, self._request, self._lease, self._forwarder = context, request, lease, forwarder
+    def __init__(self, context: WorkerContext, lease: Lease, forwarder: EventForwarder) -> None:
+        self._context, self._lease, self._forwarder = context, lease, forwarder
         self._began = time.monotonic()
         self._sequence = self._steps = 0
         self._told = 0.0
 
-    def run(self, open_starter: OpenStarter) -> None:
-        """All of it; raises _Ended as soon as it must not go on."""
-        request = self._request
+    def ended(self, work: Callable[[], None]) -> JobOutcome | None:
+        """Do the work, and say how the job ended."""
+        try:
+            work()
+        except _Ended:
+            return JobOutcome("stopped") if self._lease.cancel else None
+        return JobOutcome("succeeded") if self._forwarder.finish(lambda: not self._lease.lost) else None
+
+    def prompts(self, request: PromptRequest, open_checkpoint: OpenCheckpoint) -> None:
+        """A picture for each prompt; RunError for a prompt that is too long, _Ended as soon as it must not go on."""
+        from pipelines.inference.generate import sampling_of
+
+        engine, checkpoint = open_checkpoint(request.checkpoint)
+        self._check()
+        try:
+            pictures = engine.draw(
+                checkpoint.name,
+                checkpoint.character,
+                request.looks,
+                references=checkpoint.references,
+                seed=request.seed,
+                sampling=sampling_of(checkpoint.recipe),
+                best_of=request.best_of,
+                on_step=lambda: self._step(engine.model.spec.image_tokens),
+            )
+        except ValueError as error:
+            raise RunError(str(error)) from error
+        for number, (look, picture) in enumerate(zip(request.looks, pictures, strict=True)):
+            self._send(drawing_event(number, len(pictures), look, self._kept(picture), self._seconds))
+
+    def draft(self, request: DrawRequest, open_starter: OpenStarter) -> None:
+        """All of a draft's drawings; raises _Ended as soon as it must not go on."""
         problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
         character = character_from_entries(request.entries, problems)
         if not request.pictures and not character.appearance.strip():

@@ -51,6 +51,7 @@ class WordsProcessor:
     it off): PICTURE_MARK where it has PICTURE_PROBABILITY; `sample_decision` leaves it to chance, for rollouts, which
     must try both. A reply cannot end before its first sentence does, ends with a sentence when its limit is near,
     cannot begin an image by itself, and has no square brackets and no passage twice unless the character writes so.
+    A reply that goes on from words which are there (`begun`) announces no image, and says one more sentence at least.
     """
 
     def __init__(
@@ -62,9 +63,12 @@ class WordsProcessor:
         brackets: bool | Sequence[bool] = False,
         sample_decision: bool = False,
         repeats: bool | Sequence[bool] = True,
+        begun: Sequence[int] = (),
     ) -> None:
         """modes: of each of the N samples. max_new_tokens: the limit of ids. brackets, repeats: whether a sample may
-        have square brackets, and passages of PASSAGE_BYTES twice; one value for all, or one for each."""
+        have square brackets, and passages of PASSAGE_BYTES twice; one value for all, or one for each. begun: the ids
+        of words behind the prompt that all samples go on from."""
+        self.begun = torch.tensor(list(begun), dtype=torch.long)
         self.mark = picture_mark_ids(spec, tokenizer)
         spoken = words_ids("A", False, spec, tokenizer)
         same = [one == other for one, other in zip(self.mark, spoken, strict=False)]
@@ -73,7 +77,8 @@ class WordsProcessor:
         self.stop_ids = [spec.eot_id, spec.boi_id]
         self.eot_id, self.boi_id, self.sample_decision = spec.eot_id, spec.boi_id, sample_decision
         self.closing = max(1, max_new_tokens - CLOSING_WORDS)
-        self.sentence_ends, self.bracketed, self.bytes = _vocabulary_marks(tokenizer, spec.text_vocab)
+        self.sentence_ends, self.bracketed, self.bytes, self.lettered = _vocabulary_marks(tokenizer, spec.text_vocab)
+        self.letters_in_mark = int(self.lettered[self.mark].sum())
         self.brackets = torch.tensor(brackets).expand(len(modes))
         self.repeats = torch.tensor(repeats).expand(len(modes))
         self.always = torch.tensor([mode == "always" for mode in modes])
@@ -83,13 +88,15 @@ class WordsProcessor:
         """ids (N, T): what was sampled so far; rows (R,): the sample of each row of `scores`."""
         device = scores.device
         forbidden = scores.new_tensor(-torch.inf)
-        if step < self.decisive:
+        if step < self.decisive and not len(self.begun):
             return self._given(step, scores)
         allowed = scores.clone()
         allowed[:, self.boi_id] = forbidden
         bracketed = self.bracketed.to(device)
         plain = ~self.brackets.to(device)[rows]  # (R,)
         allowed[:, bracketed] = torch.where(plain[:, None], forbidden, allowed[:, bracketed])
+        if len(self.begun):
+            return self._not_ended(step, torch.zeros_like(plain), rows, ids, allowed)
         if step == self.decisive:
             allowed[:, self.stop_ids] = forbidden
             return self._decided(rows, scores, allowed)
@@ -120,11 +127,15 @@ class WordsProcessor:
         self, step: int, draws: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor, allowed: torch.Tensor
     ) -> torch.Tensor:
         # An id that ends a sentence was sampled, and enough words, or so many words that no end will come.
-        said = step - torch.where(draws, len(self.mark), self.decisive)  # (R,)
+        head = 0 if len(self.begun) else self.decisive
+        said = step - torch.where(draws, len(self.mark), head)  # (R,)
         past = ids[rows, :step]  # (R, step)
         if not bool(self.repeats.all()):
-            allowed = self._without_repeats(rows, past, allowed)
-        ended = self.sentence_ends.to(ids.device)[past.clamp(min=0)].any(1)
+            before = self.begun.to(past.device).expand(len(past), -1)
+            allowed = self._without_repeats(rows, torch.cat([before, past], 1), allowed)
+        # A picture alone, or dots beside it, are no reply: there must be a letter behind the mark.
+        letters = self.lettered.to(ids.device)[past.clamp(min=0)].sum(1) - self.letters_in_mark * draws.long()
+        ended = self.sentence_ends.to(ids.device)[past.clamp(min=0)].any(1) & (letters > 0)
         complete = (ended & (said >= SHORTEST_WORDS)) | (said >= ENDLESS_WORDS)
         for stop in self.stop_ids:
             allowed[:, stop] = torch.where(complete, allowed[:, stop], -torch.inf)
@@ -203,12 +214,14 @@ def tidy_look(text: str, complete: bool = True) -> str:
 @functools.lru_cache(maxsize=4)
 def _vocabulary_marks(
     tokenizer: PreTrainedTokenizerBase, text_vocab: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(V,) bool: ids whose text ends a sentence; (K,) the ids whose text has a square bracket; (V,) bytes of each."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(V,) bool: ids whose text ends a sentence; (K,) the ids whose text has a square bracket; (V,) bytes of each;
+    (V,) bool: ids whose text has a letter or a digit, or a part of one."""
     texts = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
     texts += [""] * (text_vocab - len(texts))  # a published model's vocabulary may be padded
     ends = torch.tensor([bool(_SENTENCE_END.search(text)) for text in texts])
     bracketed = torch.tensor([n for n, text in enumerate(texts) if "[" in text or "]" in text], dtype=torch.long)
     # A part of a character is decoded as U+FFFD, and counts as the one byte that it is in a byte-level vocabulary.
     sizes = torch.tensor([len(text.replace("\ufffd", ".").encode()) for text in texts])
-    return ends, bracketed, sizes
+    lettered = torch.tensor([any(sign.isalnum() or sign == "\ufffd" for sign in text) for text in texts])
+    return ends, bracketed, sizes, lettered

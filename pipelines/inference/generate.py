@@ -81,6 +81,8 @@ class GenerationRequest:
     """Files of the input images in `history`, by the name they have there."""
     references: tuple[Path, ...] = ()
     """Files of the character's references, for a model without adapter; an adapter brings its own."""
+    begun: str = ""
+    """Words that the reply has already and goes on from, without an image; such a request is alone in its batch."""
 
 
 def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
@@ -118,14 +120,20 @@ def generate_texts(
 ) -> list[GeneratedText]:
     """The text of one reply to each request, sampled in one batch.
 
-    `on_text` gets (index of the request, more of its text), `on_step` is called after every decoding step. Raises
-    ValueError when a conversation shows an image that the request has no file for.
+    `on_text` gets (index of the request, more of its text), `on_step` is called after every decoding step. ValueError
+    when a conversation shows an image that the request has no file for, or a reply that is begun is not alone.
     """
     spec = model.spec
+    if len(requests) > 1 and any(item.begun for item in requests):
+        raise ValueError("a reply that is begun is continued alone, not in a batch with others")
     rendered = [prompt(item.character, item.history, spec, tokenizer, PROMPT_TOKENS) for item in requests]
     input_images = [_files(item, one.input_images) for item, one in zip(requests, rendered, strict=True)]
     batch = _TextBatch(model, sampling, input_images, generator, loras)
-    visible = [VisibleText(tokenizer) for _ in requests]
+    begun = [words_ids(item.begun.strip(), False, spec, tokenizer) for item in requests]
+    visible = [VisibleText(tokenizer, ids) for ids in begun]
+    for i, shown in enumerate(visible):
+        if on_text is not None and shown.shown:
+            on_text(i, shown.shown)
 
     def on_ids(new_ids: dict[int, int]) -> None:
         for i, token in new_ids.items():
@@ -133,12 +141,11 @@ def generate_texts(
                 on_text(i, piece)
         on_step()
 
-    everyone = range(len(requests))
     said = _sample_words(batch, tokenizer, requests, [one.ids for one in rendered], on_ids)
     for i, words in enumerate(said):
         if on_text is not None and (piece := visible[i].finish(words.text)):
             on_text(i, piece)
-    with_image = [i for i in everyone if said[i].has_image]
+    with_image = [i for i, words in enumerate(said) if words.has_image]
     heads = {
         i: [
             *rendered[i].ids,
@@ -155,7 +162,7 @@ def generate_texts(
             scene_text(requests[i].character.name, looks[i]) if i in looks else "",
             image_turn(subject_of(requests[i].character, tokenizer), looks[i], spec, tokenizer) if i in looks else None,
         )
-        for i in everyone
+        for i in range(len(requests))
     ]
 
 
@@ -176,6 +183,7 @@ def _sample_words(
 ) -> list[_Words]:
     spec, limit = batch.model.spec, batch.sampling.max_new_tokens
     who = [request.character for request in requests]
+    begun = words_ids(requests[0].begun.strip(), False, spec, tokenizer)
     processor = WordsProcessor(
         spec,
         tokenizer,
@@ -183,14 +191,18 @@ def _sample_words(
         limit,
         brackets=[uses_brackets(character) for character in who],
         repeats=[repeats_itself(character) for character in who],
+        begun=begun,
     )
+    prompts = [[*ids, *begun] for ids in prompts]
     sampled = batch.sample(range(len(requests)), prompts, batch.sampling, on_ids, processor)
     said = []
     for ids, stop in sampled:
-        mark = len(processor.mark) if ids[: len(processor.mark)] == processor.mark else 0
+        mark = len(processor.mark) if not begun and ids[: len(processor.mark)] == processor.mark else 0
+        ids = [*begun, *ids]
         text = tokenizer.decode(ids[mark:], skip_special_tokens=True).strip()
         if stop is None:  # out of ids in the middle of a sentence
-            text = whole_sentences(text)
+            whole = whole_sentences(text)
+            text = whole if len(whole) > len(requests[0].begun) or not begun else text
             ids = words_ids(text, bool(mark), spec, tokenizer)
         said.append(_Words(ids, text, bool(mark)))
     return said

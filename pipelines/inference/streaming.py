@@ -8,6 +8,7 @@ the middle of a sentence: then `SceneReady` has the text without that sentence.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -71,11 +72,12 @@ ReplyPart = TextPiece | SceneReady | ReplyDone
 class VisibleText:
     """The text of one reply as it becomes certain."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, begun: Sequence[int] = ()) -> None:
+        """begun: ids of the words that the reply goes on from."""
         self._tokenizer = tokenizer
-        self._ids: list[int] = []
-        self.shown = ""
-        """All that was returned so far."""
+        self._ids = list(begun)
+        self.shown = tokenizer.decode(self._ids, skip_special_tokens=True).strip() if begun else ""
+        """All that was returned so far, and the words that were there before."""
 
     def add(self, token: int) -> str:
         """New text that is certain now; often empty."""

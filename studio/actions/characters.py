@@ -27,6 +27,7 @@ from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
+from studio.actions.card_gaps import lacking
 from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, name_places, own_character, refuse_oversized
 from studio.actions.images import plain_name, portrait, store_images
@@ -183,7 +184,7 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
             draft = draft_of_folder(context, target, name)
     told = [Problem(item.field.replace(path.name, name), item.message, item.mend, item.severity) for item in notes]
     row = context.records.characters.create(context.owner, {**draft, "origin": name})
-    return Imported(row.id, row.name, tuple(told))
+    return Imported(row.id, row.name, (*lacking(draft), *told))
 
 
 @contextlib.contextmanager

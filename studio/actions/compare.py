@@ -1,13 +1,11 @@
 """What the compare page does: choose two checkpoints, send a message to both, and regenerate the last replies.
 
-In a conversation the sides `left` and `right` always mean the same checkpoints. In a blind comparison `is_swapped`
-says, turn by turn, which of them stands left on the page. One reply job answers for both sides in one batch; its
-events have what is written so far. Votes and corrections are in `feedback.py`.
+One reply job answers for both sides in one batch; its events have what is written so far. How a conversation is read
+is in `chat_turns.py`, the chat with one checkpoint in `chat.py`, votes and corrections in `feedback.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,29 +13,13 @@ from datetime import datetime
 from typing import Literal
 
 from pipelines.core.character.image_decode import clean_image
-from pipelines.core.jobs.job import (
-    ENDED,
-    ChatMessage,
-    Checkpoint,
-    Conversation,
-    Job,
-    RecordMissing,
-    Vote,
-    new_id,
-)
-from pipelines.core.jobs.reply_protocol import (
-    SIDES,
-    HistoryTurn,
-    ReplyRequest,
-    ReplySide,
-    SideReply,
-    SideText,
-    replies_in,
-)
+from pipelines.core.jobs.job import ChatMessage, Checkpoint, Conversation, Job, RecordMissing, new_id
+from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import put_content
+from studio.actions.chat_turns import ChatTurn, history_of, refs_of, turns, user_turn
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
@@ -63,35 +45,6 @@ class CheckpointOption:
     """Preset of its base model; only checkpoints of one base model can be compared."""
     is_best: bool = False
     """The best of its training by the scorecard."""
-
-
-@dataclass(frozen=True)
-class ReplyView:
-    """The reply of one side as the page shows it."""
-
-    side: ReplySide
-    """The side in the records, whatever the place on the page."""
-    ref: str
-    text: str = ""
-    scene: str = ""
-    picture_key: str = ""
-    seed: int = 0
-    done: bool = False
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class ChatTurn:
-    """One message and its two replies, in the order of the page."""
-
-    number: int
-    """Of the replies in the conversation."""
-    question: ChatMessage
-    answers: tuple[ReplyView, ...]
-    """The first one stands left on the page."""
-    state: Literal["waiting", "running", "done", "failed"]
-    error: str = ""
-    vote: Vote | None = None
 
 
 class NotPossible(ValueError):
@@ -170,82 +123,6 @@ def start_conversation(context: AppContext, character: str, left: str, right: st
     return kept
 
 
-def is_swapped(conversation: Conversation, number: int) -> bool:
-    """Whether the replies of that number change sides on the page: a coin toss for each turn of a blind comparison.
-
-    It depends on conversation and turn alone, so a page that is loaded again shows the same.
-    """
-    if not conversation.blind:
-        return False
-    return bool(hashlib.sha256(f"{conversation.id} {number}".encode()).digest()[0] & 1)
-
-
-def turns(context: AppContext, conversation: Conversation) -> list[ChatTurn]:
-    """The conversation so far. A turn that is being answered shows what the events of its job hold up to now."""
-    messages = context.records.chats.messages(conversation.id)
-    votes = {vote.message: vote for vote in context.records.chats.votes(conversation=conversation.id)}
-    kept = {(message.number, message.side): message for message in messages if message.role != "user"}
-    found = []
-    for question in (message for message in messages if message.role == "user"):
-        number = question.number + 1
-        replies = [kept.get((number, side)) for side in ("left", "right")]
-        found.append(_turn(context, conversation, question, number, replies, votes.get(number)))
-    return found
-
-
-def _turn(
-    context: AppContext,
-    conversation: Conversation,
-    question: ChatMessage,
-    number: int,
-    replies: Sequence[ChatMessage | None],
-    vote: Vote | None,
-) -> ChatTurn:
-    refs = (conversation.left, conversation.right)
-    state: Literal["waiting", "running", "done", "failed"] = "done"
-    error = ""
-    if all(reply is not None and reply.job == question.job for reply in replies):
-        answers = [
-            ReplyView(side, ref, reply.text, reply.scene, reply.picture_key, reply.seed, True)
-            for side, ref, reply in zip(SIDES, refs, replies, strict=True)
-            if reply is not None
-        ]
-    else:
-        job, told = _replies_so_far(context, question)
-        told = [*told, *[SideReply()] * 2][:2]
-        answers = [
-            ReplyView(side, ref, one.text, one.scene, one.picture_key, question.seed, one.done, one.seconds)
-            for side, ref, one in zip(SIDES, refs, told, strict=True)
-        ]
-        state, error = _state(job, told)
-    if vote is not None and any(reply is not None and reply.created > vote.created for reply in replies):
-        vote = None  # the replies have been regenerated since
-    ordered = answers[::-1] if is_swapped(conversation, number) else answers
-    return ChatTurn(number, question, tuple(ordered), state, error, vote)
-
-
-def _replies_so_far(context: AppContext, question: ChatMessage) -> tuple[Job | None, list[SideReply]]:
-    """The job of a turn, and its replies as far as the events have them."""
-    if not question.job:
-        return None, []
-    try:
-        job = context.records.jobs.get(question.job)
-    except RecordMissing:
-        return None, []
-    return job, replies_in(context.records.events.after(job.id, limit=5000))
-
-
-def _state(job: Job | None, told: Sequence[SideReply]) -> tuple[Literal["waiting", "running", "done", "failed"], str]:
-    if job is None:
-        return "failed", "This message was not sent. Try again."
-    if job.status == "succeeded" and all(one.done for one in told):
-        return "done", ""
-    if job.status in ENDED:
-        return "failed", job.error or "The answer was broken off. Try again."
-    begun = any(one.text or one.scene or one.picture_key for one in told)
-    return ("running" if begun or job.status == "running" else "waiting"), ""
-
-
 def send_message(
     context: AppContext,
     conversation_id: str,
@@ -282,7 +159,7 @@ def send_message(
     kept = context.records.chats.add_message(
         ChatMessage(new_id(), conversation.id, role="user", text=words, picture_key=key, seed=chosen)
     )
-    return _send(context, conversation, kept, before, image_mode, best_of)
+    return submit_turn(context, conversation, kept, before, image_mode, best_of)
 
 
 def regenerate(
@@ -301,27 +178,32 @@ def regenerate(
     if last.state in ("waiting", "running"):
         raise NotPossible("The answers are still being written.")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    return _send(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode, best_of)
+    return submit_turn(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode, best_of)
 
 
-def _send(
+def submit_turn(
     context: AppContext,
     conversation: Conversation,
     question: ChatMessage,
     before: Sequence[ChatTurn],
-    image_mode: ImageMode,
-    best_of: int,
+    image_mode: ImageMode = "auto",
+    best_of: int = 1,
+    begun: HistoryTurn | None = None,
 ) -> ChatMessage:
-    """Queue the reply job, then store its id with the message: a send that broke off in between can be repeated."""
-    history = [line for turn in before for line in _history_of(turn)]
+    """Queue the reply job, then store its id with the message: a send that broke off in between can be repeated.
+
+    before: the turns that the model reads first; begun: a reply of one that is to be continued.
+    """
+    history = [line for turn in before for line in history_of(turn)]
     request = ReplyRequest(
-        (conversation.left, conversation.right),
-        (*history, _user_turn(question)),
+        refs_of(conversation),
+        (*history, user_turn(question)),
         conversation.id,
         question.number + 1,
         image_mode,
         question.seed,
         best_of,
+        begun,
     )
     job = submit.submit_reply(context.records, context.queue, context.owner, request, conversation.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.
@@ -331,15 +213,3 @@ def _send(
 def is_best_of_quick(context: AppContext) -> bool:
     """Whether choosing from several drawings costs less than a second: where a worker that replies has a GPU."""
     return any(worker.gpu for worker in live_workers(context, "reply"))
-
-
-def _user_turn(question: ChatMessage) -> HistoryTurn:
-    return HistoryTurn("user", question.text, picture=question.picture_key)
-
-
-def _history_of(turn: ChatTurn) -> list[HistoryTurn]:
-    """A turn as history of the next request: each side gets its own replies only. An unanswered turn is left out."""
-    if turn.state != "done":
-        return []
-    said = {answer.side: SideText(answer.text, answer.scene) for answer in turn.answers}
-    return [_user_turn(turn.question), HistoryTurn("character", left=said.get("left"), right=said.get("right"))]

@@ -1,4 +1,4 @@
-"""Downloads of a checkpoint: one zip with everything, the adapter alone, a CHARX card, a report.
+"""Downloads of a checkpoint: a character card (PNG, or CHARX with the adapter), a report, one zip, the adapter alone.
 
 Files go from the object store through a temporary folder on disk into the store again, never whole through memory, and
 are handed out by a link that expires. They are named after their content, so asking twice keeps one; they go with the
@@ -116,6 +116,20 @@ def charx(context: AppContext, ref: str) -> Download:
         return _stored(context, card)
 
 
+def card_alone(context: AppContext, ref: str) -> Download:
+    """The character as that training learnt it, as a PNG card for role-play programs.
+
+    RecordMissing when the checkpoint is gone, CharacterProblems for a character that has no picture.
+    """
+    job, _ = checkpoint_of(context, ref)
+    with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
+        card = Path(made) / f"{_plain_name(context, job)}.png"
+        _put_card(context, job, Path(made), card, None)
+        if not card.is_file():
+            raise NotPossible("A card needs a picture of the character, and this version has none.")
+        return _stored(context, card)
+
+
 def adapter_alone(context: AppContext, ref: str) -> Download:
     """The PEFT folder as a zip and nothing else; raises like `adapter_zip`."""
     job, checkpoint = _with_adapter(context, ref)
@@ -195,9 +209,19 @@ def _zip(folder: Path, target: Path) -> None:
 
 
 def _file_name(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
+    """ "ada-practice-step-12": as the pages call this state."""
+    return f"{_plain_name(context, job)}-{_plain(checkpoint_title(checkpoint.name))}"
+
+
+def _plain_name(context: AppContext, job: Job) -> str:
     name = str(context.records.characters.version(job.character, job.version).entries.get("name", ""))
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return f"{re.sub(r'[^a-z0-9]+', '-', plain).strip('-')[:40] or 'character'}-{checkpoint.name}"
+    return _plain(name) or "character"
+
+
+def _plain(text: str) -> str:
+    """Words as they may stand in a file's name anywhere: at most 40 letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40]
 
 
 def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipelines.core.jobs.job import Vote, VoteChoice, new_id
 from pipelines.core.jobs.reply_protocol import ReplySide
-from studio.actions.compare import NotPossible, ReplyView, own_conversation, turns
+from studio.actions.chat_turns import ReplyView, turns
+from studio.actions.compare import NotPossible, own_conversation
 from studio.actions.drafts import change
 from studio.context import AppContext
 
@@ -19,7 +20,7 @@ def vote(context: AppContext, conversation_id: str, number: int, choice: VoteCho
     """Vote for one of two replies; `left` and `right` are places on the page. NotPossible before both are there."""
     conversation = own_conversation(context, conversation_id)
     turn = next((turn for turn in turns(context, conversation) if turn.number == number), None)
-    if turn is None or turn.state != "done":
+    if turn is None or turn.state != "done" or len(turn.answers) < 2:
         raise NotPossible("There are no two answers to choose from yet.")
     left, right = turn.answers
     return context.records.chats.add_vote(

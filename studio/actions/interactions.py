@@ -15,6 +15,7 @@ from pipelines.core.character.character import Character, Interaction, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, hold_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
+from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.formats.chat_formats import interactions_from_start_blocks, read_conversations
 from pipelines.core.formats.decode_text import decode_text
@@ -94,11 +95,12 @@ class Learned:
 
 
 def interaction_views(draft: Draft) -> list[InteractionView]:
-    """All conversations with what is wrong in them, in their order."""
+    """All conversations with what is wrong in them, in their order; nothing is wrong yet where nothing was typed."""
     listed: list[Turns] = draft.get("interactions", [])
-    found = lint(draft)
+    lints = lint(draft)
     shown = []
     for number, turns in enumerate(listed):
+        found = {} if is_untouched(turns) else lints
         views = tuple(
             _view(turn, found.get(f"interactions[{number}][{place}]", ())) for place, turn in enumerate(turns)
         )
@@ -109,6 +111,12 @@ def interaction_views(draft: Draft) -> list[InteractionView]:
             )
         )
     return shown
+
+
+def is_untouched(turns: Turns) -> bool:
+    """Whether a conversation holds nothing yet: what is missing in it is no fault before somebody began to type."""
+    held = ("user", "character", "scene", "image")
+    return not any(str(turn.get(name) or "").strip() for turn in turns for name in held)
 
 
 def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
@@ -134,14 +142,13 @@ def learned(draft: Draft) -> Learned:
     if draft.get("test"):
         kept = len(draft["test"].get("dialogues", ()))
     replies = [turn for interaction in training.interactions for turn in interaction if turn.role == "character"]
-    told = (character.persona, character.style, character.appearance, character.scenario)
     return Learned(
         len(replies),
         sum(estimate_tokens(turn.text) for turn in replies),
         len(character.facts),
         len(training.images),
         kept,
-        sum(estimate_tokens(text) for text in told),
+        estimate_system_prompt(character),
     )
 
 

@@ -206,7 +206,9 @@ def one(context: AppContext, id: str) -> None:
         st.space("small")
         is_over = latest is not None and latest.status in ENDED
         with st.container(horizontal=True):
-            if is_over and st.button("Talk and compare", icon=":material/forum:", type="primary"):
+            if is_over and st.button("Chat", icon=":material/chat:", type="primary"):
+                widgets.go(widgets.CHAT, character=id)
+            if is_over and st.button("Talk and compare", icon=":material/compare:"):
                 widgets.go(widgets.COMPARE, character=id)
             if latest and st.button(
                 "See the training", icon=":material/school:", type="secondary" if is_over else "primary"

@@ -1,7 +1,7 @@
 """The compare page: two checkpoints of a character side by side (`?character=ID` or `?conversation=ID`).
 
-Four views: talk, scorecards, votes, download. The conversation is kept in the records with the job of each answer, so
-a page that is loaded again in the middle of an answer goes on showing it.
+Five views: talk, pictures, scorecards, votes, download. The conversation is kept in the records with the job of each
+answer, so a page that is loaded again in the middle of an answer goes on showing it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
-from studio import widgets
+from studio import picture_grid, widgets
 from studio.actions import compare
 from studio.actions.compare import CheckpointOption, NotPossible
 from studio.chat_view import conversation_view
@@ -17,9 +17,10 @@ from studio.compare_views import best_of, checkpoint_select, download_view, scor
 from studio.context import AppContext
 from studio.labels import ago
 
-TALK, SCORES, VOTES, DOWNLOAD = "Talk", "Scorecards", "Votes", "Download"
+TALK, PICTURES, SCORES, VOTES, DOWNLOAD = "Talk", "Pictures", "Scorecards", "Votes", "Download"
 VIEWS = {
     TALK: ":material/forum:",
+    PICTURES: ":material/grid_view:",
     SCORES: ":material/radar:",
     VOTES: ":material/how_to_vote:",
     DOWNLOAD: ":material/download:",
@@ -32,6 +33,8 @@ def page() -> None:
     context = widgets.app_context()
     conversation_id = widgets.param("conversation")
     conversation = compare.own_conversation(context, conversation_id) if conversation_id else None
+    if conversation is not None and not conversation.right:
+        widgets.go(widgets.CHAT, conversation=conversation.id)
     widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
     row = _character(context, conversation.character if conversation else widgets.param("character"))
     if row is None:
@@ -50,6 +53,8 @@ def page() -> None:
             _begin(context, row, choices)
         else:
             conversation_view(context, conversation, row)
+    elif view == PICTURES:
+        picture_grid.draw(context, row, [one.ref for one in choices])
     elif view == SCORES:
         scores_view(context, choices, (conversation.left, conversation.right) if conversation else None)
     elif view == VOTES:
@@ -114,7 +119,8 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
                 st.error(widgets.escaped(str(error)), icon=":material/error:")
             else:
                 widgets.go(widgets.COMPARE, conversation=conversation.id)
-    earlier = context.records.chats.conversations(context.owner, character=row.id, limit=MAX_EARLIER)
+    kept = context.records.chats.conversations(context.owner, character=row.id, limit=4 * MAX_EARLIER)
+    earlier = [one for one in kept if one.right][:MAX_EARLIER]
     if earlier:
         st.subheader("Earlier conversations", anchor=False)
     for conversation in earlier:

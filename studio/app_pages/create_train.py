@@ -26,6 +26,13 @@ ABOUT = {
     "standard": "What most characters need.",
     "thorough": "When the rest is right and the last bit counts.",
 }
+_SCROLL_TO_RIGHTS = """<script>
+(() => {
+  const box = document.querySelector(".st-key-rights");
+  box?.scrollIntoView({ block: "center" });
+  box?.querySelector("input")?.focus();
+})();
+</script>"""
 
 
 def draw(context: AppContext, id: str, draft: Draft) -> None:
@@ -100,6 +107,8 @@ def consent(context: AppContext, id: str, draft: Draft) -> None:
     """The statement about rights and likeness: what was stated, or the form to state it."""
     with st.container(border=True, key="rights"):
         st.markdown("**Rights and likeness**")
+        if st.session_state.pop("rights-wanted", False):
+            st.html(_SCROLL_TO_RIGHTS, unsafe_allow_javascript=True)
         given = draft.get("consent") or {}
         if create.consent_covers(draft):
             st.markdown(f":green[:material/verified:] {widgets.escaped(given['statement'])}")
@@ -182,20 +191,41 @@ def train_button(context: AppContext, id: str, found: Summary, effort: Effort, b
             st.warning(widgets.escaped(reason), icon=":material/memory:")
         elif not create.has_training_worker(context):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
+        if not found.can_train:
+            missing_buttons(found)
+            return
         if widgets.pressed(
             "Train",
             type="primary",
             icon=":material/school:",
             width="stretch",
             key="train",
-            disabled=not found.can_train or bool(reason),
+            disabled=bool(reason),
         ):
             job = widgets.attempt(create.start, context, id, effort, base)
             if isinstance(job, Job):
                 widgets.go(widgets.TRAINING, job=job.id)
             st.rerun()
-        if not found.can_train:
-            last = errors(found.problems.get(len(create.STEPS), ()))
-            earlier = any(errors(items) for step, items in found.problems.items() if step != len(create.STEPS))
-            red = ["What is marked red has to be mended first."] if earlier else []
-            widgets.quiet(" ".join([*red, *(f"{item.message} {item.mend}" for item in last)]))
+
+
+def missing_buttons(found: Summary) -> None:
+    """In place of the button that trains: what is missing before it can, and buttons that go there."""
+    missing = [(step, wrong) for step, items in found.problems.items() if (wrong := errors(items))]
+    for number, (step, wrong) in enumerate(missing):
+        own = step == len(create.STEPS)
+        st.button(
+            f"Before training: {'state the rights' if own else create.STEPS[step - 1]}",
+            key="train" if number == 0 else f"missing-{step}",
+            type="primary" if number == 0 else "secondary",
+            icon=":material/arrow_back:",
+            width="stretch",
+            on_click=point_at_rights if own else to_step,
+            args=() if own else (step,),
+        )
+        more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
+        widgets.quiet(f"{wrong[0].message} {wrong[0].mend}{more}")
+
+
+def point_at_rights() -> None:
+    """Bring the form about the rights into view when the page is drawn."""
+    st.session_state["rights-wanted"] = True

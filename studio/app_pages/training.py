@@ -127,7 +127,7 @@ def _one(context: AppContext, id: str) -> None:
             st.fragment(_begun, run_every=None if view.is_over else CHARTS_S)(view.job)
     widgets.show_problems()
     if view.job.parent:
-        widgets.quiet(f"Follows an earlier training ({view.job.parent[:8]}).")
+        widgets.quiet("Follows an earlier training.")
     _buttons(context, view, [row.checkpoint for row in rows])
     again = None if view.is_over else POLL_S
     st.fragment(_progress, run_every=again)(context, id)
@@ -242,9 +242,10 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
                 on_click=widgets.act,
                 args=(training_jobs.resume, context, job.id),
             )
-        if learnt and st.button(
-            "Talk and compare", icon=":material/forum:", type="primary" if job.status == "succeeded" else "secondary"
-        ):
+        kind: Any = "primary" if job.status == "succeeded" else "secondary"
+        if learnt and st.button("Chat", icon=":material/chat:", type=kind):
+            widgets.go(widgets.CHAT, character=job.character)
+        if learnt and st.button("Talk and compare", icon=":material/compare:"):
             widgets.go(widgets.COMPARE, character=job.character)
         if job.status in ENDED:
             if learnt:

@@ -142,6 +142,31 @@ def test_a_reply_ends_behind_a_sentence_or_when_there_will_be_none(starter: tupl
     assert one_step(marked, said[:-1], {eot: 5.0})[eot].isinf() and in_mark > 0
 
 
+def test_dots_are_no_words(starter: tuple[Any, Any]) -> None:
+    model, tokenizer = starter
+    eot = model.spec.eot_id
+    for mode, mark in (("auto", False), ("always", True)):
+        processor = WordsProcessor(model.spec, tokenizer, [mode], 60)  # type: ignore[list-item]
+        head = processor.mark if mark else []
+        for text, may_end in (("....", False), ("*?!*", False), ("Aye.", True)):
+            scores = one_step(processor, [*head, *ids_of(tokenizer, text)], {eot: 5.0})
+            assert bool(scores[eot].isfinite()) == may_end, (mode, text)
+
+
+def test_a_reply_that_goes_on_announces_nothing_and_says_a_sentence(family: tuple[Any, Any]) -> None:
+    model, tokenizer = family
+    begun = ids_of(tokenizer, "The bell rings twice at night.")
+    processor = WordsProcessor(model.spec, tokenizer, ["never"], 60, repeats=False, begun=begun)
+    eot, letter = model.spec.eot_id, ids_of(tokenizer, "A")[0]
+    first = one_step(processor, [], {letter: 5.0, eot: 9.0})
+    assert first[eot].isinf() and first[model.spec.boi_id].isinf() and int(first.argmax()) == letter
+    said = ids_of(tokenizer, "The bell rings twi")  # as in what is there: it must not be said again
+    following = begun[len(said)] if begun[: len(said)] == said else None
+    if following is not None:
+        assert one_step(processor, said, {following: 9.0})[following].isinf()
+    assert one_step(processor, ids_of(tokenizer, "Aye, so."), {eot: 5.0})[eot].isfinite()
+
+
 def test_near_its_limit_a_reply_ends_with_the_sentence(starter: tuple[Any, Any]) -> None:
     model, tokenizer = starter
     limit = 50

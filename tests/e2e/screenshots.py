@@ -87,6 +87,7 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
     waiting = create.start(context, ids["ambrose-fell"], "quick", "starter")
     talk, blind = staging.talked(context, done), staging.talked(context, done, True)
     staging.voted(context, talk)
+    alone = staging.chatted(context, done)
     staging.workers(context, running.id)
     quibb, nella = ids["quibb"], ids["nella-tarn"]
     return [
@@ -105,9 +106,12 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
         Shot("training-running", f"training?job={running.id}"),
         Shot("training-waiting", f"training?job={waiting.id}"),
         Shot("training-done", f"training?job={done.id}"),
+        Shot("chat-begin", f"chat?character={quibb}"),
+        Shot("chat", f"chat?conversation={alone.id}"),
         Shot("compare-begin", f"compare?character={quibb}"),
         Shot("compare-talk", f"compare?conversation={talk.id}"),
         Shot("compare-blind", f"compare?conversation={blind.id}"),
+        Shot("compare-pictures", f"compare?character={quibb}&view=Pictures"),
         Shot("compare-scores", f"compare?character={quibb}&view=Scorecards"),
         Shot("compare-votes", f"compare?character={quibb}&view=Votes"),
         Shot("download", f"compare?character={quibb}&view=Download"),

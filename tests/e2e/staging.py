@@ -21,7 +21,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
-from studio.actions import characters, compare, create, drafts, drawings, feedback, images
+from studio.actions import characters, chat, compare, create, drafts, drawings, feedback, images
 from studio.context import AppContext
 from tests.studio.staged import SCORES, checkpoint, run_events
 from worker.job_loop import drain_queue
@@ -176,6 +176,23 @@ def talked(context: AppContext, job: Job, blind: bool = False) -> Conversation:
             events.append(done_event(side, 2, 6.4))
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         told = [replace(event, sequence=at, time=time) for at, event in enumerate(events)]
+        context.records.events.append(reply.id, reply.attempt, told)
+        context.records.jobs.finish(reply.id, WORKER, reply.attempt, "succeeded")
+    return talk
+
+
+def chatted(context: AppContext, job: Job) -> Conversation:
+    """A chat with the best checkpoint, answered with what it said when it was measured."""
+    best = next(one for one in compare.checkpoint_options(context, job.character) if one.is_best)
+    talk = chat.start_chat(context, job.character, best.ref)
+    for asked, text, scene, key in _measured(context, best.ref)[:2]:
+        message = compare.send_message(context, talk.id, f"*leans on the counter* {asked}", seed=4711)
+        reply = context.records.jobs.claim(message.job, WORKER, 600)
+        assert reply is not None
+        events = [Event("prepare"), scene_event(0, 1, text, scene, 1.2)]
+        events += [picture_event(0, 1, key, 6.0)] if key else []
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        told = [replace(event, sequence=at, time=time) for at, event in enumerate([*events, done_event(0, 1, 6.4)])]
         context.records.events.append(reply.id, reply.attempt, told)
         context.records.jobs.finish(reply.id, WORKER, reply.attempt, "succeeded")
     return talk

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from pipelines.core.records import Records, open_records
-from studio.actions import characters, compare
+from studio.actions import characters, chat_turns, compare
 from studio.actions.drafts import entries_of
 from studio.context import open_context
 from tests.e2e import own_character as pim
@@ -209,7 +209,7 @@ def test_a_message_that_is_too_long_stays_in_its_field(page: Page, studio: Studi
     expect(box).to_have_value("")
     page.reload()
     expect(box).to_have_value("")
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert turn.question.text == "Are you still open?"
     context.records.close()
 

@@ -226,9 +226,10 @@ def talk(page: Page) -> None:
 def download(page: Page, tmp_path: Path) -> None:
     """The zip, and its adapter in a fresh process."""
     page.get_by_role("radio", name="Download").or_(page.get_by_role("button", name="Download")).first.click()
-    press(page, "Prepare")
+    settled(page)
+    page.locator(".st-key-take-zip").get_by_role("button", name="Prepare").click()
     with page.expect_download() as coming:
-        page.get_by_role("link", name=re.compile("Download ada")).click()
+        page.get_by_role("link", name="Download now").click()
     coming.value.save_as(tmp_path / "ada.zip")
     with zipfile.ZipFile(tmp_path / "ada.zip") as archive:
         archive.extractall(tmp_path / "taken")

@@ -75,6 +75,18 @@ def test_no_picture_unless_wanted(speaker: tuple[Any, Any]) -> None:
     assert reply.picture is None and reply.text
 
 
+def test_a_reply_is_continued_where_it_ends(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    heard: list[ReplyPart] = []
+    request = GenerationRequest(toy()[0], (user("Aye?"),), seed=3, picture="never", begun="Aye, the bell. And ")
+    [reply] = generate_replies(model, tokenizer, [request], sampling=SHORT, on_part=heard.append)
+    assert reply.text.startswith("Aye, the bell. And") and len(reply.text) > len("Aye, the bell. And")
+    pieces = [part.text for part in heard if isinstance(part, TextPiece)]
+    assert pieces[0] == "Aye, the bell. And" and reply.picture is None
+    with pytest.raises(ValueError, match="alone"):
+        generate_replies(model, tokenizer, [request, request], sampling=SHORT)
+
+
 def say(model: Any, said: list[int]) -> Any:
     """A hook that makes the model say these ids, one after the other, as far as they may be sampled."""
     coming = iter(said)

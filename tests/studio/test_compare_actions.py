@@ -10,7 +10,7 @@ import pytest
 from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, Worker, new_id
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.problems import CharacterProblems
-from studio.actions import compare, feedback, votes
+from studio.actions import chat_turns, compare, feedback, votes
 from studio.actions.compare import NotPossible
 from studio.actions.drafts import entries_of
 from studio.context import AppContext
@@ -70,7 +70,7 @@ def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversatio
     assert request.history == (HistoryTurn("user", "Hello?"),)
     assert job.request["history"] == [{"role": "user", "text": "Hello?"}]
     assert (request.conversation, request.number, request.seed, job.kind) == (talk.id, 1, 5, "reply")
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert turn.state == "waiting" and [answer.text for answer in turn.answers] == ["", ""]
     with pytest.raises(NotPossible, match="still being written"):
         compare.send_message(context, talk.id, "And?")
@@ -90,15 +90,15 @@ def test_the_best_of_several_drawings_is_asked_for_by_itself_where_it_is_quick(
 def test_answers_stream_and_stay(context: AppContext, talk: Conversation) -> None:
     message = compare.send_message(context, talk.id, "Hello?", seed=5)
     staged.answered(context, message.job, ("Aye.", "I am a model."), finish=False)
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert turn.state == "running" and [answer.text for answer in turn.answers] == ["Aye.", "I am a model."]
-    other = compare.turns(context, talk)[0]  # a second tab, or the page loaded again
+    other = chat_turns.turns(context, talk)[0]  # a second tab, or the page loaded again
     assert other == turn
 
 
 def test_whole_answers(context: AppContext, talk: Conversation) -> None:
     said_and_answered(context, talk)
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     left, right = turn.answers
     assert turn.state == "done" and left.ref == talk.left and right.ref == talk.right
     assert left.scene == "Ada, by the sea" and left.picture_key and left.seed == 5 and not right.picture_key
@@ -117,12 +117,12 @@ def test_each_side_hears_only_itself(context: AppContext, talk: Conversation) ->
 
 def test_kept_messages_count_more_than_events(context: AppContext, talk: Conversation) -> None:
     number = said_and_answered(context, talk)
-    job = compare.turns(context, talk)[0].question.job
+    job = chat_turns.turns(context, talk)[0].question.job
     for side, text in (("left", "Kept left."), ("right", "Kept right.")):
         context.records.chats.add_message(
             ChatMessage(new_id(), talk.id, number, "character", side, text, seed=5, job=job)  # type: ignore[arg-type]
         )
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert [answer.text for answer in turn.answers] == ["Kept left.", "Kept right."]
 
 
@@ -130,11 +130,11 @@ def test_answer_again_replaces_the_last_answers(context: AppContext, talk: Conve
     number = said_and_answered(context, talk)
     feedback.vote(context, talk.id, number, "left")
     again = compare.regenerate(context, talk.id, seed=9)
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert turn.question.seed == 9 and turn.state == "waiting" and turn.question.text == "Hello?"
     staged.answered(context, again.job, ("Aye aye.", "Yes."))
-    assert [answer.text for answer in compare.turns(context, talk)[0].answers] == ["Aye aye.", "Yes."]
-    assert len(compare.turns(context, talk)) == 1
+    assert [answer.text for answer in chat_turns.turns(context, talk)[0].answers] == ["Aye aye.", "Yes."]
+    assert len(chat_turns.turns(context, talk)) == 1
 
 
 def test_a_failed_answer_can_be_asked_for_again(context: AppContext, talk: Conversation) -> None:
@@ -142,10 +142,10 @@ def test_a_failed_answer_can_be_asked_for_again(context: AppContext, talk: Conve
     job = context.records.jobs.claim(message.job, staged.WORKER, 60)
     assert job is not None
     context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "failed", error="The memory is full.")
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert turn.state == "failed" and turn.error == "The memory is full."
     compare.regenerate(context, talk.id)
-    assert compare.turns(context, talk)[0].state == "waiting"
+    assert chat_turns.turns(context, talk)[0].state == "waiting"
 
 
 def test_what_cannot_be_said(context: AppContext, talk: Conversation) -> None:
@@ -157,7 +157,7 @@ def test_what_cannot_be_said(context: AppContext, talk: Conversation) -> None:
         compare.send_message(context, talk.id, "look", b"\x00" * (compare.MAX_ATTACHED_BYTES + 1))
     with pytest.raises(CharacterProblems):
         compare.send_message(context, talk.id, "look", b"MZ this is a program")
-    assert compare.turns(context, talk) == []
+    assert chat_turns.turns(context, talk) == []
 
 
 def test_somebody_elses_conversation_does_not_exist(context: AppContext) -> None:
@@ -171,9 +171,9 @@ def test_somebody_elses_conversation_does_not_exist(context: AppContext) -> None
 
 def test_blind_turns_shuffle_sides_the_same_way_every_time(context: AppContext, talk: Conversation) -> None:
     blind = Conversation(new_id(), context.owner, talk.character, talk.left, talk.right, True)
-    swaps = [compare.is_swapped(blind, number) for number in range(200)]
-    assert 60 < sum(swaps) < 140 and swaps == [compare.is_swapped(blind, number) for number in range(200)]
-    assert not any(compare.is_swapped(talk, number) for number in range(200))
+    swaps = [chat_turns.is_swapped(blind, number) for number in range(200)]
+    assert 60 < sum(swaps) < 140 and swaps == [chat_turns.is_swapped(blind, number) for number in range(200)]
+    assert not any(chat_turns.is_swapped(talk, number) for number in range(200))
 
 
 def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conversation) -> None:
@@ -182,7 +182,7 @@ def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conver
     for at in range(12):
         number = said_and_answered(context, blind, f"Question {at}?")
         given = feedback.vote(context, blind.id, number, "left")
-        turn = compare.turns(context, blind)[-1]
+        turn = chat_turns.turns(context, blind)[-1]
         assert given.left == turn.answers[0].ref and turn.vote == given and given.blind
         own = "Aye" if given.left == talk.left else "I am"
         assert given.left_reply["text"].startswith(own)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Worker
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
 from pipelines.core.problems import CharacterProblems
@@ -240,6 +241,18 @@ def test_what_is_learned_and_what_is_told(context: AppContext) -> None:
     assert told.held_out == len(draft["test"]["dialogues"]) and 250 < told.prompt_tokens < 340
     without = interactions.learned({**draft, "test": None})
     assert without.held_out == len(draft["interactions"]) // 8 and without.replies < told.replies
+    # As the page of who they are counts them.
+    assert told.prompt_tokens == estimate_system_prompt(drafts.character_of(draft)[0])
+
+
+def test_a_new_conversation_has_no_fault_before_anything_is_typed(context: AppContext) -> None:
+    id = drafts.create(context)
+    interactions.add_interaction(context, id, [{"user": ""}, {"character": ""}])
+    [view] = interactions.interaction_views(draft_of(context, id))
+    assert view.worst == ""
+    interactions.set_words(context, id, view.turns[0].id, "Hello?")
+    [view] = interactions.interaction_views(draft_of(context, id))
+    assert view.worst == "error" and not view.turns[0].problems
 
 
 # ---------------------------------------------------------------- rights and the start

@@ -29,9 +29,9 @@ def place(context: AppContext, made: downloads.Download) -> Path:
 def test_the_zip_has_adapter_card_scores_report_and_manifest(context: AppContext, tmp_path: Path) -> None:
     job = staged.trained(context, staged.published(context, tmp_path / "ada"))
     made = downloads.adapter_zip(context, f"{job.id}:grpo-000002")
-    assert made.filename == "ada-grpo-000002.zip"
+    assert made.filename == "ada-practice-step-2.zip"
     with zipfile.ZipFile(place(context, made)) as archive:
-        files = {name.removeprefix("ada-grpo-000002/"): archive.read(name) for name in archive.namelist()}
+        files = {name.removeprefix("ada-practice-step-2/"): archive.read(name) for name in archive.namelist()}
     assert set(files) == {
         "README.md",
         "adapter/README.md",
@@ -63,7 +63,7 @@ def test_the_zip_has_adapter_card_scores_report_and_manifest(context: AppContext
 def test_a_charx_carries_the_adapter(context: AppContext, tmp_path: Path) -> None:
     job = staged.trained(context, staged.published(context, tmp_path / "ada", name="Ada Ünd <Co>"))
     made = downloads.charx(context, f"{job.id}:sft-000004")
-    assert made.filename == "ada-und-co-sft-000004.charx"
+    assert made.filename == "ada-und-co-basics-step-4.charx"
     card = read_card(place(context, made).read_bytes(), made.filename)
     assert card.character.name == "Ada Ünd <Co>" and len(card.images) == 6
     assert card.adapter_files["adapter_model.safetensors"] == b"weights of sft-000004"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from studio.actions import compare, feedback
+from studio.actions import chat_turns, compare, feedback
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -157,14 +157,14 @@ def test_a_talk_from_question_to_vote(context: AppContext, character: str, open_
     shown = open_page("compare", conversation=talk.id)
     shown.toggle(key="talk-best").set_value(True).run()
     shown.chat_input[0].set_value("Where is *she*?").run()
-    [turn] = compare.turns(context, talk)
+    [turn] = chat_turns.turns(context, talk)
     assert context.records.jobs.get(turn.question.job).request["best_of"] == 4
     assert turn.question.text == "Where is *she*?" and "Waiting for a worker" in words(shown)
     staged.answered(context, turn.question.job, ("Aye, <script>here</script>.", "I am a model."))
     shown.run()
     assert "I am a model" in words(shown) and not shown.get("iframe")
     button(shown, "Left is better").click().run()
-    assert compare.turns(context, talk)[0].vote is not None
+    assert chat_turns.turns(context, talk)[0].vote is not None
     button(shown, "Show me how it should answer").click().run()
     shown.text_area(key="mend-words").set_value("Aye, by the bell.")
     button(shown, "Keep it for the next training").click().run()
@@ -192,8 +192,10 @@ def test_scorecards_votes_and_downloads(context: AppContext, character: str, ope
     feedback.vote(context, talk.id, 1, "left")
     assert "100% of 1 choice" in words(open_page("compare", character=character, view="Votes"))
     load = open_page("compare", character=character, view="Download")
+    takes = [one.key.split("-")[1] for one in load.button if one.label == "Prepare"]
+    assert takes == ["card", "charx", "report", "zip", "adapter"]  # SillyTavern first, Python last
     button(load, "Prepare").click().run()
-    assert not load.exception and "Download ada-grpo-000002.zip" in words(load)
+    assert not load.exception and "Download now" in words(load) and "ada.png" in words(load)
 
 
 # ---------------------------------------------------------------- system

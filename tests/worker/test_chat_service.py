@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.core.jobs.draw_protocol import PromptRequest, drawings_in
 from pipelines.core.jobs.job import ChatMessage, Conversation, Job, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest, SideText, captions_in, replies_in
@@ -79,6 +80,44 @@ def test_two_checkpoints_answer_side_by_side(embedded: Deployment, context: Work
     alone = answer(embedded, context, holder, ask(trained, "grpo-000002", picture="always", seed=5))
     assert replies_in(records.events.after(alone.id))[0].text == sides[1].text
     assert holder.engine is engine and len(engine.loaded()) == 2
+
+
+def test_one_checkpoint_goes_on_with_its_reply_and_keeps_the_picture(
+    embedded: Deployment, context: WorkerContext, trained: Job
+) -> None:
+    records = embedded.records
+    talk = records.chats.add_conversation(Conversation(new_id(), "local", trained.character, right=""))
+    records.chats.add_message(ChatMessage(new_id(), talk.id, text="Aye? Show me."))
+    begun = HistoryTurn("character", "Aye, the bell.", "Ada, happy", "pictures/there.png")
+    request = ask(trained, "sft-000004", conversation=talk.id, number=1, begun=begun)
+    job = answer(embedded, context, ModelHolder(), request)
+    assert (job.status, job.error) == ("succeeded", "")
+    [side] = replies_in(records.events.after(job.id))
+    assert side.done and side.text.startswith("Aye, the bell.") and len(side.text) > len("Aye, the bell.")
+    kept = records.chats.messages(talk.id)[1]
+    assert (kept.side, kept.text, kept.scene, kept.picture_key) == ("left", side.text, begun.scene, begun.picture)
+
+
+def test_own_prompts_are_drawn_by_a_state_and_too_long_ones_say_so(
+    embedded: Deployment, context: WorkerContext, trained: Job
+) -> None:
+    holder = ModelHolder()
+
+    def ended(look: str, name: str = "sft-000004") -> Job:
+        request = PromptRequest(f"{trained.id}:{name}", (look,), 7).to_json()
+        job = submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request))
+        drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)})
+        return embedded.records.jobs.get(job.id)
+
+    for name in ("sft-000004", "base"):
+        job = ended("happy, on a beach", name)
+        assert (job.status, job.error) == ("succeeded", "")
+        look, key = drawings_in(embedded.records.events.after(job.id)).drawn[0]
+        assert look == "happy, on a beach"
+        with Image.open(io.BytesIO(read(embedded.store, key))) as picture:
+            picture.load()
+    refused = ended("happy " * 60)
+    assert refused.status == "failed" and "too long" in refused.error
 
 
 def test_the_base_answers_too_and_each_side_hears_its_own_words(

@@ -3,6 +3,8 @@
 A job of the queue `reply` with `DrawRequest.to_json()` draws one picture for each look, from the references and words
 of a draft, and gives back every uploaded picture as the model's tokenizer rebuilds it. Events have stage "reply"; which
 of the metrics below one carries says what it brings. `drawings_in` reads all of a job's events so far.
+
+A job with `PromptRequest.to_json()` draws somebody's own prompts with a checkpoint; its events are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any
 from pipelines.core.events import Event
 
 DRAW_TASK = "draw"
-"""`task` of the job's request."""
+PROMPT_TASK = "draw_prompts"
+"""`task` of the jobs' requests."""
+MAX_PROMPTS = 12
 PROGRESS, DRAWING, REBUILT = "drawing_share", "drawing_s", "rebuilt_s"
 """Metrics of these events: the share of the codes that are sampled; seconds until a drawing, a rebuilding was there."""
 SHOWN_LOOKS = (
@@ -50,6 +54,38 @@ class DrawRequest:
         values = {key: value for key, value in data.items() if key != "task"}
         try:
             return cls(**{**values, "looks": tuple(values.get("looks", SHOWN_LOOKS[0]))})
+        except TypeError as error:
+            raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """Somebody's own prompts, to be drawn with one checkpoint."""
+
+    checkpoint: str
+    """`JOB:NAME`."""
+    looks: tuple[str, ...]
+    """What each picture should show, without the character's name."""
+    seed: int = 0
+    """Picture n is drawn from seed + n; equal seeds let checkpoints be compared."""
+    best_of: int = 1
+
+    def __post_init__(self) -> None:
+        if ":" not in self.checkpoint:
+            raise ValueError(f"checkpoints are named JOB:NAME, not {self.checkpoint}")
+        if not 1 <= len(self.looks) <= MAX_PROMPTS or not all(look.strip() for look in self.looks):
+            raise ValueError(f"between one and {MAX_PROMPTS} prompts are drawn at once, each with words")
+
+    def to_json(self) -> dict[str, Any]:
+        """The request of the job."""
+        return {"task": PROMPT_TASK, **asdict(self), "looks": list(self.looks)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PromptRequest:
+        """The inverse; ValueError for what cannot be read."""
+        values = {key: value for key, value in data.items() if key != "task"}
+        try:
+            return cls(**{**values, "looks": tuple(values.get("looks", ()))})
         except TypeError as error:
             raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error
 

@@ -48,7 +48,7 @@ class HistoryTurn:
     text: str = ""
     scene: str = ""
     picture: str = ""
-    """Object key of a picture that the user showed."""
+    """Object key of a picture that the user showed, or that a reply which is to be continued has."""
     left: SideText | None = None
     right: SideText | None = None
 
@@ -86,6 +86,8 @@ class ReplyRequest:
     seed: int = 0
     best_of: int = 1
     """How many drawings each picture is chosen from."""
+    begun: HistoryTurn | None = None
+    """A reply of the one checkpoint that is to be continued, with its picture; the new one begins with its words."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.best_of <= MAX_BEST_OF:
@@ -94,6 +96,8 @@ class ReplyRequest:
             raise ValueError(f"one checkpoint answers, or two side by side, not {len(self.checkpoints)}")
         if any(":" not in name for name in self.checkpoints):
             raise ValueError(f"checkpoints are named JOB:NAME, not {', '.join(self.checkpoints)}")
+        if self.begun is not None and (len(self.checkpoints) > 1 or not self.begun.text.strip()):
+            raise ValueError("one checkpoint alone continues a reply, and only one that has words")
         if not self.history or self.history[-1].role != "user":
             raise ValueError("history must end with a turn of the user: that is what is answered")
 
@@ -102,6 +106,10 @@ class ReplyRequest:
         given = {"task": "reply", **asdict(self), "history": [turn.to_json() for turn in self.history]}
         if self.best_of == 1:  # a worker of version 0.1 refuses what it does not know
             del given["best_of"]
+        if self.begun is None:
+            del given["begun"]
+        else:
+            given["begun"] = self.begun.to_json()
         return given
 
     @classmethod
@@ -111,6 +119,8 @@ class ReplyRequest:
         try:
             values["checkpoints"] = tuple(values.get("checkpoints", ()))
             values["history"] = tuple(HistoryTurn.from_json(turn) for turn in values.get("history", ()))
+            if values.get("begun"):
+                values["begun"] = HistoryTurn.from_json(values["begun"])
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error

@@ -1,0 +1,100 @@
+"""The chat page: one character, one conversation (`?character=ID` or `?conversation=ID`).
+
+The best state answers unless another is chosen. A chat is kept from its first message on, with the job of each answer,
+so a page that is loaded again in the middle of one goes on showing it.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing
+from studio import one_chat_view, widgets
+from studio.actions import chat, compare, workers
+from studio.actions.compare import CheckpointOption
+from studio.chat_view import say_something, send, tools
+from studio.compare_views import best_of, checkpoint_select
+from studio.context import AppContext
+from studio.labels import ago
+
+
+def page() -> None:
+    """The conversation that the address names, or the beginning of a new one."""
+    context = widgets.app_context()
+    conversation_id = widgets.param("conversation")
+    conversation = compare.own_conversation(context, conversation_id) if conversation_id else None
+    if conversation is not None and conversation.right:
+        widgets.go(widgets.COMPARE, conversation=conversation.id)
+    row = _character(context, conversation)
+    if row is None:
+        return
+    if conversation is not None:
+        one_chat_view.draw(context, conversation, row)
+        return
+    choices = compare.checkpoint_options(context, row.id)
+    if not choices:
+        widgets.nothing_here(
+            f"{row.name or 'This character'} cannot answer yet: train it first.", widgets.TRAINING, "To the trainings"
+        )
+        return
+    _begin(context, row, choices)
+
+
+def _character(context: AppContext, conversation: Conversation | None) -> CharacterRow | None:
+    """Heading and choice of the character: those with a published version."""
+    rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
+    id = conversation.character if conversation is not None else widgets.param("character")
+    if id and id not in rows:
+        raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
+    widgets.title("Chat")
+    if not rows:
+        widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
+        return None
+    ids = list(rows)
+    chosen = st.selectbox(
+        "Character",
+        ids,
+        index=ids.index(id) if id else 0,
+        format_func=lambda one: rows[one].name or "A character",
+        width=360,
+    )
+    if id and chosen != id:
+        st.query_params.from_dict({"character": chosen})
+        st.rerun()
+    return rows[chosen]
+
+
+def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption]) -> None:
+    """A new chat: it exists once something is said."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="chat-head"):
+        with st.container(width=420):
+            ref = checkpoint_select("Who answers", choices, best_of(choices))
+        earlier = chat.earlier_chats(context, row.id)
+        if earlier:
+            with st.popover("Earlier chats", icon=":material/history:"):
+                for one in earlier:
+                    label = f"{widgets.escaped(one.title)} · {ago(one.created)}"
+                    if st.button(label, key=f"chat-{one.id}", type="tertiary"):
+                        widgets.go(widgets.CHAT, conversation=one.id)
+    if not workers.live_workers(context, "reply"):
+        st.warning(
+            "No worker is running, so nobody answers just now. See the System page.", icon=":material/power_off:"
+        )
+    elif st.session_state.get("chat-warm") != ref:
+        st.session_state["chat-warm"] = ref
+        widgets.attempt(chat.warm, context, row.id, ref)
+    widgets.show_problems()
+    one_chat_view.greeting(context, row)
+    tools(context, None, again=False)
+    say_something(f"Say something to {row.name or 'them'}", False, _say_first, context, row.id, ref)
+
+
+def _say_first(context: AppContext, character: str, ref: str) -> None:
+    """The first message makes the conversation."""
+    conversation = widgets.attempt(chat.start_chat, context, character, ref)
+    if isinstance(conversation, Conversation) and send(context, conversation.id):
+        st.query_params.from_dict({"conversation": conversation.id})
+
+
+if __name__ == "__main__":
+    page()
