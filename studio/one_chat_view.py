@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pipelines.core.jobs.job import CharacterRow, Conversation
 from studio import widgets
@@ -21,14 +22,14 @@ from studio.context import AppContext
 MOVING = ("waiting", "running")
 
 
-def draw(context: AppContext, conversation: Conversation, row: CharacterRow) -> None:
-    """The whole conversation, and the input below it."""
+def draw(context: AppContext, conversation: Conversation, row: CharacterRow, head: DeltaGenerator) -> None:
+    """The whole conversation, and the input below it. head: where the choice of the character stands."""
     told = chat_turns.turns(context, conversation)
     widgets.show_problems()
     if kept := st.session_state.pop("talk-kept", ""):
         st.success(kept, icon=":material/school:")
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="chat-head"):
-        widgets.quiet(f"Answers: {compare.label_of(context, conversation.left)}")
+    widgets.quiet(f"Answers: {compare.label_of(context, conversation.left)}")
+    with head:
         if st.button("New chat", icon=":material/add_comment:"):
             widgets.go(widgets.CHAT, character=conversation.character)
     greeting(context, row)

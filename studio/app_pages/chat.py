@@ -7,6 +7,7 @@ so a page that is loaded again in the middle of one goes on showing it.
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing
 from studio import one_chat_view, widgets
@@ -25,11 +26,13 @@ def page() -> None:
     conversation = compare.own_conversation(context, conversation_id) if conversation_id else None
     if conversation is not None and conversation.right:
         widgets.go(widgets.COMPARE, conversation=conversation.id)
-    row = _character(context, conversation)
+    widgets.title("Chat")
+    head = st.container(horizontal=True, vertical_alignment="bottom", key="chat-head")
+    row = _character(context, conversation, head)
     if row is None:
         return
     if conversation is not None:
-        one_chat_view.draw(context, conversation, row)
+        one_chat_view.draw(context, conversation, row, head)
         return
     choices = compare.checkpoint_options(context, row.id)
     if not choices:
@@ -37,26 +40,25 @@ def page() -> None:
             f"{row.name or 'This character'} cannot answer yet: train it first.", widgets.TRAINING, "To the trainings"
         )
         return
-    _begin(context, row, choices)
+    _begin(context, row, choices, head)
 
 
-def _character(context: AppContext, conversation: Conversation | None) -> CharacterRow | None:
-    """Heading and choice of the character: those with a published version."""
+def _character(context: AppContext, conversation: Conversation | None, head: DeltaGenerator) -> CharacterRow | None:
+    """Choice of the character: those with a published version."""
     rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
     id = conversation.character if conversation is not None else widgets.param("character")
     if id and id not in rows:
         raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
-    widgets.title("Chat")
     if not rows:
         widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
         return None
     ids = list(rows)
-    chosen = st.selectbox(
+    chosen = head.selectbox(
         "Character",
         ids,
         index=ids.index(id) if id else 0,
         format_func=lambda one: rows[one].name or "A character",
-        width=360,
+        width=300,
     )
     if id and chosen != id:
         st.query_params.from_dict({"character": chosen})
@@ -64,10 +66,10 @@ def _character(context: AppContext, conversation: Conversation | None) -> Charac
     return rows[chosen]
 
 
-def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption]) -> None:
+def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption], head: DeltaGenerator) -> None:
     """A new chat: it exists once something is said."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="chat-head"):
-        with st.container(width=420):
+    with head:
+        with st.container(width=400):
             ref = checkpoint_select("Who answers", choices, best_of(choices))
         earlier = chat.earlier_chats(context, row.id)
         if earlier:
