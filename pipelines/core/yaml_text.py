@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from pipelines.core.decode_text import decode_text
 from pipelines.core.problems import CharacterProblems, Problem
 
 MAX_YAML_BYTES = 2 * 1024 * 1024
@@ -121,14 +122,8 @@ def _refuse(file: str, message: str, mend: str) -> NoReturn:
 
 
 def _decode(data: bytes, file: str) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        _refuse(file, f"{file} is saved as UTF-16.", "Save it again as UTF-8 (Notepad: Save as, Encoding, UTF-8).")
-    try:
-        return data.decode("utf-8-sig")  # drops a byte order mark
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        what = "is not a text file" if b"\x00" in data[:4096] else f"is not UTF-8 text (line {line})"
-        _refuse(file, f"{file} {what}.", "Save it again as plain text with the encoding UTF-8.")
+    # Nobody reads notes on a file of one's own: a guess would be written back as if it were right.
+    return decode_text(data, file, guess=False)[0]
 
 
 def _mend_for_line(problem: str, line: str) -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
 from pipelines.core.character.image_set_check import check_image_count, check_variety
+from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
@@ -31,7 +32,6 @@ THUMB_PX = 256
 PREVIEW_PX = 480
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
-MAX_CAPTION_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,12 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
     """
     refused: list[Problem] = []
     taken: list[tuple[str, bytes]] = []
-    captions: dict[str, str] = {}
+    captions = [(name, data) for name, data in files if is_caption_file(name)]
     for name, data in files:
-        name = plain_name(name)
-        if name.lower().endswith(".txt"):
-            captions[PurePosixPath(name).stem] = data[:4000].decode("utf-8", "replace").strip()
+        if is_caption_file(name):
             continue
         try:
-            taken.append((name, _cleaned(data, name)))
+            taken.append((name, _cleaned(data, plain_name(name))))
         except CharacterProblems as error:
             refused += error.problems
     with context.editing:
@@ -133,23 +131,24 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
             refused.append(Problem("images", message, "Take some out first."))
         entries = [(name, _stored(context, data)) for name, data in taken[: max(room, 0)]]
 
+        notes: list[Problem] = []
+
         def edit(draft: Draft) -> None:
+            listed = draft.setdefault("pictures", [])
             for name, entry in entries:
                 file = _free_name(draft, entry["key"])
-                draft.setdefault("pictures", []).append({"file": file, "original": name, **entry})
-                caption = captions.pop(PurePosixPath(name).stem, "")
-                caption_entry(draft, file).update({"caption": caption[:MAX_CAPTION_CHARS]} if caption else {})
-            for picture in draft.get("pictures", []):  # captions that were uploaded after their pictures
-                words = captions.pop(PurePosixPath(picture["original"]).stem, "")
-                caption_entry(draft, picture["file"]).update({"caption": words[:MAX_CAPTION_CHARS]} if words else {})
+                caption_entry(draft, file)
+                listed.append({"file": file, "original": plain_name(name), "source": caption_id(name), **entry})
+            # Captions may be uploaded after their pictures, so all of them are looked at.
+            sources = [picture.get("source") or caption_id(picture["original"]) for picture in listed]
+            assigned, told = assign_captions([f"{source}.png" for source in sources], captions, plain_name)
+            notes.extend(told)
+            for place, words in assigned.items():
+                caption_entry(draft, listed[place]["file"])["caption"] = words
             check_images(context, draft)
 
         change(context, id, edit)
-    unused = [
-        Problem("images", f"{name}.txt belongs to no picture.", "Give it the picture's name.", "warning")
-        for name in captions
-    ]
-    return refused + unused
+    return refused + notes
 
 
 def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:

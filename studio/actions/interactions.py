@@ -17,8 +17,8 @@ from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, hold_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
+from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.chat_formats import interactions_from_start_blocks, read_conversations
-from pipelines.core.formats.decode_text import decode_text
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (

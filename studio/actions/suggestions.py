@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.character.validate_dialogues import normalized_words
+from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import captions_in, conversations_in
 from pipelines.core.queue import submit
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.images import CAPTION_FIELDS, MAX_CAPTION_CHARS
+from studio.actions.images import CAPTION_FIELDS
 from studio.actions.interactions import Turns, add_interaction
 from studio.context import AppContext
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import now
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions.drafts import (
@@ -27,7 +28,7 @@ from studio.actions.drafts import (
     gone,
     image_entry,
 )
-from studio.actions.images import CAPTION_FIELDS, MAX_CAPTION_CHARS
+from studio.actions.images import CAPTION_FIELDS
 from studio.context import AppContext
 
 State = Literal["kept", "clash", "gone"]

@@ -15,7 +15,9 @@ from typing import Literal
 Role = Literal["system", "user", "character"]
 
 # No folder, no leading dot, no sign that Windows refuses, at most 120 characters.
-_FILE_NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,119}")
+MAX_FILE_NAME = 120
+"""Most characters of a picture's file name."""
+_FILE_NAME = re.compile(rf"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{{0,{MAX_FILE_NAME - 1}}}")
 
 
 @dataclass(frozen=True)

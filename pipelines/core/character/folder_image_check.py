@@ -34,14 +34,12 @@ def check_image_files(folder: Path, images: Sequence[CharacterImage] | None) -> 
     spare = [name for name in present if name not in listed]
     found += [_missing(name, IMAGES, spare) for name in listed if name not in present]
     for name in spare:
-        found.append(
-            Problem(
-                f"{IMAGES}/{name}",
-                f"{name} is in images/ but is not listed, so nothing learns from it.",
-                "List it under `images:` in character.yaml, or take it out.",
-                "warning",
-            )
-        )
+        message = f"{name} is in images/ but is not listed, so nothing learns from it."
+        mend = "List it under `images:` in character.yaml, or take it out."
+        if name.lower().endswith((".txt", ".caption")):
+            message = f"{name} is in images/, but captions beside pictures are read by the studio only."
+            mend = "Write its words under `caption:` of the picture in character.yaml, and take it out."
+        found.append(Problem(f"{IMAGES}/{name}", message, mend, "warning"))
     return reports, found
 
 

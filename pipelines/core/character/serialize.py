@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.core.character.character import (
+    MAX_FILE_NAME,
     Character,
     CharacterImage,
     Consent,
@@ -166,11 +167,22 @@ def _read_file_name(value: object, field: str, what: str, problems: list[Problem
             Problem(
                 field,
                 f"{what.capitalize()} names {name[:80]!r}, which is not a plain file name.",
-                "Put the picture into the folder itself and write only its name, like 03.png.",
+                _mend_for_name(name),
             )
         )
         return ""
     return name
+
+
+def _mend_for_name(name: str) -> str:
+    """What keeps a name from being a plain file name, as an advice."""
+    if "/" not in name and "\\" not in name:
+        signs = sorted({sign for sign in name if sign in ':*?"<>|' or sign < " "})
+        if signs:
+            return f"Rename the picture without {' and '.join(map(repr, signs))}, which not every system allows."
+        if len(name) > MAX_FILE_NAME:
+            return f"The name is longer than {MAX_FILE_NAME} characters: rename the picture, like 03.png."
+    return "Put the picture into the folder itself and write only its name, like 03.png."
 
 
 def _read_reference(value: object, field: str, what: str, problems: list[Problem]) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
 from pipelines.core.formats.card_examples import read_blocks, write_blocks
+from pipelines.core.formats.card_shapes import as_card
 from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
@@ -74,6 +75,7 @@ def card_data(card: Any, file: str) -> CardData:
     Raises:
         CharacterProblems: not a card, or a card without a name.
     """
+    card = as_card(card, file)
     if not isinstance(card, dict):
         refuse(file, "is not a Character Card: it holds no JSON object", "Export it again where it was made.")
     spec, data = card.get("spec"), card.get("data")
@@ -164,6 +166,14 @@ def _from_own_block(data: dict[str, Any]) -> Character | None:
     problems: list[Problem] = []
     character = character_from_entries(entries, problems)
     return None if errors(problems) else character
+
+
+def image_hashes(data: dict[str, Any]) -> dict[str, str]:
+    """File name -> SHA-256 of the pictures of a card that was exported here; {} for any other."""
+    extensions = data.get("extensions")
+    own = extensions.get(OWN_KEY) if isinstance(extensions, dict) else None
+    hashes = own.get("image_sha256") if isinstance(own, dict) else None
+    return {key: value for key, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
 
 
 def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Character:

@@ -15,7 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pipelines.core.formats.import_notes import refuse
 
@@ -33,6 +33,15 @@ RATIO_FREE_BYTES = 4 * 2**20
 
 Chunk = tuple[bytes, bytes]
 """Type and data of one PNG chunk."""
+
+
+def read_bytes(path: Path, file: str) -> bytes:
+    """A file's bytes; raises `CharacterProblems` when it cannot be opened or is larger than `MAX_FILE_BYTES`."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)  # one more than is allowed, so that too large is noticed
+    except OSError as error:
+        refuse(file, f"cannot be opened ({error.strerror or error})", "Check the path and that you may read it.")
 
 
 def chunks_of(data: bytes, file: str) -> Iterator[Chunk]:
@@ -137,6 +146,8 @@ def read_archive(data: bytes, file: str, wanted: Callable[[str], bool]) -> tuple
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
+            for member in members:  # programs on Windows write backslashes between folders
+                member.filename = member.filename.replace("\\", "/")
             _check_members(members, file)
             chosen = [member for member in members if wanted(member.filename)]
             if sum(member.file_size for member in chosen) > MAX_FILE_BYTES:

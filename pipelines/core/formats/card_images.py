@@ -30,6 +30,7 @@ ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
+_USER_COMMENT, _EXIF_IFD = 0x9286, 0x8769
 _EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
 _CHARACTER_TYPES = ("icon", "emotion", "other", "x_")
 """Asset types that may show the character; backgrounds and the user's icon do not."""
@@ -163,6 +164,18 @@ def png_avatar(data: bytes, file: str) -> bytes:
             return out.getvalue()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         refuse(file, "cannot be opened as a picture", "Replace it; `understudy character check` lists all such.")
+
+
+def exif_comment(data: bytes) -> bytes:
+    """What a picture's EXIF user comment says, b"" without one; nothing is decoded."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
+            exif = image.getexif()
+            found = exif.get(_USER_COMMENT) or exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) or b""
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        return b""
+    content = found.encode() if isinstance(found, str) else found if isinstance(found, bytes) else b""
+    return content.removeprefix(b"ASCII\0\0\0").removeprefix(b"\0" * 8).removeprefix(b"UNICODE\0")
 
 
 def asset_entries(

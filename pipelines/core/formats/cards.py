@@ -15,7 +15,7 @@ import io
 import json
 import zipfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +29,14 @@ from pipelines.core.character.character_folder import (
     read_character,
 )
 from pipelines.core.character.image_decode import without_metadata
+from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import (
-    OWN_KEY,
     CardData,
     card_data,
     card_of_data,
     character_of_card,
     data_of_character,
+    image_hashes,
 )
 from pipelines.core.formats.card_files import (
     MAX_FILE_BYTES,
@@ -43,6 +44,7 @@ from pipelines.core.formats.card_files import (
     decode_base64,
     put_chunks,
     read_archive,
+    read_bytes,
     read_chunks,
     write_archive,
 )
@@ -52,20 +54,21 @@ from pipelines.core.formats.card_images import (
     asset_entries,
     assets_of,
     attach_images,
+    exif_comment,
     is_adapter_file,
     png_avatar,
     suffix_of,
 )
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import Problem
+from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.yaml_text import read_yaml
 
 Format = Literal["png", "json", "charx"]
 MAX_INLINE_BYTES = 24 * 2**20
 """Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
 ADAPTER_FOLDER = "adapter"
 """Folder of an adapter's files in a zip, and in the character folder that a CHARX or zip is imported into."""
-"""Adapter files that are taken from a CHARX; pickled weights are not."""
 _PNG_ASSET = "chara-ext-asset_:"
 
 
@@ -100,21 +103,8 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
     if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
         return _read_charx(data, file)
     if suffix_of(data):
-        refuse(
-            file,
-            "is a picture without a card: JPEG and WebP files lose it",
-            "Get the original PNG, the JSON or the CHARX file of the card.",
-        )
+        return _read_picture(data, file)
     return _build_import(_parse_card(data, file), None, {}, {}, file, Counter())
-
-
-def read_bytes(path: Path, file: str) -> bytes:
-    """A file's bytes; raises `CharacterProblems` when it cannot be opened or is larger than `MAX_FILE_BYTES`."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_FILE_BYTES + 1)  # one more than is allowed, so that too large is noticed
-    except OSError as error:
-        refuse(file, f"cannot be opened ({error.strerror or error})", "Check the path and that you may read it.")
 
 
 def _read_png(data: bytes, file: str) -> CardImport:
@@ -126,6 +116,8 @@ def _read_png(data: bytes, file: str) -> CardImport:
             "is a picture without a card",
             "Resizing or sending it through a chat removes the card: get the original PNG, or the JSON file.",
         )
+    if text.startswith(b"rcc||"):
+        refuse(file, "is protected by RisuAI: only RisuAI opens it", "Export it there as a plain card, or as CHARX.")
     if not text.lstrip().startswith(b"{"):
         text = decode_base64(text, file, "the card in the picture")
     files = {
@@ -134,6 +126,18 @@ def _read_png(data: bytes, file: str) -> CardImport:
         if keyword.startswith(_PNG_ASSET)
     }
     return _build_import(_parse_card(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
+
+
+def _read_picture(data: bytes, file: str) -> CardImport:
+    """A card in the EXIF comment of a WebP or JPEG, where TavernAI and SillyTavern once put it."""
+    text = exif_comment(data)
+    if not text.lstrip(b"\xef\xbb\xbf \n").startswith(b"{"):
+        refuse(
+            file,
+            "is a picture without a card",
+            "Saving it as JPEG or WebP removes the card: get the original PNG, or the JSON file.",
+        )
+    return _build_import(_parse_card(text, file), without_metadata(data, file), {}, {}, file, Counter())
 
 
 def is_card_chunk(keyword: str) -> bool:
@@ -149,6 +153,12 @@ def _read_charx(data: bytes, file: str) -> CardImport:
 
     files, others = read_archive(data, file, wanted)
     if "card.json" not in files:
+        if any(path.lower().endswith(pictures) for path in files):
+            refuse(
+                file,
+                "holds pictures but no character",
+                "Make the character first, then drop the pictures and their captions in at step Pictures.",
+            )
         refuse(file, "is an archive without a card.json", "A CHARX has one at its root; send the PNG or JSON card.")
     mended: Counter[str] = Counter()
     adapter = {}
@@ -167,9 +177,15 @@ def _read_charx(data: bytes, file: str) -> CardImport:
 
 def _parse_card(text: bytes, file: str) -> CardData:
     try:
-        return card_data(parse_json(text.decode("utf-8-sig"), file), file)
-    except UnicodeDecodeError:
-        refuse(file, "is no Character Card: it is neither a PNG, an archive nor UTF-8 text", "Send the original file.")
+        words, notes = decode_text(text, file)
+    except CharacterProblems:
+        refuse(
+            file, "is no Character Card: it is neither a PNG, an archive nor readable text", "Send the original file."
+        )
+    try:
+        is_yaml = file.lower().endswith((".yaml", ".yml"))
+        card = card_data(read_yaml(words.encode(), file) if is_yaml else parse_json(words, file), file)
+        return replace(card, notes=notes + card.notes)
     except ValueError as error:
         refuse(file, f"holds no valid JSON ({error})", "Export the card again from the program that made it.")
 
@@ -185,17 +201,9 @@ def _build_import(
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
     character, notes = character_of_card(card, file)
     assets = assets_of(card.data, files, file, mended)
-    hashes = _image_hashes(card.data) if character.images else {}
+    hashes = image_hashes(card.data) if character.images else {}
     character, images = attach_images(character, hashes, avatar, assets, mended)
     return CardImport(character, images, notes + notes_from(mended, file), adapter)
-
-
-def _image_hashes(data: dict[str, Any]) -> dict[str, str]:
-    """File name -> SHA-256 of the pictures of a card that was exported here; {} for any other."""
-    extensions = data.get("extensions")
-    own = extensions.get(OWN_KEY) if isinstance(extensions, dict) else None
-    hashes = own.get("image_sha256") if isinstance(own, dict) else None
-    return {key: value for key, value in hashes.items() if isinstance(value, str)} if isinstance(hashes, dict) else {}
 
 
 # ---------------------------------------------------------------- out

@@ -27,20 +27,23 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.character.validate_dialogues import normalized_words
+from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import KEPT_KEY
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
-from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_bytes, read_card
+from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.chat_formats import Conversations, read_conversations
-from pipelines.core.formats.decode_text import decode_text
 from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.yaml_text import read_yaml
 
 CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
 """Endings of files that are read as conversations for a character that is there."""
+MAX_NAMED = 6
+"""Most missing pictures that a note names."""
 REJECTED_KEY = "understudy_rejected"
 """Key in `Character.extensions` for answers that a file of conversations did not choose (prompt, chosen, rejected)."""
 MAX_EXTENSION_CHARS = 1_000_000
@@ -60,7 +63,7 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
     if source.is_dir():
         return _import_rolescape(source, folder)
     data = read_bytes(source, source.name)
-    if source.suffix.lower() in (".jsonl", ".txt") or re.match(rb"\s*(\[|\{\s*\"(conversations?|messages)\")", data):
+    if _holds_conversations(source, data):
         refuse(
             source.name,
             "holds conversations, but no character to add them to",
@@ -71,6 +74,21 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
             return _import_zip(files, folder, source.name)
     return _import_card(read_card(data, source.name), folder, source.name)
+
+
+def _holds_conversations(source: Path, data: bytes) -> bool:
+    """Whether a file is conversations rather than a card; a list may hold either."""
+    suffix = source.suffix.lower()
+    if suffix != ".json" and suffix in CONVERSATION_SUFFIXES:
+        return True
+    if not re.match(rb"\s*\[", data):
+        return re.match(rb"\s*\{\s*\"(conversations?|messages)\"", data) is not None
+    try:
+        listed = parse_json(decode_text(data, source.name)[0], source.name)
+    except ValueError:
+        return False
+    cards = [item for item in listed if isinstance(item, dict) and {"spec", "char_name", "first_mes"} & set(item)]
+    return not listed or len(cards) < len(listed)
 
 
 def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
@@ -169,9 +187,23 @@ def _clean_listed(
     mended: Counter[str],
 ) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, str], dict[str, bytes]]:
     """The listed pictures that can be opened, under new names in the conversations too; new names; clean bytes."""
-    names, clean = _clean_images({image.file: images.get(image.file, b"") for image in listed}, mended)
+    names, clean = _clean_images(_listed_bytes([image.file for image in listed], images, mended), mended)
     whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
     return whole, tuple(rename_images(conversation, names) for conversation in conversations), names, clean
+
+
+def _listed_bytes(listed: Sequence[str], images: dict[str, bytes], mended: Counter[str]) -> dict[str, bytes]:
+    """The bytes of the listed pictures that are there, names compared without case; the others are told by name."""
+    same = {file.casefold(): file for file in images}
+    found = {file: images[same[file.casefold()]] for file in listed if file.casefold() in same}
+    missing = [file for file in listed if file not in found]
+    if missing:
+        names = {file.casefold() for file in listed}
+        spare = [file for file in images if file.casefold() not in names]
+        guesses = {file: nearest_file(file, spare) for file in missing[:MAX_NAMED]}
+        told = ", ".join(f"{file} (did you mean {guess}?)" if guess else file for file, guess in guesses.items())
+        mended[f"pictures that are listed but not in it were left out: {told}"] += len(missing)
+    return found
 
 
 def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[str, str], dict[str, bytes]]:

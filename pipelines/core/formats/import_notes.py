@@ -25,6 +25,7 @@ _MENDS = {
     "turns without words": "Put the words under `content`.",
     "lines that are not JSON": "Look at those lines if they matter: each must be one whole JSON object.",
     "conversations with other characters": "Import them into the folders of those characters.",
+    "pictures that are listed": "Correct their names under `images:`, or put the files in.",
     "answers that the file marks as bad": "Nothing to do: they are never learned.",
 }
 """What to do about a kind of change, by how its sentence begins."""

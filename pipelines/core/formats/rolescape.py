@@ -28,6 +28,7 @@ from pipelines.core.character.character import (
     TextPart,
 )
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
+from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_examples import BlockTurn, settle_turns
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import note, notes_from, refuse
@@ -177,7 +178,7 @@ def _read_record(folder: Path, pattern: str) -> dict[str, Any]:
         return {}
     where = f"{folder.name}/{path.name}"
     try:
-        value = parse_json(_text_bytes(path), where)
+        value = parse_json(decode_text(_text_bytes(path), where)[0], where)
     except ValueError as error:
         refuse(where, f"is not valid JSON ({error})", "Get the file again.")
     if not isinstance(value, dict):
@@ -264,7 +265,7 @@ def _text_bytes(path: Path) -> bytes:
 
 def _read_text(folder: Path, pattern: str) -> str:
     path = next(iter(sorted(folder.glob(pattern))), None)
-    return _text_bytes(path).decode("utf-8", "replace").strip() if path else ""
+    return decode_text(_text_bytes(path), f"{folder.name}/{path.name}")[0].strip() if path else ""
 
 
 def _section(profile: str, title: re.Pattern[str]) -> str:

@@ -1,4 +1,4 @@
-"""Bytes to text, once for every file that people bring: cards, conversations, captions, RoleScape profiles.
+"""Bytes to text, once for every file that people bring: cards, conversations, captions, profiles, `character.yaml`.
 
 A byte order mark decides; else UTF-8; else UTF-16 by its zeros. What is left is read as Windows-1252, the usual
 encoding of older Western programs, but only while its letters outside ASCII are few and apart: other scripts' encodings
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import codecs
 import re
+from typing import NoReturn
 
-from pipelines.core.formats.import_notes import note, refuse
-from pipelines.core.problems import Problem
+from pipelines.core.problems import CharacterProblems, Problem
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -24,8 +24,8 @@ _FOREIGN_RUN = re.compile(rb"[\x80-\xff]{4}")
 _MEND = "Save it again as plain text with the encoding UTF-8 (Notepad: Save as, Encoding, UTF-8)."
 
 
-def decode_text(data: bytes, file: str) -> tuple[str, list[Problem]]:
-    """The text without byte order mark, and a note where the encoding had to be guessed.
+def decode_text(data: bytes, file: str, guess: bool = True) -> tuple[str, list[Problem]]:
+    """The text without byte order mark, and a note where the encoding had to be guessed; without `guess` none is.
 
     Raises:
         CharacterProblems: no text in any encoding that can be told; the problem names the file.
@@ -44,13 +44,17 @@ def decode_text(data: bytes, file: str) -> tuple[str, list[Problem]]:
     if text or not data:
         return text, []
     foreign = sum(byte >= 0x80 for byte in data)
-    if b"\0" in data or _FOREIGN_RUN.search(data) or foreign * 4 > len(data):
+    if not guess or b"\0" in data or _FOREIGN_RUN.search(data) or foreign * 4 > len(data):
         line = data[: _first_bad(data)].count(b"\n") + 1
         what = "is not a text file" if b"\0" in data[:4096] else f"is not UTF-8 text (line {line})"
-        refuse(file, what, _MEND)
+        _refuse(file, what)
     text = data.decode("cp1252", "replace")
     message = f"{file} is not UTF-8; it was read as Windows-1252. Look at letters such as ä, é and ñ."
-    return text, [note(file, message, "If they are wrong, save the file again as UTF-8.")]
+    return text, [Problem(file, message, "If they are wrong, save the file again as UTF-8.", "warning")]
+
+
+def _refuse(file: str, what: str) -> NoReturn:
+    raise CharacterProblems([Problem(file, f"{file} {what}.", _MEND)])
 
 
 def _first_bad(data: bytes) -> int:
@@ -65,4 +69,4 @@ def _decoded(data: bytes, encoding: str, file: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
-        refuse(file, f"is damaged {encoding.upper()} text", _MEND)
+        _refuse(file, f"is damaged {encoding.upper()} text")

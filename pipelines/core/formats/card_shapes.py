@@ -1,0 +1,114 @@
+"""Character files of other programs brought into the shape of a Character Card, before anything of it is read.
+
+Known besides V1 to V3: Pygmalion and text-generation-webui (`char_name`, `context`), Agnai (`persona.attributes`), and
+a card inside a list. No field's type is trusted, and an empty field never hides a filled one of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.core.formats.import_notes import refuse
+
+TEXT_FIELDS = (
+    "name",
+    "description",
+    "personality",
+    "scenario",
+    "first_mes",
+    "mes_example",
+    "creator_notes",
+    "system_prompt",
+    "post_history_instructions",
+    "creator",
+    "character_version",
+    "nickname",
+)
+LIST_FIELDS = ("alternate_greetings", "tags", "group_only_greetings")
+_OTHER_NAMES = {
+    "char_name": "name",
+    "char_persona": "description",
+    "context": "description",
+    "world_scenario": "scenario",
+    "char_greeting": "first_mes",
+    "greeting": "first_mes",
+    "example_dialogue": "mes_example",
+    "sampleChat": "mes_example",
+}
+"""Keys of Pygmalion, text-generation-webui and Agnai, and what a V1 card calls them."""
+
+
+def as_card(value: Any, file: str) -> Any:
+    """The value in the shape of a card, as far as it can be told to be one.
+
+    Raises:
+        CharacterProblems: a list of several cards, or a chat.
+    """
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        if len(value) > 1:
+            refuse(file, f"is a list of {len(value)} cards", "Send one card a file.")
+        value = value[0]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("data"), dict):
+        return {**value, "data": _typed(_filled(value["data"], value))}
+    chat = isinstance(value.get("messages"), list) and not any(_text(value.get(key)) for key in TEXT_FIELDS[1:])
+    if chat:
+        refuse(
+            file,
+            "is a chat, not a character",
+            "Send the character's file; a chat can be added afterwards, to the character's folder.",
+        )
+    known = {**value, **_persona_texts(value)}
+    if any(key in value for key in _OTHER_NAMES):
+        meant = {new: value[old] for old, new in _OTHER_NAMES.items() if _text(value.get(old))}
+        known = {
+            **meant,
+            **{key: item for key, item in known.items() if key not in _OTHER_NAMES and _filled_value(item)},
+        }
+    return _typed(known)
+
+
+def _filled(data: dict[str, Any], outside: dict[str, Any]) -> dict[str, Any]:
+    """The data with empty texts taken from beside it, where older programs look for them."""
+    missing = {key: outside[key] for key in TEXT_FIELDS if not _text(data.get(key)) and _text(outside.get(key))}
+    return {**data, **missing}
+
+
+def _typed(data: dict[str, Any]) -> dict[str, Any]:
+    """The data with the types that the specifications give; what cannot be meant is left to the reader to tell."""
+    typed = dict(data)
+    for key in TEXT_FIELDS:
+        if isinstance(typed.get(key), (int, float)) and not isinstance(typed[key], bool):
+            typed[key] = str(typed[key])
+    for key in LIST_FIELDS:
+        if key in typed:
+            listed = typed[key] if isinstance(typed[key], list) else [typed[key]]
+            typed[key] = [_text(item) for item in listed if _text(item)]
+    if "extensions" in typed and not isinstance(typed["extensions"], dict):
+        typed["extensions"] = {}
+    return typed
+
+
+def _persona_texts(value: dict[str, Any]) -> dict[str, str]:
+    """The description of an Agnai character, whose persona is a list of attributes."""
+    persona = value.get("persona")
+    attributes = persona.get("attributes") if isinstance(persona, dict) else None
+    if not isinstance(attributes, dict):
+        return {}
+    lines = []
+    for key, items in attributes.items():
+        words = ", ".join(_text(item) for item in (items if isinstance(items, list) else [items]) if _text(item))
+        if words:
+            lines.append(words if key == "text" else f"{key}: {words}")
+    return {"description": "\n".join(lines)} if lines else {}
+
+
+def _text(value: Any) -> str:
+    """A text or number as text; "" for anything else."""
+    is_plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return str(value).strip() if is_plain else ""
+
+
+def _filled_value(value: Any) -> bool:
+    return value not in (None, "", [], {})
