@@ -35,10 +35,10 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.held_out_split import hold_out
+from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries
-from pipelines.core.checkpoint_selection import best_checkpoint
+from pipelines.core.checkpoint_selection import FAULTS, choose_best
 from pipelines.core.events import Event, Payload, Report, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import require_base
@@ -46,6 +46,7 @@ from pipelines.core.process_memory import give_back_freed_memory
 from pipelines.core.run_folder import (
     CHARACTER_FOLDER,
     RESULT_FILE,
+    START,
     RunError,
     TrainerExit,
     adapters,
@@ -55,6 +56,7 @@ from pipelines.core.run_folder import (
     read_json,
     read_result,
     repair_event_log,
+    saved_for,
     write_exit,
     write_json,
 )
@@ -70,6 +72,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
     Raises CharacterProblems, or RunError when the run folder is in use.
     """
     character, split = read_character(character_dir), read_test_split(character_dir)
+    character = character if split else with_held_out(character)
     images = _clean_images(character_dir / IMAGES, character.images)
     test_images = _clean_images(character_dir / TEST_IMAGES, split.images) if split else {}
     write_run(run_dir, character, split, recipe, images, test_images)
@@ -122,7 +125,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     """
     give_back_freed_memory()
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
-    if not resume and adapters(run_dir):
+    if not resume and [name for name in adapters(run_dir) if name != START]:
         raise RunError(f"{run_dir} already has checkpoints; add --resume to go on with it")
     finished = read_result(run_dir)
     if finished is not None:
@@ -137,7 +140,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None
     record(Event("prepare", note="reading the character and the model"))
-    from pipelines.evaluation.scorecard import evaluate_run  # takes seconds, so after the first event
+    from pipelines.evaluation.evaluate_run import evaluate_run  # takes seconds, so after the first event
 
     character = read_character(run_dir / CHARACTER_FOLDER)
     _sft(run_dir, character, recipe, record)
@@ -147,12 +150,20 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     if not first:
         return {}
     checkpoints = evaluate_run(run_dir, (), record)
-    best = best_checkpoint(checkpoints)
-    note = f"the best checkpoint is {best}"
-    record(Event("save", 0, 1, note=note, payload=Payload(best=best)))
-    result = {"run": str(run_dir), **stage_totals(read_events(run_dir)), "best": best, "checkpoints": checkpoints}
+    best = choose_best([one for one in checkpoints if saved_for(run_dir, one["name"]) == "plan"])
+    wrong = "; ".join(FAULTS[fault] for fault in best.faults)
+    note = f"the nearest is {best.name}, but {wrong}" if wrong else f"the best checkpoint is {best.name}"
+    chosen = Payload(best=best.name, best_faults=list(best.faults))
+    record(Event("save", 0, 1, note=note, payload=chosen))
+    result = {
+        "run": str(run_dir),
+        **stage_totals(read_events(run_dir)),
+        "best": best.name,
+        "best_faults": list(best.faults),
+        "checkpoints": checkpoints,
+    }
     write_json(run_dir / RESULT_FILE, result)
-    record(Event("save", 1, 1, note=note, artifacts=(RESULT_FILE,), payload=Payload(best=best)))
+    record(Event("save", 1, 1, note=note, artifacts=(RESULT_FILE,), payload=chosen))
     return result
 
 
@@ -172,13 +183,14 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
     model, tokenizer = load(recipe.base, plan.bits)
     record_weights(run_dir, recipe.base, plan)
     resume_from = checkpoint_folder(run_dir, there[-1]) if there else None
-    run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft)
+    start = checkpoint_folder(run_dir, START) if START in adapters(run_dir) else None
+    run_sft(model, tokenizer, character, recipe, run_dir, report, resume_from, plan.sft, start)
     del model
     free_gpu_memory()
 
 
 def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
-    """Stage 2, unless its last checkpoint is there; starts from stage 1's last adapter."""
+    """Stage 2, unless its last checkpoint is there; starts from stage 1's last adapter, or from `start`."""
     there = adapters(run_dir, "grpo")
     if not recipe.grpo_steps or checkpoint_name("grpo", recipe.grpo_steps) in there:
         return
@@ -195,7 +207,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     set_seed(recipe.seed)
     model, tokenizer = load(recipe.base, plan.bits)
     record_weights(run_dir, recipe.base, plan)
-    learnt = adapters(run_dir, "sft")
+    learnt = adapters(run_dir, START) + adapters(run_dir, "sft")
     if learnt:
         start = str(checkpoint_folder(run_dir, learnt[-1]))
         student = PeftModel.from_pretrained(model, start, is_trainable=True)

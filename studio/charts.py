@@ -12,8 +12,8 @@ from typing import Any
 
 import streamlit as st
 
+from pipelines.core.score_axes import ScoreAxis
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
-from studio.actions.scores import ScoreAxis
 
 Series = Sequence[tuple[int, float]]
 ChartSpec = dict[str, Any]
@@ -42,15 +42,16 @@ def loss_chart(losses: Mapping[str, Series]) -> ChartSpec:
 
 
 def reward_chart(rewards: Mapping[str, Series]) -> ChartSpec:
-    """The marks of each step of practice: all together and each part, 0 to 1."""
+    """The marks of each step of practice: all together and each part, of 100."""
     rows = []
     for name, title in REWARD_NAMES.items():
         series = thinned(_finite(rewards.get(name, ())))
         few = len(series) <= FEW
-        rows += [{"step": step, "line": title, "value": value} for step, value in (series if few else smoothed(series))]
+        points = series if few else smoothed(series)
+        rows += [{"step": step, "line": title, "value": 100 * value} for step, value in points]
     count = max((len(series) for series in rewards.values()), default=0)
-    spec = _lines(rows, "Marks (0 to 1)", count <= FEW, len(rewards))
-    spec["encoding"]["y"]["scale"] = {"domain": [0, 1]}
+    spec = _lines(rows, "Marks (of 100)", count <= FEW, len(rewards))
+    spec["encoding"]["y"]["scale"] = {"domain": [0, 100]}
     spec["encoding"]["color"]["sort"] = list(REWARD_NAMES.values())
     spec["encoding"]["strokeWidth"] = {
         "condition": {"test": f"datum.line == '{REWARD_NAMES['reward']}'", "value": 4},
@@ -71,7 +72,7 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
         web += [{"ring": ring, "at": at, **_point(corner, ring)} for at, corner in _around(corners)]
     for label, card in cards.items():
         outlines += [
-            {"who": label, "score": axis.name, "at": at, "value": round(axis.value, 3), **_point(corner, axis.value)}
+            {"who": label, "score": axis.name, "at": at, "value": round(100 * axis.value), **_point(corner, axis.value)}
             for (at, corner), axis in zip(_around(corners), [*card, *card[:1]], strict=True)
             if axis.value is not None
         ]
@@ -107,7 +108,7 @@ def radar_chart(cards: Mapping[str, Sequence[ScoreAxis]]) -> ChartSpec:
                     "tooltip": [
                         {"field": "who", "title": "Checkpoint"},
                         {"field": "score", "title": "Score"},
-                        {"field": "value", "title": "Value"},
+                        {"field": "value", "title": "Of 100"},
                     ],
                 },
             },

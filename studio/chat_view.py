@@ -18,6 +18,7 @@ from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import chat_turns, compare, feedback
 from studio.actions.chat_turns import ChatTurn, ReplyView
+from studio.actions.checkpoint_options import label_of
 from studio.actions.compare import SEEDS, ImageMode, NotPossible
 from studio.actions.images import CAPTION_FIELDS
 from studio.chat_text import speech
@@ -65,7 +66,7 @@ def _head(context: AppContext, conversation: Conversation) -> None:
         if conversation.blind:
             widgets.quiet("Blind: the names are hidden until you vote, and the sides change from turn to turn.")
         else:
-            left, right = compare.label_of(context, conversation.left), compare.label_of(context, conversation.right)
+            left, right = (label_of(context, ref) for ref in (conversation.left, conversation.right))
             widgets.quiet(f"Left: {left}. Right: {right}.")
     with way:
         if st.button("New conversation", icon=":material/add_comment:", width="stretch"):
@@ -114,7 +115,7 @@ def _answer(
 ) -> None:
     name = PLACES[place]
     if not conversation.blind or turn.vote is not None:
-        name = f"{name}: {compare.label_of(context, answer.ref)}"
+        name = f"{name}: {label_of(context, answer.ref)}"
     st.markdown(f"**{widgets.escaped(name)}**")
     reply(context, row, turn, answer)
     if turn.state != "done":

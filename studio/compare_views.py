@@ -13,12 +13,13 @@ import streamlit as st
 from pipelines.core.jobs.job import Checkpoint
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import BASE
+from pipelines.core.score_axes import ScoreAxis, scorecard
 from pipelines.core.storage.store import StoreError
+from pipelines.core.vote_counts import Tally, tallies
 from studio import charts, widgets
-from studio.actions import compare, downloads, votes
-from studio.actions.compare import CheckpointOption, NotPossible
-from studio.actions.scores import ScoreAxis, scorecard
-from studio.actions.votes import Tally
+from studio.actions import downloads, held_out, votes
+from studio.actions.checkpoint_options import CheckpointOption, checkpoint_of, default_of, label_of
+from studio.actions.compare import NotPossible
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -57,28 +58,46 @@ MAKERS = {
 }
 
 
-def best_of(options: Sequence[CheckpointOption]) -> str:
-    """The best checkpoint of the newest training that has one; the first option when none is marked."""
-    return next((one.ref for one in options if one.is_best), options[0].ref)
+def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: str, name: str) -> str:
+    """A list of checkpoints to choose one from; returns its `JOB:NAME`, or "" while nothing is chosen.
 
-
-def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: str) -> str:
-    """A list of checkpoints to choose one from; returns its `JOB:NAME`."""
+    A choice goes into the address as `name`, so it stays over refreshes and new checkpoints; before that, and when what
+    was chosen is gone, `default` stands there ("": nothing).
+    """
     labels = {one.ref: one.label for one in options}
-    refs = list(labels)
-    return st.selectbox(label, refs, index=refs.index(default), format_func=lambda ref: labels[ref])
+    refs, chosen, key = list(labels), widgets.param(name), f"state-{name}"
+    current = chosen if chosen in labels else default
+    st.session_state[key] = current if current in labels else None
+
+    def keep() -> None:
+        if st.session_state[key]:
+            st.query_params[name] = st.session_state[key]
+
+    return (
+        st.selectbox(
+            label,
+            refs,
+            format_func=lambda ref: labels[ref],
+            key=key,
+            placeholder="Choose a state",
+            on_change=keep,
+        )
+        or ""
+    )
 
 
 def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: radar chart, numbers and sample sheets."""
     refs = {one.ref: one for one in choices}
-    first, second = pair if pair and set(pair) <= set(refs) else (best_of(choices), choices[-1].ref)
+    first, second = pair if pair and set(pair) <= set(refs) else (default_of(choices), choices[-1].ref)
     left, right = st.columns(2)
     with left:
-        one = checkpoint_select("One", choices, first)
+        one = checkpoint_select("One", choices, first, "one")
     with right:
-        other = checkpoint_select("The other", choices, second)
-    shown = dict.fromkeys((one, other))
+        other = checkpoint_select("The other", choices, second, "other")
+    shown = dict.fromkeys(ref for ref in (one, other) if ref)
+    if not shown:
+        return
     found = {ref: _scored(context, ref) for ref in shown}
     cards = {refs[ref].label: card for ref, (_, card) in found.items()}
     if all(axis.value is None for card in cards.values() for axis in card):
@@ -89,6 +108,8 @@ def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: 
             charts.draw(charts.radar_chart(cards), _in_words(cards), "radar")
         with table:
             _table(cards)
+    for words in dict.fromkeys(_tested_on(context, ref) for ref in shown):
+        widgets.quiet(words)
     for column, (ref, (checkpoint, _)) in zip(st.columns(2), found.items(), strict=False):
         with column:
             st.markdown(f"**{widgets.escaped(refs[ref].label)}**")
@@ -96,14 +117,24 @@ def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: 
 
 
 def _scored(context: AppContext, ref: str) -> tuple[Checkpoint, tuple[ScoreAxis, ...]]:
-    job, checkpoint = compare.checkpoint_of(context, ref)
+    job, checkpoint = checkpoint_of(context, ref)
     base = next((dict(one.scores) for one in context.records.checkpoints.of_job(job.id) if one.name == BASE), None)
-    return checkpoint, scorecard(checkpoint.scores, base)
+    return checkpoint, scorecard(checkpoint.scores, base, checkpoint.measurement)
+
+
+def _tested_on(context: AppContext, ref: str) -> str:
+    """What a state was tested on, in words."""
+    test = held_out.job_test(context, checkpoint_of(context, ref)[0])
+    if test is None:
+        return ""
+    talks = "; ".join(f"“{words}”" for words in test.conversations[:3])
+    more = " and others" if len(test.conversations) > 3 else ""
+    return f"Tested on {test.words} that training never saw or asks about" + (f": {talks}{more}." if talks else ".")
 
 
 def _in_words(cards: dict[str, tuple[ScoreAxis, ...]]) -> str:
     return "; ".join(
-        f"{label}: " + ", ".join(f"{one.name} {100 * one.value:.0f} of 100" for one in card if one.value is not None)
+        f"{label}: " + ", ".join(f"{one.name} {one.shown} of 100" for one in card if one.value is not None)
         for label, card in cards.items()
     )
 
@@ -112,17 +143,20 @@ def _table(cards: dict[str, tuple[ScoreAxis, ...]]) -> None:
     """Each score with a bar for either side, in the colours of the outlines."""
     rows = []
     for axes in zip(*cards.values(), strict=True):
-        bars = "".join(_bar(one.value, number) for number, one in enumerate(axes))
-        rows.append(f"<dt>{html.escape(axes[0].name)}</dt><dd>{bars}<small>{html.escape(axes[0].help)}</small></dd>")
+        bars = "".join(_bar(one, number) for number, one in enumerate(axes))
+        needed = "".join(f" {one}" for one in dict.fromkeys(axis.withheld for axis in axes if axis.withheld))
+        about = html.escape(axes[0].help + needed)
+        rows.append(f"<dt>{html.escape(axes[0].name)}</dt><dd>{bars}<small>{about}</small></dd>")
     st.html(f'<dl class="u-scores">{"".join(rows)}</dl>')
+    widgets.quiet("Of 100. In brackets: where the true score lies with 95 % certainty, as far as this test can tell.")
 
 
-def _bar(value: float | None, number: int) -> str:
-    if value is None:
-        return '<div class="u-bar"><i></i><b>not measured</b></div>'
+def _bar(axis: ScoreAxis, number: int) -> str:
+    if axis.value is None:
+        return f'<div class="u-bar"><i></i><b>{"too little" if axis.withheld else "not measured"}</b></div>'
     return (
-        f'<div class="u-bar u-bar-{number}"><i><u style="width:{100 * min(1.0, max(0.0, value)):.0f}%"></u></i>'
-        f"<b>{100 * value:.0f}</b></div>"
+        f'<div class="u-bar u-bar-{number}"><i><u style="width:{100 * min(1.0, max(0.0, axis.value)):.0f}%"></u></i>'
+        f"<b>{axis.shown}</b></div>"
     )
 
 
@@ -144,7 +178,7 @@ def votes_view(context: AppContext, character: str) -> None:
         widgets.quiet("No votes yet. Every answer in a talk can be voted on.")
         return
     blind_only = st.toggle("Count only blind votes", value=False)
-    for tally in votes.tallies(given, blind_only):
+    for tally in tallies(given, blind_only):
         with st.container(border=True):
             _tally(context, tally)
     st.download_button(
@@ -157,7 +191,10 @@ def votes_view(context: AppContext, character: str) -> None:
 
 
 def _tally(context: AppContext, tally: Tally) -> None:
-    first, second = compare.label_of(context, tally.first), compare.label_of(context, tally.second)
+    first, second = (
+        label_of(context, tally.first),
+        label_of(context, tally.second),
+    )
     st.markdown(f"**{widgets.escaped(first)}** against **{widgets.escaped(second)}**")
     if tally.share is None:
         widgets.quiet("No vote has chosen one of the two yet.")
@@ -178,11 +215,13 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
     if not trained:
         widgets.quiet("There is no trained state to download yet.")
         return
-    ref = checkpoint_select("Which state", trained, best_of(trained))
+    ref = checkpoint_select("Which state", trained, default_of(trained), "state")
+    if not ref:
+        return
     st.subheader("Use it", anchor=False)
     for kind in (one for one in KINDS if one not in FOR_ENGINEERS):
         _kind(context, ref, kind)
-    _, checkpoint = compare.checkpoint_of(context, ref)
+    _, checkpoint = checkpoint_of(context, ref)
     with st.expander("For engineers: the adapter, and Python that uses it", icon=":material/code:"):
         for kind in FOR_ENGINEERS:
             _kind(context, ref, kind)

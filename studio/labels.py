@@ -13,7 +13,7 @@ STATUS: dict[JobStatus, str] = {
     "queued": "Waiting",
     "running": "Learning",
     "stopping": "Stopping",
-    "succeeded": "Done",
+    "succeeded": "Trained",
     "stopped": "Stopped",
     "failed": "Failed",
 }

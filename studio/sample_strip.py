@@ -5,14 +5,16 @@ Drawn from checkpoints and reply jobs alone, so a refresh or a second tab shows 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.run_folder import BASE
+from pipelines.core.score_axes import scorecard
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import live_samples
-from studio.actions.scores import scorecard
 from studio.actions.training_jobs import SampleRow
 from studio.context import AppContext
 
@@ -20,8 +22,11 @@ POLL_S = 2.0
 SAMPLE_PX = 104
 
 
-def draw(context: AppContext, job: Job, rows: list[SampleRow], best: str) -> None:
-    """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training."""
+def draw(context: AppContext, job: Job, rows: list[SampleRow], marks: Mapping[str, str]) -> None:
+    """The fixed prompts at every checkpoint: whole rows, or one prompt through the whole training.
+
+    marks: name of a checkpoint -> its mark, such as "best".
+    """
     waiting = [row for row in rows if not row.samples]
     rows = [row for row in rows if row.samples]
     st.subheader("The same prompts, at every saved state", anchor=False)
@@ -35,7 +40,8 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], best: str) -> Non
     everything = "All prompts"
     choice = st.selectbox("Prompt", [everything, *dict.fromkeys(labels)], key="strip-prompt")
     for row in rows:
-        name = f"{row.title} (best)" if row.checkpoint.name == best else row.title
+        mark = marks.get(row.checkpoint.name, "")
+        name = f"{row.title} ({mark})" if mark else row.title
         if choice == everything:
             st.markdown(f"**{name}**")
             widgets.quiet(_scores_in_words(row, rows))
@@ -86,8 +92,8 @@ def _live_sample_words(sample: live_samples.LiveSample | None) -> str:
 def _scores_in_words(row: SampleRow, rows: list[SampleRow]) -> str:
     """The five scores of a checkpoint in one line."""
     base = next((dict(one.checkpoint.scores) for one in rows if one.checkpoint.name == BASE), None)
-    card = scorecard(row.checkpoint.scores, base)
-    words = " · ".join(f"{one.name.lower()} {100 * one.value:.0f}" for one in card if one.value is not None)
+    card = scorecard(row.checkpoint.scores, base, row.checkpoint.measurement)
+    words = " · ".join(f"{one.name.lower()} {one.shown}" for one in card if one.value is not None)
     return f"Of 100: {words}" if words else "Saved; it has not been measured yet."
 
 

@@ -120,11 +120,17 @@ def test_train_with_json(toy_character: Path, tmp_path: Path, cli: Any) -> None:
     ran = cli("train", toy_character, "--out", run_dir, "--base", TOY_BASE, *SETTINGS, "--json")
     assert ran.status == 0, ran.err
     assert len(ran.out.splitlines()) == 1
-    assert set(ran.answer) == {"run", "seconds", "stages", "best", "checkpoints"}
+    assert set(ran.answer) == {"run", "seconds", "stages", "best", "best_faults", "checkpoints"}
     assert ran.answer["run"] == str(run_dir)
     assert set(ran.answer["stages"]["sft"]) == {"seconds", "steps", "tokens"}
     first = ran.answer["checkpoints"][0]
-    assert first["name"] == first["stage"] == "base" and set(first) == {"name", "stage", "step", "scores"}
+    assert first["name"] == first["stage"] == "base" and set(first) == {
+        "name",
+        "stage",
+        "step",
+        "scores",
+        "measurement",
+    }
     for words in ("Learning the basics 4/4", "Practising with feedback 2/2", "Checking 5/5"):
         assert words in ran.err
     again = cli("train", toy_character, "--out", run_dir)
@@ -317,8 +323,8 @@ def test_scorecard_stars_the_best() -> None:
         "sft-000002",
     ).splitlines()
     assert rows[0].split() == ["base", "sft-000002", "*"]
-    assert rows[1].startswith("looks like them") and rows[1].split()[-2:] == ["0.25", "0.5"]
-    assert rows[2].split()[-2:] == ["-", "0.1"]
+    assert rows[1].startswith("looks like them") and rows[1].split()[-2:] == ["25", "50"]
+    assert rows[2].split()[-2:] == ["-", "10"]
 
 
 def test_bench_of_a_build_that_is_not_there(tmp_path: Path, cli: Any) -> None:

@@ -30,6 +30,7 @@ from pipelines.core.run_folder import (
     read_events,
     read_exit,
     read_json,
+    saved_for,
 )
 from pipelines.train import FAILED, STOPPED, main, prepare_run, recorder, stage_totals, stop_on_signals, train
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
@@ -139,7 +140,8 @@ def test_events_come_stage_by_stage_numbered_and_name_what_exists(watched: Watch
         (event.step, event.total, event.payload["checkpoint"]) for event in watched.events if event.stage == "evaluate"
     ]
     assert measured == [(number, len(NAMES), name) for number, name in enumerate(NAMES, start=1)]
-    assert watched.events[-1].payload == {"best": watched.result["best"]}
+    chosen = {"best": watched.result["best"], "best_faults": watched.result["best_faults"]}
+    assert watched.events[-1].payload == chosen
     assert watched.events == read_events(watched.run_dir)
     assert [event.sequence for event in watched.events] == list(range(len(watched.events)))
     for event in watched.events:
@@ -176,6 +178,8 @@ def test_scores_and_card(toy_run: Path) -> None:
             "variety",
             "reply_image_match",
             "general_perplexity",
+            "speaking",
+            "prompt_leaking",
         }
         assert set(scores) == expected | ({"reward"} if name.startswith("grpo") else set())
         for key, value in scores.items():
@@ -185,7 +189,7 @@ def test_scores_and_card(toy_run: Path) -> None:
     assert (config["base_model_name_or_path"], config["revision"]) == (f"understudy/{TOY_BASE}", TOY_REVISION)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: peft\nbase_model: understudy/") and "# Ada: grpo-000002" in card
-    assert "| facts_accuracy |" in card
+    assert "| looks like them |" in card and "| knows the facts |" not in card, "two questions are too little"
     for text in (card, json.dumps(config)):
         assert str(toy_run.parent) not in text and str(Path.home()) not in text.replace("/root/", "/")
 
@@ -237,6 +241,7 @@ def test_stop_keeps_and_resumes(toy_run: Path, toy_character: Path, tmp_path: Pa
     with pytest.raises(Stopped):
         train(run_dir, stop_at)
     assert adapters(run_dir) == ["sft-000001"]
+    assert saved_for(run_dir, "sft-000001") == "stop", "the recipe saves every second step"
     with pytest.raises(RunError, match="--resume"):
         train(run_dir, resume=False)
 
@@ -247,6 +252,11 @@ def test_stop_keeps_and_resumes(toy_run: Path, toy_character: Path, tmp_path: Pa
     with pytest.raises(Stopped):
         train(run_dir, stop_at_last)
     assert values(run_dir, "sft", "loss") == pytest.approx(values(toy_run, "sft", "loss"), abs=1e-6)
+    assert saved_for(run_dir, "sft-000004") == "plan", "a stop at a step that is saved anyway changes nothing"
+    result = train(run_dir)
+    assert [one["name"] for one in result["checkpoints"]] == NAMES, "what a stop saved is no candidate"
+    assert result["best"] != "sft-000001" and not (run_dir / "checkpoints" / "sft-000001" / "scores.json").exists()
+    assert all(one["measurement"]["counts"]["spoken_replies"] == 12 for one in result["checkpoints"])
 
 
 def test_a_run_of_other_weights_is_not_gone_on_with(toy_run: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*")
     parser.add_argument("--events", action="store_true", help="print each event as a line of JSON on standard output")
     arguments = parser.parse_args(argv)
-    from pipelines.evaluation.scorecard import evaluate_run
+    from pipelines.evaluation.evaluate_run import evaluate_run
     from pipelines.train import recorder, run_as_process
 
     def measure(report: Report) -> None:

@@ -24,6 +24,7 @@ from pipelines.core.run_folder import (
     checkpoint_folder,
     read_json,
     read_scores,
+    saved_for,
     stage_and_step,
 )
 from pipelines.core.storage.store import Store, StoreError, put_tree
@@ -57,6 +58,8 @@ def put_checkpoint(
         revision=config.get("revision") or "",
         adapter_key="" if name == BASE else f"adapters/{job}/{name}",
         scores=measured["scores"] if measured else {},
+        measurement=measured.get("measurement", {}) if measured else {},
+        saved_for=saved_for(run_dir, name),
         samples=samples,
         files=files,
     )

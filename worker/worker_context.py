@@ -43,7 +43,9 @@ class WorkerContext:
         self._changed = threading.Event()
         self._closed = False
         here = find_device()
-        self._row = Worker(self.id, host, queues, here.gpu, here.total_gb, installed(LIBRARIES))
+        self._row = Worker(
+            self.id, host, queues, here.gpu, here.total_gb, installed(LIBRARIES), cores=os.cpu_count() or 0
+        )
         self._row = self.records.workers.register(self._row)
         self._presence = threading.Thread(target=self._report_presence, name="presence", daemon=True)
         self._presence.start()

@@ -5,10 +5,14 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.score_names import SCORE_NAMES
+from pipelines.core.checkpoint_selection import FAULTS
+from pipelines.core.run_folder import BASE
+from pipelines.core.score_axes import scorecard as score_axes
+from pipelines.core.score_names import AXIS_NAMES, SCORE_NAMES
 
 BUNDLED = Path(__file__).resolve().parent.parent / "core" / "bundled"
 
@@ -52,12 +56,29 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
+def best_words(result: Mapping[str, Any]) -> str:
+    """The best checkpoint of a `result.json` in a line; where it has faults, what they are."""
+    wrong = "; ".join(FAULTS[fault] for fault in result.get("best_faults", ()) if fault in FAULTS)
+    if wrong:
+        return f"No checkpoint is good enough to be called the best; {result.get('best')} comes closest, but {wrong}."
+    return f"Best checkpoint: {result.get('best')}."
+
+
 def scorecard(checkpoints: list[dict[str, Any]], best: str = "") -> str:
-    """A table, one line a score and one column a checkpoint; the best is starred."""
+    """A table, one line a score and one column a checkpoint; the best is starred.
+
+    First the five scores that the studio shows, by the same names and of 100, "too little" where one is withheld; then
+    what else was measured.
+    """
+    base = next((item["scores"] for item in checkpoints if item["name"] == BASE), None)
     heading = ["", *(item["name"] + (" *" if item["name"] == best else "") for item in checkpoints)]
     rows = [heading]
+    cards = [score_axes(item["scores"], base, item.get("measurement")) for item in checkpoints]
+    for axes in zip(*cards, strict=True):
+        if any(axis.value is not None or axis.withheld for axis in axes):
+            rows.append([axes[0].name.lower(), *("too little" if axis.withheld else axis.shown for axis in axes)])
     for key, score in SCORE_NAMES.items():
-        cells = [item["scores"].get(key) for item in checkpoints]
-        if any(cell is not None for cell in cells):
-            rows.append([score.row, *("-" if cell is None else f"{cell:.3g}" for cell in cells)])
+        values = [item["scores"].get(key) for item in checkpoints]
+        if key not in AXIS_NAMES and any(value is not None for value in values):
+            rows.append([score.row, *("-" if value is None else score.shown(value) for value in values)])
     return table(rows)

@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Measure again, write each checkpoint's scores.json and print the table."""
     from pipelines.core.run_folder import BASE, adapters
-    from pipelines.evaluation.scorecard import evaluate_run
+    from pipelines.evaluation.evaluate_run import evaluate_run
 
     available = [BASE, *adapters(arguments.run_dir)]
     unknown = [name for name in arguments.checkpoint if name not in available]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult, scorecard
+from pipelines.commands.console import CommandFailed, CommandResult, best_words, scorecard
 from pipelines.commands.progress import progress
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.settings import Settings
@@ -101,14 +101,16 @@ def _result(context: JobContext, job: Job) -> CommandResult:
         raise CommandFailed(job.error or f"job {job.id[:8]} was stopped; understudy jobs resume {job.id[:8]} goes on")
     result: dict[str, Any] = result_of(context.records, context.store, job.id) or {}
     checkpoints = [
-        {"name": item.name, "stage": item.stage, "step": item.step, "scores": item.scores}
-        for item in context.records.checkpoints.of_job(job.id)
+        {key: row[key] for key in ("name", "stage", "step", "scores", "measurement")}
+        for row in (one.to_json() for one in context.records.checkpoints.of_job(job.id))
     ]
     print(scorecard(checkpoints, str(result.get("best", ""))))
+    print(best_words(result))
     return {
         "job": job.id,
         "seconds": result.get("seconds"),
         "stages": result.get("stages"),
         "best": result.get("best"),
+        "best_faults": result.get("best_faults", []),
         "checkpoints": checkpoints,
     }, 0

@@ -3,7 +3,7 @@
 understudy jobs                     the latest jobs
 understudy jobs show|stop|resume ID the start of an id is enough
 understudy jobs clone ID --set sft_steps=60                  a new training with the same recipe but for this
-understudy jobs continue ID:sft-000028 --set sft_steps=60    a new training that starts from a checkpoint
+understudy jobs continue ID:sft-000028 --set sft_steps=60    a new training from a checkpoint, for steps of its own
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pipelines.commands.follow_job import JobContext, open_job_context, place_in
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.queue.training_results import best_of
 from pipelines.core.stage_names import STAGE_NAMES
 
 VERBS = ("list", "show", "stop", "resume", "clone", "continue")
@@ -34,6 +35,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
         action="store_true",
         help="with clone and continue: train the character as it is published now, not as the earlier job did",
     )
+    command.add_argument(
+        "--new-defaults",
+        action="store_true",
+        help="with clone and continue: today's settings of the same effort, not those of then",
+    )
     command.add_argument("--limit", type=int, default=20, help="with list: how many (default 20)")
     command.set_defaults(run=run)
 
@@ -45,8 +51,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     context = open_job_context()
     if arguments.verb == "list":
         return _list(context, arguments.limit)
-    if (arguments.overrides or arguments.latest_version) and arguments.verb not in NEW_TRAINING:
-        raise WrongUsage("--set and --latest-version go with clone and continue; the recipe of a job never changes")
+    new_only = arguments.overrides or arguments.latest_version or arguments.new_defaults
+    if new_only and arguments.verb not in NEW_TRAINING:
+        flags = "--set, --latest-version and --new-defaults"
+        raise WrongUsage(f"{flags} go with clone and continue; the recipe of a job never changes")
     if arguments.verb in NEW_TRAINING:
         job = _new_training(context, arguments)
         print(place_in_queue(context, job))
@@ -72,13 +80,18 @@ def _new_training(context: JobContext, arguments: argparse.Namespace) -> Job:
     old = find(context, start)
     if old.recipe is None:
         raise CommandFailed(f"{old.id[:8]} is no training; only trainings can be cloned or continued")
-    changes = recipe_overrides(arguments.overrides, Recipe.from_json(old.recipe))
-    latest = bool(arguments.latest_version)
+    recipe = Recipe.from_json(old.recipe)
+    changes = recipe_overrides(arguments.overrides, recipe)
+    latest, new = bool(arguments.latest_version), bool(arguments.new_defaults)
+    kept = {} if new else recipe.differences(recipe.with_new_defaults())
+    for name, (then, today) in kept.items():
+        if name.partition(".")[0] not in changes:
+            print(f"kept from then: {name} {then} (today {today}); --new-defaults takes today's")
     if arguments.verb == "clone":
-        return submit.clone(context.records, context.app, old.id, changes, latest)
+        return submit.clone(context.records, context.app, old.id, changes, latest, new)
     if not checkpoint:
         raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `understudy jobs show {start}` lists them")
-    return submit.continue_training(context.records, context.app, old.id, checkpoint, changes, latest)
+    return submit.continue_training(context.records, context.app, old.id, checkpoint, changes, latest, new)
 
 
 def find(context: JobContext, start: str) -> Job:
@@ -139,6 +152,7 @@ def _show(context: JobContext, job: Job) -> None:
             print(f"{label:<10} {text}")
     checkpoints = context.records.checkpoints.of_job(job.id)
     if checkpoints:
-        print(scorecard([{"name": item.name, "scores": item.scores} for item in checkpoints]))
+        best = best_of(context.records, job)
+        print(scorecard([one.to_json() for one in checkpoints], best.name if best else ""))
     if job.log_tail:
         print(f"the end of its log:\n{job.log_tail}")

@@ -10,7 +10,14 @@ import argparse
 import shutil
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, character_folder, scorecard
+from pipelines.commands.console import (
+    CommandFailed,
+    CommandResult,
+    WrongUsage,
+    best_words,
+    character_folder,
+    scorecard,
+)
 from pipelines.commands.follow_job import train_in_queue
 from pipelines.commands.progress import progress
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
@@ -73,9 +80,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         ) from error
     print(scorecard(result["checkpoints"], result["best"]))
     used = f"{result['seconds']:.0f} s in all, at most {peak_memory_bytes() / 1e9:.1f} GB of memory"
-    print(f"Best checkpoint: {run_dir / 'checkpoints' / result['best']}  ({used})")
+    print(f"{best_words(result)} ({used})")
     print(f"Talk with it: understudy chat {run_dir}")
-    keys = ("run", "seconds", "stages", "best", "checkpoints")
+    keys = ("run", "seconds", "stages", "best", "best_faults", "checkpoints")
     return {key: result[key] for key in keys}, 0
 
 

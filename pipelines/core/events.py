@@ -27,6 +27,8 @@ class Payload(TypedDict, total=False):
     """`prepare`: noted by a worker that takes the job up, before the run itself begins."""
     best: str
     """`save`: name of the best checkpoint by its scorecard."""
+    best_faults: list[str]
+    """`save`: what is wrong with it, keys of `checkpoint_selection.FAULTS`; [] when it deserves the name."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     RUN/run.json       recipe, character snapshot, versions        RUN/character/   the character folder, copied
     RUN/events.jsonl   one event a line                            RUN/result.json  written last
     RUN/exit.json      how the trainer's process ended, unless it was killed
-    RUN/checkpoints/base, sft-000060, grpo-000008, each with scores.json and samples/*.png
+    RUN/checkpoints/base, start, sft-000060, grpo-000008, each with scores.json and samples/*.png
 
 A checkpoint folder appears under its name only when everything in it is written: a stage writes to
 `partial_folder(...)` and calls `finish_checkpoint`. `base` has scores and samples but no adapter.
@@ -19,17 +19,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.core.events import Event
 from pipelines.core.renamed_keys import run_result_keys
 
 BASE = "base"
 """Name of the checkpoint that is the model before training."""
+START = "start"
+"""Name of the checkpoint of an earlier training that a run goes on from; its steps are the earlier one's."""
 CHARACTER_FOLDER = "character"
 CHECKPOINTS = "checkpoints"
 RESULT_FILE = "result.json"
 SCORES_FILE = "scores.json"
+SAVED_FILE = "saved.json"
+"""In a checkpoint that somebody's stop made, at a step at which the recipe saves nothing."""
 SAMPLES_FOLDER = "samples"
 EXIT_FILE = "exit.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -38,7 +42,7 @@ REFERENCES_FILE = "references.safetensors"
 """Beside an adapter whose base model looks at pictures of the character while it draws: their codes."""
 REFERENCE_THUMBNAILS = "references"
 """The same pictures small, for people."""
-_NAME = re.compile(r"(sft|grpo)-(\d{6})")
+_NAME = re.compile(r"(sft|grpo)-(\d{6})|start")
 
 
 class RunError(Exception):
@@ -51,9 +55,9 @@ def checkpoint_name(stage: str, step: int) -> str:
 
 
 def stage_and_step(name: str) -> tuple[str, int]:
-    """The inverse of `checkpoint_name`; ("base", 0) for the base. ValueError for any other name."""
-    if name == BASE:
-        return BASE, 0
+    """The inverse of `checkpoint_name`; ("base", 0) and ("start", 0). ValueError for any other name."""
+    if name in (BASE, START):
+        return name, 0
     match = _NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"{name!r} is not a checkpoint name such as base, sft-000060 or grpo-000008")
@@ -83,22 +87,34 @@ def finish_checkpoint(run_dir: Path, stage: str, step: int) -> Path:
 
 
 def adapters(run_dir: Path, stage: str = "") -> list[str]:
-    """Names of complete checkpoints that have an adapter, oldest first (sft before grpo), of one stage or all."""
+    """Names of complete checkpoints that have an adapter, oldest first (start, sft, grpo), of one stage or all."""
     root = run_dir / CHECKPOINTS
     names = [folder.name for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
     found = [
         name
         for name in names
         if _NAME.fullmatch(name)
-        and name.startswith(stage)
+        and stage in ("", stage_and_step(name)[0])
         and all((root / name / file).is_file() for file in ADAPTER_FILES)
     ]
-    return sorted(found, key=lambda name: (name.startswith("grpo"), name))
+    order = {START: 0, "sft": 1, "grpo": 2}
+    return sorted(found, key=lambda name: (order[stage_and_step(name)[0]], name))
+
+
+def saved_for(run_dir: Path, name: str) -> Literal["plan", "stop"]:
+    """Why a checkpoint was saved: because the recipe wanted one there, or because somebody stopped the run."""
+    return "stop" if (checkpoint_folder(run_dir, name) / SAVED_FILE).is_file() else "plan"
 
 
 def loadable_files(files: Mapping[str, str]) -> dict[str, str]:
     """Of a checkpoint's files (path -> anything) those that a program needs to use its adapter."""
     return {name: files[name] for name in (*ADAPTER_FILES, REFERENCES_FILE) if name in files}
+
+
+def usable_files(files: Mapping[str, str]) -> dict[str, str]:
+    """`loadable_files`, and what tells people about them: without scores, samples and state for resuming."""
+    told = (name for name in files if name == "README.md" or name.startswith(f"{REFERENCE_THUMBNAILS}/"))
+    return loadable_files(files) | {name: files[name] for name in told}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -19,9 +19,15 @@ from pipelines.core.run_folder import (
     read_json,
     write_json,
 )
+from pipelines.core.score_axes import trusted
 from pipelines.core.score_names import SCORE_NAMES
 from pipelines.models.presets import identity_of
 
+METHODS = {
+    "start": "an earlier run, from which this one goes on",
+    "sft": "Unified-SFT",
+    "grpo": "Unified-SFT, then Character-GRPO",
+}
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
@@ -55,12 +61,12 @@ def model_card(run: dict[str, Any], entry: dict[str, Any], base: ModelIdentity, 
         "license": "other",
         "license_name": licence or "not stated",
     }
-    method = "Unified-SFT" if entry["stage"] == "sft" else "Unified-SFT, then Character-GRPO"
+    method = METHODS[entry["stage"]]
     seen = references_section(character["name"], references)
     scores = "\n".join(
-        f"| {key} | {value:.4g} | {SCORE_NAMES[key].definition} |"
-        for key, value in entry["scores"].items()
-        if key in SCORE_NAMES
+        f"| {score.words} | {score.shown(entry['scores'][key])} | {score.definition} |"
+        for key, score in SCORE_NAMES.items()
+        if key in trusted(entry["scores"], entry.get("measurement", {}).get("counts", {}))
     )
     return f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}
@@ -78,6 +84,7 @@ Licence of the character's text and pictures: {licence or "not stated"}. The bas
 {scores}
 
 Scores are measured on the character's held-out split with fixed prompts and seeds; the base model's are in the run.
+What would rest on too little is left out.
 
 Talk with it: `understudy chat RUN:{entry["name"]}`.
 """

@@ -1,60 +1,65 @@
 """The scorecard: what training changed, measured on the held-out split with fixed prompts and seeds.
 
-`measure` scores one model as it stands; `evaluate_run` does it for a run's checkpoints, the base first, and leaves
-`scores.json` and `samples/` in each. Every model gets the same system prompt. docs/training.md says how
-each number is made and how the best checkpoint is chosen.
+`measure` scores one model as it stands; `evaluate_run.py` does it for a run's checkpoints. Every model gets the same
+system prompt. docs/training.md says how each number is made and how the best checkpoint is chosen.
 
-Dimension letters: T positions, N drawn images, R held-out reference images, S the character's training images, D width.
+Dimension letters: T positions, N drawn images.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
-from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.character.character_folder import image_path, test_image_path
 from pipelines.core.character.system_prompt import system_message
-from pipelines.core.events import Event, Payload, Report
-from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.model_identity import require_base
-from pipelines.core.run_folder import (
-    BASE,
-    CHARACTER_FOLDER,
-    RunError,
-    adapters,
-    checkpoint_folder,
-    read_events,
-    read_json,
-    read_scores,
-    stage_and_step,
-    write_json,
-)
+from pipelines.core.intervals import Interval, Readings, bootstrap, wilson
+from pipelines.core.reply_faults import is_wordless, leaks_prompt
 from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
 from pipelines.data.references import code_batch
 from pipelines.data.replay_chat import general_eval_rows
-from pipelines.evaluation.model_card import write_model_card
-from pipelines.inference.engine import InferenceEngine, reference_files
-from pipelines.inference.generate import GeneratedText, GenerationRequest, generate_texts, sampling_of
-from pipelines.inference.generate_images import caption_prompt, contact_sheet, generate_images, to_image
+from pipelines.evaluation.image_scores import image_intervals, image_readings, reply_matches
+from pipelines.inference.engine import reference_files
+from pipelines.inference.generate import GeneratedText, GenerationRequest, generate_texts
+from pipelines.inference.generate_images import caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.interface import ModelSpec, UnifiedModel
-from pipelines.models.presets import identity_of
 from pipelines.rewards.image_features import ImageFeatures
-from pipelines.rewards.judge import Judge, load_judge
-from pipelines.rewards.rewards import leave_one_out_distance
+from pipelines.rewards.judge import Judge
 
 ROW_TOKENS = 2048
 """Most ids of a packed row, prefix included."""
 CAPTIONS, DRAWN_EACH, REPLIES = 5, 2, 4
-"""Held-out captions, images drawn of each, and sampled replies."""
+"""Held-out captions, images drawn of each at least, and sampled replies with an image."""
+DRAWN_LEAST = 4
+"""Images drawn of captions in all, however few captions there are."""
+REQUESTS = (
+    "Hello! Show me where you are.",
+    "What do you look like today?",
+    "Show me what you are doing.",
+    "Can I see your face?",
+)
+"""Answered with an image where there are fewer than REPLIES held-out conversations."""
+TALK = (
+    "Hello!",
+    "Who are you?",
+    "Tell me something about yourself.",
+    "What are you doing here?",
+    "What do you like best?",
+    "How are you today?",
+    "What should I know about you?",
+    "Goodbye for now!",
+)
+"""Answered without an image, beside the held-out openings: whether there are words, and no words of the prompt."""
+INTERVAL_CASES = 3
+"""Fewer conversations give no interval."""
 REPLY_TOKENS = 56
 """Most text tokens of a sampled reply; the chat's longer ones would take half of the time."""
 SEED = 20
@@ -85,7 +90,15 @@ class EvalResult:
     images: list[tuple[str, torch.Tensor]]
     """(label, (3, px, px) in [-1, 1]): the sample sheet."""
     replies: list[dict[str, str]]
-    """Prompt, text and scene of the sampled replies."""
+    """Prompt, text and scene of the sampled replies with an image."""
+    talk: list[dict[str, str]] = field(default_factory=list)
+    """Prompt and text of the others."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What the scores rest on (`score_axes.LEAST` names the keys)."""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """Axis of the scorecard -> 95 % interval, 0 to 1; the voice's needs the base and is made by `voice_interval`."""
+    likelihoods: list[tuple[float, int]] = field(default_factory=list)
+    """Of each held-out conversation, as `log_likelihoods` gives them."""
 
 
 # ---------------------------------------------------------------- text
@@ -131,8 +144,24 @@ def perplexity(likelihoods: Sequence[tuple[float, int]]) -> float:
     return math.exp(-total / count)
 
 
-def facts_accuracy(model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, context: EvalContext) -> float:
-    """Share of multiple-choice questions whose right option has the highest likelihood, end-of-turn included.
+def voice_interval(own: Sequence[tuple[float, int]], base: Sequence[tuple[float, int]]) -> Interval | None:
+    """95 % interval of 1 - perplexity / the base's, the conversations drawn anew; None for fewer than INTERVAL_CASES.
+
+    own, base: log-likelihoods of the same held-out conversations.
+    """
+    if len(own) != len(base) or len(own) < INTERVAL_CASES:
+        return None
+    gains = [(mine - theirs, count) for (mine, count), (theirs, _) in zip(own, base, strict=True)]
+
+    def voice(rows: Readings) -> float:
+        gain, count = rows.reshape(-1, 2).sum(0)
+        return max(0.0, 1 - math.exp(-gain / count))
+
+    return bootstrap(gains, voice)
+
+
+def right_answers(model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, context: EvalContext) -> list[bool]:
+    """Of each multiple-choice question whether its right option has the highest likelihood, end-of-turn included.
 
     An option's score is log p(option | system prompt, question), not normalised by length. Beside its own options each
     question gets the right answers of the DISTRACTORS questions after it, so that an answer cannot win by being well
@@ -140,10 +169,10 @@ def facts_accuracy(model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, cont
     """
     system = system_message(context.character)
     choices = context.split.choices
-    right_answers = [choice.options[choice.answer] for choice in choices]
+    answers = [choice.options[choice.answer] for choice in choices]
     options = []
     for number, choice in enumerate(choices):
-        others = [right_answers[(number + ahead) % len(right_answers)] for ahead in range(1, DISTRACTORS + 1)]
+        others = [answers[(number + ahead) % len(answers)] for ahead in range(1, DISTRACTORS + 1)]
         options.append(list(dict.fromkeys([*choice.options, *others])))
     rows = [
         render((system, user(choice.question), reply(option)), model.spec, tokenizer)
@@ -151,12 +180,12 @@ def facts_accuracy(model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, cont
         for option in of_choice
     ]
     scores = [total for total, _ in log_likelihoods(model, rows)]
-    right = start = 0
+    right, start = [], 0
     for choice, of_choice in zip(choices, options, strict=True):
         own = scores[start : start + len(of_choice)]
-        right += own.index(max(own)) == choice.answer  # the choice's own options come first, so the index holds
+        right.append(own.index(max(own)) == choice.answer)  # the choice's own options come first, so the index holds
         start += len(of_choice)
-    return right / len(choices)
+    return right
 
 
 # ---------------------------------------------------------------- images
@@ -176,45 +205,7 @@ def eval_context(folder: Path, character: Character, split: TestSplit, judge: Ju
     return EvalContext(character, split, references, trained, reference_files(folder, character))
 
 
-def training_image_similarity(drawn: torch.Tensor, references: torch.Tensor, trained: torch.Tensor) -> float:
-    """How much nearer drawn images come to one training image than unseen images of the character do.
-
-    Features (N, D), (R, D), (S, D) of unit length. 0: no nearer than the references on average; 1: identical copies.
-    """
-    usual = float((references @ trained.T).amax(1).mean())
-    nearest = (drawn @ trained.T).amax(1)
-    return float(((nearest - usual) / max(1 - usual, 1e-6)).clamp(0, 1).mean())
-
-
-def image_scores(
-    image_features: ImageFeatures, descriptions: Sequence[str], context: EvalContext, judge: Judge
-) -> dict[str, float]:
-    """Scores of N = captions x DRAWN_EACH images, prompt-major, against the captions and the references."""
-    captions = [text for text in descriptions for _ in range(DRAWN_EACH)]
-    group = torch.arange(len(descriptions)).repeat_interleave(DRAWN_EACH)
-    scores = {
-        "caption_match": float(judge.match(image_features, captions).mean()),
-        "variety": float(leave_one_out_distance(image_features.embedding(), group).mean()),
-    }
-    if context.references is not None:
-        scores["likeness"] = float(judge.likeness(image_features, context.references).mean())
-        if context.trained is not None:
-            scores["training_image_similarity"] = training_image_similarity(
-                image_features.embedding(), context.references.embedding(), context.trained.embedding()
-            )
-    return scores
-
-
-def reply_image_match(
-    image_features: ImageFeatures, replies: Sequence[GeneratedText], name: str, judge: Judge
-) -> float:
-    """How well the image of each reply fits its scene line; a reply without a scene counts 0."""
-    scenes = [item.scene.removeprefix(name).lstrip(" ,") for item in replies]
-    matches = judge.match(image_features, scenes)
-    return float(sum(float(match) for match, scene in zip(matches, scenes, strict=True) if scene) / len(scenes))
-
-
-# ---------------------------------------------------------------- one model, one run
+# ---------------------------------------------------------------- one model
 
 
 def measure(
@@ -229,118 +220,94 @@ def measure(
     nothing to take it from."""
     split = context.split
     scores = {"general_perplexity": perplexity(log_likelihoods(model, general_eval_rows(model.spec, tokenizer)))}
+    likelihoods: list[tuple[float, int]] = []
+    intervals: dict[str, Interval] = {}
     if split.dialogues:
-        rows = dialogue_rows(context.character, split.dialogues, model.spec, tokenizer)
-        scores["reply_perplexity"] = perplexity(log_likelihoods(model, rows))
+        likelihoods = log_likelihoods(model, dialogue_rows(context.character, split.dialogues, model.spec, tokenizer))
+        scores["reply_perplexity"] = perplexity(likelihoods)
     if split.choices:
-        scores["facts_accuracy"] = facts_accuracy(model, tokenizer, context)
+        right = right_answers(model, tokenizer, context)
+        scores["facts_accuracy"] = sum(right) / len(right)
+        intervals["facts_accuracy"] = wilson(sum(right), len(right))
     generator = torch.Generator(device=model.device).manual_seed(SEED)
     openings = [(user(talk[0].text),) for talk in split.dialogues[:REPLIES] if talk[0].role == "user"]
-    openings = openings or [(user("Hello! Show me where you are."),)]
-    short = replace(sampling, max_new_tokens=min(sampling.max_new_tokens, REPLY_TOKENS))
-    requests = [GenerationRequest(context.character, opening, picture="always") for opening in openings]
-    texts = generate_texts(model, tokenizer, requests, short, generator=generator)
+    openings += [(user(words),) for words in REQUESTS[: REPLIES - len(openings)]]
+    said = _sampled_texts(model, tokenizer, context.character, openings, sampling, generator)
+    scores["speaking"] = sum(not is_wordless(item.text) for item in said) / len(said)
+    scores["prompt_leaking"] = sum(leaks_prompt(item.text, context.character) for item in said) / len(said)
+    texts, talked = said[: len(openings)], said[len(openings) :]
     descriptions = [image.description for image in split.images if image.description][:CAPTIONS]
-    prompts = [caption_prompt(model, tokenizer, context.character, text) for text in descriptions]
-    prompts = [ids for ids in prompts for _ in range(DRAWN_EACH)]
-    captioned = len(prompts)
-    # Captions and replies in one batch: decoding 256 codes is a long loop of small steps, whatever the batch size.
-    prompts += [item.image_prompt for item in texts if item.image_prompt is not None]
-    references = code_batch([reference_codes])
-    references = None if references is None else references.expand(len(prompts), -1, -1)
-    pixels = generate_images(
-        model, prompts, sampling, reference_codes=references, generator=generator
-    )  # (N, 3, px, px)
+    each = max(DRAWN_EACH, -(-DRAWN_LEAST // max(1, len(descriptions))))
+    pixels = _drawn(
+        model, tokenizer, context.character, descriptions, each, texts, sampling, reference_codes, generator
+    )
+    captioned = each * len(descriptions)
     with torch.inference_mode():
         features = judge.encode_images(pixels)
+        readings = None
         if descriptions:
-            scores |= image_scores(features[:captioned], descriptions, context, judge)
-        scores["reply_image_match"] = reply_image_match(features[captioned:], texts, context.character.name, judge)
-    images = [(text, pixels[i * DRAWN_EACH]) for i, text in enumerate(descriptions)]
+            readings = image_readings(
+                features[:captioned], descriptions, each, context.references, context.trained, judge
+            )
+        matches = reply_matches(features[captioned:], texts, context.character.name, judge)
+    scores |= readings.scores() if readings else {}
+    scores["reply_image_match"] = sum(matches) / len(matches)
+    intervals |= image_intervals(readings, matches, each)
+    images = [(text, pixels[i * each]) for i, text in enumerate(descriptions)]
     images += [(item.scene, image) for item, image in zip(texts, pixels[captioned:], strict=True)]
     replies = [
         {"prompt": opening[0].text, "text": item.text, "scene": item.scene}
         for opening, item in zip(openings, texts, strict=True)
     ]
-    return EvalResult(scores, images, replies)
+    talk = [{"prompt": words, "text": item.text} for words, item in zip(TALK, talked, strict=True)]
+    counts = {
+        **_split_counts(split),
+        "captioned_drawings": captioned,
+        "sampled_replies": len(texts),
+        "spoken_replies": len(said),
+    }
+    return EvalResult(scores, images, replies, talk, counts, intervals, likelihoods)
 
 
-def evaluate_run(
-    run_dir: Path, names: Sequence[str], report: Report, again: bool = False, engine: InferenceEngine | None = None
-) -> list[dict[str, Any]]:
-    """Scores of the named checkpoints (all when none is named), each `{"name", "stage", "step", "scores"}`.
-
-    A checkpoint that has `scores.json` is not measured again unless `again`. Events count what is measured, of all
-    that the run will have. Raises RunError for an unknown name, or one that was trained on other weights of the base.
-    """
-    recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
-    there = [BASE, *adapters(run_dir)]
-    unknown = [name for name in names if name not in there]
-    if unknown:
-        raise RunError(f"{run_dir} has no checkpoint {', '.join(unknown)}; it has {', '.join(there)}")
-    chosen = [name for name in there if not names or name in names]
-    files = {name: checkpoint_folder(run_dir, name) / "scores.json" for name in chosen}
-    todo = [name for name in chosen if again or not files[name].is_file()]
-    if todo:
-        require_base(run_dir, [name for name in todo if name != BASE], identity_of(recipe.base))
-        folder = run_dir / CHARACTER_FOLDER
-        judge = load_judge(recipe.base, recipe.effort)
-        context = eval_context(folder, read_character(folder), read_test_split(folder) or TestSplit(), judge)
-        engine = engine or InferenceEngine(recipe.base)
-    total = len(chosen) if again else max(recipe.checkpoint_count, len(chosen))
-    for number, name in enumerate(todo, start=1 + len(chosen) - len(todo)):
-        assert engine is not None
-        adapter = checkpoint_folder(run_dir, name)
-        if name != BASE:
-            engine.add(name, adapter)
-        with engine.using(name) as model:
-            codes = engine.encode_references(context.reference_files)
-            result = measure(model, engine.tokenizer, context, judge, sampling_of(recipe), codes)
-        stage, step = stage_and_step(name)
-        reward = mean_step_reward(run_dir, name)
-        scores = result.scores | ({} if reward is None else {"reward": reward})
-        artifacts = _save_samples(adapter / "samples", result)
-        entry = {"name": name, "stage": stage, "step": step, "scores": scores}
-        write_json(files[name], entry | {"replies": result.replies})
-        if name != BASE:
-            write_model_card(run_dir, entry)
-            engine.drop(name)
-        relative = tuple(str(path.relative_to(run_dir)) for path in [*artifacts, files[name]])
-        report(
-            Event(
-                "evaluate",
-                number,
-                total,
-                metrics=scores,
-                note=name,
-                artifacts=relative,
-                payload=Payload(checkpoint=name),
-            )
-        )
-    keys = ("name", "stage", "step", "scores")
-    entries = [read_scores(run_dir, name) or {} for name in chosen]
-    return [{key: value for key, value in entry.items() if key in keys} for entry in entries]
+def _split_counts(split: TestSplit) -> dict[str, int]:
+    return {
+        "held_out_conversations": len(split.dialogues),
+        "held_out_replies": sum(turn.role == "character" for dialogue in split.dialogues for turn in dialogue),
+        "questions": len(split.choices),
+        "held_out_images": len(split.images),
+    }
 
 
-def _save_samples(folder: Path, result: EvalResult) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    images = [to_image(pixels) for _, pixels in result.images]
-    paths = [folder / f"{number:02d}.png" for number in range(1, len(images) + 1)]
-    for image, path in zip(images, paths, strict=True):
-        image.save(path)
-    sheet = folder / "sheet.png"
-    contact_sheet(images, [label for label, _ in result.images]).save(sheet)
-    return [*paths, sheet]
+def _sampled_texts(
+    model: UnifiedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    character: Character,
+    openings: Sequence[Interaction],
+    sampling: Sampling,
+    generator: torch.Generator,
+) -> list[GeneratedText]:
+    """Replies to the openings, each with an image, then to TALK without; in one batch."""
+    requests = [GenerationRequest(character, opening, picture="always") for opening in openings]
+    requests += [GenerationRequest(character, (user(words),), picture="never") for words in TALK]
+    short = replace(sampling, max_new_tokens=min(sampling.max_new_tokens, REPLY_TOKENS))
+    return generate_texts(model, tokenizer, requests, short, generator=generator)
 
 
-def mean_step_reward(run_dir: Path, name: str) -> float | None:
-    """Mean reward of the GRPO steps between the checkpoint before and this one; None for other stages."""
-    stage, step = stage_and_step(name)
-    if stage != "grpo":
-        return None
-    earlier = [s for s in (stage_and_step(other)[1] for other in adapters(run_dir, "grpo")) if s < step]
-    after = max(earlier, default=0)
-    # A resumed run repeats steps: the last event of a step counts.
-    rewards = {e.step: e.metrics["reward"] for e in read_events(run_dir) if e.stage == "grpo" and "reward" in e.metrics}
-    own = [value for at, value in rewards.items() if after < at <= step]
-    return sum(own) / len(own) if own else None
+def _drawn(
+    model: UnifiedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    character: Character,
+    descriptions: Sequence[str],
+    each: int,
+    texts: Sequence[GeneratedText],
+    sampling: Sampling,
+    reference_codes: Sequence[Sequence[int]],
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """(N, 3, px, px): `each` images of every caption, prompt-major, then those of the replies."""
+    prompts = [caption_prompt(model, tokenizer, character, text) for text in descriptions for _ in range(each)]
+    # Captions and replies in one batch: decoding 256 codes is a long loop of small steps, whatever the batch size.
+    prompts += [item.image_prompt for item in texts if item.image_prompt is not None]
+    references = code_batch([reference_codes])
+    references = None if references is None else references.expand(len(prompts), -1, -1)
+    return generate_images(model, prompts, sampling, reference_codes=references, generator=generator)

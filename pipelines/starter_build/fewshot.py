@@ -28,7 +28,7 @@ from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, checkpoint_name
 from pipelines.data.packing import encode_images
-from pipelines.evaluation.scorecard import training_image_similarity
+from pipelines.evaluation.image_scores import training_image_similarity
 from pipelines.inference.generate import CHAT_SAMPLING
 from pipelines.inference.generate_images import caption_prompt, generate_images
 from pipelines.models.decoding.sampling import Sampling

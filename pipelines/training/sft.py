@@ -177,11 +177,13 @@ def run_sft(
     report: Report,
     resume_from: Path | None = None,
     strategy: StepStrategy = NO_SAVINGS,
+    start: Path | None = None,
 ) -> SftResult:
-    """Train a fresh adapter on `model` (which PEFT wraps in place) and save checkpoints under `run_dir`.
+    """Train an adapter on `model` (which PEFT wraps in place) and save checkpoints under `run_dir`.
 
     Images are read from `run_dir`/character/images. resume_from: a checkpoint folder of this run; the result equals
     that of a run without the interruption. strategy: how a step is made to fit (`pipelines.core.jobs.memory_plan`).
+    start: folder of an earlier run's adapter to go on from, with optimizer and schedule of its own; else a fresh one.
     Raises Stopped after saving when `report` does; ValueError when a sample does not fit.
     """
     folder = run_dir / CHARACTER_FOLDER
@@ -203,12 +205,12 @@ def run_sft(
             run_dir=run_dir,
             report=report,
             readme=checkpoint_readme(character, recipe, "Unified-SFT"),
-            model=model,
+            model=model if start is None else PeftModel.from_pretrained(model, str(start), is_trainable=True),
             args=arguments,
             data_collator=lambda items: collate([rows[item["row"]] for item in items], model.spec, images),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             processing_class=tokenizer,
-            peft_config=lora_config(model, recipe),
+            peft_config=lora_config(model, recipe) if start is None else None,
         )
         if strategy.sharded:
             shard(trainer.model)

@@ -23,7 +23,14 @@ from transformers import PrinterCallback
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Report, Stage, Stopped
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.run_folder import CHECKPOINTS, checkpoint_name, finish_checkpoint, partial_folder
+from pipelines.core.run_folder import (
+    CHECKPOINTS,
+    SAVED_FILE,
+    checkpoint_name,
+    finish_checkpoint,
+    partial_folder,
+    write_json,
+)
 from pipelines.data.packing import NO_IMAGES, ImageBank, save_references
 
 
@@ -105,6 +112,8 @@ class RunTrainerMixin:
             self.unwrap(model).save_pretrained(folder, save_embedding_layers=False)
             (folder / "README.md").write_text(self.readme.replace("CHECKPOINT", name), encoding="utf-8")
             save_references(self.images, folder)
+            if not self._is_planned(step):
+                write_json(folder / SAVED_FILE, {"saved_for": "stop"})
             self.state.save_to_json(str(folder / "trainer_state.json"))
         self._save_optimizer_and_scheduler(str(folder))
         self._save_rng_state(str(folder))
@@ -114,6 +123,10 @@ class RunTrainerMixin:
         self.saved.append(name)
         if self.stopped is None:
             self.report_metrics({}, f"checkpoint {name}", (f"{CHECKPOINTS}/{name}",))
+
+    def _is_planned(self, step: int) -> bool:
+        """Whether the recipe saves at this step; only a stop saves at others."""
+        return step % self.args.save_steps == 0 or step >= self.state.max_steps
 
     def _send_telemetry(self) -> None:
         # Nothing about a creator's run leaves the machine.

@@ -22,16 +22,17 @@ from pipelines.core.character.character_folder import image_path, read_character
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.formats.import_character import import_file
-from pipelines.core.jobs.job import ENDED, CharacterRow, Checkpoint, Job, RecordMissing
+from pipelines.core.jobs.job import ENDED, CharacterRow, Job, RecordMissing
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.queue.training_results import best_of_character
 from pipelines.core.run_folder import BASE
+from pipelines.core.score_axes import overall
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
 from studio.actions.card_gaps import lacking
 from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, name_places, own_character, refuse_oversized
 from studio.actions.images import plain_name, portrait, store_images
-from studio.actions.scores import overall
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -59,7 +60,7 @@ class Tile:
     job: Job | None
     """Its latest training."""
     score: float | None
-    """Mean of the scores, 0 to 1, of the latest training's last checkpoint."""
+    """Mean of the scores, 0 to 1, of its best checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,18 @@ def _tile(context: AppContext, row: CharacterRow, job: Job | None) -> Tile:
         bool(row.version) and row.changed > row.published,
         row.changed,
         job,
-        latest_score(context, job) if job else None,
+        best_score(context, row.id) if job else None,
     )
 
 
-def latest_score(context: AppContext, job: Job) -> float | None:
-    """Mean of the scores of a training's last measured checkpoint, 0 to 1."""
-    measured: list[Checkpoint] = [one for one in context.records.checkpoints.of_job(job.id) if one.scores]
-    base = next((one.scores for one in measured if one.name == BASE), None)
-    trained = [one for one in measured if one.name != BASE]
-    return overall(trained[-1].scores, base) if trained else None
+def best_score(context: AppContext, character: str) -> float | None:
+    """Mean of the scores of a character's best checkpoint, 0 to 1; None while none deserves the name."""
+    best = best_of_character(context.records, context.owner, character)
+    if best is None or best.faults:
+        return None
+    rows = {row.name: row for row in context.records.checkpoints.of_job(best.job)}
+    row = rows[best.name]
+    return overall(row.scores, rows[BASE].scores if BASE in rows else None, row.measurement)
 
 
 def beginning(text: str, most: int = 140) -> str:
@@ -271,6 +274,7 @@ def restore_version(context: AppContext, id: str, number: int) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
         draft.clear()
         draft.update({**version.entries, **kept, "pictures": store_images(context, images)})
+        draft.pop("held_out", None)  # a version names all of it; the draft only what somebody chose
         if version.test_entries is not None:
             draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
         check_images(context, draft)

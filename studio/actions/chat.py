@@ -14,6 +14,7 @@ from pipelines.core.jobs.reply_protocol import HistoryTurn
 from pipelines.core.queue import submit
 from studio.actions import compare
 from studio.actions.chat_turns import ChatTurn, turns
+from studio.actions.checkpoint_options import checkpoint_of
 from studio.actions.compare import MAX_MESSAGE_CHARS, SEEDS, ImageMode, NotPossible, own_conversation
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
@@ -39,7 +40,7 @@ class EarlierChat:
 def start_chat(context: AppContext, character: str, ref: str) -> Conversation:
     """A new chat with one checkpoint; RecordMissing when it is gone."""
     own_character(context, character)
-    _, checkpoint = compare.checkpoint_of(context, ref)
+    _, checkpoint = checkpoint_of(context, ref)
     title = checkpoint_title(checkpoint.name)
     return context.records.chats.add_conversation(Conversation(new_id(), context.owner, character, ref, title=title))
 

@@ -1,4 +1,4 @@
-"""What the compare page does: choose two checkpoints, send a message to both, and regenerate the last replies.
+"""What the compare page does: send a message to two checkpoints, and regenerate the last replies.
 
 One reply job answers for both sides in one batch; its events have what is written so far. How a conversation is read
 is in `chat_turns.py`, the chat with one checkpoint in `chat.py`, votes and corrections in `feedback.py`.
@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Literal
 
 from pipelines.core.character.image_decode import clean_image
-from pipelines.core.jobs.job import ChatMessage, Checkpoint, Conversation, Job, RecordMissing, new_id
+from pipelines.core.jobs.job import ChatMessage, Conversation, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.queue import submit
-from pipelines.core.queue.training_results import best_of
-from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import put_content
 from studio.actions.chat_turns import ChatTurn, history_of, refs_of, turns, user_turn
+from studio.actions.checkpoint_options import checkpoint_of
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
-from studio.actions.training_jobs import own_job
 from studio.actions.workers import live_workers
 from studio.context import AppContext
-from studio.labels import EFFORTS
 
 ImageMode = Literal["auto", "always", "never"]
 MAX_MESSAGE_CHARS = 2000
@@ -34,63 +30,8 @@ MAX_ATTACHED_BYTES = 12 * 1024 * 1024
 SEEDS = 1_000_000
 
 
-@dataclass(frozen=True)
-class CheckpointOption:
-    """A checkpoint that can be talked with."""
-
-    ref: str
-    """`JOB:NAME`."""
-    label: str
-    base: str
-    """Preset of its base model; only checkpoints of one base model can be compared."""
-    is_best: bool = False
-    """The best of its training by the scorecard."""
-
-
 class NotPossible(ValueError):
     """The action is not possible at the moment; the text says why, in words for people."""
-
-
-# ---------------------------------------------------------------- checkpoints
-
-
-def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOption]:
-    """The character's checkpoints, newest training and latest step first; each base model once, at the end."""
-    own_character(context, character)
-    found: list[CheckpointOption] = []
-    bases: dict[str, CheckpointOption] = {}
-    for job in context.records.jobs.list(owner=context.owner, kind="train", character=character, limit=30):
-        checkpoints = context.records.checkpoints.of_job(job.id)
-        best = best_of(context.records, job)
-        for one in reversed(checkpoints):
-            ref = f"{job.id}:{one.name}"
-            if one.name == BASE:
-                bases.setdefault(one.base, CheckpointOption(ref, f"{checkpoint_title(BASE)} ({one.base})", one.base))
-            elif one.adapter_key:
-                found.append(CheckpointOption(ref, _label(job, one, one.name == best), one.base, one.name == best))
-    return [*found, *bases.values()]
-
-
-def _label(job: Job, one: Checkpoint, is_best: bool) -> str:
-    effort = EFFORTS.get(str((job.recipe or {}).get("effort", "")), "")
-    when = datetime.fromisoformat(job.created).strftime("%d %b %H:%M").lstrip("0")
-    best = " (best)" if is_best else ""
-    return f"{checkpoint_title(one.name)}{best} · " + ", ".join(filter(None, [effort.lower(), when]))
-
-
-def label_of(context: AppContext, ref: str) -> str:
-    """What a checkpoint is called; "a deleted checkpoint" when it is gone."""
-    try:
-        job, one = checkpoint_of(context, ref)
-    except RecordMissing:
-        return "a deleted checkpoint"
-    return f"{checkpoint_title(BASE)} ({one.base})" if one.name == BASE else _label(job, one, False)
-
-
-def checkpoint_of(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
-    """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's."""
-    job, _, name = ref.rpartition(":")
-    return own_job(context, job), context.records.checkpoints.get(job, name)
 
 
 # ---------------------------------------------------------------- conversations

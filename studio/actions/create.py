@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from pipelines.core.character.checks import check_content
+from pipelines.core.character.held_out_split import with_held_out
 from pipelines.core.character.image_set_check import MAX_IMAGES, MIN_IMAGES
-from pipelines.core.character.serialize import split_from_entries
-from pipelines.core.jobs.job import Job, Worker, now
+from pipelines.core.character.serialize import held_out_to_entries, split_from_entries
+from pipelines.core.jobs.job import CharacterVersion, Job, Worker, now
 from pipelines.core.jobs.memory_plan import GIB, plan_for
 from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
@@ -26,9 +26,8 @@ from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
 from studio.actions.workers import live_workers
 from studio.context import AppContext
-from studio.labels import counted, time_range
+from studio.labels import counted
 
-PAST_RUNS = 20
 STEPS = ("Pictures", "Who they are", "How they talk", "Check and train")
 STATEMENTS = {
     "drawn": "The character is invented, and I made these pictures or may use them for this.",
@@ -36,7 +35,7 @@ STATEMENTS = {
     "licensed": "The pictures come from somebody else, under a licence that allows this.",
 }
 """What a creator may state; the words are stored as they stand here."""
-_STEP_OF = {"images": 1, "interactions": 3, "consent": 4, "licence": 4}
+_STEP_OF = {"images": 1, "interactions": 3, "held_out": 4, "consent": 4, "licence": 4}
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,6 @@ class PresetChoice:
     base: Preset
     reason: str
     """Why not now; "" when it can."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long a training may take on this system."""
-
-    words: str
-    """A range of time, or that it is not known yet."""
-    low_s: float = 0.0
-    high_s: float = 0.0
-    runs: int = 0
-    """Finished runs that it is taken from; 0 for no estimate."""
 
 
 @dataclass(frozen=True)
@@ -222,42 +209,6 @@ def has_training_worker(context: AppContext) -> bool:
     return bool(live_workers(context, "train"))
 
 
-def estimate(context: AppContext, base: str, effort: Effort) -> Estimate:
-    """How long such a training took here before: a range over finished runs, or honestly nothing.
-
-    Runs of another effort on the same base model are scaled by their steps, and then the range is widened by half.
-    """
-    wanted = Recipe.for_effort(base, effort)
-    same, scaled = [], []
-    for job in context.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * PAST_RUNS):
-        recipe = job.recipe or {}
-        # The start of a resumed run is overwritten, so its duration is not known.
-        if recipe.get("base") != base or job.attempt != 1 or not job.started or not job.ended:
-            continue
-        seconds = (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
-        if recipe.get("effort") == effort and recipe.get("sft_steps") == wanted.sft_steps:
-            same.append(seconds)
-        elif _work(recipe):
-            scaled.append(seconds * _work(wanted.to_json()) / _work(recipe))
-    runs = same[:PAST_RUNS]
-    if runs:
-        low, high = min(runs), max(runs)
-        if len(runs) < 3:
-            low, high = 0.8 * low, 1.25 * high
-        told = f"{time_range(low, high)}, as {counted(len(runs), 'such training')} took here"
-        return Estimate(told, low, high, len(runs))
-    if scaled:
-        low, high = 0.67 * min(scaled), 1.5 * max(scaled)
-        told = f"roughly {time_range(low, high)}, reckoned from {counted(len(scaled), 'training')} of another length"
-        return Estimate(told, low, high, len(scaled))
-    return Estimate("nobody knows yet: this will be the first training with this base model here")
-
-
-def _work(recipe: Mapping[str, Any]) -> float:
-    """Steps of both stages in one number; a GRPO step samples replies and takes about three times as long."""
-    return float(recipe.get("sft_steps", 0)) + 3.0 * float(recipe.get("grpo_steps", 0))
-
-
 # ---------------------------------------------------------------- start
 
 
@@ -271,20 +222,36 @@ def start(context: AppContext, id: str, effort: Effort, base: str) -> Job:
 
     Raises CharacterProblems with everything that keeps the character from being trained.
     """
+    version = publish_draft(context, id)
+    return submit.submit_training(
+        context.records, context.queue, context.owner, version, Recipe.for_effort(base, effort)
+    )
+
+
+def publish_draft(context: AppContext, id: str) -> CharacterVersion:
+    """The draft as a version, the latest one where nothing has changed since.
+
+    Raises CharacterProblems with everything that keeps the character from being trained.
+    """
     with context.editing:
         draft = own_character(context, id).draft
         wrong = errors(all_problems(draft))
         if wrong:
             raise CharacterProblems(wrong)
-        entries = entries_of(draft)
+        entries = published_entries(draft)
         write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker
         images = {entry["file"]: entry["key"] for entry in draft["pictures"]}
-        version = context.records.characters.publish(
+        return context.records.characters.publish(
             id, entries, draft.get("test"), images, draft.get("test_pictures") or None
         )
-    return submit.submit_training(
-        context.records, context.queue, context.owner, version, Recipe.for_effort(base, effort)
-    )
+
+
+def published_entries(draft: Draft) -> dict[str, Any]:
+    """The entries of a version: the draft's, with everything named that is kept for the test."""
+    entries = entries_of(draft)
+    if draft.get("test"):
+        return entries  # a split came with the character
+    return {**entries, "held_out": held_out_to_entries(with_held_out(character_of(draft)[0]).held_out)}
 
 
 def image_count_words(draft: Draft) -> str:

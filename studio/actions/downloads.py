@@ -28,12 +28,13 @@ from pipelines.core.run_folder import (
     BASE,
     REFERENCE_THUMBNAILS,
     REFERENCES_FILE,
-    loadable_files,
+    usable_files,
 )
 from pipelines.core.storage.store import fetch, fetch_files, link, put_content
 from pipelines.core.storage.stored_images import fetch_images
 from studio import download_route
-from studio.actions.compare import NotPossible, checkpoint_of
+from studio.actions.checkpoint_options import checkpoint_of
+from studio.actions.compare import NotPossible
 from studio.actions.report import report
 from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
@@ -158,12 +159,7 @@ def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
 
 
 def _fetch_adapter(context: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
-    # What is left out is state for resuming, scores and samples.
-    wanted = loadable_files(checkpoint.files)
-    for name, key in checkpoint.files.items():
-        if name == README or name.startswith(f"{REFERENCE_THUMBNAILS}/"):
-            wanted[name] = key
-    fetch_files(context.store, wanted, folder)
+    fetch_files(context.store, usable_files(checkpoint.files), folder)
 
 
 def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:

@@ -6,6 +6,8 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
                    "copy_of"}]
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
+    held_out       what the creator chose to be kept for the test (`held_out.py`); without it, it is spread evenly
+    corrected      hashes of the conversations that are corrected answers from a chat (`feedback.py`)
     effort, base   effort and base model chosen in the last step
     drawings, drawings_job   how the model sees the character now (`drawings.py`)
     written, clashes   who typed what last, and second versions of a text (`typed.py`)
@@ -18,6 +20,8 @@ Facts and turns of conversations have an `id` here, so that a text finds its pla
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,6 +47,8 @@ MAX_CHARS = {
 }
 """Most characters of a text that can be trained on; the token budget of the system prompt is far smaller. The forms
 take longer ones, and say so."""
+HELD_OUT_KINDS = {"conversations": "interactions", "facts": "facts"}
+"""What is chosen for the test by place -> the list of the draft that it is a place in."""
 MAX_TURN_CHARS = 8000
 MAX_DRAFT_IMAGES = 4 * MAX_IMAGES
 """Pictures that a draft holds while somebody chooses among them."""
@@ -68,10 +74,52 @@ def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft
     with context.editing:
         row = own_character(context, id)
         draft = copy.deepcopy(row.draft)
+        before = {kind: _counted(draft, kind) for kind in HELD_OUT_KINDS.values()}
         edit(draft)
+        _follow_held_out(draft, before)
         if draft != row.draft:
             context.records.characters.save_draft(id, draft)
         return draft
+
+
+def _follow_held_out(draft: Draft, before: Mapping[str, list[Any]]) -> None:
+    """Let the places in `held_out` name the conversations and facts that they named before an edit moved them."""
+    chosen = draft.get("held_out", {})
+    for key, kind in HELD_OUT_KINDS.items():
+        if key in chosen:
+            chosen[key] = moved_places(before[kind], _counted(draft, kind), chosen[key])
+    if "images" in chosen:
+        files = {entry["file"] for entry in draft.get("images", [])}
+        chosen["images"] = [file for file in chosen["images"] if file in files]
+
+
+def _counted(draft: Draft, kind: str) -> list[Any]:
+    """The items that places count: a fact of which nothing is written yet is none of the character's."""
+    items: list[Any] = draft.get(kind, [])
+    if kind != "facts":
+        return list(items)
+    return [item for item in items if is_written(item)]
+
+
+def _bare(item: Any) -> Any:
+    """A fact or a conversation without ids."""
+    return [without_id(turn) for turn in item] if isinstance(item, list) else without_id(item)
+
+
+def moved_places(before: list[Any], after: list[Any], places: list[int]) -> list[int]:
+    """Where the items at these places are after an edit: the same object, else an equal one, else one that was changed
+    at the same place of a list of the same length. What is gone is left out."""
+    found = []
+    for place in places:
+        if place >= len(before):
+            continue
+        item = before[place]
+        same = [at for at, one in enumerate(after) if one is item]
+        same = same or [at for at, one in enumerate(after) if _bare(one) == _bare(item)]
+        if not same and len(after) == len(before):
+            same = [place]
+        found += [at for at in same[:1] if at not in found]
+    return sorted(found)
 
 
 def set_text(context: AppContext, id: str, field: str, text: str) -> None:
@@ -109,6 +157,12 @@ def name_places(draft: Draft) -> bool:
     for entry in bare:
         entry["id"] = short_id()
     return bool(bare)
+
+
+def content_hash(value: object) -> str:
+    """A short hash of a value's JSON: equal content, equal hash."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def refuse_long(text: str, most: int, what: str) -> None:

@@ -12,7 +12,7 @@ from pipelines.core.jobs.job import Vote, VoteChoice, new_id
 from pipelines.core.jobs.reply_protocol import ReplySide
 from studio.actions.chat_turns import ReplyView, turns
 from studio.actions.compare import NotPossible, own_conversation
-from studio.actions.drafts import change
+from studio.actions.drafts import MAX_INTERACTIONS, Draft, change, content_hash
 from studio.context import AppContext
 
 
@@ -73,5 +73,10 @@ def correct(
             example += [{"user": turn.question.text}, {"character": said.text}]
     better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
     example += [{"user": told[place].question.text}, better]
-    draft = change(context, conversation.character, lambda draft: draft.setdefault("interactions", []).append(example))
-    return len(draft["interactions"])
+    hashed = content_hash(example)  # before its turns get ids
+
+    def edit(draft: Draft) -> None:
+        draft.setdefault("interactions", []).append(example)
+        draft["corrected"] = [*draft.get("corrected", []), hashed][-MAX_INTERACTIONS:]
+
+    return len(change(context, conversation.character, edit)["interactions"])

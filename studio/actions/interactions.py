@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipelines.core.character.character import Character, Interaction, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
-from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, hold_out
+from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, HOLD_OUT_MIN_DIALOGUES, hold_out, with_held_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
@@ -33,6 +33,7 @@ from studio.actions.drafts import (
     refuse_long,
     short_id,
 )
+from studio.actions.held_out import TestView, draft_test
 from studio.actions.images import plain_name
 from studio.context import AppContext
 from studio.labels import counted
@@ -88,8 +89,8 @@ class Learned:
     """About how many tokens these are."""
     facts: int
     pictures: int
-    held_out: int
-    """Conversations that training never sees; the scorecard is measured on them."""
+    test: TestView
+    """What the scorecard is measured on; training sees neither its conversations nor its pictures."""
     prompt_tokens: int
     """About how many tokens stand before every conversation as the system prompt; they are not learned."""
 
@@ -137,17 +138,14 @@ def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
 def learned(draft: Draft) -> Learned:
     """How much is learned, how much is only prompted, and how much is held out."""
     character, _ = character_of(draft)
-    training = character if draft.get("test") else hold_out(character)[0]
-    kept = len(character.interactions) - len(training.interactions)
-    if draft.get("test"):
-        kept = len(draft["test"].get("dialogues", ()))
+    training = character if draft.get("test") else hold_out(with_held_out(character))[0]
     replies = [turn for interaction in training.interactions for turn in interaction if turn.role == "character"]
     return Learned(
         len(replies),
         sum(estimate_tokens(turn.text) for turn in replies),
         len(character.facts),
-        len(training.images),
-        kept,
+        sum(bool(image.description) for image in training.images),
+        draft_test(draft),
         estimate_system_prompt(character),
     )
 
@@ -159,10 +157,11 @@ def how_many_more(draft: Draft) -> str:
         return ""
     if count < FEW_INTERACTIONS:
         return (
-            f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on one can be kept for the test; "
+            f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on some can be kept for the test; "
             "about 40 are good, short ones count too."
         )
-    return f"{counted(count, 'conversation')} so far, one in {HOLD_OUT_EVERY} is kept for the test. About 40 are good."
+    kept = f"one in {HOLD_OUT_EVERY}, at least {HOLD_OUT_MIN_DIALOGUES}, is kept for the test"
+    return f"{counted(count, 'conversation')} so far; {kept}. About 40 are good."
 
 
 # ---------------------------------------------------------------- changes

@@ -13,8 +13,9 @@ from typing import Any
 
 from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.run_folder import BASE
+from pipelines.core.score_axes import ScoreAxis, scorecard
 from pipelines.core.storage.store import StoreError, read
-from studio.actions.scores import checkpoint_title, scorecard
+from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
 from studio.labels import EFFORTS
 
@@ -59,10 +60,13 @@ def report(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
 
 def _scores(checkpoint: Checkpoint, before: Checkpoint | None) -> str:
     base = dict(before.scores) if before else None
-    cards = (scorecard(base or {}, base), scorecard(checkpoint.scores, base))
+    cards = (
+        scorecard(base or {}, base, before.measurement if before else None),
+        scorecard(checkpoint.scores, base, checkpoint.measurement),
+    )
     rows = "".join(
-        f"<tr><th scope=row>{html.escape(after.name)}</th><td>{_number(start.value)}</td>"
-        f"<td>{_number(after.value)}</td><td>{html.escape(after.help)}</td></tr>"
+        f"<tr><th scope=row>{html.escape(after.name)}</th><td>{_number(start)}</td>"
+        f"<td>{_number(after)}</td><td>{html.escape(after.help)}</td></tr>"
         for start, after in zip(*cards, strict=True)
     )
     heads = "".join(f"<th scope=col>{words}</th>" for words in ("Of 100", "Before", "After", "What it is"))
@@ -104,5 +108,7 @@ def replies(context: AppContext, checkpoint: Checkpoint) -> list[dict[str, Any]]
     return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
 
 
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{100 * value:.0f}"
+def _number(axis: ScoreAxis) -> str:
+    if axis.value is None:
+        return f"too little to tell: {html.escape(axis.withheld)}" if axis.withheld else "not measured"
+    return axis.shown

@@ -7,54 +7,28 @@ somebody else is treated as one that does not exist.
 from __future__ import annotations
 
 import json
-import statistics
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.core.character.held_out_split import hold_out
-from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
-from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE
 from pipelines.core.stage_names import STAGE_NAMES
+from studio.actions import create
+from studio.actions.held_out import split_of
 from studio.actions.images import portrait
-from studio.actions.job_progress import JobProgress, Pace, pace_of, progress_of
+from studio.actions.job_progress import JobProgress, Pace, progress_of
 from studio.actions.report import replies as replies_of
+from studio.actions.run_log import RunLog
 from studio.actions.scores import checkpoint_title
+from studio.actions.verdict import Verdict, verdict_of
 from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import STATUS
-
-PAGE = 500
-"""Events that one query reads."""
-PAST_RUNS = 5
-"""Finished runs whose pace gives the remaining time of a new one."""
-
-
-@dataclass
-class RunLog:
-    """The events of one job as far as they were read; a log only grows, so any number of pages may share one."""
-
-    job: str
-    events: list[Event] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def read_new(self, records: Records) -> Sequence[Event]:
-        """Read what is new; returns all events so far."""
-        with self.lock:
-            while True:
-                last = self.events[-1].sequence if self.events else -1
-                new = records.events.after(self.job, last, PAGE)
-                self.events.extend(new)
-                if len(new) < PAGE:
-                    return tuple(self.events)
 
 
 @dataclass(frozen=True)
@@ -82,6 +56,8 @@ class JobView:
     name: str
     progress: JobProgress
     events: Sequence[Event]
+    verdict: Verdict | None = None
+    """What came of it; None before its end."""
 
     @property
     def is_over(self) -> bool:
@@ -160,26 +136,13 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
         measured = {one.name: one.scores for one in context.records.checkpoints.of_job(id) if one.scores}
     progress = progress_of(job, events, position=position, workers=workers, pace=pace, at=at, measured=measured)
     if job.status == "succeeded" and not progress.best:  # trained by 0.1, whose events do not name it
-        progress = replace(progress, best=best_of(context.records, job))
-    return JobView(job, name, progress, events)
-
-
-def past_pace(context: AppContext, recipe: Recipe) -> dict[str, float]:
-    """Seconds of a step of each stage in the latest finished runs on the same base model; {} when there are none.
-
-    The time of a GRPO step is scaled by how many replies it samples.
-    """
-    found: dict[str, list[float]] = {}
-    done = context.records.jobs.list(kind="train", statuses=["succeeded"], limit=4 * PAST_RUNS)
-    alike = [job for job in done if job.recipe and job.recipe.get("base") == recipe.base][:PAST_RUNS]
-    for job in alike:
-        theirs = Recipe.from_json(job.recipe or {})
-        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
-            theirs.grpo_prompts_per_step * theirs.grpo_group_size
-        )
-        for stage, seconds in pace_of(RunLog(job.id).read_new(context.records)).items():
-            found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
-    return {stage: statistics.median(values) for stage, values in found.items()}
+        found = best_of(context.records, job)
+        progress = replace(progress, best=found.name if found else "")
+    judged = verdict_of(context, job)
+    if judged is not None and judged.findings:
+        detail = "What falls short stands below, with what to do. Every saved state can be talked with all the same."
+        progress = replace(progress, headline=judged.headline, detail=detail)
+    return JobView(job, name, progress, events, judged)
 
 
 def sample_rows(context: AppContext, job: Job) -> list[SampleRow]:
@@ -214,12 +177,7 @@ def _held_out_captions(context: AppContext, job: Job) -> list[str]:
     """What the first sample pictures were drawn from: the held-out captions, as the trainer finds them."""
     if not job.character or not job.version:
         return []
-    problems: list[Problem] = []  # a published version has none that matter here
-    version = context.records.characters.version(job.character, job.version)
-    if version.test_entries is None:
-        split = hold_out(character_from_entries(version.entries, problems))[1]
-    else:
-        split = split_from_entries(version.test_entries, problems)
+    split = split_of(context.records.characters.version(job.character, job.version))
     return [image.description for image in split.images if image.description]
 
 
@@ -244,18 +202,27 @@ def adapters_of(context: AppContext, id: str) -> list[Checkpoint]:
     return [one for one in context.records.checkpoints.of_job(id) if one.name != BASE and one.adapter_key]
 
 
-def clone(context: AppContext, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
+def clone(
+    context: AppContext, id: str, changes: Mapping[str, Any], newest: bool = False, new_defaults: bool = False
+) -> Job:
     """Queue a new training like this one with some fields of its recipe changed.
 
-    `latest_version` takes the character as it was last published instead of the version that the old job learnt.
-    Raises ValueError, in words for people, when the changes contradict each other.
+    `newest` takes the character as its draft is now instead of the version that the old job learnt, `new_defaults` what
+    the effort gives today instead of the settings of then. Raises ValueError, in words for people, when the changes
+    contradict each other, CharacterProblems when the draft cannot be trained.
     """
-    own_job(context, id)
-    return submit.clone(context.records, context.queue, id, changes, latest_version)
+    job = own_job(context, id)
+    newest = newest and _publish(context, job)
+    return submit.clone(context.records, context.queue, id, changes, newest, new_defaults)
 
 
 def clone_with_text(
-    context: AppContext, id: str, changes: Mapping[str, Any], text: str, latest_version: bool = False
+    context: AppContext,
+    id: str,
+    changes: Mapping[str, Any],
+    text: str,
+    newest: bool = False,
+    new_defaults: bool = False,
 ) -> Job:
     """`clone` with more changes written as a JSON object by an engineer; they count more than the others."""
     more: object = {}
@@ -266,16 +233,37 @@ def clone_with_text(
             raise ValueError(f'these settings are not JSON ({error}); write them like {{"sft_steps": 60}}') from error
     if not isinstance(more, dict):
         raise ValueError('these settings are no JSON object; write them like {"sft_steps": 60}')
-    return clone(context, id, {**changes, **more}, latest_version)
+    return clone(context, id, {**changes, **more}, newest, new_defaults)
 
 
 def continue_training(
-    context: AppContext, id: str, checkpoint: str, sft_steps: int, grpo_steps: int, latest_version: bool = False
+    context: AppContext,
+    id: str,
+    checkpoint: str,
+    sft_steps: int,
+    grpo_steps: int,
+    newest: bool = False,
+    new_defaults: bool = False,
 ) -> Job:
-    """Queue a training that goes on from a checkpoint of this one, so many steps of each stage further.
+    """Queue a training that goes on from a checkpoint of this one, for so many steps of its own of each stage.
 
-    Raises RecordMissing when there is no such checkpoint, ValueError, in words for people, when it cannot go on so.
+    `newest` and `new_defaults` as `clone` has them. Raises RecordMissing when there is no such checkpoint, ValueError
+    or CharacterProblems, in words for people, when it cannot go on so.
     """
-    recipe = Recipe.from_json(own_job(context, id).recipe or {})
-    changes = submit.more_steps(recipe, context.records.checkpoints.get(id, checkpoint), sft_steps, grpo_steps)
-    return submit.continue_training(context.records, context.queue, id, checkpoint, changes, latest_version)
+    job = own_job(context, id)
+    newest = newest and _publish(context, job)
+    changes = {"sft_steps": sft_steps, "grpo_steps": grpo_steps}
+    return submit.continue_training(context.records, context.queue, id, checkpoint, changes, newest, new_defaults)
+
+
+def _publish(context: AppContext, job: Job) -> bool:
+    """Make the draft a version to train on; a character that the command line published has no draft of its own."""
+    if "pictures" in context.records.characters.get(job.character).draft:
+        create.publish_draft(context, job.character)
+    return True
+
+
+def old_settings(job: Job) -> dict[str, tuple[Any, Any]]:
+    """Settings of a training that its effort would set otherwise today: name -> (then, today)."""
+    recipe = Recipe.from_json(job.recipe or {})
+    return recipe.differences(recipe.with_new_defaults())

@@ -11,9 +11,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.core.checkpoint_selection import FAULTS, UNUSABLE, faults_of
 from pipelines.core.run_folder import BASE, stage_and_step
 from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
 from studio.actions.scores import checkpoint_title
+from studio.labels import listed
 
 Series = Sequence[tuple[int, float]]
 LEAST_STEPS = 6
@@ -40,6 +42,7 @@ def training_warnings(
     """All warnings that the numbers of a run give so far, the most serious first."""
     found = [
         _not_a_number(loss),
+        _unusable(scores),
         _copying(scores),
         _reward_without_likeness(rewards, scores),
         _forgets(scores),
@@ -59,6 +62,21 @@ def _not_a_number(loss: Series) -> TrainingWarning | None:
     )
 
 
+def _unusable(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | None:
+    wrong = {name: faults_of(one, {}) for name, one in scores.items() if name != BASE}
+    found = {name: [fault for fault in UNUSABLE if fault in faults] for name, faults in wrong.items()}
+    named = [name for name, faults in found.items() if faults]
+    if not named:
+        return None
+    worst = named[-1]
+    said = listed([FAULTS[fault] for fault in found[worst]])
+    return TrainingWarning(
+        found[worst][0],
+        f"“{checkpoint_title(worst)}” is not fit to talk with: {said}.",
+        "It is never called the best. More conversations with short, whole answers help, and a shorter description.",
+    )
+
+
 def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | None:
     copying = {
         name: value
@@ -71,8 +89,9 @@ def _copying(scores: Mapping[str, Mapping[str, float]]) -> TrainingWarning | Non
     return TrainingWarning(
         "copying",
         f"“{checkpoint_title(name)}” draws its training pictures again instead of new ones "
-        f"(copying {copying[name]:.2f}; above {TRAINING_IMAGE_SIMILARITY_LIMIT:g} it is only repeating).",
-        "Use an earlier state, add pictures that differ more from each other, or train for a shorter time.",
+        f"(it copies to {100 * copying[name]:.0f} of 100; above {100 * TRAINING_IMAGE_SIMILARITY_LIMIT:.0f} it is only "
+        "repeating).",
+        "Add pictures that differ more from each other, or train for a shorter time.",
     )
 
 

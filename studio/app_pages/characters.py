@@ -116,7 +116,7 @@ def state(tile: Tile) -> None:
                 f"{100 * tile.score:.0f} of 100",
                 icon=":material/star:",
                 color="violet",
-                help="All plain scores of the latest training together",
+                help="All plain scores of the best saved state together",
             )
 
 

@@ -12,9 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing
 from studio import one_chat_view, widgets
 from studio.actions import chat, compare, workers
-from studio.actions.compare import CheckpointOption
+from studio.actions.checkpoint_options import CheckpointOption, checkpoint_options, default_of
 from studio.chat_view import say_something, send, tools
-from studio.compare_views import best_of, checkpoint_select
+from studio.compare_views import checkpoint_select
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -34,7 +34,7 @@ def page() -> None:
     if conversation is not None:
         one_chat_view.draw(context, conversation, row, head)
         return
-    choices = compare.checkpoint_options(context, row.id)
+    choices = checkpoint_options(context, row.id)
     if not choices:
         widgets.nothing_here(
             f"{row.name or 'This character'} cannot answer yet: train it first.", widgets.TRAINING, "To the trainings"
@@ -70,7 +70,7 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     """A new chat: it exists once something is said."""
     with head:
         with st.container(width=400):
-            ref = checkpoint_select("Who answers", choices, best_of(choices))
+            ref = checkpoint_select("Who answers", choices, default_of(choices) or choices[-1].ref, "who")
         earlier = chat.earlier_chats(context, row.id)
         if earlier:
             with st.popover("Earlier chats", icon=":material/history:"):

@@ -10,10 +10,11 @@ import streamlit as st
 
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from studio import picture_grid, widgets
-from studio.actions import compare
-from studio.actions.compare import CheckpointOption, NotPossible
+from studio.actions import checkpoint_options, compare
+from studio.actions.checkpoint_options import CheckpointOption
+from studio.actions.compare import NotPossible
 from studio.chat_view import conversation_view
-from studio.compare_views import best_of, checkpoint_select, download_view, scores_view, votes_view
+from studio.compare_views import checkpoint_select, download_view, scores_view, votes_view
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -39,7 +40,7 @@ def page() -> None:
     row = _character(context, conversation.character if conversation else widgets.param("character"))
     if row is None:
         return
-    choices = compare.checkpoint_options(context, row.id)
+    choices = checkpoint_options.checkpoint_options(context, row.id)
     if not choices:
         widgets.nothing_here(
             f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
@@ -48,6 +49,8 @@ def page() -> None:
         )
         return
     view = _view()
+    if view != VOTES and (said := checkpoint_options.first_in_words(context, row.id)):
+        widgets.quiet(said)
     if view == TALK:
         if conversation is None:
             _begin(context, row, choices)
@@ -108,11 +111,11 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     with st.container(border=True, key="begin"):
         one, other = st.columns(2)
         with one:
-            left = checkpoint_select("One", choices, best_of(choices))
+            left = checkpoint_select("One", choices, checkpoint_options.default_of(choices), "one")
         with other:
-            right = checkpoint_select("The other", choices, choices[-1].ref)
+            right = checkpoint_select("The other", choices, choices[-1].ref, "other")
         blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
-        if st.button("Start talking", type="primary", icon=":material/forum:"):
+        if st.button("Start talking", type="primary", icon=":material/forum:", disabled=not (left and right)):
             try:
                 conversation = compare.start_conversation(context, row.id, left, right, blind)
             except NotPossible as error:

@@ -242,11 +242,9 @@ def learned(what: Learned, draft: Draft) -> None:
             f"Who they are, how they speak and look, and the scene: about {what.prompt_tokens} tokens. "
             "What others say to them is read, never imitated."
         )
-        if what.held_out:
+        if what.test.conversations or what.test.questions or what.test.images:
             st.markdown("**Kept for the test** :material/fact_check:")
-            widgets.quiet(
-                f"{counted(what.held_out, 'conversation')} that training never sees; the score is measured there."
-            )
+            widgets.quiet(f"{widgets.sentence(what.test.words)} Step 4 shows them, and lets you choose others.")
         if draft.get("greeting"):
             widgets.quiet("The greeting only opens a chat.")
 

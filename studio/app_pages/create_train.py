@@ -11,12 +11,13 @@ from typing import get_args
 import streamlit as st
 
 from pipelines.core.jobs.job import Job
-from pipelines.core.jobs.recipe import Effort
+from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.problems import errors
 from studio import widgets
-from studio.actions import create, images
+from studio.actions import create, estimates, images
 from studio.actions.create import Summary
 from studio.actions.drafts import Draft
+from studio.app_pages import create_held_out
 from studio.app_pages.create_fields import text_field, to_step
 from studio.context import AppContext
 from studio.labels import EFFORTS, ago
@@ -42,6 +43,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with left:
         overview(context, draft, found)
         left_to_mend(found)
+        create_held_out.draw(context, id, draft)
         text_field(
             context,
             id,
@@ -183,7 +185,7 @@ def effort_and_base(context: AppContext, id: str, draft: Draft) -> tuple[Effort,
 
 def train_button(context: AppContext, id: str, found: Summary, effort: Effort, base: str) -> None:
     """How long it may take, and the button."""
-    told = create.estimate(context, base, effort)
+    told = estimates.estimate(context, Recipe.for_effort(base, effort))
     with st.container(border=True):
         st.markdown(f":material/schedule: **How long:** {widgets.escaped(told.words)}.")
         reason = next(choice.reason for choice in create.preset_choices(context) if choice.base.preset == base)

@@ -16,14 +16,17 @@ import streamlit as st
 
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, now
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.run_folder import START
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
-from studio import charts, evaluation_panel, sample_strip, widgets
-from studio.actions import evaluations, training_jobs
+from studio import charts, evaluation_panel, sample_strip, verdict_panel, widgets
+from studio import training_dialogs as dialogs
+from studio.actions import estimates, evaluations, training_jobs
+from studio.actions.checkpoint_options import marks_of
 from studio.actions.job_progress import JobProgress, StageProgress
-from studio.actions.scores import checkpoint_title
-from studio.actions.training_jobs import JobLine, JobView, RunLog
+from studio.actions.run_log import RunLog
+from studio.actions.training_jobs import JobLine, JobView, SampleRow
 from studio.context import AppContext
-from studio.labels import EFFORTS, ago, minutes
+from studio.labels import EFFORTS, ago
 
 POLL_S, CHARTS_S = 2.0, 10.0
 """Seconds between two polls of the numbers, and of the charts."""
@@ -46,7 +49,7 @@ def _log(job: str) -> RunLog:
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=100)
 def _pace(_context: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
-    return training_jobs.past_pace(_context, Recipe.from_json(recipe))
+    return dict(estimates.known_pace(_context, Recipe.from_json(recipe)))
 
 
 def page() -> None:
@@ -127,15 +130,24 @@ def _one(context: AppContext, id: str) -> None:
             st.fragment(_begun, run_every=None if view.is_over else CHARTS_S)(view.job)
     widgets.show_problems()
     if view.job.parent:
-        widgets.quiet("Follows an earlier training.")
+        widgets.quiet(_follows(rows, view.job))
     _buttons(context, view, [row.checkpoint for row in rows])
     again = None if view.is_over else POLL_S
     st.fragment(_progress, run_every=again)(context, id)
+    if view.verdict is not None:
+        verdict_panel.draw(context, view.verdict, rows)
     st.fragment(_charts, run_every=None if view.is_over else CHARTS_S)(context, id)
     if view.is_over:
         evaluation_panel.draw(context, view.job)
-    sample_strip.draw(context, view.job, rows, view.progress.best)
+    sample_strip.draw(context, view.job, rows, marks_of(context, view.job))
     st.fragment(_engineer_details, run_every=None if view.is_over else CHARTS_S)(context, id)
+
+
+def _follows(rows: list[SampleRow], job: Job) -> str:
+    """What an earlier training has to do with this one."""
+    if any(row.checkpoint.name == START for row in rows):
+        return f"Goes on from an earlier training ({job.parent[:8]}), and counts its own steps."
+    return f"Made like an earlier training ({job.parent[:8]}), from the beginning."
 
 
 def _begun(job: Job) -> None:
@@ -181,8 +193,7 @@ def _stages(progress: JobProgress) -> None:
 def _stage_words(stage: StageProgress) -> str:
     words = STATE_WORDS[stage.state]
     if stage.state == "running":
-        left = f", about {minutes(stage.seconds_left)} left" if stage.seconds_left else ""
-        return f"{stage.step} of {stage.total}{left}"
+        return f"{stage.step} of {stage.total}"  # one countdown, of the whole, stands below
     if stage.state == "stopped":
         return f"stopped after {stage.step} of {stage.total}"
     return words
@@ -202,7 +213,8 @@ def _charts(context: AppContext, id: str) -> None:
     with practice:
         st.subheader("Practising with feedback", anchor=False)
         if progress.rewards:
-            said = "; ".join(charts.trend(REWARD_NAMES[name], series) for name, series in progress.rewards.items())
+            of_100 = {name: [(at, 100 * mark) for at, mark in series] for name, series in progress.rewards.items()}
+            said = "; ".join(charts.trend(REWARD_NAMES[name], series) for name, series in of_100.items())
             charts.draw(charts.reward_chart(progress.rewards), said, f"rewards-{id}")
         else:
             widgets.quiet("The marks of each step will stand here: all together, and each part of them.")
@@ -249,8 +261,8 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
             widgets.go(widgets.COMPARE, character=job.character)
         if job.status in ENDED:
             if learnt:
-                _dialog_button("Train further", ":material/trending_up:", lambda: _further(context, job, learnt))
-            _dialog_button("Clone with changes", ":material/content_copy:", lambda: _clone(context, job))
+                _dialog_button("Train further", ":material/trending_up:", lambda: dialogs.further(context, job, learnt))
+            _dialog_button("Clone with changes", ":material/content_copy:", lambda: dialogs.clone(context, job))
             if learnt:
                 evaluation_panel.button(context, job)
         if learnt and job.status in ("stopped", "failed") and not evaluations.is_being_measured(context, job):
@@ -282,98 +294,6 @@ def _discard(context: AppContext, job: Job) -> None:
     st.write("All its saved states go. The character itself stays as it is.")
     _choice("Throw it away", training_jobs.stop, context, job.id, "discard", main=True)
     _choice("Keep it")
-
-
-@st.dialog("Train further")
-def _further(context: AppContext, job: Job, learnt: list[Checkpoint]) -> None:
-    st.write("A new training goes on from a saved state of this one. This one stays as it is.")
-    recipe = Recipe.from_json(job.recipe or {})
-    names = [one.name for one in reversed(learnt)]
-    with st.form("further", border=False):
-        st.selectbox("Go on from", names, format_func=checkpoint_title, key="further-start")
-        st.number_input(
-            "More steps of learning the basics",
-            0,
-            5000,
-            0,
-            key="further-sft",
-            help="Only from a state that has not practised yet.",
-        )
-        st.number_input("More steps of practising with feedback", 0, 2000, recipe.grpo_steps, key="further-grpo")
-        _newer(context, job, "further-latest")
-        if st.form_submit_button("Start", type="primary", on_click=_go_further, args=(context, job)):
-            st.rerun()
-
-
-def _go_further(context: AppContext, job: Job) -> None:
-    given = st.session_state
-    _lead_to(
-        widgets.attempt(
-            training_jobs.continue_training,
-            context,
-            job.id,
-            given["further-start"],
-            given["further-sft"],
-            given["further-grpo"],
-            given.get("further-latest", False),
-        )
-    )
-
-
-@st.dialog("Clone with changes")
-def _clone(context: AppContext, job: Job) -> None:
-    st.write("A new training like this one, from the beginning.")
-    old = Recipe.from_json(job.recipe or {})
-    with st.form("clone", border=False):
-        _newer(context, job, "clone-latest")
-        st.segmented_control(
-            "Effort",
-            list(EFFORTS),
-            default=old.effort,
-            format_func=lambda one: EFFORTS[one],
-            key="clone-effort",
-            required=True,
-        )
-        st.number_input(
-            "Seed", 0, 2**31 - 1, old.seed, key="clone-seed", help="Another number gives another attempt at the same."
-        )
-        with st.expander("For engineers: any setting of the recipe"):
-            st.text_area(
-                "Settings as JSON",
-                "",
-                key="clone-json",
-                placeholder='{"sft_steps": 60, "lora_rank": 32}',
-                help="Names as in docs/training.md; what stands here counts more than the effort.",
-            )
-        if st.form_submit_button("Start", type="primary", on_click=_go_clone, args=(context, job)):
-            st.rerun()
-
-
-def _go_clone(context: AppContext, job: Job) -> None:
-    given = st.session_state
-    changes = {"effort": given["clone-effort"], "seed": given["clone-seed"]}
-    _lead_to(
-        widgets.attempt(
-            training_jobs.clone_with_text,
-            context,
-            job.id,
-            changes,
-            given["clone-json"],
-            given.get("clone-latest", False),
-        )
-    )
-
-
-def _newer(context: AppContext, job: Job, key: str) -> None:
-    """Whether to take the character as it was last published; only asked when that is another version."""
-    newest = context.records.characters.get(job.character).version
-    if newest > job.version:
-        st.checkbox(f"Use the character as it is now (version {newest} instead of {job.version})", True, key=key)
-
-
-def _lead_to(job: object) -> None:
-    if isinstance(job, Job):
-        st.query_params["job"] = job.id
 
 
 if __name__ == "__main__":

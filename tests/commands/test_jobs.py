@@ -49,12 +49,20 @@ def test_clone_and_continue(trained: str, capsys: pytest.CaptureFixture[str]) ->
     words = ("jobs", "continue", f"{trained[:8]}:sft-000004", "--set", "sft_steps=6")
     continued = answer(capsys, *words)["job"]
     assert (continued["status"], continued["recipe"]) == ("queued", {**RECIPE.to_json(), "sft_steps": 6})
+    today = answer(capsys, "jobs", "clone", trained, "--new-defaults")["job"]["recipe"]
+    assert today == Recipe.for_effort("starter", "quick", seed=RECIPE.seed).to_json()
+
+
+def test_what_is_kept_from_then_is_said(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "clone", trained, "--set", "grpo_steps=1"]) == 0
+    said = capsys.readouterr().out
+    assert "kept from then: sft_steps 4 (today 84); --new-defaults takes today's" in said and "grpo_steps" not in said
 
 
 @pytest.mark.parametrize(
     ("words", "status", "reason"),
     [
-        (("continue", ":sft-000004", "--set", "sft_steps=3"), 1, "nothing more to train"),
+        (("continue", ":sft-000004", "--set", "sft_steps=0", "--set", "grpo_steps=0"), 1, "nothing to train"),
         (("continue", ":base"), 1, "has learnt nothing yet"),
         (("continue", ""), 2, "name a checkpoint"),
         (("continue", ":sft-000009"), 1, "has no checkpoint"),

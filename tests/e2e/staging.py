@@ -22,6 +22,7 @@ from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event,
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
 from studio.actions import characters, chat, compare, create, drafts, drawings, feedback, images
+from studio.actions.checkpoint_options import checkpoint_of, checkpoint_options
 from studio.context import AppContext
 from tests.studio.staged import SCORES, checkpoint, run_events
 from worker.job_loop import drain_queue
@@ -160,8 +161,8 @@ def _wide(data: bytes) -> bytes:
 
 def talked(context: AppContext, job: Job, blind: bool = False) -> Conversation:
     """A conversation of the best checkpoint with the base, answered with what both said when they were measured."""
-    best = next(one for one in compare.checkpoint_options(context, job.character) if one.is_best)
-    base = compare.checkpoint_options(context, job.character)[-1]
+    best = next(one for one in checkpoint_options(context, job.character) if one.is_best)
+    base = checkpoint_options(context, job.character)[-1]
     talk = compare.start_conversation(context, job.character, best.ref, base.ref, blind)
     sides = [_measured(context, ref) for ref in (best.ref, base.ref)]
     for number in range(min(2, len(sides[0]))):
@@ -183,7 +184,7 @@ def talked(context: AppContext, job: Job, blind: bool = False) -> Conversation:
 
 def chatted(context: AppContext, job: Job) -> Conversation:
     """A chat with the best checkpoint, answered with what it said when it was measured."""
-    best = next(one for one in compare.checkpoint_options(context, job.character) if one.is_best)
+    best = next(one for one in checkpoint_options(context, job.character) if one.is_best)
     talk = chat.start_chat(context, job.character, best.ref)
     for asked, text, scene, key in _measured(context, best.ref)[:2]:
         message = compare.send_message(context, talk.id, f"*leans on the counter* {asked}", seed=4711)
@@ -200,7 +201,7 @@ def chatted(context: AppContext, job: Job) -> Conversation:
 
 def _measured(context: AppContext, ref: str) -> list[tuple[str, str, str, str]]:
     """Prompt, words, scene and picture of what a checkpoint said when it was measured."""
-    _, one = compare.checkpoint_of(context, ref)
+    _, one = checkpoint_of(context, ref)
     with context.store.open(one.files["scores.json"]) as stream:
         said = json.loads(stream.read())["replies"]
     keys = [key for path, key in sorted(one.files.items()) if path.startswith("samples/") and "sheet" not in path]

@@ -16,16 +16,14 @@ from pipelines.core.events import Event
 from pipelines.core.run_folder import RunError
 from pipelines.data.chat_template import prompt, reply, user
 from pipelines.data.replay_chat import general_eval_rows, general_replay_rows
+from pipelines.evaluation.evaluate_run import evaluate_run, mean_step_reward
+from pipelines.evaluation.image_scores import reply_matches, training_image_similarity
 from pipelines.evaluation.scorecard import (
     EvalContext,
     dialogue_rows,
-    evaluate_run,
-    facts_accuracy,
     log_likelihoods,
-    mean_step_reward,
     perplexity,
-    reply_image_match,
-    training_image_similarity,
+    right_answers,
 )
 from pipelines.inference.generate import GeneratedText
 from pipelines.models.presets import load
@@ -92,15 +90,15 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
         max(range(len(offered)), key=lambda i, offered=offered, asks=choice.question: likely(asks, offered[i]))
         for choice, offered in zip(split.choices, options, strict=True)
     ]
-    expected = sum(pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)) / 2
-    assert facts_accuracy(model, tokenizer, EvalContext(character, split, None, None)) == expected
-    # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being 0.
+    expected = [pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)]
+    assert right_answers(model, tokenizer, EvalContext(character, split, None, None)) == expected
+    # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being wrong.
     right = TestSplit(
         choices=tuple(
             type(c)(c.question, offered, pick) for c, offered, pick in zip(split.choices, options, chosen, strict=True)
         )
     )
-    assert facts_accuracy(model, tokenizer, EvalContext(character, right, None, None)) == 1.0
+    assert all(right_answers(model, tokenizer, EvalContext(character, right, None, None)))
 
 
 def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
@@ -141,7 +139,7 @@ def test_agreement_counts_a_missing_scene_as_nothing() -> None:
         features = critic.encode_images(torch.rand(2, 3, 32, 32) * 2 - 1)
         both = critic.match(features, ["happy, on a beach", "sad, in space"])
         replies = [GeneratedText("Aye.", "Ada, happy, on a beach", [1]), GeneratedText("Aye.", "", [1])]
-        assert reply_image_match(features, replies, "Ada", critic) == pytest.approx(float(both[0]) / 2)
+        assert reply_matches(features, replies, "Ada", critic) == pytest.approx([float(both[0]), 0.0])
 
 
 def test_mean_step_reward_takes_the_last_report_of_its_own_steps(tmp_path: Path) -> None:

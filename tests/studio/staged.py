@@ -17,6 +17,7 @@ from pipelines.core.jobs.job import Checkpoint, Job, Worker, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import done_event, picture_event, scene_event, text_event
 from pipelines.core.storage.store import put_content
+from studio.actions.characters import draft_of_folder
 from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
 
@@ -56,6 +57,8 @@ SCORES: dict[str, dict[str, float]] = {
     },
 }
 
+CONSENT = {"statement": "I drew them.", "given_by": "Ann", "given_at": "2026-11-20T00:00:00.000000+00:00"}
+
 
 def png(colour: str = "teal", px: int = 48) -> bytes:
     """A small picture of one colour."""
@@ -77,7 +80,9 @@ def published(context: AppContext, folder: Path, name: str = "Ada") -> str:
         image.file: put_content(context.store, folder / "test_images" / image.file, "pictures", ".png")
         for image in split.images
     }
-    row = context.records.characters.create(context.owner, {**entries, "pictures": [{"file": file} for file in images]})
+    draft = {**draft_of_folder(context, folder), "name": name, "consent": {**CONSENT, "image_sha256": []}}
+    draft["consent"]["image_sha256"] = sorted(entry["sha256"] for entry in draft["pictures"])
+    row = context.records.characters.create(context.owner, draft)
     context.records.characters.publish(row.id, entries, split_to_entries(split), images, tests)
     return row.id
 

@@ -16,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import publish_folder, submit_training
 from pipelines.core.queue.training_results import best_of, result_of
-from studio.actions import compare, training_jobs
-from studio.actions.training_jobs import RunLog
+from studio.actions import training_jobs
+from studio.actions.checkpoint_options import checkpoint_options
+from studio.actions.run_log import RunLog
 from studio.context import AppContext
 from tests.toys import TOY_BASE
 from worker.job_loop import drain_queue
@@ -54,8 +55,9 @@ def offered(page: str, **params: str) -> AppTest:
 def assert_pages_offer(context: AppContext, job_id: str, best: str) -> None:
     """Compare's and Download's default and the training page say that this one is the best."""
     job = context.records.jobs.get(job_id)
-    assert best_of(context.records, job) == best
-    options = [one for one in compare.checkpoint_options(context, job.character) if one.ref.startswith(f"{job_id}:")]
+    chosen = best_of(context.records, job)
+    assert chosen is not None and (chosen.name, chosen.faults) == (best, ())
+    options = [one for one in checkpoint_options(context, job.character) if one.ref.startswith(f"{job_id}:")]
     assert [one.ref for one in options if one.is_best] == [f"{job_id}:{best}"]
     assert training_jobs.job_view(context, job_id, RunLog(job_id)).progress.best == best
     for view, label in (("Talk", "One"), ("Download", "Which state")):

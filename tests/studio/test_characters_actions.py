@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from pipelines.core.formats.cards import export_card
+from pipelines.core.jobs.durations import planned_seconds, shipped_pace
 from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import submit
 from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.storage.store import exists, put_tree
-from studio.actions import characters, create, drafts, images
+from studio.actions import characters, create, drafts, estimates, images
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign
@@ -206,7 +207,16 @@ def test_a_draft_outlives_the_studio(context: AppContext) -> None:
 
 def test_estimates_come_from_runs_on_this_system_or_not_at_all(context: AppContext) -> None:
     id = characters.try_bundled(context, "quibb")
-    assert "nobody knows yet" in create.estimate(context, "starter", "quick").words
+    quick, standard = (Recipe.for_effort("starter", effort) for effort in ("quick", "standard"))
+    shipped = estimates.estimate(context, quick)
+    # Two cores: 28 rows of conversations, 56 of drawings, three steps of practice, three states to measure.
+    assert planned_seconds(quick, shipped_pace(quick, 2, False)) == pytest.approx(
+        28 * 10.6 + 56 * 3.2 + 3 * 54 + 3 * 100 + 50
+    )
+    assert shipped.runs == 0 and "as measured elsewhere" in shipped.words and shipped.low_s < 990 < shipped.high_s
+    assert "nobody knows yet" in estimates.estimate(context, Recipe.for_effort("janus-pro-1b", "quick")).words
+    assert shipped_pace(quick, 0, True) == {}
+    assert shipped_pace(quick, 8, False)["sft"] < shipped_pace(quick, 0, False)["sft"]
     recipe = Recipe.for_effort("starter", "quick").to_json()
     version = create.start(context, id, "quick", "starter").version
     for minutes in (6, 9, 7):
@@ -223,8 +233,7 @@ def test_estimates_come_from_runs_on_this_system_or_not_at_all(context: AppConte
             ended=f"2026-11-20T10:0{minutes}:00+00:00",
         )
         context.records.jobs.add(job)
-    found = create.estimate(context, "starter", "quick")
+    found = estimates.estimate(context, quick)
     assert found.words == "6 to 9 minutes, as 3 such trainings took here"
-    longer = create.estimate(context, "starter", "standard")
+    longer = estimates.estimate(context, standard)
     assert longer.low_s > found.high_s and "roughly" in longer.words
-    assert create.estimate(context, "janus-pro-1b", "quick").runs == 0

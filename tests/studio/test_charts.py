@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from pipelines.core.score_axes import scorecard
 from studio import charts
-from studio.actions.scores import scorecard
 from tests.studio.staged import SCORES
 
 
@@ -44,8 +44,9 @@ def test_a_very_long_line_is_thinned_out_and_keeps_its_end() -> None:
 
 def test_rewards_are_named_in_plain_words() -> None:
     spec = charts.reward_chart({"reward": [(1, 0.4)], "likeness": [(1, 0.2)]})
-    assert {row["line"] for row in rows(spec)} == {"All together", "Looks like them"}
-    assert spec["encoding"]["y"]["scale"] == {"domain": [0, 1]}
+    assert {row["line"] for row in rows(spec)} == {"All marks together", "Mark for the looks"}
+    assert spec["encoding"]["y"]["scale"] == {"domain": [0, 100]}
+    assert {row["value"] for row in rows(spec)} == {40, 20}
 
 
 def test_the_radar_closes_and_lies_inside_its_rim() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, Worker, new_id
+from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Worker, new_id
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.problems import CharacterProblems
+from pipelines.core.vote_counts import tallies
 from studio.actions import chat_turns, compare, feedback, votes
+from studio.actions.checkpoint_options import checkpoint_options
 from studio.actions.compare import NotPossible
 from studio.actions.drafts import entries_of
 from studio.context import AppContext
@@ -37,9 +39,9 @@ def said_and_answered(context: AppContext, talk: Conversation, words: str = "Hel
 
 
 def test_candidates_newest_first_the_best_marked_and_the_base_last(context: AppContext, character: str) -> None:
-    assert compare.checkpoint_options(context, character) == []
+    assert checkpoint_options(context, character) == []
     first, second = staged.trained(context, character), staged.trained(context, character)
-    found = compare.checkpoint_options(context, character)
+    found = checkpoint_options(context, character)
     assert [one.ref for one in found] == [
         f"{second.id}:grpo-000002",
         f"{second.id}:sft-000004",
@@ -47,10 +49,10 @@ def test_candidates_newest_first_the_best_marked_and_the_base_last(context: AppC
         f"{first.id}:sft-000004",
         f"{second.id}:base",
     ]
-    assert [one.is_best for one in found] == [True, False, True, False, False]
+    assert [one.is_best for one in found] == [True, False, False, False, False], "one best"
     assert "(best)" in found[0].label and found[-1].label == "Before training (starter-toy)"
     with pytest.raises(RecordMissing):
-        compare.checkpoint_options(context, "nobody")
+        checkpoint_options(context, "nobody")
 
 
 def test_two_of_one_base_model_only(context: AppContext, character: str) -> None:
@@ -188,7 +190,7 @@ def test_a_vote_names_the_one_that_stood_there(context: AppContext, talk: Conver
         assert given.left_reply["text"].startswith(own)
         seen.add(given.left)
     assert seen == {talk.left, talk.right}
-    [tally] = votes.tallies(votes.votes_of(context, talk.character))
+    [tally] = tallies(votes.votes_of(context, talk.character))
     assert tally.decided == 12 and tally.blind == 12 and 0 < tally.losses <= tally.wins
 
 
@@ -206,29 +208,6 @@ def test_votes_leave_as_chosen_and_rejected(context: AppContext, talk: Conversat
         ("One?", "Aye, One?", "I am a model."),
         ("Three?", "I am a model.", "Aye, Three?"),
     ]
-
-
-def test_wilson_interval() -> None:
-    # Worked by hand from the formula: 7 of 10 is 0.397 to 0.892; none of 0 says nothing.
-    assert votes.wilson(7, 10) == pytest.approx((0.3968, 0.8922), abs=1e-4)
-    assert votes.wilson(0, 0) == (0.0, 1.0)
-    assert votes.wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))
-    assert votes.wilson(10, 10) == (pytest.approx(0.7225, abs=1e-4), 1.0)
-
-
-def test_tallies_turn_the_better_one_to_the_front() -> None:
-    def given(left: str, right: str, choice: str, blind: bool = False) -> Vote:
-        return Vote(new_id(), "c", 1, left, right, choice, blind)  # type: ignore[arg-type]
-
-    three = [given("a", "b", "right"), given("b", "a", "left", True), given("a", "b", "left"), given("b", "a", "tie")]
-    [tally] = votes.tallies([*three, given("a", "b", "both_bad")])
-    assert (tally.first, tally.second, tally.wins, tally.losses) == ("b", "a", 2, 1)
-    assert (tally.ties, tally.both_bad, tally.blind, tally.share) == (1, 1, 1, pytest.approx(2 / 3))
-    assert not tally.is_clear
-    [blind] = votes.tallies(three, blind_only=True)
-    assert blind.decided == 1
-    [only_ties] = votes.tallies([given("a", "b", "tie")])
-    assert only_ties.share is None
 
 
 # ---------------------------------------------------------------- show me how it should answer

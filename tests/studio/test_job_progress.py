@@ -10,6 +10,7 @@ import pytest
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.score_axes import overall, scorecard
 from studio.actions import scores
 from studio.actions.job_progress import JobProgress, _mean_without_pauses, pace_of, progress_of
 from studio.actions.training_warnings import training_warnings
@@ -178,7 +179,7 @@ def test_a_loss_that_is_no_number_and_one_that_does_not_fall() -> None:
 
 
 def test_plain_scores() -> None:
-    card = {axis.key: axis.value for axis in scores.scorecard(SCORES["grpo-000002"], SCORES["base"])}
+    card = {axis.key: axis.value for axis in scorecard(SCORES["grpo-000002"], SCORES["base"])}
     assert card == {
         "likeness": 0.5,
         "voice": pytest.approx(0.7),
@@ -186,7 +187,7 @@ def test_plain_scores() -> None:
         "image_text_match": pytest.approx(0.5),
         "variety": 0.3,
     }
-    assert scores.overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
-    assert all(axis.value is None for axis in scores.scorecard({}))
+    assert overall(SCORES["grpo-000002"], SCORES["base"]) == pytest.approx((0.5 + 0.7 + 0.5 + 0.5) / 4)
+    assert all(axis.value is None for axis in scorecard({}))
     assert scores.checkpoint_title("base") == "Before training"
     assert scores.checkpoint_title("grpo-000002") == "Practice, step 2"

@@ -100,9 +100,9 @@ def test_a_finished_job_shows_its_sample_strip(context: AppContext, character: s
     shown = open_page("training", job=job.id)
     text = words(shown)
     assert "Before training" in text and "Practice, step 2 (best)" in text
-    assert len(shown.get("image") + shown.get("imgs")) == 9
+    assert len(shown.get("image") + shown.get("imgs")) == 10  # the portrait among them
     shown.selectbox(key="strip-prompt").select("Will it rain on day 1?").run()
-    assert len(shown.get("image") + shown.get("imgs")) == 3 and "Aye, says grpo-000002." in words(shown)
+    assert len(shown.get("image") + shown.get("imgs")) == 4 and "Aye, says grpo-000002." in words(shown)
 
 
 def test_warnings_stand_on_the_page(context: AppContext, character: str, open_page: Open) -> None:
@@ -127,9 +127,13 @@ def test_cloning_and_training_further(context: AppContext, character: str, open_
     assert shown.query_params["job"] in ([newest.id], newest.id)  # and there it leads
     again = open_page("training", job=job.id)
     button(again, "Train further").click().run()
+    assert "Nothing is new since this training" in words(again) and "sft_steps 4 then, 84 today" in words(again)
+    again.radio(key="further-settings").set_value("As they were then")
     button(again, "Start").click().run()
     newest = context.records.jobs.list(owner=context.owner, kind="train")[0]
-    assert newest.recipe is not None and newest.recipe["grpo_steps"] == 4  # two more than the state it goes on from
+    assert newest.recipe is not None and (newest.recipe["sft_steps"], newest.recipe["grpo_steps"]) == (0, 3)
+    assert newest.recipe["max_new_tokens"] == 24, "as it was then"
+    assert [row.name for row in context.records.checkpoints.of_job(newest.id)] == ["base", "start"]
 
 
 # ---------------------------------------------------------------- compare

@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.core.jobs.job import Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
-from studio.actions import training_jobs
-from studio.actions.training_jobs import RunLog
+from studio.actions import drafts, estimates, run_log, training_jobs
+from studio.actions.run_log import RunLog
 from studio.context import AppContext
 from tests.studio import staged
 from tests.toys import TOY_BASE, TOY_STEPS
@@ -62,7 +62,7 @@ def test_watching_reads_on(context: AppContext, character: str) -> None:
 
 
 def test_a_long_log_is_read_in_pieces(context: AppContext, character: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_jobs, "PAGE", 3)
+    monkeypatch.setattr(run_log, "PAGE", 3)
     job = staged.claimed(context, staged.queued(context, character))
     staged.told(context, job, staged.run_events(4, 2))
     events = RunLog(job.id).read_new(context.records)
@@ -109,46 +109,43 @@ def test_clone_with_settings_written_as_json(context: AppContext, character: str
             training_jobs.clone_with_text(context, old.id, {}, text)
 
 
-def test_clone_takes_the_newest_version_when_asked(context: AppContext, character: str) -> None:
+def test_clone_takes_the_newest_draft_when_asked(context: AppContext, character: str) -> None:
     old = staged.trained(context, character)
-    entries = context.records.characters.version(character).entries
-    context.records.characters.publish(character, {**entries, "persona": "A pilot."})
+    drafts.set_text(context, character, "persona", "A pilot.")
     assert training_jobs.clone(context, old.id, {}).version == 1
-    assert training_jobs.clone(context, old.id, {}, latest_version=True).version == 2
+    new = training_jobs.clone(context, old.id, {}, newest=True)
+    assert context.records.characters.version(character, new.version).entries["persona"] == "A pilot."
+    assert training_jobs.clone(context, old.id, {}, newest=True).version == new.version, "nothing has changed since"
+
+
+def test_clone_takes_todays_settings_when_asked(context: AppContext, character: str) -> None:
+    old = staged.trained(context, character)
+    found = training_jobs.old_settings(old)
+    assert found["sft_steps"] == (4, 84) and "seed" not in found
+    today = training_jobs.clone(context, old.id, {"seed": 3}, new_defaults=True)
+    assert today.recipe == Recipe.for_effort(TOY_BASE, "quick", seed=3).to_json()
+    assert training_jobs.old_settings(today) == {}
 
 
 def test_train_further_goes_on_from_a_saved_state(context: AppContext, character: str) -> None:
     old = staged.trained(context, character)
-    new = training_jobs.continue_training(context, old.id, "sft-000004", 3, 5)
+    new = training_jobs.continue_training(context, old.id, "grpo-000002", 3, 5)
     assert (new.status, new.parent, new.attempt) == ("queued", old.id, 0)
-    assert new.recipe == {**(old.recipe or {}), "sft_steps": 7, "grpo_steps": 5}
+    assert new.recipe == {**(old.recipe or {}), "sft_steps": 3, "grpo_steps": 5}
     kept = context.records.checkpoints.of_job(new.id)
-    assert [one.name for one in kept] == ["base", "sft-000004"]
-    assert kept[1].files == context.records.checkpoints.get(old.id, "sft-000004").files and kept[1].scores
-    practised = training_jobs.continue_training(context, old.id, "grpo-000002", 0, 5)
-    assert practised.recipe == {**(old.recipe or {}), "grpo_steps": 7}
-    assert len(context.records.checkpoints.of_job(practised.id)) == 3
-
-
-def test_train_further_on_a_newer_version_measures_again(context: AppContext, character: str) -> None:
-    old = staged.trained(context, character)
-    entries = context.records.characters.version(character).entries
-    context.records.characters.publish(character, {**entries, "persona": "A pilot."})
-    new = training_jobs.continue_training(context, old.id, "sft-000004", 2, 0, latest_version=True)
-    assert new.version == 2
-    kept = context.records.checkpoints.get(new.id, "sft-000004")
+    assert [one.name for one in kept] == ["base", "start"]
     adapter = {"README.md", "adapter_config.json", "adapter_model.safetensors", "references.safetensors"}
-    files = {name for name in kept.files if not name.startswith("references/")}
-    assert not kept.scores and files == adapter  # and thumbnails of the references, but no samples
+    files = {name for name in kept[1].files if not name.startswith("references/")}
+    assert not kept[1].scores and files == adapter  # and thumbnails of the references, but no samples
+    rows = training_jobs.sample_rows(context, new)
+    assert [row.title for row in rows] == ["Before training", "Where it went on from"]
 
 
 def test_how_it_cannot_go_on(context: AppContext, character: str) -> None:
     old = staged.trained(context, character)
     with pytest.raises(ValueError, match="has learnt nothing"):
         training_jobs.continue_training(context, old.id, "base", 1, 1)
-    with pytest.raises(ValueError, match="cannot go back"):
-        training_jobs.continue_training(context, old.id, "grpo-000002", 1, 1)
-    with pytest.raises(ValueError, match="nothing more"):
+    with pytest.raises(ValueError, match="nothing to train"):
         training_jobs.continue_training(context, old.id, "sft-000004", 0, 0)
     with pytest.raises(RecordMissing):
         training_jobs.continue_training(context, old.id, "sft-000999", 1, 1)
@@ -156,12 +153,14 @@ def test_how_it_cannot_go_on(context: AppContext, character: str) -> None:
 
 def test_past_pace_comes_from_finished_runs_on_the_same_base(context: AppContext, character: str) -> None:
     recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
-    assert training_jobs.past_pace(context, recipe) == {}
+    assert estimates.past_pace(context, recipe) == ({}, 0)
+    assert estimates.known_pace(context, recipe)["sft"] > 0, "as shipped, until one has run here"
     staged.trained(context, character)
-    pace = training_jobs.past_pace(context, recipe)
+    pace, runs = estimates.past_pace(context, recipe)
+    assert runs == 1 and estimates.known_pace(context, recipe)["sft"] == pytest.approx(10.0)
     assert pace == {"sft": pytest.approx(10.0), "grpo": pytest.approx(10.0), "evaluate": pytest.approx(10.0)}
-    assert training_jobs.past_pace(context, replace(recipe, grpo_group_size=4))["grpo"] == pytest.approx(20.0)
-    assert training_jobs.past_pace(context, replace(recipe, base="janus-pro-1b")) == {}
+    assert estimates.past_pace(context, replace(recipe, grpo_group_size=4))[0]["grpo"] == pytest.approx(20.0)
+    assert estimates.past_pace(context, replace(recipe, base="janus-pro-1b")) == ({}, 0)
 
 
 def test_the_film_strip_has_the_same_prompts_at_every_state(context: AppContext, character: str) -> None:

@@ -181,20 +181,28 @@ def test_an_earlier_stop_says_nothing_about_the_next(embedded: Deployment, conte
 def test_a_training_goes_further_from_a_checkpoint(embedded: Deployment, context: WorkerContext, toy_run: Path) -> None:
     old = embedded.training()
     embedded.records.jobs.request_stop(old.id, "keep")
-    for name in ("sft-000002", "sft-000004", "grpo-000001"):
+    for name in ("base", "sft-000004", "grpo-000001"):
         put_checkpoint(embedded.records, embedded.store, old.id, toy_run, name)
-    with pytest.raises(ValueError, match="lora_rank cannot change"):
-        continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "lora_rank": 8})
-    with pytest.raises(ValueError, match="set grpo_steps above 1"):
-        continue_training(embedded.records, embedded.app, old.id, "grpo-000001", {"grpo_steps": 1})
-    job = continue_training(embedded.records, embedded.app, old.id, "sft-000004", {"sft_steps": 6, "grpo_steps": 0})
+    changes = {"sft_steps": 2, "sft_save_every": 2, "grpo_steps": 1, "grpo_save_every": 1}
+    job = continue_training(embedded.records, embedded.app, old.id, "grpo-000001", changes)
     assert drain_queue(context, ("train",)) == 1
     ended = embedded.records.jobs.get(job.id)
     assert (ended.status, ended.parent) == ("succeeded", old.id), ended.error
-    steps = [event.step for event in embedded.records.events.after(job.id) if "loss" in event.metrics]
-    assert steps == [5, 6]
-    names = [row.name for row in embedded.records.checkpoints.of_job(job.id)]
-    assert names == ["base", "sft-000002", "sft-000004", "sft-000006"]
+    events = embedded.records.events.after(job.id)
+    assert [(event.stage, event.step) for event in events if "loss" in event.metrics] == [
+        ("sft", 1),
+        ("sft", 2),
+        ("grpo", 1),
+    ], "it counts its own steps, and one that has practised may learn the basics of something new"
+    rows = {row.name: row for row in embedded.records.checkpoints.of_job(job.id)}
+    assert list(rows) == ["base", "start", "sft-000002", "grpo-000001"]
+    measured = [event.payload["checkpoint"] for event in events if event.stage == "evaluate"]
+    assert measured == ["start", "sft-000002", "grpo-000001"], "the base was measured before"
+    parent = embedded.records.checkpoints.get(old.id, "grpo-000001")
+    # Where it starts is the earlier state: the same weights, the same answers to the same questions.
+    assert rows["start"].files["adapter_model.safetensors"] == parent.files["adapter_model.safetensors"]
+    assert rows["start"].scores["reply_perplexity"] == pytest.approx(parent.scores["reply_perplexity"], rel=1e-5)
+    assert rows["sft-000002"].files["adapter_model.safetensors"] != parent.files["adapter_model.safetensors"]
 
 
 def test_a_clone_is_a_new_training_with_changes(embedded: Deployment) -> None:

@@ -134,6 +134,18 @@ class MultipleChoice:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What of a character is kept for the test, as somebody chose it; None leaves that kind to `held_out_split`."""
+
+    conversations: tuple[int, ...] | None = None
+    """Places in `interactions`, counted from 0; training never sees them."""
+    facts: tuple[int, ...] | None = None
+    """Places in `facts` that the test asks about. They are learned all the same: the test asks whether they were."""
+    images: tuple[str, ...] | None = None
+    """Files of `images`; training never sees them."""
+
+
+@dataclass(frozen=True)
 class Character:
     """Everything that a creator has written about one character."""
 
@@ -152,6 +164,8 @@ class Character:
     """Files of the images that are looked at wherever the character is drawn, as the creator chose them, best first;
     empty leaves the choice to `references.ranked_references`."""
     interactions: tuple[Interaction, ...] = ()
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """Counts only where no held-out split lies beside the character."""
     consent: Consent = field(default_factory=Consent)
     licence: str = ""
     """SPDX name or plain words; covers text and pictures."""

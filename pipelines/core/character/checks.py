@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Fact, TestSplit
 from pipelines.core.character.character_folder import load_character, load_test_split
 from pipelines.core.character.folder_image_check import check_image_files, check_test_image_files
-from pipelines.core.character.held_out_check import check_split
+from pipelines.core.character.held_out_check import check_held_out, check_split
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
@@ -79,6 +79,8 @@ def check_content(
     if "images" not in broken:
         problems += check_variety(character.images)
         problems += [] if "references" in broken else check_references(character, split)
+    if split is None and not broken & {"held_out", "images", "interactions", "facts"}:
+        problems += check_held_out(character)
     if split is not None:
         problems += check_split(character, split)
     return problems

@@ -1,4 +1,4 @@
-"""Checks of the held-out split: its form, and what in it training sees word for word.
+"""Checks of the held-out split: its form, what in it training sees word for word, and what somebody chose for it.
 
 A test line that stands in the training data measures memory and not the character, so the user's lines and the
 questions are errors and the character's own lines, which may well repeat, are warnings. Files of test pictures are
@@ -39,6 +39,38 @@ def check_split(character: Character, split: TestSplit) -> list[Problem]:
         field = f"choices[{number}].question"
         found += _seen_in_training(choice.question, asked, field, f"test question {number + 1}", "error")
     return [replace(problem, field=f"{TEST_FILE}: {problem.field}") for problem in found]
+
+
+def check_held_out(character: Character) -> list[Problem]:
+    """Problems of what somebody chose to be held out: what is not there, and nothing left to learn."""
+    chosen = character.held_out
+    found = []
+    for key, what, places, count in (
+        ("conversations", "conversation", chosen.conversations, len(character.interactions)),
+        ("facts", "fact", chosen.facts, len(character.facts)),
+    ):
+        for place in places or ():
+            if place >= count:
+                message = f"Place {place} of the held-out {key} is none of the {count} that there are."
+                found.append(Problem(f"held_out.{key}", message, f"Name a {what} by its place, counted from 0."))
+    files = [image.file for image in character.images]
+    for name in chosen.images or ():
+        if name not in files:
+            message = f"The held-out picture {name} is none of the character's pictures."
+            found.append(Problem("held_out.images", message, "Choose one of the pictures, or take the line out."))
+        elif name in character.references:
+            message = f"The picture {name} is kept for the test, and a reference as well."
+            mend = "Choose another one for one of the two: what is drawn from cannot be measured against."
+            found.append(Problem("held_out.images", message, mend))
+    everything: tuple[tuple[str, str, set[object], set[object]], ...] = (
+        ("conversations", "conversation", set(chosen.conversations or ()), set(range(len(character.interactions)))),
+        ("images", "picture", set(chosen.images or ()), set(files)),
+    )
+    for key, what, kept, there in everything:
+        if kept and kept >= there:
+            message = f"Every {what} is kept for the test, so nothing is left to learn from."
+            found.append(Problem(f"held_out.{key}", message, f"Keep one {what} in eight, or two."))
+    return found
 
 
 def _seen_in_training(text: str, trained: set[str], field: str, what: str, severity: Severity) -> list[Problem]:

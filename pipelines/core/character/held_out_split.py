@@ -1,7 +1,10 @@
 """A held-out split for a character that came without one: the same every time, taken out of the training data.
 
 Conversations and pictures that are held out are no longer trained on. Facts stay in training: the questions ask
-whether they were learned, with other facts' answers as the wrong options.
+whether they were learned, with other facts' answers as the wrong options. What is held out is the creator's choice
+(`Character.held_out`), and for the rest `with_held_out` spreads it over what there is. A version is published with all
+of it named, so that the split of a run never moves; one that an earlier version published names nothing, and keeps the
+split that it was trained with: every eighth.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from pipelines.core.character.character import (
     Character,
     Fact,
+    HeldOut,
     ImagePart,
     Interaction,
     Message,
@@ -25,6 +30,8 @@ from pipelines.core.character.validate_dialogues import normalized_words
 
 HOLD_OUT_EVERY = 8
 """One conversation and one picture in this many is held out."""
+HOLD_OUT_MIN_DIALOGUES = 2
+"""Of conversations that are held out."""
 HOLD_OUT_MIN_IMAGES = MIN_IMAGES + 1
 """From this many pictures on one is held out, so that enough stay to train on."""
 MAX_CHOICES = 20
@@ -32,23 +39,64 @@ MAX_CHOICES = 20
 OPTION_COUNT = 4
 """Options of a question, the right one among them."""
 
+Item = TypeVar("Item")
+
+
+def with_held_out(character: Character) -> Character:
+    """The character with everything named that is held out: what the creator chose, the rest spread evenly.
+
+    From 8 conversations on one in 8 and at least two, since one would decide by chance; from 6 pictures on one in 8 and
+    at least one, with a caption where there is one, since it is drawn from its caption, and never a chosen reference;
+    up to 20 facts with a question and an answer.
+    """
+    chosen = character.held_out
+    conversations = chosen.conversations
+    if conversations is None:
+        count = len(character.interactions)
+        kept = max(HOLD_OUT_MIN_DIALOGUES, count // HOLD_OUT_EVERY) if count >= HOLD_OUT_EVERY else 0
+        conversations = tuple(spread(range(count), kept))
+    images = chosen.images
+    if images is None:
+        free = [image for image in character.images if image.file not in character.references]
+        count = len(character.images)
+        kept = max(1, count // HOLD_OUT_EVERY) if count >= HOLD_OUT_MIN_IMAGES else 0
+        described = [image.file for image in free if image.description]
+        images = tuple(spread(described if len(described) >= kept else [image.file for image in free], kept))
+    facts = chosen.facts
+    if facts is None:
+        facts = tuple(spread(_usable_facts(character.facts), MAX_CHOICES))
+    return replace(character, held_out=HeldOut(conversations, facts, images))
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the items at even distances, none at the very edge; all where there are no more."""
+    if count >= len(items):
+        return list(items)
+    return [items[int((number + 0.5) * len(items) / count)] for number in range(count)]
+
 
 def hold_out(character: Character) -> tuple[Character, TestSplit]:
     """The character without what is held out, and the split; deterministic.
 
-    Every 8th conversation, every 8th picture (the last one of 6 or 7), and up to 20 multiple-choice questions made from
-    the facts when they have four different answers. Held-out pictures keep lying in `images/`.
-    A picture that the creator chose as a reference is never held out; the nearest one before it takes its place.
-    A training conversation that shows a held-out picture keeps its words and scene without the picture.
+    What `Character.held_out` names, as far as it is there; where it names nothing of a kind, what earlier versions held
+    out: every 8th conversation, every 8th picture (the last one of 6 or 7), and up to 20 facts. Questions are made only
+    when there are four different answers. Held-out pictures keep lying in `images/`. A picture that the creator chose
+    as a reference is never held out. A training conversation that shows a held-out picture keeps its words and scene
+    without the picture.
     """
-    held_dialogues = {
-        number for number in range(len(character.interactions)) if number % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1
-    }
-    held_images = _held_images(character)
+    chosen = character.held_out
+    every_eighth = range(HOLD_OUT_EVERY - 1, len(character.interactions), HOLD_OUT_EVERY)
+    held_dialogues = set(every_eighth if chosen.conversations is None else chosen.conversations)
+    if chosen.images is None:
+        held_images = _held_images(character)
+    else:
+        held = set(chosen.images) - set(character.references)
+        held_images = {number for number, image in enumerate(character.images) if image.file in held}
     test_images = tuple(image for number, image in enumerate(character.images) if number in held_images)
     hidden = {image.file for image in test_images}
     training = replace(
         character,
+        held_out=HeldOut(),
         images=tuple(image for number, image in enumerate(character.images) if number not in held_images),
         interactions=tuple(
             _without_images(item, hidden)
@@ -58,7 +106,7 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
     )
     split = TestSplit(
         dialogues=tuple(item for number, item in enumerate(character.interactions) if number in held_dialogues),
-        choices=choices_from_facts(character.facts),
+        choices=choices_from_facts(character.facts, chosen.facts),
         images=test_images,
     )
     return training, split
@@ -78,14 +126,26 @@ def _held_images(character: Character) -> set[int]:
     return held
 
 
-def choices_from_facts(facts: Sequence[Fact]) -> tuple[MultipleChoice, ...]:
-    """Multiple-choice questions from facts, spread over all of them; () with fewer than four different answers."""
-    usable = [fact for fact in facts if fact.question.strip() and fact.answer.strip()]
+def choices_from_facts(facts: Sequence[Fact], chosen: Sequence[int] | None = None) -> tuple[MultipleChoice, ...]:
+    """Multiple-choice questions from facts; () with fewer than four different answers.
+
+    chosen: places of the facts that are asked about; None spreads up to 20 over all of them.
+    """
+    places = _usable_facts(facts)
+    usable = [facts[place] for place in places]
     if len({normalized_words(fact.answer) for fact in usable}) < OPTION_COUNT:
         return ()
-    step = max(1.0, len(usable) / MAX_CHOICES)
-    picked = [usable[int(number * step)] for number in range(min(len(usable), MAX_CHOICES))]
+    if chosen is None:
+        step = max(1.0, len(usable) / MAX_CHOICES)
+        picked = [usable[int(number * step)] for number in range(min(len(usable), MAX_CHOICES))]
+    else:
+        picked = [facts[place] for place in places if place in set(chosen)]
     return tuple(_choice_from_fact(fact, usable) for fact in picked)
+
+
+def _usable_facts(facts: Sequence[Fact]) -> list[int]:
+    """Places of the facts that can be asked about."""
+    return [place for place, fact in enumerate(facts) if fact.question.strip() and fact.answer.strip()]
 
 
 def _choice_from_fact(fact: Fact, facts: Sequence[Fact]) -> MultipleChoice:

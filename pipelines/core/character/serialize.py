@@ -14,6 +14,7 @@ from pipelines.core.character.character import (
     CharacterImage,
     Consent,
     Fact,
+    HeldOut,
     Interaction,
     Message,
     MultipleChoice,
@@ -26,7 +27,8 @@ from pipelines.core.character.field_values import kind_of, read_list, read_mappi
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
-CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "references", "interactions", "extensions")
+CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "references", "interactions", "held_out", "extensions")
+HELD_OUT_KEYS = ("conversations", "facts", "images")
 IMAGE_KEYS = ("file", "expression", "clothes", "place", "pose", "caption")
 CONSENT_KEYS = ("statement", "given_by", "given_at", "image_sha256")
 ROLES: tuple[Role, ...] = ("system", "user", "character")
@@ -73,9 +75,16 @@ def character_to_entries(character: Character) -> dict[str, Any]:
         "images": [_image_to_entries(image) for image in character.images],
         "references": list(character.references),
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
+        "held_out": held_out_to_entries(character.held_out),
         "extensions": dict(character.extensions),
     }
     return {"name": character.name, "persona": character.persona, **_without_empty(texts), **_without_empty(rest)}
+
+
+def held_out_to_entries(held_out: HeldOut) -> dict[str, Any]:
+    """The entries of `held_out`; a kind that nobody chose is left out, one of which nothing is kept is empty."""
+    chosen = {"conversations": held_out.conversations, "facts": held_out.facts, "images": held_out.images}
+    return {key: list(values) for key, values in chosen.items() if values is not None}
 
 
 def split_to_entries(split: TestSplit) -> dict[str, Any]:
@@ -134,6 +143,7 @@ def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> 
         interactions=read_list(
             entries.get("interactions"), "interactions", "conversation", problems, _read_interaction
         ),
+        held_out=_read_held_out(entries.get("held_out"), problems),
         consent=_read_consent(entries.get("consent"), problems),
         extensions=_read_extensions(entries.get("extensions"), problems),
     )
@@ -281,6 +291,32 @@ def _read_choice(value: object, field: str, what: str, problems: list[Problem]) 
         )
         return None
     return MultipleChoice(question, options, int(number))
+
+
+def _read_held_out(value: object, problems: list[Problem]) -> HeldOut:
+    if value is None or value == "":
+        return HeldOut()
+    entries = read_mapping(value, "held_out", "what is held out", HELD_OUT_KEYS, problems)
+
+    def places(key: str) -> tuple[int, ...] | None:
+        if entries.get(key) is None:
+            return None
+        return read_list(entries[key], f"held_out.{key}", "place", problems, _read_place)
+
+    images = None
+    if entries.get("images") is not None:
+        images = read_list(entries["images"], "held_out.images", "held-out picture", problems, _read_reference)
+    return HeldOut(places("conversations"), places("facts"), images)
+
+
+def _read_place(value: object, field: str, what: str, problems: list[Problem]) -> int | None:
+    text = read_text(value, field, what.capitalize(), problems)
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return int(text)
+    problems.append(
+        Problem(field, f"{what.capitalize()} is {text[:40]!r}, which is no number.", "Write the place, counted from 0.")
+    )
+    return None
 
 
 def _read_consent(value: object, problems: list[Problem]) -> Consent:

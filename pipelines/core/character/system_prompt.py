@@ -16,6 +16,10 @@ every chat begins with them."""
 SYSTEM_PROMPT_TOLERANCE = 1.05
 """Estimates up to this factor over the budget pass: for English personas the estimate is good to 4 %."""
 
+_STYLE, _LOOKS, _SCENARIO = "How you speak:", "How you look:", "Where you are:"
+PROMPT_LABELS = tuple(label.lower() for label in (_STYLE, _LOOKS, _SCENARIO))
+"""What stands before the parts of a system prompt; a reply that says one of them says the prompt."""
+
 
 def fits_system_prompt(tokens: int) -> bool:
     """Whether an estimated count is within the budget and its tolerance."""
@@ -37,9 +41,9 @@ def system_text(character: Character) -> str:
     """The words of the system prompt; over the budget, the longest part is cut at a sentence end until it fits."""
     texts = {
         f"You are {character.name}. ": character.persona,
-        "\nHow you speak: ": character.style,
-        "\nHow you look: ": character.appearance,
-        "\nWhere you are: ": character.scenario,
+        f"\n{_STYLE} ": character.style,
+        f"\n{_LOOKS} ": character.appearance,
+        f"\n{_SCENARIO} ": character.scenario,
     }
     texts = {label: " ".join(text.split()) for label, text in texts.items()}
     # Without the name, and rounded up once: never more than `estimate_system_prompt`, so what the checks let pass

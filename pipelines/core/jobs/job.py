@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 JobKind = Literal["train", "reply", "evaluate"]
 JobStatus = Literal["queued", "running", "stopping", "succeeded", "stopped", "failed"]
 Cancel = Literal["", "keep", "discard"]
+SavedFor = Literal["plan", "stop"]
 Side = Literal["", "left", "right"]
 VoteChoice = Literal["left", "right", "tie", "both_bad"]
 
@@ -127,6 +128,11 @@ class Checkpoint(JsonRecord):
     files: dict[str, str] = field(default_factory=dict)
     """Path inside the checkpoint folder -> object key."""
     created: str = ""
+    measurement: dict[str, Any] = field(default_factory=dict)
+    """What the scores rest on (`counts`) and how sure they are (`intervals`); empty while unmeasured, and where an
+    earlier version measured."""
+    saved_for: SavedFor = "plan"
+    """"stop" where somebody's stop made it, at a step at which the recipe saves nothing."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,8 @@ class Worker(JsonRecord):
     """What it works on now."""
     seen: str = ""
     started: str = ""
+    cores: int = 0
+    """Processor cores that it may use; 0 when it has not said."""
 
 
 @dataclass(frozen=True)

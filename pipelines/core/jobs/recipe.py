@@ -19,6 +19,9 @@ TASKS = ("dialogue", "reply_with_image", "text_to_image", "fact", "image_qa")
 REWARD_PARTS = ("image_vqa", "caption_match", "variety", "likeness", "reply", "semantic_match")
 """What replies are judged by in stage 2; keys of `Recipe.reward_weights`, functions in `pipelines.rewards.rewards`."""
 
+LORA_FIELDS = ("lora_rank", "image_lora_rank", "lora_alpha")
+"""The size of the adapter, which cannot change while one is trained further."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -183,6 +186,16 @@ class Recipe:
         rest = {name: value for name, value in checked.items() if name not in ("effort", "base")}
         return Recipe.for_effort(checked.get("base", self.base), effort, **{"seed": self.seed, **rest})
 
+    def with_new_defaults(self) -> Recipe:
+        """What the same base model, effort and seed give today, the LoRA's size kept so that its adapters still fit."""
+        kept = {name: value for name, value in asdict(self).items() if name in ("seed", *LORA_FIELDS)}
+        return Recipe.for_effort(self.base, self.effort, **kept)
+
+    def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
+        """Fields in which another recipe differs: name -> (here, there); entries of tables by `table.key`."""
+        ours, theirs = _flat(self.to_json()), _flat(other.to_json())
+        return {name: (ours[name], theirs.get(name)) for name in ours if ours[name] != theirs.get(name)}
+
     @property
     def checkpoint_count(self) -> int:
         """How many checkpoints a whole run evaluates: the base, and one at each saving."""
@@ -202,6 +215,17 @@ class Recipe:
         if "lora_rank" in known:
             known = {**NEWER_RECIPE_KEYS, "image_lora_rank": known["lora_rank"], **known}
         return cls(**known)
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables taken apart: `task_shares.fact`."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
+        else:
+            flat[name] = value
+    return flat
 
 
 def _checked_value(name: str, before: Any, value: Any) -> Any:

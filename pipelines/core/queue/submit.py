@@ -15,14 +15,15 @@ from celery import Celery
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
+from pipelines.core.character.held_out_split import with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
-from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.recipe import LORA_FIELDS, Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.queue.broker import notify_worker
 from pipelines.core.records import Records
-from pipelines.core.run_folder import SAMPLES_FOLDER, SCORES_FILE
+from pipelines.core.run_folder import BASE, START, usable_files
 from pipelines.core.storage.store import Store, put_content
 
 
@@ -35,7 +36,7 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
     images = _keep_pictures(
         store, character.images, {image.file: image_path(folder, image.file) for image in character.images}
     )
-    entries = character_to_entries(character)
+    entries = character_to_entries(character if split else with_held_out(character))
     test_entries, test_images = None, {}
     if split is not None:
         test_entries = split_to_entries(split)
@@ -72,14 +73,23 @@ def submit_training(
     return submit(records, app, job)
 
 
-def clone(records: Records, app: Celery, id: str, changes: Mapping[str, Any], latest_version: bool = False) -> Job:
+def clone(
+    records: Records,
+    app: Celery,
+    id: str,
+    changes: Mapping[str, Any],
+    latest_version: bool = False,
+    new_defaults: bool = False,
+) -> Job:
     """Queue a training like an earlier one with some fields of its recipe changed.
 
-    `latest_version` takes the character as it is published now instead of the version that the earlier one learnt.
-    ValueError, in words for people, when the changes are no recipe.
+    `latest_version` takes the character as it is published now instead of the version that the earlier one learnt,
+    `new_defaults` what its effort gives today instead of the settings of then. ValueError, in words for people, when
+    the changes are no recipe.
     """
     old = records.jobs.get(id)
-    recipe = _recipe_of(old).with_changes(changes)
+    recipe = _recipe_of(old)
+    recipe = (recipe.with_new_defaults() if new_defaults else recipe).with_changes(changes)
     return submit(records, app, _derived_job(records, old, recipe, latest_version))
 
 
@@ -90,31 +100,29 @@ def continue_training(
     checkpoint: str,
     changes: Mapping[str, Any],
     latest_version: bool = False,
+    new_defaults: bool = False,
 ) -> Job:
-    """Queue a training that goes on from a checkpoint of an earlier one, to the steps that the changed recipe names.
+    """Queue a training that goes on from a checkpoint of an earlier one, for steps of its own of either stage.
 
-    The new job gets the earlier one's checkpoints up to that one as its own, optimiser and all, and its trainer resumes
-    there. What was measured is kept unless the character's version differs. RecordMissing when there is no such
-    checkpoint, ValueError, in words for people, when it cannot go on so.
+    The new job gets that checkpoint's adapter as its `start`, whatever stage made it, and counts from 0; the base that
+    the earlier one measured comes along unless the character's version differs. Its settings are those of then, or with
+    `new_defaults` what its effort gives today. RecordMissing when there is no such checkpoint, ValueError, in words for
+    people, when it cannot go on so.
     """
     old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
-    recipe = _recipe_of(old).with_changes(changes)
-    _check_continues(_recipe_of(old), start, recipe)
+    before = _recipe_of(old)
+    recipe = (before.with_new_defaults() if new_defaults else before).with_changes(changes)
+    _check_continues(before, start, recipe)
     job = _derived_job(records, old, recipe, latest_version)
     records.jobs.add(replace(job, status="stopped"))  # until its checkpoints are there, no worker may take it
-    for kept in records.checkpoints.of_job(id):
-        own = kept if job.version == old.version else _unmeasured(kept)
-        records.checkpoints.put(replace(own, job=job.id))
-        if kept.name == checkpoint:
-            break
+    base = next((row for row in records.checkpoints.of_job(id) if row.name == BASE), None)
+    if base is not None and job.version == old.version:
+        records.checkpoints.put(replace(base, job=job.id))
+    files = usable_files(start.files)
+    records.checkpoints.put(
+        Checkpoint(job.id, START, START, 0, start.base, start.revision, start.adapter_key, files=files)
+    )
     return resume(records, app, job.id)
-
-
-def more_steps(recipe: Recipe, start: Checkpoint, sft_steps: int, grpo_steps: int) -> dict[str, int]:
-    """The changes of a recipe that go on from a checkpoint for so many steps of each stage."""
-    if start.stage == "grpo":
-        return {"sft_steps": recipe.sft_steps + sft_steps, "grpo_steps": start.step + grpo_steps}
-    return {"sft_steps": start.step + sft_steps, "grpo_steps": grpo_steps}
 
 
 def _recipe_of(job: Job) -> Recipe:
@@ -142,31 +150,9 @@ def _derived_job(records: Records, old: Job, recipe: Recipe, latest_version: boo
 def _check_continues(old: Recipe, start: Checkpoint, recipe: Recipe) -> None:
     if not start.adapter_key:
         raise ValueError("this checkpoint has learnt nothing yet: choose a later one, or clone the training")
-    before, after = old.to_json(), recipe.to_json()
-    for name in ("base", "lora_rank", "lora_alpha"):
-        if before[name] != after[name]:
+    for name in old.differences(recipe):
+        if name in ("base", *LORA_FIELDS):
             raise ValueError(f"{name} cannot change when a training is continued: clone it instead")
-    if start.stage == "grpo" and recipe.sft_steps != old.sft_steps:
-        raise ValueError(
-            "a checkpoint that has practised cannot go back to learning the basics (sft_steps): choose a checkpoint of "
-            "the basics, or give the basics no more steps"
-        )
-    steps = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps}[start.stage]
-    if steps < start.step or (steps == start.step and (start.stage == "grpo" or not recipe.grpo_steps)):
-        raise ValueError(
-            f"there is nothing more to train: give one of the two stages more steps (set {start.stage}_steps above "
-            f"{start.step})"
-        )
-
-
-def _unmeasured(checkpoint: Checkpoint) -> Checkpoint:
-    """Without what was measured on another version of the character, so that it is measured again."""
-    files = {
-        path: key
-        for path, key in checkpoint.files.items()
-        if path != SCORES_FILE and not path.startswith(f"{SAMPLES_FOLDER}/")
-    }
-    return replace(checkpoint, scores={}, samples=(), files=files)
 
 
 def submit_evaluation(records: Records, app: Celery, id: str, checkpoints: Iterable[str] = ()) -> Job:

@@ -17,7 +17,7 @@ from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CHECKPOINTS
 
 _COLUMNS = columns_of(Checkpoint, CHECKPOINTS)
-_STAGES = {"base": 0, "sft": 1, "grpo": 2}
+_STAGES = {"base": 0, "start": 1, "sft": 2, "grpo": 3}
 
 
 class Checkpoints:
@@ -39,7 +39,7 @@ class Checkpoints:
             return kept
 
     def of_job(self, job: str) -> list[Checkpoint]:
-        """All of a job in the order of training: base, sft by step, grpo by step."""
+        """All of a job in the order of training: base, start, sft by step, grpo by step."""
         stage = case(_STAGES, value=CHECKPOINTS.c.stage, else_=len(_STAGES))
         query = (
             select(*_COLUMNS).where(CHECKPOINTS.c.job == job).order_by(stage, CHECKPOINTS.c.step, CHECKPOINTS.c.name)

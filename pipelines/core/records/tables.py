@@ -185,6 +185,9 @@ CHECKPOINTS = Table(
     _json("samples"),
     _json("files"),
     _text("created"),
+    # Added later: rows of before have these defaults.
+    Column("measurement", JsonText, nullable=False, server_default="{}"),
+    Column("saved_for", EXACT, nullable=False, server_default="plan"),
 )
 
 CONVERSATIONS = Table(
@@ -250,4 +253,5 @@ WORKERS = Table(
     _text("job"),
     _text("seen"),
     _text("started"),
+    Column("cores", Integer, nullable=False, server_default="0"),  # added later
 )

@@ -16,6 +16,7 @@ import torch
 
 from pipelines.core.character.character import TestSplit
 from pipelines.core.character.character_folder import read_test_split, test_image_path
+from pipelines.core.intervals import bootstrap, wilson
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, read_result
 from pipelines.data.packing import open_image
 from pipelines.evaluation.scorecard import dialogue_rows, log_likelihoods
@@ -24,7 +25,6 @@ from pipelines.inference.generate import sampling_of
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.starter_build.bench.bench_context import BATCH, CRITIC, BenchContext
 from pipelines.starter_build.bench.drawn_pictures import open_pictures
-from pipelines.starter_build.bench.intervals import bootstrap, wilson
 from pipelines.starter_build.bench.readings import PartResult, Score
 from pipelines.starter_build.bench.sheets import save_sheets
 from pipelines.starter_build.bench.trained_runs import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.starter_build.bench.intervals import Interval, bootstrap, share_interval
+from pipelines.core.intervals import Interval, bootstrap, share_interval
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import torch
 
 from pipelines.core.character.character import Interaction, TestSplit
 from pipelines.core.character.character_folder import read_test_split
+from pipelines.core.reply_faults import FAULTS, faults_of
 from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.chat_template import user
 from pipelines.inference.generate import REPETITION_PENALTY, GenerationRequest, generate_texts, sampling_of
 from pipelines.starter_build.bench.bench_context import BenchContext
 from pipelines.starter_build.bench.readings import PartResult, Score, share
-from pipelines.starter_build.bench.reply_faults import FAULTS, faults_of
 from pipelines.starter_build.bench.reply_prompts import ReplyPrompt, reply_prompts
 from pipelines.starter_build.bench.trained_runs import (
     bench_recipe,

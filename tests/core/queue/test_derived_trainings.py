@@ -7,7 +7,7 @@ tests/worker/test_runner.py and tests/studio/test_train_further.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from celery import Celery
 from pipelines.core.jobs.job import Checkpoint, Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.broker import make_app
-from pipelines.core.queue.submit import clone, continue_training, more_steps
+from pipelines.core.queue.submit import clone, continue_training
 from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 
@@ -68,34 +68,37 @@ def test_a_clone_takes_along_what_the_job_was(trained: Trained) -> None:
     assert clone(trained.records, trained.app, trained.job.id, {}, latest_version=True).version == 2
 
 
-def test_a_continued_training_has_the_checkpoints_up_to_its_start(trained: Trained) -> None:
-    new = trained.continued("sft-000004", {"sft_steps": 7})
+def test_a_continued_training_has_its_start_and_steps_of_its_own(trained: Trained) -> None:
+    new = trained.continued("grpo-000002", {"sft_steps": 7})
     assert (new.status, new.parent, new.priority, new.request) == ("queued", trained.job.id, 3, {"note": "kept"})
-    assert new.recipe == {**RECIPE.to_json(), "sft_steps": 7}
-    kept = trained.records.checkpoints.of_job(new.id)
-    assert [one.name for one in kept] == ["base", "sft-000002", "sft-000004"]
-    assert all(one.scores and "scores.json" in one.files for one in kept)
+    assert new.recipe == {**RECIPE.to_json(), "sft_steps": 7}, "also from a checkpoint that has practised"
+    base, start = trained.records.checkpoints.of_job(new.id)
+    assert base.name == "base" and base.scores and "scores.json" in base.files
+    assert (start.name, start.stage, start.step, start.scores, start.samples) == ("start", "start", 0, {}, ())
+    assert start.files == {"adapter_config.json": "adapters/1.json"}, "nothing to resume from, nothing measured"
+    assert start.adapter_key == f"adapters/{trained.job.id}/grpo-000002"
 
 
 def test_on_another_version_nothing_counts_as_measured(trained: Trained) -> None:
     new = trained.continued("sft-000002", {}, latest_version=True)
     assert new.version == 2
-    for one in trained.records.checkpoints.of_job(new.id):
-        assert (one.scores, one.samples, list(one.files)) == ({}, (), ["adapter_config.json"])
+    assert [one.name for one in trained.records.checkpoints.of_job(new.id)] == ["start"]
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "steps", "changes"),
-    [
-        ("sft-000004", (3, 5), {"sft_steps": 7, "grpo_steps": 5}),
-        ("sft-000002", (3, 0), {"sft_steps": 5, "grpo_steps": 0}),
-        ("grpo-000002", (0, 5), {"sft_steps": 4, "grpo_steps": 7}),
-    ],
-)
-def test_so_many_steps_more(checkpoint: str, steps: tuple[int, int], changes: dict[str, int], trained: Trained) -> None:
-    start = trained.records.checkpoints.get(trained.job.id, checkpoint)
-    assert more_steps(RECIPE, start, *steps) == changes
-    assert trained.continued(checkpoint, changes).recipe == {**RECIPE.to_json(), **changes}
+def test_todays_defaults_keep_the_size_of_the_adapter(trained: Trained) -> None:
+    old = RECIPE.with_changes({"sft_learning_rate": 0.5, "lora_rank": 4, "image_lora_rank": 4, "seed": 9})
+    job = trained.records.jobs.add(replace(trained.job, id=new_id(), recipe=old.to_json()))
+    new = clone(trained.records, trained.app, job.id, {"grpo_steps": 1}, new_defaults=True)
+    today = Recipe.for_effort("starter", "quick", seed=9, lora_rank=4, image_lora_rank=4, grpo_steps=1)
+    assert new.recipe == today.to_json()
+    assert clone(trained.records, trained.app, job.id, {}).recipe == old.to_json()
+    assert set(old.differences(old.with_new_defaults())) == {
+        "sft_learning_rate",
+        "sft_steps",
+        "sft_save_every",
+        "grpo_steps",
+        "grpo_save_every",
+    }
 
 
 @pytest.mark.parametrize(
@@ -104,10 +107,7 @@ def test_so_many_steps_more(checkpoint: str, steps: tuple[int, int], changes: di
         ("base", {}, "has learnt nothing yet"),
         ("sft-000004", {"sft_steps": 6, "lora_rank": 8}, "lora_rank cannot change"),
         ("sft-000004", {"sft_steps": 6, "base": "janus-pro-1b"}, "base cannot change"),
-        ("grpo-000002", {"sft_steps": 6, "grpo_steps": 8}, "cannot go back to learning the basics"),
-        ("grpo-000002", {}, "nothing more to train.*grpo_steps above 2"),
-        ("sft-000004", {"grpo_steps": 0}, "nothing more to train.*sft_steps above 4"),
-        ("sft-000004", {"sft_steps": 3}, "nothing more to train"),
+        ("sft-000004", {"sft_steps": 0, "grpo_steps": 0}, "nothing to train"),
         ("sft-000004", {"speed": 3}, "no setting speed"),
         ("sft-000004", {"sft_steps": "six"}, "wrong kind of value"),
     ],

@@ -150,4 +150,4 @@ def test_a_trained_job_is_cloned_and_gone_on_with(old: Records, tmp_path: Path) 
     assert (again.status, again.parent, again.recipe) == ("queued", TRAINED, {**today, "seed": 3})
     further = continue_training(old, app, TRAINED, EXPECTED["ids"]["best"], {"sft_steps": 9})
     assert further.status == "queued" and Recipe.from_json(further.recipe or {}).sft_steps == 9
-    assert [row.name for row in old.checkpoints.of_job(further.id)] == ["base", "sft-000003", "sft-000006"]
+    assert [row.name for row in old.checkpoints.of_job(further.id)] == ["base", "start"]

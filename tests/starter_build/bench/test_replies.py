@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.core.reply_faults import faults_of
 from pipelines.data.chat_template import IMAGE_REQUESTS
 from pipelines.starter_build.bench.replies_part import readable, reply_scores
-from pipelines.starter_build.bench.reply_faults import faults_of
 from pipelines.starter_build.bench.reply_prompts import REQUESTS, TALK, reply_prompts
 
 

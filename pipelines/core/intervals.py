@@ -1,5 +1,6 @@
 """95 % intervals: Wilson's for shares of single readings, a bootstrap where several readings belong to one case.
 
+Votes, scorecards and the bench of the starter take theirs here.
 Five drawings of one person are not five independent readings, so cases are drawn with replacement and not drawings.
 """
 
@@ -9,11 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 Z = 1.959964
 """Standard normal quantile of 97.5 %."""
 RESAMPLES = 2000
 Interval = tuple[float, float]
+Readings = npt.NDArray[np.float64]
 
 
 def wilson(hits: float, count: int) -> Interval:
@@ -27,7 +30,7 @@ def wilson(hits: float, count: int) -> Interval:
 
 
 def bootstrap(
-    cases: Sequence[Sequence[float]], statistic: Callable[[np.ndarray], float] = lambda values: float(values.mean())
+    cases: Sequence[Sequence[float]], statistic: Callable[[Readings], float] = lambda values: float(values.mean())
 ) -> Interval:
     """Percentiles 2.5 and 97.5 of a statistic of all readings, the cases drawn anew with replacement; seeded.
 
@@ -40,6 +43,25 @@ def bootstrap(
     found = [
         statistic(np.concatenate([rows[n] for n in rng.integers(0, len(rows), len(rows))])) for _ in range(RESAMPLES)
     ]
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def mean_of_means_interval(groups: Sequence[Sequence[Sequence[float]]]) -> Interval:
+    """Percentiles 2.5 and 97.5 of the mean of the groups' means, the cases of each group drawn anew; seeded.
+
+    groups: cases with their readings; groups without readings are left out.
+    """
+    kept = [[np.asarray(case, dtype=float) for case in group if len(case)] for group in groups]
+    kept = [group for group in kept if group]
+    if not kept:
+        raise ValueError("no readings have no interval")
+    rng = np.random.default_rng(0)
+
+    def resampled(group: list[Readings]) -> float:
+        return float(np.concatenate([group[n] for n in rng.integers(0, len(group), len(group))]).mean())
+
+    found = [float(np.mean([resampled(group) for group in kept])) for _ in range(RESAMPLES)]
     low, high = np.percentile(found, (2.5, 97.5))
     return float(low), float(high)
 

@@ -1,15 +1,21 @@
 """Simple detectors of what is wrong with a reply's words, for counting.
 
-They read text alone and know no character.
+Those in `FAULTS` read text alone and know no character; `leaks_prompt` compares a reply with the system prompt.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+
+from pipelines.core.character.character import Character
+from pipelines.core.character.system_prompt import PROMPT_LABELS, system_text
 
 NGRAM, OFTEN = 4, 3
 """A run of so many words that comes so often is a repetition."""
+LEAKED_WORDS = 9
+"""So many words of the system prompt in a row are no chance, unless the character's own lines have them too."""
 _WORD = re.compile(r"[\w'’]+")  # noqa: RUF001
 _ENDS_WELL = re.compile(r"[.!?…~][\"'”’)*_]*\s*\Z")  # noqa: RUF001
 
@@ -48,3 +54,26 @@ FAULTS = {
 def faults_of(text: str) -> list[str]:
     """The names of all faults that a text has."""
     return [name for name, has_fault in FAULTS.items() if has_fault(text)]
+
+
+def leaks_prompt(text: str, character: Character) -> bool:
+    """Whether a reply says the system prompt instead of answering: one of its labels, or a run of its words.
+
+    What the character's own lines hold is theirs to say.
+    """
+    own = [turn.text for talk in character.interactions for turn in talk if turn.role == "character"]
+    own += [character.greeting, *(fact.answer for fact in character.facts)]
+    said = " ".join(text.lower().split())
+    spoken = " ".join(" ".join(line.lower().split()) for line in own)
+    if any(label in said and label not in spoken for label in PROMPT_LABELS):
+        return True
+    return bool((_runs([text]) & _runs([system_text(character)])) - _runs(own))
+
+
+def _runs(texts: Iterable[str]) -> set[tuple[str, ...]]:
+    """All runs of LEAKED_WORDS words."""
+    found: set[tuple[str, ...]] = set()
+    for text in texts:
+        words = [word.lower() for word in _WORD.findall(text)]
+        found |= {tuple(words[at : at + LEAKED_WORDS]) for at in range(len(words) - LEAKED_WORDS + 1)}
+    return found

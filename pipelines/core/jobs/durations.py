@@ -1,0 +1,50 @@
+"""How long a training takes before any has run here: paces that were measured and ship with the program.
+
+Seconds of one step of each stage, on two cores of a server without a GPU; other numbers of cores follow by a rule of
+thumb, so times are told as a wide range. Trainings that ran here correct them (`studio/actions/estimates.py`). Nobody
+has measured the starter on a GPU, or a large base model anywhere, so nothing is promised there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
+from pipelines.core.jobs.recipe import Recipe
+
+Pace = Mapping[str, float]
+"""Stage -> seconds of one step; of `prepare` and `save` in all."""
+MEASURED_CORES = 2
+CONVERSATION_ROW_S, IMAGE_ROW_S = 10.6, 3.2
+GRPO_STEP_S, GRPO_SAMPLES = 54.0, 12
+"""A step, and how many replies it samples."""
+EVALUATE_S = 100.0
+PREPARE_S, SAVE_S = 45.0, 5.0
+CORES_EXPONENT = 0.6
+"""Twice the cores take 2 ** -0.6 of the time: small matrices do not fill many cores."""
+
+
+def shipped_pace(recipe: Recipe, cores: int, has_gpu: bool) -> dict[str, float]:
+    """The pace of a recipe on a machine with so many cores (0: not known, as measured); {} where nobody knows."""
+    if recipe.base not in STARTER_PRESETS or has_gpu:
+        return {}
+    factor = (MEASURED_CORES / cores) ** (CORES_EXPONENT if cores > MEASURED_CORES else 1.0) if cores else 1.0
+    rows = recipe.sft_image_rows
+    sft = (CONVERSATION_ROW_S + rows * IMAGE_ROW_S) / (1 + rows)
+    samples = recipe.grpo_prompts_per_step * recipe.grpo_group_size
+    pace = {
+        "prepare": PREPARE_S,
+        "sft": sft,
+        "grpo": GRPO_STEP_S * samples / GRPO_SAMPLES,
+        "evaluate": EVALUATE_S,
+        "save": SAVE_S,
+    }
+    return {stage: seconds * factor for stage, seconds in pace.items()}
+
+
+def planned_seconds(recipe: Recipe, pace: Pace) -> float:
+    """Seconds of a whole training; NaN where a stage that it has is not known."""
+    steps = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.checkpoint_count}
+    known = [pace.get(stage, math.nan) * count for stage, count in steps.items() if count]
+    return sum(known) + pace.get("prepare", 0.0) + pace.get("save", 0.0)

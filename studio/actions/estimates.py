@@ -1,0 +1,128 @@
+"""How long a training takes: from trainings that ran here, else from the paces that ship with the program.
+
+`known_pace` is what the countdown of a running training begins with; its own steps take over as they come.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.core.jobs.durations import Pace, planned_seconds, shipped_pace
+from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.recipe import Recipe
+from studio.actions.job_progress import pace_of
+from studio.actions.run_log import RunLog
+from studio.actions.workers import live_workers
+from studio.context import AppContext
+from studio.labels import counted, time_range
+
+PAST_RUNS = 5
+"""Finished runs whose pace counts."""
+SAME_RUNS = 20
+"""Finished runs of the same length whose whole duration counts."""
+OWN_SPREAD, SHIPPED_SPREAD = 1.5, 2.0
+"""A time from other runs here, and from the shipped paces, is told as a range from 1/spread to spread of it."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a training may take on this system."""
+
+    words: str
+    """A range of time, or that it is not known yet."""
+    low_s: float = 0.0
+    high_s: float = 0.0
+    runs: int = 0
+    """Finished runs that it is taken from; 0 for a shipped pace, or no estimate."""
+
+
+def estimate(context: AppContext, recipe: Recipe) -> Estimate:
+    """How long such a training takes: as such trainings took here; else reckoned stage by stage from the pace of others
+    that ran here, and of what never ran here from the paces that ship with the program; else honestly nothing."""
+    same = _whole_durations(context, recipe)
+    if same:
+        low, high = min(same), max(same)
+        if len(same) < 3:
+            low, high = 0.8 * low, 1.25 * high
+        told = f"{time_range(low, high)}, as {counted(len(same), 'such training')} took here"
+        return Estimate(told, low, high, len(same))
+    own, runs = past_pace(context, recipe)
+    seconds = planned_seconds(recipe, {**_shipped(context, recipe), **own})
+    if runs and not own:  # their steps are not known, but how long they took in all
+        seconds *= _correction(context, recipe)
+    if math.isnan(seconds):
+        return Estimate("nobody knows yet: this will be the first training with this base model here")
+    if runs:
+        low, high = seconds / OWN_SPREAD, seconds * OWN_SPREAD
+        told = f"roughly {time_range(low, high)}, reckoned from {counted(runs, 'training')} of another length"
+        return Estimate(told, low, high, runs)
+    low, high = seconds / SHIPPED_SPREAD, seconds * SHIPPED_SPREAD
+    told = (
+        f"{time_range(low, high)}, as measured elsewhere{_on_what(context)}; the first training here will tell better"
+    )
+    return Estimate(told, low, high)
+
+
+def known_pace(context: AppContext, recipe: Recipe) -> Pace:
+    """Seconds of a step of each stage, as far as anybody knows: from runs here, else as shipped."""
+    return {**_shipped(context, recipe), **past_pace(context, recipe)[0]}
+
+
+def past_pace(context: AppContext, recipe: Recipe) -> tuple[dict[str, float], int]:
+    """Seconds of a step of each stage in the latest finished runs on the same base model, and how many runs they are.
+
+    The time of a GRPO step is scaled by how many replies it samples.
+    """
+    found: dict[str, list[float]] = {}
+    alike = [job for job in _finished(context) if (job.recipe or {}).get("base") == recipe.base][:PAST_RUNS]
+    for job in alike:
+        theirs = Recipe.from_json(job.recipe or {})
+        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
+            theirs.grpo_prompts_per_step * theirs.grpo_group_size
+        )
+        for stage, seconds in pace_of(RunLog(job.id).read_new(context.records)).items():
+            found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
+    return {stage: statistics.median(values) for stage, values in found.items()}, len(alike)
+
+
+def _whole_durations(context: AppContext, recipe: Recipe) -> list[float]:
+    """Seconds of the latest finished runs of the same base model and steps."""
+    lengths = ("base", "sft_steps", "grpo_steps")
+    wanted = [recipe.to_json()[name] for name in lengths]
+    alike = [job for job in _finished(context) if [(job.recipe or {}).get(name) for name in lengths] == wanted]
+    return [seconds for job in alike if (seconds := _took(job))][:SAME_RUNS]
+
+
+def _correction(context: AppContext, recipe: Recipe) -> float:
+    """How much longer finished runs on the same base model took here than the shipped pace says; 1 without any."""
+    ratios = []
+    for job in _finished(context):
+        if (job.recipe or {}).get("base") == recipe.base and (seconds := _took(job)):
+            theirs = Recipe.from_json(job.recipe or {})
+            ratios.append(seconds / planned_seconds(theirs, _shipped(context, theirs)))
+    return statistics.median(ratios[:PAST_RUNS]) if ratios else 1.0
+
+
+def _took(job: Job) -> float:
+    """Seconds of a finished run; 0 for one that was resumed, since its start is overwritten."""
+    if job.attempt != 1 or not job.started or not job.ended:
+        return 0.0
+    return (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
+
+
+def _finished(context: AppContext) -> list[Job]:
+    return context.records.jobs.list(owner=None, kind="train", statuses=["succeeded"], limit=10 * SAME_RUNS)
+
+
+def _shipped(context: AppContext, recipe: Recipe) -> dict[str, float]:
+    workers = live_workers(context, "train")
+    cores = max((worker.cores for worker in workers), default=0)
+    return shipped_pace(recipe, cores, any(worker.gpu for worker in workers))
+
+
+def _on_what(context: AppContext) -> str:
+    cores = max((worker.cores for worker in live_workers(context, "train")), default=0)
+    return f" and reckoned for {counted(cores, 'core')}" if cores else ""
