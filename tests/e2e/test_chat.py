@@ -189,7 +189,7 @@ def test_no_stage_codes_and_a_menu_that_closes(page: Page, system: System, train
     for path in (*paths, f"?{of}", f"training?job={trained.id}"):
         page.goto(f"{system.url}/{path}")
         settled(page)
-        shown = page.locator("[data-testid=stMain]").inner_text()
+        shown = page.locator("[data-testid=stMainBlockContainer]").inner_text()
         assert not re.search(r"\b(sft|grpo)\b|sft-|grpo-|safetensors|\.json", shown), f"{path}: {shown}"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     page.get_by_test_id("stExpandSidebarButton").click()
