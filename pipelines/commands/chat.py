@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     sides = _load_sides(names)
     if arguments.say is not None:
         outputs = _image_paths(arguments.picture, len(sides))
-        return {"replies": _answer(sides, arguments.say, outputs, arguments.seed, best_of)}, 0
+        return {"replies": _answer(sides, tidy_text(arguments.say), outputs, arguments.seed, best_of)}, 0
     replies: list[dict[str, Any]] = []
     greeting = sides[0].character.greeting
     print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
@@ -89,8 +91,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _read_line() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors != "replace":
+        sys.stdin.reconfigure(errors="replace")  # a line in another encoding is no reason to end a chat
     try:
-        return input("you: ").strip()
+        return tidy_text(input("you: ")).strip()
     except EOFError:
         print()
         return ""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, character_folder
 from pipelines.core.character.character_folder import CHARACTER_FILE, read_character
+from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
 from pipelines.core.run_folder import BASE, read_json
@@ -63,7 +64,7 @@ class Drawn:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Draw, and write the files."""
-    text = " ".join(arguments.say.split()).rstrip(".")
+    text = " ".join(tidy_text(arguments.say).split()).rstrip(".")
     if not text:
         raise WrongUsage('--say needs words for the picture, such as --say "laughing, in the snow"')
     if not 1 <= arguments.best_of <= MAX_BEST_OF:

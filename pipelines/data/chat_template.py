@@ -30,6 +30,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, ImagePart, Message, TextPart
 from pipelines.core.character.system_prompt import system_message
+from pipelines.core.words import sentences_of
 from pipelines.models.interface import ModelSpec
 
 PICTURE_MARK = "[picture]"
@@ -116,7 +117,7 @@ def subject_of(character: Character, tokenizer: PreTrainedTokenizerBase) -> Subj
     """
     names = "|".join(re.escape(name) for name in (character.name, *character.name.split()))
     opening = rf"^(?:(?:{names}|he|she|it|they)\s+)?(?:(?:is|are|has|have|wears|wear)\s+)?"
-    sentences = [part.strip(" .!") for part in re.split(r"(?<=[.!])\s+", " ".join(character.appearance.split()))]
+    sentences = [part.strip(" .!\u3002") for part in sentences_of(" ".join(character.appearance.split()))]
     phrases = [re.sub(opening, "", part, flags=re.IGNORECASE) for part in sentences if part]
     words = ", ".join(phrases)
     while len(_pieces(tokenizer, words, content=True)) > APPEARANCE_TOKENS:

@@ -23,10 +23,10 @@ from typing import Any
 
 from pipelines.core.character.character import Character, Interaction, TestSplit
 from pipelines.core.character.system_prompt import system_text
-from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.chat_formats import conversations_from_json
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.settings import Settings
+from pipelines.core.words import comparable_words, count_words, normalized_words
 
 PER_REQUEST = 5
 """Conversations asked for at once; more tire the writer, fewer repeat the instructions."""
@@ -118,12 +118,12 @@ class _Lines:
 
     def add(self, lines: Sequence[str]) -> None:
         self.texts.update(normalized_words(line) for line in lines)
-        self.words += [frozenset(normalized_words(line).split()) for line in lines]
+        self.words += [frozenset(comparable_words(line)) for line in lines]
 
     def has(self, line: str) -> bool:
         text = normalized_words(line)
-        words = frozenset(text.split())
-        if len(text.split()) < SHORT_WORDS:
+        words = frozenset(comparable_words(line))
+        if count_words(line) < SHORT_WORDS:
             return False
         return text in self.texts or any(
             len(words & other) >= SAME_WORDS_SHARE * len(words | other) for other in self.words

@@ -16,6 +16,7 @@ from statistics import median
 
 from pipelines.core.character.assistant_phrases import ASSISTANT_PHRASES, find_assistant_phrases
 from pipelines.core.character.character import Character
+from pipelines.core.words import LETTERS_PER_WORD, QUESTION_MARKS, is_unspaced, paired, sentences_of, words_of
 
 ASSISTANT_TURNS = (
     "Certainly! Here is some information that may help you. Please let me know if you have any further questions.",
@@ -40,21 +41,16 @@ _COMMON = frozenset(
     )
 )
 """Words that carry no meaning of their own."""
-_ENDS = ".!?*~)\"'\u2026\u201d\u2019\u00bb\u3002\uff01\uff1f"
+_ENDS = ".!?*~)\"'\u2026\u201d\u2019\u00bb\u3002\uff01\uff1f\u300d\u300f\uff09\u061f\u06d4\u0964"
 """Marks that end a sentence, a quotation or an acted line."""
 _SMOOTHING = 0.5
 """Pseudo-count of every feature on both sides: words seen once decide little."""
 
 
-def words_of(text: str) -> list[str]:
-    """Lower-case words, apostrophes inside them kept."""
-    return re.findall(r"[^\W_]+(?:['\u2019][^\W_]+)*", text.lower())
-
-
 def features(text: str) -> Counter[str]:
     """Counts of words (`=word`), of letter trigrams with word edges as blanks, and of punctuation marks."""
     words = words_of(text)
-    counts: Counter[str] = Counter(f"={word}" for word in words)
+    counts: Counter[str] = Counter(f"={word}" for word in paired(words))
     for word in words:
         edged = f" {word} "
         counts.update(edged[start : start + 3] for start in range(len(edged) - 2))
@@ -64,11 +60,14 @@ def features(text: str) -> Counter[str]:
 
 def content_stems(text: str) -> set[str]:
     """First five letters of the words outside the stop list: a crude stemmer that needs no language resources."""
-    return {word[:5] for word in words_of(text) if word not in _COMMON and len(word) > 2}
+    stems = {word[:5] for word in words_of(text) if word not in _COMMON and len(word) > 2}
+    return stems | {pair for pair in paired([word for word in words_of(text) if is_unspaced(word)]) if len(pair) > 1}
 
 
 def ngrams(words: list[str], size: int) -> list[tuple[str, ...]]:
-    """All n-grams of `size` words."""
+    """All n-grams of `size` words; of a script without spaces, of as many letters as such words have."""
+    if sum(map(is_unspaced, words)) * 2 > len(words):
+        size *= LETTERS_PER_WORD
     return [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
 
 
@@ -180,8 +179,10 @@ class StyleStats:
             return 0.0
         if len(user_words) >= 4 and " ".join(user_words) in " ".join(reply_words):
             return 0.0
-        sentences = [part.strip() for part in re.findall(r"[^.!?…]+[.!?…]*", text) if words_of(part)]
-        statement = any(not sentence.endswith("?") for sentence in sentences)
+        sentences = [sentence for sentence in sentences_of(text) if words_of(sentence)]
+        statement = any(
+            not sentence.rstrip("\"'\u201d\u2019\u300d)").endswith(QUESTION_MARKS) for sentence in sentences
+        )
         taken = ramp(_overlap(user, text), 0.0, self.overlap) if content_stems(user) else 1.0
         return 0.5 * statement + 0.5 * taken
 

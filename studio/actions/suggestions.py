@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import captions_in, conversations_in
 from pipelines.core.queue import submit
+from pipelines.core.words import normalized_words, sentences_of
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import CAPTION_FIELDS
 from studio.actions.interactions import Turns, add_interaction
@@ -139,7 +139,7 @@ def move_sentences(context: AppContext, id: str, field: str) -> None:
 
 
 def _sentences(text: str) -> list[str]:
-    return [part for part in re.split(r"(?<=[.!?])\s+", " ".join(text.split())) if part]
+    return sentences_of(" ".join(text.split()))
 
 
 # ---------------------------------------------------------------- captions

@@ -164,7 +164,7 @@ def begin(context: AppContext) -> None:
         round = st.session_state.setdefault("import-round", 0)
         upload = st.file_uploader(
             "Character Card or zip",
-            type=["png", "json", "charx", "zip"],
+            type=["png", "json", "charx", "zip", "webp", "jpg", "yaml", "yml"],
             key=f"import-{round}",
             max_upload_size=characters.MAX_IMPORT_BYTES >> 20,
             label_visibility="collapsed",

@@ -38,7 +38,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     round = st.session_state.setdefault("pictures-round", 0)
     st.file_uploader(
         "Drop pictures here: PNG, JPEG or WebP",
-        type=["png", "jpg", "jpeg", "webp", "txt"],
+        type=["png", "jpg", "jpeg", "jfif", "webp", "heic", "avif", "txt", "caption"],
         accept_multiple_files=True,
         key=f"pictures-{round}",
         max_upload_size=MAX_IMAGE_BYTES >> 20,

@@ -29,7 +29,7 @@ def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
             "ShareGPT or chat messages, JSON or JSON lines",
-            type=["json", "jsonl"],
+            type=["json", "jsonl", "ndjson", "txt", "log"],
             key=f"data-{round}",
             max_upload_size=interactions.MAX_DATA_BYTES >> 20,
             on_change=upload,

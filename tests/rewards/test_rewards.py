@@ -244,3 +244,18 @@ def test_reply_logs_its_parts_and_shares_the_scenes_weight(context: RewardContex
 
 def test_a_recipe_knows_every_reward() -> None:
     assert set(REWARDS) == set(REWARD_PARTS)
+
+
+def test_length_echo_and_repetition_count_in_scripts_without_spaces() -> None:
+    lines = [
+        ("この時計はどうして止まりましたか。", "ばねが眠くなったのです。"),
+        ("雨の日も店は開いていますか。", "雨の日こそ時計は嘘をつきます。"),
+        ("鍵を集めるのはなぜですか。", "開かない扉が多すぎるからです。"),
+    ]
+    talks = tuple((user(asked), reply(said)) for asked, said in lines)
+    voice = StyleStats.of(Character("ミラ", "時計屋。", interactions=talks))
+    assert voice.length("ばねが疲れたのでしょうね。") == 1.0 and voice.length("ばね" * 60) == 0.0
+    assert voice.answer(lines[0][0], lines[0][0]) == 0.0, "an echo is no answer"
+    assert voice.non_repetition("ばねが少し疲れたのでしょうね。") > 0.6
+    assert voice.non_repetition("開かない扉が多すぎるからです。") == 0.0
+    assert voice.non_repetition("時計は嘘をつく、時計は嘘をつく、時計は嘘をつく。") < 0.7

@@ -20,9 +20,10 @@ from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.references import check_references
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
-from pipelines.core.character.validate_dialogues import check_interactions, check_placeholders, normalized_words
+from pipelines.core.character.validate_dialogues import check_interactions, check_placeholders
 from pipelines.core.problems import Problem, Severity, errors
 from pipelines.core.token_estimate import estimate_tokens
+from pipelines.core.words import count_words, normalized_words
 
 REFUSED_SYSTEM_PROMPT_TOKENS = 4 * SYSTEM_PROMPT_TOKENS
 """Beyond this a training row of 2,048 tokens (`Recipe.sft_row_max_tokens`) would hold little else."""
@@ -99,7 +100,7 @@ def check_facts(facts: Sequence[Fact]) -> list[Problem]:
             found.append(
                 Problem(
                     f"{field}.answer",
-                    f"The answer of {what.lower()} is long (about {len(fact.answer.split())} words).",
+                    f"The answer of {what.lower()} is long (about {count_words(fact.answer)} words).",
                     "Shorten it to the point, and tell the rest in a conversation.",
                     "warning",
                 )
@@ -162,8 +163,8 @@ def _check_texts(character: Character) -> list[Problem]:
 
 
 def _check_persona(persona: str) -> list[Problem]:
-    words = len(persona.split())
-    if not words:
+    words = count_words(persona)
+    if not persona.strip():
         mend = "Say in a few sentences who the character is, what they want and what they know."
         return [Problem("persona", "The persona is empty.", mend)]
     if words < SHORT_PERSONA_WORDS:
@@ -185,7 +186,7 @@ def _check_system_prompt(character: Character) -> list[Problem]:
     if fits_system_prompt(tokens):
         return []
     longest = max(parts, key=lambda part: estimate_tokens(parts[part]))
-    words = sum(len(text.split()) for text in parts.values())
+    words = sum(count_words(text) for text in parts.values())
     room = words * SYSTEM_PROMPT_TOKENS // tokens
     return [
         Problem(
@@ -207,6 +208,15 @@ def _check_amount(character: Character) -> list[Problem]:
                 "interactions",
                 "There are no conversations, so there is no voice to learn.",
                 "Write a few, or import them; 40 are good, short ones count too.",
+            )
+        ]
+    spoken = any(turn.text.strip() for talk in character.interactions for turn in talk if turn.role == "character")
+    if not spoken and not character.greeting.strip():
+        return [
+            Problem(
+                "interactions",
+                "The character never speaks: its replies are pictures without words, so there is no voice to learn.",
+                "Give its replies words, or write a greeting; 40 conversations are good, short ones count too.",
             )
         ]
     if count < FEW_INTERACTIONS:

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from pipelines.core.character.character import Character, TestSplit
 from pipelines.core.character.character_folder import TEST_FILE
-from pipelines.core.character.validate_dialogues import check_interactions, normalized_words
+from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.problems import Problem, Severity
+from pipelines.core.words import count_words, normalized_words
 
 SAME_LINE_WORDS = 4
 """Shorter lines ("Why?", "Tell me more.") may stand in training and in the test alike."""
@@ -75,7 +76,7 @@ def check_held_out(character: Character) -> list[Problem]:
 
 def _seen_in_training(text: str, trained: set[str], field: str, what: str, severity: Severity) -> list[Problem]:
     words = normalized_words(text)
-    if len(words.split()) < SAME_LINE_WORDS or words not in trained:
+    if count_words(words) < SAME_LINE_WORDS or words not in trained:
         return []
     return [
         Problem(

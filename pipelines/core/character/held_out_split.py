@@ -26,7 +26,7 @@ from pipelines.core.character.character import (
     TestSplit,
 )
 from pipelines.core.character.image_set_check import MIN_IMAGES
-from pipelines.core.character.validate_dialogues import normalized_words
+from pipelines.core.words import comparable_words, normalized_words
 
 HOLD_OUT_EVERY = 8
 """One conversation and one picture in this many is held out."""
@@ -151,11 +151,11 @@ def _usable_facts(facts: Sequence[Fact]) -> list[int]:
 def _choice_from_fact(fact: Fact, facts: Sequence[Fact]) -> MultipleChoice:
     """Wrong options are answers to the most similar questions (who, where, how many), then of the nearest length."""
     right = normalized_words(fact.answer)
-    asked = set(normalized_words(fact.question).split())
+    asked = set(comparable_words(fact.question))
 
     def dissimilarity(other: Fact) -> tuple[bool, int, int, str]:
-        words = normalized_words(other.question).split()
-        opening = words[:1] != normalized_words(fact.question).split()[:1]
+        words = comparable_words(other.question)
+        opening = words[:1] != comparable_words(fact.question)[:1]
         return opening, -len(asked & set(words)), abs(len(other.answer) - len(fact.answer)), other.question
 
     wrong: dict[str, str] = {}

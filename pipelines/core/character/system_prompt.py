@@ -5,10 +5,9 @@ One text for training, chat, scorecard and the form's preview. Facts and convers
 
 from __future__ import annotations
 
-import re
-
 from pipelines.core.character.character import Character, Message, TextPart
 from pipelines.core.token_estimate import estimate_tokens
+from pipelines.core.words import sentences_of
 
 SYSTEM_PROMPT_TOKENS = 320
 """Budget of name, persona, style, appearance and scenario together, as `estimate_tokens` counts. Every training row and
@@ -61,8 +60,9 @@ def system_text(character: Character) -> str:
 def _cut(text: str, limit: int) -> str:
     """Whole sentences of the text, at most `limit` characters; a longer first sentence is cut at a word."""
     kept = ""
-    for sentence in re.split(r"(?<=[.!?…])\s+", text):
-        if len(kept) + len(sentence) + 1 > limit:
+    for sentence in sentences_of(text):
+        end = text.index(sentence, len(kept)) + len(sentence)
+        if end > limit:
             break
-        kept = f"{kept} {sentence}".strip()
+        kept = text[:end]
     return kept or text[:limit].rsplit(" ", 1)[0]

@@ -6,7 +6,6 @@ Also slips into the manner of an assistant, and placeholders of other programs. 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from pipelines.core.character.character import Interaction, Message
 from pipelines.core.character.macros import PLACEHOLDER
 from pipelines.core.problems import Problem, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
+from pipelines.core.words import count_words, normalized_words
 
 LONG_REPLY_TOKENS = 200
 """Longer replies are warned of: rollouts of GRPO end after about 100 tokens, so their ends are never trained there."""
@@ -22,11 +22,6 @@ MAX_TURN_TOKENS = 1000
 """Longer turns are refused: with the persona in front they would fill a training row of 2,048 tokens."""
 LONG_INTERACTION_TOKENS = 1500
 """Longer conversations are warned of: they do not fit into a training row behind the persona."""
-
-
-def normalized_words(text: str) -> str:
-    """A text as duplicates are compared: lower case, no punctuation, single spaces."""
-    return " ".join(re.findall(r"[^\W_]+", text.casefold().replace("'", "").replace("\u2019", "")))
 
 
 def check_placeholders(text: str, field: str, what: str) -> list[Problem]:
@@ -146,7 +141,7 @@ def _check_turn(
         found.append(
             Problem(
                 where,
-                f"{name} is too long (about {len(turn.text.split())} words).",
+                f"{name} is too long (about {count_words(turn.text)} words).",
                 f"Cut it to its best part; about {MAX_TURN_TOKENS * 3 // 4} words are the most.",
             )
         )
@@ -154,7 +149,7 @@ def _check_turn(
         found.append(
             Problem(
                 where,
-                f"{name} is long (about {len(turn.text.split())} words).",
+                f"{name} is long (about {count_words(turn.text)} words).",
                 "Replies of one to five sentences are learned best; split it over two turns.",
                 "warning",
             )
@@ -216,7 +211,7 @@ def _doubled_replies(interactions: Sequence[Interaction], field: str, noun: str)
     for number, interaction in enumerate(interactions):
         for index, turn in enumerate(interaction):
             words = normalized_words(turn.text)
-            if turn.role == "character" and len(words.split()) >= 4:
+            if turn.role == "character" and count_words(words) >= 4:
                 places.setdefault(words, []).append((number, index))
     found = []
     for at in places.values():

@@ -26,7 +26,6 @@ from pipelines.core.character.character_folder import (
 )
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.character.validate_dialogues import normalized_words
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import KEPT_KEY
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, read_bytes
@@ -38,6 +37,7 @@ from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
+from pipelines.core.words import normalized_words
 from pipelines.core.yaml_text import read_yaml
 
 CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")

@@ -14,9 +14,10 @@ from pipelines.core.character.character import (
     Fact,
     ImagePart,
     TestSplit,
+    message,
 )
 from pipelines.core.character.character_folder import read_character, write_character, write_test_split
-from pipelines.core.character.checks import check_character, check_report
+from pipelines.core.character.checks import check_character, check_content, check_report
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS
 from pipelines.core.problems import errors
 from tests.core.character.flawless import LONG, PICTURES, USER, new_problem, talk, with_talk
@@ -130,3 +131,28 @@ def test_what_was_checked_is_what_was_read(tmp_path: Path, ada: Character) -> No
     write_character(ada, tmp_path, PICTURES)
     assert read_character(tmp_path) == ada
     assert ada.interactions[-1][1].parts[-1] == ImagePart("0.png")
+
+
+def test_a_character_of_pictures_alone_is_refused_before_training(ada: Character) -> None:
+    silent = tuple(
+        tuple(
+            message(turn.role, "" if turn.role == "character" else turn.text, turn.images, turn.scene or "Ada")
+            for turn in talk
+        )
+        for talk in ada.interactions
+    )
+    found = errors(check_content(replace(ada, greeting="", interactions=silent)))
+    assert any("never speaks" in problem.message for problem in found)
+    greeted = check_content(replace(ada, greeting="Come in.", interactions=silent))
+    assert not any("never speaks" in problem.message for problem in greeted)
+
+
+@pytest.mark.parametrize("text", ["It is {{time}}.", "{{random:Yes,No}}.", "{{#if x}}a", "{{ char }}", "<BOT> nods."])
+def test_every_macro_that_is_left_is_warned_of(ada: Character, text: str) -> None:
+    found = [problem.field for problem in check_content(replace(ada, persona=f"{ada.persona} {text}", greeting=text))]
+    assert found.count("persona") == 1 and found.count("greeting") == 1
+
+
+def test_a_persona_in_a_script_without_spaces_is_not_one_word(ada: Character) -> None:
+    text = "時任ミラは鉄道橋の下の小さな店で時計を直している。歩くたびに歩数を数え、壊れた鍵を集めている。"
+    assert not any("words long" in problem.message for problem in check_content(replace(ada, persona=text)))

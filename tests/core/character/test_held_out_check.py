@@ -6,13 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.core.character.character import (
-    Character,
-    MultipleChoice,
-    TestSplit,
-    message,
-)
+from pipelines.core.character.character import Character, Fact, MultipleChoice, TestSplit, message
 from pipelines.core.character.checks import check_content
+from pipelines.core.character.held_out_check import check_split
+from pipelines.core.problems import errors
 from tests.core.character.flawless import REPLY, USER, new_problem, talk, with_talk
 
 
@@ -57,3 +54,15 @@ def test_small_talk_may_stand_in_both(ada: Character, split: TestSplit) -> None:
     chat = (message("user", "Tell me more."), REPLY)
     tested = replace(split, dialogues=((chat[0], message("character", "No.")),))
     assert check_content(with_talk(ada, *chat), tested) == []
+
+
+def test_a_test_line_of_training_is_found_in_a_script_without_spaces() -> None:
+    asked, question = "橋の下のお店は今日も開いていますか", "時計の直し方は誰に教わったのですか"
+    interactions = ((message("user", asked), message("character", "ええ。")),)
+    character = Character("ミラ", "時計を直す。", interactions=interactions, facts=(Fact(question, "叔母"),))
+    choices = (MultipleChoice(f"{question}?", ("a", "b"), 0),)
+    found = check_split(character, TestSplit(dialogues=interactions, choices=choices))
+    assert [problem.field for problem in errors(found)] == [
+        "test.yaml: dialogues[0][0]",
+        "test.yaml: choices[0].question",
+    ]
