@@ -25,6 +25,13 @@ EFFORTS = {
     "thorough": "Thorough",
 }
 """The one dial."""
+BASE_TITLES = {"starter": "Starter", "janus-pro-1b": "Janus-Pro 1B", "janus-pro-7b": "Janus-Pro 7B"}
+"""What base models are called; one that is not here, by its preset."""
+
+
+def base_title(preset: str) -> str:
+    """What a base model is called."""
+    return BASE_TITLES.get(preset, preset)
 
 
 def ago(time: str, clock: datetime | None = None) -> str:

@@ -19,7 +19,7 @@ from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
-from studio.labels import EFFORTS, listed
+from studio.labels import EFFORTS, base_title, listed
 
 Mark = Literal["", "best", "comes closest"]
 
@@ -54,7 +54,9 @@ def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOp
         for one in reversed(context.records.checkpoints.of_job(job.id)):
             ref = f"{job.id}:{one.name}"
             if one.name == BASE:
-                bases.setdefault(one.base, CheckpointOption(ref, f"{checkpoint_title(BASE)} ({one.base})", one.base))
+                bases.setdefault(
+                    one.base, CheckpointOption(ref, f"{checkpoint_title(BASE)} ({base_title(one.base)})", one.base)
+                )
             elif one.adapter_key:
                 mark = mark_of(first, job.id, one.name)
                 found.append(CheckpointOption(ref, label(job, one, mark), one.base, mark, _rank(job, one)))
@@ -119,7 +121,7 @@ def label_of(context: AppContext, ref: str) -> str:
         job, one = checkpoint_of(context, ref)
     except RecordMissing:
         return "a deleted checkpoint"
-    return f"{checkpoint_title(BASE)} ({one.base})" if one.name == BASE else label(job, one)
+    return f"{checkpoint_title(BASE)} ({base_title(one.base)})" if one.name == BASE else label(job, one)
 
 
 def checkpoint_of(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:

@@ -26,7 +26,7 @@ from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
 from studio.actions.workers import live_workers
 from studio.context import AppContext
-from studio.labels import counted
+from studio.labels import base_title, counted
 
 STEPS = ("Pictures", "Who they are", "How they talk", "Check and train")
 STATEMENTS = {
@@ -49,9 +49,14 @@ class Preset:
 
 
 BASES = (
-    Preset("starter", "Starter", "Small, comes with the project, learns on any computer. Best for drawings.", False),
-    Preset("janus-pro-1b", "Janus-Pro 1B", "Larger and sharper; photographs too."),
-    Preset("janus-pro-7b", "Janus-Pro 7B", "The largest; best words and pictures."),
+    Preset(
+        "starter",
+        base_title("starter"),
+        "Small, comes with the project, learns on any computer. Best for drawings.",
+        False,
+    ),
+    Preset("janus-pro-1b", base_title("janus-pro-1b"), "Larger and sharper; photographs too."),
+    Preset("janus-pro-7b", base_title("janus-pro-7b"), "The largest; best words and pictures."),
 )
 CARD_SIZES_GB = (8, 12, 16, 24, 40, 80)
 """As graphics cards are sold, in GiB."""

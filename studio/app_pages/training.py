@@ -26,7 +26,7 @@ from studio.actions.job_progress import JobProgress, StageProgress
 from studio.actions.run_log import RunLog
 from studio.actions.training_jobs import JobLine, JobView, SampleRow
 from studio.context import AppContext
-from studio.labels import EFFORTS, ago
+from studio.labels import EFFORTS, ago, base_title
 
 POLL_S, CHARTS_S = 2.0, 10.0
 """Seconds between two polls of the numbers, and of the charts."""
@@ -107,7 +107,7 @@ def _line(line: JobLine) -> None:
 def _recipe_words(job: Job) -> str:
     recipe = job.recipe or {}
     effort = EFFORTS.get(str(recipe.get("effort", "")), "")
-    return " · ".join(filter(None, [effort, str(recipe.get("base", ""))]))
+    return " · ".join(filter(None, [effort, base_title(str(recipe.get("base", "")))]))
 
 
 # ---------------------------------------------------------------- one job
