@@ -141,5 +141,8 @@ def _images_rendered(out: Path, stream: bool) -> str:
 
 def _table(title: str, scores: dict[str, Any]) -> list[str]:
     numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
-    rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in numbers.items()]
+    rows = [
+        f"| {name.replace('_', ' ')} | {value if isinstance(value, int) else f'{value:.4g}'} |"
+        for name, value in numbers.items()
+    ]
     return [f"\n## {title}\n\n| figure | value |\n|---|---|", *rows] if rows else []
