@@ -73,7 +73,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
 
 def run_export(arguments: argparse.Namespace) -> CommandResult:
     """Write a card from a run's or folder's character; a CHARX or zip of a run carries its best adapter."""
-    from pipelines.core.formats.cards import export_card
+    from pipelines.core.formats.card_export import export_card
     from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, read_json
 
     if arguments.file.suffix.lower() not in KINDS:

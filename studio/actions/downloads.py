@@ -20,7 +20,7 @@ from typing import Any
 
 from pipelines.core.character.character_folder import write_character
 from pipelines.core.character.serialize import character_from_entries
-from pipelines.core.formats.cards import export_card
+from pipelines.core.formats.card_export import export_card
 from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.formats.cards import export_card
+from pipelines.core.formats.card_export import export_card
 from pipelines.core.jobs.durations import planned_seconds, shipped_pace
 from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe

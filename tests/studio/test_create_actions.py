@@ -166,6 +166,19 @@ def test_a_suggested_question_has_the_verb_of_its_sentence(context: AppContext, 
     ]
 
 
+def test_captions_stay_with_their_pictures_whatever_they_are_called(context: AppContext, id: str) -> None:
+    faces = [("\U0001f621", "angry face", 1), ("\U0001f642", "happy face", 2), ("sad/01", "sad face", 3)]
+    data = [encoded(drawing(number)) for _, _, number in faces]
+    pictures = [(f"{name}.png", content) for (name, _, _), content in zip(faces, data, strict=True)]
+    texts = [(f"{name}.txt", words.encode("utf-16")) for name, words, _ in faces]
+    assert images.add(context, id, pictures) == []
+    # Captions come later and in another order; the note is about the one without a picture.
+    [note] = images.add(context, id, [*reversed(texts), ("happy/01.txt", b"x")])
+    assert note.message == "01.txt belongs to no picture."
+    entries = characters.own_character(context, id).draft["images"]
+    assert [entry["caption"] for entry in entries] == ["angry face", "happy face", "sad face"]
+
+
 def test_captions_come_from_a_job_and_leave_written_ones_alone(context: AppContext, id: str) -> None:
     images.add(context, id, some(1, 2))
     images.describe(context, id, "01.png", "expression", "grim")

@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
 from pipelines.core.formats.card_examples import read_blocks, write_blocks
+from pipelines.core.formats.card_notes import unused_notes
 from pipelines.core.formats.card_shapes import as_card
 from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.formats.speaker_labels import SpeakerNames
@@ -131,7 +132,7 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
         if OWN_KEY in (data.get("extensions") or {}):
             notes.append(note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
         character = foreign
-        notes += notes_from(mended, file) + _unused_notes(data, file)
+        notes += notes_from(mended, file) + unused_notes(data, file)
     else:
         character = _with_edits(own, foreign, data)
     kept = _extensions_to_keep(data, character, foreign)
@@ -141,12 +142,14 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
 def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
     speakers = SpeakerNames(_text(data, "name"), _text(data, "nickname"))
+    # Ali:Chat writes the conversations behind the description.
+    described, start, told = _text(data, "description").partition("<START>")
     description, personality = (
-        speakers.resolve_in_description(_text(data, "description"), mended),
+        speakers.resolve_in_description(described, mended),
         speakers.resolve_in_description(_text(data, "personality"), mended),
     )
     texts = [description] if personality in description else [description, personality]
-    interactions, found = read_blocks(_text(data, "mes_example"), speakers)
+    interactions, found = read_blocks(f"{start}{told}\n<START>\n" + _text(data, "mes_example"), speakers)
     mended.update(found)
     return Character(
         name=_text(data, "name"),
@@ -231,24 +234,6 @@ def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Cha
     original = {key: value for key, value in original.items() if same or key not in ("description", "personality")}
     card = {**({"data": rest} if rest else {}), **({"original": original} if original else {})}
     return {**kept, KEPT_KEY: card} if card else kept
-
-
-def _unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
-    """Notes on parts of a card that are kept for export but not taught."""
-    notes = []
-    book = data.get("character_book")
-    entries = book.get("entries") if isinstance(book, dict) else None
-    if isinstance(entries, list) and entries:
-        notes.append(
-            note(
-                file,
-                f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
-                "Write what the character should know as facts: a question and a short answer.",
-            )
-        )
-    if any(_text(data, key) for key in ("system_prompt", "post_history_instructions")):
-        notes.append(note(file, "The card's instructions to the model are kept for export, but not taught."))
-    return notes
 
 
 # ---------------------------------------------------------------- character -> card

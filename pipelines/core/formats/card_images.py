@@ -24,6 +24,7 @@ from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64
 from pipelines.core.formats.import_notes import refuse
+from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 
 ADAPTER_TYPE = "x_understudy_adapter"
@@ -90,7 +91,11 @@ def _asset_bytes(uri: str, files: dict[str, bytes], file: str, mended: Counter[s
     if uri.startswith("data:"):
         head, _, body = uri.partition(",")
         if head.endswith(";base64"):
-            return decode_base64(body.encode("ascii", "replace"), file, "a picture in its text")
+            try:
+                return decode_base64(body.encode("ascii", "replace"), file, "a picture in its text")
+            except CharacterProblems:
+                mended["pictures that could not be read were left out"] += 1
+                return None
         return unquote_to_bytes(body)
     mended["pictures on the internet were left out: nothing is fetched"] += 1
     return None

@@ -1,10 +1,9 @@
 """Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX.
 
-`read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts.
-`write_card` writes both into a PNG, so that older programs read the card too. `export_card` does the same from a
-character folder, or packs the whole folder as a zip. Export and import give an equal character; a card carries no
-test split (the zip does). Text fields are in `card_fields.py`, pictures in `card_images.py`, containers in
-`card_files.py`.
+`read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts,
+unless it is damaged. `write_card` writes both into a PNG, so that older programs read the card too; `card_export.py`
+does the same from a character folder. Export and import give an equal character; a card carries no test split (a zip
+does). Text fields are in `card_fields.py`, pictures in `card_images.py`, containers in `card_files.py`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.core.character.character import Character
-from pipelines.core.character.character_folder import (
-    CHARACTER_FILE,
-    IMAGES,
-    TEST_FILE,
-    TEST_IMAGES,
-    image_path,
-    read_character,
-)
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import (
@@ -109,23 +100,37 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
 
 def _read_png(data: bytes, file: str) -> CardImport:
     texts = read_chunks(data, file)
-    text = texts.get("ccv3", texts.get("chara"))
-    if text is None:
+    cards = [texts[keyword] for keyword in ("ccv3", "chara") if keyword in texts]
+    if not cards:
         refuse(
             file,
             "is a picture without a card",
             "Resizing or sending it through a chat removes the card: get the original PNG, or the JSON file.",
         )
+    mended: Counter[str] = Counter()
+    try:
+        card = _parse_chunk(cards[0], file)
+    except CharacterProblems:
+        if len(cards) == 1:
+            raise
+        mended["the newer of two cards in the picture is damaged: the older one was read"] += 1
+        card = _parse_chunk(cards[1], file)
+    files = {}
+    for keyword, content in texts.items():
+        if keyword.startswith(_PNG_ASSET):
+            try:
+                files[keyword.removeprefix(_PNG_ASSET)] = decode_base64(content, file, "a picture in the card")
+            except CharacterProblems:
+                mended["pictures that could not be read were left out"] += 1
+    return _build_import(card, put_chunks(data, {}, is_card_chunk, file), files, {}, file, mended)
+
+
+def _parse_chunk(text: bytes, file: str) -> CardData:
     if text.startswith(b"rcc||"):
         refuse(file, "is protected by RisuAI: only RisuAI opens it", "Export it there as a plain card, or as CHARX.")
     if not text.lstrip().startswith(b"{"):
         text = decode_base64(text, file, "the card in the picture")
-    files = {
-        keyword.removeprefix(_PNG_ASSET): decode_base64(content, file, "a picture in the card")
-        for keyword, content in texts.items()
-        if keyword.startswith(_PNG_ASSET)
-    }
-    return _build_import(_parse_card(text, file), put_chunks(data, {}, is_card_chunk, file), files, {}, file, Counter())
+    return _parse_card(text, file)
 
 
 def _read_picture(data: bytes, file: str) -> CardImport:
@@ -311,37 +316,3 @@ def _dump_json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes
             "cannot be written: `extensions` holds a number that JSON does not have (.nan or .inf)",
             "Take it out of character.yaml.",
         )
-
-
-def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list[Problem]:
-    """Writes a character folder as `.png`, `.json` or `.charx` card or whole as `.zip`; returns notes.
-
-    `adapter` is a folder with a PEFT adapter; only `.charx` and `.zip` can carry it.
-    """
-    character = read_character(folder)
-    adapter_files = {}
-    if adapter is not None:
-        inside = {path.relative_to(adapter).as_posix(): path for path in sorted(adapter.rglob("*")) if path.is_file()}
-        adapter_files = {name: path.read_bytes() for name, path in inside.items() if is_adapter_file(name)}
-    if target.suffix.lower() == ".zip":
-        files = _read_folder(folder) | {f"{ADAPTER_FOLDER}/{name}": data for name, data in adapter_files.items()}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(write_archive(files))
-        return []
-    images = {image.file: _read_image(image_path(folder, image.file)) for image in character.images}
-    return write_card(character, images, target, adapter_files=adapter_files)
-
-
-def _read_folder(folder: Path) -> dict[str, bytes]:
-    """Everything that belongs to a character folder, by path relative to it."""
-    paths = [folder / CHARACTER_FILE, folder / TEST_FILE, folder / "LICENCE.md"]
-    files = {path: read_bytes(path, path.name) for path in paths if path.is_file()}
-    for kind in (IMAGES, TEST_IMAGES):
-        paths = sorted(path for path in (folder / kind).glob("*") if suffix_of(path.read_bytes()[:16]))
-        files |= {path: _read_image(path) for path in paths}
-    return {path.relative_to(folder).as_posix(): data for path, data in files.items()}
-
-
-def _read_image(path: Path) -> bytes:
-    # A card is made to be handed on: where and when a picture was taken stays behind.
-    return without_metadata(read_bytes(path, path.name), path.name)

@@ -151,13 +151,40 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Proble
     if errors(problems):
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
     mended: Counter[str] = Counter()
-    character, images = _with_clean_images(character, _files_under(inside, IMAGES), mended)
+    pictures = _files_under(inside, IMAGES)
+    _tell_unlisted(files, at, [image.file for image in character.images], pictures, mended)
+    character, images = _with_clean_images(character, pictures, mended)
     if test is not None:
         test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
         write_test_split(test, folder, held)
     write_character(character, folder, images)
     _write_adapter(_files_under(inside, ADAPTER_FOLDER), folder, mended)
     return problems + notes_from(mended, file)
+
+
+def _tell_unlisted(
+    files: dict[str, bytes], at: str, listed: Sequence[str], pictures: dict[str, bytes], mended: Counter[str]
+) -> None:
+    """Counts what a zip holds beside the character that is read: other characters, pictures that nothing lists."""
+    others = [path for path in files if PurePosixPath(path).name == CHARACTER_FILE and path != at]
+    if others:
+        names = ", ".join(_name_in(files[path], path) for path in sorted(others)[:MAX_NAMED])
+        mended[f"other characters in it were not read: {names}"] += len(others)
+    known = {file.casefold() for file in listed}
+    spare = sorted(file for file in pictures if file.casefold() not in known)
+    unused = [file for file in spare if suffix_of(pictures[file])]
+    if unused:
+        names = ", ".join(unused[:MAX_NAMED])
+        mended[f"pictures in images/ that character.yaml does not list were left out: {names}"] += len(unused)
+
+
+def _name_in(data: bytes, path: str) -> str:
+    """The name that a character.yaml gives, and where it lies."""
+    try:
+        name = read_yaml(data, path).get("name")
+    except CharacterProblems:
+        name = None
+    return f"{name[:60]} ({path})" if isinstance(name, str) and name else path
 
 
 def _files_under(files: dict[str, bytes], folder: str) -> dict[str, bytes]:

@@ -39,9 +39,17 @@ LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-par
 SECTION_CHARS = 600
 """Most characters taken from one section of a profile; the system prompt is short."""
 
-_SECTION = re.compile(r"^\s*[*\-#]*\s*\*\*(?P<title>[^*:\n]{2,60}):?\*\*:?[ \t]*", re.MULTILINE)
-_STYLE = re.compile(r"linguistic|speech|speaking|language|tone|voice", re.IGNORECASE)
-_LOOKS = re.compile(r"appearance|looks", re.IGNORECASE)
+_SECTION = re.compile(
+    r"^\s*(?:[*\-#]*\s*\*\*(?P<title>[^*:\n]{2,60}):?\*\*:?|#{1,6}[ \t]+(?P<heading>[^#*:\n]{2,60}):?[ \t]*$)[ \t]*",
+    re.MULTILINE,
+)
+# Whole words, and none of the titles that only begin alike: "Voice Actor", "Body language", "Milestones", "Outlooks".
+_STYLE = re.compile(
+    r"(?!.*\b(?:actor|actress|body|sign|native|second|programming|languages)\b)"
+    r".*\b(?:linguistic|speech|speaking|language|tone|voice)\b",
+    re.IGNORECASE,
+)
+_LOOKS = re.compile(r".*\b(?:appearance|looks)\b", re.IGNORECASE)
 
 
 class RoleScape(NamedTuple):
@@ -269,10 +277,11 @@ def _read_text(folder: Path, pattern: str) -> str:
 
 
 def _section(profile: str, title: re.Pattern[str]) -> str:
-    """The first section of a profile whose bold title fits, cut at the end of a sentence."""
+    """The first section of a profile whose title, bold or behind `#`, fits, cut at a sentence end; "" without one."""
     titles = list(_SECTION.finditer(profile))
-    for found, following in zip(titles, [*titles[1:], None], strict=True):
-        if title.search(found["title"]):
+    for number, found in enumerate(titles):
+        following = titles[number + 1] if number + 1 < len(titles) else None
+        if title.match(found["title"] or found["heading"]):
             text = profile[found.end() : following.start() if following else len(profile)].strip()
             return text if len(text) <= SECTION_CHARS else text[: text.rfind(".", 0, SECTION_CHARS) + 1].strip()
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 
 from pipelines.core.character.character_folder import read_character
+from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.card_files import put_chunks
-from pipelines.core.formats.cards import export_card, read_card
+from pipelines.core.formats.cards import read_card
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.card_samples import as_charx, as_json, foreign, png
@@ -108,4 +110,43 @@ def test_zipped_folders_with_other_names(tmp_path: Path) -> None:
     (tmp_path / "tola.zip").write_bytes(as_charx(files))
     notes = import_file(tmp_path / "tola.zip", tmp_path / "tola")
     assert [image.file for image in read_character(tmp_path / "tola").images] == ["01.png"]
-    assert "02.jpg (did you mean 02.png?)" in notes[0].message and "images:" in notes[0].mend
+    told = " ".join(f"{note.message} {note.mend}" for note in notes)
+    assert "02.jpg (did you mean 02.png?)" in told and "Correct their names under `images:`" in told
+
+
+def test_greetings_and_lorebooks_that_are_only_kept_are_told() -> None:
+    book = {"entries": {"0": {"content": "a"}, "1": {"content": "b"}}}
+    found = read_card(as_json(tola(alternate_greetings=["Oi.", "Hm."], character_book=book)), "a.json")
+    told = " ".join(note.message for note in found.notes)
+    assert "2 other greetings are kept for export, but not taught" in told and "lorebook (2 entries)" in told
+
+
+def test_conversations_behind_a_description_are_conversations() -> None:
+    text = "[Tola: dry]\n<START>\n{{user}}: Open?\n{{char}}: Since nine.\n<START>\n{{user}}: Rain?\n{{char}}: Always."
+    found = read_card(
+        as_json(tola(description=text, mes_example="<START>\n{{user}}: Snow?\n{{char}}: Never.")), "a.json"
+    )
+    assert found.character.persona == "[Tola: dry]"
+    assert [talk[1] for talk in lines(found.character.interactions)] == ["c:Since nine.", "c:Always.", "c:Never."]
+
+
+def test_one_damaged_part_does_not_keep_the_rest_out() -> None:
+    good = {"type": "icon", "name": "main", "uri": "data:image/png;base64," + base64.b64encode(png()).decode()}
+    bad = {"type": "emotion", "name": "sad", "uri": "data:image/png;base64,%%%"}
+    found = read_card(as_json({"spec": "chara_card_v3", "data": {**tola()["data"], "assets": [good, bad]}}), "a.json")
+    assert len(found.images) == 1 and "could not be read were left out (1 x)" in found.notes[-1].message
+    texts = {"ccv3": b"%%%", "chara": base64.b64encode(as_json(tola()))}
+    older = read_card(put_chunks(png(), texts, lambda keyword: False, "x"), "a.png")
+    assert older.character.name == "Tola" and any(
+        "is damaged: the older one was read" in n.message for n in older.notes
+    )
+
+
+def test_what_a_zip_holds_beside_its_character_is_told(tmp_path: Path) -> None:
+    files = {f"a/{name}": png() for name in ("images/01.png", "images/02.png", "images/note.txt")}
+    files |= {"a/character.yaml": b"name: Tola\npersona: Mends clocks.\nimages: [{file: 01.png}]\n"}
+    files |= {"b/more/character.yaml": b"name: Orla Finn\npersona: x\n", "a/images/note.txt": b"x"}
+    (tmp_path / "tola.zip").write_bytes(as_charx(files))
+    told = [note.message for note in import_file(tmp_path / "tola.zip", tmp_path / "tola")]
+    assert "other characters in it were not read: Orla Finn (b/more/character.yaml) (1 x)." in told
+    assert "pictures in images/ that character.yaml does not list were left out: 02.png (1 x)." in told

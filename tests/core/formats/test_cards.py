@@ -19,9 +19,10 @@ from PIL import Image
 
 from pipelines.core.character.character import Character, CharacterImage, Message, TextPart, message
 from pipelines.core.character.character_folder import read_character
+from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.card_fields import KEPT_KEY, OWN_KEY, V2_NOTICE
 from pipelines.core.formats.card_files import put_chunks, read_chunks
-from pipelines.core.formats.cards import export_card, read_card, write_card
+from pipelines.core.formats.cards import read_card, write_card
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign, jpeg, png
 

@@ -36,8 +36,9 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_check import check_image
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.decode_text import decode_text
+from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.card_files import put_chunks, read_chunks
-from pipelines.core.formats.cards import export_card, is_card_chunk, read_card
+from pipelines.core.formats.cards import is_card_chunk, read_card
 from pipelines.core.formats.chat_formats import read_conversations
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems, Problem

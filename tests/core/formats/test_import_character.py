@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import read_character, read_test_split, write_character
-from pipelines.core.formats.cards import export_card, write_card
+from pipelines.core.formats.card_export import export_card
+from pipelines.core.formats.cards import write_card
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.talks import lines, messages

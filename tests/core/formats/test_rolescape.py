@@ -210,3 +210,26 @@ def test_a_picture_that_is_too_large_is_left_out(tock: Path) -> None:
 def test_any_other_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CharacterProblems, match="not a RoleScape folder"):
         read_rolescape(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("profile", "style", "appearance"),
+    [
+        ("Tock keeps time. He speaks in short sentences.", "", ""),
+        ("# Tock\n## Speaking style\nShort, dry.\n## Appearance\nBrass hands.\n", "Short, dry.", "Brass hands."),
+        (
+            "* **Voice Actor:** J. Example\n* **Milestones:** One.\n* **Linguistic Habits:** Dry.",
+            "Dry.",
+            "",
+        ),
+        (
+            "* **Outlooks:** Late.\n* **Appearance:** Brass hands.\n* **Body language:** Still.\n* **Speech:** Dry.",
+            "Dry.",
+            "Brass hands.",
+        ),
+    ],
+)
+def test_titles_of_a_profile_are_matched_whole(tock: Path, profile: str, style: str, appearance: str) -> None:
+    next(tock.glob("*_full_profile.txt")).write_text(profile)
+    found = read_rolescape(tock, matching_test_dir(tock)).character
+    assert (found.style, found.appearance) == (style, appearance)
