@@ -1,4 +1,7 @@
-"""A character folder as a card or a zip, ready to be handed on: pictures keep nothing but their pixels."""
+"""A character folder as a card or a zip, ready to be handed on.
+
+Pictures keep nothing but their pixels; what a card cannot carry is told.
+"""
 
 from __future__ import annotations
 

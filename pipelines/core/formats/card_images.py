@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from PIL import Image, UnidentifiedImageError
 
@@ -31,6 +31,7 @@ ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
+_IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
 _USER_COMMENT, _EXIF_IFD = 0x9286, 0x8769
 _EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
 _CHARACTER_TYPES = ("icon", "emotion", "other", "x_")
@@ -61,15 +62,20 @@ def suffix_of(data: bytes) -> str:
 def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: Counter[str]) -> list[Asset]:
     """The pictures that the card's `assets` name, main icon first; `files` are those inside the card by path."""
     listed = data.get("assets")
+    inside = {_plain_path(path): path for path in files}
+    used: set[str] = set()
     found = []
-    for item in listed if isinstance(listed, list) else []:
+    for item in [*(listed if isinstance(listed, list) else []), *_risu_assets(data)]:
         if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
             mended["assets without an address were left out"] += 1
             continue
         kind, name = (value if isinstance(value, str) else "" for value in (item.get("type"), item.get("name")))
         if item["uri"].startswith("ccdefault:") or kind == ADAPTER_TYPE:
             continue
-        content = _asset_bytes(item["uri"], files, file, mended)
+        address = "" if item["uri"].startswith("data:") else _EMBEDDED.sub("", item["uri"]).removeprefix("__asset:")
+        path = inside.get(_plain_path(address), "")
+        used.add(path)
+        content = _asset_bytes(item["uri"], files.get(path), file, mended)
         if content is None:
             continue
         if not suffix_of(content):
@@ -78,16 +84,37 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
             mended["assets that do not show the character were left out"] += 1
         else:
             found.append(Asset(kind, name, content))
+    unnamed = [
+        path for path, content in files.items() if path not in used and suffix_of(content) and "/ai/" not in path
+    ]
+    if unnamed:
+        mended["pictures that the card does not name were left out"] += len(unnamed)
     return sorted(found, key=lambda asset: (asset.kind, asset.name) != ("icon", "main"))
 
 
-def _asset_bytes(uri: str, files: dict[str, bytes], file: str, mended: Counter[str]) -> bytes | None:
+def _risu_assets(data: dict[str, Any]) -> list[dict[str, str]]:
+    """What RisuAI's V2 cards list in an extension of their own, in the form of V3's `assets`."""
+    extensions = data.get("extensions")
+    risu = extensions.get("risuai") if isinstance(extensions, dict) else None
+    found = []
+    for key, kind in (("emotions", "emotion"), ("additionalAssets", "other")):
+        entries = risu.get(key) if isinstance(risu, dict) else None
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, list) and len(entry) > 1 and all(isinstance(text, str) for text in entry[:2]):
+                name, address = entry[:2]
+                is_address = address.startswith(("__asset:", "data:")) or "://" in address[:20]
+                # Without an address it is the picture itself, as base64.
+                uri = address if is_address else f"data:image/png;base64,{address}"
+                found.append({"type": kind, "name": name, "uri": uri})
+    return found
+
+
+def _asset_bytes(uri: str, inside: bytes | None, file: str, mended: Counter[str]) -> bytes | None:
     """The bytes behind an address, or None with a note."""
     if _EMBEDDED.match(uri) or uri.startswith("__asset:"):
-        path = _EMBEDDED.sub("", uri).removeprefix("__asset:").lstrip("/")
-        if path not in files:
+        if inside is None:
             mended["assets whose file is missing were left out"] += 1
-        return files.get(path)
+        return inside
     if uri.startswith("data:"):
         head, _, body = uri.partition(",")
         if head.endswith(";base64"):
@@ -99,6 +126,11 @@ def _asset_bytes(uri: str, files: dict[str, bytes], file: str, mended: Counter[s
         return unquote_to_bytes(body)
     mended["pictures on the internet were left out: nothing is fetched"] += 1
     return None
+
+
+def _plain_path(address: str) -> str:
+    """A path inside a card as it is compared: without case, `./`, a leading slash and what stands behind a `?`."""
+    return str(PurePosixPath(unquote(address).partition("?")[0].lstrip("/"))).casefold()
 
 
 def attach_images(
@@ -118,7 +150,8 @@ def attach_images(
             continue
         name = f"{len(images) + 1:02d}{suffix_of(asset.data)}"
         images[name] = asset.data
-        expression = asset.name.replace("_", " ").strip().lower() if asset.kind == "emotion" else ""
+        named = _IMAGE_SUFFIX.sub("", asset.name).replace("_", " ").strip().lower()
+        expression = named if asset.kind == "emotion" else ""
         described.append(CharacterImage(name, expression=expression))
     return replace(character, images=tuple(described)), images
 

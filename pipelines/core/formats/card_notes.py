@@ -1,4 +1,7 @@
-"""What the creator is told about the parts of a card that are kept for export but not taught."""
+"""What the creator is told about the parts of a card that are kept for export but not taught.
+
+Lorebook, other greetings and instructions: nothing of a card goes without a word.
+"""
 
 from __future__ import annotations
 

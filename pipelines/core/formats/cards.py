@@ -60,7 +60,7 @@ MAX_INLINE_BYTES = 24 * 2**20
 """Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
 ADAPTER_FOLDER = "adapter"
 """Folder of an adapter's files in a zip, and in the character folder that a CHARX or zip is imported into."""
-_PNG_ASSET = "chara-ext-asset_:"
+_PNG_ASSET = "chara-ext-asset_"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def _read_png(data: bytes, file: str) -> CardImport:
     for keyword, content in texts.items():
         if keyword.startswith(_PNG_ASSET):
             try:
-                files[keyword.removeprefix(_PNG_ASSET)] = decode_base64(content, file, "a picture in the card")
+                files[keyword.removeprefix(_PNG_ASSET).removeprefix(":")] = decode_base64(
+                    content, file, "a picture in the card"
+                )
             except CharacterProblems:
                 mended["pictures that could not be read were left out"] += 1
     return _build_import(card, put_chunks(data, {}, is_card_chunk, file), files, {}, file, mended)

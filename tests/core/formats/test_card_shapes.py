@@ -150,3 +150,36 @@ def test_what_a_zip_holds_beside_its_character_is_told(tmp_path: Path) -> None:
     told = [note.message for note in import_file(tmp_path / "tola.zip", tmp_path / "tola")]
     assert "other characters in it were not read: Orla Finn (b/more/character.yaml) (1 x)." in told
     assert "pictures in images/ that character.yaml does not list were left out: 02.png (1 x)." in told
+
+
+@pytest.mark.parametrize(
+    "uri", ["embeded://assets/Happy.PNG", "embedded://./assets/happy.png?x=1", "__asset:assets/happy.png"]
+)
+def test_assets_are_found_however_they_are_addressed(uri: str) -> None:
+    data = {**tola()["data"], "assets": [{"type": "emotion", "name": "happy_face.png", "uri": uri}]}
+    card = as_json({"spec": "chara_card_v3", "spec_version": "3.0", "data": data})
+    found = read_card(as_charx({"card.json": card, "assets/happy.png": png()}), "a.charx")
+    assert [image.expression for image in found.character.images] == ["happy face"]
+
+
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_assets_in_a_picture_are_found_with_and_without_a_colon(colon: str) -> None:
+    data = {**tola()["data"], "assets": [{"type": "emotion", "name": "sad", "uri": "__asset:0"}]}
+    texts = {"ccv3": {"spec": "chara_card_v3", "spec_version": "3.0", "data": data}}
+    chunks = {key: base64.b64encode(as_json(card)) for key, card in texts.items()}
+    chunks[f"chara-ext-asset_{colon}0"] = base64.b64encode(png("red"))
+    found = read_card(put_chunks(png(), chunks, lambda keyword: False, "x"), "a.png")
+    assert [image.expression for image in found.character.images] == ["", "sad"]
+
+
+def test_pictures_that_risuai_lists_in_its_own_part() -> None:
+    inline = base64.b64encode(png("red")).decode()
+    risu = {
+        "emotions": [["happy", inline], ["angry", "__asset:1"], "broken"],
+        "additionalAssets": [["beach", "__asset:2", "png"]],
+    }
+    chunks = {"chara": base64.b64encode(as_json(tola(extensions={"risuai": risu})))}
+    chunks |= {f"chara-ext-asset_:{n}": base64.b64encode(png(c)) for n, c in enumerate(["blue", "green", "black"])}
+    found = read_card(put_chunks(png(), chunks, lambda keyword: False, "x"), "a.png")
+    assert [image.expression for image in found.character.images] == ["", "happy", "angry", ""]
+    assert "pictures that the card does not name were left out (1 x)" in found.notes[-1].message
