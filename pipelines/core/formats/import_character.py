@@ -38,10 +38,12 @@ from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.words import normalized_words
-from pipelines.core.yaml_text import read_yaml
+from pipelines.core.yaml_text import MAX_ITEMS, read_yaml
 
 CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
 """Endings of files that are read as conversations for a character that is there."""
+MAX_EXTENSION_ITEMS = MAX_ITEMS - 20_000
+"""Most entries of a card's unknown parts; the rest of `character.yaml` needs its own."""
 MAX_NAMED = 6
 """Most missing pictures that a note names."""
 REJECTED_KEY = "understudy_rejected"
@@ -94,12 +96,20 @@ def _holds_conversations(source: Path, data: bytes) -> bool:
 def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
     mended: Counter[str] = Counter()
     character, images = _with_clean_images(card.character, card.images, mended)
-    if len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS:
+    is_long = len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS
+    if is_long or _count_items(character.extensions) > MAX_EXTENSION_ITEMS:
         mended["parts that are only kept for export are too large for a folder and were left out"] += 1
         character = replace(character, extensions={})
     write_character(character, folder, images)
     _write_adapter(card.adapter_files, folder, mended)
     return card.notes + notes_from(mended, file)
+
+
+def _count_items(value: object) -> int:
+    """Keys, texts, lists and groups of a value, as `yaml_text` counts them."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + _count_items(item) for item in value.values())
+    return 1 + sum(map(_count_items, value)) if isinstance(value, list) else 1
 
 
 def _write_adapter(files: dict[str, bytes], folder: Path, mended: Counter[str]) -> None:

@@ -132,10 +132,10 @@ def test_conversations_alone_make_no_character(tmp_path: Path) -> None:
 
 
 def test_a_large_lorebook_does_not_keep_a_card_out(tmp_path: Path) -> None:
-    book = {"entries": [{"content": "x" * 3_000_000}]}
-    (tmp_path / "a.json").write_text(
-        json.dumps({"spec": "chara_card_v2", "data": {"name": "A", "description": "b", "character_book": book}})
-    )
-    notes = import_file(tmp_path / "a.json", tmp_path / "a")
-    assert read_character(tmp_path / "a").persona == "b"
-    assert any("too large" in note.message for note in notes)
+    entry = {f"key{number}": [number] for number in range(30)}
+    for name, entries in (("long", [{"content": "x" * 3_000_000}]), ("many", [entry] * 900)):
+        data = {"name": "A", "description": "b", "character_book": {"entries": entries}}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"spec": "chara_card_v2", "data": data}))
+        notes = import_file(tmp_path / f"{name}.json", tmp_path / name)
+        assert read_character(tmp_path / name).persona == "b"
+        assert any("too large" in note.message for note in notes)
