@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from pipelines.core.character.image_metadata import holds_only_pixels
+from pipelines.core.character.image_metadata import holds_only_pixels, without_text_chunks
 from pipelines.core.problems import CharacterProblems, Problem
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -126,8 +126,18 @@ class DecodedImage:
 def decode_image(data: bytes | Path, name: str) -> DecodedImage:
     """Opens a file that may be anything; CharacterProblems, with the field `images/{name}`, when it cannot be used."""
     data = _read(data, name)
-    image = _open_header(data, name)
-    pixels = _upright_rgb(image, name)
+    try:
+        image = _open_header(data, name)
+        pixels = _upright_rgb(image, name)
+        metadata = _metadata(image)
+    except CharacterProblems:
+        # Notes of a program that are long or damaged say nothing about the pixels; browsers show such files.
+        plain = without_text_chunks(data)
+        if plain == data:
+            raise
+        image = _open_header(plain, name)
+        pixels = _upright_rgb(image, name)
+        metadata = "notes of a program"
     is_clean = (
         _format(image) != "WEBP"
         and image.mode == "RGB"
@@ -135,7 +145,7 @@ def decode_image(data: bytes | Path, name: str) -> DecodedImage:
         and max(image.size) <= LONGEST_PX
         and holds_only_pixels(data)
     )
-    return DecodedImage(data, _format(image), pixels, _metadata(image), is_clean)
+    return DecodedImage(data, _format(image), pixels, metadata, is_clean)
 
 
 def clean_image(data: bytes) -> bytes:

@@ -40,6 +40,20 @@ def holds_only_pixels(data: bytes) -> bool:
         return False
 
 
+def without_text_chunks(data: bytes) -> bytes:
+    """A PNG without its text chunks; any other file, and one that is cut off, as it is."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return data
+    kept, at = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 12 + length
+        if data[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept) if at == len(data) else data
+
+
 def _is_bare_png(data: bytes) -> bool:
     at, kind = len(_PNG_SIGNATURE), b""
     while kind != b"IEND":

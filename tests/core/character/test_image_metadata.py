@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pipelines.core.character.image_decode import clean_image, without_metadata
+from pipelines.core.character.image_decode import clean_image, decode_image, without_metadata
 from pipelines.core.character.image_metadata import holds_only_pixels
 
 MARK = b"SECRET"
@@ -124,3 +124,18 @@ def test_a_file_that_is_cut_off_is_not_taken_for_whole(kind: str) -> None:
     data = encoded(kind)
     assert holds_only_pixels(data)
     assert not any(holds_only_pixels(data[:size]) for size in range(len(data)))
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_notes_that_are_long_or_damaged_keep_no_picture_out(at: str) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((128, 128), 80).convert("RGB").save(out, "PNG")
+    data = out.getvalue()
+    for body, crc in ((b"workflow\0\0" + zlib.compress(b"x" * 1_300_000), None), (b"prompt\0words", 7)):
+        kind = b"zTXt" if crc is None else b"tEXt"
+        chunk = struct.pack(">I", len(body)) + kind + body
+        chunk += struct.pack(">I", zlib.crc32(kind + body) if crc is None else crc)
+        cut = data.index(b"IDAT") - 4 if at == "before" else len(data) - 12
+        decoded = decode_image(data[:cut] + chunk + data[cut:], "a.png")
+        assert decoded.pixels.tobytes() == Image.open(io.BytesIO(data)).tobytes()
+        assert decoded.metadata == "notes of a program" and not decoded.is_clean
