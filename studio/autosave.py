@@ -46,7 +46,11 @@ async def receive(request: Request) -> Response:
         return PlainTextResponse("not taken", 403)
     try:
         told = json.loads(await request.body())
+        if "key" not in told:  # the script tells that it is there
+            shared_context().note_script(str(told["tab"]))
+            return JSONResponse({})
         one = Typed(str(told["key"]), str(told["value"]), str(told["base"]), str(told["tab"]), int(told["number"]))
+        shared_context().note_script(one.tab)
         return JSONResponse(await run_in_threadpool(autosave, shared_context(), one))
     except RecordsUnusable as error:
         return PlainTextResponse(str(error), 503)

@@ -40,6 +40,8 @@ class Sent:
     """The highest number of its texts."""
     digests: deque[str] = field(default_factory=lambda: deque(maxlen=64))
     """Of its latest texts."""
+    shown: deque[str] = field(default_factory=lambda: deque(maxlen=16))
+    """Of what the page has shown in the field."""
     used: str = ""
     """Of a text that was used, after which the field was emptied."""
 
@@ -55,6 +57,7 @@ class AppContext:
         self.editing = threading.RLock()
         """Held while a draft is read, changed and saved, so that two tabs do not undo each other's fields."""
         self._sent: OrderedDict[tuple[str, str, str], Sent] = OrderedDict()
+        self._scripted: OrderedDict[str, None] = OrderedDict()
         self._images: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -88,6 +91,16 @@ class AppContext:
         while len(self._sent) > MAX_SENT:
             self._sent.popitem(last=False)
         return found
+
+    def note_script(self, tab: str) -> None:
+        """`autosave.js` runs in that browser tab: what is typed there comes by itself."""
+        self._scripted[tab] = None
+        while len(self._scripted) > MAX_SENT:
+            self._scripted.popitem(last=False)
+
+    def has_script(self, tab: str) -> bool:
+        """Whether `autosave.js` has told of itself from that tab."""
+        return tab in self._scripted
 
     def forget_images(self, keys: Iterable[str]) -> None:
         """Drop pictures from memory, after they were deleted."""

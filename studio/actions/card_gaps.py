@@ -1,4 +1,7 @@
-"""What a file of another program cannot bring along and a training needs, said as soon as it was read."""
+"""What a file of another program cannot bring along and a training needs, said as soon as it was read.
+
+Cards of SillyTavern and its kin hold one picture and often no conversation; a training needs more of both.
+"""
 
 from __future__ import annotations
 

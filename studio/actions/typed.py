@@ -214,6 +214,11 @@ def keep(context: AppContext, typed: Typed) -> State:
         sent = context.sent_by(typed.tab, place.character, place.name)
         if digest == sent.used:
             return "kept"
+        # A field that the browser draws anew begins empty or with an older text, and Streamlit tells that as a change.
+        # Somebody who empties a field or types the older text again is heard through the script.
+        is_old = not typed.text or digest in sent.shown
+        if not typed.number and is_old and context.has_script(typed.tab):
+            return "kept"
         # A page's own run comes after the browser's messages: what these have told before may be older than the draft.
         if typed.number <= sent.number if typed.number else digest in sent.digests:
             return "kept"
@@ -222,6 +227,17 @@ def keep(context: AppContext, typed: Typed) -> State:
             sent.number = typed.number
             sent.digests.append(digest)
     return state
+
+
+def note_shown(context: AppContext, key: str, text: str, tab: str) -> None:
+    """A page shows that text in that field."""
+    place, digest = place_of(key), _digest(text)
+    if place is None:
+        raise ValueError(f"{key!r} names no field")
+    with context.editing:
+        shown = context.sent_by(tab, place.character, place.name).shown
+        if digest not in shown:
+            shown.append(digest)
 
 
 def _edit(draft: Draft, place: Place, typed: Typed) -> State:

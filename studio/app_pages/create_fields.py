@@ -46,6 +46,7 @@ def typed_field(
     if shown is None or shown not in (stands, state.get(f"refused-{key}")):
         state[key] = stands
     state[f"seen-{key}"] = stands
+    typed.note_shown(context, key, stands, widgets.tab())
     shared = {"key": key, "placeholder": example, "on_change": keep_field, "args": (context, key), **how}
     if height is None:
         st.text_input(label, **shared)

@@ -35,6 +35,8 @@ from tests.e2e.studio_alone import Studio, started
 from tests.services import find_program
 
 STEPS = 20
+BEGUN = ("begun0z", "begun1z", "begun2z", "begun3z", "begun4z", "begun5z")
+"""What stands in the character before the walk: a name, two facts and a line."""
 PERSON_MS, ROBOT_MS = (60, 110), (0, 5)
 """Between two keys."""
 SOON_MS = 4000
@@ -102,6 +104,7 @@ def walk(
     began = time.monotonic()
     chosen = random.Random(f"{seed}/{number}")
     one = Walk(number, chosen, context, browser, studio, _character(context))
+    one.words.update(dict.fromkeys(BEGUN, "there from the beginning"))
     one.open()
     for at in range(steps):
         name = chosen.choices(list(ACTIONS), [weight for _, weight in ACTIONS.values()])[0]
@@ -136,10 +139,10 @@ def walk(
 def _character(context: AppContext) -> str:
     """Somebody half made: two pictures, two facts, one conversation."""
     id = drafts.create(context)
-    drafts.set_text(context, id, "name", "Pim")
-    drafts.set_facts(context, id, [("Where?", "Here."), ("Who?", "Pim.")])
+    drafts.set_text(context, id, "name", BEGUN[0])
+    drafts.set_facts(context, id, [BEGUN[1:3], BEGUN[3:5]])
     images.add(context, id, [(f"{seed}.png", encoded(drawing(seed))) for seed in (1, 2)])
-    interactions.add_interaction(context, id, [{"user": "Hello?"}, {"character": "Good evening."}])
+    interactions.add_interaction(context, id, [{"user": "Hello?"}, {"character": BEGUN[5]}])
     characters.open_draft(context, id)
     return id
 

@@ -197,7 +197,9 @@ def test_blocks_are_pasted_and_a_bad_file_is_told(context: AppContext, open_page
 def test_the_statement_is_made_and_the_training_begins(context: AppContext, quibb: str, open_page: Open) -> None:
     create.withdraw_consent(context, quibb)
     shown = open_page("create", character=quibb, step=4)
-    assert shown.button(key="train").label == "Before training: state the rights" and "nobody knows yet" in words(shown)
+    assert shown.button(key="train").label == "Before training: state the rights" and "as measured elsewhere" in words(
+        shown
+    )
     shown.button(key="train").click().run()
     assert not context.records.jobs.list(owner=context.owner, kind="train")
     shown.radio(key=f"rights-{quibb}").set_value("drawn").run()

@@ -31,6 +31,26 @@ def test_a_tab_goes_on_from_its_own_text(context: AppContext, id: str) -> None:
     assert draft_of(context, id)["persona"] == "Hello you"
 
 
+def test_a_field_drawn_anew_by_the_browser_empties_nothing(context: AppContext, id: str) -> None:
+    """Streamlit tells the beginning of such a field as a change: empty, or a text that stood there once."""
+    key = f"text-{id}-persona"
+    typed.keep(context, Typed(key, "Keeps bees", "", "a"))
+    typed.note_shown(context, key, "Keeps bees", "b")
+    assert typed.keep(context, Typed(key, "", "Keeps bees", "b")) == "kept"  # a page without the script
+    assert draft_of(context, id)["persona"] == ""
+    typed.keep(context, Typed(key, "Keeps bees", "", "a"))
+    context.note_script("b")
+    for told, stands in (
+        ("", "Keeps bees"),
+        ("Keeps bees and cats", "Keeps bees and cats"),
+        ("Keeps bees", "Keeps bees and cats"),
+    ):
+        typed.keep(context, Typed(key, told, draft_of(context, id)["persona"], "b"))
+        assert draft_of(context, id)["persona"] == stands
+    assert typed.keep(context, Typed(key, "", "Keeps bees and cats", "b", 7)) == "kept"  # emptied by somebody
+    assert draft_of(context, id)["persona"] == ""
+
+
 def test_a_stale_tab_leaves_the_newer_text_and_keeps_its_own(context: AppContext, id: str) -> None:
     key = f"text-{id}-persona"
     typed.keep(context, Typed(key, "New words", "", "a", 1))
