@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems, Problem
@@ -70,6 +71,17 @@ def pressed(label: str, *, key: str, **how: Any) -> bool:
     name = f"pressed-{key}"
     st.button(label, key=key, on_click=_note_press, args=(name,), **how)
     return bool(time.monotonic() - st.session_state.pop(name, float("-inf")) < PRESS_S)
+
+
+def new_uploads(uploads: Sequence[UploadedFile]) -> list[UploadedFile]:
+    """Those that this session has not been given yet.
+
+    A callback whose run was cut short is called once more, with the same files: pictures were there twice.
+    """
+    given: set[str] = st.session_state.setdefault("uploads-given", set())
+    new = [upload for upload in uploads if upload.file_id not in given]
+    given.update(upload.file_id for upload in new)
+    return new
 
 
 def _note_press(name: str) -> None:

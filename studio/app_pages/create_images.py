@@ -73,7 +73,9 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
 
 def take(context: AppContext, id: str, round: int) -> None:
     """Add the uploads to the draft, and empty the uploader so that none is added twice."""
-    dropped = st.session_state.get(f"pictures-{round}") or []
+    dropped = widgets.new_uploads(st.session_state.get(f"pictures-{round}") or [])
+    if not dropped:
+        return
     files = [(upload.name, upload.getvalue()) for upload in dropped]
     st.session_state["pictures-round"] = round + 1
     refused = widgets.attempt(images.add, context, id, files)

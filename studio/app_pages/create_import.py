@@ -50,7 +50,7 @@ def paste(context: AppContext, id: str) -> None:
 def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded file."""
     file = st.session_state.get(f"data-{round}")
-    if file is not None:
+    if file is not None and widgets.new_uploads([file]):
         added(widgets.attempt(interactions.upload, context, id, file.name, file.getvalue()))
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
 

@@ -183,6 +183,23 @@ def test_a_picture_is_attached_with_its_scene(context: AppContext, quibb: str, o
     assert turn["image"] == "02.png" and turn["scene"].startswith("Quibb, laughing")
 
 
+def test_a_file_that_is_told_twice_is_taken_once() -> None:
+    """As when a run is cut short: its callback is called once more, with the same uploads."""
+
+    def page() -> None:
+        import streamlit as st
+        from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+
+        from studio import widgets
+
+        file = UploadedFile(UploadedFileRec("7", "one.png", "image/png", b"x"), None)  # type: ignore[arg-type]
+        for _ in range(2):
+            st.text(len(widgets.new_uploads([file])))
+
+    shown = AppTest.from_function(page).run()
+    assert [told.value for told in shown.text] == ["1", "0"]
+
+
 def test_blocks_are_pasted_and_a_bad_file_is_told(context: AppContext, open_page: Open) -> None:
     id = drafts.create(context)
     shown = open_page("create", character=id, step=3)
