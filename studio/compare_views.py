@@ -9,8 +9,9 @@ import html
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from pipelines.core.jobs.job import Checkpoint
+from pipelines.core.jobs.job import CharacterRow, Checkpoint, RecordMissing
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import ScoreAxis, scorecard
@@ -56,6 +57,34 @@ MAKERS = {
     "charx": downloads.charx,
     "report": downloads.report_alone,
 }
+
+
+def character_select(
+    context: AppContext, id: str, width: int, place: DeltaGenerator | None = None
+) -> CharacterRow | None:
+    """A list of the characters with a published version, `id` or the first of them chosen; None when there are none.
+
+    place: where the list stands, if not in the page itself. RecordMissing when `id` is none of them.
+    """
+    rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
+    if id and id not in rows:
+        raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
+    if not rows:
+        widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
+        return None
+    ids = list(rows)
+    select = st.selectbox if place is None else place.selectbox
+    chosen = select(
+        "Character",
+        ids,
+        index=ids.index(id) if id else 0,
+        format_func=lambda one: rows[one].name or "A character",
+        width=width,
+    )
+    if id and chosen != id:
+        st.query_params.from_dict({"character": chosen})
+        st.rerun()
+    return rows[chosen]
 
 
 def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: str, name: str) -> str:

@@ -152,7 +152,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
             forward = self.unwrap(model)
             if self.reference_codes is not None:
                 forward = partial(forward, reference_codes=self.reference_codes.to(input_ids.device))
-            score = micro_batches(forward, -(-self.recipe.grpo_prompts_per_step // self.strategy.parts))
+            score = micro_batches(forward, self.prompts_per_backward)
             logps, entropies = group_token_logps(
                 score, input_ids, attention_mask, logits_to_keep, self.spec, self.image_turn
             )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing
+from pipelines.core.jobs.job import CharacterRow, Conversation
 from studio import one_chat_view, widgets
 from studio.actions import chat, compare, workers
 from studio.actions.checkpoint_options import CheckpointOption, checkpoint_options, default_of
 from studio.chat_view import say_something, send, tools
-from studio.compare_views import checkpoint_select
+from studio.compare_views import character_select, checkpoint_select
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -28,7 +28,8 @@ def page() -> None:
         widgets.go(widgets.COMPARE, conversation=conversation.id)
     widgets.title("Chat")
     head = st.container(horizontal=True, vertical_alignment="bottom", key="chat-head")
-    row = _character(context, conversation, head)
+    chosen = conversation.character if conversation else widgets.param("character")
+    row = character_select(context, chosen, 300, head)
     if row is None:
         return
     if conversation is not None:
@@ -41,29 +42,6 @@ def page() -> None:
         )
         return
     _begin(context, row, choices, head)
-
-
-def _character(context: AppContext, conversation: Conversation | None, head: DeltaGenerator) -> CharacterRow | None:
-    """Choice of the character: those with a published version."""
-    rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
-    id = conversation.character if conversation is not None else widgets.param("character")
-    if id and id not in rows:
-        raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
-    if not rows:
-        widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
-        return None
-    ids = list(rows)
-    chosen = head.selectbox(
-        "Character",
-        ids,
-        index=ids.index(id) if id else 0,
-        format_func=lambda one: rows[one].name or "A character",
-        width=300,
-    )
-    if id and chosen != id:
-        st.query_params.from_dict({"character": chosen})
-        st.rerun()
-    return rows[chosen]
 
 
 def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption], head: DeltaGenerator) -> None:

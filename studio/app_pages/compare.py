@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.jobs.job import CharacterRow, RecordMissing
+from pipelines.core.jobs.job import CharacterRow
 from studio import picture_grid, widgets
 from studio.actions import checkpoint_options, compare
 from studio.actions.checkpoint_options import CheckpointOption
 from studio.actions.compare import NotPossible
 from studio.chat_view import conversation_view
-from studio.compare_views import checkpoint_select, download_view, scores_view, votes_view
+from studio.compare_views import character_select, checkpoint_select, download_view, scores_view, votes_view
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -37,7 +37,7 @@ def page() -> None:
     if conversation is not None and not conversation.right:
         widgets.go(widgets.CHAT, conversation=conversation.id)
     widgets.title("Compare", "Say something once, read and see two answers. Then say which one is more like them.")
-    row = _character(context, conversation.character if conversation else widgets.param("character"))
+    row = character_select(context, conversation.character if conversation else widgets.param("character"), 360)
     if row is None:
         return
     choices = checkpoint_options.checkpoint_options(context, row.id)
@@ -82,28 +82,6 @@ def _view() -> str:
     if view != (at or TALK):
         st.query_params["view"] = view
     return view
-
-
-def _character(context: AppContext, id: str) -> CharacterRow | None:
-    """The character to compare, chosen from those with a published version."""
-    rows = {row.id: row for row in context.records.characters.list(context.owner) if row.version}
-    if id and id not in rows:
-        raise RecordMissing(f"there is no trained character {id}: it was deleted, or the id is wrong")
-    if not rows:
-        widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
-        return None
-    ids = list(rows)
-    chosen = st.selectbox(
-        "Character",
-        ids,
-        index=ids.index(id) if id else 0,
-        format_func=lambda one: rows[one].name or "A character",
-        width=360,
-    )
-    if id and chosen != id:
-        st.query_params.from_dict({"character": chosen})
-        st.rerun()
-    return rows[chosen]
 
 
 def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption]) -> None:

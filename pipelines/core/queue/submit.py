@@ -88,8 +88,7 @@ def clone(
     the changes are no recipe.
     """
     old = records.jobs.get(id)
-    recipe = _recipe_of(old)
-    recipe = (recipe.with_new_defaults() if new_defaults else recipe).with_changes(changes)
+    recipe = _changed(_recipe_of(old), changes, new_defaults)
     return submit(records, app, _derived_job(records, old, recipe, latest_version))
 
 
@@ -111,7 +110,7 @@ def continue_training(
     """
     old, start = records.jobs.get(id), records.checkpoints.get(id, checkpoint)
     before = _recipe_of(old)
-    recipe = (before.with_new_defaults() if new_defaults else before).with_changes(changes)
+    recipe = _changed(before, changes, new_defaults)
     _check_continues(before, start, recipe)
     job = _derived_job(records, old, recipe, latest_version)
     records.jobs.add(replace(job, status="stopped"))  # until its checkpoints are there, no worker may take it
@@ -123,6 +122,10 @@ def continue_training(
         Checkpoint(job.id, START, START, 0, start.base, start.revision, start.adapter_key, files=files)
     )
     return resume(records, app, job.id)
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any], new_defaults: bool) -> Recipe:
+    return (recipe.with_new_defaults() if new_defaults else recipe).with_changes(changes)
 
 
 def _recipe_of(job: Job) -> Recipe:
