@@ -36,15 +36,10 @@ def bootstrap(
 
     cases: the readings of each case. Where all are equal, a bootstrap knows no spread: the interval is that one point.
     """
-    rows = [np.asarray(case, dtype=float) for case in cases if len(case)]
+    rows = _rows(cases)
     if not rows:
         raise ValueError("no readings have no interval")
-    rng = np.random.default_rng(0)
-    found = [
-        statistic(np.concatenate([rows[n] for n in rng.integers(0, len(rows), len(rows))])) for _ in range(RESAMPLES)
-    ]
-    low, high = np.percentile(found, (2.5, 97.5))
-    return float(low), float(high)
+    return _percentiles(lambda rng: statistic(_drawn_anew(rows, rng)))
 
 
 def mean_of_means_interval(groups: Sequence[Sequence[Sequence[float]]]) -> Interval:
@@ -52,17 +47,23 @@ def mean_of_means_interval(groups: Sequence[Sequence[Sequence[float]]]) -> Inter
 
     groups: cases with their readings; groups without readings are left out.
     """
-    kept = [[np.asarray(case, dtype=float) for case in group if len(case)] for group in groups]
-    kept = [group for group in kept if group]
+    kept = [rows for rows in map(_rows, groups) if rows]
     if not kept:
         raise ValueError("no readings have no interval")
+    return _percentiles(lambda rng: float(np.mean([_drawn_anew(rows, rng).mean() for rows in kept])))
+
+
+def _rows(cases: Sequence[Sequence[float]]) -> list[Readings]:
+    return [np.asarray(case, dtype=float) for case in cases if len(case)]
+
+
+def _drawn_anew(rows: list[Readings], rng: np.random.Generator) -> Readings:
+    return np.concatenate([rows[n] for n in rng.integers(0, len(rows), len(rows))])
+
+
+def _percentiles(resampled: Callable[[np.random.Generator], float]) -> Interval:
     rng = np.random.default_rng(0)
-
-    def resampled(group: list[Readings]) -> float:
-        return float(np.concatenate([group[n] for n in rng.integers(0, len(group), len(group))]).mean())
-
-    found = [float(np.mean([resampled(group) for group in kept])) for _ in range(RESAMPLES)]
-    low, high = np.percentile(found, (2.5, 97.5))
+    low, high = np.percentile([resampled(rng) for _ in range(RESAMPLES)], (2.5, 97.5))
     return float(low), float(high)
 
 
