@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
@@ -31,8 +31,9 @@ from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
 from studio.actions.card_gaps import lacking
 from studio.actions.draft_image_check import check_images
-from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, change, name_places, own_character, refuse_oversized
+from studio.actions.drafts import Draft, change, name_places, own_character
 from studio.actions.images import plain_name, portrait, store_images
+from studio.actions.import_limits import fit_imported
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -183,11 +184,12 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
                 file.write(piece)
         target = Path(folder) / "character"
         with _called(path.name, name):
-            notes = import_file(path, target)
-            draft = draft_of_folder(context, target, name)
+            notes = import_file(path, target, keeps_adapter=False)
+            character, limits = fit_imported(read_character(target), name)
+            draft = draft_of_character(context, character, target)
     told = [Problem(item.field.replace(path.name, name), item.message, item.mend, item.severity) for item in notes]
     row = context.records.characters.create(context.owner, {**draft, "origin": name})
-    return Imported(row.id, row.name, (*lacking(draft), *told))
+    return Imported(row.id, row.name, (*lacking(draft), *limits, *told))
 
 
 @contextlib.contextmanager
@@ -212,15 +214,15 @@ def _plain_suffix(name: str) -> str:
     return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
 
 
-def draft_of_folder(context: AppContext, folder: Path, name: str = "the folder") -> Draft:
+def draft_of_folder(context: AppContext, folder: Path) -> Draft:
     """The draft of a character folder, its pictures put into the object store; CharacterProblems as when reading it."""
-    character, split = read_character(folder), read_test_split(folder)
+    return draft_of_character(context, fit_imported(read_character(folder), "the folder")[0], folder)
+
+
+def draft_of_character(context: AppContext, character: Character, folder: Path) -> Draft:
+    """The draft of a character whose pictures and held-out split lie in a folder."""
+    split = read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
-    refuse_oversized(entries, name)
-    if len(character.images) > MAX_DRAFT_IMAGES:
-        raise CharacterProblems(
-            [Problem(name, f"{name} holds too many pictures.", f"{MAX_DRAFT_IMAGES} are the most.")]
-        )
     draft: Draft = {**entries, "pictures": store_images(context, _bytes_of(folder, character.images))}
     if split is not None:
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))

@@ -172,22 +172,6 @@ def refuse_long(text: str, most: int, what: str) -> None:
         raise CharacterProblems([Problem(what, message, "Keep the essence; details belong into facts and talks.")])
 
 
-def refuse_oversized(entries: Mapping[str, Any], file: str) -> None:
-    """CharacterProblems when an imported character is larger than the forms can show."""
-    for field, most in MAX_CHARS.items():
-        refuse_long(str(entries.get(field, "")), most, f"{field} in {file}")
-    for key, most in (("interactions", MAX_INTERACTIONS), ("facts", MAX_FACTS), ("images", MAX_DRAFT_IMAGES)):
-        count = len(entries.get(key, ()))
-        if count > most:
-            noun = {"interactions": "conversations", "facts": "facts", "images": "pictures"}[key]
-            problem = Problem(file, f"{file} holds {count:,} {noun}; {most:,} are the most.", "Take some of them out.")
-            raise CharacterProblems([problem])
-    for talk in entries.get("interactions", ()):
-        for turn in talk:
-            for words in turn.values():
-                refuse_long(str(words), MAX_TURN_CHARS, f"longest turn in {file}")
-
-
 def entries_of(draft: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a draft that is a character's: without ids, and without facts of which nothing is written."""
     entries = {key: draft[key] for key in CHARACTER_KEYS if draft.get(key)}

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.core.character.character import Character, Interaction, Role
+from pipelines.core.character.character import Character, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, HOLD_OUT_MIN_DIALOGUES, hold_out, with_held_out
 from pipelines.core.character.serialize import ROLES, character_to_entries
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.chat_formats import interactions_from_start_blocks, read_conversations
+from pipelines.core.formats.card_fields import nickname_of
+from pipelines.core.formats.chat_formats import read_conversations, with_rejected
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (
@@ -279,11 +280,9 @@ def move_turn(context: AppContext, id: str, turn: str, by: int) -> None:
 
 
 def paste(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
-    """Add the conversations of pasted `<START>` blocks; returns how many, and notes. CharacterProblems for none."""
+    """Add the conversations of pasted text; returns how many, and notes. CharacterProblems for none."""
     refuse_long(text, MAX_DATA_BYTES, "pasted text")
-    character, _ = character_of(change(context, id, lambda draft: None))
-    found, notes = interactions_from_start_blocks(text, character.name or "the character", file="The pasted text")
-    return _add_all(context, id, found), notes
+    return _add_read(context, id, text, "The pasted text", "the character")
 
 
 def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
@@ -293,32 +292,36 @@ def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, l
         message = f"{name} is larger than {MAX_DATA_BYTES >> 20} MB."
         raise CharacterProblems([Problem(name, message, "Split it, and send the best part.")])
     text, notes = decode_text(data, name)
+    added, told = _add_read(context, id, text, name)
+    return added, notes + told
+
+
+def _add_read(context: AppContext, id: str, text: str, source: str, nameless: str = "") -> tuple[int, list[Problem]]:
+    """Add those that are not there yet, as many as there is room for, and answers that were not chosen.
+
+    `nameless` is put in the place of `{{char}}` while the character has no name.
+    """
     character, _ = character_of(change(context, id, lambda draft: None))
-    found = read_conversations(text, name, character.name)
-    return _add_all(context, id, found.interactions), notes + found.notes
-
-
-def _add_all(context: AppContext, id: str, found: Sequence[Interaction]) -> int:
-    """Add those that are not there yet; returns how many were added."""
-    entries: list[Turns] = character_to_entries(Character("", "", interactions=tuple(found)))["interactions"]
-    for interaction in entries:
-        for turn in interaction:
-            refuse_long(str(turn.get(_speaker(turn), "")), MAX_TURN_CHARS, "longest turn")
-    added = 0
+    found = read_conversations(text, source, character.name or nameless, nickname_of(character.extensions))
+    entries: list[Turns] = character_to_entries(Character("", "", interactions=found.interactions))["interactions"]
+    added, notes = 0, list(found.notes)
 
     def edit(draft: Draft) -> None:
         nonlocal added
         there = draft.setdefault("interactions", [])
         known = entries_of(draft).get("interactions", [])
         fresh = [interaction for interaction in entries if interaction not in known]
-        if len(there) + len(fresh) > MAX_INTERACTIONS:
-            message = f"That would be {len(there) + len(fresh):,} conversations; {MAX_INTERACTIONS:,} are the most."
-            raise CharacterProblems([Problem("interactions", message, "Send the best of them.")])
-        there.extend(fresh)
-        added = len(fresh)
+        room = max(MAX_INTERACTIONS - len(there), 0)
+        if len(fresh) > room:
+            message = f"{len(fresh) - room:,} conversations were left out: {MAX_INTERACTIONS:,} are the most."
+            notes.append(Problem(source, message, "Take some out first, or send the best of them.", "warning"))
+        there.extend(fresh[:room])
+        added = len(fresh[:room])
+        if found.rejected:
+            draft["extensions"] = with_rejected(draft.get("extensions") or {}, found.rejected)
 
     change(context, id, edit)
-    return added
+    return added, notes
 
 
 # ---------------------------------------------------------------- places

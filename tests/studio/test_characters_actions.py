@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.core.character.character_folder import read_character
 from pipelines.core.formats.card_export import export_card
+from pipelines.core.formats.cards import write_card
 from pipelines.core.jobs.durations import planned_seconds, shipped_pace
 from pipelines.core.jobs.job import Checkpoint, Conversation, Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
@@ -66,11 +68,10 @@ def bomb() -> bytes:
         ("setup.png", b"MZ" + b"\0" * 4000, "setup.png"),
         ("setup.zip", b"MZ" + b"\0" * 4000, "setup.zip"),
         ("long.json", as_json(foreign(description="la " * 3_500_000)), "long.json"),
-        ("wordy.json", as_json(foreign(description="la " * 9_000)), "characters long"),
         ("empty.charx", b"", "empty.charx"),
         ("photo.png", encoded(drawing()), "photo.png"),
     ],
-    ids=["bomb", "program", "program as zip", "ten megabytes", "wordy", "empty", "no card"],
+    ids=["bomb", "program", "program as zip", "ten megabytes", "empty", "no card"],
 )
 def test_what_cannot_be_used_ends_in_a_clear_message(context: AppContext, name: str, data: bytes, words: str) -> None:
     with pytest.raises(CharacterProblems) as refused:
@@ -237,3 +238,31 @@ def test_estimates_come_from_runs_on_this_system_or_not_at_all(context: AppConte
     assert found.words == "6 to 9 minutes, as 3 such trainings took here"
     longer = estimates.estimate(context, standard)
     assert longer.low_s > found.high_s and "roughly" in longer.words
+
+
+def test_long_texts_come_in_whole_and_are_told(context: AppContext) -> None:
+    talk = f"<START>\n{{{{user}}}}: Hi\n{{{{char}}}}: {'Aye. ' * 1800}"
+    card = foreign(description="She mends clocks. " * 500, first_mes="Come in. " * 500, mes_example=talk)
+    found = took(context, "long.json", as_json(card))
+    draft = drafts.own_character(context, found.id).draft
+    assert len(draft["persona"]) > 8900 and len(draft["greeting"]) > 4000
+    told = " ".join(note.message for note in found.notes)
+    assert "The persona in long.json" in told and "The greeting in long.json" in told and "longest turn" in told
+
+
+def test_more_than_a_draft_holds_is_left_out_and_told(context: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.actions.import_limits.MAX_INTERACTIONS", 2)
+    talks = "\n".join(f"<START>\n{{{{user}}}}: {number}?\n{{{{char}}}}: {number}." for number in range(4))
+    found = took(context, "many.json", as_json(foreign(mes_example=talks)))
+    assert len(drafts.own_character(context, found.id).draft["interactions"]) == 2
+    assert any("holds 4 conversations; the first 2 were taken" in note.message for note in found.notes)
+
+
+def test_an_adapter_is_not_promised_to_be_kept(context: AppContext, tmp_path: Path) -> None:
+    adapter = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"abc"}
+    character = read_character(BUNDLED / "quibb")
+    images = {image.file: (BUNDLED / "quibb" / "images" / image.file).read_bytes() for image in character.images}
+    write_card(character, images, tmp_path / "quibb.charx", adapter_files=adapter)
+    found = took(context, "quibb.charx", (tmp_path / "quibb.charx").read_bytes())
+    told = " ".join(note.message for note in found.notes)
+    assert "adapters cannot be brought into the studio yet" in told and "adapter/" not in told

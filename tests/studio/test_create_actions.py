@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Worker
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
-from pipelines.core.problems import CharacterProblems
+from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions import characters, create, drafts, images, interactions, suggestions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
@@ -57,6 +57,7 @@ def test_pictures_come_in_cleaned_named_and_judged(context: AppContext, id: str)
     ("name", "data", "words"),
     [
         ("setup.png", b"MZ" + b"\0" * 900, "no picture"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         ("film.jpg", b"\0\0\0\x18ftypmp42" + b"\0" * 99, "a film"),
         ("cut.png", encoded(drawing())[:900], "damaged"),
         ("../../etc/passwd.png", b"<svg onload=alert(1)>", "passwd.png is an SVG"),
@@ -246,6 +247,33 @@ def test_pasted_blocks_and_data_files_are_added_once(context: AppContext, id: st
         with pytest.raises(CharacterProblems, match=r"talks\.json"):
             interactions.upload(context, id, "talks.json", data)
     assert len(draft_of(context, id)["interactions"]) == 3
+
+
+def test_an_upload_keeps_answers_that_were_not_chosen_once(context: AppContext, id: str) -> None:
+    drafts.set_text(context, id, "name", "Ada")
+    pair = [{"prompt": "Hi", "chosen": "Aye.", "rejected": "As you wish."}]
+    for _ in range(2):
+        _, notes = interactions.upload(context, id, "pairs.json", json.dumps(pair).encode())
+    kept = draft_of(context, id)["extensions"]["understudy_rejected"]
+    assert kept == pair and any("kept as rejected" in note.message for note in notes)
+
+
+def test_an_upload_of_too_much_is_taken_as_far_as_there_is_room(
+    context: AppContext, id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interactions, "MAX_INTERACTIONS", 2)
+    text = "\n".join(f"<START>\n{{{{user}}}}: {word}\n{{{{char}}}}: {'Aye. ' * 1700}" for word in ("a", "b", "c"))
+    added, notes = interactions.upload(context, id, "talks.txt", text.encode())
+    assert added == 2 and any("1 conversations were left out" in note.message for note in notes)
+    assert any(
+        "1,000 tokens" in problem.message or "long" in problem.message for problem in _lint(draft_of(context, id))
+    )
+
+
+def _lint(draft: drafts.Draft) -> list[Problem]:
+    return [
+        problem for view in interactions.interaction_views(draft) for turn in view.turns for problem in turn.problems
+    ]
 
 
 def test_what_is_learned_and_what_is_told(context: AppContext) -> None:

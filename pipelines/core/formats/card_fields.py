@@ -11,6 +11,7 @@ program has edited since take precedence over it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +117,18 @@ def _extension(data: dict[str, Any], key: str) -> dict[str, Any]:
     extensions = data.get("extensions")
     value = extensions.get(key) if isinstance(extensions, dict) else None
     return value if isinstance(value, dict) else {}
+
+
+def kept_card(extensions: Mapping[str, object]) -> dict[str, Any]:
+    """The fields of an imported card that a character only keeps for export; {} without any."""
+    kept = extensions.get(KEPT_KEY)
+    data = kept.get("data") if isinstance(kept, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def nickname_of(extensions: Mapping[str, object]) -> str:
+    """What the imported card calls the character in its texts; "" for none."""
+    return _text(kept_card(extensions), "nickname")
 
 
 # ---------------------------------------------------------------- card -> character
@@ -257,8 +270,7 @@ def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[st
     original = kept.get("original")
     if not isinstance(original, dict):
         return texts
-    nickname = (kept.get("data") or {}).get("nickname", "") if isinstance(kept.get("data"), dict) else ""
-    card = {**texts, "personality": "", **original, "nickname": nickname}
+    card = {**texts, "personality": "", **original, "nickname": nickname_of({KEPT_KEY: kept})}
     meant = _from_standard_fields(card, Counter())
     if meant.persona == character.persona and not character.style:
         texts |= {"description": _text(card, "description"), "personality": _text(card, "personality")}
@@ -275,7 +287,7 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
     """The `data` of a V3 card, without assets; `image_sha256` lets an import find each picture again by its hash."""
     kept = character.extensions.get(KEPT_KEY)
     kept = kept if isinstance(kept, dict) else {}
-    rest = kept.get("data") if isinstance(kept.get("data"), dict) else {}
+    rest = kept_card(character.extensions)
     extensions = {key: value for key, value in character.extensions.items() if key != KEPT_KEY}
     visual = extensions.get(APPEARANCE_KEY)
     if character.appearance or visual:
@@ -289,7 +301,7 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
     return {
         **V2_DEFAULTS,
         "group_only_greetings": [],
-        **(rest or {}),
+        **rest,
         **_v1_texts_or_original(character, kept),
         "extensions": extensions,
     }

@@ -57,7 +57,7 @@ def as_card(value: Any, file: str) -> Any:
         refuse(
             file,
             "is a chat, not a character",
-            "Send the character's file; a chat can be added afterwards, to the character's folder.",
+            "Send the character's file; a chat can be added to the character afterwards.",
         )
     known = {**value, **_persona_texts(value)}
     if any(key in value for key in _OTHER_NAMES):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -31,7 +31,9 @@ ROLES: dict[str, Role] = {
 }
 BAD_LEFT_OUT = "answers that the file marks as bad were not taken"
 MAX_REJECTED = 1000
-"""Most rejected answers that are kept of one file."""
+"""Most rejected answers that are kept of one file, and of one character."""
+REJECTED_KEY = "understudy_rejected"
+"""Key in `Character.extensions` for answers that a source did not choose (prompt, chosen, rejected)."""
 _JSON_BEGINS = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 
 
@@ -66,6 +68,17 @@ def read_conversations(text: str, file: str, name: str = "", nickname: str = "")
     if _JSON_BEGINS.match(text.lstrip("\ufeff")):
         return conversations_from_json(text, file, name, nickname)
     return Conversations(*interactions_from_start_blocks(text, name, nickname, file))
+
+
+def with_rejected(extensions: Mapping[str, object], rejected: Iterable[RejectedReply]) -> dict[str, object]:
+    """The extensions of a character with more answers that were not chosen, each once; at most `MAX_REJECTED`."""
+    more = [reply.to_json() for reply in rejected]
+    if not more:
+        return dict(extensions)
+    there = extensions.get(REJECTED_KEY)
+    kept: list[object] = list(there) if isinstance(there, list) else []
+    kept += [reply for number, reply in enumerate(more) if reply not in kept and reply not in more[:number]]
+    return {**extensions, REJECTED_KEY: kept[:MAX_REJECTED]}
 
 
 def interactions_from_start_blocks(

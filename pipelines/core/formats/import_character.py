@@ -27,11 +27,11 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.card_fields import KEPT_KEY
+from pipelines.core.formats.card_fields import nickname_of
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
-from pipelines.core.formats.chat_formats import Conversations, read_conversations
+from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
@@ -46,16 +46,15 @@ MAX_EXTENSION_ITEMS = MAX_ITEMS - 20_000
 """Most entries of a card's unknown parts; the rest of `character.yaml` needs its own."""
 MAX_NAMED = 6
 """Most missing pictures that a note names."""
-REJECTED_KEY = "understudy_rejected"
-"""Key in `Character.extensions` for answers that a file of conversations did not choose (prompt, chosen, rejected)."""
 MAX_EXTENSION_CHARS = 1_000_000
 """Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
 
 
-def import_file(source: Path, folder: Path) -> list[Problem]:
+def import_file(source: Path, folder: Path, keeps_adapter: bool = True) -> list[Problem]:
     """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
 
     Into a folder that holds a character already, conversations are added (JSON, JSON lines or `<START>` blocks).
+    Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
 
     Raises:
         CharacterProblems: nothing usable in the source; the folder is left as it was.
@@ -69,13 +68,13 @@ def import_file(source: Path, folder: Path) -> list[Problem]:
         refuse(
             source.name,
             "holds conversations, but no character to add them to",
-            f"Make the character first (a folder with {CHARACTER_FILE}), then import them into its folder.",
+            "Make the character first, then add them to it (in the studio: step 3, Upload conversations).",
         )
     if data.startswith(b"PK"):
         files, _ = read_archive(data, source.name, _belongs_to_folder)
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
-            return _import_zip(files, folder, source.name)
-    return _import_card(read_card(data, source.name), folder, source.name)
+            return _import_zip(files, folder, source.name, keeps_adapter)
+    return _import_card(read_card(data, source.name), folder, source.name, keeps_adapter)
 
 
 def _holds_conversations(source: Path, data: bytes) -> bool:
@@ -93,7 +92,7 @@ def _holds_conversations(source: Path, data: bytes) -> bool:
     return not listed or len(cards) < len(listed)
 
 
-def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
+def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool) -> list[Problem]:
     mended: Counter[str] = Counter()
     character, images = _with_clean_images(card.character, card.images, mended)
     is_long = len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS
@@ -101,7 +100,7 @@ def _import_card(card: CardImport, folder: Path, file: str) -> list[Problem]:
         mended["parts that are only kept for export are too large for a folder and were left out"] += 1
         character = replace(character, extensions={})
     write_character(character, folder, images)
-    _write_adapter(card.adapter_files, folder, mended)
+    _write_adapter(card.adapter_files, folder if keeps_adapter else None, mended)
     return card.notes + notes_from(mended, file)
 
 
@@ -112,11 +111,13 @@ def _count_items(value: object) -> int:
     return 1 + sum(map(_count_items, value)) if isinstance(value, list) else 1
 
 
-def _write_adapter(files: dict[str, bytes], folder: Path, mended: Counter[str]) -> None:
-    """Puts an adapter's files beside the character; nothing without any."""
+def _write_adapter(files: dict[str, bytes], folder: Path | None, mended: Counter[str]) -> None:
+    """Puts an adapter's files beside the character, or tells that there is no place for them; nothing without any."""
     pictures = {name: data for name, data in files.items() if is_adapter_file(name) and name.endswith(".jpg")}
     plain = {name: data for name, data in files.items() if is_adapter_file(name) and name not in pictures}
-    if plain:
+    if plain and folder is None:
+        mended["an adapter came with it and was left out: adapters cannot be brought into the studio yet"] += 1
+    elif plain and folder is not None:
         plain |= _clean_images(pictures, mended)[1]
         for name, content in plain.items():
             path = folder / ADAPTER_FOLDER / name
@@ -145,7 +146,7 @@ def _belongs_to_folder(member: str) -> bool:
     return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
 
 
-def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Problem]:
+def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter: bool) -> list[Problem]:
     """A zipped character folder, read like one on disk."""
     at = min((path for path in files if PurePosixPath(path).name == CHARACTER_FILE), key=len)
     inside = {
@@ -168,7 +169,7 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str) -> list[Proble
         test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
         write_test_split(test, folder, held)
     write_character(character, folder, images)
-    _write_adapter(_files_under(inside, ADAPTER_FOLDER), folder, mended)
+    _write_adapter(_files_under(inside, ADAPTER_FOLDER), folder if keeps_adapter else None, mended)
     return problems + notes_from(mended, file)
 
 
@@ -286,19 +287,9 @@ def _add_conversations(source: Path, folder: Path) -> list[Problem]:
     if len(new) < len(found.interactions):
         mended["conversations that are there already were left out"] += len(found.interactions) - len(new)
     character = replace(character, interactions=character.interactions + tuple(new))
-    write_character(_with_rejected(character, found), folder)
+    extensions = with_rejected(character.extensions, found.rejected)
+    write_character(replace(character, extensions=extensions), folder)
     return found.notes + notes_from(mended, source.name)
-
-
-def _with_rejected(character: Character, found: Conversations) -> Character:
-    """The character with the answers that were not chosen among its extensions, each once."""
-    if not found.rejected:
-        return character
-    there = character.extensions.get(REJECTED_KEY)
-    kept = there if isinstance(there, list) else []
-    more = [reply.to_json() for reply in found.rejected]
-    kept = [*kept, *(reply for reply in more if reply not in kept)]
-    return replace(character, extensions={**character.extensions, REJECTED_KEY: kept})
 
 
 def _conversations(source: Path, character: Character) -> Conversations:
@@ -307,9 +298,7 @@ def _conversations(source: Path, character: Character) -> Conversations:
     if len(data) > MAX_TEXT_BYTES:
         refuse(source.name, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it.")
     text, notes = decode_text(data, source.name)
-    card = character.extensions.get(KEPT_KEY)
-    nickname = card.get("data", {}).get("nickname", "") if isinstance(card, dict) else ""
-    found = read_conversations(text, source.name, character.name, nickname if isinstance(nickname, str) else "")
+    found = read_conversations(text, source.name, character.name, nickname_of(character.extensions))
     return replace(found, notes=notes + found.notes)
 
 

@@ -27,6 +27,7 @@ _MENDS = {
     "conversations with other characters": "Import them into the folders of those characters.",
     "pictures that are listed": "Correct their names under `images:`, or put the files in.",
     "answers that the file marks as bad": "Nothing to do: they are never learned.",
+    "an adapter came with it and was left out": "Train the character here; `understudy character import` keeps it.",
 }
 """What to do about a kind of change, by how its sentence begins."""
 

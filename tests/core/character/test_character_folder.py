@@ -106,6 +106,22 @@ def test_nothing_is_written_when_a_picture_is_not_given(tmp_path: Path) -> None:
         write_character(replace(MIRA, images=(CharacterImage("../x.png"),)), tmp_path / "new", PICTURES)
 
 
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        (f"a_portrait_{'in_soft_light_' * 9}.png", "longer than 120 characters: rename"),
+        ("Tola: laughing?.png", "without ':' and '?'"),
+        ("images/03.png", "write only its name"),
+    ],
+    ids=["long", "signs", "folder"],
+)
+def test_a_name_that_is_not_plain_is_refused_with_its_reason(tmp_path: Path, name: str, mend: str) -> None:
+    (tmp_path / "character.yaml").write_text(f'name: Tola\npersona: She mends clocks.\nimages: [{{file: "{name}"}}]\n')
+    with pytest.raises(CharacterProblems, match="not a plain file name") as refused:
+        read_character(tmp_path)
+    assert mend in refused.value.problems[0].mend
+
+
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     write_character(MIRA, tmp_path, PICTURES)
     (tmp_path / "character.yaml.new").mkdir()  # the new file cannot be opened

@@ -32,6 +32,13 @@ from tests.core.drawings import drawing, encoded
             "error",
         ),
         (lambda at: (at / "images/x.png").write_bytes(b"x"), "images/x.png", "not listed", "List it", "warning"),
+        (
+            lambda at: (at / "images/3.txt").write_bytes(b"x"),
+            "images/3.txt",
+            "captions beside pictures",
+            "under `caption:`",
+            "warning",
+        ),
         (lambda at: (at / "images/3.png").write_bytes(b"x"), "images/3.png", "no picture", "Save it", "error"),
         (
             lambda at: (at / "images/3.png").write_bytes(PICTURES["2.png"]),
