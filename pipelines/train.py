@@ -73,8 +73,8 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
     """
     character, split = read_character(character_dir), read_test_split(character_dir)
     character = character if split else with_held_out(character)
-    images = _clean_images(character_dir / IMAGES, character.images)
-    test_images = _clean_images(character_dir / TEST_IMAGES, split.images) if split else {}
+    images = _clean_images(character_dir / IMAGES, character.images, character.input_images)
+    test_images = _clean_images(character_dir / TEST_IMAGES, split.images, split.input_images) if split else {}
     write_run(run_dir, character, split, recipe, images, test_images)
 
 
@@ -111,9 +111,10 @@ def write_run(
     )
 
 
-def _clean_images(folder: Path, images: Iterable[CharacterImage]) -> dict[str, bytes]:
+def _clean_images(folder: Path, images: Iterable[CharacterImage], shown: Iterable[str]) -> dict[str, bytes]:
     # Where and when a photo was taken has no place in a run folder, which may be shared.
-    return {image.file: clean_image((folder / image.file).read_bytes()) for image in images}
+    files = [*(image.file for image in images), *shown]
+    return {file: clean_image((folder / file).read_bytes()) for file in files}
 
 
 def train(run_dir: Path, report: Report = lambda event: None, resume: bool = True) -> dict[str, Any]:

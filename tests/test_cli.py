@@ -21,9 +21,11 @@ from pipelines.commands.chat import ChatSide, live_lines
 from pipelines.commands.console import bundled_slugs, scorecard
 from pipelines.commands.recipe_flags import recipe_overrides
 from pipelines.core.character.character import Character
+from pipelines.core.character.character_folder import read_character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.stage_names import STAGE_NAMES
 from pipelines.train import prepare_run
+from tests.core.formats.mmrole_samples import write_data_set
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
 SETTINGS = [word for name, value in TOY_STEPS.items() for word in ("--set", f"{name}={value}")]
@@ -254,6 +256,20 @@ def test_character_export_and_import(toy_run: Path, tmp_path: Path, cli: Any) ->
     (tmp_path / "broken.png").write_bytes(card.read_bytes()[:100])
     broken = cli("character", "import", tmp_path / "broken.png", tmp_path / "other")
     assert broken.status == 1 and "Traceback" not in broken.err and not (tmp_path / "other").exists()
+
+
+def test_roles_of_mmrole(tmp_path: Path, cli: Any) -> None:
+    root = write_data_set(tmp_path / "data_set")
+    several = cli("character", "import", root, tmp_path / "one")
+    assert several.status == 1 and "Tola (8)" in several.err and "--role" in several.err
+    one = cli("character", "import", root, tmp_path / "tola", "--role", "Tola", "--json")
+    assert one.status == 0 and one.answer["notes"]
+    every = cli("character", "import", root, tmp_path / "all", "--all-roles", "--json")
+    assert [Path(folder).name for folder in every.answer["folders"]] == ["Tola", "船夫", "Ben"]
+    assert read_character(tmp_path / "all" / "Tola") == read_character(tmp_path / "tola")
+    out = cli("character", "export", tmp_path / "tola", tmp_path / "out", "--format", "mmrole")
+    assert out.status == 0 and (tmp_path / "out/data/train/train.json").is_file()
+    assert cli("character", "export", tmp_path / "tola", tmp_path / "x.png", "--format", "mmrole").status == 2
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Only arguments, terminal output and exit status: the work is done in `pipelines.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +28,26 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
     check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
     check.set_defaults(run=run_check)
-    import_ = group.add_parser("import", parents=[shared], help="a card, chat log or RoleScape-20 folder into a folder")
-    import_.add_argument("file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, or a RoleScape-20 folder")
+    import_ = group.add_parser(
+        "import", parents=[shared], help="a card, chat log, RoleScape-20 folder or MMRole data into a folder"
+    )
+    import_.add_argument(
+        "file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, RoleScape-20 folder, MMRole folder or file"
+    )
     import_.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
+    roles = import_.add_mutually_exclusive_group()
+    roles.add_argument("--role", default="", help="which role of MMRole data that holds several")
+    roles.add_argument("--all-roles", action="store_true", help="a folder for each role of MMRole data, below DIR")
     import_.set_defaults(run=run_import)
     export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
     export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
     export.add_argument("file", metavar="FILE", type=Path, help="new .png, .json, .charx or .zip file")
+    export.add_argument(
+        "--format",
+        choices=("card", "mmrole"),
+        default="card",
+        help="mmrole: its talks about pictures as samples of MMRole, FILE being a new folder or .zip",
+    )
     export.set_defaults(run=run_export)
     augment = group.add_parser(
         "augment", parents=[shared], help="more conversations, written by the endpoint of UNDERSTUDY_LLM_URL"
@@ -62,30 +76,71 @@ def run_check(arguments: argparse.Namespace) -> CommandResult:
 def run_import(arguments: argparse.Namespace) -> CommandResult:
     """Write a new character folder from a file of another program."""
     from pipelines.core.formats.import_character import import_file
+    from pipelines.core.formats.mmrole_files import RoleNeeded
 
     if not arguments.file.exists():
         raise CommandFailed(f"{arguments.file} does not exist")
-    notes = import_file(arguments.file, arguments.folder)
+    if arguments.all_roles:
+        return _import_all_roles(arguments.file, arguments.folder)
+    try:
+        notes = import_file(arguments.file, arguments.folder, arguments.role)
+    except RoleNeeded as several:
+        raise CommandFailed(f"{several} Name it with --role, or take all with --all-roles.") from several
     _print_notes(notes)
     print(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
     return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
 
 
+def _import_all_roles(source: Path, folder: Path) -> CommandResult:
+    """A character folder for each role of MMRole data; a role that cannot be read keeps no other out."""
+    from pipelines.core.formats.import_character import import_mmrole
+    from pipelines.core.formats.mmrole_files import find_source
+    from pipelines.core.formats.mmrole_records import folder_name
+    from pipelines.core.problems import CharacterProblems
+
+    samples = find_source(source)
+    if samples is None:
+        raise CommandFailed(f"{source} holds no samples of MMRole")
+    written, notes = [], []
+    with tempfile.TemporaryDirectory(prefix="understudy-mmrole-") as scratch:
+        for role, own in samples.split_by_role(Path(scratch)):
+            target = folder / folder_name(role)
+            if target.exists():
+                raise CommandFailed(f"{target} is there already; name a new folder")
+            try:
+                found = import_mmrole(own, target, role)
+            except CharacterProblems as refused:
+                found = list(refused.problems)
+            else:
+                written.append(str(target))
+            notes += [replace(note, field=role) for note in found]
+    _print_notes(notes)
+    if not written:
+        raise CommandFailed(f"no role of {source} could be read")
+    print(f"Wrote {len(written)} characters below {folder}.")
+    return {"folders": written, "notes": [note.to_json() for note in notes]}, 0
+
+
 def run_export(arguments: argparse.Namespace) -> CommandResult:
     """Write a card from a run's or folder's character; a CHARX or zip of a run carries its best adapter."""
     from pipelines.core.formats.card_export import export_card
+    from pipelines.core.formats.mmrole_export import export_mmrole
     from pipelines.core.run_folder import CHARACTER_FOLDER, checkpoint_folder, read_json
 
-    if arguments.file.suffix.lower() not in KINDS:
+    is_mmrole = arguments.format == "mmrole"
+    if is_mmrole and arguments.file.suffix.lower() not in ("", ".zip"):
+        raise WrongUsage(f"{arguments.file}: MMRole samples go into a new folder, or a .zip")
+    if not is_mmrole and arguments.file.suffix.lower() not in KINDS:
         raise WrongUsage(f"{arguments.file}: the name must end in one of {', '.join(KINDS)}")
     folder, adapter = Path(arguments.source).expanduser(), None
     if (folder / CHARACTER_FOLDER).is_dir():
-        if (folder / "result.json").is_file() and arguments.file.suffix.lower() in (".charx", ".zip"):
+        carries = arguments.file.suffix.lower() in (".charx", ".zip") and not is_mmrole
+        if (folder / "result.json").is_file() and carries:
             adapter = checkpoint_folder(folder, read_json(folder / "result.json")["best"])
         folder = folder / CHARACTER_FOLDER
     else:
         folder = character_folder(arguments.source)
-    notes = export_card(folder, arguments.file, adapter)
+    notes = export_mmrole(folder, arguments.file) if is_mmrole else export_card(folder, arguments.file, adapter)
     _print_notes(notes)
     print(f"Wrote {arguments.file}.")
     return {

@@ -283,7 +283,7 @@ class _Writer:
             self.put_text(chat_format.image_before)
             self.put([self.spec.image_placeholder_id] * self.spec.image_input_tokens)
             self.put_text(chat_format.image_after)
-        self.put_text(message.text, content=True)
+        self.put_text(message.prompt_text, content=True)
         self.put([self.spec.eot_id] if template.closed else [])
         self.put_text(template.after)
 

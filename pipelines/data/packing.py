@@ -110,17 +110,21 @@ def pixels_of(square: Image.Image) -> torch.Tensor:
 
 @torch.no_grad()
 def encode_images(model: UnifiedModel, character: Character, folder: Path) -> ImageBank:
-    """Decode every image of the character from `folder`/images, and encode it to codes."""
+    """Decode every image of the character from `folder`/images, and encode it to codes.
+
+    Images that only users show are decoded alone: nobody draws them.
+    """
     names = [image.file for image in character.images]
+    shown = {name: open_image(folder / "images" / name, model.spec.image_px) for name in character.input_images}
     if not names:
-        return ImageBank({}, {})
+        return ImageBank({}, shown)
     stacked = torch.stack([open_image(folder / "images" / name, model.spec.image_px) for name in names])
     device = next(model.parameters()).device
     codes = model.encode_images(stacked.to(device)).tolist()  # (N, image_tokens)
     ranked, count = ranked_references(character), model.spec.max_references
     return ImageBank(
         dict(zip(names, codes, strict=True)),
-        dict(zip(names, stacked, strict=True)),
+        shown | dict(zip(names, stacked, strict=True)),
         {name: references_of(ranked, count, name) for name in names} if count else {},
         references_of(ranked, count),
     )

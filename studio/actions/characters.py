@@ -224,19 +224,23 @@ def draft_of_character(context: AppContext, character: Character, folder: Path) 
     split = read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
     draft: Draft = {**entries, "pictures": store_images(context, _bytes_of(folder, character.images))}
+    if character.input_images:
+        paths = {file: image_path(folder, file) for file in character.input_images}
+        draft["input_pictures"] = _stored_clean(context, paths)
     if split is not None:
         draft["test"] = json.loads(json.dumps(split_to_entries(split)))
-        draft["test_pictures"] = {
-            image.file: put_content(
-                context.store,
-                clean_image(test_image_path(folder, image.file).read_bytes()),
-                "pictures",
-                PurePosixPath(image.file).suffix.lower(),
-            )
-            for image in split.images
-        }
+        files = [*(image.file for image in split.images), *split.input_images]
+        draft["test_pictures"] = _stored_clean(context, {file: test_image_path(folder, file) for file in files})
     check_images(context, draft)
     return draft
+
+
+def _stored_clean(context: AppContext, paths: dict[str, Path]) -> dict[str, str]:
+    """Object key by file name of pictures that are not edited in the wizard, without metadata."""
+    return {
+        file: put_content(context.store, clean_image(path.read_bytes()), "pictures", PurePosixPath(file).suffix.lower())
+        for file, path in paths.items()
+    }
 
 
 def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, bytes]:
@@ -256,7 +260,7 @@ def versions(context: AppContext, id: str) -> list[VersionView]:
         entries: dict[str, Any] = version.entries
         contents = ", ".join(
             (
-                counted(len(version.images), "picture"),
+                counted(len(entries.get("images", ())), "picture"),
                 counted(len(entries.get("interactions", ())), "conversation"),
                 counted(len(entries.get("facts", ())), "fact"),
             )
@@ -270,12 +274,14 @@ def restore_version(context: AppContext, id: str, number: int) -> None:
     """Make a published version the draft again; the versions themselves stay as they are."""
     own_character(context, id)
     version = context.records.characters.version(id, number)
-    images = {file: read_image(context.store, key, file) for file, key in version.images.items()}
+    shown = {file: version.images[file] for file in version.entries.get("input_images", ())}
+    images = {file: read_image(context.store, key, file) for file, key in version.images.items() if file not in shown}
 
     def edit(draft: Draft) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
         draft.clear()
         draft.update({**version.entries, **kept, "pictures": store_images(context, images)})
+        draft.update({"input_pictures": shown} if shown else {})
         draft.pop("held_out", None)  # a version names all of it; the draft only what somebody chose
         if version.test_entries is not None:
             draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
@@ -333,7 +339,8 @@ def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
     """Object keys of everything of a character, and the prefixes of its adapter trees."""
     row = own_character(context, id)
     keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
-    keys |= set(row.draft.get("image_keys", {}).values()) | set(row.draft.get("test_pictures", {}).values())
+    for part in ("image_keys", "input_pictures", "test_pictures"):
+        keys |= set(row.draft.get(part, {}).values())
     trees: set[str] = set()
     for number in range(1, row.version + 1):
         version = context.records.characters.version(id, number)
@@ -353,12 +360,14 @@ def open_draft(context: AppContext, id: str) -> Draft:
     named: dict[str, str] = draft.get("image_keys", {})
     if not named and not name_places(draft):
         return draft
-    images = {file: read_image(context.store, key, file) for file, key in named.items()}
+    shown = {file: named[file] for file in draft.get("input_images", ()) if file in named}
+    images = {file: read_image(context.store, key, file) for file, key in named.items() if file not in shown}
 
     def edit(draft: Draft) -> None:
         name_places(draft)
         if draft.pop("image_keys", None) is not None and not draft.get("pictures"):
             draft["pictures"] = store_images(context, images)
+            draft.update({"input_pictures": shown} if shown else {})
             check_images(context, draft)
 
     return change(context, id, edit)

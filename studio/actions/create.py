@@ -245,7 +245,7 @@ def publish_draft(context: AppContext, id: str) -> CharacterVersion:
             raise CharacterProblems(wrong)
         entries = published_entries(draft)
         write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker
-        images = {entry["file"]: entry["key"] for entry in draft["pictures"]}
+        images = {entry["file"]: entry["key"] for entry in draft["pictures"]} | draft.get("input_pictures", {})
         return context.records.characters.publish(
             id, entries, draft.get("test"), images, draft.get("test_pictures") or None
         )

@@ -168,11 +168,12 @@ def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: 
     problems: list[Problem] = []
     character = character_from_entries(version.entries, problems)
     folder = made / "character"
-    for image in character.images:
-        if image.file not in version.images:
-            return [f"no card: the picture {image.file} is missing"]
+    files = [*(image.file for image in character.images), *character.input_images]
+    for file in files:
+        if file not in version.images:
+            return [f"no card: the picture {file} is missing"]
     try:
-        listed = {image.file: version.images[image.file] for image in character.images}
+        listed = {file: version.images[file] for file in files}
         fetch_images(context.store, listed, folder / "images")
         write_character(character, folder)
         return [note.message for note in export_card(folder, target, adapter)]

@@ -4,6 +4,7 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
 
     pictures       [{"file", "original", "key", "thumb_key", "sha256", "width", "height", "problems", "fixes",
                    "copy_of"}]
+    input_pictures file name -> object key of the pictures that only users show (`Character.input_images`)
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
     held_out       what the creator chose to be kept for the test (`held_out.py`); without it, it is spread evenly

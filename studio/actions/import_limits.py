@@ -55,7 +55,8 @@ def _too_long(message: str) -> Problem:
 
 def _without_gone(character: Character) -> Character:
     """The character without mentions of pictures, conversations and facts that it no longer lists."""
-    files = {image.file: image.file for image in character.images}
+    listed = [*(image.file for image in character.images), *character.input_images]
+    files = {file: file for file in listed}
     chosen = character.held_out
     held = HeldOut(
         _within(chosen.conversations, len(character.interactions)),

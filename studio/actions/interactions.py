@@ -55,6 +55,8 @@ class TurnView:
     image: str
     problems: tuple[Problem, ...]
     id: str = ""
+    name: str = ""
+    """Who says a user's turn, when it is another figure."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,20 @@ def is_untouched(turns: Turns) -> bool:
 def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
     """Place (`interactions[2]`, `interactions[2][1]`) -> what is wrong there."""
     character, unread = character_of(draft)
-    files = [image.file for image in character.images]
-    described = {image.file: image.description for image in character.images}
     places: dict[str, tuple[Problem, ...]] = {}
     unread = [problem for problem in unread if problem.field.startswith("interactions")]
-    for problem in [*unread, *check_interactions(character.interactions, files, described)]:
+    for problem in [*unread, *_checked(character)]:
         place = problem.field
         while place and not place.endswith("]"):  # interactions[2][1].scene belongs to its turn
             place = place.rpartition(".")[0]
         places[place] = (*places.get(place, ()), problem)
     return places
+
+
+def _checked(character: Character) -> list[Problem]:
+    files = [image.file for image in character.images]
+    described = {image.file: image.description for image in character.images}
+    return check_interactions(character.interactions, files, described, input_images=character.input_images)
 
 
 def learned(draft: Draft) -> Learned:
@@ -245,7 +251,7 @@ def switch_speaker(context: AppContext, id: str, turn: str) -> None:
         entry = _place(draft, turn)
         speaker = _speaker(entry)
         other = "user" if speaker == "character" else "character"
-        kept = {key: value for key, value in entry.items() if key not in (speaker, "scene")}
+        kept = {key: value for key, value in entry.items() if key not in (speaker, "scene", "speaker", "image_info")}
         words = entry[speaker]
         entry.clear()
         entry.update({other: words, **kept})
@@ -339,6 +345,7 @@ def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
         image if isinstance(image, str) else next(iter(image), ""),
         tuple(found),
         str(turn.get("id", "")),
+        str(turn.get("speaker", "")),
     )
 
 
@@ -349,7 +356,7 @@ def _speaker(turn: dict[str, Any]) -> Role:
 def _turn(turn: dict[str, Any]) -> dict[str, Any]:
     speaker = _speaker(turn)
     refuse_long(str(turn.get(speaker, "")), MAX_TURN_CHARS, "turn")
-    kept = {key: str(turn[key]) for key in ("scene", "image") if turn.get(key)}
+    kept = {key: str(turn[key]) for key in ("speaker", "image_info", "scene", "image") if turn.get(key)}
     return {speaker: str(turn.get(speaker, "")), **kept, "id": short_id()}
 
 

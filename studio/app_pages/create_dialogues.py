@@ -143,7 +143,7 @@ def draw_turn(
 ) -> None:
     """One bubble: its words, its picture, and what can be done with it."""
     said = turn.speaker == "character"
-    speaker = who(draft) if said else "Somebody"
+    speaker = who(draft) if said else turn.name or "Somebody"
     avatar = images.face(face) if said and face else ":material/person:" if not said else ":material/theater_comedy:"
     mark = f"{id}-{turn.id}"
     with st.container(key=f"turn-{mark}"), st.chat_message("assistant" if said else "user", avatar=avatar):
@@ -156,6 +156,8 @@ def draw_turn(
             "content",
             label_visibility="collapsed",
         )
+        if turn.name:
+            widgets.quiet(f"{turn.name} says this.")
         turn_image(context, draft, turn, mark)
         for problem in turn.problems:
             colour = "red" if problem.severity == "error" else "orange"
@@ -190,6 +192,8 @@ def turn_image(context: AppContext, draft: Draft, turn: TurnView, mark: str) -> 
     """The picture of a turn with its scene line."""
     views = images.image_views(context, draft)
     thumb = next((view.thumb for view in views if view.file == turn.image), None)
+    if thumb is None and turn.image in draft.get("input_pictures", {}):
+        thumb = context.image(draft["input_pictures"][turn.image])
     if thumb is not None:
         widgets.image(thumb, turn.scene or "The picture of this turn", width=140)
     if turn.speaker == "character" and (turn.image or turn.scene):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.core.character.character import Character
+from pipelines.core.character.character import Character, message
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.chat_template import Rendered, subject_of
 from pipelines.data.packing import (
@@ -124,6 +124,23 @@ def test_packing_equals_samples_alone(make, mira: Character, run_dir: Path) -> N
             torch.testing.assert_close(packed[place, at], expected[start:], atol=2e-5, rtol=1e-4)
             compared, drawn = compared + 1, drawn + (segment <= FIRST_ALONE)
     assert compared >= 12 and drawn >= 3
+
+
+def test_images_that_users_show_are_looked_at_and_never_drawn(mira: Character, run_dir: Path) -> None:
+    model, tokenizer = toy_starter(seed=0)
+    Image.new("RGB", (80, 60), "olive").save(run_dir / "character" / "images" / "cat.png")
+    asked = message("user", "And this?", ["cat.png"], speaker="Ben", image_info="a cat")
+    shown = replace(mira, input_images=("cat.png",), interactions=((asked, message("character", "Not mine.")),))
+    images = encode_images(model, shown, run_dir / "character")
+    assert "cat.png" in images.pixels and "cat.png" not in images.codes
+    samples = training_samples(shown)
+    rendered = render_samples(samples, model.spec, tokenizer, images, max_tokens=1200)
+    talk = next(item for sample, item in zip(samples, rendered, strict=True) if sample.task == "dialogue")
+    assert talk.input_images == ("cat.png",)
+    assert "(a cat)\nBen: And this?" in tokenizer.decode(talk.ids)
+    learned = [token for token, mask in zip(talk.ids, talk.mask, strict=True) if mask]
+    assert tokenizer.decode(learned).startswith("Not mine.")
+    assert not [item for item in rendered if item.drawn_image == "cat.png"]
 
 
 def _alone(model: Any, images: ImageBank, ids: list[int], labels: list[int], item: Rendered) -> torch.Tensor:

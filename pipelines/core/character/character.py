@@ -49,6 +49,10 @@ class Message:
     role: Role
     parts: tuple[MessagePart, ...]
     scene: str = ""
+    speaker: str = ""
+    """Who says a user's turn, when it is another figure and not the user."""
+    image_info: str = ""
+    """What is told about the pictures of a user's turn beside its words, such as who is on them."""
 
     @property
     def text(self) -> str:
@@ -60,12 +64,25 @@ class Message:
         """File names or object keys of the pictures, in order."""
         return tuple(part.image for part in self.parts if isinstance(part, ImagePart))
 
+    @property
+    def prompt_text(self) -> str:
+        """A user's words as the model reads them: what is told about the pictures, then who speaks and what."""
+        told = f"({self.image_info})\n" if self.image_info else ""
+        return told + (f"{self.speaker}: {self.text}".rstrip() if self.speaker else self.text)
 
-def message(role: Role, text: str = "", images: Iterable[str] = (), scene: str = "") -> Message:
+
+def message(
+    role: Role,
+    text: str = "",
+    images: Iterable[str] = (),
+    scene: str = "",
+    speaker: str = "",
+    image_info: str = "",
+) -> Message:
     """A turn with its parts in their usual order: a character's pictures after the words, a user's before them."""
     spoken: tuple[MessagePart, ...] = (TextPart(text),) if text else ()
     shown: tuple[MessagePart, ...] = tuple(ImagePart(image) for image in images)
-    return Message(role, spoken + shown if role == "character" else shown + spoken, scene)
+    return Message(role, spoken + shown if role == "character" else shown + spoken, scene, speaker, image_info)
 
 
 Interaction = tuple[Message, ...]
@@ -163,6 +180,8 @@ class Character:
     references: tuple[str, ...] = ()
     """Files of the images that are looked at wherever the character is drawn, as the creator chose them, best first;
     empty leaves the choice to `references.ranked_references`."""
+    input_images: tuple[str, ...] = ()
+    """Files inside `images/` that only users show in conversations; the character is not learned from them."""
     interactions: tuple[Interaction, ...] = ()
     held_out: HeldOut = field(default_factory=HeldOut)
     """Counts only where no held-out split lies beside the character."""
@@ -183,3 +202,5 @@ class TestSplit:
     choices: tuple[MultipleChoice, ...] = ()
     images: tuple[CharacterImage, ...] = ()
     """Files inside `test_images/`."""
+    input_images: tuple[str, ...] = ()
+    """Files inside `test_images/` that users show in the dialogues."""

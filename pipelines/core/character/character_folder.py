@@ -89,14 +89,14 @@ def write_character(character: Character, folder: Path, images: ImageSource = No
     or the yaml would be too big to be read again.
     """
     data = write_yaml(character_to_entries(character), CHARACTER_FILE)
-    _write_images(character.images, folder, IMAGES, images)
+    _write_images((*character.images, *map(CharacterImage, character.input_images)), folder, IMAGES, images)
     _write_last(folder / CHARACTER_FILE, data)
 
 
 def write_test_split(split: TestSplit, folder: Path, images: ImageSource = None) -> None:
     """Writes `test.yaml` and `test_images/`; raises CharacterProblems like `write_character`."""
     data = write_yaml(split_to_entries(split), TEST_FILE)
-    _write_images(split.images, folder, TEST_IMAGES, images)
+    _write_images((*split.images, *map(CharacterImage, split.input_images)), folder, TEST_IMAGES, images)
     _write_last(folder / TEST_FILE, data)
 
 

@@ -43,7 +43,8 @@ def check_character(folder: Path) -> list[Problem]:
     split, split_problems = load_test_split(folder)
     broken = _broken_parts(problems)
     images = None if character is None or "images" in broken else character.images
-    reports, file_problems = check_image_files(folder, images)
+    shown = () if character is None else character.input_images
+    reports, file_problems = check_image_files(folder, images, shown)
     if character is not None:
         problems += check_content(character, None, broken | {"references"})
         if not broken & {"images", "references"}:
@@ -75,7 +76,9 @@ def check_content(
     if "interactions" not in broken:
         known_images = None if "images" in broken else tuple(image.file for image in character.images)
         described = {image.file: image.description for image in character.images}
-        problems += check_interactions(character.interactions, known_images, described)
+        problems += check_interactions(
+            character.interactions, known_images, described, input_images=character.input_images
+        )
         problems += _check_amount(character)
     if "images" not in broken:
         problems += check_variety(character.images)

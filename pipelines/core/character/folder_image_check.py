@@ -13,14 +13,20 @@ from pathlib import Path
 from pipelines.core.character.character import CharacterImage, TestSplit
 from pipelines.core.character.character_folder import IMAGES, TEST_IMAGES
 from pipelines.core.character.image_check import ImageReport, check_image
+from pipelines.core.character.image_decode import decode_image
 from pipelines.core.character.image_set_check import check_image_set, is_copy
-from pipelines.core.problems import Problem, nearest_file
+from pipelines.core.problems import CharacterProblems, Problem, nearest_file
 
 
-def check_image_files(folder: Path, images: Sequence[CharacterImage] | None) -> tuple[list[ImageReport], list[Problem]]:
-    """The usable pictures and the problems of `images/`; with `images` None every file there is looked at."""
+def check_image_files(
+    folder: Path, images: Sequence[CharacterImage] | None, shown: Sequence[str] = ()
+) -> tuple[list[ImageReport], list[Problem]]:
+    """The usable pictures and the problems of `images/`; with `images` None every file there is looked at.
+
+    `shown` are files that only users show: they must be there and open, the rules for a set do not hold for them.
+    """
     present = _files_in(folder / IMAGES)
-    listed = list(present) if images is None else [image.file for image in images]
+    listed = [name for name in present if name not in shown] if images is None else [image.file for image in images]
     found = []
     for number, name in enumerate(listed):
         if name in listed[:number]:
@@ -31,7 +37,8 @@ def check_image_files(folder: Path, images: Sequence[CharacterImage] | None) -> 
     if len(there) < len(listed):  # missing files are said by name; the count then is beside the point
         set_problems = [problem for problem in set_problems if problem.field != "images"]
     found += set_problems
-    spare = [name for name in present if name not in listed]
+    spare = [name for name in present if name not in listed and name not in shown]
+    found += _check_shown(shown, present, IMAGES, spare)
     found += [_missing(name, IMAGES, spare) for name in listed if name not in present]
     for name in spare:
         message = f"{name} is in images/ but is not listed, so nothing learns from it."
@@ -46,7 +53,7 @@ def check_image_files(folder: Path, images: Sequence[CharacterImage] | None) -> 
 def check_test_image_files(folder: Path, split: TestSplit, training: Sequence[ImageReport]) -> list[Problem]:
     """Problems of `test_images/`; `training` are the usable pictures of `images/`."""
     present = _files_in(folder / TEST_IMAGES)
-    found = []
+    found = _check_shown(split.input_images, present, TEST_IMAGES, list(present))
     for image in split.images:
         where = f"{TEST_IMAGES}/{image.file}"
         if not image.description:
@@ -65,6 +72,20 @@ def check_test_image_files(folder: Path, split: TestSplit, training: Sequence[Im
         found += [replace(problem, field=where) for problem in problems]
         if report is not None:
             found += _copied_from_training(report, training, where)
+    return found
+
+
+def _check_shown(files: Sequence[str], present: dict[str, Path], kind: str, spare: Sequence[str]) -> list[Problem]:
+    """Pictures that users show: missing ones, and those that cannot be opened."""
+    found = []
+    for file in files:
+        if file not in present:
+            found.append(_missing(file, kind, spare))
+            continue
+        try:
+            decode_image(present[file], file)
+        except CharacterProblems as refused:
+            found += [replace(problem, field=f"{kind}/{file}") for problem in refused.problems]
     return found
 
 

@@ -22,18 +22,28 @@ SAME_LINE_WORDS = 4
 def check_split(character: Character, split: TestSplit) -> list[Problem]:
     """Problems of the held-out split: its form, and lines or questions that training sees word for word."""
     known_images = tuple(image.file for image in (*split.images, *character.images))
-    found = check_interactions(split.dialogues, known_images, {}, "dialogues", "test conversation")
+    shown = (*split.input_images, *character.input_images)
+    found = check_interactions(split.dialogues, known_images, {}, "dialogues", "test conversation", input_images=shown)
     found += _check_choices(split)
-    asked = {normalized_words(turn.text) for item in character.interactions for turn in item if turn.role == "user"}
-    asked |= {normalized_words(fact.question) for fact in character.facts}
-    replied = {
-        normalized_words(turn.text) for item in character.interactions for turn in item if turn.role == "character"
+    # "What do you see?" about another picture is another question.
+    asked = {
+        (normalized_words(turn.text), turn.images)
+        for item in character.interactions
+        for turn in item
+        if turn.role == "user"
+    }
+    asked |= {(normalized_words(fact.question), ()) for fact in character.facts}
+    replied: set[tuple[str, tuple[str, ...]]] = {
+        (normalized_words(turn.text), ())
+        for item in character.interactions
+        for turn in item
+        if turn.role == "character"
     }
     for number, dialogue in enumerate(split.dialogues):
         for index, turn in enumerate(dialogue):
             field, what = f"dialogues[{number}][{index}]", f"test conversation {number + 1}, turn {index + 1}"
             if turn.role == "user":
-                found += _seen_in_training(turn.text, asked, field, what, "error")
+                found += _seen_in_training(turn.text, asked, field, what, "error", turn.images)
             elif turn.role == "character":
                 found += _seen_in_training(turn.text, replied, field, what, "warning")
     for number, choice in enumerate(split.choices):
@@ -74,9 +84,16 @@ def check_held_out(character: Character) -> list[Problem]:
     return found
 
 
-def _seen_in_training(text: str, trained: set[str], field: str, what: str, severity: Severity) -> list[Problem]:
+def _seen_in_training(
+    text: str,
+    trained: set[tuple[str, tuple[str, ...]]],
+    field: str,
+    what: str,
+    severity: Severity,
+    images: tuple[str, ...] = (),
+) -> list[Problem]:
     words = normalized_words(text)
-    if count_words(words) < SAME_LINE_WORDS or words not in trained:
+    if count_words(words) < SAME_LINE_WORDS or (words, images) not in trained:
         return []
     return [
         Problem(

@@ -104,12 +104,20 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
             if number not in held_dialogues
         ),
     )
+    dialogues = tuple(item for number, item in enumerate(character.interactions) if number in held_dialogues)
     split = TestSplit(
-        dialogues=tuple(item for number, item in enumerate(character.interactions) if number in held_dialogues),
+        dialogues=dialogues,
         choices=choices_from_facts(character.facts, chosen.facts),
         images=test_images,
+        input_images=_shown_in(dialogues, character.input_images),
     )
-    return training, split
+    return replace(training, input_images=_shown_in(training.interactions, character.input_images)), split
+
+
+def _shown_in(interactions: Sequence[Interaction], files: Sequence[str]) -> tuple[str, ...]:
+    """Those of the files that a turn of the conversations shows."""
+    shown = {file for interaction in interactions for turn in interaction for file in turn.images}
+    return tuple(file for file in files if file in shown)
 
 
 def _held_images(character: Character) -> set[int]:

@@ -27,13 +27,23 @@ from pipelines.core.character.field_values import kind_of, read_list, read_mappi
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
-CHARACTER_KEYS = (*TEXT_KEYS, "consent", "facts", "images", "references", "interactions", "held_out", "extensions")
+CHARACTER_KEYS = (
+    *TEXT_KEYS,
+    "consent",
+    "facts",
+    "images",
+    "references",
+    "input_images",
+    "interactions",
+    "held_out",
+    "extensions",
+)
 HELD_OUT_KEYS = ("conversations", "facts", "images")
 IMAGE_KEYS = ("file", "expression", "clothes", "place", "pose", "caption")
 CONSENT_KEYS = ("statement", "given_by", "given_at", "image_sha256")
 ROLES: tuple[Role, ...] = ("system", "user", "character")
-TURN_KEYS = (*ROLES, "scene", "image")
-SPLIT_KEYS = ("dialogues", "choices", "images")
+TURN_KEYS = (*ROLES, "speaker", "image_info", "scene", "image")
+SPLIT_KEYS = ("dialogues", "choices", "images", "input_images")
 
 # Roles in other programs' data -> ours; not read, only suggested.
 _FOREIGN_ROLES = {
@@ -74,6 +84,7 @@ def character_to_entries(character: Character) -> dict[str, Any]:
         "facts": [{"question": fact.question, "answer": fact.answer} for fact in character.facts],
         "images": [_image_to_entries(image) for image in character.images],
         "references": list(character.references),
+        "input_images": list(character.input_images),
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
         "held_out": held_out_to_entries(character.held_out),
         "extensions": dict(character.extensions),
@@ -89,6 +100,7 @@ def held_out_to_entries(held_out: HeldOut) -> dict[str, Any]:
 
 def split_to_entries(split: TestSplit) -> dict[str, Any]:
     """The entries of `test.yaml`."""
+    shown = {"input_images": list(split.input_images)} if split.input_images else {}
     return {
         "dialogues": [_interaction_to_entries(item) for item in split.dialogues],
         "choices": [
@@ -96,6 +108,7 @@ def split_to_entries(split: TestSplit) -> dict[str, Any]:
             for choice in split.choices
         ],
         "images": [_image_to_entries(image) for image in split.images],
+        **shown,
     }
 
 
@@ -123,7 +136,8 @@ def _interaction_to_entries(interaction: Interaction) -> list[dict[str, Any]]:
 def _turn_to_entries(turn: Message) -> dict[str, Any]:
     files = list(turn.images)
     image = files[0] if len(files) == 1 else files  # one is written without a list
-    return {turn.role: turn.text, **_without_empty({"scene": turn.scene, "image": image})}
+    more = {"speaker": turn.speaker, "image_info": turn.image_info, "scene": turn.scene, "image": image}
+    return {turn.role: turn.text, **_without_empty(more)}
 
 
 # ---------------------------------------------------------------- from entries
@@ -140,6 +154,7 @@ def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> 
         facts=read_list(entries.get("facts"), "facts", "fact", problems, _read_fact),
         images=read_list(entries.get("images"), "images", "picture", problems, _read_image),
         references=read_list(entries.get("references"), "references", "reference", problems, _read_reference),
+        input_images=read_list(entries.get("input_images"), "input_images", "shown picture", problems, _read_reference),
         interactions=read_list(
             entries.get("interactions"), "interactions", "conversation", problems, _read_interaction
         ),
@@ -156,6 +171,7 @@ def split_from_entries(entries: dict[str, Any], problems: list[Problem]) -> Test
         dialogues=read_list(entries.get("dialogues"), "dialogues", "test conversation", problems, _read_interaction),
         choices=read_list(entries.get("choices"), "choices", "test question", problems, _read_choice),
         images=read_list(entries.get("images"), "images", "test picture", problems, _read_image),
+        input_images=read_list(entries.get("input_images"), "input_images", "shown picture", problems, _read_reference),
     )
 
 
@@ -262,9 +278,12 @@ def _read_turn(value: object, field: str, what: str, problems: list[Problem]) ->
         _read_file_name(image, f"{field}.image", what, problems)
         for image in (listed if isinstance(listed, (list, tuple)) else [listed])
     ]
-    scene = read_text(entries.get("scene"), f"{field}.scene", f"The scene of {what}", problems)
+    scene, speaker, info = (
+        read_text(entries.get(key), f"{field}.{key}", f"The {noun} of {what}", problems)
+        for key, noun in (("scene", "scene"), ("speaker", "speaker"), ("image_info", "note on the picture"))
+    )
     text = read_text(entries[role], f"{field}.{role}", what.capitalize(), problems)
-    return message(role, text, [image for image in images if image], scene)
+    return message(role, text, [image for image in images if image], scene, speaker, info)
 
 
 def _read_choice(value: object, field: str, what: str, problems: list[Problem]) -> MultipleChoice | None:

@@ -45,11 +45,12 @@ def check_interactions(
     described: Mapping[str, str],
     field: str = "interactions",
     noun: str = "conversation",
+    input_images: Sequence[str] = (),
 ) -> list[Problem]:
     """Every problem of a list of conversations.
 
     `known_images` are the files that turns may name (None: not known, so not checked), `described` what they show;
-    `field` and `noun` are used to name places.
+    `input_images` those that a user's turns may name beside them; `field` and `noun` are used to name places.
     """
     found: list[Problem] = []
     seen: dict[str, int] = {}
@@ -60,7 +61,10 @@ def check_interactions(
             continue
         found += _check_order(interaction, where, what)
         for index, turn in enumerate(interaction):
-            found += _check_turn(turn, f"{where}[{index}]", f"{what}, turn {index + 1}", known_images, described)
+            known = known_images
+            if known is not None and turn.role == "user":
+                known = (*known, *input_images)
+            found += _check_turn(turn, f"{where}[{index}]", f"{what}, turn {index + 1}", known, described)
         if sum(estimate_tokens(turn.text + turn.scene) for turn in interaction) > LONG_INTERACTION_TOKENS:
             found.append(
                 Problem(
@@ -136,7 +140,7 @@ def _check_turn(
     shows = bool(turn.images) or (turn.role == "character" and bool(turn.scene.strip()))
     if not turn.text.strip() and not shows:
         found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
-    tokens = estimate_tokens(turn.text)
+    tokens = estimate_tokens(turn.prompt_text)
     if tokens > MAX_TURN_TOKENS:
         found.append(
             Problem(

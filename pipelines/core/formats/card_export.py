@@ -37,7 +37,8 @@ def export_card(folder: Path, target: Path, adapter: Path | None = None) -> list
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(write_archive(files))
         return []
-    images = {image.file: _read_image(image_path(folder, image.file)) for image in character.images}
+    listed = [*(image.file for image in character.images), *character.input_images]
+    images = {file: _read_image(image_path(folder, file)) for file in listed}
     return write_card(character, images, target, adapter_files=adapter_files)
 
 

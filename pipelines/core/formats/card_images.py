@@ -29,6 +29,8 @@ from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 
 ADAPTER_TYPE = "x_understudy_adapter"
 """Asset type of an adapter's files in a CHARX."""
+INPUT_IMAGE_TYPE = "x_understudy_input_image"
+"""Asset type of pictures that users show in conversations; they do not show the character."""
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
 _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
@@ -139,7 +141,8 @@ def attach_images(
     """The character with the card's pictures, avatar first; `hashes` (file -> SHA-256) is {} for a foreign card."""
     if hashes:
         return _attach_own_images(character, hashes, avatar, assets, mended)
-    chosen = ([Asset("icon", "main", avatar)] if avatar else []) + assets
+    own = [asset for asset in assets if asset.kind != INPUT_IMAGE_TYPE]
+    chosen = ([Asset("icon", "main", avatar)] if avatar else []) + own
     images: dict[str, bytes] = {}
     described = []
     for asset in chosen:
@@ -161,25 +164,35 @@ def _attach_own_images(
 ) -> tuple[Character, dict[str, bytes]]:
     """Each listed picture by its hash; the avatar stands in for the first one if a program re-encoded it."""
     pool = {hashlib.sha256(data).hexdigest(): data for data in [*(asset.data for asset in assets), avatar or b""]}
-    images = {image.file: pool[hashes[image.file]] for image in character.images if hashes.get(image.file) in pool}
+    listed_files = [*(image.file for image in character.images), *character.input_images]
+    images = {file: pool[hashes[file]] for file in listed_files if hashes.get(file) in pool}
     first = character.images[0].file if character.images else ""
     if avatar and first and first not in images:
         images = {first: avatar, **images}
         mended["the first picture was changed by another program; the card's avatar takes its place"] += 1
-    missing = {image.file for image in character.images} - set(images)
+    missing = set(listed_files) - set(images)
     if missing:
         mended["pictures that this kind of card does not carry were left out"] += len(missing)
     names = {file: file for file in images}
     interactions = tuple(rename_images(interaction, names) for interaction in character.interactions)
     listed = tuple(image for image in character.images if image.file in images)
     references = tuple(file for file in character.references if file in images)
-    return replace(character, images=listed, references=references, interactions=interactions), images
+    shown = tuple(file for file in character.input_images if file in images)
+    whole = replace(character, images=listed, references=references, input_images=shown, interactions=interactions)
+    return whole, images
 
 
 def rename_images(interaction: Interaction, names: dict[str, str]) -> Interaction:
     """The conversation with its pictures under their new names (old -> new); others are left out."""
     return tuple(
-        message(turn.role, turn.text, [names[file] for file in turn.images if file in names], turn.scene)
+        message(
+            turn.role,
+            turn.text,
+            [names[file] for file in turn.images if file in names],
+            turn.scene,
+            turn.speaker,
+            turn.image_info,
+        )
         if turn.images
         else turn
         for turn in interaction
@@ -235,6 +248,9 @@ def asset_entries(
         used[name] += 1
         unique = name if used[name] == 1 else f"{name}_{used[name]}"
         entries.append(({"type": "emotion", "name": unique, "ext": extension}, image.file))
+    for file in character.input_images:
+        extension = suffix_of(images[file]).removeprefix(".") or "unknown"
+        entries.append(({"type": INPUT_IMAGE_TYPE, "name": PurePosixPath(file).stem, "ext": extension}, file))
     return entries
 
 

@@ -208,7 +208,7 @@ def _build_import(
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
     character, notes = character_of_card(card, file)
     assets = assets_of(card.data, files, file, mended)
-    hashes = image_hashes(card.data) if character.images else {}
+    hashes = image_hashes(card.data) if character.images or character.input_images else {}
     character, images = attach_images(character, hashes, avatar, assets, mended)
     return CardImport(character, images, notes + notes_from(mended, file), adapter)
 
@@ -236,10 +236,11 @@ def write_card(
         refuse(path.name, f"cannot be a card of version {version}", "PNG and JSON hold 1, 2 or 3; CHARX holds 3.")
     if adapter_files and kind != "charx":
         refuse(path.name, "cannot carry an adapter", "Name the file .charx.")
-    missing = [image.file for image in character.images if image.file not in images]
+    listed = [*(image.file for image in character.images), *character.input_images]
+    missing = [file for file in listed if file not in images]
     if missing:
         refuse(path.name, f"cannot be written: the pictures {', '.join(missing)} are missing", "Add the files.")
-    hashes = {image.file: hashlib.sha256(images[image.file]).hexdigest() for image in character.images}
+    hashes = {file: hashlib.sha256(images[file]).hexdigest() for file in listed}
     data = data_of_character(character, hashes)
     mended: Counter[str] = Counter()
     if kind == "charx":
@@ -283,7 +284,7 @@ def _inline_assets(
     entries = asset_entries(character, images, avatar)
     if sum(len(images[file]) for _, file in entries if file) > MAX_INLINE_BYTES:
         mended["pictures beyond the first are too large for this kind of card: name the file .charx"] += len(images) - 1
-        entries = entries[:1]
+        entries = entries[:1] if character.images else []
     kinds = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "unknown": "application/octet-stream"}
     assets = []
     for entry, file in entries:

@@ -18,9 +18,11 @@ from pipelines.core.character.character import Interaction, Role
 from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.formats.card_examples import BlockTurn, TurnRole, named, read_blocks, settle_turns
 from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
-from pipelines.core.formats.import_notes import notes_from
+from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.mmrole_files import split_of
+from pipelines.core.formats.mmrole_records import is_record
 from pipelines.core.formats.speaker_labels import NARRATOR_LABELS, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import CharacterProblems, Problem
 
@@ -94,7 +96,11 @@ def interactions_from_start_blocks(
 def conversations_from_json(text: str, file: str = "the data", name: str = "", nickname: str = "") -> Conversations:
     """The conversations of JSON or JSON lines in any of the shapes of `chat_records.py`."""
     reader = _Reader(SpeakerNames(name, nickname))
-    records, columns = records_of(read_values(text, file, reader.mended), reader.mended)
+    values = read_values(text, file, reader.mended)
+    if values and is_record(values[0]) and split_of(file):
+        mend = "Import the whole data as a character: its test is kept for the scorecard."
+        refuse(file, "is a test of MMRole, which must not be learned", mend)
+    records, columns = records_of(values, reader.mended)
     interactions = reader.read(records)
     if not interactions:
         found = f" (it has the columns {named(columns)})" if columns else ""

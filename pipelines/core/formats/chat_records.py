@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.core.formats.import_notes import refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
+from pipelines.core.formats.mmrole_records import Line, is_record, parse_record
 
 CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat")
 SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender", "name")
@@ -89,6 +90,8 @@ def _is_list_of_records(value: Any) -> bool:
 def records_of(values: Sequence[Any], mended: Counter[str]) -> tuple[list[RawRecord], Counter[str]]:
     """The conversations of the values, and the columns of those that hold none."""
     unread: Counter[str] = Counter()
+    if values and all(is_record(value) for value in values):
+        return _mmrole(values, mended), unread
     if any(isinstance(value, dict) and "mes" in value and "is_user" in value for value in values):
         return _sillytavern(values, mended), unread
     if values and all(isinstance(value, dict) and _is_turn(value) for value in values):
@@ -237,6 +240,30 @@ def _with_answers(record: Mapping[str, Any], turns: list[RawTurn], mended: Count
     whole = len(chosen) > 1  # holds the question too
     last = replace(chosen[-1], rejected=tuple(turn.text for turn in rejected[-1:]))
     return [*([] if whole else turns), *chosen[:-1], last]
+
+
+def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
+    """Samples of MMRole: the lines of each talk with their names; everything else of a sample is no talk."""
+    records = []
+    for value in values:
+        sample = parse_record(value)
+        if sample is None:
+            mended["samples whose parts cannot be told apart were left out"] += 1
+            continue
+        if sample.has_answer:
+            mended["samples of a test were left out: a test is never learned"] += 1
+            continue
+        turns = [
+            RawTurn("assistant", line.words) if line.name == sample.role else RawTurn(line.name or "user", line.words)
+            for line in (*sample.history, Line(sample.other, sample.words), Line(sample.role, sample.reply))
+            if line.words
+        ]
+        records.append(RawRecord(tuple(turns), sample.role))
+    if records:
+        mended["pictures and profiles of MMRole were left out: import the data as a character to have them"] += len(
+            records
+        )
+    return records
 
 
 def _sillytavern(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:

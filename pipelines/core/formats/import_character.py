@@ -1,7 +1,8 @@
 """Imports: any file of another program -> a character folder.
 
-`import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a zip of a character folder, or a RoleScape-20
-folder, and returns notes on what was mended or left out. Nothing is written unless all of it could be read.
+`import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a zip of a character folder, a RoleScape-20
+folder or samples of MMRole, and returns notes on what was mended or left out. Nothing is written unless all of it could
+be read.
 Conversations alone (`chat_formats.py`) are added to a character that is there.
 """
 
@@ -34,7 +35,9 @@ from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.formats.rolescape import matching_test_dir, read_rolescape
+from pipelines.core.formats.mmrole import read_mmrole
+from pipelines.core.formats.mmrole_files import MMRoleSource, find_source
+from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.words import normalized_words
@@ -50,17 +53,24 @@ MAX_EXTENSION_CHARS = 1_000_000
 """Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
 
 
-def import_file(source: Path, folder: Path, keeps_adapter: bool = True) -> list[Problem]:
+def import_file(
+    source: Path, folder: Path, role: str = "", keeps_adapter: bool = True, name: str = ""
+) -> list[Problem]:
     """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
 
     Into a folder that holds a character already, conversations are added (JSON, JSON lines or `<START>` blocks).
     Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
+    role: whom to take of a source that holds several (MMRole); name: what the file was called before it was uploaded.
 
     Raises:
+        RoleNeeded: the source holds several roles, and none was named.
         CharacterProblems: nothing usable in the source; the folder is left as it was.
     """
     if (folder / CHARACTER_FILE).exists():
         return _add_conversations(source, folder)
+    samples = None if is_rolescape(source) else find_source(source, name)
+    if samples is not None:
+        return import_mmrole(samples, folder, role)
     if source.is_dir():
         return _import_rolescape(source, folder)
     data = read_bytes(source, source.name)
@@ -138,6 +148,18 @@ def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
     return found.notes + notes_from(mended, source.name)
 
 
+def import_mmrole(source: MMRoleSource, folder: Path, role: str = "") -> list[Problem]:
+    """Writes one role of MMRole as a character folder with its test as `test.yaml`; raises as `import_file` does."""
+    found = read_mmrole(source, role)
+    mended: Counter[str] = Counter()
+    character, images = _with_clean_images(found.character, found.images, mended)
+    if found.test.dialogues:
+        test, test_images = _with_clean_test_images(found.test, found.test_images, mended)
+        write_test_split(test, folder, test_images)
+    write_character(character, folder, images)
+    return found.notes + notes_from(mended, source.name)
+
+
 def _belongs_to_folder(member: str) -> bool:
     """Whether a file of a zip belongs to a character folder, at the root or one folder down."""
     path = PurePosixPath(member)
@@ -163,7 +185,8 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter:
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
     mended: Counter[str] = Counter()
     pictures = _files_under(inside, IMAGES)
-    _tell_unlisted(files, at, [image.file for image in character.images], pictures, mended)
+    listed = [*(image.file for image in character.images), *character.input_images]
+    _tell_unlisted(files, at, listed, pictures, mended)
     character, images = _with_clean_images(character, pictures, mended)
     if test is not None:
         test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
@@ -206,26 +229,32 @@ def _with_clean_images(
     character: Character, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[Character, dict[str, bytes]]:
     """The character with the pictures that can be opened, and their clean bytes."""
-    listed, interactions, names, clean = _clean_listed(character.images, character.interactions, images, mended)
+    shown = character.input_images
+    listed, interactions, names, clean = _clean_listed(character.images, shown, character.interactions, images, mended)
     references = tuple(names[file] for file in character.references if file in names)
-    return replace(character, images=listed, references=references, interactions=interactions), clean
+    shown = tuple(names[file] for file in shown if file in names)
+    whole = replace(character, images=listed, references=references, input_images=shown, interactions=interactions)
+    return whole, clean
 
 
 def _with_clean_test_images(
     test: TestSplit, images: dict[str, bytes], mended: Counter[str]
 ) -> tuple[TestSplit, dict[str, bytes]]:
-    listed, dialogues, _, clean = _clean_listed(test.images, test.dialogues, images, mended)
-    return replace(test, images=listed, dialogues=dialogues), clean
+    listed, dialogues, names, clean = _clean_listed(test.images, test.input_images, test.dialogues, images, mended)
+    shown = tuple(names[file] for file in test.input_images if file in names)
+    return replace(test, images=listed, input_images=shown, dialogues=dialogues), clean
 
 
 def _clean_listed(
     listed: Sequence[CharacterImage],
+    shown: Sequence[str],
     conversations: Sequence[Interaction],
     images: dict[str, bytes],
     mended: Counter[str],
 ) -> tuple[tuple[CharacterImage, ...], tuple[Interaction, ...], dict[str, str], dict[str, bytes]]:
     """The listed pictures that can be opened, under new names in the conversations too; new names; clean bytes."""
-    names, clean = _clean_images(_listed_bytes([image.file for image in listed], images, mended), mended)
+    files = [*(image.file for image in listed), *shown]
+    names, clean = _clean_images(_listed_bytes(files, images, mended), mended)
     whole = tuple(replace(image, file=names[image.file]) for image in listed if image.file in names)
     return whole, tuple(rename_images(conversation, names) for conversation in conversations), names, clean
 

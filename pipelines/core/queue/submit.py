@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from celery import Celery
 
-from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.held_out_split import with_held_out
 from pipelines.core.character.image_decode import clean_image
@@ -33,28 +32,25 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
     The same folder again gives the same version. Raises CharacterProblems, StoreError or RecordsUnusable.
     """
     character, split = read_character(folder), read_test_split(folder)
-    images = _keep_pictures(
-        store, character.images, {image.file: image_path(folder, image.file) for image in character.images}
-    )
+    files = [*(image.file for image in character.images), *character.input_images]
+    images = _keep_pictures(store, {file: image_path(folder, file) for file in files})
     entries = character_to_entries(character if split else with_held_out(character))
     test_entries, test_images = None, {}
     if split is not None:
         test_entries = split_to_entries(split)
-        paths = {image.file: test_image_path(folder, image.file) for image in split.images}
-        test_images = _keep_pictures(store, split.images, paths)
+        files = [*(image.file for image in split.images), *split.input_images]
+        test_images = _keep_pictures(store, {file: test_image_path(folder, file) for file in files})
     known = next((row.id for row in records.characters.list(owner) if row.name == character.name), "")
     draft = {**entries, "image_keys": images}
     id = known or records.characters.create(owner, draft).id
     return records.characters.publish(id, entries, test_entries, images, test_images)
 
 
-def _keep_pictures(store: Store, images: Iterable[CharacterImage], paths: Mapping[str, Path]) -> dict[str, str]:
+def _keep_pictures(store: Store, paths: Mapping[str, Path]) -> dict[str, str]:
     # Where and when a picture was taken is not kept.
     return {
-        image.file: put_content(
-            store, clean_image(paths[image.file].read_bytes()), "pictures", Path(image.file).suffix.lower()
-        )
-        for image in images
+        file: put_content(store, clean_image(path.read_bytes()), "pictures", Path(file).suffix.lower())
+        for file, path in paths.items()
     }
 
 
