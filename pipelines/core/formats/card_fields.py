@@ -20,6 +20,7 @@ from pipelines.core.character.serialize import character_from_entries, character
 from pipelines.core.formats.card_examples import read_blocks, write_blocks
 from pipelines.core.formats.card_notes import unused_notes
 from pipelines.core.formats.card_shapes import as_card
+from pipelines.core.formats.card_valid import valid_data
 from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
@@ -221,6 +222,7 @@ def _same_blocks(left: tuple[Interaction, ...], right: tuple[Interaction, ...]) 
 
 def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Character) -> dict[str, object]:
     """The card's extensions, and under `KEPT_KEY` every other field that is not empty."""
+    data = valid_data(data)
     extensions = data.get("extensions")
     kept: dict[str, object] = {
         str(key): value
@@ -298,13 +300,10 @@ def data_of_character(character: Character, image_sha256: dict[str, str]) -> dic
         }
     entries = {key: value for key, value in character_to_entries(character).items() if key != "extensions"}
     extensions[OWN_KEY] = {"version": 1, "character": entries, "image_sha256": image_sha256}
-    return {
-        **V2_DEFAULTS,
-        "group_only_greetings": [],
-        **rest,
-        **_v1_texts_or_original(character, kept),
-        "extensions": extensions,
-    }
+    texts = _v1_texts_or_original(character, kept)
+    # Whoever wrote character.yaml by hand may have put anything there.
+    data = valid_data({**rest, **texts, "extensions": extensions})
+    return {**V2_DEFAULTS, "group_only_greetings": [], **data}
 
 
 def card_of_data(data: dict[str, Any], version: int, backfill: bool = False) -> dict[str, Any]:
