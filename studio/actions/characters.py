@@ -184,10 +184,10 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
                 file.write(piece)
         target = Path(folder) / "character"
         with _called(path.name, name):
-            notes = import_file(path, target, keeps_adapter=False)
+            notes = import_file(path, target, keeps_adapter=False, name=name)
             character, limits = fit_imported(read_character(target), name)
             draft = draft_of_character(context, character, target)
-    told = [Problem(item.field.replace(path.name, name), item.message, item.mend, item.severity) for item in notes]
+    told = [_as_uploaded(item, path.name, name) for item in notes]
     row = context.records.characters.create(context.owner, {**draft, "origin": name})
     return Imported(row.id, row.name, (*lacking(draft), *limits, *told))
 
@@ -195,18 +195,19 @@ def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
 @contextlib.contextmanager
 def _called(inner: str, name: str) -> Iterator[None]:
     """Problems name the file as the upload was named."""
+    try:
+        yield
+    except CharacterProblems as error:
+        raise CharacterProblems(_as_uploaded(item, inner, name) for item in error.problems) from error
 
+
+def _as_uploaded(item: Problem, inner: str, name: str) -> Problem:
     def own(text: str) -> str:
         # A card is unpacked into a folder on the way, which whoever sent it has never seen.
         text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
         return text.replace(inner, name)
 
-    try:
-        yield
-    except CharacterProblems as error:
-        raise CharacterProblems(
-            Problem(own(item.field), own(item.message), own(item.mend), item.severity) for item in error.problems
-        ) from error
+    return Problem(own(item.field), own(item.message), own(item.mend), item.severity)
 
 
 def _plain_suffix(name: str) -> str:

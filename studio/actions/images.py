@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
 from pipelines.core.character.image_set_check import check_image_count, check_variety
 from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file
+from pipelines.core.formats.card_files import read_archive
+from pipelines.core.formats.picture_sets import belongs_to_set, is_metadata, is_picture, read_picture_set
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
@@ -30,6 +32,7 @@ from studio.context import AppContext
 THUMB_PX = 256
 """Side of the square that a thumbnail fits into; lists and grids show thumbnails."""
 PREVIEW_PX = 480
+MAX_SET_BYTES = 96 * 2**20  # of an upload, which may be a zip; one picture is at most MAX_IMAGE_BYTES
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
 
@@ -112,9 +115,10 @@ def _caption(entry: dict[str, Any]) -> dict[str, str]:
 def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
     """Add pictures to a draft, and captions: a text file with a picture's name is its caption.
 
-    Returns what could not be used; the others are kept.
+    Sets of pictures (`picture_sets.py`: kohya zips, the table of an image folder) are unpacked. Returns what could not
+    be used; the others are kept.
     """
-    refused: list[Problem] = []
+    files, described, refused = _unpacked(files)
     taken: list[tuple[str, bytes]] = []
     captions = [(name, data) for name, data in files if is_caption_file(name)]
     for name, data in files:
@@ -137,7 +141,7 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
             listed = draft.setdefault("pictures", [])
             for name, entry in entries:
                 file = _free_name(draft, entry["key"])
-                caption_entry(draft, file)
+                caption_entry(draft, file).update(described.get(name, {}))
                 listed.append({"file": file, "original": plain_name(name), "source": caption_id(name), **entry})
             # Captions may be uploaded after their pictures, so all of them are looked at.
             sources = [picture.get("source") or caption_id(picture["original"]) for picture in listed]
@@ -149,6 +153,41 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
 
         change(context, id, edit)
     return refused + notes
+
+
+def _unpacked(
+    files: Sequence[tuple[str, bytes]],
+) -> tuple[Sequence[tuple[str, bytes]], dict[str, dict[str, str]], list[Problem]]:
+    """The files with those of zips in place of the zips, captions of tables by picture, and what was left out."""
+    zips = [name for name, data in files if data.startswith(b"PK")]
+    if not zips and not any(is_metadata(name) for name, _ in files):
+        return files, {}, []
+    inside: list[tuple[str, bytes]] = []
+    others: list[str] = []
+    refused: list[Problem] = []
+    for name, data in files:
+        if name not in zips:
+            inside.append((name, data))
+            continue
+        try:
+            unpacked, left = read_archive(data, plain_name(name), belongs_to_set)
+        except CharacterProblems as error:
+            refused += error.problems
+            continue
+        inside += unpacked.items()
+        others += left
+    found = read_picture_set(inside, others, plain_name(zips[0]) if zips else "The table")
+    if zips and not found.pictures:
+        message = f"{plain_name(zips[0])} holds no picture that can be used."
+        refused.append(Problem("images", message, "Put PNG, JPEG or WebP pictures into it."))
+    described = {
+        image.file: {key: words for key, words in asdict(image).items() if words and key != "file"}
+        for image in found.captions
+    }
+    loose = [
+        (name, data) for name, data in inside if not (is_picture(name) or is_metadata(name) or is_caption_file(name))
+    ]
+    return [*found.pictures, *loose], described, refused + found.notes
 
 
 def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:

@@ -160,11 +160,14 @@ def begin(context: AppContext) -> None:
             widgets.go(widgets.CREATE, character=drafts.create(context), step=1)
     with right.container(border=True, height="stretch"):
         st.markdown("**From a file**")
-        widgets.quiet("A Character Card (PNG, JSON or CHARX), or the zip of a character folder.")
+        widgets.quiet(
+            "A Character Card (PNG, JSON or CHARX), a character of Backyard or Character.AI, or the zip of a "
+            "character folder or of pictures."
+        )
         round = st.session_state.setdefault("import-round", 0)
         upload = st.file_uploader(
             "Character Card or zip",
-            type=["png", "json", "charx", "zip", "webp", "jpg", "yaml", "yml"],
+            type=["png", "json", "charx", "byaf", "zip", "webp", "jpg", "yaml", "yml"],
             key=f"import-{round}",
             max_upload_size=characters.MAX_IMPORT_BYTES >> 20,
             label_visibility="collapsed",

@@ -10,7 +10,6 @@ from typing import Literal
 
 import streamlit as st
 
-from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from studio import widgets
 from studio.actions import create, drawings, images, suggestions
 from studio.actions.drafts import Draft, own_character
@@ -37,14 +36,15 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     round = st.session_state.setdefault("pictures-round", 0)
     st.file_uploader(
-        "Drop pictures here: PNG, JPEG or WebP",
-        type=["png", "jpg", "jpeg", "jfif", "webp", "heic", "avif", "txt", "caption"],
+        "Drop pictures here: PNG, JPEG or WebP, or a zip of them",
+        type=["png", "jpg", "jpeg", "jfif", "webp", "heic", "avif", "txt", "caption", "zip", "jsonl", "csv"],
         accept_multiple_files=True,
         key=f"pictures-{round}",
-        max_upload_size=MAX_IMAGE_BYTES >> 20,
+        max_upload_size=images.MAX_SET_BYTES >> 20,
         on_change=take,
         args=(context, id, round),
-        help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption.",
+        help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption."
+        " Zips of kohya, and image folders with their metadata.csv or .jsonl, are read too.",
     )
     shown = images.image_views(context, draft)
     found = images.image_set_problems(draft)

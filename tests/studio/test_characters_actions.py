@@ -266,3 +266,11 @@ def test_an_adapter_is_not_promised_to_be_kept(context: AppContext, tmp_path: Pa
     found = took(context, "quibb.charx", (tmp_path / "quibb.charx").read_bytes())
     told = " ".join(note.message for note in found.notes)
     assert "adapters cannot be brought into the studio yet" in told and "adapter/" not in told
+
+
+def test_a_zip_of_pictures_begins_a_character_called_after_it(context: AppContext) -> None:
+    packed = as_charx({f"{seed}.png": encoded(drawing(seed)) for seed in (1, 2)} | {"1.txt": b"laughing"})
+    found = took(context, "tola_brask.zip", packed)
+    draft = drafts.own_character(context, found.id).draft
+    assert found.name == "Tola Brask" and draft["images"][0]["caption"] == "laughing" and len(draft["pictures"]) == 2
+    assert any("tola_brask.zip holds pictures alone" in note.message for note in found.notes)

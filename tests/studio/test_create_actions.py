@@ -16,6 +16,7 @@ from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions import characters, create, drafts, images, interactions, suggestions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
+from tests.core.formats.card_samples import as_charx
 
 
 @pytest.fixture
@@ -70,6 +71,19 @@ def test_what_is_no_picture_is_refused_by_name(
     [problem] = images.add(context, id, [(name, data), *some(1)])
     assert words in problem.message and "/etc" not in problem.message
     assert len(draft_of(context, id)["pictures"]) == 1
+
+
+def test_a_zip_of_pictures_is_unpacked_with_its_captions(context: AppContext, id: str) -> None:
+    [(_, one), (_, two)] = some(1, 2)
+    packed = as_charx({"10_ada/a.png": one, "10_ada/a.txt": b"laughing", "reg/1_woman/x.png": encoded(drawing(5))})
+    table = b"file_name,text,expression\nb.png,,sad\n"
+    notes = images.add(context, id, [("set.zip", packed), ("b.png", two), ("metadata.csv", table)])
+    shown = images.image_views(context, draft_of(context, id))
+    assert [(view.file, view.caption.description) for view in shown] == [("01.png", "laughing"), ("02.png", "sad")]
+    assert "regularisation" in " ".join(note.message for note in notes)
+    empty, damaged = as_charx({"readme.txt": b"x"}), b"PK\3\4 and nothing"
+    for name, data, words in (("no.zip", empty, "no picture"), ("cut.zip", damaged, "damaged archive")):
+        assert words in " ".join(problem.message for problem in images.add(context, id, [(name, data)]))
 
 
 def test_each_light_has_its_reason_and_its_mend(context: AppContext, id: str) -> None:

@@ -69,15 +69,21 @@ def _assign(assigned: dict[int, str], place: int, name: str, data: bytes, notes:
         notes += [replace(item, field="images", severity="warning") for item in error.problems]
         return
     notes += [replace(item, field="images") for item in told]
+    words = fit_caption(text, name, notes)
+    if words:
+        assigned[place] = words
+
+
+def fit_caption(text: str, name: str, notes: list[Problem]) -> str:
+    """A caption in one line, cut at a word with a note where it is too long; `name` says where it stands."""
     words = " ".join(text.replace("\0", "").split())
     if len(words) > MAX_CAPTION_CHARS:
         cut = words[: MAX_CAPTION_CHARS + 1].rpartition(" ")[0] or words[:MAX_CAPTION_CHARS]
         message = f"The caption in {name} is {len(words)} characters long; it was cut to {len(cut)}."
         mend = f"Keep what varies: expression, clothes, place, pose; {MAX_CAPTION_CHARS} characters are the most."
         notes.append(_note(message, mend))
-        words = cut
-    if words:
-        assigned[place] = words
+        return cut
+    return words
 
 
 def _note(message: str, mend: str) -> Problem:

@@ -21,6 +21,8 @@ from pipelines.core.formats.card_examples import read_blocks, write_blocks
 from pipelines.core.formats.card_notes import unused_notes
 from pipelines.core.formats.card_shapes import as_card
 from pipelines.core.formats.card_valid import valid_data
+from pipelines.core.formats.chat_logs import chat_logs
+from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import note, notes_from, refuse
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
@@ -70,6 +72,8 @@ class CardData:
     """1, 2 or 3."""
     data: dict[str, Any]
     notes: list[Problem]
+    chats: tuple[RawRecord, ...] = ()
+    """Chats with the character that came with it."""
 
 
 def card_data(card: Any, file: str) -> CardData:
@@ -78,6 +82,7 @@ def card_data(card: Any, file: str) -> CardData:
     Raises:
         CharacterProblems: not a card, or a card without a name.
     """
+    chats = tuple(chat_logs(card))
     card = as_card(card, file)
     if not isinstance(card, dict):
         refuse(file, "is not a Character Card: it holds no JSON object", "Export it again where it was made.")
@@ -106,7 +111,7 @@ def card_data(card: Any, file: str) -> CardData:
             data = {**data, key: ""}
     if not data.get("name", "").strip():
         refuse(file, "has no name", "Give the character a name in the program that made the card.")
-    return CardData(version, data, notes)
+    return CardData(version, data, notes, chats)
 
 
 def _text(data: dict[str, Any], key: str) -> str:

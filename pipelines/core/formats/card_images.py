@@ -8,9 +8,12 @@ their own names even when another program renamed the assets.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import io
 import re
+import struct
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -22,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
 from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
-from pipelines.core.formats.card_files import PNG_SIGNATURE, decode_base64
+from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
 from pipelines.core.formats.import_notes import refuse
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
@@ -218,15 +221,29 @@ def png_avatar(data: bytes, file: str) -> bytes:
 
 
 def exif_comment(data: bytes) -> bytes:
-    """What a picture's EXIF user comment says, b"" without one; nothing is decoded."""
+    """The JSON in a picture's EXIF user comment, plain or as base64, b"" without any; no pixel is decoded."""
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
-            exif = image.getexif()
-            found = exif.get(_USER_COMMENT) or exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) or b""
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        if data.startswith(PNG_SIGNATURE):
+            body = next((body for kind, body in chunks_of(data, "the picture") if kind == b"eXIf"), b"")
+            exif = Image.Exif()
+            exif.load(b"Exif\0\0" + body if body else b"")
+        else:
+            with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
+                exif = image.getexif()
+        found = exif.get(_USER_COMMENT) or exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) or b""
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, struct.error):
         return b""
-    content = found.encode() if isinstance(found, str) else found if isinstance(found, bytes) else b""
-    return content.removeprefix(b"ASCII\0\0\0").removeprefix(b"\0" * 8).removeprefix(b"UNICODE\0")
+    except (CharacterProblems, TypeError, KeyError):
+        return b""
+    content = found.encode("utf-8", "replace") if isinstance(found, str) else found if isinstance(found, bytes) else b""
+    content = content.removeprefix(b"ASCII\0\0\0").removeprefix(b"\0" * 8).removeprefix(b"UNICODE\0")
+    content = content.lstrip(b"\xef\xbb\xbf \n")
+    if content[:1] not in (b"{", b""):
+        try:
+            content = base64.b64decode(b"".join(content.split()), validate=True)
+        except binascii.Error:
+            return b""
+    return content if content.startswith(b"{") else b""
 
 
 def asset_entries(

@@ -1,13 +1,17 @@
 """Character files of other programs brought into the shape of a Character Card, before anything of it is read.
 
-Known besides V1 to V3: Pygmalion and text-generation-webui (`char_name`, `context`), Agnai (`persona.attributes`), and
-a card inside a list. No field's type is trusted, and an empty field never hides a filled one of the same name.
+Known besides V1 to V3: Pygmalion and text-generation-webui (`char_name`, `context`), Agnai (`persona.attributes`),
+Character.AI, older exports of Backyard, and a card inside a list. No field's type is trusted, and an empty field never
+hides a filled one of the same name.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pipelines.core.formats.backyard import backyard_export_card
+from pipelines.core.formats.character_ai import character_ai_card
+from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.import_notes import refuse
 
 TEXT_FIELDS = (
@@ -42,7 +46,7 @@ def as_card(value: Any, file: str) -> Any:
     """The value in the shape of a card, as far as it can be told to be one.
 
     Raises:
-        CharacterProblems: a list of several cards, or a chat.
+        CharacterProblems: a list of several cards, a chat, or a lorebook.
     """
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         if len(value) > 1:
@@ -50,15 +54,12 @@ def as_card(value: Any, file: str) -> Any:
         value = value[0]
     if not isinstance(value, dict):
         return value
+    other = backyard_export_card(value) or character_ai_card(value)
+    if other is not None:
+        return _typed(other)
+    _refuse_no_character(value, file)
     if isinstance(value.get("data"), dict):
         return {**value, "data": _typed(_filled(value["data"], value))}
-    chat = isinstance(value.get("messages"), list) and not any(_text(value.get(key)) for key in TEXT_FIELDS[1:])
-    if chat:
-        refuse(
-            file,
-            "is a chat, not a character",
-            "Send the character's file; a chat can be added to the character afterwards.",
-        )
     known = {**value, **_persona_texts(value)}
     if any(key in value for key in _OTHER_NAMES):
         meant = {new: value[old] for old, new in _OTHER_NAMES.items() if _text(value.get(old))}
@@ -67,6 +68,24 @@ def as_card(value: Any, file: str) -> Any:
             **{key: item for key, item in known.items() if key not in _OTHER_NAMES and _filled_value(item)},
         }
     return _typed(known)
+
+
+def _refuse_no_character(value: dict[str, Any], file: str) -> None:
+    """Refuses what has a name, as a card does, but is none."""
+    told = any(_text(value.get(key)) for key in TEXT_FIELDS[1:])
+    if chat_logs(value) or (isinstance(value.get("messages"), list) and not told):
+        refuse(
+            file,
+            "is a chat, not a character",
+            "Send the character's file; a chat can be added to the character afterwards.",
+        )
+    book = isinstance(value.get("entries"), (list, dict))
+    if book and not any(_text(value.get(key)) for key in ("personality", "scenario", "first_mes", "mes_example")):
+        refuse(
+            file,
+            "is a lorebook, not a character",
+            "Send the character's file; a lorebook can be added to the character afterwards.",
+        )
 
 
 def _filled(data: dict[str, Any], outside: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX.
+"""Character Cards V1, V2 and V3 in and out: PNG, JSON and CHARX; Backyard archives in.
 
 `read_card` tells the kind by the bytes, not by the name. Of a PNG with both `ccv3` and `chara` the former counts,
 unless it is damaged. `write_card` writes both into a PNG, so that older programs read the card too; `card_export.py`
@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pipelines.core.character.character import Character
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.decode_text import decode_text
+from pipelines.core.formats.backyard import is_backyard_file, read_backyard_archive
 from pipelines.core.formats.card_fields import (
     CardData,
     card_data,
@@ -28,6 +29,7 @@ from pipelines.core.formats.card_fields import (
     character_of_card,
     data_of_character,
     image_hashes,
+    nickname_of,
 )
 from pipelines.core.formats.card_files import (
     MAX_FILE_BYTES,
@@ -50,6 +52,7 @@ from pipelines.core.formats.card_images import (
     png_avatar,
     suffix_of,
 )
+from pipelines.core.formats.chat_formats import conversations_of_records, with_rejected
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import CharacterProblems, Problem
@@ -101,6 +104,8 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
 def _read_png(data: bytes, file: str) -> CardImport:
     texts = read_chunks(data, file)
     cards = [texts[keyword] for keyword in ("ccv3", "chara") if keyword in texts]
+    if not cards and (comment := exif_comment(data)):
+        return _build_import(_parse_card(comment, file), without_metadata(data, file), {}, {}, file, Counter())
     if not cards:
         refuse(
             file,
@@ -136,9 +141,9 @@ def _parse_chunk(text: bytes, file: str) -> CardData:
 
 
 def _read_picture(data: bytes, file: str) -> CardImport:
-    """A card in the EXIF comment of a WebP or JPEG, where TavernAI and SillyTavern once put it."""
+    """A card in the EXIF comment of a WebP or JPEG, where TavernAI, SillyTavern and Backyard once put it."""
     text = exif_comment(data)
-    if not text.lstrip(b"\xef\xbb\xbf \n").startswith(b"{"):
+    if not text:
         refuse(
             file,
             "is a picture without a card",
@@ -156,9 +161,15 @@ def _read_charx(data: bytes, file: str) -> CardImport:
     pictures = (".png", ".jpg", ".jpeg", ".webp")
 
     def wanted(path: str) -> bool:
-        return path == "card.json" or path.lower().endswith(pictures) or "/ai/" in path
+        named = path == "card.json" or (is_backyard_file(path) and path.endswith(".json"))
+        return named or path.lower().endswith(pictures) or "/ai/" in path
 
     files, others = read_archive(data, file, wanted)
+    mended: Counter[str] = Counter()
+    backyard = None if "card.json" in files else read_backyard_archive(files, file, mended)
+    if backyard is not None:
+        card = replace(card_data(backyard.card, file), chats=backyard.chats)
+        return _build_import(card, None, files, {}, file, mended)
     if "card.json" not in files:
         if any(path.lower().endswith(pictures) for path in files):
             refuse(
@@ -167,7 +178,6 @@ def _read_charx(data: bytes, file: str) -> CardImport:
                 "Make the character first, then drop the pictures and their captions in at step Pictures.",
             )
         refuse(file, "is an archive without a card.json", "A CHARX has one at its root; send the PNG or JSON card.")
-    mended: Counter[str] = Counter()
     adapter = {}
     for path, content in files.items():
         inside = path.partition("/ai/")[2]
@@ -207,6 +217,14 @@ def _build_import(
 ) -> CardImport:
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
     character, notes = character_of_card(card, file)
+    if card.chats:
+        talks = conversations_of_records(card.chats, character.name, nickname_of(character.extensions), file)
+        character = replace(
+            character,
+            interactions=character.interactions + talks.interactions,
+            extensions=with_rejected(character.extensions, talks.rejected),
+        )
+        notes += talks.notes
     assets = assets_of(card.data, files, file, mended)
     hashes = image_hashes(card.data) if character.images or character.input_images else {}
     character, images = attach_images(character, hashes, avatar, assets, mended)

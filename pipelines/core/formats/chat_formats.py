@@ -17,6 +17,7 @@ from typing import NoReturn
 from pipelines.core.character.character import Interaction, Role
 from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.formats.card_examples import BlockTurn, TurnRole, named, read_blocks, settle_turns
+from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.json_text import tidy_text
@@ -100,8 +101,10 @@ def conversations_from_json(text: str, file: str = "the data", name: str = "", n
     if values and is_record(values[0]) and split_of(file):
         mend = "Import the whole data as a character: its test is kept for the scorecard."
         refuse(file, "is a test of MMRole, which must not be learned", mend)
-    records, columns = records_of(values, reader.mended)
-    interactions = reader.read(records)
+    logs = [chat_logs(value) for value in values]
+    rest = [value for value, chats in zip(values, logs, strict=True) if not chats]
+    records, columns = records_of(rest, reader.mended)
+    interactions = reader.read([*(record for chats in logs for record in chats), *records])
     if not interactions:
         found = f" (it has the columns {named(columns)})" if columns else ""
         if reader.strangers:
@@ -113,6 +116,15 @@ def conversations_from_json(text: str, file: str = "the data", name: str = "", n
         if reader.strangers or reader.other_roles:
             mend = f'Call the character "assistant" or {name or "by its name"!r} in the file, and the user "user".'
         _refuse_all(file, found, mend, reader.mended + reader.told())
+    return Conversations(interactions, notes_from(reader.mended + reader.told(), file), tuple(reader.rejected))
+
+
+def conversations_of_records(
+    records: Sequence[RawRecord], name: str, nickname: str = "", file: str = "the chats"
+) -> Conversations:
+    """The conversations of records that came with a character; none is no fault."""
+    reader = _Reader(SpeakerNames(name, nickname))
+    interactions = reader.read(records)
     return Conversations(interactions, notes_from(reader.mended + reader.told(), file), tuple(reader.rejected))
 
 

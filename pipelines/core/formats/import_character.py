@@ -1,9 +1,9 @@
 """Imports: any file of another program -> a character folder.
 
-`import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a zip of a character folder, a RoleScape-20
-folder or samples of MMRole, and returns notes on what was mended or left out. Nothing is written unless all of it could
-be read.
-Conversations alone (`chat_formats.py`) are added to a character that is there.
+`import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a Backyard archive, a zip of a character
+folder, a RoleScape-20 folder, samples of MMRole, or pictures with captions (a folder or zip), and returns notes on what
+was mended or left out. Nothing is written unless all of it could be read. Conversations alone (`chat_formats.py`) are
+added to a character that is there.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from pipelines.core.formats.card_images import is_adapter_file, rename_images, s
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
 from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, find_source
@@ -58,7 +59,7 @@ def import_file(
 ) -> list[Problem]:
     """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
 
-    Into a folder that holds a character already, conversations are added (JSON, JSON lines or `<START>` blocks).
+    Into a folder that holds a character already, conversations or pictures with captions are added.
     Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
     role: whom to take of a source that holds several (MMRole); name: what the file was called before it was uploaded.
 
@@ -66,9 +67,12 @@ def import_file(
         RoleNeeded: the source holds several roles, and none was named.
         CharacterProblems: nothing usable in the source; the folder is left as it was.
     """
+    samples = None if is_rolescape(source) else find_source(source, name)
+    pictures = import_picture_set(source, folder, PurePosixPath(name).stem) if samples is None else None
+    if pictures is not None:
+        return pictures
     if (folder / CHARACTER_FILE).exists():
         return _add_conversations(source, folder)
-    samples = None if is_rolescape(source) else find_source(source, name)
     if samples is not None:
         return import_mmrole(samples, folder, role)
     if source.is_dir():
