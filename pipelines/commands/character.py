@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     )
     import_.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
     roles = import_.add_mutually_exclusive_group()
-    roles.add_argument("--role", default="", help="which role of MMRole data that holds several")
-    roles.add_argument("--all-roles", action="store_true", help="a folder for each role of MMRole data, below DIR")
+    roles.add_argument("--role", default="", help="which character of data that holds several (MMRole, RoleScape-20)")
+    roles.add_argument("--all-roles", action="store_true", help="a folder for each of them, below DIR")
     import_.set_defaults(run=run_import)
     export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
     export.add_argument("source", metavar="RUN", help="run folder, character folder or bundled character")
@@ -92,23 +93,30 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _import_all_roles(source: Path, folder: Path) -> CommandResult:
-    """A character folder for each role of MMRole data; a role that cannot be read keeps no other out."""
-    from pipelines.core.formats.import_character import import_mmrole
+    """A character folder for each role of MMRole or RoleScape-20; one that cannot be read keeps no other out."""
+    from pipelines.core.formats.import_character import import_file, import_mmrole
     from pipelines.core.formats.mmrole_files import find_source
     from pipelines.core.formats.mmrole_records import folder_name
+    from pipelines.core.formats.rolescape import rolescape_folders
     from pipelines.core.problems import CharacterProblems
 
-    samples = find_source(source)
-    if samples is None:
-        raise CommandFailed(f"{source} holds no samples of MMRole")
     written, notes = [], []
-    with tempfile.TemporaryDirectory(prefix="understudy-mmrole-") as scratch:
-        for role, own in samples.split_by_role(Path(scratch)):
+    with tempfile.TemporaryDirectory(prefix="understudy-roles-") as scratch:
+        roles: dict[str, Callable[[Path], list[Problem]]] = {
+            name: partial(import_file, path) for name, path in rolescape_folders(source).items()
+        }
+        if not roles:
+            samples = find_source(source)
+            if samples is None:
+                raise CommandFailed(f"{source} holds no samples of MMRole and no folders of RoleScape-20")
+            for role, own in samples.split_by_role(Path(scratch)):
+                roles[role] = partial(import_mmrole, own, role=role)
+        for role, take in roles.items():
             target = folder / folder_name(role)
             if target.exists():
                 raise CommandFailed(f"{target} is there already; name a new folder")
             try:
-                found = import_mmrole(own, target, role)
+                found = take(target)
             except CharacterProblems as refused:
                 found = list(refused.problems)
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -37,8 +37,8 @@ from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.mmrole import read_mmrole
-from pipelines.core.formats.mmrole_files import MMRoleSource, find_source
-from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape
+from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
+from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.words import normalized_words
@@ -67,12 +67,17 @@ def import_file(
         RoleNeeded: the source holds several roles, and none was named.
         CharacterProblems: nothing usable in the source; the folder is left as it was.
     """
-    samples = None if is_rolescape(source) else find_source(source, name)
-    pictures = import_picture_set(source, folder, PurePosixPath(name).stem) if samples is None else None
+    is_one = is_rolescape(source)
+    many = {} if is_one else rolescape_folders(source)
+    samples = None if is_one or many else find_source(source, name)
+    has_samples = is_one or many or samples is not None
+    pictures = None if has_samples else import_picture_set(source, folder, PurePosixPath(name).stem)
     if pictures is not None:
         return pictures
     if (folder / CHARACTER_FILE).exists():
         return _add_conversations(source, folder)
+    if many:
+        return _import_rolescape(many[_chosen(many, role, source.name)], folder)
     if samples is not None:
         return import_mmrole(samples, folder, role)
     if source.is_dir():
@@ -150,6 +155,15 @@ def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
     write_test_split(test, folder, test_images)
     write_character(character, folder, images)
     return found.notes + notes_from(mended, source.name)
+
+
+def _chosen(folders: Mapping[str, Path], role: str, file: str) -> str:
+    """The one of several characters that is meant, by its folder's name or what stands behind its dash."""
+    wanted = role.strip().casefold()
+    same = [name for name in folders if wanted in (name.casefold(), name.rpartition("-")[2].casefold())]
+    if len(folders) > 1 and len(same) != 1:
+        raise RoleNeeded(file, Counter({name: len(list(path.glob("*.png"))) for name, path in folders.items()}))
+    return same[0] if same else next(iter(folders))
 
 
 def import_mmrole(source: MMRoleSource, folder: Path, role: str = "") -> list[Problem]:

@@ -67,6 +67,23 @@ def is_rolescape(folder: Path) -> bool:
     return (folder / "annotation.json").is_file() or any(folder.glob("*_with_image.json"))
 
 
+def rolescape_folders(source: Path) -> dict[str, Path]:
+    """The characters' training folders of a copy of the data set, by name; {} where it is none.
+
+    source: the folder `train` that holds them, or one of the three above it.
+    """
+    for inside in ("", "train", "personalized_data/train", "data/personalized_data/train"):
+        root = source / inside
+        found = (
+            {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and is_rolescape(path)}
+            if (root.is_dir())
+            else {}
+        )
+        if found and root.name != "test":
+            return found
+    return {}
+
+
 def matching_test_dir(train_dir: Path) -> Path | None:
     """The test folder that belongs to `.../train/<dir>`, if it is there."""
     parts = list(train_dir.resolve().parts)

@@ -14,7 +14,13 @@ from pipelines.core.character.character import Fact, MultipleChoice, message
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from pipelines.core.formats.import_character import import_file
-from pipelines.core.formats.rolescape import letters_and_digits, matching_test_dir, read_rolescape
+from pipelines.core.formats.mmrole_files import RoleNeeded
+from pipelines.core.formats.rolescape import (
+    letters_and_digits,
+    matching_test_dir,
+    read_rolescape,
+    rolescape_folders,
+)
 from pipelines.core.problems import CharacterProblems
 
 HEAD = {"description": "Tock is a brass clockwork owl who keeps a library.", "opening": "Tick."}
@@ -43,7 +49,7 @@ def scene(user: str, machine: str, image: str | None = None, instruction: str = 
 
 
 def write(path: Path, **entries: Any) -> None:
-    path.write_text(json.dumps({**HEAD, **entries}), encoding="utf-8")
+    path.write_text(json.dumps(HEAD | entries), encoding="utf-8")
 
 
 def write_questions(train: Path) -> None:
@@ -233,3 +239,59 @@ def test_titles_of_a_profile_are_matched_whole(tock: Path, profile: str, style: 
     next(tock.glob("*_full_profile.txt")).write_text(profile)
     found = read_rolescape(tock, matching_test_dir(tock)).character
     assert (found.style, found.appearance) == (style, appearance)
+
+
+HUMANS = ("Adrien Brody", "Coco", "Friends-Chandler", "Friends-Joey", "Gao Qiqiang", "Harry Potter-Hermione")
+HUMANS += ("Leonardo", "Will In Vietnam", "Wukong")
+ANIMALS = ("Bo", "Butin", "Mam", "Mydieu")
+SOUL = ("Ichihime", "Miki Nikaidou", "Rin Tohsaka", "Saber", "YuiYagi")
+DRAWN = ("Genshin-Furina", "Pokemon-Pikachu", *(f"Mahjong Soul-{name}" for name in SOUL))
+TWENTY = (*HUMANS, *ANIMALS, *DRAWN)
+
+
+def write_twenty(root: Path) -> Path:
+    """The published folders by name, each with its files at toy content."""
+    for place, folder in enumerate(TWENTY):
+        name = folder.rpartition("-")[2]
+        train, test = (root / "data/personalized_data" / split / folder for split in ("train", "test"))
+        for split, count in ((train, 2), (test, 1)):
+            split.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (100, 100), (place * 12, number * 90, 40 * len(split.parent.name))).save(
+                    split / f"{number}.png"
+                )
+            talk = [scene(f"{split.parent.name} {name}?", f"{name} {split.parent.name}.", "0", f"{name}, happy")]
+            write(split / "annotation.json", opening="", scenes=talk)
+            write(split / f"{name}_with_image.json", opening="", scenes=talk)
+            instructions = [{"image_id": "0", "t2i_instruction": f"{name}, {split.parent.name}"}]
+            write(split / f"{name}_t2i_instruction.json", t2i_instructions=instructions)
+        write(train / f"{name}_dialogue_text_extension_train.json", scenes=[scene("Well?", f"I am {name}.")])
+        write(train / f"{name}_dialogue_text_extension_test.json", scenes=[scene("And?", f"Still {name}.")])
+        (train / f"{name}_full_profile.txt").write_text("" if name == "Joey" else PROFILE)
+        (train / "prompts").mkdir()
+        (train / "prompts" / f"{name}_knowledge_qa_prompt.txt").write_text("You are a helpful assistant.")
+    return root
+
+
+def test_all_twenty_are_read_with_their_test(tmp_path: Path) -> None:
+    root = write_twenty(tmp_path / "UniCharacter")
+    assert len(TWENTY) == 20
+    for above in ("", "data", "data/personalized_data", "data/personalized_data/train"):
+        if above != "data":
+            assert sorted(rolescape_folders(root / above)) == sorted(TWENTY)
+    for folder in TWENTY:
+        import_file(root, tmp_path / folder, folder)
+        character, test = read_character(tmp_path / folder), read_test_split(tmp_path / folder)
+        name = folder.rpartition("-")[2]
+        assert (character.name, character.persona) == (name, HEAD["description"])
+        assert bool(character.style) == (name != "Joey")
+        assert len(character.interactions) == 2 and character.interactions[0][1].images == ("0.png",)
+        assert test is not None and len(test.dialogues) == 2 and len(test.images) == 1
+
+
+def test_a_folder_of_many_asks_for_one(tmp_path: Path) -> None:
+    root = write_twenty(tmp_path / "UniCharacter")
+    with pytest.raises(RoleNeeded, match="Friends-Joey"):
+        import_file(root, tmp_path / "x")
+    import_file(root, tmp_path / "x", "miki nikaidou")
+    assert read_character(tmp_path / "x").name == "Miki Nikaidou"
