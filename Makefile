@@ -17,6 +17,8 @@ TORCH ?= torch==2.13.0
 # Everything else, with the hashes of its files.
 LOCK := requirements/dev.txt
 PYTEST_ARGS ?=
+# Processes that run tests side by side, a file of tests in each: half of the time goes to waiting for servers.
+TEST_PROCESSES ?= auto
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.understudy-installed
@@ -82,7 +84,7 @@ studio: setup
 
 # One thread: sums come out the same whatever else runs, which the resume tests compare to the sixth digit.
 test: check language services
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 # As root on Debian and its kin it installs them; elsewhere it says what is missing, and those tests are left out.
 services: $(INSTALLED)
