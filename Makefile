@@ -84,7 +84,8 @@ studio: setup
 
 # One thread: sums come out the same whatever else runs, which the resume tests compare to the sixth digit.
 test: check language services
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(PYTEST_ARGS)
 
 # As root on Debian and its kin it installs them; elsewhere it says what is missing, and those tests are left out.
 services: $(INSTALLED)

@@ -20,6 +20,15 @@ from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = ("e2e", "worker", "benchmarks")
+"""Folders whose files begin first, so that no process is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of LONGEST before the others, in the order they have."""
+    root = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(root).parts[0] not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def toy_character(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -32,7 +32,7 @@ from pipelines.core.run_folder import (
     write_json,
 )
 from pipelines.evaluation.model_card import write_model_card
-from pipelines.evaluation.scorecard import EvalResult, eval_context, measure, voice_interval
+from pipelines.evaluation.scorecard import CASES, EvalResult, eval_context, measure, voice_interval
 from pipelines.inference.engine import InferenceEngine
 from pipelines.inference.generate import sampling_of
 from pipelines.inference.generate_images import contact_sheet, to_image
@@ -75,7 +75,8 @@ def evaluate_run(
             engine.add(name, adapter)
         with engine.using(name) as model:
             codes = engine.encode_references(context.reference_files)
-            result = measure(model, engine.tokenizer, context, judge, sampling_of(recipe), codes)
+            sampling, cases = sampling_of(recipe), CASES[recipe.effort]
+            result = measure(model, engine.tokenizer, context, judge, sampling, codes, cases)
         scores, artifacts = _write_result(run_dir, name, result)
         if name != BASE:
             engine.drop(name)

@@ -20,6 +20,7 @@ from pipelines.core.character.character import Character, Interaction, TestSplit
 from pipelines.core.character.character_folder import image_path, test_image_path
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.intervals import Interval, Readings, bootstrap, wilson
+from pipelines.core.jobs.recipe import Effort
 from pipelines.core.reply_faults import is_wordless, leaks_prompt
 from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import collate, open_image, pack_in_turn
@@ -36,10 +37,10 @@ from pipelines.rewards.judge import Judge
 
 ROW_TOKENS = 2048
 """Most ids of a packed row, prefix included."""
-CAPTIONS, DRAWN_EACH, REPLIES = 5, 2, 4
-"""Held-out captions, images drawn of each at least, and sampled replies with an image."""
-DRAWN_LEAST = 4
-"""Images drawn of captions in all, however few captions there are."""
+CAPTIONS, REPLIES = 5, 4
+"""Held-out captions that are drawn, at most, and sampled replies with an image."""
+DRAWN_AT_ONCE = 32
+"""Images of one batch at most, which bounds memory."""
 REQUESTS = (
     "Hello! Show me where you are.",
     "What do you look like today?",
@@ -66,6 +67,24 @@ SEED = 20
 """Seed of everything sampled for the scorecard."""
 DISTRACTORS = 4
 """Right answers of other questions that are added to a question's options."""
+
+
+@dataclass(frozen=True)
+class CaseCounts:
+    """How many cases a model is measured on, where the held-out split has as many."""
+
+    drawings: int
+    """Images drawn of held-out captions, at least; each caption is drawn equally often."""
+    questions: int
+    """Multiple-choice questions, at most; those of a longer split are taken evenly from all of it."""
+
+
+CASES: dict[Effort, CaseCounts] = {
+    "quick": CaseCounts(8, 20),
+    "standard": CaseCounts(60, 40),
+    "thorough": CaseCounts(60, 40),
+}
+"""Ten drawings put a tenth of likeness inside the noise; `quick` has minutes for everything and says its intervals."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +179,18 @@ def voice_interval(own: Sequence[tuple[float, int]], base: Sequence[tuple[float,
     return bootstrap(gains, voice)
 
 
-def right_answers(model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, context: EvalContext) -> list[bool]:
+def right_answers(
+    model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, context: EvalContext, most: int
+) -> list[bool]:
     """Of each multiple-choice question whether its right option has the highest likelihood, end-of-turn included.
 
     An option's score is log p(option | system prompt, question), not normalised by length. Beside its own options each
     question gets the right answers of the DISTRACTORS questions after it, so that an answer cannot win by being well
-    known from training.
+    known from training. `most`: questions asked.
     """
     system = system_message(context.character)
-    choices = context.split.choices
+    known = context.split.choices
+    choices = [known[number * len(known) // most] for number in range(most)] if len(known) > most else known
     answers = [choice.options[choice.answer] for choice in choices]
     options = []
     for number, choice in enumerate(choices):
@@ -215,6 +237,7 @@ def measure(
     judge: Judge,
     sampling: Sampling,
     reference_codes: Sequence[Sequence[int]] = (),
+    cases: CaseCounts = CASES["quick"],
 ) -> EvalResult:
     """All scores of the model as it stands, drawing from those references; a score is left out when the split has
     nothing to take it from."""
@@ -226,7 +249,7 @@ def measure(
         likelihoods = log_likelihoods(model, dialogue_rows(context.character, split.dialogues, model.spec, tokenizer))
         scores["reply_perplexity"] = perplexity(likelihoods)
     if split.choices:
-        right = right_answers(model, tokenizer, context)
+        right = right_answers(model, tokenizer, context, cases.questions)
         scores["facts_accuracy"] = sum(right) / len(right)
         intervals["facts_accuracy"] = wilson(sum(right), len(right))
     generator = torch.Generator(device=model.device).manual_seed(SEED)
@@ -237,10 +260,8 @@ def measure(
     scores["prompt_leaking"] = sum(leaks_prompt(item.text, context.character) for item in said) / len(said)
     texts, talked = said[: len(openings)], said[len(openings) :]
     descriptions = [image.description for image in split.images if image.description][:CAPTIONS]
-    each = max(DRAWN_EACH, -(-DRAWN_LEAST // max(1, len(descriptions))))
-    pixels = _drawn(
-        model, tokenizer, context.character, descriptions, each, texts, sampling, reference_codes, generator
-    )
+    each = -(-cases.drawings // max(1, len(descriptions)))
+    pixels = _drawn(model, tokenizer, context.character, descriptions, each, texts, sampling, reference_codes)
     captioned = each * len(descriptions)
     with torch.inference_mode():
         features = judge.encode_images(pixels)
@@ -262,6 +283,7 @@ def measure(
     talk = [{"prompt": words, "text": item.text} for words, item in zip(TALK, talked, strict=True)]
     counts = {
         **_split_counts(split),
+        "questions": min(len(split.choices), cases.questions),
         "captioned_drawings": captioned,
         "sampled_replies": len(texts),
         "spoken_replies": len(said),
@@ -273,7 +295,6 @@ def _split_counts(split: TestSplit) -> dict[str, int]:
     return {
         "held_out_conversations": len(split.dialogues),
         "held_out_replies": sum(turn.role == "character" for dialogue in split.dialogues for turn in dialogue),
-        "questions": len(split.choices),
         "held_out_images": len(split.images),
     }
 
@@ -302,12 +323,20 @@ def _drawn(
     texts: Sequence[GeneratedText],
     sampling: Sampling,
     reference_codes: Sequence[Sequence[int]],
-    generator: torch.Generator,
 ) -> torch.Tensor:
-    """(N, 3, px, px): `each` images of every caption, prompt-major, then those of the replies."""
+    """(N, 3, px, px): `each` images of every caption, prompt-major, then those of the replies.
+
+    Every image has a seed of its own, so that two checkpoints draw a caption from the same noise, whatever they said.
+    """
     prompts = [caption_prompt(model, tokenizer, character, text) for text in descriptions for _ in range(each)]
-    # Captions and replies in one batch: decoding 256 codes is a long loop of small steps, whatever the batch size.
     prompts += [item.image_prompt for item in texts if item.image_prompt is not None]
-    references = code_batch([reference_codes])
-    references = None if references is None else references.expand(len(prompts), -1, -1)
-    return generate_images(model, prompts, sampling, reference_codes=references, generator=generator)
+    codes = code_batch([reference_codes])
+    pixels = []
+    # Captions and replies in one batch: decoding 256 codes is a long loop of small steps, whatever the batch size.
+    for start in range(0, len(prompts), DRAWN_AT_ONCE):
+        batch = prompts[start : start + DRAWN_AT_ONCE]
+        seeds = range(SEED + start, SEED + start + len(batch))
+        generators = [torch.Generator(device=model.device).manual_seed(seed) for seed in seeds]
+        references = None if codes is None else codes.expand(len(batch), -1, -1)
+        pixels.append(generate_images(model, batch, sampling, reference_codes=references, generator=generators))
+    return torch.cat(pixels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,29 @@ def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[An
         for choice, offered in zip(split.choices, options, strict=True)
     ]
     expected = [pick == choice.answer for pick, choice in zip(chosen, split.choices, strict=True)]
-    assert right_answers(model, tokenizer, EvalContext(character, split, None, None)) == expected
+    assert right_answers(model, tokenizer, EvalContext(character, split, None, None), len(expected)) == expected
     # Naming the chosen answers as right gives 1, so the comparison above cannot pass by always being wrong.
     right = TestSplit(
         choices=tuple(
             type(c)(c.question, offered, pick) for c, offered, pick in zip(split.choices, options, chosen, strict=True)
         )
     )
-    assert all(right_answers(model, tokenizer, EvalContext(character, right, None, None)))
+    assert all(right_answers(model, tokenizer, EvalContext(character, right, None, None), len(expected)))
+
+
+def test_fewer_questions_are_taken_evenly_from_all(speaker: tuple[Any, Any]) -> None:
+    model, tokenizer = speaker
+    character, split = toy()
+    longer = TestSplit(choices=split.choices * 3)
+    every = right_answers(model, tokenizer, EvalContext(character, longer, None, None), len(longer.choices))
+    third = right_answers(model, tokenizer, EvalContext(character, split, None, None), len(split.choices))
+    assert every[: len(third)] == third, "options come from the questions behind, the same in each third"
+    asked = []
+    questions = tuple(replace(choice, question=f"{n}?") for n, choice in enumerate(longer.choices))
+    context = EvalContext(character, TestSplit(choices=questions), None, None)
+    for most in (1, 2, 4):
+        asked.append(len(right_answers(model, tokenizer, context, most)))
+    assert asked == [1, 2, 4]
 
 
 def test_plain_chat_is_whole_and_short(speaker: tuple[Any, Any]) -> None:
@@ -190,3 +206,16 @@ def test_evaluating_again_gives_the_same_scores(toy_run: Path, tmp_path: Path) -
         assert item["scores"] == pytest.approx(before[item["name"]]["scores"], abs=1e-6)
     with pytest.raises(RunError, match="sft-000009"):
         evaluate_run(run_dir, ("sft-000009",), events.append)
+
+
+def test_a_longer_effort_draws_sixty_from_seeds_of_their_own(toy_run: Path, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(toy_run, tmp_path / "run")
+    run = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    run["recipe"]["effort"] = "standard"
+    (run_dir / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    quick = json.loads((run_dir / "checkpoints" / "base" / "scores.json").read_text(encoding="utf-8"))
+    [base] = evaluate_run(run_dir, ("base",), lambda _: None, again=True)
+    counts = base["measurement"]["counts"]
+    assert quick["measurement"]["counts"]["captioned_drawings"] < 60 <= counts["captioned_drawings"] < 66
+    drawn = [run / "checkpoints" / "base" / "samples" / "01.png" for run in (toy_run, run_dir)]
+    assert drawn[0].read_bytes() == drawn[1].read_bytes(), "the first picture of the first caption has the same seed"
