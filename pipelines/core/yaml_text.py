@@ -62,12 +62,7 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
     Raises CharacterProblems naming `file` when the bytes are too many, not UTF-8, not yaml, not a list of
     `key: value` entries, or use something of yaml that a character never needs.
     """
-    if len(data) > MAX_YAML_BYTES:
-        _refuse(
-            file,
-            f"{file} is {len(data) / 2**20:.1f} MiB; at most {MAX_YAML_BYTES >> 20} MiB are read.",
-            "Take out texts that do not belong to the character; pictures go into images/, not into this file.",
-        )
+    _check_size(len(data), file)
     text = _decode(data, file)
     try:
         _check_events(text, file)
@@ -108,13 +103,31 @@ def write_yaml(entries: dict[str, Any], file: str) -> bytes:
 
     Raises CharacterProblems when the result would be refused on reading (too big, too deep).
     """
+    plain = _to_plain_types(entries, file, 0)
+    _check_size(_text_bytes(plain), file)  # before writing, which takes a second for a megabyte
     # 1 << 20: long lines are not folded, so that a turn is one line in a diff.
-    text = yaml.dump(
-        _to_plain_types(entries, file, 0), Dumper=_ReadableDumper, sort_keys=False, allow_unicode=True, width=1 << 20
-    )
+    text = yaml.dump(plain, Dumper=_ReadableDumper, sort_keys=False, allow_unicode=True, width=1 << 20)
     data = text.encode("utf-8")
     read_yaml(data, file)
     return data
+
+
+def _check_size(size: int, file: str) -> None:
+    if size > MAX_YAML_BYTES:
+        _refuse(
+            file,
+            f"{file} is {size / 2**20:.1f} MiB; at most {MAX_YAML_BYTES >> 20} MiB are read.",
+            "Take out texts that do not belong to the character; pictures go into images/, not into this file.",
+        )
+
+
+def _text_bytes(value: Any) -> int:
+    """Bytes of all texts inside, which the file has at least."""
+    if isinstance(value, dict):
+        return sum(_text_bytes(key) + _text_bytes(part) for key, part in value.items())
+    if isinstance(value, list):
+        return sum(map(_text_bytes, value))
+    return len(value.encode("utf-8", "replace")) if isinstance(value, str) else 0
 
 
 def _refuse(file: str, message: str, mend: str) -> NoReturn:

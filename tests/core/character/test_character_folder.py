@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,6 +232,13 @@ def test_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
     rows = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     problem = problems_of(tmp_path, "a0: &a0 lol\n" + "\n".join(rows))["character.yaml"]
     assert "shortcut" in problem.message
+
+
+def test_ten_megabytes_are_refused_before_they_are_written() -> None:
+    began = time.process_time()
+    with pytest.raises(CharacterProblems, match=r"character.yaml is 10.0 MiB; at most 2 MiB are read"):
+        write_yaml({"persona": "la " * 3_500_000}, "character.yaml")
+    assert time.process_time() - began < 1, "writing them takes ten seconds"
 
 
 def test_every_problem_of_a_file_is_said_at_once(tmp_path: Path) -> None:
