@@ -35,6 +35,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     import_.add_argument(
         "file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, RoleScape-20 folder, MMRole folder or file"
     )
+    import_.add_argument(
+        "--lorebook",
+        choices=("keep", "facts", "persona"),
+        default="keep",
+        help="entries of a lorebook that are always used: kept for export alone, or taught as facts or persona, too",
+    )
     import_.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
     roles = import_.add_mutually_exclusive_group()
     roles.add_argument("--role", default="", help="which character of data that holds several (MMRole, RoleScape-20)")
@@ -84,7 +90,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
     if arguments.all_roles:
         return _import_all_roles(arguments.file, arguments.folder)
     try:
-        notes = import_file(arguments.file, arguments.folder, arguments.role)
+        notes = import_file(arguments.file, arguments.folder, arguments.role, lore=arguments.lorebook)
     except RoleNeeded as several:
         raise CommandFailed(f"{several} Name it with --role, or take all with --all-roles.") from several
     _print_notes(notes)

@@ -20,6 +20,7 @@ from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import Draft
 from studio.app_pages.create_facts import facts
 from studio.app_pages.create_fields import text_field
+from studio.app_pages.create_lore import lorebook
 from studio.context import AppContext
 
 # Field, height in pixels, example.
@@ -39,6 +40,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         for field, height_px, example in FIELDS:
             text_field(context, id, draft, field, example, height_px)
         facts(context, id, draft)
+        lorebook(context, id, draft)
     with right:
         prompt_preview(draft)
         suggested(context, id, draft)

@@ -8,21 +8,27 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.core.formats.import_notes import note
+from pipelines.core.formats.lorebook import read_entries
 from pipelines.core.problems import Problem
+
+LORE_NOTE = "The card's lorebook"
+"""How the note on a lorebook begins that nothing is taught of."""
+MAX_NAMED = 6
 
 
 def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
     """Notes on lorebook, other greetings and instructions of a card's data."""
     notes = []
-    book = data.get("character_book")
-    entries = book.get("entries") if isinstance(book, dict) else None
-    if isinstance(entries, (list, dict)) and entries:  # some programs write an object of numbered entries
+    entries = read_entries(data.get("character_book"))
+    if entries:
+        topics = [entry.topic[:40] or "without a title" for entry in entries if entry.constant and entry.enabled]
+        named = ", ".join(topics[:MAX_NAMED]) + (", ..." if len(topics) > MAX_NAMED else "")
+        always = f"; {len(topics)} of them are in every prompt there: {named}" if topics else ""
+        mend = "Write what the character should know as facts: a question and a short answer."
+        if topics:
+            mend = "Make facts or persona of these: `--lorebook facts`, or the lorebook in step 2 of the studio."
         notes.append(
-            note(
-                file,
-                f"The card's lorebook ({len(entries)} entries) is kept for export, but not taught.",
-                "Write what the character should know as facts: a question and a short answer.",
-            )
+            note(file, f"{LORE_NOTE} ({len(entries)} entries) is kept for export, but not taught{always}.", mend)
         )
     for key, what in (("alternate_greetings", "other greetings"), ("group_only_greetings", "greetings for groups")):
         count = len(data[key]) if isinstance(data.get(key), list) else 0

@@ -13,6 +13,7 @@ from pipelines.core.formats.backyard import backyard_export_card
 from pipelines.core.formats.character_ai import character_ai_card
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.import_notes import refuse
+from pipelines.core.formats.lorebook import is_lorebook
 
 TEXT_FIELDS = (
     "name",
@@ -79,8 +80,7 @@ def _refuse_no_character(value: dict[str, Any], file: str) -> None:
             "is a chat, not a character",
             "Send the character's file; a chat can be added to the character afterwards.",
         )
-    book = isinstance(value.get("entries"), (list, dict))
-    if book and not any(_text(value.get(key)) for key in ("personality", "scenario", "first_mes", "mes_example")):
+    if is_lorebook(value) and not any(_text(value.get(key)) for key in ("personality", "scenario", "mes_example")):
         refuse(
             file,
             "is a lorebook, not a character",

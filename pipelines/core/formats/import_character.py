@@ -31,6 +31,7 @@ from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import nickname_of
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
+from pipelines.core.formats.card_notes import LORE_NOTE
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
 from pipelines.core.formats.import_notes import notes_from, refuse
@@ -39,6 +40,7 @@ from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
 from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
+from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.words import normalized_words
@@ -55,13 +57,14 @@ MAX_EXTENSION_CHARS = 1_000_000
 
 
 def import_file(
-    source: Path, folder: Path, role: str = "", keeps_adapter: bool = True, name: str = ""
+    source: Path, folder: Path, role: str = "", keeps_adapter: bool = True, name: str = "", lore: LoreUse = "keep"
 ) -> list[Problem]:
     """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
 
     Into a folder that holds a character already, conversations or pictures with captions are added.
     Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
     role: whom to take of a source that holds several (MMRole); name: what the file was called before it was uploaded.
+    lore: what becomes of the entries of a lorebook that are always used.
 
     Raises:
         RoleNeeded: the source holds several roles, and none was named.
@@ -74,6 +77,9 @@ def import_file(
     pictures = None if has_samples else import_picture_set(source, folder, PurePosixPath(name).stem)
     if pictures is not None:
         return pictures
+    book = import_lorebook(source, folder, lore)
+    if book is not None:
+        return book
     if (folder / CHARACTER_FILE).exists():
         return _add_conversations(source, folder)
     if many:
@@ -92,8 +98,8 @@ def import_file(
     if data.startswith(b"PK"):
         files, _ = read_archive(data, source.name, _belongs_to_folder)
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
-            return _import_zip(files, folder, source.name, keeps_adapter)
-    return _import_card(read_card(data, source.name), folder, source.name, keeps_adapter)
+            return _import_zip(files, folder, source.name, keeps_adapter, lore)
+    return _import_card(read_card(data, source.name), folder, source.name, keeps_adapter, lore)
 
 
 def _holds_conversations(source: Path, data: bytes) -> bool:
@@ -111,16 +117,18 @@ def _holds_conversations(source: Path, data: bytes) -> bool:
     return not listed or len(cards) < len(listed)
 
 
-def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool) -> list[Problem]:
+def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
     mended: Counter[str] = Counter()
-    character, images = _with_clean_images(card.character, card.images, mended)
+    notes = [note for note in card.notes if lore == "keep" or not note.message.startswith(LORE_NOTE)]
+    taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
+    character, images = _with_clean_images(taught, card.images, mended)
     is_long = len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS
     if is_long or _count_items(character.extensions) > MAX_EXTENSION_ITEMS:
         mended["parts that are only kept for export are too large for a folder and were left out"] += 1
         character = replace(character, extensions={})
     write_character(character, folder, images)
     _write_adapter(card.adapter_files, folder if keeps_adapter else None, mended)
-    return card.notes + notes_from(mended, file)
+    return notes + notes_from(mended, file)
 
 
 def _count_items(value: object) -> int:
@@ -186,7 +194,7 @@ def _belongs_to_folder(member: str) -> bool:
     return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
 
 
-def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter: bool) -> list[Problem]:
+def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
     """A zipped character folder, read like one on disk."""
     at = min((path for path in files if PurePosixPath(path).name == CHARACTER_FILE), key=len)
     inside = {
@@ -202,6 +210,7 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter:
     if errors(problems):
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
     mended: Counter[str] = Counter()
+    character = teach(character, constant_entries(character.extensions), lore, mended)
     pictures = _files_under(inside, IMAGES)
     listed = [*(image.file for image in character.images), *character.input_images]
     _tell_unlisted(files, at, listed, pictures, mended)
