@@ -290,6 +290,19 @@ def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[st
     return texts
 
 
+def without_stale_originals(character: Character) -> Character:
+    """The character without those original texts of its card that it no longer says, as a new import would leave it."""
+    kept = character.extensions.get(KEPT_KEY)
+    original = kept.get("original") if isinstance(kept, dict) else None
+    if not isinstance(kept, dict) or not isinstance(original, dict):
+        return character
+    used = _v1_texts_or_original(character, kept)
+    left = {key: text for key, text in original.items() if used.get(key) == text}
+    card = {key: value for key, value in {**kept, "original": left}.items() if value}
+    extensions = {key: value for key, value in character.extensions.items() if key != KEPT_KEY}
+    return replace(character, extensions={**extensions, KEPT_KEY: card} if card else extensions)
+
+
 def data_of_character(character: Character, image_sha256: dict[str, str]) -> dict[str, Any]:
     """The `data` of a V3 card, without assets; `image_sha256` lets an import find each picture again by its hash."""
     kept = character.extensions.get(KEPT_KEY)

@@ -30,6 +30,7 @@ from pipelines.core.formats.card_fields import (
     data_of_character,
     image_hashes,
     nickname_of,
+    without_stale_originals,
 )
 from pipelines.core.formats.card_files import (
     MAX_FILE_BYTES,
@@ -224,6 +225,7 @@ def _build_import(
             interactions=character.interactions + talks.interactions,
             extensions=with_rejected(character.extensions, talks.rejected),
         )
+        character = without_stale_originals(character)
         notes += talks.notes
     assets = assets_of(card.data, files, file, mended)
     hashes = image_hashes(card.data) if character.images or character.input_images else {}

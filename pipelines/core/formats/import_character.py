@@ -9,7 +9,6 @@ added to a character that is there.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,33 +20,26 @@ from pipelines.core.character.character_folder import (
     IMAGES,
     TEST_FILE,
     TEST_IMAGES,
-    read_character,
     write_character,
     write_test_split,
 )
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.card_fields import nickname_of
-from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_archive, read_bytes
+from pipelines.core.formats.card_files import read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.card_notes import LORE_NOTE
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
-from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
+from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.import_pictures import import_picture_set
-from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
 from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
 from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
-from pipelines.core.words import normalized_words
 from pipelines.core.yaml_text import MAX_ITEMS, read_yaml
 
-CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
-"""Endings of files that are read as conversations for a character that is there."""
 MAX_EXTENSION_ITEMS = MAX_ITEMS - 20_000
 """Most entries of a card's unknown parts; the rest of `character.yaml` needs its own."""
 MAX_NAMED = 6
@@ -81,7 +73,7 @@ def import_file(
     if book is not None:
         return book
     if (folder / CHARACTER_FILE).exists():
-        return _add_conversations(source, folder)
+        return add_conversations(source, folder)
     if many:
         return _import_rolescape(many[_chosen(many, role, source.name)], folder)
     if samples is not None:
@@ -89,7 +81,7 @@ def import_file(
     if source.is_dir():
         return _import_rolescape(source, folder)
     data = read_bytes(source, source.name)
-    if _holds_conversations(source, data):
+    if holds_conversations(source, data):
         refuse(
             source.name,
             "holds conversations, but no character to add them to",
@@ -100,21 +92,6 @@ def import_file(
         if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
             return _import_zip(files, folder, source.name, keeps_adapter, lore)
     return _import_card(read_card(data, source.name), folder, source.name, keeps_adapter, lore)
-
-
-def _holds_conversations(source: Path, data: bytes) -> bool:
-    """Whether a file is conversations rather than a card; a list may hold either."""
-    suffix = source.suffix.lower()
-    if suffix != ".json" and suffix in CONVERSATION_SUFFIXES:
-        return True
-    if not re.match(rb"\s*\[", data):
-        return re.match(rb"\s*\{\s*\"(conversations?|messages)\"", data) is not None
-    try:
-        listed = parse_json(decode_text(data, source.name)[0], source.name)
-    except ValueError:
-        return False
-    cards = [item for item in listed if isinstance(item, dict) and {"spec", "char_name", "first_mes"} & set(item)]
-    return not listed or len(cards) < len(listed)
 
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
@@ -318,45 +295,3 @@ def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[
         names[file] = file if same else f"{file}{suffix}"
         clean[names[file]] = stripped
     return names, clean
-
-
-# ---------------------------------------------------------------- conversations for a character that is there
-
-
-def _add_conversations(source: Path, folder: Path) -> list[Problem]:
-    """Adds the conversations of a file to the character of a folder, those it has already left out."""
-    character = read_character(folder)
-    if source.is_dir() or source.suffix.lower() not in CONVERSATION_SUFFIXES:
-        refuse(
-            folder.name,
-            "holds a character already",
-            f"Choose a new folder, or send conversations ({', '.join(CONVERSATION_SUFFIXES)}).",
-        )
-    found = _conversations(source, character)
-    known = {_duplicate_key(interaction) for interaction in character.interactions}
-    new = []
-    for interaction in found.interactions:
-        if _duplicate_key(interaction) not in known:
-            known.add(_duplicate_key(interaction))
-            new.append(interaction)
-    mended: Counter[str] = Counter()
-    if len(new) < len(found.interactions):
-        mended["conversations that are there already were left out"] += len(found.interactions) - len(new)
-    character = replace(character, interactions=character.interactions + tuple(new))
-    extensions = with_rejected(character.extensions, found.rejected)
-    write_character(replace(character, extensions=extensions), folder)
-    return found.notes + notes_from(mended, source.name)
-
-
-def _conversations(source: Path, character: Character) -> Conversations:
-    """The conversations of a file, whichever of the known forms it has."""
-    data = read_bytes(source, source.name)
-    if len(data) > MAX_TEXT_BYTES:
-        refuse(source.name, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it.")
-    text, notes = decode_text(data, source.name)
-    found = read_conversations(text, source.name, character.name, nickname_of(character.extensions))
-    return replace(found, notes=notes + found.notes)
-
-
-def _duplicate_key(interaction: Interaction) -> tuple[str, ...]:
-    return tuple(normalized_words(message.text) for message in interaction)

@@ -15,7 +15,7 @@ from pipelines.core.character.character import Character, Fact
 from pipelines.core.character.character_folder import CHARACTER_FILE, read_character, write_character
 from pipelines.core.character.checks import LONG_FACT_TOKENS
 from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.card_fields import KEPT_KEY, kept_card, nickname_of
+from pipelines.core.formats.card_fields import KEPT_KEY, kept_card, nickname_of, without_stale_originals
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
 from pipelines.core.formats.import_notes import notes_from
 from pipelines.core.formats.json_text import parse_json
@@ -47,7 +47,9 @@ def teach(character: Character, entries: Sequence[LoreEntry], use: LoreUse, mend
     already is not added again.
     """
     names = SpeakerNames(character.name, nickname_of(character.extensions))
-    for entry in entries if use != "keep" else ():
+    if use == "keep" or not entries:
+        return character
+    for entry in entries:
         text = names.resolve_in_description(entry.content, mended)
         if use == "persona":
             if text and text not in character.persona:
@@ -59,7 +61,7 @@ def teach(character: Character, entries: Sequence[LoreEntry], use: LoreUse, mend
         if fact is not None:
             character = replace(character, facts=(*character.facts, fact))
             mended["entries of the lorebook became facts"] += 1
-    return character
+    return without_stale_originals(character)
 
 
 def lore_words(character: Character, entry: LoreEntry) -> str:
