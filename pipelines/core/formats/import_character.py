@@ -8,7 +8,6 @@ added to a character that is there.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from pipelines.core.formats.card_files import read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.card_notes import LORE_NOTE
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
+from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.import_pictures import import_picture_set
@@ -38,14 +38,10 @@ from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, re
 from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
-from pipelines.core.yaml_text import MAX_ITEMS, read_yaml
+from pipelines.core.yaml_text import read_yaml
 
-MAX_EXTENSION_ITEMS = MAX_ITEMS - 20_000
-"""Most entries of a card's unknown parts; the rest of `character.yaml` needs its own."""
 MAX_NAMED = 6
 """Most missing pictures that a note names."""
-MAX_EXTENSION_CHARS = 1_000_000
-"""Most characters of JSON that a card's unknown parts (a large lorebook) may fill in `character.yaml`."""
 
 
 def import_file(
@@ -99,20 +95,10 @@ def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool,
     notes = [note for note in card.notes if lore == "keep" or not note.message.startswith(LORE_NOTE)]
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
-    is_long = len(json.dumps(character.extensions)) > MAX_EXTENSION_CHARS
-    if is_long or _count_items(character.extensions) > MAX_EXTENSION_ITEMS:
-        mended["parts that are only kept for export are too large for a folder and were left out"] += 1
-        character = replace(character, extensions={})
+    character = replace(character, extensions=fit_extensions(character.extensions, mended))
     write_character(character, folder, images)
     _write_adapter(card.adapter_files, folder if keeps_adapter else None, mended)
     return notes + notes_from(mended, file)
-
-
-def _count_items(value: object) -> int:
-    """Keys, texts, lists and groups of a value, as `yaml_text` counts them."""
-    if isinstance(value, dict):
-        return 1 + sum(1 + _count_items(item) for item in value.values())
-    return 1 + sum(map(_count_items, value)) if isinstance(value, list) else 1
 
 
 def _write_adapter(files: dict[str, bytes], folder: Path | None, mended: Counter[str]) -> None:

@@ -17,6 +17,7 @@ from pipelines.core.character.checks import LONG_FACT_TOKENS
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import KEPT_KEY, kept_card, nickname_of, without_stale_originals
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
+from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.import_notes import notes_from
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.lorebook import LoreEntry, is_lorebook, read_entries
@@ -160,4 +161,5 @@ def added_book(
     extensions, added = add_book(character.extensions, book)
     mended["entries of the lorebook were added; what is not taught is kept for export"] += added
     constant = [entry for entry in read_entries(book) if entry.constant and entry.enabled]
-    return teach(replace(character, extensions=extensions), constant, use, mended), added
+    character = replace(character, extensions=fit_extensions(extensions, mended))
+    return teach(character, constant, use, mended), added

@@ -16,6 +16,7 @@ from pipelines.core.character.character_folder import read_character, read_test_
 from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.cards import write_card
 from pipelines.core.formats.import_character import import_file
+from pipelines.core.formats.teach_lore import lore_of
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.talks import lines, messages
 
@@ -129,6 +130,17 @@ def test_conversations_alone_make_no_character(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(CharacterProblems, match=f"{name}.*Make the character first"):
             import_file(tmp_path / name, tmp_path / "new")
+
+
+def test_of_a_large_lorebook_as_much_is_kept_as_a_folder_holds(tmp_path: Path) -> None:
+    more = {f"key{number}": [number] for number in range(30)}
+    entries = [{"content": f"{number}.", "constant": number == 899, "extensions": more} for number in range(900)]
+    data = {"name": "A", "description": "b", "creator": "tester", "character_book": {"entries": entries}}
+    (tmp_path / "a.json").write_text(json.dumps({"spec": "chara_card_v2", "data": data}))
+    notes = import_file(tmp_path / "a.json", tmp_path / "a")
+    kept = lore_of(read_character(tmp_path / "a").extensions)
+    assert 300 < len(kept) < 900 and [entry.content for entry in kept[-2:]] == [f"{len(kept) - 2}.", "899."]
+    assert any("entries of the lorebook were left out" in note.message for note in notes)
 
 
 def test_a_large_lorebook_does_not_keep_a_card_out(tmp_path: Path) -> None:
