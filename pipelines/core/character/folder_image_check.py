@@ -44,8 +44,8 @@ def check_image_files(
         message = f"{name} is in images/ but is not listed, so nothing learns from it."
         mend = "List it under `images:` in character.yaml, or take it out."
         if name.lower().endswith((".txt", ".caption")):
-            message = f"{name} is in images/, but captions beside pictures are read by the studio only."
-            mend = "Write its words under `caption:` of the picture in character.yaml, and take it out."
+            message = f"{name} is in images/, but captions beside pictures are read on imports and in the studio only."
+            mend = "Write its words under `caption:` of the picture, or import the folder of pictures into this one."
         found.append(Problem(f"{IMAGES}/{name}", message, mend, "warning"))
     return reports, found
 

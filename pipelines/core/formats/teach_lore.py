@@ -75,7 +75,8 @@ def taught_as(character: Character, entry: LoreEntry) -> LoreUse:
     text = lore_words(character, entry)
     if text and text in character.persona:
         return "persona"
-    return "facts" if any(fact.answer == _short(text) for fact in character.facts) else "keep"
+    answer = _short(text)
+    return "facts" if any(fact.answer == answer for fact in character.facts) else "keep"
 
 
 def _fact(entry: LoreEntry, topic: str, text: str, known: Sequence[Fact], mended: Counter[str]) -> Fact | None:
