@@ -33,7 +33,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
         "import", parents=[shared], help="a card, chat log, RoleScape-20 folder or MMRole data into a folder"
     )
     import_.add_argument(
-        "file", metavar="FILE", type=Path, help="PNG, JSON or CHARX card, RoleScape-20 folder, MMRole folder or file"
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="card (PNG, JSON, CHARX), Backyard archive, RoleScape-20 or MMRole data, pictures with captions, chats",
     )
     import_.add_argument(
         "--lorebook",

@@ -15,7 +15,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -85,6 +85,8 @@ def read_picture_set(files: Sequence[tuple[str, bytes]], others: Iterable[str], 
             _read_table(path, data, captions, notes, mended)
     folders = [part for path in paths for part in PurePosixPath(path).parts[:-1]]
     labels = Counter(match["label"] for part in folders if (match := _REPEATS.fullmatch(part)))
+    label = next((label for label, _ in labels.most_common(1)), "")
+    captions = [replace(image, caption=_without_label(image.caption, label, mended)) for image in captions]
     if labels:
         mended["repeats in the names of folders were not used: every picture counts alike"] += len(labels)
     spare = [path for path in others if not _is_nothing(path)]
@@ -95,10 +97,19 @@ def read_picture_set(files: Sequence[tuple[str, bytes]], others: Iterable[str], 
     return PictureSet(
         tuple(pictures),
         tuple(captions),
-        next((label for label, _ in labels.most_common(1)), ""),
+        label,
         _test_paths(paths),
         notes + notes_from(mended, file),
     )
+
+
+def _without_label(caption: str, label: str, mended: Counter[str]) -> str:
+    """A caption without the words that stand for the character in it ("tola woman, laughing"): they never vary."""
+    for words in (label, label.split(" ")[0]):
+        if words and caption.lower().startswith(f"{words.lower()},"):
+            mended[f"the words {words!r} before captions were left out: they stand for the character"] += 1
+            return caption[len(words) + 1 :].strip()
+    return caption
 
 
 def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> list[tuple[str, bytes]]:

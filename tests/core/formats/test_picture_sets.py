@@ -54,12 +54,13 @@ def test_a_kohya_set_makes_a_character_of_its_pictures(tmp_path: Path, kind: str
     notes = import_file(put(KOHYA, tmp_path / "set", kind), tmp_path / "tola")
     assert read_character(tmp_path / "tola").name == "Tola"
     assert captions(tmp_path / "tola") == {
-        "01.png": "tola woman, laughing, red apron",
+        "01.png": "laughing, red apron",
         "02.png": "in der Werkstatt, m\u00fcde",
         "03.jpg": "",
         "04.png": "a close-up",
     }
     words = told(notes)
+    assert "the words 'tola woman' before captions were left out" in words
     assert "pictures alone; the character is called Tola" in words and "repeats in the names of folders" in words
     assert "regularisation" in words and "there twice were taken once (1 x)" in words
     assert "not PNG, JPEG or WebP were left out (1 x)" in words and "neither pictures nor captions" in words
