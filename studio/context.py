@@ -9,7 +9,10 @@ restarted studio shows the same. No model is ever loaded here.
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,6 +31,9 @@ MAX_CACHED_IMAGES = 2000
 """Small pictures that stay in memory, so that a redrawn page reads no file twice."""
 MAX_CACHED_BYTES = 128 * 1024
 """Larger objects are not kept."""
+MAX_STAGED = 8
+"""Uploads that wait to be looked over; each may hold as much as an upload may."""
+STAGED_S = 4 * 3600.0
 MAX_SENT = 2000
 """Fields of browser tabs of which the latest texts are known."""
 
@@ -46,6 +52,21 @@ class Sent:
     """Of a text that was used, after which the field was emptied."""
 
 
+@dataclass(kw_only=True)
+class Staged:
+    """An upload that was read and is not saved yet (`actions/import_review.py`)."""
+
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    """Where its files are; it goes with the upload."""
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
+    made_s: float = field(default_factory=time.monotonic)
+
+    def discard(self) -> None:
+        """Leave nothing of it behind."""
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
 class AppContext:
     """Records, objects and queue of one owner. Any number of browser sessions share one."""
 
@@ -59,6 +80,7 @@ class AppContext:
         self._sent: OrderedDict[tuple[str, str, str], Sent] = OrderedDict()
         self._scripted: OrderedDict[str, None] = OrderedDict()
         self._images: OrderedDict[str, bytes] = OrderedDict()
+        self._staged: OrderedDict[str, Staged] = OrderedDict()
         self._lock = threading.Lock()
 
     @cached_property
@@ -82,6 +104,30 @@ class AppContext:
                 while len(self._images) > MAX_CACHED_IMAGES:
                     self._images.popitem(last=False)
         return data
+
+    def stage(self, upload: Staged) -> None:
+        """Keep an upload until somebody has looked it over; the oldest go when there are many, and after some hours."""
+        with self._lock:
+            self._staged[upload.id] = upload
+            spare = len(self._staged) - MAX_STAGED
+            old = [
+                id
+                for place, (id, one) in enumerate(self._staged.items())
+                if place < spare or one.made_s < upload.made_s - STAGED_S
+            ]
+            gone = [self._staged.pop(id) for id in old]
+        for one in gone:
+            one.discard()
+
+    def staged(self, id: str) -> Staged | None:
+        """An upload that waits to be looked over; None when it was taken in, cancelled, or is from before a restart."""
+        with self._lock:
+            return self._staged.get(id)
+
+    def unstage(self, id: str) -> Staged | None:
+        """Take an upload out of those that wait: of two tabs that want it, one gets it."""
+        with self._lock:
+            return self._staged.pop(id, None)
 
     def sent_by(self, tab: str, character: str, place: str) -> Sent:
         """What a browser tab has sent for one field lately; `typed.py` keeps it up to date, holding `editing`."""

@@ -203,3 +203,5 @@ def run_augment(arguments: argparse.Namespace) -> CommandResult:
 def _print_notes(notes: Iterable[Problem]) -> None:
     for note in notes:
         print(f"{note.field}: {note.message} {note.mend}")
+        for example in note.examples:
+            print(f"    {example}")

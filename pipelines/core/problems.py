@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 MAX_NAMED_UNKNOWN = 20
@@ -29,10 +29,13 @@ class Problem:
     """What to do about it."""
     severity: Severity = "error"
     """An error keeps the character from being trained; a warning does not."""
+    examples: tuple[str, ...] = ()
+    """Some of the lines or pictures that it is about, as they stand in the file."""
 
-    def to_json(self) -> dict[str, str]:
-        """`{"field", "message", "mend", "severity"}`."""
-        return {"field": self.field, "message": self.message, "mend": self.mend, "severity": self.severity}
+    def to_json(self) -> dict[str, Any]:
+        """`{"field", "message", "mend", "severity"}`, and `examples` where there are any."""
+        told = {"field": self.field, "message": self.message, "mend": self.mend, "severity": self.severity}
+        return told | ({"examples": list(self.examples)} if self.examples else {})
 
 
 class CharacterProblems(Exception):

@@ -20,7 +20,7 @@ def lacking(draft: Draft) -> list[Problem]:
             Problem(
                 "images",
                 f"The file brought {counted(have, 'picture')}; training needs {MIN_IMAGES}, and about 10 are best.",
-                "Add more here: other faces, clothes and places. Everything else in the file is kept.",
+                "Add more in step 1: other faces, clothes and places. Everything else in the file is kept.",
                 "warning",
             )
         )

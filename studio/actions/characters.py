@@ -1,47 +1,36 @@
 """The gallery: which characters there are, how to begin one, their versions, and deleting all of one.
 
-A character begins empty, as a copy of a bundled one, or from a file of another program (Character Card, CHARX, zip of
-a character folder). Files are untrusted: `import_character.py` reads them with its guards into a temporary folder, and
-nothing is kept unless all of it could be read.
+A character begins empty, as a copy of a bundled one, or from a file of another program (`import_review.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
-from pipelines.core.formats.import_character import import_file
 from pipelines.core.jobs.job import ENDED, CharacterRow, Job, RecordMissing
-from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.queue.training_results import best_of_character
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import overall
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
-from studio.actions.card_gaps import lacking
 from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import Draft, change, name_places, own_character
-from studio.actions.images import plain_name, portrait, store_images
+from studio.actions.images import portrait, store_images
 from studio.actions.import_limits import fit_imported
 from studio.context import AppContext
 from studio.labels import counted
 
-MAX_IMPORT_BYTES = 96 * 2**20
-"""Larger files are refused before they are opened; a card with fifteen large pictures is smaller."""
 MAX_JOBS = 500
 """Latest trainings that are read for the status of the characters."""
-READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,15 +61,6 @@ class Bundled:
     name: str
     about: str
     portrait: bytes
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A character that was made from a file."""
-
-    id: str
-    name: str
-    notes: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
@@ -162,57 +142,6 @@ def try_bundled(context: AppContext, slug: str) -> str:
             raise RecordMissing(f"no character called {slug} comes with the project")
         draft = draft_of_folder(context, root / slug)
     return context.records.characters.create(context.owner, {**draft, "origin": f"bundled:{slug}"}).id
-
-
-def import_upload(context: AppContext, name: str, source: BinaryIO) -> Imported:
-    """A new character from an uploaded file; CharacterProblems says why a file cannot be used."""
-    name = plain_name(name)
-    with tempfile.TemporaryDirectory(prefix="understudy-import-") as folder:
-        # The importer needs the ending; the name itself never becomes a path.
-        path = Path(folder) / f"upload{_plain_suffix(name)}"
-        with path.open("wb") as file:
-            size = 0
-            while piece := source.read(READ_BYTES):
-                size += len(piece)
-                if size > MAX_IMPORT_BYTES:
-                    problem = Problem(
-                        name,
-                        f"{name} is larger than {MAX_IMPORT_BYTES >> 20} MB.",
-                        "Leave out pictures that are not needed.",
-                    )
-                    raise CharacterProblems([problem])
-                file.write(piece)
-        target = Path(folder) / "character"
-        with _called(path.name, name):
-            notes = import_file(path, target, keeps_adapter=False, name=name)
-            character, limits = fit_imported(read_character(target), name)
-            draft = draft_of_character(context, character, target)
-    told = [_as_uploaded(item, path.name, name) for item in notes]
-    row = context.records.characters.create(context.owner, {**draft, "origin": name})
-    return Imported(row.id, row.name, (*lacking(draft), *limits, *told))
-
-
-@contextlib.contextmanager
-def _called(inner: str, name: str) -> Iterator[None]:
-    """Problems name the file as the upload was named."""
-    try:
-        yield
-    except CharacterProblems as error:
-        raise CharacterProblems(_as_uploaded(item, inner, name) for item in error.problems) from error
-
-
-def _as_uploaded(item: Problem, inner: str, name: str) -> Problem:
-    def own(text: str) -> str:
-        # A card is unpacked into a folder on the way, which whoever sent it has never seen.
-        text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
-        return text.replace(inner, name)
-
-    return Problem(own(item.field), own(item.message), own(item.mend), item.severity)
-
-
-def _plain_suffix(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
 
 
 def draft_of_folder(context: AppContext, folder: Path) -> Draft:

@@ -8,31 +8,34 @@ stored in the draft, so that drawing the page decodes nothing.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from PIL import Image
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
 from pipelines.core.character.image_set_check import check_image_count, check_variety
-from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file
-from pipelines.core.formats.card_files import read_archive
-from pipelines.core.formats.picture_sets import belongs_to_set, is_metadata, is_picture, read_picture_set
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.formats.caption_files import caption_id
+from pipelines.core.problems import Problem, errors
 from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
 from studio.actions.draft_image_check import Fix, check_images
-from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft, caption_entry, change, image_entry, own_character
+from studio.actions.drafts import Draft, caption_entry, change, image_entry, own_character
+from studio.actions.picture_uploads import (
+    PictureUpload,
+    captions_of,
+    plain_name,
+    read_uploads,
+    room_for_pictures,
+    too_many,
+)
 from studio.context import AppContext
 
 THUMB_PX = 256
 """Side of the square that a thumbnail fits into; lists and grids show thumbnails."""
 PREVIEW_PX = 480
-MAX_SET_BYTES = 96 * 2**20  # of an upload, which may be a zip; one picture is at most MAX_IMAGE_BYTES
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
 
@@ -118,35 +121,26 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
     Sets of pictures (`picture_sets.py`: kohya zips, the table of an image folder) are unpacked. Returns what could not
     be used; the others are kept.
     """
-    files, described, refused = _unpacked(files)
-    taken: list[tuple[str, bytes]] = []
-    captions = [(name, data) for name, data in files if is_caption_file(name)]
-    for name, data in files:
-        if is_caption_file(name):
-            continue
-        try:
-            taken.append((name, _cleaned(data, plain_name(name))))
-        except CharacterProblems as error:
-            refused += error.problems
-    with context.editing:
-        room = MAX_DRAFT_IMAGES - len(own_character(context, id).draft.get("pictures", []))
-        if len(taken) > room:
-            message = f"{len(taken) - max(room, 0)} pictures were left out: a draft holds {MAX_DRAFT_IMAGES}."
-            refused.append(Problem("images", message, "Take some out first."))
-        entries = [(name, _stored(context, data)) for name, data in taken[: max(room, 0)]]
+    return add_read(context, id, read_uploads(files))
 
+
+def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Problem]:
+    """Add what was read to a draft; returns what could not be used."""
+    with context.editing:
+        before = own_character(context, id).draft
+        refused = [*upload.refused, *too_many(before, upload)]
+        taken = upload.pictures[: room_for_pictures(before)]
+        entries = [(name, _stored(context, data)) for name, data in taken]
         notes: list[Problem] = []
 
         def edit(draft: Draft) -> None:
+            assigned, told = captions_of(draft, upload)
+            notes.extend(told)
             listed = draft.setdefault("pictures", [])
             for name, entry in entries:
                 file = _free_name(draft, entry["key"])
-                caption_entry(draft, file).update(described.get(name, {}))
+                caption_entry(draft, file).update(upload.described.get(name, {}))
                 listed.append({"file": file, "original": plain_name(name), "source": caption_id(name), **entry})
-            # Captions may be uploaded after their pictures, so all of them are looked at.
-            sources = [picture.get("source") or caption_id(picture["original"]) for picture in listed]
-            assigned, told = assign_captions([f"{source}.png" for source in sources], captions, plain_name)
-            notes.extend(told)
             for place, words in assigned.items():
                 caption_entry(draft, listed[place]["file"])["caption"] = words
             check_images(context, draft)
@@ -155,39 +149,10 @@ def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> lis
     return refused + notes
 
 
-def _unpacked(
-    files: Sequence[tuple[str, bytes]],
-) -> tuple[Sequence[tuple[str, bytes]], dict[str, dict[str, str]], list[Problem]]:
-    """The files with those of zips in place of the zips, captions of tables by picture, and what was left out."""
-    zips = [name for name, data in files if data.startswith(b"PK")]
-    if not zips and not any(is_metadata(name) for name, _ in files):
-        return files, {}, []
-    inside: list[tuple[str, bytes]] = []
-    others: list[str] = []
-    refused: list[Problem] = []
-    for name, data in files:
-        if name not in zips:
-            inside.append((name, data))
-            continue
-        try:
-            unpacked, left = read_archive(data, plain_name(name), belongs_to_set)
-        except CharacterProblems as error:
-            refused += error.problems
-            continue
-        inside += unpacked.items()
-        others += left
-    found = read_picture_set(inside, others, plain_name(zips[0]) if zips else "The table")
-    if zips and not found.pictures:
-        message = f"{plain_name(zips[0])} holds no picture that can be used."
-        refused.append(Problem("images", message, "Put PNG, JPEG or WebP pictures into it."))
-    described = {
-        image.file: {key: words for key, words in asdict(image).items() if words and key != "file"}
-        for image in found.captions
-    }
-    loose = [
-        (name, data) for name, data in inside if not (is_picture(name) or is_metadata(name) or is_caption_file(name))
-    ]
-    return [*found.pictures, *loose], described, refused + found.notes
+def thumbnail(data: bytes, side_px: int = THUMB_PX) -> bytes:
+    """A picture as a small JPEG."""
+    with _opened(data) as image:
+        return _jpeg(image, side_px)
 
 
 def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -256,26 +221,7 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
     change(context, id, edit)
 
 
-def plain_name(name: str) -> str:
-    """An untrusted file name as it may be shown: no folders, no control or markup characters, at most 80 long."""
-    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])[-80:].strip() or "picture"
-
-
 # ---------------------------------------------------------------- bytes
-
-
-def _cleaned(data: bytes, name: str) -> bytes:
-    if len(data) > MAX_IMAGE_BYTES:
-        message = f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MB."
-        raise CharacterProblems([Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.")])
-    try:
-        return clean_image(data)
-    except CharacterProblems as error:
-        # The decoder says "the picture"; here a name tells which.
-        raise CharacterProblems(
-            Problem(f"images/{name}", item.message.replace("the picture", name).replace("The picture", name), item.mend)
-            for item in error.problems
-        ) from error
 
 
 def _stored(context: AppContext, data: bytes) -> dict[str, Any]:

@@ -14,12 +14,9 @@ from typing import Any, Literal
 from pipelines.core.character.character import Character, Role
 from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, HOLD_OUT_MIN_DIALOGUES, hold_out, with_held_out
-from pipelines.core.character.serialize import ROLES, character_to_entries
+from pipelines.core.character.serialize import ROLES
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
-from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.card_fields import nickname_of
-from pipelines.core.formats.chat_formats import read_conversations, with_rejected
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import (
@@ -28,19 +25,15 @@ from studio.actions.drafts import (
     Draft,
     change,
     character_of,
-    entries_of,
     gone,
     image_entry,
     refuse_long,
     short_id,
 )
 from studio.actions.held_out import TestView, draft_test
-from studio.actions.images import plain_name
 from studio.context import AppContext
 from studio.labels import counted
 
-MAX_DATA_BYTES = 8 * 2**20
-"""Largest file of conversations that is taken; a thousand conversations are about 1 MB."""
 Speaker = Literal["user", "character"]
 Turns = list[dict[str, Any]]
 
@@ -216,7 +209,7 @@ def set_words(context: AppContext, id: str, turn: str, words: str) -> None:
 
     def edit(draft: Draft) -> None:
         entry = _place(draft, turn)
-        entry[_speaker(entry)] = words
+        entry[speaker_of(entry)] = words
 
     change(context, id, edit)
 
@@ -249,7 +242,7 @@ def switch_speaker(context: AppContext, id: str, turn: str) -> None:
 
     def edit(draft: Draft) -> None:
         entry = _place(draft, turn)
-        speaker = _speaker(entry)
+        speaker = speaker_of(entry)
         other = "user" if speaker == "character" else "character"
         kept = {key: value for key, value in entry.items() if key not in (speaker, "scene", "speaker", "image_info")}
         words = entry[speaker]
@@ -282,59 +275,11 @@ def move_turn(context: AppContext, id: str, turn: str, by: int) -> None:
     change(context, id, edit)
 
 
-# ---------------------------------------------------------------- import
-
-
-def paste(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
-    """Add the conversations of pasted text; returns how many, and notes. CharacterProblems for none."""
-    refuse_long(text, MAX_DATA_BYTES, "pasted text")
-    return _add_read(context, id, text, "The pasted text", "the character")
-
-
-def upload(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
-    """Add the conversations of a file of any known form; returns how many, and notes."""
-    name = plain_name(name)
-    if len(data) > MAX_DATA_BYTES:
-        message = f"{name} is larger than {MAX_DATA_BYTES >> 20} MB."
-        raise CharacterProblems([Problem(name, message, "Split it, and send the best part.")])
-    text, notes = decode_text(data, name)
-    added, told = _add_read(context, id, text, name)
-    return added, notes + told
-
-
-def _add_read(context: AppContext, id: str, text: str, source: str, nameless: str = "") -> tuple[int, list[Problem]]:
-    """Add those that are not there yet, as many as there is room for, and answers that were not chosen.
-
-    `nameless` is put in the place of `{{char}}` while the character has no name.
-    """
-    character, _ = character_of(change(context, id, lambda draft: None))
-    found = read_conversations(text, source, character.name or nameless, nickname_of(character.extensions))
-    entries: list[Turns] = character_to_entries(Character("", "", interactions=found.interactions))["interactions"]
-    added, notes = 0, list(found.notes)
-
-    def edit(draft: Draft) -> None:
-        nonlocal added
-        there = draft.setdefault("interactions", [])
-        known = entries_of(draft).get("interactions", [])
-        fresh = [interaction for interaction in entries if interaction not in known]
-        room = max(MAX_INTERACTIONS - len(there), 0)
-        if len(fresh) > room:
-            message = f"{len(fresh) - room:,} conversations were left out: {MAX_INTERACTIONS:,} are the most."
-            notes.append(Problem(source, message, "Take some out first, or send the best of them.", "warning"))
-        there.extend(fresh[:room])
-        added = len(fresh[:room])
-        if found.rejected:
-            draft["extensions"] = with_rejected(draft.get("extensions") or {}, found.rejected)
-
-    change(context, id, edit)
-    return added, notes
-
-
 # ---------------------------------------------------------------- places
 
 
 def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
-    role = _speaker(turn)
+    role = speaker_of(turn)
     # Instructions (system) are shown as the user's; the checks ask to take them out.
     speaker: Speaker = "character" if role == "character" else "user"
     image = turn.get("image", "")
@@ -349,12 +294,13 @@ def _view(turn: dict[str, Any], found: Sequence[Problem]) -> TurnView:
     )
 
 
-def _speaker(turn: dict[str, Any]) -> Role:
+def speaker_of(turn: dict[str, Any]) -> Role:
+    """Whose turn it is."""
     return next((role for role in ROLES if role in turn), "user")
 
 
 def _turn(turn: dict[str, Any]) -> dict[str, Any]:
-    speaker = _speaker(turn)
+    speaker = speaker_of(turn)
     refuse_long(str(turn.get(speaker, "")), MAX_TURN_CHARS, "turn")
     kept = {key: str(turn[key]) for key in ("speaker", "image_info", "scene", "image") if turn.get(key)}
     return {speaker: str(turn.get(speaker, "")), **kept, "id": short_id()}

@@ -17,7 +17,7 @@ from pipelines.core.formats.lorebook import LoreEntry, is_lorebook
 from pipelines.core.formats.teach_lore import LoreUse, added_book, lore_of, lore_words, taught_as, teach
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions.drafts import Draft, change, character_of, content_hash, short_id
-from studio.actions.images import plain_name
+from studio.actions.picture_uploads import plain_name
 from studio.context import AppContext
 
 MAX_BOOK_BYTES = 8 * 2**20

@@ -11,8 +11,9 @@ import streamlit as st
 
 from pipelines.core.jobs.job import ENDED
 from studio import widgets
-from studio.actions import characters, drafts, images
+from studio.actions import characters, drafts, images, import_review
 from studio.actions.characters import Tile
+from studio.app_pages import review
 from studio.context import AppContext
 from studio.labels import ago, counted
 
@@ -22,6 +23,9 @@ PER_PAGE = 24
 def page() -> None:
     """The gallery, or one character."""
     context = widgets.app_context()
+    if widgets.param("import"):
+        review.page(context, widgets.param("import"))
+        return
     widgets.show_problems()
     id = widgets.param("character")
     if id:
@@ -169,16 +173,13 @@ def begin(context: AppContext) -> None:
             "Character Card or zip",
             type=["png", "json", "charx", "byaf", "zip", "webp", "jpg", "yaml", "yml"],
             key=f"import-{round}",
-            max_upload_size=characters.MAX_IMPORT_BYTES >> 20,
+            max_upload_size=import_review.MAX_IMPORT_BYTES >> 20,
             label_visibility="collapsed",
         )
         if upload is not None:
             st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
             with st.spinner("Reading the file"):
-                found = widgets.attempt(characters.import_upload, context, upload.name, upload)
-            if isinstance(found, characters.Imported):
-                widgets.remember_problems(found.notes)
-                widgets.go(widgets.CREATE, character=found.id, step=1)
+                review.show(widgets.attempt(import_review.stage_character, context, upload.name, upload))
             st.rerun()
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from studio import widgets
 from studio.actions import characters, create, drafts
-from studio.app_pages import create_dialogues, create_images, create_persona, create_train
+from studio.app_pages import create_dialogues, create_images, create_persona, create_train, review
 from studio.app_pages.create_fields import show_clashes, to_step
 from studio.context import AppContext
 from studio.labels import ago
@@ -30,6 +30,9 @@ ABOUT = (
 def page() -> None:
     """The step that the address names, or a choice of characters when it names none."""
     context = widgets.app_context()
+    if widgets.param("import"):
+        review.page(context, widgets.param("import"))
+        return
     id = widgets.param("character")
     if not id:
         choose(context)

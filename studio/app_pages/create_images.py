@@ -11,10 +11,10 @@ from typing import Literal
 import streamlit as st
 
 from studio import widgets
-from studio.actions import create, drawings, images, suggestions
+from studio.actions import create, drawings, images, import_review, picture_uploads, suggestions
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
-from studio.app_pages import create_drawings
+from studio.app_pages import create_drawings, review
 from studio.app_pages.create_fields import typed_field
 from studio.context import AppContext
 from studio.labels import counted
@@ -40,7 +40,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         type=["png", "jpg", "jpeg", "jfif", "webp", "heic", "avif", "txt", "caption", "zip", "jsonl", "csv"],
         accept_multiple_files=True,
         key=f"pictures-{round}",
-        max_upload_size=images.MAX_SET_BYTES >> 20,
+        max_upload_size=picture_uploads.MAX_SET_BYTES >> 20,
         on_change=take,
         args=(context, id, round),
         help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption."
@@ -78,6 +78,9 @@ def take(context: AppContext, id: str, round: int) -> None:
         return
     files = [(upload.name, upload.getvalue()) for upload in dropped]
     st.session_state["pictures-round"] = round + 1
+    if picture_uploads.needs_review(name for name, _ in files):
+        review.show(widgets.attempt(import_review.stage_pictures, context, id, files))
+        return
     refused = widgets.attempt(images.add, context, id, files)
     if isinstance(refused, list):
         widgets.remember_problems(refused)

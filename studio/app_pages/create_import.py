@@ -9,11 +9,14 @@ from typing import Any
 
 import streamlit as st
 
+from pipelines.core.formats.chat_formats import Conversations
 from pipelines.core.jobs.job import ENDED
 from studio import widgets
-from studio.actions import drafts, interactions, suggestions
+from studio.actions import drafts, import_review, suggestions, talk_uploads
 from studio.actions.drafts import Draft
-from studio.app_pages.create_fields import empty_field, text_field
+from studio.actions.picture_uploads import plain_name
+from studio.app_pages import review
+from studio.app_pages.create_fields import text_field
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -24,14 +27,14 @@ def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
     """Ways to add many conversations at once."""
     with st.container(key="paste"), st.expander("Paste conversations", icon=":material/content_paste:"):
         text_field(context, id, draft, "pasted", EXAMPLE, 160)
-        st.button("Add them", key="paste-add", on_click=paste, args=(context, id))
+        st.button("Read them", key="paste-add", on_click=paste, args=(context, id))
     with st.expander("Upload conversations", icon=":material/upload_file:"):
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
             "ShareGPT or chat messages, JSON or JSON lines",
             type=["json", "jsonl", "ndjson", "txt", "log"],
             key=f"data-{round}",
-            max_upload_size=interactions.MAX_DATA_BYTES >> 20,
+            max_upload_size=talk_uploads.MAX_DATA_BYTES >> 20,
             on_change=upload,
             args=(context, id, round),
         )
@@ -41,28 +44,21 @@ def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
 
 
 def paste(context: AppContext, id: str) -> None:
-    """Read the pasted blocks; what cannot be read stays in the field."""
+    """Read the pasted blocks and show them; they stay in the field until they are taken in."""
     text = st.session_state.get(f"text-{id}-pasted", "")
-    if added(widgets.attempt(interactions.paste, context, id, text)):
-        empty_field(context, id, "pasted")
+    found = widgets.attempt(talk_uploads.read_pasted, context, id, text)
+    if isinstance(found, Conversations):
+        review.show(widgets.attempt(import_review.stage_talks, context, id, found, talk_uploads.PASTED, text))
 
 
 def upload(context: AppContext, id: str, round: int) -> None:
-    """Read the uploaded file."""
+    """Read the uploaded file and show what is in it."""
     file = st.session_state.get(f"data-{round}")
     if file is not None and widgets.new_uploads([file]):
-        added(widgets.attempt(interactions.upload, context, id, file.name, file.getvalue()))
+        found = widgets.attempt(talk_uploads.read_file, context, id, file.name, file.getvalue())
+        if isinstance(found, Conversations):
+            review.show(widgets.attempt(import_review.stage_talks, context, id, found, plain_name(file.name)))
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
-
-
-def added(result: object) -> bool:
-    """Say what came in; whether anything did."""
-    if not isinstance(result, tuple):
-        return False
-    count, notes = result
-    widgets.remember_problems(notes)
-    st.toast(f"{counted(count, 'conversation')} added", icon=":material/check:")
-    return True
 
 
 # ---------------------------------------------------------------- from an LLM endpoint
@@ -77,7 +73,7 @@ def llm_suggestions(context: AppContext, id: str) -> None:
     if job is not None and job.error:
         st.warning(widgets.escaped(job.error), icon=":material/error:")
     for number, turns in written[:3]:
-        review(context, id, number, turns)
+        review_written(context, id, number, turns)
     if len(written) > 3:
         widgets.quiet(f"{len(written) - 3} more wait behind these.")
     if not written:
@@ -103,7 +99,7 @@ def watch_llm(context: AppContext, id: str) -> None:
     widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
 
 
-def review(context: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
+def review_written(context: AppContext, id: str, number: int, turns: list[dict[str, Any]]) -> None:
     """One suggested conversation, every line editable."""
     with st.form(key=f"expand-{number}"):
         edited = []

@@ -9,7 +9,9 @@ pictures are shown then. `--draw` has the starter draw what the wizard shows; wi
 from __future__ import annotations
 
 import argparse
+import base64
 import io
+import json
 import os
 import re
 import subprocess
@@ -26,14 +28,17 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pipelines.core.formats.card_files import put_chunks
 from pipelines.core.run_folder import read_json
 from pipelines.core.settings import Settings
 from studio.actions import characters, create
 from studio.context import AppContext, open_context
+from tests.core.formats.card_samples import foreign
 from tests.e2e import staging
 from tests.services import find_program, free_ports
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "pictures"
 MOST_BYTES = 200_000
 COLOURS = (128, 96, 64, 48, 32)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -93,6 +98,7 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
     return [
         Shot("characters", ""),
         Shot("character", f"?character={quibb}"),
+        Shot("look-over", "", _look_over),
         Shot("create", "create"),
         Shot("step-1-pictures", f"create?character={own}&step=1"),
         Shot("step-1-drawings", f"create?character={quibb}&step=1"),
@@ -122,6 +128,22 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
 def _crop(page: Page) -> None:
     page.get_by_role("button", name="Crop to a square").first.click()
     page.get_by_role("dialog").wait_for()
+
+
+def _look_over(page: Page) -> None:
+    """A card of another program, with somebody else in its examples."""
+    talk = "<START>\n{{user}}: Is it far?\n{{char}}: Two hours.\nBen: She exaggerates.\nBen: Always."
+    card = foreign(
+        name="Vilde Moen", nickname="Vilde", description="{{char}} keeps the tea house at the pass.", mes_example=talk
+    )
+    face = (ROOT / "pipelines" / "core" / "bundled" / "nella-tarn" / "images" / "01.png").read_bytes()
+    chunk = {"ccv3": base64.b64encode(json.dumps(card).encode())}
+    data = put_chunks(face, chunk, lambda keyword: False, "vilde.png")
+    page.get_by_text("Begin with a file, or try an example").click()
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "vilde.png", "mimeType": "image/png", "buffer": data}
+    )
+    page.get_by_role("heading", name="Look it over").wait_for()
 
 
 def take(page: Page, url: str, shot: Shot) -> bytes:

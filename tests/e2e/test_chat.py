@@ -161,8 +161,9 @@ def test_a_card_says_what_it_lacks_and_sillytavern_comes_first(
     if page.get_by_text("Begin with a file, or try an example").count():
         page.get_by_text("Begin with a file, or try an example").click()
     page.locator("input[type=file]").first.set_input_files(tmp_path / "vilde.png")
-    page.wait_for_url("**/create?character=*")
     expect(page.get_by_text("The file brought 1 picture; training needs 5")).to_be_visible()
+    press(page, "Take it in")
+    page.wait_for_url("**/create?character=*")
     page.goto(f"{page.url.split('&')[0]}&step=4")
     press(page, "Before training: Pictures")
     page.wait_for_url("**step=1*")

@@ -107,6 +107,7 @@ def test_script_in_every_field_is_shown_as_words(front: Page, system: System, tm
 
     front.on("dialog", refuse)
     front.locator("input[type=file]").first.set_input_files(tmp_path / "eve.png")
+    front.get_by_role("button", name="Take it in").click()
     front.wait_for_url("**/create?character=*")
     id = front.url.split("character=")[1].split("&")[0]
     for path in (*(f"create?character={id}&step={step}" for step in range(1, 5)), f"?character={id}", "", "create"):

@@ -146,7 +146,9 @@ def create(page: Page, system: System, pictures: list[Path]) -> None:
         for one in character.interactions
     ]
     page.get_by_label("Blocks as Character Cards write them").fill("".join(f"<START>\n{one}\n" for one in blocks))
-    press(page, "Add them")
+    press(page, "Read them")
+    accessible(page, "look it over")
+    press(page, "Take it in")
     settled(page)
     refresh(page)
     accessible(page, "how they talk")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from pipelines.core.events import Event
 from pipelines.core.jobs.job import Checkpoint, Job, Worker, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import done_event, picture_event, scene_event, text_event
+from pipelines.core.problems import Problem
 from pipelines.core.storage.store import put_content
+from studio.actions import import_review
 from studio.actions.characters import draft_of_folder
 from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
@@ -208,3 +210,20 @@ def showed(context: AppContext, job: Job, text: str) -> None:
     events = [Event("prepare"), scene_event(0, 1, text, "Ada", 1.0), picture_event(0, 1, key, 2.0)]
     told(context, job, [*events, done_event(0, 1, 2.0)], 0.1)
     assert context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
+
+
+@dataclass(frozen=True)
+class Took:
+    """A character that was made from an upload, with everything that was said about it before."""
+
+    id: str
+    name: str
+    notes: tuple[Problem, ...]
+
+
+def took(context: AppContext, name: str, data: bytes) -> Took:
+    """An uploaded file, looked over and taken in."""
+    staged = import_review.stage_character(context, name, io.BytesIO(data))
+    id = import_review.take(context, staged.id)
+    notes = tuple(item for group in staged.notes.values() for item in group)
+    return Took(id, context.records.characters.get(id).name, notes)

@@ -21,16 +21,13 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue import submit
 from pipelines.core.storage.garbage import collect_garbage
 from pipelines.core.storage.store import exists, put_tree
-from studio.actions import characters, create, drafts, estimates, images
+from studio.actions import characters, create, drafts, estimates, images, import_review
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign
+from tests.studio.staged import took
 
 BUNDLED = Path(__file__).resolve().parents[2] / "pipelines" / "core" / "bundled"
-
-
-def took(context: AppContext, name: str, data: bytes) -> characters.Imported:
-    return characters.import_upload(context, name, io.BytesIO(data))
 
 
 def test_a_bundled_character_is_ready_to_train_and_copied_once(context: AppContext) -> None:
@@ -90,8 +87,8 @@ def test_too_many_bytes_are_refused_without_being_read_whole(context: AppContext
 
     source: Any = Endless()
     with pytest.raises(CharacterProblems, match=r"film\.zip is larger than 96 MB"):
-        characters.import_upload(context, "film.zip", source)
-    assert source.given < characters.MAX_IMPORT_BYTES + (2 << 20)
+        import_review.stage_character(context, "film.zip", source)
+    assert source.given < import_review.MAX_IMPORT_BYTES + (2 << 20)
 
 
 def test_scripts_in_every_field_stay_words(context: AppContext) -> None:

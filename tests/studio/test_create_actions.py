@@ -13,7 +13,7 @@ from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Worker
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event
 from pipelines.core.problems import CharacterProblems, Problem
-from studio.actions import characters, create, drafts, images, interactions, suggestions
+from studio.actions import characters, create, drafts, images, interactions, suggestions, talk_uploads
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 from tests.core.formats.card_samples import as_charx
@@ -247,19 +247,27 @@ def test_the_linter_points_at_the_turn(context: AppContext, id: str) -> None:
     assert "long" in second.turns[1].problems[0].message and second.worst == "warning"
 
 
+def pasted(context: AppContext, id: str, text: str) -> tuple[int, list[Problem]]:
+    return talk_uploads.add_read(context, id, talk_uploads.read_pasted(context, id, text), talk_uploads.PASTED)
+
+
+def uploaded(context: AppContext, id: str, name: str, data: bytes) -> tuple[int, list[Problem]]:
+    return talk_uploads.add_read(context, id, talk_uploads.read_file(context, id, name, data), name)
+
+
 def test_pasted_blocks_and_data_files_are_added_once(context: AppContext, id: str) -> None:
     drafts.set_text(context, id, "name", "Ada")
-    assert interactions.paste(context, id, "<START>\n{{user}}: Hi\nAda: Aye.")[0] == 1
+    assert pasted(context, id, "<START>\n{{user}}: Hi\nAda: Aye.")[0] == 1
     lines = "\n".join(
         json.dumps({"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Aye."}]})
         for text in ("Hi", "Ho")
     )
-    assert interactions.upload(context, id, "talks.jsonl", lines.encode())[0] == 1
+    assert uploaded(context, id, "talks.jsonl", lines.encode())[0] == 1
     sharegpt = [{"conversations": [{"from": "human", "value": "Ha"}, {"from": "gpt", "value": "Aye."}]}]
-    assert interactions.upload(context, id, "talks.json", json.dumps(sharegpt).encode())[0] == 1
+    assert uploaded(context, id, "talks.json", json.dumps(sharegpt).encode())[0] == 1
     for data in (b"MZ\x90\xff", b"{}", b"x" * (9 << 20)):
         with pytest.raises(CharacterProblems, match=r"talks\.json"):
-            interactions.upload(context, id, "talks.json", data)
+            uploaded(context, id, "talks.json", data)
     assert len(draft_of(context, id)["interactions"]) == 3
 
 
@@ -267,7 +275,7 @@ def test_an_upload_keeps_answers_that_were_not_chosen_once(context: AppContext, 
     drafts.set_text(context, id, "name", "Ada")
     pair = [{"prompt": "Hi", "chosen": "Aye.", "rejected": "As you wish."}]
     for _ in range(2):
-        _, notes = interactions.upload(context, id, "pairs.json", json.dumps(pair).encode())
+        _, notes = uploaded(context, id, "pairs.json", json.dumps(pair).encode())
     kept = draft_of(context, id)["extensions"]["understudy_rejected"]
     assert kept == pair and any("kept as rejected" in note.message for note in notes)
 
@@ -275,9 +283,9 @@ def test_an_upload_keeps_answers_that_were_not_chosen_once(context: AppContext, 
 def test_an_upload_of_too_much_is_taken_as_far_as_there_is_room(
     context: AppContext, id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interactions, "MAX_INTERACTIONS", 2)
+    monkeypatch.setattr(talk_uploads, "MAX_INTERACTIONS", 2)
     text = "\n".join(f"<START>\n{{{{user}}}}: {word}\n{{{{char}}}}: {'Aye. ' * 1700}" for word in ("a", "b", "c"))
-    added, notes = interactions.upload(context, id, "talks.txt", text.encode())
+    added, notes = uploaded(context, id, "talks.txt", text.encode())
     assert added == 2 and any("1 conversations were left out" in note.message for note in notes)
     assert any(
         "1,000 tokens" in problem.message or "long" in problem.message for problem in _lint(draft_of(context, id))

@@ -217,7 +217,9 @@ def test_blocks_are_pasted_and_a_bad_file_is_told(context: AppContext, open_page
     id = drafts.create(context)
     shown = open_page("create", character=id, step=3)
     shown.text_area(key=f"text-{id}-pasted").set_value("<START>\n{{user}}: Hi\n{{char}}: Aye.").run()
-    button(shown, "Add them").click().run()
+    button(shown, "Read them").click().run()
+    assert not draft_of(context, id).get("interactions") and "Nothing of it is saved yet" in words(shown)
+    button(shown, "Take it in").click().run()
     assert len(draft_of(context, id)["interactions"]) == 1
     assert shown.text_area(key=f"text-{id}-pasted").value == ""
     shown.file_uploader(key="data-0").upload("talks.json", b"MZ\x90\xff", "application/json").run()

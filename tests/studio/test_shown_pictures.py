@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pipelines.core.storage.store import exists
 from studio.actions import characters, create, drafts, interactions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
+from tests.studio.staged import took
 
 BUNDLED = Path(__file__).resolve().parents[2] / "pipelines" / "core" / "bundled"
 
@@ -24,7 +24,7 @@ def test_they_go_all_the_way(context: AppContext, tmp_path: Path) -> None:
     shown = replace(quibb, input_images=("cat.png",), interactions=(talk, *quibb.interactions))
     write_character(shown, tmp_path / "quibb", images | {"cat.png": encoded(drawing(7), "PNG")})
     export_card(tmp_path / "quibb", tmp_path / "quibb.zip")
-    found = characters.import_upload(context, "quibb.zip", io.BytesIO((tmp_path / "quibb.zip").read_bytes()))
+    found = took(context, "quibb.zip", (tmp_path / "quibb.zip").read_bytes())
     draft = characters.open_draft(context, found.id)
     key = draft["input_pictures"]["cat.png"]
     assert len(draft["pictures"]) == 10 and exists(context.store, key)

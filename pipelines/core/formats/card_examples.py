@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.core.character.character import Interaction, Role, message
+from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 
 DEFAULT_USER_LINE = "Hello."
@@ -51,17 +52,17 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     A turn runs to the next speaker's prefix at the start of a line, so it may span lines. Words before
     the first prefix of a block belong to nobody and are left out.
     """
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     blocks = [block for block in _START.split(text.replace("\r\n", "\n")) if block and block.strip()]
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
     for block in blocks:
         before, parts = labels.split(block)
         if not parts:
-            mended[NO_SPEAKER] += 1
+            tell(mended, NO_SPEAKER, block)
             continue
         if before.strip():
-            mended["words before the first speaker were left out"] += 1
+            tell(mended, "words before the first speaker were left out", before)
         turns = [
             BlockTurn(part.speaker, part.words, name=part.label if part.speaker == "other" else "") for part in parts
         ]
@@ -131,16 +132,15 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
     """
     kept = _joined(_without_others(_spoken(turns, mended), mended), mended)
     if kept and kept[-1].role == "user":
-        mended["a last line of the user without a reply was left out"] += 1
-        kept.pop()
+        tell(mended, "a last line of the user without a reply was left out", kept.pop().text)
     if not kept:
         mended["conversations in which the character says nothing were left out"] += 1
         return ()
     if kept[0].role == "character" and len(kept) > 1:
-        mended["the character's opening words were left out: they belong in the greeting"] += 1
+        tell(mended, "the character's opening words were left out: they belong in the greeting", kept[0].text)
         kept = kept[1:]
     elif kept[0].role == "character":
-        mended[f"only the character speaks: the user is taken to have said {DEFAULT_USER_LINE!r}"] += 1
+        tell(mended, f"only the character speaks: the user is taken to have said {DEFAULT_USER_LINE!r}", kept[0].text)
         kept.insert(0, BlockTurn("user", DEFAULT_USER_LINE))
     return tuple(
         message("character" if turn.role == "character" else "user", turn.text, filter(None, [turn.image]), turn.scene)
@@ -154,9 +154,9 @@ def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]
     for turn in turns:
         text = turn.text.strip()
         if turn.role == "system":
-            mended["system instructions were left out: persona and scenario take their place"] += 1
+            tell(mended, "system instructions were left out: persona and scenario take their place", text)
         elif turn.role == "narrator":
-            mended[NARRATION_LEFT_OUT] += 1
+            tell(mended, NARRATION_LEFT_OUT, text)
         elif not text and turn.role != "other":
             mended["empty turns were left out"] += 1
         else:
@@ -175,12 +175,15 @@ def _without_others(turns: Sequence[BlockTurn], mended: Counter[str]) -> list[Bl
         if waiting and turn is not None and turn.role == "character":
             lines = [f"{other.name}: {other.text}" for other in waiting if other.text]
             if lines:
-                mended[OTHERS_KEPT] += len(lines)
+                for line in lines:
+                    tell(mended, OTHERS_KEPT, line)
                 kept.append(BlockTurn("user", "\n".join(lines)))
         elif waiting:
-            mended.update({OTHERS_LEFT_OUT: said} if (said := sum(bool(other.text) for other in waiting)) else {})
+            for other in waiting:
+                if other.text:
+                    tell(mended, OTHERS_LEFT_OUT, f"{other.name}: {other.text}" if other.name else other.text)
             if kept and kept[-1].role == "user":
-                mended[QUESTIONS_LEFT_OUT] += 1
+                tell(mended, QUESTIONS_LEFT_OUT, kept[-1].text)
                 while kept and kept[-1].role == "user":
                     kept.pop()
         waiting = []
@@ -193,7 +196,7 @@ def _joined(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]
     kept: list[BlockTurn] = []
     for turn in turns:
         if kept and kept[-1].role == turn.role:
-            mended["turns of the same speaker in a row were joined"] += 1
+            tell(mended, "turns of the same speaker in a row were joined", turn.text)
             last = kept[-1]
             joined = f"{last.text}\n{turn.text}"
             kept[-1] = replace(last, text=joined, scene=last.scene or turn.scene, image=last.image or turn.image)

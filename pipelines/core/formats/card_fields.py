@@ -23,7 +23,7 @@ from pipelines.core.formats.card_shapes import as_card
 from pipelines.core.formats.card_valid import valid_data
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord
-from pipelines.core.formats.import_notes import note, notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
 
@@ -143,7 +143,7 @@ def nickname_of(extensions: Mapping[str, object]) -> str:
 def character_of_card(card: CardData, file: str) -> tuple[Character, list[Problem]]:
     """The character of a card and notes on what was left out; pictures are listed only by a card exported here."""
     data = card.data
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     foreign = _from_standard_fields(data, mended)
     notes = list(card.notes)
     own = _from_own_block(data)

@@ -26,7 +26,7 @@ from pipelines.core.character.character import Character, CharacterImage, Intera
 from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
-from pipelines.core.formats.import_notes import refuse
+from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 
@@ -84,9 +84,9 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
         if content is None:
             continue
         if not suffix_of(content):
-            mended["assets that are not PNG, JPEG or WebP pictures were left out"] += 1
+            tell(mended, "assets that are not PNG, JPEG or WebP pictures were left out", name or address)
         elif not kind.startswith(_CHARACTER_TYPES):
-            mended["assets that do not show the character were left out"] += 1
+            tell(mended, "assets that do not show the character were left out", f"{name} ({kind})")
         else:
             found.append(Asset(kind, name, content))
     unnamed = [
@@ -129,7 +129,7 @@ def _asset_bytes(uri: str, inside: bytes | None, file: str, mended: Counter[str]
                 mended["pictures that could not be read were left out"] += 1
                 return None
         return unquote_to_bytes(body)
-    mended["pictures on the internet were left out: nothing is fetched"] += 1
+    tell(mended, "pictures on the internet were left out: nothing is fetched", uri)
     return None
 
 

@@ -54,7 +54,7 @@ from pipelines.core.formats.card_images import (
     suffix_of,
 )
 from pipelines.core.formats.chat_formats import conversations_of_records, with_rejected
-from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.yaml_text import read_yaml
@@ -99,21 +99,21 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
         return _read_charx(data, file)
     if suffix_of(data):
         return _read_picture(data, file)
-    return _build_import(_parse_card(data, file), None, {}, {}, file, Counter())
+    return _build_import(_parse_card(data, file), None, {}, {}, file, Mended())
 
 
 def _read_png(data: bytes, file: str) -> CardImport:
     texts = read_chunks(data, file)
     cards = [texts[keyword] for keyword in ("ccv3", "chara") if keyword in texts]
     if not cards and (comment := exif_comment(data)):
-        return _build_import(_parse_card(comment, file), without_metadata(data, file), {}, {}, file, Counter())
+        return _build_import(_parse_card(comment, file), without_metadata(data, file), {}, {}, file, Mended())
     if not cards:
         refuse(
             file,
             "is a picture without a card",
             "Resizing or sending it through a chat removes the card: get the original PNG, or the JSON file.",
         )
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     try:
         card = _parse_chunk(cards[0], file)
     except CharacterProblems:
@@ -150,7 +150,7 @@ def _read_picture(data: bytes, file: str) -> CardImport:
             "is a picture without a card",
             "Saving it as JPEG or WebP removes the card: get the original PNG, or the JSON file.",
         )
-    return _build_import(_parse_card(text, file), without_metadata(data, file), {}, {}, file, Counter())
+    return _build_import(_parse_card(text, file), without_metadata(data, file), {}, {}, file, Mended())
 
 
 def is_card_chunk(keyword: str) -> bool:
@@ -166,7 +166,7 @@ def _read_charx(data: bytes, file: str) -> CardImport:
         return named or path.lower().endswith(pictures) or "/ai/" in path
 
     files, others = read_archive(data, file, wanted)
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     backyard = None if "card.json" in files else read_backyard_archive(files, file, mended)
     if backyard is not None:
         card = replace(card_data(backyard.card, file), chats=backyard.chats)
@@ -262,7 +262,7 @@ def write_card(
         refuse(path.name, f"cannot be written: the pictures {', '.join(missing)} are missing", "Add the files.")
     hashes = {file: hashlib.sha256(images[file]).hexdigest() for file in listed}
     data = data_of_character(character, hashes)
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     if kind == "charx":
         content = _write_charx(character, images, data, adapter_files or {})
     elif kind == "png":

@@ -19,7 +19,7 @@ from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.formats.card_examples import BlockTurn, TurnRole, named, read_blocks, settle_turns
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
-from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.mmrole_files import split_of
@@ -139,7 +139,7 @@ class _Reader:
     """Turns raw records into interactions."""
 
     names: SpeakerNames
-    mended: Counter[str] = field(default_factory=Counter)
+    mended: Mended = field(default_factory=Mended)
     rejected: list[RejectedReply] = field(default_factory=list)
     strangers: Counter[str] = field(default_factory=Counter)
     """Speakers who are neither the user nor the character."""
@@ -220,7 +220,7 @@ class _Reader:
             role = self._role(raw)
             words = without_marks(raw.text, self.mended)
             if role == "character" and not (raw.is_good and (record.is_good or number != last)):
-                self.mended[BAD_LEFT_OUT] += 1
+                tell(self.mended, BAD_LEFT_OUT, words)
                 turns.append(BlockTurn("other", ""))
             elif role == "character":
                 self._keep_rejected(asked, words, raw.rejected)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.core.formats.import_notes import refuse
+from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
 from pipelines.core.formats.mmrole_records import Line, is_record, parse_record
@@ -71,12 +71,12 @@ def read_values(text: str, file: str, mended: Counter[str]) -> list[Any]:
     except ValueError as first:
         # Not one JSON value: then it must be one value a line. Only line feeds end a line: a text may hold U+2028.
         values = []
-        for line in re.split(r"\r\n|\n|\r", text):
+        for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
             if line.strip():
                 try:
                     values.append(parse_json(line, file))
                 except ValueError:
-                    mended["lines that are not JSON were left out"] += 1
+                    tell(mended, "lines that are not JSON were left out", f"line {number}: {line}")
         if not values:
             refuse(file, f"is not JSON ({first})", "Send a JSON list, or one JSON object a line.")
         return [item for value in values for item in (value if _is_list_of_records(value) else [value])]
@@ -101,7 +101,7 @@ def records_of(values: Sequence[Any], mended: Counter[str]) -> tuple[list[RawRec
         record = _record(value, mended)
         if record is None:
             unread.update(map(str, value) if isinstance(value, dict) else [])
-            mended["records without a conversation were left out"] += 1
+            tell(mended, "records without a conversation were left out", str(value))
         else:
             records.append(record)
     return records, unread
@@ -150,7 +150,7 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
     turns = []
     for turn in listed:
         if not isinstance(turn, dict):
-            mended["turns that are not objects were left out"] += 1
+            tell(mended, "turns that are not objects were left out", str(turn))
             continue
         speaker = next((turn[key] for key in SPEAKER_KEYS if isinstance(turn.get(key), str) and turn[key].strip()), "")
         is_good = not any(
@@ -274,7 +274,7 @@ def _sillytavern(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]
             if isinstance(value, dict) and ("user_name" in value or "chat_metadata" in value):
                 chats.append([])
             else:
-                mended["lines that are no message were left out"] += 1
+                tell(mended, "lines that are no message were left out", str(value))
             continue
         extra = value.get("extra")
         told = value.get("is_system") or (isinstance(extra, dict) and extra.get("type") == "narrator")

@@ -30,7 +30,7 @@ from pipelines.core.formats.card_notes import LORE_NOTE
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
-from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
 from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
@@ -91,7 +91,7 @@ def import_file(
 
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     notes = [note for note in card.notes if lore == "keep" or not note.message.startswith(LORE_NOTE)]
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
@@ -120,7 +120,7 @@ def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
     if (source / CHARACTER_FILE).exists():
         refuse(source.name, "is a character folder already", "Use it as it is, or copy it.")
     found = read_rolescape(source, matching_test_dir(source))
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     character, images = _with_clean_images(found.character, found.images, mended)
     test, test_images = _with_clean_test_images(found.test, found.test_images, mended)
     write_test_split(test, folder, test_images)
@@ -140,7 +140,7 @@ def _chosen(folders: Mapping[str, Path], role: str, file: str) -> str:
 def import_mmrole(source: MMRoleSource, folder: Path, role: str = "") -> list[Problem]:
     """Writes one role of MMRole as a character folder with its test as `test.yaml`; raises as `import_file` does."""
     found = read_mmrole(source, role)
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     character, images = _with_clean_images(found.character, found.images, mended)
     if found.test.dialogues:
         test, test_images = _with_clean_test_images(found.test, found.test_images, mended)
@@ -172,7 +172,7 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter:
         test = split_from_entries(read_yaml(inside[TEST_FILE], TEST_FILE), problems)
     if errors(problems):
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     character = teach(character, constant_entries(character.extensions), lore, mended)
     pictures = _files_under(inside, IMAGES)
     listed = [*(image.file for image in character.images), *character.input_images]
@@ -274,7 +274,7 @@ def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[
         try:
             stripped = without_metadata(data)
         except CharacterProblems:
-            mended["pictures that cannot be opened were left out"] += 1
+            tell(mended, "pictures that cannot be opened were left out", file)
             continue
         suffix = suffix_of(stripped)
         same = suffix_of(data) == suffix or file.lower().endswith(suffix)

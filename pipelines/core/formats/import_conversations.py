@@ -17,7 +17,7 @@ from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import nickname_of
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
 from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
-from pipelines.core.formats.import_notes import notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import Problem
 from pipelines.core.words import normalized_words
@@ -57,7 +57,7 @@ def add_conversations(source: Path, folder: Path) -> list[Problem]:
         if _duplicate_key(interaction) not in known:
             known.add(_duplicate_key(interaction))
             new.append(interaction)
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     if len(new) < len(found.interactions):
         mended["conversations that are there already were left out"] += len(found.interactions) - len(new)
     character = replace(character, interactions=character.interactions + tuple(new))

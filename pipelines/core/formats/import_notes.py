@@ -1,14 +1,53 @@
 """What an importer says: a refusal, a note about one thing, and counted notes about what was changed or left out.
 
-Readers count each kind of change in a `Counter` under a sentence for the creator; `notes_from` makes warnings of it.
+Readers count each kind of change in a `Mended` under a sentence for the creator, and `tell` keeps some of the lines or
+pictures in question with it; `notes_from` makes warnings of both.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from pipelines.core.problems import CharacterProblems, Problem
+
+MAX_EXAMPLES = 3
+"""Lines or pictures that are kept of each kind of change."""
+EXAMPLE_CHARS = 160
+
+
+class Mended(Counter[str]):
+    """How often something was changed or left out (sentence -> count), with examples of it."""
+
+    def __init__(self, *counted: Any) -> None:
+        self.examples: dict[str, list[str]] = {}
+        super().__init__(*counted)
+
+    def update(self, *counted: Any, **more: int) -> None:
+        """As of a `Counter`; examples of another `Mended` come along."""
+        super().update(*counted, **more)
+        for other in counted:
+            for sentence, examples in (other.examples if isinstance(other, Mended) else {}).items():
+                kept = self.examples.setdefault(sentence, [])
+                kept += [example for example in examples if example not in kept][: MAX_EXAMPLES - len(kept)]
+
+    def __add__(self, other: Counter[str]) -> Mended:  # type: ignore[override]
+        both = Mended()
+        both.update(self)
+        both.update(other)
+        return both
+
+
+def tell(mended: Counter[str], sentence: str, example: str) -> None:
+    """Count one change, and keep the line or the name of the picture that it is about."""
+    mended[sentence] += 1
+    shown = " ".join(example.split())
+    if not isinstance(mended, Mended) or not shown:
+        return
+    kept = mended.examples.setdefault(sentence, [])
+    if len(kept) < MAX_EXAMPLES:
+        kept.append(shown if len(shown) <= EXAMPLE_CHARS else f"{shown[:EXAMPLE_CHARS].rstrip()} …")
 
 
 def refuse(file: str, message: str, mend: str) -> NoReturn:
@@ -39,11 +78,15 @@ def note(file: str, message: str, mend: str = NOTHING_TO_DO) -> Problem:
 
 def notes_from(mended: Counter[str], file: str, mend: str = NOTHING_TO_DO) -> list[Problem]:
     """One note for each kind of change that a reader counted, with its count and what to do about it."""
+    examples = mended.examples if isinstance(mended, Mended) else {}
     return [
-        note(
-            file,
-            f"{sentence} ({count} x).",
-            next((told for begins, told in _MENDS.items() if sentence.startswith(begins)), mend),
+        replace(
+            note(
+                file,
+                f"{sentence} ({count} x).",
+                next((told for begins, told in _MENDS.items() if sentence.startswith(begins)), mend),
+            ),
+            examples=tuple(examples.get(sentence, ())),
         )
         for sentence, count in mended.items()
     ]

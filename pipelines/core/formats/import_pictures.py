@@ -17,7 +17,7 @@ from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import MAX_FILE_BYTES, MAX_MEMBERS, read_archive, read_bytes
 from pipelines.core.formats.card_images import suffix_of
-from pipelines.core.formats.import_notes import note, notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.picture_sets import PictureSet, belongs_to_set, is_picture, read_picture_set
 from pipelines.core.problems import CharacterProblems, Problem
 
@@ -37,7 +37,7 @@ def import_picture_set(source: Path, folder: Path, called: str = "") -> list[Pro
     found = _read_source(source)
     if found is None:
         return None
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     name = called or source.stem
     is_new = not (folder / CHARACTER_FILE).exists()
     character = Character(_named(found.label.split(" ")[0] or name), "") if is_new else read_character(folder)
@@ -123,10 +123,10 @@ def _take(
         try:
             clean = without_metadata(data)
         except CharacterProblems:
-            mended["pictures that cannot be opened were left out"] += 1
+            tell(mended, "pictures that cannot be opened were left out", path)
             continue
         if clean in known:
-            mended["pictures that are there already were left out"] += 1
+            tell(mended, "pictures that are there already were left out", path)
             continue
         file = f"{next(numbers)}{suffix_of(clean)}"
         images[file] = clean

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, Interaction, TestSplit, message
-from pipelines.core.formats.import_notes import note, notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, Sample
 from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
 from pipelines.core.problems import Problem
@@ -105,7 +105,7 @@ def choose_role(source: MMRoleSource, role: str = "") -> str:
 def read_mmrole(source: MMRoleSource, role: str = "") -> MMRoleImport:
     """One role of a source with both splits; raises as `choose_role` does."""
     role = choose_role(source, role)
-    pictures, mended = _Pictures(source), Counter[str]()
+    pictures, mended = _Pictures(source), Mended()
     samples = list(source.samples(role))
     mended.update(source.unreadable)
     answered = sum(sample.record.has_answer for sample in samples)
@@ -187,7 +187,8 @@ def _talk(sample: Sample, pictures: _Pictures, mended: Counter[str]) -> _Talk | 
     record = sample.record
     interaction = interaction_of(record, pictures.name_of(record.image) if record.image else "")
     if not interaction:
-        mended["talks that the role begins about a missing picture were left out"] += 1
+        sentence = "talks that the role begins about a missing picture were left out"
+        tell(mended, sentence, f"{record.id}: {record.reply}")
         return None
     # A sample's id is its talk's and the place of the reply in it.
     id = record.id if sample.split else _TURN_NUMBER.sub("", record.id)
@@ -218,7 +219,8 @@ def _unseen(talks: Sequence[_Talk], tests: Sequence[_Talk], mended: Counter[str]
     unseen = []
     for talk in talks:
         if tested & set(_comparable(talk.interaction)):
-            mended["talks with a line of the test were dropped from training"] += 1
+            sentence = "talks with a line of the test were dropped from training"
+            tell(mended, sentence, f"{talk.id}: {talk.interaction[-1].text}")
         else:
             unseen.append(talk)
     return unseen

@@ -23,7 +23,7 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.caption_files import assign_captions, caption_id, fit_caption, is_caption_file
 from pipelines.core.formats.card_images import suffix_of
-from pipelines.core.formats.import_notes import notes_from
+from pipelines.core.formats.import_notes import Mended, notes_from, tell
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import CharacterProblems, Problem
 
@@ -72,7 +72,7 @@ def belongs_to_set(path: str) -> bool:
 
 def read_picture_set(files: Sequence[tuple[str, bytes]], others: Iterable[str], file: str) -> PictureSet:
     """The pictures among the files (path -> bytes) with their captions; `others` are paths that were not read."""
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     pictures = _pictures(files, mended)
     paths = [path for path, _ in pictures]
     notes: list[Problem] = []
@@ -121,11 +121,12 @@ def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> list[
             continue
         digest = hashlib.sha256(data).hexdigest()
         if _shows_the_class(path):
-            mended["pictures of the class alone (regularisation) were left out: they do not show the character"] += 1
+            sentence = "pictures of the class alone (regularisation) were left out: they do not show the character"
+            tell(mended, sentence, path)
         elif not suffix_of(data):
-            mended["pictures that are not PNG, JPEG or WebP were left out"] += 1
+            tell(mended, "pictures that are not PNG, JPEG or WebP were left out", path)
         elif digest in seen:
-            mended["pictures that are there twice were taken once"] += 1
+            tell(mended, "pictures that are there twice were taken once", path)
         else:
             seen.add(digest)
             kept.append((path, data))
@@ -171,7 +172,7 @@ def _read_table(
         name = next((row[key] for key in keys if isinstance(row[key], str) and row[key].strip()), "")
         place = places.get(caption_id(f"{PurePosixPath(path).parent / name.strip()}.x")) if name else None
         if place is None:
-            mended["lines of a table that name no picture of it were left out"] += 1
+            tell(mended, "lines of a table that name no picture of it were left out", f"{path}: {name or row}")
             continue
         captions[place] = _described(captions[place], row, f"{path} ({name[:60]})", notes)
         spare.update(key for key in row if key not in (*keys, *CAPTION_KEYS, *FIELD_KEYS))

@@ -31,7 +31,7 @@ from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_examples import BlockTurn, settle_turns
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
-from pipelines.core.formats.import_notes import note, notes_from, refuse
+from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import Problem
 
@@ -106,7 +106,7 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
             "is not a RoleScape folder: it has no annotation.json and no *_with_image.json",
             "Point at data/personalized_data/train/<character>.",
         )
-    mended: Counter[str] = Counter()
+    mended: Counter[str] = Mended()
     with_images = _read_record(train_dir, "*_with_image.json") or _read_record(train_dir, "annotation.json")
     images, captions = _numbered_images(train_dir, mended), _read_captions(train_dir)
     test_images = _numbered_images(test_dir, mended) if test_dir else {}
@@ -154,7 +154,8 @@ def _unseen_interactions(
     unseen = []
     for interaction in interactions:
         if tested & _lines([interaction]):
-            mended["conversations with a line of the test were dropped from training"] += 1
+            sentence = "conversations with a line of the test were dropped from training"
+            tell(mended, sentence, interaction[0].text)
         else:
             unseen.append(tuple(_without_dropped_images(message, images) for message in interaction))
     return tuple(unseen)
@@ -178,9 +179,9 @@ def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]
     for fact in facts:
         question = letters_and_digits(fact.question)
         if question in tested:
-            mended["facts that the test asks for were dropped from training"] += 1
+            tell(mended, "facts that the test asks for were dropped from training", fact.question)
         elif question in asked:
-            mended["facts asked twice were left out"] += 1
+            tell(mended, "facts asked twice were left out", fact.question)
         else:
             asked.add(question)
             unseen.append(fact)

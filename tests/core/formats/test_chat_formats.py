@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelines.core.formats.chat_formats import conversations_from_json
+from pipelines.core.formats.chat_formats import conversations_from_json, read_conversations
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.talks import lines, messages, read, said, sharegpt
 
@@ -291,3 +291,17 @@ def test_labels_inside_replies_say_who_speaks() -> None:
     assert lines(read(sharegpt(("human", "Hi"), ("gpt", "AI: Ho"))).interactions) == [["u:Hi", "c:Ho"]]
     sign = sharegpt(("human", "Open?"), ("gpt", "Closed: come back late.\nYou: wait."))
     assert lines(read([sign, sign]).interactions)[0] == ["u:Open?", "c:Closed: come back late.\nYou: wait."]
+
+
+def test_notes_show_the_lines_that_they_are_about() -> None:
+    lines = [
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Aye."}]}',
+        "not a record",
+        '{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Still there?"}]}',
+    ]
+    found = read_conversations("\n".join(lines), "talks.jsonl", "Ada")
+    shown = {note.message.partition(" (")[0]: note.examples for note in found.notes}
+    assert shown["lines that are not JSON were left out"] == ("line 2: not a record",)
+    assert shown["a last line of the user without a reply was left out"] == ("Still there?",)
+    assert shown["system instructions were left out: persona and scenario take their place"] == ("Be kind.",)
+    assert found.notes[0].to_json()["examples"]

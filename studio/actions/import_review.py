@@ -1,0 +1,320 @@
+"""Every import ends here before anything of it is saved: what it brings, what was changed, what was left out and why.
+
+    staged = stage_character(context, name, file)      or stage_pictures, stage_talks
+    take(context, staged.id) -> id of the character    or discard(context, staged.id)
+
+Files are untrusted: `import_character.py` reads them with its guards into a temporary folder. What was read waits in
+the context, not in the records or the object store, so that cancelling leaves nothing; a restart forgets it too.
+`app_pages/review.py` draws it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
+
+from pipelines.core.character.character import Character, Interaction
+from pipelines.core.character.character_folder import image_path, read_character, read_test_split
+from pipelines.core.formats.chat_formats import Conversations
+from pipelines.core.formats.import_character import import_file
+from pipelines.core.formats.mmrole_files import RoleNeeded
+from pipelines.core.jobs.job import RecordMissing
+from pipelines.core.problems import CharacterProblems, Problem, errors
+from studio.actions import images, picture_uploads, talk_uploads
+from studio.actions.card_gaps import lacking
+from studio.actions.characters import draft_of_character
+from studio.actions.drafts import Draft, own_character
+from studio.actions.images import thumbnail
+from studio.actions.import_limits import fit_imported
+from studio.actions.picture_uploads import PictureUpload, plain_name
+from studio.context import AppContext, Staged
+from studio.labels import counted
+
+MAX_IMPORT_BYTES = 96 * 2**20
+"""Larger files are refused before they are opened; a card with fifteen large pictures is smaller."""
+MAX_SHOWN = 12
+"""Pictures that are shown; the rest is counted."""
+_READ_BYTES = 1 << 20
+_THUMB_PX = 160
+
+Group = Literal["changed", "left out", "kept", "missing"]
+_LEFT_OUT = re.compile(
+    r"left out|not taken|not read|not used|dropped|cannot be|could not|belongs to no|nobody can tell|larger than|"
+    r"is damaged|are missing|taken once|is not a"
+)
+_KEPT = re.compile(r"\bkept for export\b|\bare kept\b|\bis kept\b|not taught|nothing learns from")
+
+
+@dataclass(frozen=True)
+class StagedPicture:
+    """A picture that would be taken in."""
+
+    name: str
+    """As the upload calls it."""
+    caption: str
+    thumb: bytes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an upload brings."""
+
+    counts: tuple[str, ...] = ()
+    """ "10 pictures", "3 conversations"."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """Title and words of each text."""
+    pictures: tuple[StagedPicture, ...] = ()
+    talks: tuple[Interaction, ...] = ()
+    more_pictures: int = 0
+    """How many are not among `pictures`."""
+
+
+@dataclass
+class StagedUpload(Staged):
+    """An upload that was read and is not saved yet."""
+
+    name: str
+    """What was uploaded, as it may be shown."""
+    character: str
+    """Id of the character that it goes into; "" for a new one."""
+    contents: Contents
+    notes: dict[Group, tuple[Problem, ...]]
+    save: Callable[[AppContext], str] | None
+    """Saves it and returns the character's id; None while a role must be chosen."""
+    roles: Counter[str] = field(default_factory=Counter)
+    """Names to choose one of, with their samples or pictures."""
+    pasted: str = ""
+    """Words of the field that the upload came from, which is emptied when they are taken in."""
+
+
+def get(context: AppContext, id: str) -> StagedUpload | None:
+    """The upload of that id; None when it was taken in, cancelled, or is from before a restart."""
+    found = context.staged(id)
+    return found if isinstance(found, StagedUpload) else None
+
+
+def take(context: AppContext, id: str) -> str:
+    """Save an upload; returns the character's id. What cannot be saved stays to be looked at."""
+    waiting = get(context, id)
+    if waiting is not None and waiting.save is None:
+        raise RecordMissing("nobody has chosen a character of this upload yet")
+    staged = context.unstage(id)
+    if not isinstance(staged, StagedUpload) or staged.save is None:
+        raise RecordMissing("this upload was taken in or cancelled already")
+    try:
+        character = staged.save(context)
+    except BaseException:
+        context.stage(staged)
+        raise
+    staged.discard()
+    return character
+
+
+def discard(context: AppContext, id: str) -> None:
+    """Cancel an upload."""
+    staged = context.unstage(id)
+    if staged is not None:
+        staged.discard()
+
+
+def _grouped(found: Sequence[Problem], missing: Sequence[Problem] = ()) -> dict[Group, tuple[Problem, ...]]:
+    """Notes by what happened to what they are about, told by their sentence."""
+    groups: dict[Group, list[Problem]] = {"left out": [], "changed": [], "kept": [], "missing": list(missing)}
+    for item in dict.fromkeys(found):
+        is_out = errors([item]) or _LEFT_OUT.search(item.message)
+        groups["left out" if is_out else "kept" if _KEPT.search(item.message) else "changed"].append(item)
+    return {group: tuple(items) for group, items in groups.items()}
+
+
+# ---------------------------------------------------------------- a character
+
+
+def stage_character(context: AppContext, name: str, source: BinaryIO) -> StagedUpload:
+    """Reads an uploaded file that holds a character; CharacterProblems says why it cannot be used."""
+    name = plain_name(name)
+    folder = tempfile.TemporaryDirectory(prefix="understudy-import-")
+    try:
+        # The importer needs the ending; the name itself never becomes a path.
+        path = Path(folder.name) / f"upload{_plain_suffix(name)}"
+        _receive(source, path, name)
+        staged = _read_into(folder, path, name)
+    except BaseException:
+        folder.cleanup()
+        raise
+    context.stage(staged)
+    return staged
+
+
+def choose_role(context: AppContext, id: str, role: str) -> None:
+    """Read the role that was chosen of an upload that holds several."""
+    staged = get(context, id)
+    if staged is None or staged.folder is None:
+        raise RecordMissing("this upload was taken in or cancelled already")
+    path = next(Path(staged.folder.name).glob("upload*"))
+    context.stage(replace(_read_into(staged.folder, path, staged.name, role), id=id, roles=staged.roles))
+
+
+def _receive(source: BinaryIO, path: Path, name: str) -> None:
+    size = 0
+    with path.open("wb") as file:
+        while piece := source.read(_READ_BYTES):
+            size += len(piece)
+            if size > MAX_IMPORT_BYTES:
+                message = f"{name} is larger than {MAX_IMPORT_BYTES >> 20} MB."
+                raise CharacterProblems([Problem(name, message, "Leave out pictures that are not needed.")])
+            file.write(piece)
+
+
+def _read_into(folder: tempfile.TemporaryDirectory[str], path: Path, name: str, role: str = "") -> StagedUpload:
+    """The upload read into a folder of its own beside it."""
+    target = Path(folder.name) / f"character-{secrets.token_hex(4)}"
+    try:
+        with _called(path.name, name):
+            notes = import_file(path, target, role, keeps_adapter=False, name=name)
+            character, limits = fit_imported(read_character(target), name)
+    except RoleNeeded as several:
+        return StagedUpload(name, "", Contents(), _grouped([]), None, several.roles, folder=folder)
+
+    def save(context: AppContext) -> str:
+        draft = draft_of_character(context, character, target)
+        return context.records.characters.create(context.owner, {**draft, "origin": name}).id
+
+    told = [_as_uploaded(item, path.name, name) for item in notes]
+    entries: Draft = {"pictures": character.images, "interactions": character.interactions}
+    grouped = _grouped([*limits, *told], lacking(entries))
+    return StagedUpload(name, "", _contents(character, target), grouped, save, folder=folder)
+
+
+def _contents(character: Character, folder: Path) -> Contents:
+    split = read_test_split(folder)
+    counts = [
+        counted(len(character.images), "picture"),
+        counted(len(character.interactions), "conversation"),
+        counted(len(character.facts), "fact"),
+    ]
+    if character.input_images:
+        counts.append(counted(len(character.input_images), "picture") + " that others show")
+    if split is not None:
+        counts.append(f"a test of {counted(len(split.dialogues), 'conversation')}")
+    shown = [(image.file, image.description) for image in character.images]
+    shown += [(file, "somebody shows it") for file in character.input_images]
+    texts = {
+        "Name": character.name,
+        "Who they are": character.persona,
+        "How they speak": character.style,
+        "What never changes in their looks": character.appearance,
+        "Greeting": character.greeting,
+        "Scenario": character.scenario,
+        "Facts": "\n".join(f"{fact.question} {fact.answer}" for fact in character.facts[:MAX_SHOWN]),
+        "Licence": character.licence,
+    }
+    return Contents(
+        tuple(counts),
+        tuple((title, words) for title, words in texts.items() if words),
+        tuple(
+            StagedPicture(file, caption, thumbnail(image_path(folder, file).read_bytes(), _THUMB_PX))
+            for file, caption in shown[:MAX_SHOWN]
+        ),
+        character.interactions,
+        max(len(shown) - MAX_SHOWN, 0),
+    )
+
+
+@contextlib.contextmanager
+def _called(inner: str, name: str) -> Iterator[None]:
+    """Problems name the file as the upload was named."""
+    try:
+        yield
+    except RoleNeeded:
+        raise
+    except CharacterProblems as error:
+        raise CharacterProblems(_as_uploaded(item, inner, name) for item in error.problems) from error
+
+
+def _as_uploaded(item: Problem, inner: str, name: str) -> Problem:
+    def own(text: str) -> str:
+        # A card is unpacked into a folder on the way, which whoever sent it has never seen.
+        text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
+        return text.replace(inner, name)
+
+    return replace(item, field=own(item.field), message=own(item.message), mend=own(item.mend))
+
+
+def _plain_suffix(name: str) -> str:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
+
+
+# ---------------------------------------------------------------- into a character that is there
+
+
+def stage_pictures(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> StagedUpload:
+    """Reads pictures with their captions, or a set of them, for a character that is there."""
+    upload = picture_uploads.read_uploads(files)
+    draft = own_character(context, id).draft
+    captions, told = picture_uploads.captions_of(draft, upload)
+    notes = [*upload.refused, *picture_uploads.too_many(draft, upload), *told]
+    if not upload.pictures and not captions:
+        raise CharacterProblems(notes or [Problem("images", "There is nothing to take in.", "Drop in pictures.")])
+
+    def save(context: AppContext) -> str:
+        images.add_read(context, id, upload)
+        return id
+
+    name = plain_name(files[0][0]) if len(files) == 1 else counted(len(files), "file")
+    staged = StagedUpload(name, id, _picture_contents(draft, upload, captions), _grouped(notes), save)
+    context.stage(staged)
+    return staged
+
+
+def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, str]) -> Contents:
+    there = draft.get("pictures", [])
+    taken = upload.pictures[: picture_uploads.room_for_pictures(draft)]
+    shown = []
+    for place, (name, data) in enumerate(taken[:MAX_SHOWN], start=len(there)):
+        fields = upload.described.get(name, {})
+        caption = captions.get(place) or fields.get("caption") or ", ".join(fields.values())
+        shown.append(StagedPicture(plain_name(name), caption, thumbnail(data, _THUMB_PX)))
+    described = sum(
+        bool(captions.get(place) or upload.described.get(name)) for place, (name, _) in _placed(there, taken)
+    )
+    older = [place for place in captions if place < len(there)]
+    counts = [counted(len(taken), "picture"), counted(described, "caption")]
+    if older:
+        counts.append(f"{counted(len(older), 'caption')} for pictures that are there")
+    texts = [(f"Caption of {there[place]['original']}", captions[place]) for place in older[:MAX_SHOWN]]
+    return Contents(tuple(counts), tuple(texts), tuple(shown), more_pictures=max(len(taken) - MAX_SHOWN, 0))
+
+
+def _placed(there: Sequence[object], taken: Sequence[tuple[str, bytes]]) -> Iterator[tuple[int, tuple[str, bytes]]]:
+    return enumerate(taken, start=len(there))
+
+
+def stage_talks(context: AppContext, id: str, found: Conversations, source: str, pasted: str = "") -> StagedUpload:
+    """Conversations that were read for a character that is there; `pasted` is the text of a field that held them.
+
+    Raises:
+        CharacterProblems: all of them are there already.
+    """
+    fresh, notes = talk_uploads.fresh_of(own_character(context, id).draft, found, source)
+    if not fresh and not found.rejected:
+        raise CharacterProblems(notes)
+
+    def save(context: AppContext) -> str:
+        talk_uploads.add_read(context, id, found, source)
+        return id
+
+    known = [talk for talk in found.interactions if talk_uploads.entries_of_talk(talk) in fresh]
+    counts = [counted(len(fresh), "conversation")]
+    if found.rejected:
+        counts.append(f"{counted(len(found.rejected), 'answer')} that were not chosen")
+    staged = StagedUpload(source, id, Contents(tuple(counts), talks=tuple(known)), _grouped(notes), save, pasted=pasted)
+    context.stage(staged)
+    return staged

@@ -1,0 +1,134 @@
+"""Pictures that are uploaded with their captions, or as sets of them: unpacked and cleaned, nothing saved yet.
+
+`images.add_read` puts them into a draft; `import_review.py` shows them before, where they are more than pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
+from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file
+from pipelines.core.formats.card_files import read_archive
+from pipelines.core.formats.import_notes import MAX_EXAMPLES
+from pipelines.core.formats.picture_sets import belongs_to_set, is_metadata, is_picture, read_picture_set
+from pipelines.core.problems import CharacterProblems, Problem
+from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft
+
+MAX_SET_BYTES = 96 * 2**20  # of an upload, which may be a zip; one picture is at most MAX_IMAGE_BYTES
+FOREIGN_PICTURES = (".heic", ".avif", ".jfif")
+"""Endings of pictures that cannot be read, or are read under another name."""
+
+
+@dataclass(frozen=True)
+class PictureUpload:
+    """Pictures and captions as they were read; nothing of them is saved yet."""
+
+    pictures: tuple[tuple[str, bytes], ...]
+    """Name and clean bytes."""
+    captions: tuple[tuple[str, bytes], ...]
+    """Caption files."""
+    described: dict[str, dict[str, str]]
+    """Fields of captions by name of the picture, from a set's table."""
+    refused: tuple[Problem, ...]
+    """What could not be used or was changed."""
+
+
+def read_uploads(files: Sequence[tuple[str, bytes]]) -> PictureUpload:
+    """What of the files can be used, cleaned."""
+    files, described, refused = _unpacked(files)
+    taken: list[tuple[str, bytes]] = []
+    captions = [(name, data) for name, data in files if is_caption_file(name)]
+    for name, data in files:
+        if is_caption_file(name):
+            continue
+        try:
+            taken.append((name, _cleaned(data, plain_name(name))))
+        except CharacterProblems as error:
+            refused += error.problems
+    return PictureUpload(tuple(taken), tuple(captions), described, tuple(refused))
+
+
+def needs_review(names: Iterable[str]) -> bool:
+    """Whether an upload is more than pictures, each of which is judged on the step itself: captions, a set, a table."""
+    return any(not is_picture(name) and not name.lower().endswith(FOREIGN_PICTURES) for name in names)
+
+
+def captions_of(draft: Draft, upload: PictureUpload) -> tuple[dict[int, str], list[Problem]]:
+    """Captions of an upload's files by the place of their picture: those of the draft first, then the upload's."""
+    # Captions may be uploaded after their pictures, so all of them are looked at.
+    listed = draft.get("pictures", [])
+    sources = [picture.get("source") or caption_id(picture["original"]) for picture in listed]
+    sources += [caption_id(name) for name, _ in upload.pictures[: room_for_pictures(draft)]]
+    return assign_captions([f"{source}.png" for source in sources], upload.captions, plain_name)
+
+
+def room_for_pictures(draft: Draft) -> int:
+    """How many pictures the draft can still take."""
+    return max(MAX_DRAFT_IMAGES - len(draft.get("pictures", [])), 0)
+
+
+def too_many(draft: Draft, upload: PictureUpload) -> list[Problem]:
+    """What does not fit into the draft any more."""
+    spare = len(upload.pictures) - room_for_pictures(draft)
+    if spare <= 0:
+        return []
+    names = tuple(plain_name(name) for name, _ in upload.pictures[-spare:][:MAX_EXAMPLES])
+    message = f"{spare} pictures were left out: a draft holds {MAX_DRAFT_IMAGES}."
+    return [Problem("images", message, "Take some out first.", examples=names)]
+
+
+def _unpacked(
+    files: Sequence[tuple[str, bytes]],
+) -> tuple[Sequence[tuple[str, bytes]], dict[str, dict[str, str]], list[Problem]]:
+    """The files with those of zips in place of the zips, captions of tables by picture, and what was left out."""
+    zips = [name for name, data in files if data.startswith(b"PK")]
+    if not zips and not any(is_metadata(name) for name, _ in files):
+        return files, {}, []
+    inside: list[tuple[str, bytes]] = []
+    others: list[str] = []
+    refused: list[Problem] = []
+    for name, data in files:
+        if name not in zips:
+            inside.append((name, data))
+            continue
+        try:
+            unpacked, left = read_archive(data, plain_name(name), belongs_to_set)
+        except CharacterProblems as error:
+            refused += error.problems
+            continue
+        inside += unpacked.items()
+        others += left
+    found = read_picture_set(inside, others, plain_name(zips[0]) if zips else "The table")
+    if zips and not found.pictures:
+        message = f"{plain_name(zips[0])} holds no picture that can be used."
+        refused.append(Problem("images", message, "Put PNG, JPEG or WebP pictures into it."))
+    described = {
+        image.file: {key: words for key, words in asdict(image).items() if words and key != "file"}
+        for image in found.captions
+    }
+    loose = [
+        (name, data) for name, data in inside if not (is_picture(name) or is_metadata(name) or is_caption_file(name))
+    ]
+    return [*found.pictures, *loose], described, refused + found.notes
+
+
+def _cleaned(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_IMAGE_BYTES:
+        message = f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MB."
+        raise CharacterProblems([Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.")])
+    try:
+        return clean_image(data)
+    except CharacterProblems as error:
+        # The decoder says "the picture"; here a name tells which.
+        raise CharacterProblems(
+            Problem(f"images/{name}", item.message.replace("the picture", name).replace("The picture", name), item.mend)
+            for item in error.problems
+        ) from error
+
+
+def plain_name(name: str) -> str:
+    """An untrusted file name as it may be shown: no folders, no control or markup characters, at most 80 long."""
+    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])[-80:].strip() or "picture"
