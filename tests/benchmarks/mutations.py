@@ -26,6 +26,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,7 +131,9 @@ def _inside(name: str, data: bytes, inputs: Sequence[Input], chance: Chance) -> 
                 for path, content in files.items():
                     archive.writestr(path, content)
             return out.getvalue()
-    except (CharacterProblems, ValueError, IndexError, OSError, zipfile.BadZipFile):
+    except (CharacterProblems, ValueError, IndexError, OSError, zipfile.BadZipFile, zlib.error, EOFError):
+        return b""
+    except (NotImplementedError, RuntimeError):  # an earlier mutation named another packing, or a password
         return b""
     return b""
 

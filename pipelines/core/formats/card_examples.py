@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
@@ -23,12 +23,17 @@ NO_SPEAKER = "left out: no line begins with a speaker and a colon, like {{user}}
 OTHERS_LEFT_OUT = "lines of somebody else were left out"
 OTHERS_KEPT = "lines of somebody else were put before the character's reply, as part of what it is told"
 QUESTIONS_LEFT_OUT = "questions whose answer is not the character's were left out with it"
+MAX_TURNS = 10_000
+"""Most turns that are taken of one source: `character.yaml` has room for about 16,000."""
+MAX_CONVERSATIONS = MAX_TURNS // 2
+TOO_MANY = f"conversations beyond the first {MAX_TURNS:,} turns were left out: a folder holds no more"
 NARRATION_LEFT_OUT = "lines of a narrator or of the program were left out"
 
 _START = re.compile(r"<start>|^[ \t]*(?:<END>|END_OF_DIALOG(?:UE)?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _SEPARATOR = re.compile(r"(?:^|\n)(?:[ \t]*([*_=~#\u2014-])(?:[ \t]*\1){2,}[ \t]*(?:\n\s*|\Z))+\Z")
 _MOST_NAMES = 6
 
+T = TypeVar("T")
 TurnRole = Role | Literal["other", "narrator"]
 
 
@@ -54,6 +59,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     """
     mended: Counter[str] = Mended()
     blocks = [block for block in _START.split(text.replace("\r\n", "\n")) if block and block.strip()]
+    blocks = first_of(blocks, mended)
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
     for block in blocks:
@@ -73,7 +79,28 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             if settled:
                 interactions.append(settled)
     mended.update(_told(labels))
-    return tuple(interactions), mended
+    return within_limits(interactions, mended), mended
+
+
+def first_of(items: list[T], mended: Counter[str]) -> list[T]:
+    """As many blocks or records as can become conversations that fit; the others are counted."""
+    if len(items) > MAX_CONVERSATIONS:
+        mended[TOO_MANY] += len(items) - MAX_CONVERSATIONS
+    return items[:MAX_CONVERSATIONS]
+
+
+def within_limits(interactions: Iterable[Interaction], mended: Counter[str]) -> tuple[Interaction, ...]:
+    """The first conversations, `MAX_TURNS` in all; of a first one that alone is longer its beginning."""
+    kept: list[Interaction] = []
+    room = MAX_TURNS
+    for talk in interactions:
+        if len(talk) > room:
+            mended[TOO_MANY] += 1
+            talk = talk[:room] if not kept else ()  # an even number of turns, so the character has the last word
+        if talk:
+            kept.append(talk)
+            room -= len(talk)
+    return tuple(kept)
 
 
 def _told(labels: SpeakerLabels) -> Counter[str]:

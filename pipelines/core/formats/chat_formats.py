@@ -16,7 +16,15 @@ from typing import NoReturn
 
 from pipelines.core.character.character import Interaction, Role
 from pipelines.core.character.macros import is_character_macro, is_user_macro
-from pipelines.core.formats.card_examples import BlockTurn, TurnRole, named, read_blocks, settle_turns
+from pipelines.core.formats.card_examples import (
+    BlockTurn,
+    TurnRole,
+    first_of,
+    named,
+    read_blocks,
+    settle_turns,
+    within_limits,
+)
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
@@ -150,7 +158,7 @@ class _Reader:
     labels: SpeakerLabels = field(init=False)
 
     def read(self, records: Sequence[RawRecord]) -> tuple[Interaction, ...]:
-        usable = [record for record in records if self._is_usable(record)]
+        usable = first_of([record for record in records if self._is_usable(record)], self.mended)
         self._choose_user(usable)
         said = [turn.text for record in usable for turn in record.turns if self._role(turn) == "character"]
         self.labels = SpeakerLabels.of_turns(self.names, said)
@@ -159,7 +167,7 @@ class _Reader:
             settled = settle_turns(self._turns(record), self.mended)
             if settled:
                 interactions.append(settled)
-        return tuple(interactions)
+        return within_limits(interactions, self.mended)
 
     def told(self) -> Counter[str]:
         """What the creator must know about speakers that the file does not explain."""

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -186,16 +187,7 @@ class SpeakerLabels:
 
     def _told(self, label: str) -> Speaker | None:
         """Who speaks by the card and by common words alone; None for a name that was not told."""
-        plain = label.casefold()
-        if is_user_macro(label) or (plain in USER_LABELS and not self.names.is_whole_name(label)):
-            return "user"
-        if is_character_macro(label) or self.names.is_character(label):
-            return "character"
-        if plain in NARRATOR_LABELS:
-            return "narrator"
-        if self.names.is_companion(label):
-            return "other"
-        return "character" if plain in CHARACTER_LABELS else None
+        return _told_speaker(self.names, label)
 
     def kind(self, label: str) -> Speaker | None:
         """Who speaks behind a label; None when it is no speaker but part of the words."""
@@ -214,6 +206,22 @@ class SpeakerLabels:
         return _pattern(self.names).finditer(text)
 
 
+@lru_cache(maxsize=4096)
+def _told_speaker(names: SpeakerNames, label: str) -> Speaker | None:
+    """Who speaks behind a label by the names and by common words alone; a long log asks for few labels many times."""
+    plain = label.casefold()
+    if is_user_macro(label) or (plain in USER_LABELS and not names.is_whole_name(label)):
+        return "user"
+    if is_character_macro(label) or names.is_character(label):
+        return "character"
+    if plain in NARRATOR_LABELS:
+        return "narrator"
+    if names.is_companion(label):
+        return "other"
+    return "character" if plain in CHARACTER_LABELS else None
+
+
+@lru_cache(maxsize=64)
 def _pattern(names: SpeakerNames) -> re.Pattern[str]:
     """A label with its colon at the start of a line, perhaps in bold, in brackets or behind a `#`."""
     known = sorted({name for name in (names.name, names.nickname) if name}, key=len, reverse=True)

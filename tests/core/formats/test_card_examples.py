@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipelines.core.character.macros import resolve_macros
-from pipelines.core.formats.card_examples import read_blocks
+from pipelines.core.formats.card_examples import TOO_MANY, read_blocks
 from pipelines.core.formats.chat_formats import interactions_from_start_blocks
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import CharacterProblems
@@ -20,6 +22,15 @@ def blocks(text: str, name: str = "Tola Brask") -> list[list[str]]:
 
 def talk(user: str, character: str) -> str:
     return f"{user}: Is the shop open?\n{character}: Open since nine.\n{user}: And the bell?\n{character}: It lies."
+
+
+def test_of_too_many_conversations_the_first_are_taken_and_the_rest_is_counted() -> None:
+    block = "<START>\n{{user}}: Rain?\n{{char}}: Always.\n"
+    began = time.process_time()
+    interactions, mended = read_blocks(block * 60_000, SpeakerNames("Tola"))
+    assert (len(interactions), mended[TOO_MANY]) == (5_000, 55_000) and time.process_time() - began < 5
+    [long], mended = read_blocks("{{user}}: Rain?\n{{char}}: Always.\n" * 20_000, SpeakerNames("Tola"))
+    assert (len(long), long[-1].role, mended[TOO_MANY]) == (10_000, "character", 1)
 
 
 def test_start_blocks_with_names_macros_and_long_turns() -> None:
