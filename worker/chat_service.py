@@ -120,7 +120,7 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
     if job.attempt > 1:  # readers drop the text of an earlier attempt when they meet this event
         context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
     if task == "captions":
-        return run_captions(context, job, lease, forwarder)
+        return run_captions(context, job, lease, forwarder, holder.open_starter)
     if task == "expand":
         return run_expansion(context, job, lease, forwarder)
     if task == DRAW_TASK:

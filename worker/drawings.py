@@ -30,7 +30,7 @@ from pipelines.core.storage.store import put_content
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import JobOutcome
-from worker.suggestions import cached_picture
+from worker.suggestions import OpenStarter, cached_picture
 from worker.worker_context import WorkerContext
 
 PROGRESS_S = 0.5
@@ -39,8 +39,6 @@ PROGRESS_S = 0.5
 
 OpenCheckpoint = Callable[[str], tuple[Any, Any]]
 """`JOB:NAME` -> the `InferenceEngine` that has the checkpoint in memory, and its `LoadedCheckpoint`."""
-OpenStarter = Callable[[WorkerContext, str], Any]
-"""(context, preset) -> the `InferenceEngine` of the starter or its toy, kept in memory between jobs."""
 
 
 class _Ended(Exception):

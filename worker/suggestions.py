@@ -1,8 +1,8 @@
 """Suggestions for a character that is being made: captions for its pictures, and more conversations.
 
-`{"task": "captions", "pictures": [KEY, ...]}` has the starter's vision tower and critic caption pictures; `{"task":
-"expand", "entries": ..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_LLM_URL. Both are jobs of the queue
-`reply`, since somebody is waiting for them.
+`{"task": "captions", "pictures": [KEY, ...], "base": ...}` has the starter look at pictures: captions, and what may be
+wrong with them; `{"task": "expand", "entries": ..., "test": ..., "wanted": N}` asks the endpoint in UNDERSTUDY_LLM_URL.
+Both are jobs of the queue `reply`, since somebody is waiting for them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.jobs.job import Job
-from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, conversations_event
+from pipelines.core.jobs.model_specs import STARTER_PRESETS
+from pipelines.core.jobs.reply_protocol import caption_event, conversations_event
 from pipelines.core.problems import Problem
 from pipelines.core.storage.store import fetch_files
 from worker.event_forwarder import EventForwarder
@@ -23,6 +26,8 @@ from worker.lease import Lease
 from worker.outcome import JobOutcome
 from worker.worker_context import WorkerContext
 
+OpenStarter = Callable[[WorkerContext, str], Any]
+"""(context, preset) -> the `InferenceEngine` of the starter or its toy, kept in memory between jobs."""
 NOTED_S = 24 * 3600.0
 """A use is noted as the file's time, but at most so often: by it the inference engine knows a file again."""
 CACHED_S = 7 * NOTED_S
@@ -44,16 +49,17 @@ def cached_picture(context: WorkerContext, key: str) -> Path:
     return path
 
 
-def run_captions(context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> JobOutcome | None:
-    """Caption pictures, one event each. None: another worker's by now, or back to the queue."""
-    from pipelines.inference.captioning import suggest_captions
-
+def run_captions(
+    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, open_starter: OpenStarter
+) -> JobOutcome | None:
+    """Look at pictures, one event each. None: another worker's by now, or back to the queue."""
     keys = [str(key) for key in job.request.get("pictures", [])]
     began = time.monotonic()
-    paths = [cached_picture(context, key) for key in keys]
-    found = suggest_captions(str(job.request.get("base", "starter")), paths)
-    for number, (key, seen) in enumerate(zip(keys, found, strict=True)):
-        suggestion = CaptionSuggestion(key, seen.fields, seen.description)
+    base = str(job.request.get("base", "starter"))
+    # The questions are those of the starter's vision tower; another base is not asked.
+    engine = open_starter(context, base if base in STARTER_PRESETS else "starter")
+    for number, key in enumerate(keys):
+        suggestion = engine.read_image(cached_picture(context, key)).suggestion(key)
         forwarder.send(
             [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)]
         )
@@ -63,8 +69,7 @@ def run_captions(context: WorkerContext, job: Job, lease: Lease, forwarder: Even
             return JobOutcome("stopped")
         if context.stopping.is_set():
             return None
-    forwarder.finish(lambda: not lease.lost)
-    return JobOutcome("succeeded")
+    return JobOutcome("succeeded") if forwarder.finish(lambda: not lease.lost) else None
 
 
 def run_expansion(context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder) -> JobOutcome | None:

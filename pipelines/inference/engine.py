@@ -35,6 +35,7 @@ from pipelines.data.packing import open_image
 from pipelines.data.references import code_batch
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.best_of import BEST_OF, BestOf, generate_best_images
+from pipelines.inference.captioning import ImageReader, ImageReading
 from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, ImageMode, generate_replies
 from pipelines.inference.generate_images import caption_prompt, to_image
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
@@ -237,6 +238,18 @@ class InferenceEngine:
         codes = torch.tensor([self._encode(file, file.stat().st_mtime_ns)], device=self.model.device)
         with self._model_lock, torch.inference_mode():
             return to_image(self.model.decode_images(codes)[0])
+
+    def read_image(self, file: Path) -> ImageReading:
+        """What the base model sees in an image: captions, and doubts whether it can be learned from.
+
+        Raises OSError for a file that is no image.
+        """
+        with self._model_lock:
+            return self._reader.read(file)
+
+    @functools.cached_property
+    def _reader(self) -> ImageReader:
+        return ImageReader(self.model, self.tokenizer, self.judge, not self._preset.endswith("-toy"))
 
     @functools.cached_property
     def judge(self) -> Judge:

@@ -26,6 +26,7 @@ from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import Draft, change, name_places, own_character
 from studio.actions.images import portrait, store_images
 from studio.actions.import_limits import fit_imported
+from studio.actions.surplus import untick_surplus
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -162,6 +163,7 @@ def draft_of_character(context: AppContext, character: Character, folder: Path) 
         files = [*(image.file for image in split.images), *split.input_images]
         draft["test_pictures"] = _stored_clean(context, {file: test_image_path(folder, file) for file in files})
     check_images(context, draft)
+    untick_surplus(context, draft)
     return draft
 
 
@@ -209,9 +211,12 @@ def restore_version(context: AppContext, id: str, number: int) -> None:
 
     def edit(draft: Draft) -> None:
         kept: Draft = {key: draft[key] for key in ("origin", "effort", "base") if key in draft}
+        aside = [entry for entry in draft.get("aside", []) if entry["file"] not in images]
         draft.clear()
         draft.update({**version.entries, **kept, "pictures": store_images(context, images)})
         draft.update({"input_pictures": shown} if shown else {})
+        if aside:
+            draft["aside"] = aside
         draft.pop("held_out", None)  # a version names all of it; the draft only what somebody chose
         if version.test_entries is not None:
             draft.update(test=version.test_entries, test_pictures=dict(version.test_images))
@@ -240,7 +245,7 @@ def deletion_summary(context: AppContext, id: str) -> DeletionSummary:
     adapters = sum(len([one for one in context.records.checkpoints.of_job(job.id) if one.adapter_key]) for job in jobs)
     chats = context.records.chats.conversations(context.owner, id, limit=MAX_JOBS)
     lines = (
-        counted(len(row.draft.get("pictures", ())), "picture"),
+        counted(len(row.draft.get("pictures", ())) + len(row.draft.get("aside", ())), "picture"),
         counted(len(row.draft.get("interactions", ())), "example conversation"),
         counted(row.version, "published version"),
         counted(len(jobs), "training"),
@@ -268,7 +273,8 @@ def delete(context: AppContext, id: str) -> None:
 def _keys_of(context: AppContext, id: str) -> tuple[set[str], set[str]]:
     """Object keys of everything of a character, and the prefixes of its adapter trees."""
     row = own_character(context, id)
-    keys = {entry[name] for entry in row.draft.get("pictures", ()) for name in ("key", "thumb_key")}
+    entries = [*row.draft.get("pictures", ()), *row.draft.get("aside", ())]
+    keys = {entry[name] for entry in entries for name in ("key", "thumb_key")}
     for part in ("image_keys", "input_pictures", "test_pictures"):
         keys |= set(row.draft.get(part, {}).values())
     trees: set[str] = set()

@@ -21,6 +21,7 @@ from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.queue import submit
 from pipelines.core.yaml_text import write_yaml
+from studio.actions.captions import doubt_problems
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
@@ -115,6 +116,12 @@ def all_problems(draft: Draft) -> list[Problem]:
         )
         for entry in draft.get("pictures", [])
         for item in entry["problems"]
+    ]
+    seen = draft.get("seen", {})
+    pictures += [
+        replace(item, field="images", message=f"Picture {entry['file'].partition('.')[0]}: {item.message}")
+        for entry in draft.get("pictures", [])
+        for item in doubt_problems(entry["file"], seen.get(entry["key"], {}))
     ]
     long = long_texts(draft)
     found = [*unread, *content, *long, *image_set_problems(draft), *pictures, *_consent_problems(draft)]

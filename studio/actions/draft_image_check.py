@@ -27,6 +27,11 @@ def _image_report(context: AppContext, key: str) -> tuple[ImageReport | None, tu
     return report, tuple(found)
 
 
+def image_report(context: AppContext, key: str) -> ImageReport | None:
+    """What was measured on a stored picture; None for one that cannot be used."""
+    return _image_report(context, key)[0]
+
+
 def check_images(context: AppContext, draft: Draft) -> None:
     """Check every picture of a draft: problems, near copies, and the edits that would help."""
     seen: list[tuple[str, ImageReport]] = []

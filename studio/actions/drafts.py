@@ -5,6 +5,8 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
     pictures       [{"file", "original", "key", "thumb_key", "sha256", "width", "height", "problems", "fixes",
                    "copy_of"}]
     input_pictures file name -> object key of the pictures that only users show (`Character.input_images`)
+    aside          pictures that are not ticked, where there are too many (`surplus.py`)
+    refused        what was uploaded last and could not be used (`refused_uploads.py`)
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
     held_out       what the creator chose to be kept for the test (`held_out.py`); without it, it is spread evenly
@@ -29,7 +31,6 @@ from typing import Any
 
 from pipelines.core.character.character import Character
 from pipelines.core.character.checks import MAX_NAME_CHARACTERS
-from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
 from pipelines.core.problems import CharacterProblems, Problem
@@ -51,8 +52,8 @@ take longer ones, and say so."""
 HELD_OUT_KINDS = {"conversations": "interactions", "facts": "facts"}
 """What is chosen for the test by place -> the list of the draft that it is a place in."""
 MAX_TURN_CHARS = 8000
-MAX_DRAFT_IMAGES = 4 * MAX_IMAGES
-"""Pictures that a draft holds while somebody chooses among them."""
+MAX_DRAFT_IMAGES = 200
+"""Pictures that a draft holds while somebody chooses among them, ticked or not."""
 MAX_INTERACTIONS = 2000
 MAX_FACTS = 1000
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from pipelines.core.character.caption_lint import check_captions
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_set_check import check_image_count, check_variety
 from pipelines.core.formats.caption_files import caption_id
@@ -31,6 +32,8 @@ from studio.actions.picture_uploads import (
     room_for_pictures,
     too_many,
 )
+from studio.actions.refused_uploads import keep_refused
+from studio.actions.surplus import untick_surplus
 from studio.context import AppContext
 
 THUMB_PX = 256
@@ -104,11 +107,12 @@ def image_set_problems(draft: Draft) -> list[Problem]:
             Problem(
                 "images",
                 f"Nothing says what varies in {len(bare)} {noun} yet.",
-                "Write expression, clothes and place below them, or ask for suggestions.",
+                "Write face, clothes, place and pose below them, or take the suggestions.",
                 "warning",
             )
         )
-    return found + [problem for problem in missing if problem.field == "images"]
+    told = check_captions(images, str(draft.get("appearance", "")), lambda file: f"picture {file.partition('.')[0]}")
+    return found + [problem for problem in missing if problem.field == "images"] + told
 
 
 def _caption(entry: dict[str, Any]) -> dict[str, str]:
@@ -137,6 +141,7 @@ def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Proble
             assigned, told = captions_of(draft, upload)
             notes.extend(told)
             listed = draft.setdefault("pictures", [])
+            ticked = {picture["file"] for picture in listed}
             for name, entry in entries:
                 file = _free_name(draft, entry["key"])
                 caption_entry(draft, file).update(upload.described.get(name, {}))
@@ -144,6 +149,8 @@ def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Proble
             for place, words in assigned.items():
                 caption_entry(draft, listed[place]["file"])["caption"] = words
             check_images(context, draft)
+            untick_surplus(context, draft, ticked)
+            keep_refused(draft, [*refused, *notes])
 
         change(context, id, edit)
     return refused + notes
@@ -283,7 +290,7 @@ def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
 
 def _free_name(draft: Draft, key: str) -> str:
     """A file name that is not taken, in the order pictures came: 01.png, 02.jpg, ..."""
-    taken = {PurePosixPath(entry["file"]).stem for entry in draft.get("pictures", [])}
+    taken = {PurePosixPath(entry["file"]).stem for part in ("pictures", "aside") for entry in draft.get(part, [])}
     number = next(number for number in range(1, len(taken) + 2) if f"{number:02d}" not in taken)
     return f"{number:02d}{PurePosixPath(key).suffix}"
 

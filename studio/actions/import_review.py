@@ -28,12 +28,15 @@ from pipelines.core.formats.mmrole_files import RoleNeeded
 from pipelines.core.jobs.job import RecordMissing
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from studio.actions import images, picture_uploads, talk_uploads
+from studio.actions.captions import look_after_upload
 from studio.actions.card_gaps import lacking
 from studio.actions.characters import draft_of_character
 from studio.actions.drafts import Draft, own_character
+from studio.actions.drawings import draw_after_upload
 from studio.actions.images import thumbnail
 from studio.actions.import_limits import fit_imported
 from studio.actions.picture_uploads import PictureUpload, plain_name
+from studio.actions.refused_uploads import forget_refused
 from studio.context import AppContext, Staged
 from studio.labels import counted
 
@@ -266,6 +269,9 @@ def stage_pictures(context: AppContext, id: str, files: Sequence[tuple[str, byte
 
     def save(context: AppContext) -> str:
         images.add_read(context, id, upload)
+        forget_refused(context, id)  # it was read here
+        look_after_upload(context, id)
+        draw_after_upload(context, id)
         return id
 
     name = plain_name(files[0][0]) if len(files) == 1 else counted(len(files), "file")

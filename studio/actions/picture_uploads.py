@@ -16,10 +16,9 @@ from pipelines.core.formats.import_notes import MAX_EXAMPLES
 from pipelines.core.formats.picture_sets import belongs_to_set, is_metadata, is_picture, read_picture_set
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft
+from studio.labels import counted
 
 MAX_SET_BYTES = 96 * 2**20  # of an upload, which may be a zip; one picture is at most MAX_IMAGE_BYTES
-FOREIGN_PICTURES = (".heic", ".avif", ".jfif")
-"""Endings of pictures that cannot be read, or are read under another name."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,9 @@ def read_uploads(files: Sequence[tuple[str, bytes]]) -> PictureUpload:
 
 
 def needs_review(names: Iterable[str]) -> bool:
-    """Whether an upload is more than pictures, each of which is judged on the step itself: captions, a set, a table."""
-    return any(not is_picture(name) and not name.lower().endswith(FOREIGN_PICTURES) for name in names)
+    """Whether an upload is more than files of their own, each of which is judged on the step itself: captions, a set, a
+    table."""
+    return any(is_caption_file(name) or is_metadata(name) or name.lower().endswith(".zip") for name in names)
 
 
 def captions_of(draft: Draft, upload: PictureUpload) -> tuple[dict[int, str], list[Problem]]:
@@ -66,8 +66,8 @@ def captions_of(draft: Draft, upload: PictureUpload) -> tuple[dict[int, str], li
 
 
 def room_for_pictures(draft: Draft) -> int:
-    """How many pictures the draft can still take."""
-    return max(MAX_DRAFT_IMAGES - len(draft.get("pictures", [])), 0)
+    """How many pictures the draft can still take, ticked or not."""
+    return max(MAX_DRAFT_IMAGES - len(draft.get("pictures", [])) - len(draft.get("aside", [])), 0)
 
 
 def too_many(draft: Draft, upload: PictureUpload) -> list[Problem]:
@@ -76,8 +76,8 @@ def too_many(draft: Draft, upload: PictureUpload) -> list[Problem]:
     if spare <= 0:
         return []
     names = tuple(plain_name(name) for name, _ in upload.pictures[-spare:][:MAX_EXAMPLES])
-    message = f"{spare} pictures were left out: a draft holds {MAX_DRAFT_IMAGES}."
-    return [Problem("images", message, "Take some out first.", examples=names)]
+    message = f"{counted(spare, 'picture')} found no room: {MAX_DRAFT_IMAGES} are kept at once."
+    return [Problem("images", message, "Take out what is not ticked, then drop them in again.", examples=names)]
 
 
 def _unpacked(

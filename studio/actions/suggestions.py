@@ -1,8 +1,8 @@
-"""Suggestions: facts and looks found in the persona's own sentences, captions and conversations from background jobs.
+"""Suggestions: facts and looks found in the persona's own sentences, and conversations from a background job.
 
 Nothing here changes a draft by itself: a suggestion is shown, edited if need be, and taken by a click. Facts come from
-patterns of everyday English, so they are few and plain; captions come from a worker that looks at the pictures;
-conversations from the endpoint in UNDERSTUDY_LLM_URL, and only when one is set.
+patterns of everyday English, so they are few and plain; conversations come from the endpoint in UNDERSTUDY_LLM_URL, and
+only when one is set. Captions are in `captions.py`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
-from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
-from pipelines.core.jobs.reply_protocol import captions_in, conversations_in
+from pipelines.core.jobs.job import Job, RecordMissing, new_id
+from pipelines.core.jobs.reply_protocol import conversations_in
 from pipelines.core.queue import submit
 from pipelines.core.words import normalized_words, sentences_of
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
-from studio.actions.images import CAPTION_FIELDS
 from studio.actions.interactions import Turns, add_interaction
 from studio.context import AppContext
 
@@ -77,17 +75,6 @@ class MisplacedSentence:
     """ "appearance" or "style"."""
 
 
-@dataclass(frozen=True)
-class CaptionSuggestions:
-    """The caption job of a draft and what it has suggested so far."""
-
-    job: Job | None
-    ready: dict[str, dict[str, str]]
-    """File -> suggested fields, for pictures without a caption."""
-    is_working: bool
-    error: str = ""
-
-
 def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
     """Facts that the persona states, as question and answer; those that are there already are left out."""
     character, _ = character_of(draft)
@@ -140,63 +127,6 @@ def move_sentences(context: AppContext, id: str, field: str) -> None:
 
 def _sentences(text: str) -> list[str]:
     return sentences_of(" ".join(text.split()))
-
-
-# ---------------------------------------------------------------- captions
-
-
-def request_captions(context: AppContext, id: str) -> Job:
-    """Queue a captioning job for the pictures without a caption; the draft keeps its id."""
-    draft = own_character(context, id).draft
-    bare = set(without_caption(draft))
-    keys = [entry["key"] for entry in draft.get("pictures", []) if entry["file"] in bare]
-    job = submit.submit_captions(context.records, context.queue, context.owner, keys, id)
-    change(context, id, lambda draft: draft.update(captions_job=job.id))
-    return job
-
-
-def caption_suggestions(context: AppContext, draft: Draft) -> CaptionSuggestions:
-    """What the latest caption job has found so far."""
-    job = _job(context, draft.get("captions_job", ""))
-    if job is None:
-        return CaptionSuggestions(None, {}, False)
-    files: dict[str, list[str]] = {}  # the same picture may be there twice
-    for entry in draft.get("pictures", []):
-        files.setdefault(entry["key"], []).append(entry["file"])
-    bare = set(without_caption(draft))
-    ready: dict[str, dict[str, str]] = {}
-    for suggestion in captions_in(context.records.events.after(job.id, limit=5000)):
-        told = {key: suggestion.fields.get(key, "")[:MAX_CAPTION_CHARS] for key in CAPTION_FIELDS}
-        fields = {key: words for key, words in told.items() if words}
-        ready |= {file: fields for file in files.get(suggestion.picture, []) if file in bare and fields}
-    return CaptionSuggestions(job, ready, job.status not in ENDED, job.error)
-
-
-def take_captions(context: AppContext, id: str) -> int:
-    """Take the suggestions for pictures without a caption into the draft; returns for how many."""
-    taken = 0
-
-    def edit(draft: Draft) -> None:
-        nonlocal taken
-        ready = caption_suggestions(context, draft).ready
-        for entry in draft.get("images", []):
-            entry.update(ready.get(entry["file"], {}))
-        taken = len(ready)
-        draft.pop("captions_job", None)
-
-    change(context, id, edit)
-    return taken
-
-
-def without_caption(draft: Draft) -> list[str]:
-    """Files of the pictures without a caption."""
-    captions = {entry["file"]: entry for entry in draft.get("images", [])}
-    keys = (*CAPTION_FIELDS, "caption")
-    return [
-        entry["file"]
-        for entry in draft.get("pictures", [])
-        if not any(captions.get(entry["file"], {}).get(key) for key in keys)
-    ]
 
 
 # ---------------------------------------------------------------- conversations

@@ -1,6 +1,7 @@
 """Step 1 of the wizard, pictures: upload them, see the problems of each, mend them by a click, caption them.
 
-Drawn by `create.py`; what happens is in `actions/images.py` and `actions/suggestions.py`.
+Drawn by `create.py`; parts of it are in `create_uploads.py`, `create_drawings.py` and `create_captions.py`. What
+happens is in `actions/images.py`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import Literal
 import streamlit as st
 
 from studio import widgets
-from studio.actions import create, drawings, images, import_review, picture_uploads, suggestions
+from studio.actions import captions, create, drawings, images
+from studio.actions.captions import CaptionsView
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
-from studio.app_pages import create_drawings, review
+from studio.app_pages import create_captions, create_drawings, create_uploads
 from studio.app_pages.create_fields import typed_field
 from studio.context import AppContext
-from studio.labels import counted
 
 RATINGS = {
     "green": ("Good", ":material/check_circle:", "green"),
@@ -34,25 +35,14 @@ FIELDS = {
 
 def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
-    round = st.session_state.setdefault("pictures-round", 0)
-    st.file_uploader(
-        "Drop pictures here: PNG, JPEG or WebP, or a zip of them",
-        type=["png", "jpg", "jpeg", "jfif", "webp", "heic", "avif", "txt", "caption", "zip", "jsonl", "csv"],
-        accept_multiple_files=True,
-        key=f"pictures-{round}",
-        max_upload_size=picture_uploads.MAX_SET_BYTES >> 20,
-        on_change=take,
-        args=(context, id, round),
-        help="Where and when a photo was taken is removed. A text file with a picture's name becomes its caption."
-        " Zips of kohya, and image folders with their metadata.csv or .jsonl, are read too.",
-    )
+    create_uploads.draw(context, id, draft)
     shown = images.image_views(context, draft)
     found = images.image_set_problems(draft)
     if shown:
         st.markdown(f"**{create.image_count_words(draft)}**")
     if found:
         with st.container(border=True, gap="xsmall"):
-            st.markdown("**What is missing**" if shown else "**To begin**")
+            st.markdown("**What is missing or could be better**" if shown else "**To begin**")
             for item in found:
                 sign = ":red[:material/error:]" if item.severity == "error" else ":orange[:material/lightbulb:]"
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
@@ -61,40 +51,34 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
             st.session_state["starter-warmed"] = True
             widgets.attempt(drawings.warm, context)
         return
+    seen = captions.captions_view(context, id)
     view = drawings.drawings_view(context, id)
     create_drawings.draw(context, id, draft, view)
-    captions(context, id, shown)
+    create_captions.draw(context, id, seen)
+    if view.rebuilt:
+        widgets.quiet(
+            "Beside each picture stands what I make of it. No drawing of mine shows more: eyes and mouths that are "
+            "lost there stay lost, so choose pictures that come back well."
+        )
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
     with st.container(key="grid-pictures-pairs" if view.rebuilt else "grid-pictures"):
         used = drawings.used_references(draft)
         for one in shown:
-            draw_picture(context, id, draft, one, view.rebuilt.get(one.file), one.file in used)
-
-
-def take(context: AppContext, id: str, round: int) -> None:
-    """Add the uploads to the draft, and empty the uploader so that none is added twice."""
-    dropped = widgets.new_uploads(st.session_state.get(f"pictures-{round}") or [])
-    if not dropped:
-        return
-    files = [(upload.name, upload.getvalue()) for upload in dropped]
-    st.session_state["pictures-round"] = round + 1
-    if picture_uploads.needs_review(name for name, _ in files):
-        review.show(widgets.attempt(import_review.stage_pictures, context, id, files))
-        return
-    refused = widgets.attempt(images.add, context, id, files)
-    if isinstance(refused, list):
-        widgets.remember_problems(refused)
-        widgets.attempt(drawings.draw_after_upload, context, id)
-        names = {problem.field for problem in refused if problem.severity == "error"}
-        if len(files) > len(names):
-            st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
+            draw_picture(context, id, draft, one, seen, view.rebuilt.get(one.file), one.file in used)
 
 
 def draw_picture(
-    context: AppContext, id: str, draft: Draft, view: ImageView, rebuilt: bytes | None, is_reference: bool
+    context: AppContext,
+    id: str,
+    draft: Draft,
+    view: ImageView,
+    seen: CaptionsView,
+    rebuilt: bytes | None,
+    is_reference: bool,
 ) -> None:
     """One picture with its rebuilding, its rating, its problems, edits and caption."""
-    words, icon, colour = RATINGS[view.rating]
+    doubts = seen.doubts.get(view.file, ())
+    words, icon, colour = RATINGS["amber" if doubts and view.rating == "green" else view.rating]
     name = view.file.partition(".")[0]
     with st.container(border=True, key=f"tile-{view.file}", gap="small"):
         show_picture(view, rebuilt, name)
@@ -103,24 +87,33 @@ def draw_picture(
             if view.is_portrait:
                 st.badge("Portrait", icon=":material/star:", color="violet", help="Stands for them in lists")
         reference_toggle(context, id, view.file, name, is_reference)
-        for problem in view.problems:
+        for problem in (*view.problems, *doubts):
             widgets.quiet(f"{problem.message} {problem.mend}")
         crop_label, crop_icon = "Crop to a square", ":material/crop:"
         if "crop" in view.fixes and widgets.pressed(crop_label, key=f"fix-crop-{view.file}", icon=crop_icon):
             crop(context, id, view.file)
         if "drop" in view.fixes:
             edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
-        with st.container(gap="xxsmall", key=f"captions-{view.file}"):
-            for field, (label, example) in FIELDS.items():
-                typed_field(
-                    context,
-                    draft,
-                    f"caption-{id}-{view.file}-{field}",
-                    f"{label} in picture {name}",
-                    f"{label}: {example}",
-                    label_visibility="collapsed",
-                )
+        draw_caption(context, id, draft, view.file, name, seen)
         more(context, id, draft, view, name)
+
+
+def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: str, seen: CaptionsView) -> None:
+    """The fields of what varies, with what is suggested for them and what speaks against them."""
+    if file in seen.suggested:
+        create_captions.suggestion(context, id, file, seen.suggested[file])
+    with st.container(gap="xxsmall", key=f"captions-{file}"):
+        for field, (label, example) in FIELDS.items():
+            typed_field(
+                context,
+                draft,
+                f"caption-{id}-{file}-{field}",
+                f"{label} in picture {name}",
+                f"{label}: {example}",
+                label_visibility="collapsed",
+            )
+    if file in seen.contradicted:
+        create_captions.contradiction(context, id, file, seen.contradicted[file])
 
 
 def show_picture(view: ImageView, rebuilt: bytes | None, name: str) -> None:
@@ -216,61 +209,3 @@ def crop(context: AppContext, id: str, file: str) -> None:
             st.rerun()
         if st.button("Leave it", key=f"uncut-{file}"):
             st.rerun()
-
-
-# ---------------------------------------------------------------- captions from a worker
-
-
-def captions(context: AppContext, id: str, shown: list[ImageView]) -> None:
-    """Request captions, follow the job, take its suggestions."""
-    news = suggestions.caption_suggestions(context, own_character(context, id).draft)
-    if news.is_working:
-        watch_captions(context, id)
-    else:
-        captions_found(context, id, news, shown)
-
-
-@st.fragment(run_every=2)
-def watch_captions(context: AppContext, id: str) -> None:
-    """Looks again every two seconds while the job runs, and no longer."""
-    news = suggestions.caption_suggestions(context, own_character(context, id).draft)
-    if not news.is_working:
-        st.rerun()
-    waits = news.job is not None and news.job.status == "queued"
-    text = "Waiting for a worker to look at the pictures" if waits else "Looking at the pictures"
-    st.progress(min(1.0, len(news.ready) / max(1, len(news.ready) + 1)), text=text)
-    if waits and not create.has_training_worker(context):
-        widgets.quiet("No worker is running just now. You can write the captions yourself meanwhile.")
-
-
-def captions_found(context: AppContext, id: str, news: suggestions.CaptionSuggestions, shown: list[ImageView]) -> None:
-    """The button, or what the job found."""
-    if news.error:
-        widgets.quiet(f"The suggestions did not come: {news.error}")
-    if news.ready:
-        with st.container(border=True, gap="xsmall"):
-            st.markdown(f"**Suggested captions** for {counted(len(news.ready), 'picture')}")
-            thumbs = {view.file: view.thumb for view in shown}
-            with st.container(key="strip-suggested", horizontal=True, gap="small"):
-                for file, fields in news.ready.items():
-                    with st.container(width=132, gap="xxsmall"):
-                        widgets.image(thumbs.get(file), f"Picture {file.partition('.')[0]}", 132)
-                        widgets.quiet(", ".join(fields.values()))
-            st.button(
-                "Fill them in",
-                type="primary",
-                icon=":material/check:",
-                on_click=widgets.act,
-                args=(suggestions.take_captions, context, id),
-            )
-            widgets.quiet("You can change every word afterwards. What you wrote yourself stays.")
-        return
-    if not suggestions.without_caption(own_character(context, id).draft):
-        return
-    st.button(
-        "Suggest captions",
-        icon=":material/auto_awesome:",
-        on_click=widgets.act,
-        args=(suggestions.request_captions, context, id),
-        help="A worker looks at the pictures where you wrote nothing yet",
-    )

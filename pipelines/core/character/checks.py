@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.character.caption_lint import check_captions
 from pipelines.core.character.character import Character, Fact, TestSplit
 from pipelines.core.character.character_folder import load_character, load_test_split
 from pipelines.core.character.folder_image_check import check_image_files, check_test_image_files
@@ -81,7 +82,7 @@ def check_content(
         )
         problems += _check_amount(character)
     if "images" not in broken:
-        problems += check_variety(character.images)
+        problems += [*check_variety(character.images), *check_captions(character.images, character.appearance)]
         problems += [] if "references" in broken else check_references(character, split)
     if split is None and not broken & {"held_out", "images", "interactions", "facts"}:
         problems += check_held_out(character)

@@ -26,6 +26,15 @@ MAX_ASPECT, GOOD_ASPECT = 4.0, 2.0
 MIN_SHARPNESS = 0.3
 """See `sharpness`. Measured on 36 flat drawings of the starter (1.61-2.97 at 384 px, 1.35-3.66 at 96 px) and 14
 photographs (1.35-3.93); blurred by 1.5 px at 256 px all drawings are below 0.22, all photographs below 0.25."""
+DARK_LEVEL, LIGHT_LEVEL = 60, 215
+"""Of 255: a picture whose lightest hundredth is darker, or darkest hundredth lighter, shows hardly anything. Drawings,
+own art, emoji and photographs (docs/log.md, 2026-11-27) have 140 and more, and 153 and less; drawings darkened to a
+fifth 49 to 53."""
+EMPTY_SHARE = 0.97
+"""Share of a picture in one colour from which it is nearly empty: emoji on white have up to 0.84, a figure of a sixth
+of the side 0.98."""
+SAME_COLOUR = 12
+"""Levels of 255 by which one colour may differ in any channel."""
 THUMB_PX = 32
 """Side of the colour thumbnails that near duplicates are recognised by."""
 CROPS = (0.0, 0.02, 0.05)
@@ -76,7 +85,7 @@ def check_image(data: bytes | Path, name: str) -> tuple[ImageReport | None, list
         sharpness(grey),
         decoded.metadata,
     )
-    problems = [*_size_problems(report), *_pixel_problems(report, grey)]
+    problems = [*_size_problems(report), *_pixel_problems(report, grey, _small(pixels))]
     return (None if errors(problems) else report), problems
 
 
@@ -93,6 +102,13 @@ def sharpness(grey: npt.NDArray[np.float32]) -> float:
     if not edges.any():
         return 0.0
     return float(laplacian[edges].var() / gradient[edges].mean())
+
+
+def _small(image: Image.Image) -> npt.NDArray[np.int16]:
+    """(H, W, 3) in 0..255, its longer side 128 px."""
+    small = image.copy()
+    small.thumbnail((128, 128), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.int16)
 
 
 def _grey(image: Image.Image) -> npt.NDArray[np.float32]:
@@ -153,12 +169,33 @@ def _size_problems(report: ImageReport) -> list[Problem]:
     return found
 
 
-def _pixel_problems(report: ImageReport, grey: npt.NDArray[np.float32]) -> list[Problem]:
+def _little_to_see(name: str, small: npt.NDArray[np.int16]) -> Problem | None:
+    """A warning where a picture (H, W, 3) is nearly black, nearly white or nearly empty."""
+    where = f"images/{name}"
+    if np.quantile(small.max(-1), 0.99) < DARK_LEVEL:
+        mend = "Brighten it, or use another: what cannot be seen is not learned."
+        return Problem(where, f"{name} is nearly black.", mend, "warning")
+    if np.quantile(small.min(-1), 0.01) > LIGHT_LEVEL:
+        mend = "Darken it, or use another: what cannot be seen is not learned."
+        return Problem(where, f"{name} is nearly white.", mend, "warning")
+    # The most frequent of 32,768 colours stands for the background.
+    coarse = (small >> 3) @ np.array([1024, 32, 1])
+    first = np.flatnonzero(coarse == np.bincount(coarse.ravel()).argmax())[0]
+    background = small.reshape(-1, 3)[first]
+    if float((np.abs(small - background).max(-1) <= SAME_COLOUR).mean()) >= EMPTY_SHARE:
+        mend = "Crop it to the character, so that they fill the picture."
+        return Problem(where, f"{name} is nearly empty.", mend, "warning")
+    return None
+
+
+def _pixel_problems(report: ImageReport, grey: npt.NDArray[np.float32], small: npt.NDArray[np.int16]) -> list[Problem]:
     where, name = f"images/{report.name}", report.name
     found = []
     # Neither any channel of the thumbnail nor the grey picture spans 8 of 255 levels.
     if max(float(np.ptp(report.thumbs[0][..., channel])) for channel in range(3)) < 8 and np.ptp(grey) < 8:
         found.append(Problem(where, f"{name} shows one flat colour and nothing else.", "Use another picture."))
+    elif (little := _little_to_see(name, small)) is not None:
+        found.append(little)
     elif report.sharpness < MIN_SHARPNESS:
         found.append(
             Problem(

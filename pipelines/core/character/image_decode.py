@@ -77,6 +77,22 @@ _OTHER_KINDS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ID3", "a sound file"),
     (8, b"WAVE", "a sound file"),
 )
+# Kind -> how to make a picture of it, in words of programs that people have; anything else is saved as PNG or JPEG.
+_MENDS = {
+    "a HEIC picture": "Make a JPEG of it. On a Mac: Preview, File, Export. In Windows: Photos, Save as. On the iPhone: "
+    "Settings, Camera, Formats, Most Compatible, and new photos are JPEG.",
+    "an AVIF picture": "Make a PNG of it: open it in a browser and take a screenshot, or use Preview, File, Export.",
+    "a PDF": "A PDF has pages and is no picture. Open it and save the page as PNG (on a Mac: Preview, File, Export), "
+    "or take a screenshot of the picture in it.",
+    "a GIF": "Save the frame that shows the character best as PNG, or take a screenshot of it.",
+    "a film": "Stop it where the character is seen best and take a screenshot.",
+    "an SVG drawing": "Open it in a browser and take a screenshot, or export it as PNG, 512 px or larger.",
+    "a zip archive": "Unpack it, and drop in the pictures that are inside.",
+    "a web page": "Open the page, click on the picture with the right button, and save the image.",
+    "a Photoshop file": "Open it in your program and export it as PNG.",
+    "a GIMP file": "Open it in GIMP and export it as PNG.",
+    "a sound file": "Only pictures can be used here.",
+}
 # (offset, first bytes) of the formats that are read.
 _SIGNATURES = ((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff"), (8, b"WEBP"))
 
@@ -215,9 +231,7 @@ def _open_header(data: bytes, name: str) -> Image.Image:
         if not kind:
             start = data[:512].lstrip().lower()
             kind = "an SVG drawing" if b"<svg" in start else "a web page" if start.startswith(b"<") else "no picture"
-        mend = "Save it as PNG or JPEG."
-        if kind == "a HEIC picture":
-            mend = "Export it as JPEG (iPhone: Settings, Camera, Formats, Most Compatible)."
+        mend = _MENDS.get(kind, "Save it as PNG or JPEG.")
         raise _refused(name, f"{name} is {kind}; PNG, JPEG and WebP can be read.", mend)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)

@@ -107,6 +107,34 @@ def thumb_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> fl
     return 1.0 - float((a * b).sum()) / energy if energy else 0.0
 
 
+def most_varied(reports: Sequence[ImageReport | None], count: int, first: Sequence[int] = ()) -> list[int]:
+    """Places of up to `count` pictures that differ from each other, in the order they are chosen; those of `first` are.
+
+    Greedy: next comes the one whose nearest chosen picture is farthest away (`thumb_distance`). None stands for a
+    picture that could not be read; such come last.
+    """
+    chosen = list(dict.fromkeys(first))[:count]
+    left = [place for place, report in enumerate(reports) if report is not None and place not in chosen]
+    nearest = dict.fromkeys(left, 3.0)  # no distance is above 2
+
+    def note(place: int) -> None:
+        report = reports[place]
+        for other in left:
+            found = reports[other]
+            if report is not None and found is not None:
+                nearest[other] = min(nearest[other], thumb_distance(report.thumbs[0], found.thumbs[0]))
+
+    for place in chosen:
+        note(place)
+    while left and len(chosen) < count:
+        best = max(left, key=lambda place: (nearest[place], -place))
+        left.remove(best)
+        chosen.append(best)
+        note(best)
+    unread = [place for place, report in enumerate(reports) if report is None and place not in chosen]
+    return (chosen + unread)[:count]
+
+
 def check_variety(images: Sequence[CharacterImage]) -> list[Problem]:
     """Warnings about variety, from what the creator wrote beside the pictures (never from the pixels)."""
     found = [

@@ -24,6 +24,11 @@ SIDES: tuple[ReplySide, ReplySide] = ("left", "right")
 TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
 CONVERSATIONS = "conversations_s"
 """Metrics of these events: seconds from the start of the work until this was there."""
+HARD_TO_DRAW, SEVERAL_FIGURES = "hard_to_draw", "several_figures"
+DOUBTS = (HARD_TO_DRAW, SEVERAL_FIGURES)
+"""What a picture may be, for the model that looks at it: a photograph or an art that it cannot hold, or of several."""
+FAMILIAR_SHARE = 0.6
+"""Share of a character's pictures that must be read as familiar for its art to be."""
 BEST_OF, MAX_BEST_OF = 4, 16
 """How many drawings a picture is chosen from where that is wanted, and the most that may be asked for."""
 
@@ -147,9 +152,28 @@ class CaptionSuggestion:
     picture: str
     """Object key."""
     fields: dict[str, str] = field(default_factory=dict)
-    """Some of expression, clothes, place, pose."""
+    """Some of expression, clothes, place, pose; to be trusted as `trusted_fields` says."""
     description: str = ""
     """The same in one line."""
+    sure: tuple[str, ...] = ()
+    """Those of the fields that may be trusted whatever the art."""
+    is_familiar: bool = True
+    """Whether it is read as drawings of the starter's own styles are."""
+    doubts: tuple[str, ...] = ()
+    """Of `DOUBTS`: what may be wrong with the picture."""
+
+
+def trusted_fields(suggestions: Sequence[CaptionSuggestion]) -> list[dict[str, str]]:
+    """Of the pictures of one character, in order, what may be suggested for each.
+
+    An art is familiar or not, and all pictures of a character are of one art: where most of them are read as familiar
+    ones are, all that is seen is trusted, else only what is `sure`. Numbers in docs/log.md (2026-11-27).
+    """
+    looked_at = [item for item in suggestions if HARD_TO_DRAW not in item.doubts]
+    is_known = sum(item.is_familiar for item in looked_at) >= FAMILIAR_SHARE * max(1, len(looked_at))
+    return [
+        {name: words for name, words in item.fields.items() if is_known or name in item.sure} for item in suggestions
+    ]
 
 
 def text_event(side: int, sides: int, piece: str, seconds: float) -> Event:
@@ -174,7 +198,8 @@ def done_event(side: int, sides: int, seconds: float) -> Event:
 
 def caption_event(number: int, total: int, suggestion: CaptionSuggestion, seconds: float) -> Event:
     """One picture described."""
-    note = json.dumps({"fields": suggestion.fields, "description": suggestion.description}, ensure_ascii=False)
+    told = {key: value for key, value in asdict(suggestion).items() if key != "picture"}
+    note = json.dumps(told, ensure_ascii=False)
     return Event("reply", number, total, {CAPTION: seconds}, note, (suggestion.picture,))
 
 
@@ -214,7 +239,8 @@ def captions_in(events: Iterable[Event]) -> list[CaptionSuggestion]:
     for event in events:
         if event.stage == "reply" and CAPTION in event.metrics:
             note = json.loads(event.note)
-            found[event.step] = CaptionSuggestion(event.artifacts[0], note["fields"], note["description"])
+            note |= {key: tuple(note.get(key, ())) for key in ("sure", "doubts")}  # workers of before told none
+            found[event.step] = CaptionSuggestion(event.artifacts[0], **note)
     return [found[number] for number in sorted(found)]
 
 

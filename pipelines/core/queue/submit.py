@@ -169,9 +169,11 @@ def submit_reply(records: Records, app: Celery, owner: str, request: ReplyReques
     return submit(records, app, Job(new_id(), "reply", owner, character, request=request.to_json()))
 
 
-def submit_captions(records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "") -> Job:
-    """Queue suggestions of what is seen in pictures, by object key; read with `reply_protocol.captions_in`."""
-    request = {"task": "captions", "pictures": list(pictures)}
+def submit_captions(
+    records: Records, app: Celery, owner: str, pictures: Iterable[str], character: str = "", base: str = "starter"
+) -> Job:
+    """Queue a look at pictures, by object key: captions and doubts; read with `reply_protocol.captions_in`."""
+    request = {"task": "captions", "pictures": list(pictures), "base": base}
     return submit(records, app, Job(new_id(), "reply", owner, character, request=request))
 
 

@@ -119,12 +119,12 @@ def render_image(identity: Identity, attributes: Attributes, px: int = 96) -> Im
 
     Raises ValueError if the attributes name an expression, clothes, place, pose or extra that the style does not have.
     """
-    return compose(attributes.place, rasterise(_framed_figure(identity, attributes), px))
+    return compose(attributes.place, rasterise(figure_elements(identity, attributes), px))
 
 
 def figure_layer(identity: Identity, attributes: Attributes, px: int) -> Image.Image:
     """The figure alone, RGBA and transparent around it; raises ValueError as `render_image` does."""
-    return rasterise(_framed_figure(identity, attributes), px)
+    return rasterise(figure_elements(identity, attributes), px)
 
 
 def compose(place: str, figure: Image.Image) -> Image.Image:
@@ -134,10 +134,10 @@ def compose(place: str, figure: Image.Image) -> Image.Image:
 
 def svg(identity: Identity, attributes: Attributes) -> str:
     """The whole image as SVG text; raises ValueError as `render_image` does."""
-    return _document(_scene_elements(attributes.place) + _framed_figure(identity, attributes))
+    return _document(scene_elements(attributes.place) + figure_elements(identity, attributes))
 
 
-def _framed_figure(identity: Identity, attributes: Attributes) -> str:
+def figure_elements(identity: Identity, attributes: Attributes) -> str:
     """The figure with what it holds, moved, scaled and turned into the square of 100 by 100 units."""
     kind = identity.style if identity.style in FIRST_STYLES else "wide"
     x, y, width, _ = _FRAMES[kind][""]
@@ -167,7 +167,7 @@ def framed(figure: str, pose: str, kind: str = "wide") -> str:
     return f'<g transform="{move}">{figure}</g>'
 
 
-def _scene_elements(place: str) -> str:
+def scene_elements(place: str) -> str:
     if place not in SCENES:
         raise ValueError(f"place {place!r} is not one of: {', '.join(SCENES)}")
     return SCENES[place]
@@ -186,7 +186,7 @@ def rasterise(elements: str, px: int) -> Image.Image:
 @lru_cache(maxsize=64)
 def _scene_image(place: str, px: int) -> Image.Image:
     """The scene alone: the same for every figure, so it is rasterised once."""
-    return rasterise(_scene_elements(place), px)
+    return rasterise(scene_elements(place), px)
 
 
 def _figure(identity: Identity, attributes: Attributes) -> str:

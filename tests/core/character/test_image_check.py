@@ -91,6 +91,26 @@ def test_other_files_are_named(data: bytes, said: str) -> None:
     assert only(problems).field == "images/x.png"
 
 
+@pytest.mark.parametrize(("data", "mend"), [(b"\0\0\0\x18ftypheic", "Preview"), (b"%PDF-1.7", "screenshot")])
+def test_other_files_come_with_the_way_to_a_picture(data: bytes, mend: str) -> None:
+    assert mend in only(check_image(data, "x.png")[1]).mend
+
+
+def test_pictures_that_show_hardly_anything_are_told() -> None:
+    bright = drawing()
+    spot = Image.new("RGB", (400, 400), "white")
+    spot.paste(bright.resize((60, 45)), (170, 180))
+    for image, words in (
+        (Image.eval(bright, lambda level: level // 6), "nearly black"),
+        (Image.eval(bright, lambda level: 225 + level // 9), "nearly white"),
+        (spot, "nearly empty"),
+    ):
+        made, problems = check_image(encoded(image), "x.png")
+        assert made is not None
+        assert words in only(problems).message and only(problems).severity == "warning"
+    assert check_image(encoded(Image.eval(bright, lambda level: level // 3)), "x.png")[1] == []
+
+
 def test_a_decompression_bomb_is_not_opened() -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
