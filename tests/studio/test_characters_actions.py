@@ -270,4 +270,4 @@ def test_a_zip_of_pictures_begins_a_character_called_after_it(context: AppContex
     found = took(context, "tola_brask.zip", packed)
     draft = drafts.own_character(context, found.id).draft
     assert found.name == "Tola Brask" and draft["images"][0]["caption"] == "laughing" and len(draft["pictures"]) == 2
-    assert any("tola_brask.zip holds pictures alone" in note.message for note in found.notes)
+    assert any("Only pictures are in tola_brask.zip" in note.message for note in found.notes)

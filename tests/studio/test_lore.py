@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
 
 from pipelines.core.problems import CharacterProblems
-from studio.actions import characters, drafts, lore
+from studio.actions import drafts, lore
 from studio.context import AppContext
 from tests.core.formats.card_samples import as_json, foreign
+from tests.studio.staged import took
 from tests.studio.test_create_pages import Open, button, open_page, words
 
 __all__ = ["open_page"]  # the fixture
@@ -27,7 +27,7 @@ ENTRIES: list[dict[str, Any]] = [
 def id(context: AppContext) -> str:
     """A character whose card has a lorebook."""
     card = foreign(nickname="", character_book={"entries": ENTRIES, "extensions": {}})
-    return characters.import_upload(context, "a.json", io.BytesIO(as_json(card))).id
+    return took(context, "a.json", as_json(card)).id
 
 
 def draft_of(context: AppContext, id: str) -> drafts.Draft:

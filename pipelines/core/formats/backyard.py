@@ -101,7 +101,7 @@ def _card(character: Mapping[str, Any], scenarios: list[dict[str, Any]], author:
         "scenario": _resolved(_text(first, "narrative")),
         "first_mes": greetings[0] if greetings else "",
         "alternate_greetings": [greeting for greeting in greetings[1:] if greeting],
-        "mes_example": "\n".join(_examples(scenario) for scenario in scenarios).strip(),
+        "mes_example": "\n".join(dict.fromkeys(_examples(scenario) for scenario in scenarios)).strip(),
         "system_prompt": _resolved(_text(first, "formattingInstructions")),
         "creator": _text(author, "name"),
         "creator_notes": _text(author, "backyardURL"),

@@ -54,7 +54,7 @@ def import_picture_set(source: Path, folder: Path, called: str = "") -> list[Pro
     write_character(character, folder, {**there, **images})
     notes = found.notes + notes_from(mended, source.name)
     if is_new:
-        message = f"{source.name} holds pictures alone; the character is called {character.name} after it."
+        message = f"Only pictures are in {source.name}; the character is called {character.name} after it."
         notes.insert(0, note(source.name, message, "Give it its name, and say who it is: a persona is needed."))
     return notes
 

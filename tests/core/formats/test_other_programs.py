@@ -114,7 +114,8 @@ def test_a_backyard_archive_is_read_with_pictures_chats_and_lore(tmp_path: Path)
     assert [image.expression for image in tola.images] == ["", "laughing"]
     # The order of time, and of two answers the one that was active last.
     assert lines(tola.interactions[-1:]) == [["u:Rain?", "c:Always.", "u:Snow?", "c:Never."]]
-    assert lines(tola.interactions[:1]) == [["u:Open?", "c:Since nine, you."]]
+    # Both scenarios have the same example.
+    assert lines(tola.interactions[:1]) == [["u:Open?", "c:Since nine, you."]] and len(tola.interactions) == 2
     assert tola.extensions["understudy_rejected"] == [
         {"prompt": "Rain?", "chosen": "Always.", "rejected": "Sometimes."}
     ]

@@ -61,7 +61,7 @@ def test_a_kohya_set_makes_a_character_of_its_pictures(tmp_path: Path, kind: str
     }
     words = told(notes)
     assert "the words 'tola woman' before captions were left out" in words
-    assert "pictures alone; the character is called Tola" in words and "repeats in the names of folders" in words
+    assert "; the character is called Tola after it" in words and "repeats in the names of folders" in words
     assert "regularisation" in words and "there twice were taken once (1 x)" in words
     assert "not PNG, JPEG or WebP were left out (1 x)" in words and "neither pictures nor captions" in words
 
