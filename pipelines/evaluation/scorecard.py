@@ -9,21 +9,21 @@ Dimension letters: T positions, N drawn images.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pipelines.core.character.character import Character, Interaction, TestSplit, TextPart
+from pipelines.core.character.character import Character, ImagePart, Interaction, TestSplit, TextPart
 from pipelines.core.character.character_folder import image_path, test_image_path
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.intervals import Interval, Readings, bootstrap, wilson
 from pipelines.core.jobs.recipe import Effort
 from pipelines.core.reply_faults import is_wordless, leaks_prompt
 from pipelines.data.chat_template import Rendered, render, reply, user
-from pipelines.data.packing import collate, open_image, pack_in_turn
+from pipelines.data.packing import NO_IMAGES, ImageBank, collate, open_image, pack_in_turn
 from pipelines.data.references import code_batch
 from pipelines.data.replay_chat import general_eval_rows
 from pipelines.evaluation.image_scores import image_intervals, image_readings, reply_matches
@@ -99,6 +99,8 @@ class EvalContext:
     """(S, D) the character's training images."""
     reference_files: tuple[Path, ...] = ()
     """The character's images that whatever is drawn looks at."""
+    input_image_files: tuple[Path, ...] = ()
+    """Images that users show in the held-out conversations, which the model looks at."""
 
 
 @dataclass(frozen=True)
@@ -124,29 +126,40 @@ class EvalResult:
 
 
 def dialogue_rows(
-    character: Character, dialogues: Iterable[Interaction], spec: ModelSpec, tokenizer: PreTrainedTokenizerBase
+    character: Character,
+    dialogues: Iterable[Interaction],
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    input_images: Container[str] = (),
 ) -> list[Rendered]:
     """Held-out conversations with the system prompt; the character's text and end-of-turn ids are scored.
 
-    Scene lines and images are left out: the base model never saw the format of a scene, so they would flatter training.
+    Scene lines and the character's images are left out: the base model never saw the format of a scene, so they would
+    flatter training. Users' images are looked at as far as they are among `input_images`.
     """
     system = system_message(character)
     rows = []
     for dialogue in dialogues:
-        turns = [replace(turn, parts=(TextPart(turn.text),), scene="") for turn in dialogue]
+        turns = []
+        for turn in dialogue:
+            looked_at = [name for name in turn.images if turn.role == "user" and name in input_images]
+            parts = (*map(ImagePart, looked_at), TextPart(turn.text))
+            turns.append(replace(turn, parts=parts, scene=""))
         rows.append(render((system, *turns), spec, tokenizer))
     return rows
 
 
-def log_likelihoods(model: UnifiedModel, rows: Sequence[Rendered]) -> list[tuple[float, int]]:
-    """For each row the summed log-probability of its scored ids and their count.
+def log_likelihoods(
+    model: UnifiedModel, rows: Sequence[Rendered], images: ImageBank = NO_IMAGES
+) -> list[tuple[float, int]]:
+    """For each row the summed log-probability of its scored ids and their count; `images` are looked at.
 
     Rows are packed behind their common prefix, so the system prompt is forwarded once per packed row.
     """
     spec, device = model.spec, model.device
     likelihoods: list[tuple[float, int]] = []
     for row in pack_in_turn(rows, spec, ROW_TOKENS):
-        batch = collate([row], spec)
+        batch = collate([row], spec, images)
         with torch.inference_mode():
             logps = model(**{key: value.to(device) for key, value in batch.items()}).logps[0]  # (T,)
         logps = logps.double().cpu()  # float32 sums over a thousand ids would differ between packings
@@ -177,6 +190,14 @@ def voice_interval(own: Sequence[tuple[float, int]], base: Sequence[tuple[float,
         return max(0.0, 1 - math.exp(-gain / count))
 
     return bootstrap(gains, voice)
+
+
+def _dialogue_likelihoods(
+    model: UnifiedModel, tokenizer: PreTrainedTokenizerBase, context: EvalContext
+) -> list[tuple[float, int]]:
+    shown = input_image_bank(context, model.spec.image_px)
+    rows = dialogue_rows(context.character, context.split.dialogues, model.spec, tokenizer, shown.pixels)
+    return log_likelihoods(model, rows, shown)
 
 
 def right_answers(
@@ -224,7 +245,13 @@ def eval_context(folder: Path, character: Character, split: TestSplit, judge: Ju
 
     references = features_of([test_image_path(folder, image.file) for image in split.images])
     trained = features_of([image_path(folder, image.file) for image in character.images])
-    return EvalContext(character, split, references, trained, reference_files(folder, character))
+    shown = tuple(test_image_path(folder, name) for name in split.input_images)
+    return EvalContext(character, split, references, trained, reference_files(folder, character), shown)
+
+
+def input_image_bank(context: EvalContext, px: int) -> ImageBank:
+    """The images that users show in the held-out conversations, as a model of `px` pixels looks at them."""
+    return ImageBank({}, {path.name: open_image(path, px) for path in context.input_image_files})
 
 
 # ---------------------------------------------------------------- one model
@@ -246,14 +273,14 @@ def measure(
     likelihoods: list[tuple[float, int]] = []
     intervals: dict[str, Interval] = {}
     if split.dialogues:
-        likelihoods = log_likelihoods(model, dialogue_rows(context.character, split.dialogues, model.spec, tokenizer))
+        likelihoods = _dialogue_likelihoods(model, tokenizer, context)
         scores["reply_perplexity"] = perplexity(likelihoods)
     if split.choices:
         right = right_answers(model, tokenizer, context, cases.questions)
         scores["facts_accuracy"] = sum(right) / len(right)
         intervals["facts_accuracy"] = wilson(sum(right), len(right))
     generator = torch.Generator(device=model.device).manual_seed(SEED)
-    openings = [(user(talk[0].text),) for talk in split.dialogues[:REPLIES] if talk[0].role == "user"]
+    openings = [(user(talk[0].text),) for talk in split.dialogues[:REPLIES] if talk[0].role == "user" and talk[0].text]
     openings += [(user(words),) for words in REQUESTS[: REPLIES - len(openings)]]
     said = _sampled_texts(model, tokenizer, context.character, openings, sampling, generator)
     scores["speaking"] = sum(not is_wordless(item.text) for item in said) / len(said)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from pipelines.core.character.character import TestSplit
+from pipelines.core.character.character import TestSplit, message
 from pipelines.core.events import Event
 from pipelines.core.run_folder import RunError
 from pipelines.data.chat_template import prompt, reply, user
@@ -22,6 +23,7 @@ from pipelines.evaluation.image_scores import reply_matches, training_image_simi
 from pipelines.evaluation.scorecard import (
     EvalContext,
     dialogue_rows,
+    input_image_bank,
     log_likelihoods,
     perplexity,
     right_answers,
@@ -74,6 +76,29 @@ def test_dialogues_score_the_characters_words_only(speaker: tuple[Any, Any]) -> 
     scored = tokenizer.decode([token for token, learned in zip(row.ids, row.mask, strict=True) if learned])
     assert scored == "By the water.<|im_end|>Aye.<|im_end|>"
     assert "[scene]" not in tokenizer.decode(row.ids)
+
+
+def test_what_others_show_is_looked_at(speaker: tuple[Any, Any], tmp_path: Path) -> None:
+    model, tokenizer = speaker
+    character, _ = toy()
+    asked = message("user", "And this?", ["cat.png"], speaker="Ben", image_info="a cat")
+    talk = (asked, reply("Not mine."))
+    split = TestSplit(dialogues=(talk,), input_images=("cat.png",))
+    found = []
+    for colour in ("olive", "white"):
+        (tmp_path / "test_images").mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), colour).save(tmp_path / "test_images" / "cat.png")
+        context = replace(
+            EvalContext(character, split, None, None), input_image_files=(tmp_path / "test_images" / "cat.png",)
+        )
+        shown = input_image_bank(context, model.spec.image_px)
+        rows = dialogue_rows(character, split.dialogues, model.spec, tokenizer, shown.pixels)
+        assert rows[0].input_images == ("cat.png",)
+        found += log_likelihoods(model, rows, shown)
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+    # Pictures of the character in a user's turn stay out, as before.
+    [plain] = dialogue_rows(character, [talk], model.spec, tokenizer)
+    assert not plain.input_images
 
 
 def test_facts_are_chosen_by_likelihood_among_familiar_answers(speaker: tuple[Any, Any]) -> None:
