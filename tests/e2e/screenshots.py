@@ -81,6 +81,7 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
     staging.workers(context)
     ids = {slug: characters.try_bundled(context, slug) for slug in reversed(staging.BUNDLED)}
     own = staging.own_pictures(context)
+    surplus = staging.too_many_pictures(context)
     if draw:
         staging.drawn(context, ids["quibb"])
     names = {"Quibb": "quibb", "Nella Tarn": "nella-tarn", "Ambrose Fell": "ambrose-fell"}
@@ -102,6 +103,7 @@ def stage(context: AppContext, runs: list[Path], draw: bool) -> list[Shot]:
         Shot("create", "create"),
         Shot("step-1-pictures", f"create?character={own}&step=1"),
         Shot("step-1-drawings", f"create?character={quibb}&step=1"),
+        Shot("step-1-ticks", f"create?character={surplus}&step=1"),
         Shot("step-1-crop", f"create?character={own}&step=1", _crop),
         Shot("step-2-who", f"create?character={nella}&step=2"),
         Shot("step-3-talk", f"create?character={nella}&step=3&talk=2"),

@@ -21,9 +21,10 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import CaptionSuggestion, caption_event, done_event, picture_event, scene_event
 from pipelines.core.run_folder import read_events, read_json
 from pipelines.core.storage.store import put_content, put_tree
-from studio.actions import characters, chat, compare, create, drafts, drawings, feedback, images
+from studio.actions import captions, characters, chat, compare, create, drafts, drawings, feedback, images
 from studio.actions.checkpoint_options import checkpoint_of, checkpoint_options
 from studio.context import AppContext
+from tests.e2e import own_character
 from tests.studio.staged import SCORES, checkpoint, run_events
 from worker.job_loop import drain_queue
 from worker.worker_context import WorkerContext
@@ -122,17 +123,23 @@ def own_pictures(context: AppContext) -> str:
     asked = context.records.jobs.add(Job(new_id(), "reply", context.owner, id, request=request))
     job = context.records.jobs.claim(asked.id, WORKER, 600)
     assert job is not None
-    found = (("sad", "in the snow"), ("angry", "in the city at night"), ("surprised", "in a garden"))
+    # What the starter does see there.
+    found = (
+        ("sad", "a grey hoodie", "in the snow"),
+        ("angry", "a red hoodie", "in a city at night"),
+        ("surprised", "a green t-shirt", "in a field of flowers"),
+    )
     context.records.events.append(
         job.id,
         job.attempt,
         [
             replace(
-                caption_event(number, 3, CaptionSuggestion(entry["key"], {"expression": face, "place": place}), 1.0),
+                caption_event(number, 3, CaptionSuggestion(entry["key"], fields), 1.0),
                 sequence=number,
                 time=datetime.now(UTC).isoformat(timespec="microseconds"),
             )
-            for number, (entry, (face, place)) in enumerate(zip(entries, found, strict=True))
+            for number, (entry, words) in enumerate(zip(entries, found, strict=True))
+            if (fields := dict(zip(("expression", "clothes", "place"), words, strict=True)))
         ],
     )
     context.records.jobs.finish(job.id, WORKER, job.attempt, "succeeded")
@@ -140,8 +147,22 @@ def own_pictures(context: AppContext) -> str:
     return id
 
 
+def too_many_pictures(context: AppContext) -> str:
+    """A draft with more pictures than can be used, and two files that are no pictures; Pim, in an art of its own."""
+    id = drafts.create(context)
+    drafts.set_text(context, id, "name", own_character.NAME)
+    files = [("IMG_4711.HEIC", b"\0\0\0\x18ftypheic"), ("model sheet.pdf", b"%PDF-1.7")]
+    for number in range(18):
+        out = io.BytesIO()
+        own_character.drawing(number % 10).rotate(9 * (number // 10), fillcolor="#f6d9b8").save(out, "PNG")
+        files.append((f"pim-{number:02d}.png", out.getvalue()))
+    images.add(context, id, files)
+    return id
+
+
 def drawn(context: AppContext, id: str) -> None:
-    """The starter draws a draft, in this process as a worker would; takes a minute."""
+    """The starter looks at a draft and draws it, in this process as a worker would; takes a minute."""
+    captions.request_captions(context, id)
     drawings.request_drawings(context, id)
     worker = WorkerContext(context.settings, ("reply",))
     drain_queue(worker, ("reply",))
