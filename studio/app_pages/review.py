@@ -15,7 +15,7 @@ from pipelines.core.character.character import Interaction
 from pipelines.core.formats.import_notes import NOTHING_TO_DO
 from pipelines.core.problems import Problem
 from studio import widgets
-from studio.actions import import_review, typed
+from studio.actions import drawings, import_review, typed
 from studio.actions.import_review import Contents, Group, StagedPicture, StagedUpload
 from studio.context import AppContext
 from studio.labels import counted
@@ -108,6 +108,8 @@ def take(context: AppContext, staged: StagedUpload) -> None:
         st.rerun()
     if staged.pasted:
         typed.use_up(context, f"text-{id}-pasted", staged.pasted, widgets.tab())
+    if staged.character and staged.contents.pictures:
+        widgets.attempt(drawings.draw_after_upload, context, id)
     st.toast(f"{staged.name}: taken in", icon=":material/check:")
     if not staged.character:
         widgets.go(widgets.CREATE, character=id, step=1)

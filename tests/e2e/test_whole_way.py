@@ -119,6 +119,7 @@ def create(page: Page, system: System, pictures: list[Path]) -> None:
     page.goto(f"{system.url}/create")
     press(page, "New character")
     page.locator("input[type=file]").first.set_input_files(pictures)
+    press(page, "Take it in")  # captions came with them
     expect(page.get_by_label("Face in picture 06")).to_be_visible()
     refresh(page)
     expect(page.get_by_label("Face in picture 06")).to_be_visible()
