@@ -245,6 +245,23 @@ def test_character_check(toy_character: Path, tmp_path: Path, cli: Any) -> None:
     assert cli("character", "check", tmp_path / "nobody").status == 1
 
 
+def test_character_check_looks_at_the_pictures(tmp_path: Path, cli: Any) -> None:
+    """The real starter: a face that the caption gets wrong, and a picture that is like a photograph."""
+    folder = tmp_path / "nella"
+    shutil.copytree(Path(__file__).parents[1] / "pipelines" / "core" / "bundled" / "nella-tarn", folder)
+    text = (folder / "character.yaml").read_text(encoding="utf-8")
+    wrong = text.replace("expression: happy", "expression: furious", 1)
+    assert wrong != text
+    (folder / "character.yaml").write_text(wrong, encoding="utf-8")
+    grain = Image.effect_noise((256, 256), 70).convert("RGB")
+    Image.blend(grain, Image.linear_gradient("L").convert("RGB"), 0.4).save(folder / "images" / "02.png")
+    said = cli("character", "check", folder, "--look", "--json").answer
+    found = {(item["field"], item["message"].partition(":")[0]) for item in said["problems"]}
+    assert ("images/01.png", "The caption says something else") in found
+    assert any(field == "images/02.png" and message.startswith("This may be a photograph") for field, message in found)
+    assert said["ok"] is True and not any(message.startswith("There may be") for _, message in found)
+
+
 def test_character_export_and_import(toy_run: Path, tmp_path: Path, cli: Any) -> None:
     card = tmp_path / "ada.png"
     assert cli("character", "export", toy_run, card, "--json").answer["file"] == str(card)

@@ -28,6 +28,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     )
     check = group.add_parser("check", parents=[shared], help="report every problem of a character folder at once")
     check.add_argument("folder", metavar="DIR", help=f"character folder, or one of: {', '.join(bundled_slugs())}")
+    check.add_argument(
+        "--look",
+        action="store_true",
+        help="have the starter look at the pictures too: what it may not hold, and captions",
+    )
     check.set_defaults(run=run_check)
     import_ = group.add_parser(
         "import", parents=[shared], help="a card, chat log, RoleScape-20 folder or MMRole data into a folder"
@@ -75,12 +80,32 @@ def run_check(arguments: argparse.Namespace) -> CommandResult:
     """Print the problems; exit status 0 only when there are none."""
     from pipelines.core.character.checks import check_report
 
-    report: dict[str, Any] = check_report(character_folder(arguments.folder))
+    folder = character_folder(arguments.folder)
+    report: dict[str, Any] = check_report(folder)
+    if arguments.look and report["ok"]:
+        report["problems"] += [problem.to_json() for problem in _seen_problems(folder)]
     for problem in report["problems"]:
         kind = "" if problem["severity"] == "error" else " (only a hint)"
         print(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
     print("Ready to be trained." if report["ok"] else "Not ready to be trained.")
     return report, 0 if report["ok"] else 1
+
+
+def _seen_problems(folder: Path) -> list[Problem]:
+    """Warnings about the pictures of a character folder without errors, from what the starter sees in them."""
+    from pipelines.core.character.character_folder import image_path, read_character
+    from pipelines.core.jobs.reply_protocol import trusted_fields
+    from pipelines.core.seen_problems import contradiction_problems, doubt_problems
+    from pipelines.inference.captioning import open_reader
+
+    images = read_character(folder).images
+    reader = open_reader("starter")
+    seen = [reader.read(image_path(folder, image.file)).suggestion(image.file) for image in images]
+    found: list[Problem] = []
+    for image, reading, fields in zip(images, seen, trusted_fields(seen), strict=True):
+        found += doubt_problems(image.file, reading.doubts)
+        found += contradiction_problems(image, fields)
+    return found
 
 
 def run_import(arguments: argparse.Namespace) -> CommandResult:

@@ -140,15 +140,20 @@ class ImageReader:
         return dict(zip(answers, scores.logps.sum(1).exp().tolist(), strict=True))
 
 
+def open_reader(preset: str) -> ImageReader:
+    """A reader with its models loaded; whatever the preset, the starter (or its toy) is asked."""
+    base = preset if preset in STARTER_PRESETS else "starter"
+    model, tokenizer = load(base)
+    model.eval()
+    return ImageReader(model, tokenizer, load_judge(base), not base.endswith("-toy"))
+
+
 def suggest_captions(preset: str, paths: Sequence[Path]) -> list[dict[str, str]]:
     """What may be suggested for each image of one character; whatever the preset, the starter (or its toy) is asked.
 
     Raises OSError for a file that is no image.
     """
-    base = preset if preset in STARTER_PRESETS else "starter"
-    model, tokenizer = load(base)
-    model.eval()
-    reader = ImageReader(model, tokenizer, load_judge(base), not base.endswith("-toy"))
+    reader = open_reader(preset)
     return trusted_fields([reader.read(path).suggestion(path.name) for path in paths])
 
 

@@ -20,31 +20,14 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
-from pipelines.core.jobs.reply_protocol import (
-    HARD_TO_DRAW,
-    SEVERAL_FIGURES,
-    CaptionSuggestion,
-    captions_in,
-    trusted_fields,
-)
+from pipelines.core.jobs.reply_protocol import CaptionSuggestion, captions_in, trusted_fields
 from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
+from pipelines.core.seen_problems import doubt_problems
 from studio.actions.drafts import Draft, caption_entry, change, image_entry, own_character
 from studio.actions.images import CAPTION_FIELDS
 from studio.actions.workers import live_workers
 from studio.context import AppContext
-
-DOUBT_WORDS = {
-    HARD_TO_DRAW: (
-        "This may be a photograph, or an art that I cannot hold: fine shades and small things get lost.",
-        "Compare it with what I make of it: what is missing there cannot be learned. Flat, clear drawings work best.",
-    ),
-    SEVERAL_FIGURES: (
-        "There may be more than one figure here.",
-        "Crop it to your character, or take it out: the others would be learned as part of them.",
-    ),
-}
-"""Doubt of `reply_protocol.DOUBTS` -> what a creator reads, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +101,7 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
         {
             entry["file"]: doubts
             for entry in entries
-            if (doubts := tuple(doubt_problems(entry["file"], seen.get(entry["key"], {}))))
+            if (doubts := tuple(doubt_problems(entry["file"], seen.get(entry["key"], {}).get("doubts", ()))))
         },
         is_working,
         job is not None and job.status == "queued",
@@ -149,15 +132,6 @@ def contradicted(draft: Draft, entry: Mapping[str, Any], fields: Mapping[str, st
     declined = draft.get("declined", {}).get(entry["key"], ())
     found = contradicted_fields(image, fields)
     return {name: words for name, words in found.items() if name not in declined}
-
-
-def doubt_problems(file: str, reading: Mapping[str, Any]) -> list[Problem]:
-    """Warnings about one picture from what is kept of it in `seen`."""
-    return [
-        Problem(f"images/{file}", *DOUBT_WORDS[doubt], "warning")
-        for doubt in reading.get("doubts", ())
-        if doubt in DOUBT_WORDS
-    ]
 
 
 def take_captions(context: AppContext, id: str, file: str = "") -> int:

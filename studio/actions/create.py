@@ -20,8 +20,8 @@ from pipelines.core.jobs.memory_plan import GIB, plan_for
 from pipelines.core.jobs.recipe import Effort, Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.queue import submit
+from pipelines.core.seen_problems import doubt_problems
 from pipelines.core.yaml_text import write_yaml
-from studio.actions.captions import doubt_problems
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
@@ -36,6 +36,8 @@ STATEMENTS = {
     "licensed": "The pictures come from somebody else, under a licence that allows this.",
 }
 """What a creator may state; the words are stored as they stand here."""
+GOOD_COUNT = 10
+"""Pictures that are about enough."""
 _STEP_OF = {"images": 1, "interactions": 3, "held_out": 4, "consent": 4, "licence": 4}
 
 
@@ -121,7 +123,7 @@ def all_problems(draft: Draft) -> list[Problem]:
     pictures += [
         replace(item, field="images", message=f"Picture {entry['file'].partition('.')[0]}: {item.message}")
         for entry in draft.get("pictures", [])
-        for item in doubt_problems(entry["file"], seen.get(entry["key"], {}))
+        for item in doubt_problems(entry["file"], seen.get(entry["key"], {}).get("doubts", ()))
     ]
     long = long_texts(draft)
     found = [*unread, *content, *long, *image_set_problems(draft), *pictures, *_consent_problems(draft)]
@@ -269,4 +271,6 @@ def published_entries(draft: Draft) -> dict[str, Any]:
 def image_count_words(draft: Draft) -> str:
     """How many pictures there are against how many are wanted."""
     count = len(draft.get("pictures", ()))
-    return f"{count} of about 10 pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"
+    if count > GOOD_COUNT:
+        return f"{count} pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"
+    return f"{count} of about {GOOD_COUNT} pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"
