@@ -5,37 +5,42 @@ Lorebook, other greetings and instructions: nothing of a card goes without a wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.core.formats.import_notes import note
-from pipelines.core.formats.lorebook import read_entries
+from pipelines.core.formats.lorebook import LoreEntry
 from pipelines.core.problems import Problem
 
-LORE_NOTE = "The card's lorebook"
-"""How the note on a lorebook begins that nothing is taught of."""
 MAX_NAMED = 6
 
 
 def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
-    """Notes on lorebook, other greetings and instructions of a card's data."""
+    """Notes on other greetings and instructions of a card's data."""
     notes = []
-    entries = read_entries(data.get("character_book"))
-    if entries:
-        topics = [entry.topic[:40] or "without a title" for entry in entries if entry.constant and entry.enabled]
-        named = ", ".join(topics[:MAX_NAMED]) + (", ..." if len(topics) > MAX_NAMED else "")
-        always = f"; {len(topics)} of them are in every prompt there: {named}" if topics else ""
-        mend = "Write what the character should know as facts: a question and a short answer."
-        if topics:
-            mend = "Make facts or persona of these: `--lorebook facts`, or the lorebook in step 2 of the studio."
-        notes.append(
-            note(file, f"{LORE_NOTE} ({len(entries)} entries) is kept for export, but not taught{always}.", mend)
-        )
-    for key, what in (("alternate_greetings", "other greetings"), ("group_only_greetings", "greetings for groups")):
+    for key, one, more in (
+        ("alternate_greetings", "other greeting is", "other greetings are"),
+        ("group_only_greetings", "greeting for groups is", "greetings for groups are"),
+    ):
         count = len(data[key]) if isinstance(data.get(key), list) else 0
         if count:
-            message = f"{count} {what} are kept for export, but not taught."
+            message = f"{count} {one if count == 1 else more} kept for export, but not taught."
             notes.append(note(file, message, "Put one into the greeting, or begin conversations with them."))
     texts = (data.get(key) for key in ("system_prompt", "post_history_instructions"))
     if any(isinstance(text, str) and text.strip() for text in texts):
         notes.append(note(file, "The card's instructions to the model are kept for export, but not taught."))
     return notes
+
+
+def lorebook_notes(entries: Sequence[LoreEntry], file: str) -> list[Problem]:
+    """The note on a lorebook's entries of which nothing is taught; empty without any."""
+    if not entries:
+        return []
+    topics = [entry.topic[:40] or "without a title" for entry in entries if entry.constant and entry.enabled]
+    named = ", ".join(topics[:MAX_NAMED]) + (", ..." if len(topics) > MAX_NAMED else "")
+    always = f"; {len(topics)} of them are in every prompt there: {named}" if topics else ""
+    mend = "Write what the character should know as facts: a question and a short answer."
+    if topics:
+        mend = "Make facts or persona of these: `--lorebook facts`, or the lorebook in step 2 of the studio."
+    size = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+    return [note(file, f"The card's lorebook ({size}) is kept for export, but not taught{always}.", mend)]

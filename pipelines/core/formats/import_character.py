@@ -26,7 +26,7 @@ from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.formats.card_files import read_archive, read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
-from pipelines.core.formats.card_notes import LORE_NOTE
+from pipelines.core.formats.card_notes import lorebook_notes
 from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
 from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
@@ -35,7 +35,7 @@ from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
 from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
-from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, teach
+from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, lore_of, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.yaml_text import read_yaml
@@ -92,7 +92,7 @@ def import_file(
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
     mended: Counter[str] = Mended()
-    notes = [note for note in card.notes if lore == "keep" or not note.message.startswith(LORE_NOTE)]
+    notes = card.notes + (lorebook_notes(lore_of(card.character.extensions), file) if lore == "keep" else [])
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
     character = replace(character, extensions=fit_extensions(character.extensions, mended))

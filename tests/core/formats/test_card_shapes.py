@@ -114,11 +114,15 @@ def test_zipped_folders_with_other_names(tmp_path: Path) -> None:
     assert "02.jpg (did you mean 02.png?)" in told and "Correct their names under `images:`" in told
 
 
-def test_greetings_and_lorebooks_that_are_only_kept_are_told() -> None:
-    book = {"entries": {"0": {"content": "a"}, "1": {"content": "b"}}}
-    found = read_card(as_json(tola(alternate_greetings=["Oi.", "Hm."], character_book=book)), "a.json")
-    told = " ".join(note.message for note in found.notes)
-    assert "2 other greetings are kept for export, but not taught" in told and "lorebook (2 entries)" in told
+def test_greetings_and_lorebooks_that_are_only_kept_are_told(tmp_path: Path) -> None:
+    entries = {"0": {"content": "a"}, "1": {"content": "b"}}
+    for count, greetings, size in ((2, "2 other greetings are", "2 entries"), (1, "1 other greeting is", "1 entry")):
+        book = {"entries": dict([*entries.items()][:count])}
+        (tmp_path / "a.json").write_bytes(
+            as_json(tola(alternate_greetings=["Oi.", "Hm."][:count], character_book=book))
+        )
+        told = " ".join(note.message for note in import_file(tmp_path / "a.json", tmp_path / str(count)))
+        assert f"{greetings} kept for export, but not taught" in told and f"lorebook ({size})" in told
 
 
 def test_conversations_behind_a_description_are_conversations() -> None:

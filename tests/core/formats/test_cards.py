@@ -23,6 +23,7 @@ from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.card_fields import KEPT_KEY, OWN_KEY, V2_NOTICE
 from pipelines.core.formats.card_files import put_chunks, read_chunks
 from pipelines.core.formats.cards import read_card, write_card
+from pipelines.core.formats.teach_lore import lore_of
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.card_samples import as_charx, as_json, as_png, foreign, jpeg, png
 
@@ -205,7 +206,7 @@ def test_foreign_card_becomes_a_character() -> None:
         ]
     )
     assert "SECRET" not in trained and "original" not in trained
-    assert any("lorebook (1 entries)" in note.message for note in card.notes)
+    assert len(lore_of(card.character.extensions)) == 1
     assert all(note.severity == "warning" for note in card.notes)
 
 

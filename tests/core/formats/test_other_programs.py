@@ -123,7 +123,7 @@ def test_a_backyard_archive_is_read_with_pictures_chats_and_lore(tmp_path: Path)
     assert kept["data"]["alternate_greetings"] == ["Closed."] and kept["data"]["creator"] == "tester"
     assert kept["data"]["character_book"]["entries"][0]["keys"] == ["bell", "door"]
     told = " ".join(note.message for note in notes)
-    assert "lorebook (1 entries)" in told and "file is missing" in told and "instructions to the model" in told
+    assert "lorebook (1 entry)" in told and "file is missing" in told and "instructions to the model" in told
 
 
 def test_backyard_parts_that_are_wrong_do_not_lose_the_character() -> None:
