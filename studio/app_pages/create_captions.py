@@ -28,11 +28,12 @@ def draw(context: AppContext, id: str, view: CaptionsView) -> None:
         all_suggestions(context, id, len(view.suggested))
     elif view.unseen:
         st.button(
-            "Suggest captions",
+            "Look at my pictures",
+            key="captions-look",
             icon=":material/auto_awesome:",
             on_click=widgets.act,
             args=(captions.request_captions, context, id),
-            help="A worker looks at the pictures that nobody has looked at yet",
+            help="A worker suggests captions, and says what it may not hold",
         )
 
 
