@@ -171,7 +171,7 @@ def status_badge(job: Job) -> None:
 def problems(found: Iterable[Problem]) -> None:
     """Problems one below the other: red keeps a character from being trained, amber could be better."""
     for item in found:
-        shown = f"**{escaped(item.message)}** {escaped(item.mend)}"
+        shown = f"**{escaped(item.said)}** {escaped(item.mend)}"
         if item.severity == "error":
             st.error(shown, icon=":material/error:")
         else:

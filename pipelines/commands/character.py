@@ -227,6 +227,6 @@ def run_augment(arguments: argparse.Namespace) -> CommandResult:
 
 def _print_notes(notes: Iterable[Problem]) -> None:
     for note in notes:
-        print(f"{note.field}: {note.message} {note.mend}")
+        print(f"{note.field}: {note.said} {note.mend}".rstrip())
         for example in note.examples:
             print(f"    {example}")

@@ -50,11 +50,13 @@ def decode_text(data: bytes, file: str, guess: bool = True) -> tuple[str, list[P
         _refuse(file, what)
     text = data.decode("cp1252", "replace")
     message = f"{file} is not UTF-8; it was read as Windows-1252. Look at letters such as ä, é and ñ."
-    return text, [Problem(file, message, "If they are wrong, save the file again as UTF-8.", "warning")]
+    return text, [
+        Problem(file, message, "If they are wrong, save the file again as UTF-8.", "warning", outcome="changed")
+    ]
 
 
 def _refuse(file: str, what: str) -> NoReturn:
-    raise CharacterProblems([Problem(file, f"{file} {what}.", _MEND)])
+    raise CharacterProblems([Problem(file, f"{file} {what}.", _MEND, subject=file)])
 
 
 def _first_bad(data: bytes) -> int:

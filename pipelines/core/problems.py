@@ -7,12 +7,14 @@ Messages are plain words for creators: they name the file or field and say what 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
+Outcome = Literal["left out", "changed", "kept"]
+"""What became of something on an import or export; "kept" goes along for exports and scorecards, but is not learned."""
 MAX_NAMED_UNKNOWN = 20
 """Unknown entries of one place that are named one by one."""
 
@@ -31,11 +33,70 @@ class Problem:
     """An error keeps the character from being trained; a warning does not."""
     examples: tuple[str, ...] = ()
     """Some of the lines or pictures that it is about, as they stand in the file."""
+    outcome: Outcome | None = None
+    """What became of it, where the problem is a note on an import or export."""
+    count: int = 1
+    """How often; the message does not say it."""
+    files: tuple[str, ...] = ()
+    """Pictures that were taken in and are what it is about, as the upload calls them."""
+    subject: str = ""
+    """The file that `message` begins with, so that files with the same fault can be told together; not in the JSON."""
+
+    @property
+    def said(self) -> str:
+        """The message with how often, as it is printed: "empty turns were left out (3 x)."."""
+        return self.message if self.count == 1 else f"{self.message.removesuffix('.')} ({self.count} x)."
 
     def to_json(self) -> dict[str, Any]:
-        """`{"field", "message", "mend", "severity"}`, and `examples` where there are any."""
-        told = {"field": self.field, "message": self.message, "mend": self.mend, "severity": self.severity}
-        return told | ({"examples": list(self.examples)} if self.examples else {})
+        """`{"field", "message", "mend", "severity"}`; `outcome`, `examples`, `files` and `count` where they are set."""
+        told: dict[str, Any] = {
+            "field": self.field,
+            "message": self.message,
+            "mend": self.mend,
+            "severity": self.severity,
+        }
+        more = {"outcome": self.outcome, "examples": list(self.examples), "files": list(self.files)}
+        told |= {key: value for key, value in more.items() if value}
+        return told if self.count == 1 else told | {"count": self.count}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Problem:
+        """The problem of `to_json`, or of an older one without outcome, count and files."""
+        values = dict(told)
+        values |= {key: tuple(values[key]) for key in ("examples", "files") if key in values}
+        return cls(**values)
+
+
+class Change(str):
+    """A kind of change that a reader counts: its sentence, which knows what became of the things it is about.
+
+    It is a text, so that a `Counter[str]` of sentences holds it; a plain text in one stands for something changed.
+    """
+
+    outcome: Outcome
+    mend: str
+    """What to do about it; "" when there is nothing to do."""
+
+    def __new__(cls, sentence: str, outcome: Outcome = "changed", mend: str = "") -> Change:
+        """The sentence is without a full stop and without how often."""
+        change = super().__new__(cls, sentence)
+        change.outcome, change.mend = outcome, mend
+        return change
+
+
+def left_out(sentence: str, mend: str = "") -> Change:
+    """Something that is not taken in."""
+    return Change(sentence, "left out", mend)
+
+
+def changed(sentence: str, mend: str = "") -> Change:
+    """Something that is taken in, but not as it stood in the file."""
+    return Change(sentence, "changed", mend)
+
+
+def only_kept(sentence: str, mend: str = "") -> Change:
+    """Something that is kept for exports or the scorecard, and not learned."""
+    return Change(sentence, "kept", mend)
 
 
 class CharacterProblems(Exception):
@@ -43,7 +104,7 @@ class CharacterProblems(Exception):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__("\n".join(f"{item.field}: {item.message} {item.mend}" for item in self.problems))
+        super().__init__("\n".join(f"{item.field}: {item.said} {item.mend}" for item in self.problems))
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:
@@ -93,9 +154,9 @@ def unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, prefix: 
         guess = nearest(key, names)
         mend = f"Did you mean {guess!r}? Rename it" if guess else f"Known here: {', '.join(names)}. Rename it"
         message = f"{where} has an entry {key[:60]!r} that nothing reads, so it is left out."
-        found.append(Problem(f"{prefix}{key[:60]}", message, f"{mend}, or take it out.", "warning"))
+        found.append(Problem(f"{prefix}{key[:60]}", message, f"{mend}, or take it out.", "warning", outcome="left out"))
     if len(strange) > MAX_NAMED_UNKNOWN:
         message = f"{where} has {len(strange) - MAX_NAMED_UNKNOWN} more entries that nothing reads."
         field = prefix.rstrip(".") or "character.yaml"
-        found.append(Problem(field, message, "Rename them, or take them out.", "warning"))
+        found.append(Problem(field, message, "Rename them, or take them out.", "warning", outcome="left out"))
     return found

@@ -176,7 +176,7 @@ def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: 
         listed = {file: version.images[file] for file in files}
         fetch_images(context.store, listed, folder / "images")
         write_character(character, folder)
-        return [note.message for note in export_card(folder, target, adapter)]
+        return [note.said for note in export_card(folder, target, adapter)]
     except CharacterProblems as refused:
         if adapter is not None:
             raise

@@ -64,7 +64,7 @@ def image_views(context: AppContext, draft: Draft) -> list[ImageView]:
     captions = {entry["file"]: entry for entry in draft.get("images", [])}
     shown = []
     for number, entry in enumerate(draft.get("pictures", [])):
-        found = tuple(Problem(**item) for item in entry["problems"])
+        found = tuple(Problem.from_json(item) for item in entry["problems"])
         rating: Rating = "red" if errors(found) else "amber" if found else "green"
         words = {key: str(captions.get(entry["file"], {}).get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
         shown.append(

@@ -38,7 +38,8 @@ def fit_imported(character: Character, file: str) -> tuple[Character, list[Probl
         count = len(entries.get(key, ()))
         if count > most:
             message = f"{file} holds {count:,} {noun}; the first {most:,} were taken."
-            notes.append(Problem(file, message, "Take some out of the file if others matter more.", "warning"))
+            mend = "Take some out of the file if others matter more."
+            notes.append(Problem(file, message, mend, "warning", outcome="left out"))
     character = replace(
         character,
         interactions=character.interactions[:MAX_INTERACTIONS],
@@ -50,7 +51,7 @@ def fit_imported(character: Character, file: str) -> tuple[Character, list[Probl
 
 def _too_long(message: str) -> Problem:
     mend = "All of it is kept. Shorten it before you train; details belong into facts and conversations."
-    return Problem("text", message, mend, "warning")
+    return Problem("text", message, mend, "warning", outcome="changed")
 
 
 def _without_gone(character: Character) -> Character:

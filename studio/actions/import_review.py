@@ -11,7 +11,6 @@ the context, not in the records or the object store, so that cancelling leaves n
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import tempfile
 from collections import Counter
@@ -26,7 +25,7 @@ from pipelines.core.formats.chat_formats import Conversations
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.formats.mmrole_files import RoleNeeded
 from pipelines.core.jobs.job import RecordMissing
-from pipelines.core.problems import CharacterProblems, Problem, errors
+from pipelines.core.problems import CharacterProblems, Outcome, Problem
 from studio.actions import images, picture_uploads, talk_uploads
 from studio.actions.captions import look_after_upload
 from studio.actions.card_gaps import lacking
@@ -47,12 +46,7 @@ MAX_SHOWN = 12
 _READ_BYTES = 1 << 20
 _THUMB_PX = 160
 
-Group = Literal["changed", "left out", "kept", "missing"]
-_LEFT_OUT = re.compile(
-    r"left out|not taken|not read|not used|dropped|cannot be|could not|belongs to no|nobody can tell|larger than|"
-    r"is damaged|are missing|taken once|is not a"
-)
-_KEPT = re.compile(r"\bkept for export\b|\bare kept\b|\bis kept\b|not taught|nothing learns from")
+Group = Outcome | Literal["missing"]
 
 
 @dataclass(frozen=True)
@@ -128,11 +122,10 @@ def discard(context: AppContext, id: str) -> None:
 
 
 def _grouped(found: Sequence[Problem], missing: Sequence[Problem] = ()) -> dict[Group, tuple[Problem, ...]]:
-    """Notes by what happened to what they are about, told by their sentence."""
+    """Notes by what became of what they are about; a fault that nobody says more of keeps it out."""
     groups: dict[Group, list[Problem]] = {"left out": [], "changed": [], "kept": [], "missing": list(missing)}
     for item in dict.fromkeys(found):
-        is_out = errors([item]) or _LEFT_OUT.search(item.message)
-        groups["left out" if is_out else "kept" if _KEPT.search(item.message) else "changed"].append(item)
+        groups[item.outcome or ("left out" if item.severity == "error" else "changed")].append(item)
     return {group: tuple(items) for group, items in groups.items()}
 
 
@@ -247,7 +240,8 @@ def _as_uploaded(item: Problem, inner: str, name: str) -> Problem:
         text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
         return text.replace(inner, name)
 
-    return replace(item, field=own(item.field), message=own(item.message), mend=own(item.mend))
+    told = replace(item, field=own(item.field), message=own(item.message), mend=own(item.mend))
+    return replace(told, subject=own(item.subject))
 
 
 def _plain_suffix(name: str) -> str:
@@ -264,6 +258,7 @@ def stage_pictures(context: AppContext, id: str, files: Sequence[tuple[str, byte
     draft = own_character(context, id).draft
     captions, told = picture_uploads.captions_of(draft, upload)
     notes = [*upload.refused, *picture_uploads.too_many(draft, upload), *told]
+    notes = [replace(item, files=tuple(map(plain_name, item.files))) for item in notes]  # as the pictures are shown
     if not upload.pictures and not captions:
         raise CharacterProblems(notes or [Problem("images", "There is nothing to take in.", "Drop in pictures.")])
 

@@ -61,8 +61,9 @@ def captions_of(draft: Draft, upload: PictureUpload) -> tuple[dict[int, str], li
     # Captions may be uploaded after their pictures, so all of them are looked at.
     listed = draft.get("pictures", [])
     sources = [picture.get("source") or caption_id(picture["original"]) for picture in listed]
-    sources += [caption_id(name) for name, _ in upload.pictures[: room_for_pictures(draft)]]
-    return assign_captions([f"{source}.png" for source in sources], upload.captions, plain_name)
+    pictures = [f"{source}.png" for source in sources]
+    pictures += [name for name, _ in upload.pictures[: room_for_pictures(draft)]]
+    return assign_captions(pictures, upload.captions, plain_name)
 
 
 def room_for_pictures(draft: Draft) -> int:
@@ -77,7 +78,8 @@ def too_many(draft: Draft, upload: PictureUpload) -> list[Problem]:
         return []
     names = tuple(plain_name(name) for name, _ in upload.pictures[-spare:][:MAX_EXAMPLES])
     message = f"{counted(spare, 'picture')} found no room: {MAX_DRAFT_IMAGES} are kept at once."
-    return [Problem("images", message, "Take out what is not ticked, then drop them in again.", examples=names)]
+    mend = "Take out what is not ticked, then drop them in again."
+    return [Problem("images", message, mend, examples=names, outcome="left out")]
 
 
 def _unpacked(
@@ -118,15 +120,10 @@ def _unpacked(
 def _cleaned(data: bytes, name: str) -> bytes:
     if len(data) > MAX_IMAGE_BYTES:
         message = f"{name} is larger than {MAX_IMAGE_BYTES >> 20} MB."
-        raise CharacterProblems([Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.")])
-    try:
-        return clean_image(data)
-    except CharacterProblems as error:
-        # The decoder says "the picture"; here a name tells which.
         raise CharacterProblems(
-            Problem(f"images/{name}", item.message.replace("the picture", name).replace("The picture", name), item.mend)
-            for item in error.problems
-        ) from error
+            [Problem(f"images/{name}", message, "Save it smaller; 1024 px is plenty.", subject=name)]
+        )
+    return clean_image(data, name)
 
 
 def plain_name(name: str) -> str:

@@ -32,13 +32,13 @@ class Refusal:
 
 def keep_refused(draft: Draft, problems: Iterable[Problem]) -> None:
     """Keep what an upload was refused for, in place of what the one before was."""
-    told = []
-    for problem in list(problems)[:MAX_KEPT]:
-        name = problem.field.removeprefix("images/")
-        told.append({**problem.to_json(), "name": name if problem.message.startswith(name) else ""})
-    draft["refused"] = [{key: entry[key] for key in ("message", "mend", "severity", "name")} for entry in told]
-    if not told:
-        del draft["refused"]
+    told = [
+        {"message": one.said, "mend": one.mend, "severity": one.severity, "name": one.subject}
+        for one in list(problems)[:MAX_KEPT]
+    ]
+    draft.pop("refused", None)
+    if told:
+        draft["refused"] = told
 
 
 def refusals(draft: Draft) -> list[Refusal]:

@@ -57,12 +57,13 @@ def fresh_of(draft: Draft, found: Conversations, source: str) -> tuple[list[Turn
     notes = list(found.notes)
     if len(fresh) < len(entries):
         twice = [turns for turns in entries if turns in known]
-        message = f"conversations that are there already were left out ({len(twice)} x)."
+        message = "conversations that are there already were left out."
         told = tuple(_opening(turns) for turns in twice[:MAX_EXAMPLES])
-        notes.append(Problem(source, message, "Nothing to do.", "warning", told))
+        notes.append(Problem(source, message, "", "warning", told, outcome="left out", count=len(twice)))
     if len(fresh) > room:
         message = f"{len(fresh) - room:,} conversations were left out: {MAX_INTERACTIONS:,} are the most."
-        notes.append(Problem(source, message, "Take some out first, or send the best of them.", "warning"))
+        mend = "Take some out first, or send the best of them."
+        notes.append(Problem(source, message, mend, "warning", outcome="left out"))
     return fresh[:room], notes
 
 

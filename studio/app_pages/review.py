@@ -7,12 +7,10 @@ before "Take it in" (`actions/import_review.py`). `show` puts an upload's id the
 from __future__ import annotations
 
 import html
-import re
 
 import streamlit as st
 
 from pipelines.core.character.character import Interaction
-from pipelines.core.formats.import_notes import NOTHING_TO_DO
 from pipelines.core.problems import Problem
 from studio import widgets
 from studio.actions import drawings, import_review, typed
@@ -20,7 +18,6 @@ from studio.actions.import_review import Contents, Group, StagedPicture, StagedU
 from studio.context import AppContext
 from studio.labels import counted
 
-_COUNT = re.compile(r" \((\d+) x\)\.?$")
 SHOWN_TALKS = 5
 """Conversations that are shown in full; the rest is counted."""
 GROUPS: dict[Group, tuple[str, str, str]] = {
@@ -166,13 +163,10 @@ def talks(found: tuple[Interaction, ...]) -> None:
 # ---------------------------------------------------------------- what was done to it
 
 
-def _told(message: str) -> str:
-    """A note as people say it: how often only where it was more than once."""
-    found = _COUNT.search(message)
-    if found is None:
-        return widgets.sentence(message)
-    often = "" if found[1] == "1" else f", {int(found[1]):,} times"
-    return widgets.sentence(message[: found.start()] + often)
+def _told(item: Problem) -> str:
+    """A note as people say it: how often only where it was not once."""
+    often = "" if item.count == 1 else f", {item.count:,} times"
+    return widgets.sentence(item.message.removesuffix(".") + often)
 
 
 def notes(title: str, icon: str, about: str, found: tuple[Problem, ...], pictures: tuple[StagedPicture, ...]) -> None:
@@ -183,11 +177,10 @@ def notes(title: str, icon: str, about: str, found: tuple[Problem, ...], picture
         st.subheader(f"{icon} {title}", anchor=False)
         widgets.quiet(about)
         for item in found:
-            mend = "" if item.mend == NOTHING_TO_DO else item.mend
-            st.markdown(f"**{widgets.escaped(_told(item.message))}** {widgets.escaped(mend)}")
+            st.markdown(f"**{widgets.escaped(_told(item))}** {widgets.escaped(item.mend)}")
             for line in item.examples:
                 st.html(f'<blockquote class="u-line">{html.escape(line)}</blockquote>')
-            meant = [one for one in pictures if one.name in item.message or one.name in item.examples]
+            meant = [one for one in pictures if one.name in item.files]
             if meant:
                 with st.container(horizontal=True, gap="small"):
                     for one in meant[:3]:

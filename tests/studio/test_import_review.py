@@ -47,7 +47,7 @@ def test_a_card_is_told_in_full_before_anything_is_saved(context: AppContext) ->
     contents = staged.contents
     assert contents.counts == ("1 picture", "1 conversation", "no facts")
     assert dict(contents.texts)["Name"] == "Vilde" and contents.pictures[0].thumb.startswith(b"\xff\xd8")
-    left_out = {item.message.partition(" (")[0]: item.examples for item in staged.notes["left out"]}
+    left_out = {item.message.removesuffix("."): item.examples for item in staged.notes["left out"]}
     assert left_out["left out: no line begins with a speaker and a colon, like {{user}}: or {{char}}:"] == (
         "nobody says this",
     )

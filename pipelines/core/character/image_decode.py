@@ -164,14 +164,14 @@ def decode_image(data: bytes | Path, name: str) -> DecodedImage:
     return DecodedImage(data, _format(image), pixels, metadata, is_clean)
 
 
-def clean_image(data: bytes) -> bytes:
+def clean_image(data: bytes, name: str = "the picture") -> bytes:
     """The picture upright, in RGB on white, its longer side at most LONGEST_PX, with no metadata.
 
     A JPEG stays a JPEG (quality 95), everything else becomes a PNG; colours of a wide-gamut profile become sRGB. What
     is like that already comes back byte for byte: compressed once more, a JPEG would lose detail and its hash change.
     Raises CharacterProblems when it cannot be read.
     """
-    decoded = decode_image(data, "the picture")
+    decoded = decode_image(data, name)
     return data if decoded.is_clean else _encode_clean(decoded)
 
 
@@ -199,7 +199,8 @@ def _encode_clean(decoded: DecodedImage) -> bytes:
 
 
 def _refused(name: str, message: str, mend: str) -> CharacterProblems:
-    return CharacterProblems([Problem(f"images/{name}", message, mend)])
+    """Why a picture cannot be used; `message` begins with its name."""
+    return CharacterProblems([Problem(f"images/{name}", message, mend, subject=name)])
 
 
 def _read(data: bytes | Path, name: str) -> bytes:

@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from pipelines.core.problems import left_out
+
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,200}\}\}|\{\{[#/:]|<(?:START|BOT|CHAR|USER)>", re.IGNORECASE)
 """A macro or conditional block that a text still holds."""
 
@@ -78,7 +80,7 @@ def _resolve_spans(text: str, character: str, user: str, counts: Counter[str]) -
             out.append(text[start:end])  # stays, to be seen, if the block is never closed
         elif inner.startswith("/") and not inner.startswith("//") and opened:
             del out[opened.pop() :]
-            counts["conditional blocks were left out: what they say depends on a running chat"] += 1
+            counts[left_out("conditional blocks were left out: what they say depends on a running chat")] += 1
         else:
             value = _value(inner, character, user, counts)
             possessive = _POSSESSIVE.match(text, end) if value == user == "you" else None

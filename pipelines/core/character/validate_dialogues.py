@@ -191,6 +191,7 @@ def _check_images(
                     f"{name} is the user's but has a scene, which is left out.",
                     "Move it to the character's reply.",
                     "warning",
+                    outcome="left out",
                 )
             )
         return found

@@ -20,6 +20,7 @@ from pipelines.core.formats.chat_logs import scenario_chat
 from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import refuse
 from pipelines.core.formats.json_text import parse_json
+from pipelines.core.problems import left_out
 
 MANIFEST = "manifest.json"
 _MACROS = (
@@ -61,7 +62,7 @@ def read_backyard_archive(files: Mapping[str, bytes], file: str, mended: Counter
     if not isinstance(character, dict):
         refuse(file, "is a Backyard archive without its character", "Export it again from Backyard.")
     if len(paths) > 1:
-        mended["other characters in it were not read"] += len(paths) - 1
+        mended[left_out("other characters in it were not read")] += len(paths) - 1
     told = [scenario for scenario in scenarios if isinstance(scenario, dict)]
     author = manifest.get("author")
     card = _card(character, told, author if isinstance(author, dict) else {})
@@ -146,7 +147,7 @@ def _json(files: Mapping[str, bytes], path: str, file: str, mended: Counter[str]
         try:
             return parse_json(files[path].decode("utf-8-sig", "replace"), file)
         except ValueError:
-            mended["parts that are not JSON were left out"] += 1
+            mended[left_out("parts that are not JSON were left out")] += 1
     return None
 
 

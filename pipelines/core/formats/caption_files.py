@@ -52,39 +52,42 @@ def assign_captions(
             message = (
                 f"{ids.count(id)} pictures are called {show(stem)}, so nobody can tell which one {show(name)} is about."
             )
-            notes.append(_note(message, "Rename them, or write the caption below its picture."))
+            notes.append(_left_out(message, "Rename them, or write the caption below its picture."))
         elif id in ids:
-            _assign(assigned, ids.index(id), show(name), data, notes)
+            _assign(assigned, ids.index(id), pictures, show(name), data, notes)
         elif bare.count(stem) == 1 and bare_captions[stem] == 1:
-            _assign(assigned, bare.index(stem), show(name), data, notes)
+            _assign(assigned, bare.index(stem), pictures, show(name), data, notes)
         else:
-            notes.append(_note(f"{show(name)} belongs to no picture.", "Give it the picture's name."))
+            told = _left_out(f"{show(name)} belongs to no picture.", "Give it the picture's name.")
+            notes.append(replace(told, subject=show(name)))
     return assigned, notes
 
 
-def _assign(assigned: dict[int, str], place: int, name: str, data: bytes, notes: list[Problem]) -> None:
+def _assign(
+    assigned: dict[int, str], place: int, pictures: Sequence[str], name: str, data: bytes, notes: list[Problem]
+) -> None:
     try:
         text, told = decode_text(data[:_MAX_BYTES], name)
     except CharacterProblems as error:
-        notes += [replace(item, field="images", severity="warning") for item in error.problems]
+        notes += [replace(item, field="images", severity="warning", outcome="left out") for item in error.problems]
         return
-    notes += [replace(item, field="images") for item in told]
-    words = fit_caption(text, name, notes)
+    notes += [replace(item, field="images", files=(pictures[place],)) for item in told]
+    words = fit_caption(text, name, pictures[place], notes)
     if words:
         assigned[place] = words
 
 
-def fit_caption(text: str, name: str, notes: list[Problem]) -> str:
-    """A caption in one line, cut at a word with a note where it is too long; `name` says where it stands."""
+def fit_caption(text: str, name: str, picture: str, notes: list[Problem]) -> str:
+    """A picture's caption in one line, cut at a word with a note where it is too long; `name` says where it stands."""
     words = " ".join(text.replace("\0", "").split())
     if len(words) > MAX_CAPTION_CHARS:
         cut = words[: MAX_CAPTION_CHARS + 1].rpartition(" ")[0] or words[:MAX_CAPTION_CHARS]
         message = f"The caption in {name} is {len(words)} characters long; it was cut to {len(cut)}."
         mend = f"Keep what varies: expression, clothes, place, pose; {MAX_CAPTION_CHARS} characters are the most."
-        notes.append(_note(message, mend))
+        notes.append(Problem("images", message, mend, "warning", outcome="changed", files=(picture,)))
         return cut
     return words
 
 
-def _note(message: str, mend: str) -> Problem:
-    return Problem("images", message, mend, "warning")
+def _left_out(message: str, mend: str) -> Problem:
+    return Problem("images", message, mend, "warning", outcome="left out")

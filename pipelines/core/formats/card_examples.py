@@ -16,18 +16,24 @@ from typing import Literal, TypeVar
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
+from pipelines.core.problems import changed, left_out
 
 DEFAULT_USER_LINE = "Hello."
 """What the user is taken to have said where a sample holds only the character's words."""
-NO_SPEAKER = "left out: no line begins with a speaker and a colon, like {{user}}: or {{char}}:"
-OTHERS_LEFT_OUT = "lines of somebody else were left out"
+NO_SPEAKER = left_out(
+    "left out: no line begins with a speaker and a colon, like {{user}}: or {{char}}:",
+    "Begin each turn with {{user}}: or {{char}}:, or with a name and a colon.",
+)
+OTHERS_LEFT_OUT = left_out("lines of somebody else were left out")
 OTHERS_KEPT = "lines of somebody else were put before the character's reply, as part of what it is told"
-QUESTIONS_LEFT_OUT = "questions whose answer is not the character's were left out with it"
+QUESTIONS_LEFT_OUT = left_out("questions whose answer is not the character's were left out with it")
 MAX_TURNS = 10_000
 """Most turns that are taken of one source: `character.yaml` has room for about 16,000."""
 MAX_CONVERSATIONS = MAX_TURNS // 2
-TOO_MANY = f"conversations beyond the first {MAX_TURNS:,} turns were left out: a folder holds no more"
-NARRATION_LEFT_OUT = "lines of a narrator or of the program were left out"
+TOO_MANY = left_out(f"conversations beyond the first {MAX_TURNS:,} turns were left out: a folder holds no more")
+CALL_BY_NAME = "If one of them is the character, call it by its whole name in the file."
+"""What to do about speakers that nobody knows."""
+NARRATION_LEFT_OUT = left_out("lines of a narrator or of the program were left out")
 
 _START = re.compile(r"<start>|^[ \t]*(?:<END>|END_OF_DIALOG(?:UE)?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _SEPARATOR = re.compile(r"(?:^|\n)(?:[ \t]*([*_=~#\u2014-])(?:[ \t]*\1){2,}[ \t]*(?:\n\s*|\Z))+\Z")
@@ -68,7 +74,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             tell(mended, NO_SPEAKER, block)
             continue
         if before.strip():
-            tell(mended, "words before the first speaker were left out", before)
+            tell(mended, left_out("words before the first speaker were left out"), before)
         turns = [
             BlockTurn(part.speaker, part.words, name=part.label if part.speaker == "other" else "") for part in parts
         ]
@@ -109,11 +115,12 @@ def _told(labels: SpeakerLabels) -> Counter[str]:
     if labels.user:
         told[f"the lines of {labels.user!r} were taken as the user's"] += 1
     if labels.others:
-        told[f"somebody else speaks in it: {named(labels.others)}"] += sum(labels.others.values())
+        others = changed(f"somebody else speaks in it: {named(labels.others)}", CALL_BY_NAME)
+        told[others] += sum(labels.others.values())
     if labels.doubtful:
-        told[f"lines were taken as part of a reply: those that begin with {named(labels.doubtful)}"] += sum(
-            labels.doubtful.values()
-        )
+        sentence = f"lines were taken as part of a reply: those that begin with {named(labels.doubtful)}"
+        doubtful = changed(sentence, "If somebody else says them, take them out of the reply.")
+        told[doubtful] += sum(labels.doubtful.values())
     return told
 
 
@@ -159,12 +166,12 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
     """
     kept = _joined(_without_others(_spoken(turns, mended), mended), mended)
     if kept and kept[-1].role == "user":
-        tell(mended, "a last line of the user without a reply was left out", kept.pop().text)
+        tell(mended, left_out("a last line of the user without a reply was left out"), kept.pop().text)
     if not kept:
-        mended["conversations in which the character says nothing were left out"] += 1
+        mended[left_out("conversations in which the character says nothing were left out")] += 1
         return ()
     if kept[0].role == "character" and len(kept) > 1:
-        tell(mended, "the character's opening words were left out: they belong in the greeting", kept[0].text)
+        tell(mended, left_out("the character's opening words were left out: they belong in the greeting"), kept[0].text)
         kept = kept[1:]
     elif kept[0].role == "character":
         tell(mended, f"only the character speaks: the user is taken to have said {DEFAULT_USER_LINE!r}", kept[0].text)
@@ -181,11 +188,11 @@ def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]
     for turn in turns:
         text = turn.text.strip()
         if turn.role == "system":
-            tell(mended, "system instructions were left out: persona and scenario take their place", text)
+            tell(mended, left_out("system instructions were left out: persona and scenario take their place"), text)
         elif turn.role == "narrator":
             tell(mended, NARRATION_LEFT_OUT, text)
         elif not text and turn.role != "other":
-            mended["empty turns were left out"] += 1
+            mended[left_out("empty turns were left out")] += 1
         else:
             kept.append(replace(turn, text=text))
     return kept

@@ -94,7 +94,9 @@ def card_data(card: Any, file: str) -> CardData:
             notes.append(note(file, f"The card says it is {str(spec)[:40]!r}; it is read like a V3 card."))
         elif version == 3 and str(card.get("spec_version")) != "3.0":
             found = str(card.get("spec_version"))[:20]
-            notes.append(note(file, f"The card is of version {found!r}; newer parts are kept, but not used."))
+            notes.append(
+                note(file, f"The card is of version {found!r}; newer parts are kept, but not used.", outcome="kept")
+            )
     elif "name" in card and any(key in card for key in V1_FIELDS[1:]):
         version, data = 1, {key: value for key, value in card.items() if key not in ("spec", "spec_version", "data")}
     else:
@@ -107,7 +109,7 @@ def card_data(card: Any, file: str) -> CardData:
     for key in V1_FIELDS:
         if not isinstance(data.get(key, ""), str):
             if data[key] is not None:
-                notes.append(note(file, f"The field {key!r} is not a text, so it is left out."))
+                notes.append(note(file, f"The field {key!r} is not a text, so it is left out.", outcome="left out"))
             data = {**data, key: ""}
     if not data.get("name", "").strip():
         refuse(file, "has no name", "Give the character a name in the program that made the card.")
@@ -149,7 +151,8 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
     own = _from_own_block(data)
     if own is None:
         if OWN_KEY in (data.get("extensions") or {}):
-            notes.append(note(file, "Our part of the card was damaged elsewhere; only the usual fields are read."))
+            message = "Our part of the card was damaged elsewhere; only the usual fields are read."
+            notes.append(note(file, message, outcome="left out"))
         character = foreign
         notes += notes_from(mended, file) + unused_notes(data, file)
     else:

@@ -27,7 +27,7 @@ from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
 from pipelines.core.formats.import_notes import refuse, tell
-from pipelines.core.problems import CharacterProblems
+from pipelines.core.problems import CharacterProblems, left_out
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 
 ADAPTER_TYPE = "x_understudy_adapter"
@@ -72,7 +72,7 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
     found = []
     for item in [*(listed if isinstance(listed, list) else []), *_risu_assets(data)]:
         if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
-            mended["assets without an address were left out"] += 1
+            mended[left_out("assets without an address were left out")] += 1
             continue
         kind, name = (value if isinstance(value, str) else "" for value in (item.get("type"), item.get("name")))
         if item["uri"].startswith("ccdefault:") or kind == ADAPTER_TYPE:
@@ -84,16 +84,16 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
         if content is None:
             continue
         if not suffix_of(content):
-            tell(mended, "assets that are not PNG, JPEG or WebP pictures were left out", name or address)
+            tell(mended, left_out("assets that are not PNG, JPEG or WebP pictures were left out"), name or address)
         elif not kind.startswith(_CHARACTER_TYPES):
-            tell(mended, "assets that do not show the character were left out", f"{name} ({kind})")
+            tell(mended, left_out("assets that do not show the character were left out"), f"{name} ({kind})")
         else:
             found.append(Asset(kind, name, content))
     unnamed = [
         path for path, content in files.items() if path not in used and suffix_of(content) and "/ai/" not in path
     ]
     if unnamed:
-        mended["pictures that the card does not name were left out"] += len(unnamed)
+        mended[left_out("pictures that the card does not name were left out")] += len(unnamed)
     return sorted(found, key=lambda asset: (asset.kind, asset.name) != ("icon", "main"))
 
 
@@ -118,7 +118,7 @@ def _asset_bytes(uri: str, inside: bytes | None, file: str, mended: Counter[str]
     """The bytes behind an address, or None with a note."""
     if _EMBEDDED.match(uri) or uri.startswith("__asset:"):
         if inside is None:
-            mended["assets whose file is missing were left out"] += 1
+            mended[left_out("assets whose file is missing were left out")] += 1
         return inside
     if uri.startswith("data:"):
         head, _, body = uri.partition(",")
@@ -126,10 +126,10 @@ def _asset_bytes(uri: str, inside: bytes | None, file: str, mended: Counter[str]
             try:
                 return decode_base64(body.encode("ascii", "replace"), file, "a picture in its text")
             except CharacterProblems:
-                mended["pictures that could not be read were left out"] += 1
+                mended[left_out("pictures that could not be read were left out")] += 1
                 return None
         return unquote_to_bytes(body)
-    tell(mended, "pictures on the internet were left out: nothing is fetched", uri)
+    tell(mended, left_out("pictures on the internet were left out: nothing is fetched"), uri)
     return None
 
 
@@ -152,7 +152,7 @@ def attach_images(
         if asset.data in images.values():
             continue
         if len(images) == MAX_IMAGES:
-            mended[f"pictures beyond the first {MAX_IMAGES} were left out"] += 1
+            mended[left_out(f"pictures beyond the first {MAX_IMAGES} were left out")] += 1
             continue
         name = f"{len(images) + 1:02d}{suffix_of(asset.data)}"
         images[name] = asset.data
@@ -175,7 +175,7 @@ def _attach_own_images(
         mended["the first picture was changed by another program; the card's avatar takes its place"] += 1
     missing = set(listed_files) - set(images)
     if missing:
-        mended["pictures that this kind of card does not carry were left out"] += len(missing)
+        mended[left_out("pictures that this kind of card does not carry were left out")] += len(missing)
     names = {file: file for file in images}
     interactions = tuple(rename_images(interaction, names) for interaction in character.interactions)
     listed = tuple(image for image in character.images if image.file in images)

@@ -25,10 +25,12 @@ def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
         count = len(data[key]) if isinstance(data.get(key), list) else 0
         if count:
             message = f"{count} {one if count == 1 else more} kept for export, but not taught."
-            notes.append(note(file, message, "Put one into the greeting, or begin conversations with them."))
+            notes.append(note(file, message, "Put one into the greeting, or begin conversations with them.", "kept"))
     texts = (data.get(key) for key in ("system_prompt", "post_history_instructions"))
     if any(isinstance(text, str) and text.strip() for text in texts):
-        notes.append(note(file, "The card's instructions to the model are kept for export, but not taught."))
+        notes.append(
+            note(file, "The card's instructions to the model are kept for export, but not taught.", outcome="kept")
+        )
     return notes
 
 
@@ -43,4 +45,4 @@ def lorebook_notes(entries: Sequence[LoreEntry], file: str) -> list[Problem]:
     if topics:
         mend = "Make facts or persona of these: `--lorebook facts`, or the lorebook in step 2 of the studio."
     size = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
-    return [note(file, f"The card's lorebook ({size}) is kept for export, but not taught{always}.", mend)]
+    return [note(file, f"The card's lorebook ({size}) is kept for export, but not taught{always}.", mend, "kept")]

@@ -56,7 +56,7 @@ from pipelines.core.formats.card_images import (
 from pipelines.core.formats.chat_formats import conversations_of_records, with_rejected
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import CharacterProblems, Problem, left_out
 from pipelines.core.yaml_text import read_yaml
 
 Format = Literal["png", "json", "charx"]
@@ -119,7 +119,7 @@ def _read_png(data: bytes, file: str) -> CardImport:
     except CharacterProblems:
         if len(cards) == 1:
             raise
-        mended["the newer of two cards in the picture is damaged: the older one was read"] += 1
+        mended[left_out("the newer of two cards in the picture is damaged: the older one was read")] += 1
         card = _parse_chunk(cards[1], file)
     files = {}
     for keyword, content in texts.items():
@@ -129,7 +129,7 @@ def _read_png(data: bytes, file: str) -> CardImport:
                     content, file, "a picture in the card"
                 )
             except CharacterProblems:
-                mended["pictures that could not be read were left out"] += 1
+                mended[left_out("pictures that could not be read were left out")] += 1
     return _build_import(card, put_chunks(data, {}, is_card_chunk, file), files, {}, file, mended)
 
 
@@ -186,10 +186,10 @@ def _read_charx(data: bytes, file: str) -> CardImport:
         if is_adapter_file(name):
             adapter[name] = content
         elif "/ai/" in path:
-            mended["model files that are not safetensors were left out"] += 1
+            mended[left_out("model files that are not safetensors were left out")] += 1
     extra = [path for path in others if path.startswith("assets/")]
     if extra:
-        mended["assets that are not pictures were left out"] += len(extra)
+        mended[left_out("assets that are not pictures were left out")] += len(extra)
     return _build_import(_parse_card(files["card.json"], file), None, files, adapter, file, mended)
 
 
@@ -271,10 +271,10 @@ def write_card(
         if version == 3:
             data |= {"assets": _inline_assets(character, images, None, mended)}
         elif images:
-            mended["pictures are not in this card: only V3 cards carry them"] += len(images)
+            mended[left_out("pictures are not in this card: only V3 cards carry them")] += len(images)
         content = _dump_json(card_of_data(data, version), path.name)
     if version == 1:
-        mended["a V1 card holds only words: style, facts and captions are not in it"] += 1
+        mended[left_out("a V1 card holds only words: style, facts and captions are not in it")] += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return notes_from(mended, path.name)
@@ -292,7 +292,8 @@ def _write_png(
     if version == 3:
         cards["ccv3"] = card_of_data(data | {"assets": _inline_assets(character, images, same, mended)}, 3)
     elif len(images) > 1:
-        mended["pictures beyond the first are not in this card: only V3 cards carry them"] += len(images) - 1
+        sentence = "pictures beyond the first are not in this card: only V3 cards carry them"
+        mended[left_out(sentence)] += len(images) - 1
     texts = {keyword: base64.b64encode(_dump_json(card, file, None)) for keyword, card in cards.items()}
     return put_chunks(avatar, texts, is_card_chunk, first)
 
@@ -303,7 +304,8 @@ def _inline_assets(
     """`assets` with the pictures as data URLs, as far as they fit; the card's own picture is the avatar."""
     entries = asset_entries(character, images, avatar)
     if sum(len(images[file]) for _, file in entries if file) > MAX_INLINE_BYTES:
-        mended["pictures beyond the first are too large for this kind of card: name the file .charx"] += len(images) - 1
+        sentence = "pictures beyond the first are too large for this kind of card: name the file .charx"
+        mended[left_out(sentence)] += len(images) - 1
         entries = entries[:1] if character.images else []
     kinds = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "unknown": "application/octet-stream"}
     assets = []

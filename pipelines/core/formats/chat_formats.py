@@ -17,6 +17,7 @@ from typing import NoReturn
 from pipelines.core.character.character import Interaction, Role
 from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.formats.card_examples import (
+    CALL_BY_NAME,
     BlockTurn,
     TurnRole,
     first_of,
@@ -33,14 +34,14 @@ from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.mmrole_files import split_of
 from pipelines.core.formats.mmrole_records import is_record
 from pipelines.core.formats.speaker_labels import NARRATOR_LABELS, SpeakerLabels, SpeakerNames
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import CharacterProblems, Problem, changed, left_out, only_kept
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter", "you", "customer"), "user"),
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "character", "char", "machine", "ai"), "character"),
     **dict.fromkeys(("system", "developer", "tool", "function", "function_call", "observation"), "system"),
 }
-BAD_LEFT_OUT = "answers that the file marks as bad were not taken"
+BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 MAX_REJECTED = 1000
 """Most rejected answers that are kept of one file, and of one character."""
 REJECTED_KEY = "understudy_rejected"
@@ -139,7 +140,7 @@ def conversations_of_records(
 def _refuse_all(file: str, found: str, mend: str, mended: Counter[str]) -> NoReturn:
     """Refuse a file of which nothing is left, with everything that was left out as the reason."""
     message = f"{file} holds no conversation that can be read{found}."
-    raise CharacterProblems([Problem(file, message, mend), *notes_from(mended, file, "")])
+    raise CharacterProblems([Problem(file, message, mend), *notes_from(mended, file)])
 
 
 @dataclass
@@ -177,17 +178,17 @@ class _Reader:
         if self.strangers:
             known = "" if not self.names.name else f", not {self.names.name!r}"
             count = sum(self.strangers.values())
-            told[
+            sentence = (
                 f"turns of an unknown speaker: {named(self.strangers)}{known} (known: user, assistant, human, gpt)"
-            ] += count
+            )
+            told[changed(sentence, CALL_BY_NAME)] += count
         if self.other_roles:
-            told[f"conversations with other characters were left out: {named(self.other_roles)}"] += sum(
-                self.other_roles.values()
-            )
+            sentence = f"conversations with other characters were left out: {named(self.other_roles)}"
+            others = left_out(sentence, "Import them into the folders of those characters.")
+            told[others] += sum(self.other_roles.values())
         if self.rejected:
-            told["answers that were not chosen are kept as rejected ones; nothing learns from them yet"] += len(
-                self.rejected
-            )
+            sentence = "answers that were not chosen are kept as rejected ones; nothing learns from them yet"
+            told[only_kept(sentence)] += len(self.rejected)
         return told
 
     def _is_usable(self, record: RawRecord) -> bool:

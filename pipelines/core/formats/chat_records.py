@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.core.formats.import_notes import refuse, tell
-from pipelines.core.formats.json_text import parse_json
+from pipelines.core.formats.json_text import NOT_JSON, parse_json
 from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
 from pipelines.core.formats.mmrole_records import Line, is_record, parse_record
+from pipelines.core.problems import left_out
 
 CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat")
 SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender", "name")
@@ -76,7 +77,7 @@ def read_values(text: str, file: str, mended: Counter[str]) -> list[Any]:
                 try:
                     values.append(parse_json(line, file))
                 except ValueError:
-                    tell(mended, "lines that are not JSON were left out", f"line {number}: {line}")
+                    tell(mended, NOT_JSON, f"line {number}: {line}")
         if not values:
             refuse(file, f"is not JSON ({first})", "Send a JSON list, or one JSON object a line.")
         return [item for value in values for item in (value if _is_list_of_records(value) else [value])]
@@ -101,7 +102,7 @@ def records_of(values: Sequence[Any], mended: Counter[str]) -> tuple[list[RawRec
         record = _record(value, mended)
         if record is None:
             unread.update(map(str, value) if isinstance(value, dict) else [])
-            tell(mended, "records without a conversation were left out", str(value))
+            tell(mended, left_out("records without a conversation were left out"), str(value))
         else:
             records.append(record)
     return records, unread
@@ -125,7 +126,7 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
     if not isinstance(value, dict):
         return None
     if isinstance(value.get("system"), str) and value["system"].strip():
-        mended["system instructions were left out: persona and scenario take their place"] += 1
+        mended[left_out("system instructions were left out: persona and scenario take their place")] += 1
     listed = next((value[key] for key in CONVERSATION_KEYS if isinstance(value.get(key), list) and value[key]), None)
     spoken = _turns(listed, mended) if listed is not None else _history(value)
     turns = _with_answers(value, spoken, mended) if spoken else _pair(value, mended)
@@ -150,7 +151,7 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
     turns = []
     for turn in listed:
         if not isinstance(turn, dict):
-            tell(mended, "turns that are not objects were left out", str(turn))
+            tell(mended, left_out("turns that are not objects were left out"), str(turn))
             continue
         speaker = next((turn[key] for key in SPEAKER_KEYS if isinstance(turn.get(key), str) and turn[key].strip()), "")
         is_good = not any(
@@ -158,7 +159,9 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
         )
         text = words_of_turn(turn, mended)
         if not text.strip() and (keys := [key for key in turn if key not in (*SPEAKER_KEYS, *TEXT_KEYS)]):
-            mended[f"turns without words: they have the keys {', '.join(repr(str(key)[:30]) for key in keys[:4])}"] += 1
+            named = ", ".join(repr(str(key)[:30]) for key in keys[:4])
+            sentence = f"turns without words: they have the keys {named}"
+            mended[left_out(sentence, "Put the words under `content`.")] += 1
         turns.append(RawTurn(speaker.strip(), text, is_good))
     return turns
 
@@ -248,10 +251,10 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
     for value in values:
         sample = parse_record(value)
         if sample is None:
-            mended["samples whose parts cannot be told apart were left out"] += 1
+            mended[left_out("samples whose parts cannot be told apart were left out")] += 1
             continue
         if sample.has_answer:
-            mended["samples of a test were left out: a test is never learned"] += 1
+            mended[left_out("samples of a test were left out: a test is never learned")] += 1
             continue
         turns = [
             RawTurn("assistant", line.words) if line.name == sample.role else RawTurn(line.name or "user", line.words)
@@ -260,9 +263,8 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
         ]
         records.append(RawRecord(tuple(turns), sample.role))
     if records:
-        mended["pictures and profiles of MMRole were left out: import the data as a character to have them"] += len(
-            records
-        )
+        sentence = "pictures and profiles of MMRole were left out: import the data as a character to have them"
+        mended[left_out(sentence)] += len(records)
     return records
 
 
@@ -274,7 +276,7 @@ def _sillytavern(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]
             if isinstance(value, dict) and ("user_name" in value or "chat_metadata" in value):
                 chats.append([])
             else:
-                tell(mended, "lines that are no message were left out", str(value))
+                tell(mended, left_out("lines that are no message were left out"), str(value))
             continue
         extra = value.get("extra")
         told = value.get("is_system") or (isinstance(extra, dict) and extra.get("type") == "narrator")

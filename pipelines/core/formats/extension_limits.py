@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.core.formats.card_fields import KEPT_KEY, kept_card
 from pipelines.core.formats.lorebook import read_entries
+from pipelines.core.problems import left_out
 from pipelines.core.yaml_text import MAX_ITEMS
 
 MAX_EXTENSION_ITEMS = MAX_ITEMS - 20_000
@@ -35,11 +36,10 @@ def fit_extensions(extensions: Mapping[str, object], mended: Counter[str]) -> di
         chosen = _first_that_fit(entries, without)
         kept = {**kept, KEPT_KEY: {**card, "data": {**data, "character_book": {**book, "entries": chosen}}}}
         if _fits(kept):
-            mended["entries of the lorebook were left out: they are too large for a folder"] += len(entries) - len(
-                chosen
-            )
+            sentence = "entries of the lorebook were left out: they are too large for a folder"
+            mended[left_out(sentence)] += len(entries) - len(chosen)
             return kept
-    mended["parts that are only kept for export are too large for a folder and were left out"] += 1
+    mended[left_out("parts that are only kept for export are too large for a folder and were left out")] += 1
     return {}
 
 

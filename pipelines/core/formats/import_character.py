@@ -36,7 +36,7 @@ from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
 from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
 from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, lore_of, teach
-from pipelines.core.problems import CharacterProblems, Problem, errors, nearest_file
+from pipelines.core.problems import CharacterProblems, Problem, errors, left_out, nearest_file, only_kept
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.core.yaml_text import read_yaml
 
@@ -106,14 +106,15 @@ def _write_adapter(files: dict[str, bytes], folder: Path | None, mended: Counter
     pictures = {name: data for name, data in files.items() if is_adapter_file(name) and name.endswith(".jpg")}
     plain = {name: data for name, data in files.items() if is_adapter_file(name) and name not in pictures}
     if plain and folder is None:
-        mended["an adapter came with it and was left out: adapters cannot be brought into the studio yet"] += 1
+        sentence = "an adapter came with it and was left out: adapters cannot be brought into the studio yet"
+        mended[left_out(sentence, "Train the character here; `understudy character import` keeps it.")] += 1
     elif plain and folder is not None:
         plain |= _clean_images(pictures, mended)[1]
         for name, content in plain.items():
             path = folder / ADAPTER_FOLDER / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        mended[f"an adapter came with it; its files are in {ADAPTER_FOLDER}/"] += 1
+        mended[only_kept(f"an adapter came with it; its files are in {ADAPTER_FOLDER}/")] += 1
 
 
 def _import_rolescape(source: Path, folder: Path) -> list[Problem]:
@@ -193,13 +194,13 @@ def _tell_unlisted(
     others = [path for path in files if PurePosixPath(path).name == CHARACTER_FILE and path != at]
     if others:
         names = ", ".join(_name_in(files[path], path) for path in sorted(others)[:MAX_NAMED])
-        mended[f"other characters in it were not read: {names}"] += len(others)
+        mended[left_out(f"other characters in it were not read: {names}")] += len(others)
     known = {file.casefold() for file in listed}
     spare = sorted(file for file in pictures if file.casefold() not in known)
     unused = [file for file in spare if suffix_of(pictures[file])]
     if unused:
         names = ", ".join(unused[:MAX_NAMED])
-        mended[f"pictures in images/ that character.yaml does not list were left out: {names}"] += len(unused)
+        mended[left_out(f"pictures in images/ that character.yaml does not list were left out: {names}")] += len(unused)
 
 
 def _name_in(data: bytes, path: str) -> str:
@@ -259,7 +260,8 @@ def _listed_bytes(listed: Sequence[str], images: dict[str, bytes], mended: Count
         spare = [file for file in images if file.casefold() not in names]
         guesses = {file: nearest_file(file, spare) for file in missing[:MAX_NAMED]}
         told = ", ".join(f"{file} (did you mean {guess}?)" if guess else file for file, guess in guesses.items())
-        mended[f"pictures that are listed but not in it were left out: {told}"] += len(missing)
+        sentence = f"pictures that are listed but not in it were left out: {told}"
+        mended[left_out(sentence, "Correct their names under `images:`, or put the files in.")] += len(missing)
     return found
 
 
@@ -274,7 +276,7 @@ def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[
         try:
             stripped = without_metadata(data)
         except CharacterProblems:
-            tell(mended, "pictures that cannot be opened were left out", file)
+            tell(mended, left_out("pictures that cannot be opened were left out"), file)
             continue
         suffix = suffix_of(stripped)
         same = suffix_of(data) == suffix or file.lower().endswith(suffix)

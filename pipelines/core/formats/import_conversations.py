@@ -19,7 +19,7 @@ from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
 from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import Problem
+from pipelines.core.problems import Problem, left_out
 from pipelines.core.words import normalized_words
 
 CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
@@ -59,7 +59,7 @@ def add_conversations(source: Path, folder: Path) -> list[Problem]:
             new.append(interaction)
     mended: Counter[str] = Mended()
     if len(new) < len(found.interactions):
-        mended["conversations that are there already were left out"] += len(found.interactions) - len(new)
+        mended[left_out("conversations that are there already were left out")] += len(found.interactions) - len(new)
     character = replace(character, interactions=character.interactions + tuple(new))
     extensions = with_rejected(character.extensions, found.rejected)
     write_character(replace(character, extensions=extensions), folder)

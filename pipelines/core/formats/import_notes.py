@@ -1,16 +1,16 @@
 """What an importer says: a refusal, a note about one thing, and counted notes about what was changed or left out.
 
 Readers count each kind of change in a `Mended` under a sentence for the creator, and `tell` keeps some of the lines or
-pictures in question with it; `notes_from` makes warnings of both.
+pictures in question with it; `notes_from` makes warnings of both. What became of the things is told with the sentence
+(`left_out(...)`, `only_kept(...)` of `problems.py`); a plain sentence is of something that was changed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any, NoReturn
 
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import Change, CharacterProblems, Outcome, Problem
 
 MAX_EXAMPLES = 3
 """Lines or pictures that are kept of each kind of change."""
@@ -52,41 +52,20 @@ def tell(mended: Counter[str], sentence: str, example: str) -> None:
 
 def refuse(file: str, message: str, mend: str) -> NoReturn:
     """Raise `CharacterProblems` with one problem about the file; `message` goes on after the file's name."""
-    raise CharacterProblems([Problem(file, f"{file} {message}.", mend)])
+    raise CharacterProblems([Problem(file, f"{file} {message}.", mend, subject=file)])
 
 
-NOTHING_TO_DO = "Nothing to do, unless it matters to you."
-_MENDS = {
-    "left out: no line begins": "Begin each turn with {{user}}: or {{char}}:, or with a name and a colon.",
-    "turns of an unknown speaker": "If one of them is the character, call it by its whole name in the file.",
-    "somebody else speaks": "If one of them is the character, call it by its whole name in the file.",
-    "lines were taken as part": "If somebody else says them, take them out of the reply.",
-    "turns without words": "Put the words under `content`.",
-    "lines that are not JSON": "Look at those lines if they matter: each must be one whole JSON object.",
-    "conversations with other characters": "Import them into the folders of those characters.",
-    "pictures that are listed": "Correct their names under `images:`, or put the files in.",
-    "answers that the file marks as bad": "Nothing to do: they are never learned.",
-    "an adapter came with it and was left out": "Train the character here; `understudy character import` keeps it.",
-}
-"""What to do about a kind of change, by how its sentence begins."""
+def note(file: str, message: str, mend: str = "", outcome: Outcome = "changed") -> Problem:
+    """A warning about something that was changed, left out or only kept; `message` is a whole sentence."""
+    return Problem(file, message, mend, "warning", outcome=outcome)
 
 
-def note(file: str, message: str, mend: str = NOTHING_TO_DO) -> Problem:
-    """A warning about something that was changed, left out or only kept for export; `message` is a whole sentence."""
-    return Problem(file, message, mend, "warning")
-
-
-def notes_from(mended: Counter[str], file: str, mend: str = NOTHING_TO_DO) -> list[Problem]:
+def notes_from(mended: Counter[str], file: str) -> list[Problem]:
     """One note for each kind of change that a reader counted, with its count and what to do about it."""
     examples = mended.examples if isinstance(mended, Mended) else {}
-    return [
-        replace(
-            note(
-                file,
-                f"{sentence} ({count} x).",
-                next((told for begins, told in _MENDS.items() if sentence.startswith(begins)), mend),
-            ),
-            examples=tuple(examples.get(sentence, ())),
-        )
-        for sentence, count in mended.items()
-    ]
+    notes = []
+    for sentence, count in mended.items():
+        change = sentence if isinstance(sentence, Change) else Change(sentence)
+        told = tuple(examples.get(sentence, ()))
+        notes.append(Problem(file, f"{change}.", change.mend, "warning", told, outcome=change.outcome, count=count))
+    return notes

@@ -19,7 +19,7 @@ from pipelines.core.formats.card_files import MAX_FILE_BYTES, MAX_MEMBERS, read_
 from pipelines.core.formats.card_images import suffix_of
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.picture_sets import PictureSet, belongs_to_set, is_picture, read_picture_set
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import CharacterProblems, Problem, left_out, only_kept
 
 MAX_TAKEN = 4 * MAX_IMAGES
 """Most pictures of a set that are taken: enough to choose from."""
@@ -47,7 +47,7 @@ def import_picture_set(source: Path, folder: Path, called: str = "") -> list[Pro
         refuse(source.name, "holds no new picture that can be opened", "Send PNG, JPEG or WebP pictures.")
     held = tuple(image.file for path, image in listed if path in found.test)
     if held:
-        mended["pictures in a folder called like a test are kept for the test"] += len(held)
+        mended[only_kept("pictures in a folder called like a test are kept for the test")] += len(held)
         chosen = replace(character.held_out, images=(*(character.held_out.images or ()), *held))
         character = replace(character, held_out=chosen)
     character = replace(character, images=character.images + tuple(image for _, image in listed))
@@ -118,15 +118,15 @@ def _take(
     numbers = (f"{number:02d}" for number in range(1, MAX_MEMBERS * 2) if f"{number:02d}" not in stems)
     for (path, data), caption in zip(found.pictures, found.captions, strict=True):
         if len(listed) == MAX_TAKEN:
-            mended[f"pictures beyond the first {MAX_TAKEN} were left out"] += 1
+            mended[left_out(f"pictures beyond the first {MAX_TAKEN} were left out")] += 1
             continue
         try:
             clean = without_metadata(data)
         except CharacterProblems:
-            tell(mended, "pictures that cannot be opened were left out", path)
+            tell(mended, left_out("pictures that cannot be opened were left out"), path)
             continue
         if clean in known:
-            tell(mended, "pictures that are there already were left out", path)
+            tell(mended, left_out("pictures that are there already were left out"), path)
             continue
         file = f"{next(numbers)}{suffix_of(clean)}"
         images[file] = clean

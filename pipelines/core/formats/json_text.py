@@ -10,11 +10,16 @@ from typing import Any
 
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import refuse
+from pipelines.core.problems import left_out
 from pipelines.core.yaml_text import MAX_DEPTH
 
 MAX_JSON_DEPTH = MAX_DEPTH - 4
 """Deepest nesting that is followed, so that `character.yaml` can hold it among its own entries; real cards stay below
 15."""
+NOT_JSON = left_out(
+    "lines that are not JSON were left out",
+    "Look at those lines if they matter: each must be one whole JSON object.",
+)
 
 
 def parse_json(text: str | bytes, file: str) -> Any:

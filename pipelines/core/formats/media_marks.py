@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-MEDIA_LEFT_OUT = "pictures named in the data were left out: add them to the character's images"
-THOUGHTS_LEFT_OUT = "thoughts between <think> tags were left out: they are not said"
+from pipelines.core.problems import left_out
+
+MEDIA_LEFT_OUT = left_out("pictures named in the data were left out: add them to the character's images")
+THOUGHTS_LEFT_OUT = left_out("thoughts between <think> tags were left out: they are not said")
 
 _WORD = r"(?:image|img|picture|video|audio|speech|sound)"
 _MARK = re.compile(

@@ -22,7 +22,7 @@ from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, I
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, Sample
 from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
-from pipelines.core.problems import Problem
+from pipelines.core.problems import Problem, left_out
 from pipelines.core.words import count_words, normalized_words
 
 KEPT_KEY = "mmrole"
@@ -110,7 +110,7 @@ def read_mmrole(source: MMRoleSource, role: str = "") -> MMRoleImport:
     mended.update(source.unreadable)
     answered = sum(sample.record.has_answer for sample in samples)
     if answered:
-        mended["answers of a model were left out: the role's own reply stands beside them"] += answered
+        mended[left_out("answers of a model were left out: the role's own reply stands beside them")] += answered
     talks = [talk for sample in samples if (talk := _talk(sample, pictures, mended))]
     tests = _distinct([talk for talk in talks if talk.split])
     trained = _unseen(_longest([talk for talk in talks if not talk.split]), tests, mended)
@@ -121,7 +121,7 @@ def read_mmrole(source: MMRoleSource, role: str = "") -> MMRoleImport:
         )
     for image in sorted(pictures.missing)[:1]:
         more = "" if len(pictures.missing) == 1 else f" and {len(pictures.missing) - 1} more"
-        mended[f"pictures that are not in images/ were left out: {image}{more}"] += len(pictures.missing)
+        mended[left_out(f"pictures that are not in images/ were left out: {image}{more}")] += len(pictures.missing)
     character = _character(role, records, [*trained, *tests])
     in_training, in_test = _shown(trained), _shown(tests)
     character_images = {file: pictures.found[file] for file in in_training}
@@ -149,7 +149,11 @@ def _told(file: str, role: str, trained: Sequence[_Talk], tests: Sequence[_Talk]
         )
     ]
     if tests:
-        notes.append(note(file, f"{len(tests)} samples of the test are kept for the scorecard and never learned."))
+        notes.append(
+            note(
+                file, f"{len(tests)} samples of the test are kept for the scorecard and never learned.", outcome="kept"
+            )
+        )
     if not trained:
         mend = "Take the training file too (data/train), or write conversations."
         notes.append(note(file, f"There is no training sample of {role}, only the test.", mend))
@@ -187,7 +191,7 @@ def _talk(sample: Sample, pictures: _Pictures, mended: Counter[str]) -> _Talk | 
     record = sample.record
     interaction = interaction_of(record, pictures.name_of(record.image) if record.image else "")
     if not interaction:
-        sentence = "talks that the role begins about a missing picture were left out"
+        sentence = left_out("talks that the role begins about a missing picture were left out")
         tell(mended, sentence, f"{record.id}: {record.reply}")
         return None
     # A sample's id is its talk's and the place of the reply in it.
@@ -219,7 +223,7 @@ def _unseen(talks: Sequence[_Talk], tests: Sequence[_Talk], mended: Counter[str]
     unseen = []
     for talk in talks:
         if tested & set(_comparable(talk.interaction)):
-            sentence = "talks with a line of the test were dropped from training"
+            sentence = left_out("talks with a line of the test were dropped from training")
             tell(mended, sentence, f"{talk.id}: {talk.interaction[-1].text}")
         else:
             unseen.append(talk)

@@ -25,7 +25,7 @@ from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.mmrole import digest, kept_of, texts_of
 from pipelines.core.formats.mmrole_files import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from pipelines.core.formats.mmrole_records import SCENARIOS, Line, MMRoleRecord, Scenario, write_record
-from pipelines.core.problems import Problem
+from pipelines.core.problems import Problem, left_out
 
 TRAIN_FILE = "data/train/train.json"
 
@@ -59,9 +59,8 @@ def export_mmrole(folder: Path, target: Path) -> list[Problem]:
                 files[f"images/{image}"] = without_metadata(read_bytes(path, path.name), path.name)
     _write(files, target)
     if character.images:
-        mended["pictures of the character are not in it: MMRole's pictures are what they talk about"] += len(
-            character.images
-        )
+        sentence = "pictures of the character are not in it: MMRole's pictures are what they talk about"
+        mended[left_out(sentence)] += len(character.images)
     return notes_from(mended, target.name)
 
 
@@ -139,11 +138,11 @@ def _record(character: Character, interaction: Interaction, number: int, mended:
     """The sample of a whole conversation, its last reply as the sample's; None where it is none."""
     turns = [turn for turn in interaction if turn.role != "system"]
     if len(turns) < 2 or turns[0].role != "user" or not turns[0].images or turns[-1].role != "character":
-        mended["conversations that do not begin with a picture that somebody shows were left out"] += 1
+        mended[left_out("conversations that do not begin with a picture that somebody shows were left out")] += 1
         return None
     drawn = sum(bool(turn.scene or turn.images) for turn in turns if turn.role == "character")
     if drawn:
-        mended["scenes and pictures of replies were left out: MMRole's replies are words"] += drawn
+        mended[left_out("scenes and pictures of replies were left out: MMRole's replies are words")] += drawn
     kept, about = _kept(character, interaction), kept_of(character)
     other = next((turn.speaker for turn in turns if turn.speaker), "")
     lines = [

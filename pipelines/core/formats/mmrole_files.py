@@ -18,7 +18,7 @@ from typing import Any
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_files import MAX_FILE_BYTES, read_archive
 from pipelines.core.formats.mmrole_records import MMRoleRecord, is_record, parse_record
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import CharacterProblems, Problem, left_out
 
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in-distribution", "out-of-distribution"
 MAX_RECORD_CHARS = 2 * 2**20
@@ -69,13 +69,14 @@ class MMRoleSource:
             split = split_of(path)
             for value in read_items(blocks(), path, self.unreadable):
                 if not is_record(value):
-                    self.unreadable[f"entries of {PurePosixPath(path).name} that are no samples were left out"] += 1
+                    sentence = f"entries of {PurePosixPath(path).name} that are no samples were left out"
+                    self.unreadable[left_out(sentence)] += 1
                     continue
                 if role and value["role"].strip() != role:
                     continue
                 record = parse_record(value)
                 if record is None:
-                    self.unreadable["samples whose parts cannot be told apart were left out"] += 1
+                    self.unreadable[left_out("samples whose parts cannot be told apart were left out")] += 1
                 else:
                     yield Sample(record, split or (IN_DISTRIBUTION if record.has_answer else ""))
 
@@ -128,7 +129,7 @@ def read_items(blocks: Iterator[str], file: str, mended: Counter[str]) -> Iterat
                 value, end = decoder.raw_decode(text, at)
             except (ValueError, RecursionError):
                 if is_over or len(text) - at > MAX_RECORD_CHARS:
-                    mended[f"the end of {PurePosixPath(file).name} is damaged and was left out"] += 1
+                    mended[left_out(f"the end of {PurePosixPath(file).name} is damaged and was left out")] += 1
                     return
                 break
             if end == len(text) and not is_over and not isinstance(value, (dict, list)):

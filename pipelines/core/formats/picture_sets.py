@@ -24,8 +24,8 @@ from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.caption_files import assign_captions, caption_id, fit_caption, is_caption_file
 from pipelines.core.formats.card_images import suffix_of
 from pipelines.core.formats.import_notes import Mended, notes_from, tell
-from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.formats.json_text import NOT_JSON, parse_json
+from pipelines.core.problems import CharacterProblems, Problem, left_out
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
@@ -88,12 +88,12 @@ def read_picture_set(files: Sequence[tuple[str, bytes]], others: Iterable[str], 
     label = next((label for label, _ in labels.most_common(1)), "")
     captions = [replace(image, caption=_without_label(image.caption, label, mended)) for image in captions]
     if labels:
-        mended["repeats in the names of folders were not used: every picture counts alike"] += len(labels)
+        mended[left_out("repeats in the names of folders were not used: every picture counts alike")] += len(labels)
     spare = [path for path in others if not _is_nothing(path)]
     if any(path.lower().endswith(".parquet") for path in spare):
-        mended["tables as .parquet cannot be read: save them as metadata.csv"] += 1
+        mended[left_out("tables as .parquet cannot be read: save them as metadata.csv")] += 1
     elif spare:
-        mended["files that are neither pictures nor captions were left out"] += len(spare)
+        mended[left_out("files that are neither pictures nor captions were left out")] += len(spare)
     return PictureSet(
         tuple(pictures),
         tuple(captions),
@@ -107,7 +107,7 @@ def _without_label(caption: str, label: str, mended: Counter[str]) -> str:
     """A caption without the words that stand for the character in it ("tola woman, laughing"): they never vary."""
     for words in (label, label.split(" ")[0]):
         if words and caption.lower().startswith(f"{words.lower()},"):
-            mended[f"the words {words!r} before captions were left out: they stand for the character"] += 1
+            mended[left_out(f"the words {words!r} before captions were left out: they stand for the character")] += 1
             return caption[len(words) + 1 :].strip()
     return caption
 
@@ -122,11 +122,11 @@ def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> list[
         digest = hashlib.sha256(data).hexdigest()
         if _shows_the_class(path):
             sentence = "pictures of the class alone (regularisation) were left out: they do not show the character"
-            tell(mended, sentence, path)
+            tell(mended, left_out(sentence), path)
         elif not suffix_of(data):
-            tell(mended, "pictures that are not PNG, JPEG or WebP were left out", path)
+            tell(mended, left_out("pictures that are not PNG, JPEG or WebP were left out"), path)
         elif digest in seen:
-            tell(mended, "pictures that are there twice were taken once", path)
+            tell(mended, left_out("pictures that are there twice were taken once"), path)
         else:
             seen.add(digest)
             kept.append((path, data))
@@ -172,12 +172,15 @@ def _read_table(
         name = next((row[key] for key in keys if isinstance(row[key], str) and row[key].strip()), "")
         place = places.get(caption_id(f"{PurePosixPath(path).parent / name.strip()}.x")) if name else None
         if place is None:
-            tell(mended, "lines of a table that name no picture of it were left out", f"{path}: {name or row}")
+            tell(
+                mended, left_out("lines of a table that name no picture of it were left out"), f"{path}: {name or row}"
+            )
             continue
         captions[place] = _described(captions[place], row, f"{path} ({name[:60]})", notes)
         spare.update(key for key in row if key not in (*keys, *CAPTION_KEYS, *FIELD_KEYS))
     if spare:
-        mended[f"columns of a table were not used: {', '.join(key[:30] for key in list(spare)[:6])}"] += len(spare)
+        named = ", ".join(key[:30] for key in list(spare)[:6])
+        mended[left_out(f"columns of a table were not used: {named}")] += len(spare)
 
 
 def _rows(path: str, text: str, mended: Counter[str]) -> list[dict[str, Any]]:
@@ -185,7 +188,7 @@ def _rows(path: str, text: str, mended: Counter[str]) -> list[dict[str, Any]]:
         try:
             table = list(csv.DictReader(io.StringIO(text, newline="")))
         except csv.Error:
-            mended["tables that are damaged were left out"] += 1
+            mended[left_out("tables that are damaged were left out")] += 1
             return []
         return [{str(key): value for key, value in row.items() if key} for row in table]
     rows = []
@@ -194,18 +197,18 @@ def _rows(path: str, text: str, mended: Counter[str]) -> list[dict[str, Any]]:
             value = parse_json(line, path) if line.strip() else None
         except ValueError:
             value = None
-            mended["lines that are not JSON were left out"] += 1
+            mended[NOT_JSON] += 1
         rows += [value] if isinstance(value, dict) else []
     return rows
 
 
 def _described(image: CharacterImage, row: Mapping[str, Any], name: str, notes: list[Problem]) -> CharacterImage:
     """What a line says about its picture; an empty one leaves the caption that lies beside it."""
-    fields = {key: fit_caption(_words(row.get(key)), name, notes) for key in FIELD_KEYS}
+    fields = {key: fit_caption(_words(row.get(key)), name, image.file, notes) for key in FIELD_KEYS}
     caption = next((words for key in CAPTION_KEYS if (words := _words(row.get(key)).strip())), "")
     if not caption and not any(fields.values()):
         return image
-    return CharacterImage(image.file, **fields, caption=fit_caption(caption, name, notes))
+    return CharacterImage(image.file, **fields, caption=fit_caption(caption, name, image.file, notes))
 
 
 def _words(value: Any) -> str:

@@ -33,7 +33,7 @@ from pipelines.core.formats.card_examples import BlockTurn, settle_turns
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import Problem
+from pipelines.core.problems import Problem, left_out
 
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
 SECTION_CHARS = 600
@@ -137,7 +137,9 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
         refuse(train_dir.name, "has no description and no profile", "Get the folder again; its files are incomplete.")
     notes = notes_from(mended, train_dir.name)
     if test_dir is None:
-        notes.append(note(train_dir.name, "the test folder is missing: no held-out pictures were imported."))
+        notes.append(
+            note(train_dir.name, "the test folder is missing: no held-out pictures were imported.", outcome="left out")
+        )
     return RoleScape(character, test, images, test_images, notes)
 
 
@@ -154,7 +156,7 @@ def _unseen_interactions(
     unseen = []
     for interaction in interactions:
         if tested & _lines([interaction]):
-            sentence = "conversations with a line of the test were dropped from training"
+            sentence = left_out("conversations with a line of the test were dropped from training")
             tell(mended, sentence, interaction[0].text)
         else:
             unseen.append(tuple(_without_dropped_images(message, images) for message in interaction))
@@ -179,9 +181,9 @@ def _unseen_facts(facts: tuple[Fact, ...], test: TestSplit, mended: Counter[str]
     for fact in facts:
         question = letters_and_digits(fact.question)
         if question in tested:
-            tell(mended, "facts that the test asks for were dropped from training", fact.question)
+            tell(mended, left_out("facts that the test asks for were dropped from training"), fact.question)
         elif question in asked:
-            tell(mended, "facts asked twice were left out", fact.question)
+            tell(mended, left_out("facts asked twice were left out"), fact.question)
         else:
             asked.add(question)
             unseen.append(fact)
@@ -193,7 +195,7 @@ def _without_copies(images: dict[str, bytes], test_images: dict[str, bytes], men
     tested = {hashlib.sha256(data).digest() for data in test_images.values()}
     kept = {file: data for file, data in images.items() if hashlib.sha256(data).digest() not in tested}
     if len(kept) < len(images):
-        mended["pictures of the test were dropped from training"] += len(images) - len(kept)
+        mended[left_out("pictures of the test were dropped from training")] += len(images) - len(kept)
     return kept
 
 
@@ -234,7 +236,7 @@ def _read_turn(item: dict[str, Any], images: dict[str, bytes], mended: Counter[s
         return BlockTurn("user" if item.get("role") == "user" else "system", text)
     image = f"{item.get('image', '')}.png"
     if "image" in item and image not in images:
-        mended["references to pictures that do not exist were left out"] += 1
+        mended[left_out("references to pictures that do not exist were left out")] += 1
     return BlockTurn("character", text, _text(item, "generation_instruction"), image if image in images else "")
 
 
@@ -246,7 +248,7 @@ def _read_facts(record: dict[str, Any], mended: Counter[str]) -> tuple[Fact, ...
     ]
     whole = tuple(fact for fact in facts if fact.question and fact.answer)
     if len(whole) < len(facts):
-        mended["facts without a question or an answer were left out"] += len(facts) - len(whole)
+        mended[left_out("facts without a question or an answer were left out")] += len(facts) - len(whole)
     return whole
 
 
@@ -257,7 +259,7 @@ def _read_choices(record: dict[str, Any], mended: Counter[str]) -> tuple[Multipl
         texts = {key: _text(options, key) for key in sorted(options)} if isinstance(options, dict) else {}
         key = _text(item, "answer_key") if isinstance(item, dict) else ""
         if key not in texts or not all(texts.values()) or not _text(item, "question"):
-            mended["incomplete multiple-choice questions were left out"] += 1
+            mended[left_out("incomplete multiple-choice questions were left out")] += 1
             continue
         choices.append(MultipleChoice(_text(item, "question"), tuple(texts.values()), list(texts).index(key)))
     return tuple(choices)
@@ -279,7 +281,7 @@ def _numbered_images(folder: Path, mended: Counter[str]) -> dict[str, bytes]:
     paths = [path for path in folder.glob("*.png") if path.stem.isdecimal() and path.is_file()]
     small = [path for path in paths if path.stat().st_size <= MAX_IMAGE_BYTES]
     if len(small) < len(paths):
-        mended[f"pictures larger than {MAX_IMAGE_BYTES >> 20} MB were left out"] += len(paths) - len(small)
+        mended[left_out(f"pictures larger than {MAX_IMAGE_BYTES >> 20} MB were left out")] += len(paths) - len(small)
     return {path.name: path.read_bytes() for path in sorted(small, key=lambda path: int(path.stem))}
 
 

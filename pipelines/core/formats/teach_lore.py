@@ -22,7 +22,7 @@ from pipelines.core.formats.import_notes import notes_from
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.formats.lorebook import LoreEntry, is_lorebook, read_entries
 from pipelines.core.formats.speaker_labels import SpeakerNames
-from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.problems import CharacterProblems, Problem, only_kept
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.core.words import sentences_of
 
@@ -160,7 +160,7 @@ def added_book(
 ) -> tuple[Character, int]:
     """The character with a lorebook of its own, constant entries taught as chosen; how many entries were new."""
     extensions, added = add_book(character.extensions, book)
-    mended["entries of the lorebook were added; what is not taught is kept for export"] += added
+    mended[only_kept("entries of the lorebook were added; what is not taught is kept for export")] += added
     constant = [entry for entry in read_entries(book) if entry.constant and entry.enabled]
     character = replace(character, extensions=fit_extensions(extensions, mended))
     return teach(character, constant, use, mended), added

@@ -198,7 +198,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, foreign_keys: bool) -> None:
             return
         except sqlite3.OperationalError as error:
             # The first change to WAL does not wait by itself when several processes make a new file at once.
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            is_taken = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_taken or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 

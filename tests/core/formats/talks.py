@@ -28,4 +28,4 @@ def read(value: object, name: str = "Tola Brask") -> Conversations:
 
 def said(found: Conversations) -> str:
     """All notes in one text."""
-    return " ".join(f"{note.message} {note.mend}" for note in found.notes)
+    return " ".join(f"{note.said} {note.mend}" for note in found.notes)

@@ -53,10 +53,10 @@ no speaker here
         ["u:Who are you?", "c:I am Mi.\nBob: is what they call me, you.\n\nReally.\nTwice."],
         ["u:Tea?", "c:For your throat?"],
     ]
-    assert [problem.message for problem in problems] == [
+    assert [problem.said for problem in problems] == [
         "left out: no line begins with a speaker and a colon, like {{user}}: or {{char}}: (2 x).",
-        "turns of the same speaker in a row were joined (1 x).",
-        "lines were taken as part of a reply: those that begin with 'Bob' (1 x).",
+        "turns of the same speaker in a row were joined.",
+        "lines were taken as part of a reply: those that begin with 'Bob'.",
     ]
     with pytest.raises(CharacterProblems, match="holds no conversation"):
         interactions_from_start_blocks("", "Mira")

@@ -43,8 +43,8 @@ def test_messages_lines_with_a_damaged_one() -> None:
     found = conversations_from_json(text, "chat.jsonl")
     assert lines(found.interactions) == [["u:Hi", "c:Ho"]]
     assert {problem.message for problem in found.notes} == {
-        "lines that are not JSON were left out (1 x).",
-        "records without a conversation were left out (1 x).",
+        "lines that are not JSON were left out.",
+        "records without a conversation were left out.",
     }
     assert all(problem.field == "chat.jsonl" and problem.severity == "warning" for problem in found.notes)
 
@@ -264,7 +264,7 @@ def test_a_question_that_somebody_else_answered_goes_with_the_answer() -> None:
 def test_what_is_marked_as_bad_is_never_learned() -> None:
     for mark in (False, "False", 0, "bad"):
         found = read([shop(label=mark), bell(label=True)])
-        assert lines(found.interactions) == [BELL] and "marks as bad were not taken (1 x)" in said(found)
+        assert lines(found.interactions) == [BELL] and "marks as bad were not taken" in said(found)
     kto = [{"prompt": "Is the shop open?", "completion": "Sure!!", "label": False}, bell()]
     assert lines(read(kto).interactions) == [BELL]
     light = shop()
@@ -300,7 +300,7 @@ def test_notes_show_the_lines_that_they_are_about() -> None:
         '{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Still there?"}]}',
     ]
     found = read_conversations("\n".join(lines), "talks.jsonl", "Ada")
-    shown = {note.message.partition(" (")[0]: note.examples for note in found.notes}
+    shown = {note.message.removesuffix("."): note.examples for note in found.notes}
     assert shown["lines that are not JSON were left out"] == ("line 2: not a record",)
     assert shown["a last line of the user without a reply was left out"] == ("Still there?",)
     assert shown["system instructions were left out: persona and scenario take their place"] == ("Be kind.",)

@@ -304,6 +304,7 @@ def test_damaged_files_give_clear_problems_or_clean_results(kind: str, good: dic
         told += bool(problems)
         for problem in problems:
             whole = problem.field and problem.message.endswith(".") and problem.mend.endswith(".")
-            assert whole, f"{kind}, case {case}: {problem}"
+            nothing_to_do = problem.outcome and problem.severity == "warning" and not problem.mend
+            assert whole or nothing_to_do, f"{kind}, case {case}: {problem}"
     # A JPEG or WebP decodes whatever its picture data became, so not every damage can be seen.
     assert told > CASES // 20, f"{kind}: the damage is hardly ever noticed, so this tests nothing"

@@ -72,8 +72,8 @@ def test_constant_entries_become_facts_once(tmp_path: Path) -> None:
     found = read_character(tmp_path / "a")
     assert found.facts[0] == Fact("What do you know about Bell?", "The bell of Haruhi Vale lies.")
     assert LONG.startswith(found.facts[1].answer) and len(found.facts) == 2 and len(found.facts[1].answer) < len(LONG)
-    told = " ".join(note.message for note in notes)
-    assert "became facts (2 x)" in told and "first sentences alone (1 x)" in told and "lorebook (" not in told
+    told = " ".join(note.said for note in notes)
+    assert "became facts (2 x)" in told and "first sentences alone" in told and "lorebook (" not in told
     again = teach(found, lore_of(found.extensions)[:1], "facts", Counter())
     assert again.facts == found.facts
 
@@ -98,9 +98,8 @@ def test_a_book_of_its_own_is_added_to_a_character_once(tmp_path: Path, use: Any
     (tmp_path / "book.json").write_bytes(as_json(OTHERS["risu"]))
     for time in range(2):
         notes = import_file(tmp_path / "book.json", tmp_path / "tola", lore=use)
-        assert any(
-            "entries of the lorebook were added" in note.message and f"({1 - time} x)" in note.message for note in notes
-        )
+        (note,) = (note for note in notes if "entries of the lorebook were added" in note.message)
+        assert (note.count, note.outcome) == (1 - time, "kept")
     found = read_character(tmp_path / "tola")
     assert [entry.keys for entry in lore_of(found.extensions)] == [("bell", "door")]
     assert (len(found.facts), "It lies." in found.persona) == (use == "facts", use == "persona")

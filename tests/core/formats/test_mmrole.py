@@ -116,7 +116,7 @@ def test_changed_talks_go_out_too(tola: Path, tmp_path: Path) -> None:
     write_character(changed, tola)
     notes = export_mmrole(tola, tmp_path / "out")
     assert [note.message for note in notes] == [
-        "conversations that do not begin with a picture that somebody shows were left out (1 x)."
+        "conversations that do not begin with a picture that somebody shows were left out."
     ]
     written = json.loads((tmp_path / "out/data/train/train.json").read_text("utf-8"))
     assert [item["image"] for item in written] == ["COCO/train2017/000000000007.jpg"]
