@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,12 @@ def test_no_paths_of_one_machine_and_no_hosts_of_registries() -> None:
             if (match := forbidden.search(line))
         ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    # Test folders are no packages, so pytest takes two files of one name for one module.
+    names = Counter(path.name for path in repository_files() if path.name.startswith("test_"))
+    assert not (doubled := [name for name, count in names.items() if count > 1]), f"rename one of each: {doubled}"
 
 
 def test_files_are_small_enough_for_a_repository() -> None:

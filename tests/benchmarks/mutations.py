@@ -46,7 +46,7 @@ from tests.core.formats.whole_inputs import Input, whole_inputs, write_tola
 LIMIT_CPU_S = 5
 LIMIT_PEAK_MB = 500
 ADDRESS_SPACE = 4 * 2**30
-"""Bytes that a process may map, so that a runaway ends before the machine does."""
+"""Bytes that a process may map beside what it begins with, so that a runaway ends before the machine does."""
 WALL_S = 300
 """Longest by the clock, for what waits without computing."""
 TEXTS = (".json", ".jsonl", ".yaml", ".txt", ".csv", ".caption")
@@ -201,7 +201,8 @@ def run_alone(one: Input, data: bytes, scratch: Path) -> dict[str, Any]:
         try:
             os.close(reader)
             resource.setrlimit(resource.RLIMIT_CPU, (2 * LIMIT_CPU_S, 2 * LIMIT_CPU_S))
-            resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+            most = int(_memory_mb("VmSize") * 2**20) + ADDRESS_SPACE
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
             signal.alarm(WALL_S)
             os.write(writer, json.dumps(_measure(one, data, scratch)).encode())
         finally:
