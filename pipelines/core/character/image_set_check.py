@@ -153,9 +153,9 @@ def check_variety(images: Sequence[CharacterImage]) -> list[Problem]:
 
 
 def _missing_moods(images: Sequence[CharacterImage]) -> list[Problem]:
-    if not any(image.expression for image in images):
-        return []
-    said = " ".join(image.expression.lower() for image in images).replace(",", " ").split()
+    if not all(image.expression or image.caption for image in images):
+        return []  # a picture that nobody described may show just that face
+    said = " ".join(f"{image.expression} {image.caption}".lower() for image in images).replace(",", " ").split()
     missing = [mood for mood, words in _MOODS.items() if not any(word in said for word in words)]
     if not missing:
         return []

@@ -348,6 +348,13 @@ def test_what_is_missing_among_the_pictures() -> None:
         "the same clothes (red)"
         in only(check_variety(images("happy,sad,angry,surprised,happy", clothes="red,red,red,red,red"))).message
     )
+    captioned = images("happy,sad,angry,surprised,happy")
+    untold = [*captioned[:4], CharacterImage("e.png")]
+    assert "Nothing says what varies in e.png" in only(check_variety(untold)).message
+    untold[1] = CharacterImage("b.png", caption="Sad, at the window.")
+    assert not any("sad face" in problem.message for problem in check_variety([*untold[:4], captioned[4]]))
+    alone = [captioned[0], *(CharacterImage(f"{n}.png") for n in range(4))]
+    assert not any("face yet" in problem.message for problem in check_variety(alone)), "others may show it"
     bare = check_variety([CharacterImage("a.png"), CharacterImage("b.png", caption="Asleep on deck.")])
     assert "Nothing says what varies in a.png" in only(bare).message
 
