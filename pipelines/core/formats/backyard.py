@@ -19,7 +19,7 @@ from typing import Any
 from pipelines.core.formats.chat_logs import scenario_chat
 from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import refuse
-from pipelines.core.formats.json_text import parse_json
+from pipelines.core.formats.json_text import dicts_of, parse_json, text_of
 from pipelines.core.problems import left_out
 
 MANIFEST = "manifest.json"
@@ -66,7 +66,7 @@ def read_backyard_archive(files: Mapping[str, bytes], file: str, mended: Counter
     told = [scenario for scenario in scenarios if isinstance(scenario, dict)]
     author = manifest.get("author")
     card = _card(character, told, author if isinstance(author, dict) else {})
-    backgrounds = [path for scenario in told if (path := _text(scenario, "backgroundImage"))]
+    backgrounds = [path for scenario in told if (path := text_of(scenario, "backgroundImage"))]
     card["assets"] = _assets(character, str(PurePosixPath(paths[0]).parent), backgrounds)
     chats = [scenario_chat(scenario.get("messages")) for scenario in told]
     return BackyardArchive(
@@ -93,50 +93,50 @@ def backyard_export_card(value: dict[str, Any]) -> dict[str, Any] | None:
 def _card(character: Mapping[str, Any], scenarios: list[dict[str, Any]], author: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a V3 card; `name` there is what the character is called, `displayName` the whole name."""
     first = scenarios[0] if scenarios else {}
-    name = _text(character, "displayName") or _text(character, "name")
+    name = text_of(character, "displayName") or text_of(character, "name")
     greetings = [_first_message(scenario) for scenario in scenarios]
     data: dict[str, Any] = {
         "name": name,
-        "nickname": "" if _text(character, "name") == name else _text(character, "name"),
-        "description": _resolved(_text(character, "persona")),
-        "scenario": _resolved(_text(first, "narrative")),
+        "nickname": "" if text_of(character, "name") == name else text_of(character, "name"),
+        "description": _resolved(text_of(character, "persona")),
+        "scenario": _resolved(text_of(first, "narrative")),
         "first_mes": greetings[0] if greetings else "",
         "alternate_greetings": [greeting for greeting in greetings[1:] if greeting],
         "mes_example": "\n".join(dict.fromkeys(_examples(scenario) for scenario in scenarios)).strip(),
-        "system_prompt": _resolved(_text(first, "formattingInstructions")),
-        "creator": _text(author, "name"),
-        "creator_notes": _text(author, "backyardURL"),
+        "system_prompt": _resolved(text_of(first, "formattingInstructions")),
+        "creator": text_of(author, "name"),
+        "creator_notes": text_of(author, "backyardURL"),
     }
     book = [
         {
-            "keys": [key.strip() for key in _text(item, "key").split(",") if key.strip()],
-            "content": _resolved(_text(item, "value")),
+            "keys": [key.strip() for key in text_of(item, "key").split(",") if key.strip()],
+            "content": _resolved(text_of(item, "value")),
             "extensions": {},
             "enabled": True,
             "insertion_order": number,
             "use_regex": False,
         }
-        for number, item in enumerate(_dicts(character.get("loreItems")))
+        for number, item in enumerate(dicts_of(character.get("loreItems")))
     ]
     return data | ({"character_book": {"entries": book, "extensions": {}}} if book else {})
 
 
 def _first_message(scenario: Mapping[str, Any]) -> str:
-    return next((_resolved(_text(said, "text")) for said in _dicts(scenario.get("firstMessages"))), "")
+    return next((_resolved(text_of(said, "text")) for said in dicts_of(scenario.get("firstMessages"))), "")
 
 
 def _examples(scenario: Mapping[str, Any]) -> str:
     """The examples of a scenario as `<START>` blocks; what has no speaker is the character's."""
-    texts = [_resolved(_text(said, "text")) for said in _dicts(scenario.get("exampleMessages"))]
+    texts = [_resolved(text_of(said, "text")) for said in dicts_of(scenario.get("exampleMessages"))]
     return "\n".join(f"<START>\n{text if _TURN.search(text) else f'{{{{char}}}}: {text}'}" for text in texts if text)
 
 
 def _assets(character: Mapping[str, Any], folder: str, backgrounds: list[str]) -> list[dict[str, str]]:
     """The pictures of an archive as a card lists them; a label says what varies."""
     assets: list[dict[str, str]] = []
-    for image in _dicts(character.get("images")):
-        if path := _text(image, "path"):
-            kind, name = ("emotion", _text(image, "label")) if assets else ("icon", "main")
+    for image in dicts_of(character.get("images")):
+        if path := text_of(image, "path"):
+            kind, name = ("emotion", text_of(image, "label")) if assets else ("icon", "main")
             assets.append({"type": kind, "name": name, "ext": "png", "uri": f"embeded://{folder}/{path}"})
     scenes = [{"type": "background", "name": "", "ext": "png", "uri": f"embeded://{path}"} for path in backgrounds]
     return assets + scenes
@@ -158,14 +158,5 @@ def _resolved(text: str) -> str:
     return text
 
 
-def _text(item: Mapping[str, Any], key: str) -> str:
-    value = item.get(key)
-    return value.strip() if isinstance(value, str) else ""
-
-
 def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

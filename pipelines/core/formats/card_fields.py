@@ -24,6 +24,7 @@ from pipelines.core.formats.card_valid import valid_data
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse
+from pipelines.core.formats.json_text import text_of
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
 
@@ -116,11 +117,6 @@ def card_data(card: Any, file: str) -> CardData:
     return CardData(version, data, notes, chats)
 
 
-def _text(data: dict[str, Any], key: str) -> str:
-    value = data.get(key)
-    return value.strip() if isinstance(value, str) else ""
-
-
 def _extension(data: dict[str, Any], key: str) -> dict[str, Any]:
     extensions = data.get("extensions")
     value = extensions.get(key) if isinstance(extensions, dict) else None
@@ -136,7 +132,7 @@ def kept_card(extensions: Mapping[str, object]) -> dict[str, Any]:
 
 def nickname_of(extensions: Mapping[str, object]) -> str:
     """What the imported card calls the character in its texts; "" for none."""
-    return _text(kept_card(extensions), "nickname")
+    return text_of(kept_card(extensions), "nickname")
 
 
 # ---------------------------------------------------------------- card -> character
@@ -163,22 +159,22 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
 
 def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
-    speakers = SpeakerNames(_text(data, "name"), _text(data, "nickname"))
+    speakers = SpeakerNames(text_of(data, "name"), text_of(data, "nickname"))
     # Ali:Chat writes the conversations behind the description.
-    described, start, told = _text(data, "description").partition("<START>")
+    described, start, told = text_of(data, "description").partition("<START>")
     description, personality = (
         speakers.resolve_in_description(described, mended),
-        speakers.resolve_in_description(_text(data, "personality"), mended),
+        speakers.resolve_in_description(text_of(data, "personality"), mended),
     )
     texts = [description] if personality in description else [description, personality]
-    interactions, found = read_blocks(f"{start}{told}\n<START>\n" + _text(data, "mes_example"), speakers)
+    interactions, found = read_blocks(f"{start}{told}\n<START>\n" + text_of(data, "mes_example"), speakers)
     mended.update(found)
     return Character(
-        name=_text(data, "name"),
+        name=text_of(data, "name"),
         persona="\n\n".join(text for text in texts if text),
-        appearance=speakers.resolve_in_description(_text(_extension(data, APPEARANCE_KEY), "positive")),
-        greeting=speakers.resolve_in_speech(_text(data, "first_mes"), mended),
-        scenario=speakers.resolve_in_description(_text(data, "scenario"), mended),
+        appearance=speakers.resolve_in_description(text_of(_extension(data, APPEARANCE_KEY), "positive")),
+        greeting=speakers.resolve_in_speech(text_of(data, "first_mes"), mended),
+        scenario=speakers.resolve_in_description(text_of(data, "scenario"), mended),
         interactions=interactions,
     )
 
@@ -204,15 +200,15 @@ def image_hashes(data: dict[str, Any]) -> dict[str, str]:
 def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Character:
     """The exported character with the standard fields that another program has changed since."""
     texts = _v1_texts(own)
-    unchanged = {key: _text(data, key) == texts[key].strip() for key in V1_FIELDS}
+    unchanged = {key: text_of(data, key) == texts[key].strip() for key in V1_FIELDS}
     whole_persona = foreign.persona == own.persona
-    resolve = SpeakerNames(_text(data, "name"), _text(data, "nickname")).resolve_in_description
-    visual = _text(_extension(data, APPEARANCE_KEY), "positive")
+    resolve = SpeakerNames(text_of(data, "name"), text_of(data, "nickname")).resolve_in_description
+    visual = text_of(_extension(data, APPEARANCE_KEY), "positive")
     changed: dict[str, Any] = {"name": foreign.name}
     if not unchanged["description"] and not whole_persona:
-        changed["persona"] = resolve(_text(data, "description"))
+        changed["persona"] = resolve(text_of(data, "description"))
     if not unchanged["personality"] and not whole_persona:
-        changed["style"] = resolve(_text(data, "personality"))
+        changed["style"] = resolve(text_of(data, "personality"))
     if not unchanged["scenario"]:
         changed["scenario"] = foreign.scenario
     if not unchanged["first_mes"]:
@@ -252,7 +248,7 @@ def _extensions_to_keep(data: dict[str, Any], character: Character, foreign: Cha
             del rest["creator_notes"]
     # Original texts are kept only where the character's fields would not give them again on export.
     exported = _v1_texts(character)
-    original = {key: _text(data, key) for key in V1_FIELDS if _text(data, key) != exported[key].strip()}
+    original = {key: text_of(data, key) for key in V1_FIELDS if text_of(data, key) != exported[key].strip()}
     same = character.persona == foreign.persona
     original = {key: value for key, value in original.items() if same or key not in ("description", "personality")}
     card = {**({"data": rest} if rest else {}), **({"original": original} if original else {})}
@@ -283,13 +279,13 @@ def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[st
     card = {**texts, "personality": "", **original, "nickname": nickname_of({KEPT_KEY: kept})}
     meant = _from_standard_fields(card, Counter())
     if meant.persona == character.persona and not character.style:
-        texts |= {"description": _text(card, "description"), "personality": _text(card, "personality")}
+        texts |= {"description": text_of(card, "description"), "personality": text_of(card, "personality")}
     if meant.scenario == character.scenario:
-        texts["scenario"] = _text(card, "scenario")
+        texts["scenario"] = text_of(card, "scenario")
     if meant.greeting == character.greeting:
-        texts["first_mes"] = _text(card, "first_mes")
+        texts["first_mes"] = text_of(card, "first_mes")
     if _same_blocks(meant.interactions, character.interactions):
-        texts["mes_example"] = _text(card, "mes_example")
+        texts["mes_example"] = text_of(card, "mes_example")
     return texts
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pipelines.core.formats.json_text import text_of
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 
 _END = re.compile(r"^[ \t]*END_OF_DIALOG(?:UE)?[ \t]*$", re.MULTILINE)
@@ -26,15 +27,15 @@ def character_ai_card(value: dict[str, Any]) -> dict[str, Any] | None:
         found = value if "definition" in value and not isinstance(value.get("data"), dict) else None
     if found is None or not any(isinstance(found.get(key), str) for key in _KEYS):
         return None
-    name = _text(found, "name") or _text(found, "participant__name")
-    told, dialogue = split_definition(_text(found, "definition"), name)
-    about = [_text(found, "title"), _text(found, "description"), told]
+    name = text_of(found, "name") or text_of(found, "participant__name")
+    told, dialogue = split_definition(text_of(found, "definition"), name)
+    about = [text_of(found, "title"), text_of(found, "description"), told]
     return {
         "name": name,
         "description": "\n".join(dict.fromkeys(text for text in about if text)),
-        "first_mes": _text(found, "greeting"),
+        "first_mes": text_of(found, "greeting"),
         "mes_example": dialogue,
-        "creator": _text(found, "user__username"),
+        "creator": text_of(found, "user__username"),
     }
 
 
@@ -66,8 +67,3 @@ def _dialogue_start(block: str, labels: SpeakerLabels) -> int:
     for part in parts[:first]:
         at = block.index(part.words, at) + len(part.words)
     return at
-
-
-def _text(found: dict[str, Any], key: str) -> str:
-    value = found.get(key)
-    return value.strip() if isinstance(value, str) else ""

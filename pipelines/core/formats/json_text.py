@@ -6,6 +6,7 @@ Cards, data sets of conversations and RoleScape folders are all read through `pa
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
@@ -55,3 +56,14 @@ def tidy_text(text: str) -> str:
     """The text with Unix line ends, without NUL and with half surrogates replaced."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def text_of(item: Mapping[str, Any], key: str) -> str:
+    """The text under a key without space around it; "" where there is none."""
+    value = item.get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def dicts_of(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
