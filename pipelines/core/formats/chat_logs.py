@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.core.formats.chat_records import RawRecord, RawTurn
+from pipelines.core.formats.json_text import dicts_of
 
 
 def chat_logs(value: Any) -> list[RawRecord]:
@@ -26,10 +27,6 @@ def chat_logs(value: Any) -> list[RawRecord]:
     return []
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def _words(item: Mapping[str, Any], *keys: str) -> str:
     """The first text under these keys; "" without one."""
     return next((item[key] for key in keys if isinstance(item.get(key), str) and item[key].strip()), "")
@@ -39,9 +36,9 @@ def _character_ai(value: Mapping[str, Any]) -> list[list[RawTurn]]:
     histories = value.get("histories")
     listed = histories.get("histories") if isinstance(histories, dict) else histories
     chats = []
-    for history in _dicts(listed):
+    for history in dicts_of(listed):
         turns = []
-        for said in _dicts(history.get("msgs")):
+        for said in dicts_of(history.get("msgs")):
             source = said.get("src")
             who = source if isinstance(source, dict) else {}
             name = "user" if who.get("is_human") is True else _words(who, "name") or "assistant"
@@ -63,8 +60,8 @@ def _risuai(value: Mapping[str, Any]) -> list[list[RawTurn]]:
     chats = value.get("data")
     roles = {"user": "user", "char": "assistant"}
     return [
-        [RawTurn(roles.get(_words(said, "role"), "system"), _words(said, "data")) for said in _dicts(chat["message"])]
-        for chat in _dicts(chats if isinstance(chats, list) else [chats])
+        [RawTurn(roles.get(_words(said, "role"), "system"), _words(said, "data")) for said in dicts_of(chat["message"])]
+        for chat in dicts_of(chats if isinstance(chats, list) else [chats])
         if "message" in chat
     ]
 
@@ -73,19 +70,19 @@ def _backyard_export(value: Mapping[str, Any]) -> list[list[RawTurn]]:
     """Older exports of Backyard (Faraday): pairs of what was asked and answered, with the answers made before."""
     character = value.get("character")
     chats = []
-    for chat in _dicts(character.get("Chat")) if isinstance(character, dict) else []:
+    for chat in dicts_of(character.get("Chat")) if isinstance(character, dict) else []:
         turns = []
-        for item in _dicts(chat.get("ChatItems")):
+        for item in dicts_of(chat.get("ChatItems")):
             answer = _words(item, "output")
             turns += [RawTurn("user", _words(item, "input"))] if _words(item, "input") else []
-            turns.append(RawTurn("assistant", answer, rejected=_others(answer, _dicts(item.get("RegenSwipes")))))
+            turns.append(RawTurn("assistant", answer, rejected=_others(answer, dicts_of(item.get("RegenSwipes")))))
         chats.append(turns)
     return chats
 
 
 def scenario_chat(messages: Any) -> RawRecord:
     """The chat of a Backyard scenario: in the order of time, of several answers the one that was active last."""
-    listed = [(_time_of(said), said) for said in _dicts(messages)]
+    listed = [(_time_of(said), said) for said in dicts_of(messages)]
     if all(at for at, _ in listed):  # older programs wrote all that people said first
         listed.sort(key=lambda item: item[0])
     turns = []
@@ -93,7 +90,7 @@ def scenario_chat(messages: Any) -> RawRecord:
         if said.get("type") == "human":
             turns.append(RawTurn("user", _words(said, "text")))
             continue
-        outputs = _dicts(said.get("outputs"))
+        outputs = dicts_of(said.get("outputs"))
         active = max(outputs, key=lambda output: _words(output, "activeTimestamp"), default={})
         answer = _words(active, "text")
         turns.append(RawTurn("assistant", answer, rejected=_others(answer, outputs)))
@@ -102,7 +99,7 @@ def scenario_chat(messages: Any) -> RawRecord:
 
 def _time_of(said: Mapping[str, Any]) -> str:
     """When something was first said, ISO 8601; "" when the file does not say."""
-    times = [_words(output, "createdAt") for output in _dicts(said.get("outputs"))]
+    times = [_words(output, "createdAt") for output in dicts_of(said.get("outputs"))]
     return _words(said, "createdAt") or min(times, default="")
 
 
