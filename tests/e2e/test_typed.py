@@ -130,6 +130,8 @@ def test_a_character_of_ones_own_is_typed_with_back_and_refresh_at_every_step(
     write(page, "Somebody says, turn 1", "Are you still open?", delay_ms)
     write(page, f"{pim.NAME} says, turn 2", "Always, late one.", delay_ms)
     page.get_by_role("button", name="New conversation").click()  # at once
+    # Both conversations have a field of this label: only the new one's is empty.
+    expect(field(page, "Somebody says, turn 1")).to_have_value("")
     write(page, "Somebody says, turn 1", "Is it raining?", delay_ms)
     page.reload()
     expect(field(page, "Somebody says, turn 1")).to_have_value("Is it raining?")
