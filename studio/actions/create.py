@@ -38,7 +38,17 @@ STATEMENTS = {
 """What a creator may state; the words are stored as they stand here."""
 GOOD_COUNT = 10
 """Pictures that are about enough."""
-_STEP_OF = {"images": 1, "interactions": 3, "held_out": 4, "consent": 4, "licence": 4}
+_STEP_OF = {
+    "images": 1,
+    "references": 1,
+    "style": 3,
+    "interactions": 3,
+    "input_images": 3,
+    "held_out": 4,
+    "consent": 4,
+    "licence": 4,
+}
+"""Part of a problem's field -> the step that has this field; all others are on step 2."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +202,13 @@ def _consent_problems(draft: Draft) -> list[Problem]:
                 "State again that you may use them.",
             )
         ]
-    return [Problem("consent", "Nobody has stated that these pictures may be used.", "Choose what is true, below.")]
+    return [
+        Problem(
+            "consent",
+            "Nobody has stated that these pictures may be used.",
+            "Choose what is true under “Rights and likeness”.",
+        )
+    ]
 
 
 # ---------------------------------------------------------------- time and workers

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipelines.core.character.held_out_split import hold_out
+from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.character.references import ranked_references
 from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS, Drawings, DrawRequest, drawings_in, shown_entries
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
@@ -59,8 +59,8 @@ def used_references(draft: Draft) -> tuple[str, ...]:
 
 def _ranked(draft: Draft) -> tuple[str, ...]:
     character, _ = character_of(draft)
-    # What a training will hold out, it will not look at either.
-    ranked = ranked_references(character if draft.get("test") else hold_out(character)[0])
+    # The same split as a training will make: what it holds out, it will not look at.
+    ranked = ranked_references(character if draft.get("test") else hold_out(with_held_out(character))[0])
     unusable = {entry["file"] for entry in draft.get("pictures", []) if _is_unusable(entry)}
     return tuple(sorted(ranked, key=lambda file: file in unusable))  # such as the same picture twice
 
@@ -70,12 +70,18 @@ def _is_unusable(entry: Mapping[str, Any]) -> bool:
 
 
 def use_reference(context: AppContext, id: str, file: str, use: bool) -> None:
-    """Use a picture as a reference, in the place of the one chosen longest ago, or leave that to the next best."""
+    """Use a picture as a reference, in the place of the one chosen longest ago, or leave that to the next best.
+
+    One that was to be kept for the test is no longer kept.
+    """
 
     def edit(draft: Draft) -> None:
         image_entry(draft, file)
         others = [name for name in _ranked(draft) if name != file]
         draft["references"] = [file, *others][:USED] if use else others[:USED]
+        kept = draft.get("held_out", {}).get("images", [])
+        if use and file in kept:
+            kept.remove(file)
 
     change(context, id, edit)
 

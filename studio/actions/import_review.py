@@ -208,7 +208,7 @@ def _contents(character: Character, folder: Path) -> Contents:
         "What never changes in their looks": character.appearance,
         "Greeting": character.greeting,
         "Scenario": character.scenario,
-        "Facts": "\n".join(f"{fact.question} {fact.answer}" for fact in character.facts[:MAX_SHOWN]),
+        "Facts": "\n".join(f"{fact.question} {fact.answer}" for fact in character.facts),
         "Licence": character.licence,
     }
     return Contents(

@@ -1,7 +1,7 @@
 """Suggestions: facts and looks found in the persona's own sentences, and conversations from a background job.
 
 Nothing here changes a draft by itself: a suggestion is shown, edited if need be, and taken by a click. Facts come from
-patterns of everyday English, so they are few and plain; conversations come from the endpoint in UNDERSTUDY_LLM_URL, and
+patterns of everyday English (`persona_facts.py`); conversations come from the endpoint in UNDERSTUDY_LLM_URL, and
 only when one is set. Captions are in `captions.py`.
 """
 
@@ -17,38 +17,11 @@ from pipelines.core.queue import submit
 from pipelines.core.words import normalized_words, sentences_of
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.interactions import Turns, add_interaction
+from studio.actions.persona_facts import FactSuggestion, facts_in
 from studio.context import AppContext
 
 MAX_FACTS_SHOWN = 8
 
-_SOMETHING = r"((?:a|an|the|two|three|her|his|its|their|every|all|old|small)\b[^,.;:!?]*)"
-# Sentence pattern -> question. {name} is the character; the first group is the answer.
-_FACTS: tuple[tuple[str, str], ...] = (
-    (
-        r"\b(?:lives?|living|dwells?|resides?) ((?:in|on|at|under|behind|near|above|beside|with) [^,.;:!?]+)",
-        "Where does {name} live?",
-    ),
-    (
-        r"\b(?:was born|hatched|grew up|comes?) ((?:in|on|at|from|under|near) [^,.;:!?]+)",
-        "Where does {name} come from?",
-    ),
-    (r"\b(?:is|was) (?:a |an )?(\d+|[a-z]+)[- ]years?[- ]old", "How old is {name}?"),
-    (r"\bworks? (as [^,.;:!?]+)", "What is {name}'s work?"),
-    (r"\b(?:fears?|is afraid of|dreads?) ([^.;:!?]+)", "What is {name} afraid of?"),
-    (r"\b(?:loves?|adores?|is fond of) ([^.;:!?]+)", "What does {name} love?"),
-    (r"\b(?:hates?|detests?|cannot stand|can't stand) ([^.;:!?]+)", "What does {name} hate?"),
-    (r"\b(?:hopes?|dreams?|wants?|wishes) (to [^.;:!?]+|of [^.;:!?]+)", "What does {name} hope for?"),
-    (r"\bbelieves? (?:that )?([^.;!?]+)", "What does {name} believe?"),
-    (rf"\bkeeps? {_SOMETHING}", "What does {name} keep?"),
-    (rf"\bowns? {_SOMETHING}", "What does {name} own?"),
-    (rf"\b(?:carries|carry) {_SOMETHING}", "What does {name} carry?"),
-    (rf"\bcollects? {_SOMETHING}", "What does {name} collect?"),
-    (
-        r"\b(?:brother|sister|friend|cat|dog|teacher|wife|husband|daughter|son|mother|father),? "
-        r"(?:is )?(?:called|named) ([A-Z][\w' -]+)",
-        "Who is close to {name}?",
-    ),
-)
 _LOOKS = re.compile(
     r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
 )
@@ -56,14 +29,6 @@ _TALK = re.compile(
     r"\b(?:speaks?|talks?|says?|voice|swears?|accent|whispers?|jokes?|sentences|calls? (?:you|everyone))\b",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class FactSuggestion:
-    """A fact that the persona states already."""
-
-    question: str
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -79,16 +44,8 @@ def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
     """Facts that the persona states, as question and answer; those that are there already are left out."""
     character, _ = character_of(draft)
     asked = {normalized_words(fact.question) for fact in character.facts}
-    found: dict[str, FactSuggestion] = {}
-    name = character.name.split()[0] if character.name.split() else "the character"
-    for sentence in _sentences(character.persona):
-        for pattern, question in _FACTS:
-            match = re.search(pattern, sentence)
-            answer = match[1].strip(" \"'") if match else ""
-            question = question.format(name=name)
-            if answer and len(answer.split()) <= 18 and normalized_words(question) not in asked | found.keys():
-                found[normalized_words(question)] = FactSuggestion(question, answer[:1].upper() + answer[1:])
-    return list(found.values())[:MAX_FACTS_SHOWN]
+    found = facts_in(character.persona, character.name)
+    return [fact for fact in found if normalized_words(fact.question) not in asked][:MAX_FACTS_SHOWN]
 
 
 def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from studio import widgets
-from studio.actions import drafts, images, interactions
+from studio.actions import create, drafts, images, interactions
 from studio.actions.drafts import Draft
 from studio.actions.interactions import InteractionView, Learned, TurnView
 from studio.app_pages.create_fields import text_field, typed_field
@@ -25,6 +25,8 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     left, right = st.columns([1.9, 1], gap="large")
     with left:
         text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
+        if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
+            widgets.problems(item for item in create.summary(draft).problems[3] if item.field == "style")
         views = interactions.interaction_views(draft)
         editor(context, id, draft, views)
     with right:

@@ -14,12 +14,12 @@ from pipelines.core.character.character import Interaction
 from pipelines.core.problems import Problem
 from studio import widgets
 from studio.actions import drawings, import_review, typed
-from studio.actions.import_review import Contents, Group, StagedPicture, StagedUpload
+from studio.actions.import_review import Group, StagedPicture, StagedUpload
 from studio.context import AppContext
 from studio.labels import counted
 
-SHOWN_TALKS = 5
-"""Conversations that are shown in full; the rest is counted."""
+SHOWN_TALKS, MORE_TALKS = 5, 20
+"""Conversations that are shown at first, and that a press of the button adds: each is a part of the page."""
 GROUPS: dict[Group, tuple[str, str, str]] = {
     "left out": ("Left out", ":material/block:", "This is not taken in."),
     "changed": ("Changed on the way", ":material/build:", "This is taken in, but not as it stood in the file."),
@@ -51,7 +51,7 @@ def page(context: AppContext, id: str) -> None:
         return
     left, right = st.columns(2, gap="medium")  # side by side, so that what is lost is seen beside what is won
     with left:
-        brings(staged.contents)
+        brings(staged)
     with right:
         for group, (title, icon, about) in GROUPS.items():
             notes(title, icon, about, staged.notes.get(group, ()), staged.contents.pictures)
@@ -122,8 +122,9 @@ def leave() -> None:
 # ---------------------------------------------------------------- what comes in
 
 
-def brings(contents: Contents) -> None:
+def brings(staged: StagedUpload) -> None:
     """Pictures, texts and conversations as they would be taken in."""
+    contents = staged.contents
     with st.container(border=True, key="review-brings"):
         st.subheader("What comes in", anchor=False)
         if contents.pictures:
@@ -134,7 +135,7 @@ def brings(contents: Contents) -> None:
                 widgets.quiet(f"And {counted(contents.more_pictures, 'more picture', 'more pictures')}.")
         for title, words in contents.texts:
             st.html(f'<p class="u-quiet">{html.escape(title)}</p><div class="u-told">{html.escape(words)}</div>')
-        talks(contents.talks)
+        talks(staged.id, contents.talks)
 
 
 def picture(one: StagedPicture) -> None:
@@ -144,9 +145,11 @@ def picture(one: StagedPicture) -> None:
         widgets.quiet(one.caption or one.name)
 
 
-def talks(found: tuple[Interaction, ...]) -> None:
-    """The first conversations, folded away."""
-    for number, talk in enumerate(found[:SHOWN_TALKS], start=1):
+def talks(id: str, found: tuple[Interaction, ...]) -> None:
+    """The conversations, folded away; not all of many at once."""
+    key = f"talks-shown-{id}"
+    shown = st.session_state.get(key, SHOWN_TALKS)
+    for number, talk in enumerate(found[:shown], start=1):
         opening = next((turn.text for turn in talk if turn.text), "")
         label = f"Conversation {number}: {' '.join(opening.split())[:60]}"
         with st.expander(widgets.escaped(label)):
@@ -156,8 +159,15 @@ def talks(found: tuple[Interaction, ...]) -> None:
                     f'<p class="u-quiet">{html.escape(who)}</p>'
                     f'<div class="u-told">{html.escape(turn.text or "(shows a picture)")}</div>'
                 )
-    if len(found) > SHOWN_TALKS:
-        widgets.quiet(f"And {counted(len(found) - SHOWN_TALKS, 'more conversation', 'more conversations')}.")
+    left = len(found) - shown
+    if left > 0:
+        more = f"Show {counted(min(left, MORE_TALKS), 'more conversation', 'more conversations')}"
+        st.button(
+            f"{more} of {left}" if left > MORE_TALKS else more,
+            key="more-talks",
+            icon=":material/expand_more:",
+            on_click=lambda: st.session_state.update({key: shown + MORE_TALKS}),
+        )
 
 
 # ---------------------------------------------------------------- what was done to it

@@ -11,12 +11,13 @@ from streamlit.testing.v1 import AppTest
 
 from pipelines.core.character.character_folder import read_character, write_character
 from pipelines.core.character.held_out_split import hold_out, with_held_out
+from pipelines.core.character.references import ranked_references
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import read_json
 from pipelines.core.score_axes import WANTED
-from studio.actions import characters, create, drafts, held_out, interactions
+from studio.actions import characters, create, drafts, drawings, held_out, interactions
 from studio.actions.drafts import Draft, moved_places
 from studio.context import AppContext
 from tests.studio import staged
@@ -50,9 +51,9 @@ def turns(context: AppContext, id: str, number: int) -> list[str]:
 
 def test_the_even_spread(context: AppContext, own: str) -> None:
     everything = ("0", "1", "2", "3", "4", "5")
-    assert kept(context, own) == {"conversations": ("2", "6"), "facts": everything, "images": ("04.png",)}
+    assert kept(context, own) == {"conversations": ("2", "6"), "facts": everything, "images": ("05.png",)}
     test = held_out.draft_test(draft_of(context, own))
-    assert test.words == "2 conversations, 6 questions and 1 picture (04.png)"
+    assert test.words == "2 conversations, 6 questions and 1 picture (05.png)"
     assert test.conversations[0] == "Question 3?"
     assert test.missing == (f"Sounds like them: {WANTED['voice']}", f"Knows the facts: {WANTED['facts_accuracy']}")
     assert interactions.learned(draft_of(context, own)).pictures == 5, "the picture that is kept is not learned"
@@ -80,6 +81,32 @@ def test_a_choice_stays_over_edits(context: AppContext, own: str) -> None:
     assert "held_out" not in draft_of(context, own)
 
 
+@pytest.mark.parametrize(
+    ("described", "chosen"), [((), ()), (("01.png", "02.png"), ()), (("02.png",), ("02.png",)), ((), ("05.png",))]
+)
+def test_a_picture_is_looked_at_or_kept_and_step_one_says_which(
+    context: AppContext, own: str, tmp_path: Path, described: tuple[str, ...], chosen: tuple[str, ...]
+) -> None:
+    def describe(draft: Draft) -> None:
+        draft["images"] = [
+            {"file": entry["file"], **({"expression": "happy"} if entry["file"] in described else {})}
+            for entry in draft["images"]
+        ]
+
+    drafts.change(context, own, describe)
+    for file in chosen:
+        held_out.choose(context, own, "images", [file])
+        drawings.use_reference(context, own, file, True)
+    draft = draft_of(context, own)
+    shown = drawings.used_references(draft)
+    assert set(chosen) <= set(shown) and len(shown) == 2
+    assert not set(shown) & {file for file, _ in held_out.draft_test(draft).images}
+    images = {entry["file"]: entry["key"] for entry in draft["pictures"]}
+    version = context.records.characters.publish(own, create.published_entries(draft), None, images, None)
+    make_run_folder(tmp_path / "run", version, Recipe.for_effort("starter", "quick"), context.store)
+    assert ranked_references(read_character(tmp_path / "run" / "character"))[:2] == shown
+
+
 def test_where_things_are_after_an_edit() -> None:
     first, second = {"a": 1}, {"a": 1}
     assert moved_places([first, second], [second], [1]) == [0], "the same one, not an equal one"
@@ -90,7 +117,7 @@ def test_where_things_are_after_an_edit() -> None:
 def test_a_version_names_all_of_it_and_the_trainer_finds_it(context: AppContext, own: str, tmp_path: Path) -> None:
     held_out.choose(context, own, "conversations", ["0", "3"])
     entries = create.published_entries(draft_of(context, own))
-    assert entries["held_out"] == {"conversations": [0, 3], "facts": [0, 1, 2, 3, 4, 5], "images": ["04.png"]}
+    assert entries["held_out"] == {"conversations": [0, 3], "facts": [0, 1, 2, 3, 4, 5], "images": ["05.png"]}
     told = [talk[0]["user"] for talk in draft_of(context, own)["interactions"]]
     images = {entry["file"]: entry["key"] for entry in draft_of(context, own)["pictures"]}
     version = context.records.characters.publish(own, entries, None, images, None)
@@ -132,7 +159,7 @@ def test_step_four_shows_and_keeps_a_choice(context: AppContext, own: str) -> No
     test.run()
     assert not test.exception, test.exception
     boxes = {box.label: box for box in test.multiselect}
-    assert boxes["Conversations"].value == ["2", "6"] and boxes["Pictures"].value == ["04.png"]
+    assert boxes["Conversations"].value == ["2", "6"] and boxes["Pictures"].value == ["05.png"]
     boxes["Conversations"].set_value(["0", "7"]).run()
     assert kept(context, own)["conversations"] == ("0", "7")
     next(button for button in test.button if button.label == "Spread them evenly again").click().run()

@@ -26,6 +26,7 @@ from pipelines.core.character.character import (
     TestSplit,
 )
 from pipelines.core.character.image_set_check import MIN_IMAGES
+from pipelines.core.character.references import MOST_LOOKED_AT, ranked_references
 from pipelines.core.words import comparable_words, normalized_words
 
 HOLD_OUT_EVERY = 8
@@ -46,8 +47,8 @@ def with_held_out(character: Character) -> Character:
     """The character with everything named that is held out: what the creator chose, the rest spread evenly.
 
     From 8 conversations on one in 8 and at least two, since one would decide by chance; from 6 pictures on one in 8 and
-    at least one, with a caption where there is one, since it is drawn from its caption, and never a chosen reference;
-    up to 20 facts with a question and an answer.
+    at least one, with a caption where there is one, since it is drawn from its caption, and never one of the best
+    references, since a picture that is looked at tests nothing; up to 20 facts with a question and an answer.
     """
     chosen = character.held_out
     conversations = chosen.conversations
@@ -57,7 +58,8 @@ def with_held_out(character: Character) -> Character:
         conversations = tuple(spread(range(count), kept))
     images = chosen.images
     if images is None:
-        free = [image for image in character.images if image.file not in character.references]
+        looked_at = {*character.references, *ranked_references(character)[:MOST_LOOKED_AT]}
+        free = [image for image in character.images if image.file not in looked_at]
         count = len(character.images)
         kept = max(1, count // HOLD_OUT_EVERY) if count >= HOLD_OUT_MIN_IMAGES else 0
         described = [image.file for image in free if image.description]

@@ -18,6 +18,8 @@ PLAIN_EXPRESSIONS = ("", "neutral", "calm", "happy", "smiling")
 PARTIAL_POSES = ("from afar", "from behind", "tilted", "in profile", "on the left", "on the right")
 """Framings in which a face is small, turned or off the middle."""
 CLOSE_UP = "close-up"
+MOST_LOOKED_AT = 2
+"""References that a base model looks at, at most (`model_specs.REFERENCE_IMAGES`; a test compares)."""
 
 
 def ranked_references(character: Character) -> tuple[str, ...]:

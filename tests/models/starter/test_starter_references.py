@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipelines.core.character.references import MOST_LOOKED_AT
 from pipelines.core.jobs.model_specs import REFERENCE_IMAGES
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch
 from pipelines.models.decoding.sampling import Sampling
@@ -149,3 +150,4 @@ def test_the_number_that_pages_speak_of_is_the_models() -> None:
     shipped = StarterConfig.from_pretrained(WEIGHTS).references["max_images"]
     toy = toy_starter()[0].spec.max_references
     assert {"starter": shipped, "starter-toy": toy} == REFERENCE_IMAGES
+    assert max(REFERENCE_IMAGES.values()) == MOST_LOOKED_AT
