@@ -51,7 +51,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     )
     import_.add_argument("folder", metavar="DIR", type=Path, help="the new character folder")
     roles = import_.add_mutually_exclusive_group()
-    roles.add_argument("--role", default="", help="which character of data that holds several (MMRole, RoleScape-20)")
+    roles.add_argument(
+        "--role",
+        default="",
+        help="which character of data that holds several (MMRole, RoleScape-20, a zip of cards or of pictures)",
+    )
     roles.add_argument("--all-roles", action="store_true", help="a folder for each of them, below DIR")
     import_.set_defaults(run=run_import)
     export = group.add_parser("export", parents=[shared], help="a character as a card (PNG, JSON, CHARX) or a zip")
@@ -111,7 +115,7 @@ def _seen_problems(folder: Path) -> list[Problem]:
 def run_import(arguments: argparse.Namespace) -> CommandResult:
     """Write a new character folder from a file of another program."""
     from pipelines.core.formats.import_character import import_file
-    from pipelines.core.formats.mmrole_files import RoleNeeded
+    from pipelines.core.formats.import_notes import RoleNeeded
 
     if not arguments.file.exists():
         raise CommandFailed(f"{arguments.file} does not exist")
@@ -127,7 +131,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _import_all_roles(source: Path, folder: Path) -> CommandResult:
-    """A character folder for each role of MMRole or RoleScape-20; one that cannot be read keeps no other out."""
+    """A character folder for each one that a file or folder holds; one that cannot be read keeps no other out."""
     from pipelines.core.formats.import_character import import_file, import_mmrole
     from pipelines.core.formats.mmrole_files import find_source
     from pipelines.core.formats.mmrole_records import folder_name
@@ -139,12 +143,14 @@ def _import_all_roles(source: Path, folder: Path) -> CommandResult:
         roles: dict[str, Callable[[Path], list[Problem]]] = {
             name: partial(import_file, path) for name, path in rolescape_folders(source).items()
         }
-        if not roles:
-            samples = find_source(source)
-            if samples is None:
-                raise CommandFailed(f"{source} holds no samples of MMRole and no folders of RoleScape-20")
+        samples = None if roles else find_source(source)
+        if samples is not None:
             for role, own in samples.split_by_role(Path(scratch)):
                 roles[role] = partial(import_mmrole, own, role=role)
+        for role in [] if roles else _roles_of(source, Path(scratch)):
+            roles[role] = partial(import_file, source, role=role)
+        if not roles:
+            raise CommandFailed(f"{source} does not hold several characters")
         for role, take in roles.items():
             target = folder / folder_name(role)
             if target.exists():
@@ -161,6 +167,18 @@ def _import_all_roles(source: Path, folder: Path) -> CommandResult:
         raise CommandFailed(f"no role of {source} could be read")
     print(f"Wrote {len(written)} characters below {folder}.")
     return {"folders": written, "notes": [note.to_json() for note in notes]}, 0
+
+
+def _roles_of(source: Path, scratch: Path) -> list[str]:
+    """Names of the characters of a zip or folder of cards or pictures; [] where it holds only one."""
+    from pipelines.core.formats.import_character import import_file
+    from pipelines.core.formats.import_notes import RoleNeeded
+
+    try:
+        import_file(source, scratch / "only")
+    except RoleNeeded as several:
+        return [name for name in several.roles if name != several.together]
+    return []
 
 
 def run_export(arguments: argparse.Namespace) -> CommandResult:

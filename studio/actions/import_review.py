@@ -10,12 +10,12 @@ the context, not in the records or the object store, so that cancelling leaves n
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
@@ -23,7 +23,7 @@ from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split
 from pipelines.core.formats.chat_formats import Conversations
 from pipelines.core.formats.import_character import import_file
-from pipelines.core.formats.mmrole_files import RoleNeeded
+from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.jobs.job import RecordMissing
 from pipelines.core.problems import CharacterProblems, Outcome, Problem
 from studio.actions import images, picture_uploads, talk_uploads
@@ -87,6 +87,8 @@ class StagedUpload(Staged):
     """Saves it and returns the character's id; None while a role must be chosen."""
     roles: Counter[str] = field(default_factory=Counter)
     """Names to choose one of, with their samples or pictures."""
+    read: Callable[[str], StagedUpload] | None = None
+    """Reads it again for one of the names."""
     pasted: str = ""
     """Words of the field that the upload came from, which is emptied when they are taken in."""
 
@@ -149,12 +151,11 @@ def stage_character(context: AppContext, name: str, source: BinaryIO) -> StagedU
 
 
 def choose_role(context: AppContext, id: str, role: str) -> None:
-    """Read the role that was chosen of an upload that holds several."""
+    """Read the one that was chosen of an upload that holds several."""
     staged = get(context, id)
-    if staged is None or staged.folder is None:
+    if staged is None or staged.read is None:
         raise RecordMissing("this upload was taken in or cancelled already")
-    path = next(Path(staged.folder.name).glob("upload*"))
-    context.stage(replace(_read_into(staged.folder, path, staged.name, role), id=id, roles=staged.roles))
+    context.stage(replace(staged.read(role), id=id, roles=staged.roles, read=staged.read))
 
 
 def _receive(source: BinaryIO, path: Path, name: str) -> None:
@@ -172,19 +173,26 @@ def _read_into(folder: tempfile.TemporaryDirectory[str], path: Path, name: str, 
     """The upload read into a folder of its own beside it."""
     target = Path(folder.name) / f"character-{secrets.token_hex(4)}"
     try:
-        with _called(path.name, name):
-            notes = import_file(path, target, role, keeps_adapter=False, name=name)
-            character, limits = fit_imported(read_character(target), name)
+        notes = import_file(path, target, role, keeps_adapter=False, name=name)
     except RoleNeeded as several:
-        return StagedUpload(name, "", Contents(), _grouped([]), None, several.roles, folder=folder)
+        return StagedUpload(
+            name,
+            "",
+            Contents(),
+            _grouped([]),
+            None,
+            several.roles,
+            partial(_read_into, folder, path, name),
+            folder=folder,
+        )
+    character, limits = fit_imported(read_character(target), name)
 
     def save(context: AppContext) -> str:
         draft = draft_of_character(context, character, target)
         return context.records.characters.create(context.owner, {**draft, "origin": name}).id
 
-    told = [_as_uploaded(item, path.name, name) for item in notes]
     entries: Draft = {"pictures": character.images, "interactions": character.interactions}
-    grouped = _grouped([*limits, *told], lacking(entries))
+    grouped = _grouped([*limits, *notes], lacking(entries))
     return StagedUpload(name, "", _contents(character, target), grouped, save, folder=folder)
 
 
@@ -223,27 +231,6 @@ def _contents(character: Character, folder: Path) -> Contents:
     )
 
 
-@contextlib.contextmanager
-def _called(inner: str, name: str) -> Iterator[None]:
-    """Problems name the file as the upload was named."""
-    try:
-        yield
-    except RoleNeeded:
-        raise
-    except CharacterProblems as error:
-        raise CharacterProblems(_as_uploaded(item, inner, name) for item in error.problems) from error
-
-
-def _as_uploaded(item: Problem, inner: str, name: str) -> Problem:
-    def own(text: str) -> str:
-        # A card is unpacked into a folder on the way, which whoever sent it has never seen.
-        text = text if name.lower().endswith(".zip") else text.replace("character.yaml", name)
-        return text.replace(inner, name)
-
-    told = replace(item, field=own(item.field), message=own(item.message), mend=own(item.mend))
-    return replace(told, subject=own(item.subject))
-
-
 def _plain_suffix(name: str) -> str:
     suffix = PurePosixPath(name).suffix.lower()
     return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8 else ""
@@ -254,8 +241,20 @@ def _plain_suffix(name: str) -> str:
 
 def stage_pictures(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> StagedUpload:
     """Reads pictures with their captions, or a set of them, for a character that is there."""
-    upload = picture_uploads.read_uploads(files)
+    staged = _read_pictures(context, id, files)
+    context.stage(staged)
+    return staged
+
+
+def _read_pictures(context: AppContext, id: str, files: Sequence[tuple[str, bytes]], role: str = "") -> StagedUpload:
+    name = plain_name(files[0][0]) if len(files) == 1 else counted(len(files), "file")
     draft = own_character(context, id).draft
+    try:
+        upload = picture_uploads.read_uploads(files, str(draft.get("name", "")), role)
+    except RoleNeeded as several:
+        return StagedUpload(
+            name, id, Contents(), _grouped([]), None, several.roles, partial(_read_pictures, context, id, files)
+        )
     captions, told = picture_uploads.captions_of(draft, upload)
     notes = [*upload.refused, *picture_uploads.too_many(draft, upload), *told]
     notes = [replace(item, files=tuple(map(plain_name, item.files))) for item in notes]  # as the pictures are shown
@@ -269,10 +268,7 @@ def stage_pictures(context: AppContext, id: str, files: Sequence[tuple[str, byte
         draw_after_upload(context, id)
         return id
 
-    name = plain_name(files[0][0]) if len(files) == 1 else counted(len(files), "file")
-    staged = StagedUpload(name, id, _picture_contents(draft, upload, captions), _grouped(notes), save)
-    context.stage(staged)
-    return staged
+    return StagedUpload(name, id, _picture_contents(draft, upload, captions), _grouped(notes), save)
 
 
 def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, str]) -> Contents:
@@ -284,7 +280,8 @@ def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, s
         caption = captions.get(place) or fields.get("caption") or ", ".join(fields.values())
         shown.append(StagedPicture(plain_name(name), caption, thumbnail(data, _THUMB_PX)))
     described = sum(
-        bool(captions.get(place) or upload.described.get(name)) for place, (name, _) in _placed(there, taken)
+        bool(captions.get(place) or upload.described.get(name))
+        for place, (name, _) in enumerate(taken, start=len(there))
     )
     older = [place for place in captions if place < len(there)]
     counts = [counted(len(taken), "picture"), counted(described, "caption")]
@@ -292,10 +289,6 @@ def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, s
         counts.append(f"{counted(len(older), 'caption')} for pictures that are there")
     texts = [(f"Caption of {there[place]['original']}", captions[place]) for place in older[:MAX_SHOWN]]
     return Contents(tuple(counts), tuple(texts), tuple(shown), more_pictures=max(len(taken) - MAX_SHOWN, 0))
-
-
-def _placed(there: Sequence[object], taken: Sequence[tuple[str, bytes]]) -> Iterator[tuple[int, tuple[str, bytes]]]:
-    return enumerate(taken, start=len(there))
 
 
 def stage_talks(context: AppContext, id: str, found: Conversations, source: str, pasted: str = "") -> StagedUpload:

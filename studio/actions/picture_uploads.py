@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES, clean_image
-from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file
+from pipelines.core.formats.caption_files import assign_captions, caption_id, is_caption_file, is_picture
 from pipelines.core.formats.card_files import read_archive
-from pipelines.core.formats.import_notes import MAX_EXAMPLES
-from pipelines.core.formats.picture_sets import belongs_to_set, is_metadata, is_picture, read_picture_set
+from pipelines.core.formats.import_notes import MAX_EXAMPLES, Mended, notes_from
+from pipelines.core.formats.picture_masks import looks_like_mask
+from pipelines.core.formats.picture_sets import belongs_to_set, read_picture_set
+from pipelines.core.formats.picture_tables import is_metadata
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft
 from studio.labels import counted
@@ -35,9 +37,15 @@ class PictureUpload:
     """What could not be used or was changed."""
 
 
-def read_uploads(files: Sequence[tuple[str, bytes]]) -> PictureUpload:
-    """What of the files can be used, cleaned."""
-    files, described, refused = _unpacked(files)
+def read_uploads(files: Sequence[tuple[str, bytes]], name: str = "", role: str = "") -> PictureUpload:
+    """What of the files can be used, cleaned.
+
+    name: what the character is called that they are for; role: whom to take where they show several.
+
+    Raises:
+        RoleNeeded: the folders of a set show several people, and neither says which of them.
+    """
+    files, described, refused = _unpacked(files, name, role)
     taken: list[tuple[str, bytes]] = []
     captions = [(name, data) for name, data in files if is_caption_file(name)]
     for name, data in files:
@@ -83,27 +91,31 @@ def too_many(draft: Draft, upload: PictureUpload) -> list[Problem]:
 
 
 def _unpacked(
-    files: Sequence[tuple[str, bytes]],
+    files: Sequence[tuple[str, bytes]], character: str, role: str
 ) -> tuple[Sequence[tuple[str, bytes]], dict[str, dict[str, str]], list[Problem]]:
     """The files with those of zips in place of the zips, captions of tables by picture, and what was left out."""
     zips = [name for name, data in files if data.startswith(b"PK")]
-    if not zips and not any(is_metadata(name) for name, _ in files):
+    if not zips and not any(is_metadata(name) or looks_like_mask(name) for name, _ in files):
         return files, {}, []
+    mended = Mended()
     inside: list[tuple[str, bytes]] = []
     others: list[str] = []
     refused: list[Problem] = []
     for name, data in files:
-        if name not in zips:
+        if not data.startswith(b"PK"):
             inside.append((name, data))
             continue
         try:
-            unpacked, left = read_archive(data, plain_name(name), belongs_to_set)
+            unpacked, left = read_archive(data, plain_name(name), belongs_to_set, mended)
         except CharacterProblems as error:
             refused += error.problems
+            zips.remove(name)
             continue
         inside += unpacked.items()
         others += left
-    found = read_picture_set(inside, others, plain_name(zips[0]) if zips else "The table")
+    called = plain_name(zips[0]) if zips else "The upload"
+    found = read_picture_set(inside, others, called, role, character)
+    refused += notes_from(mended, called)
     if zips and not found.pictures:
         message = f"{plain_name(zips[0])} holds no picture that can be used."
         refused.append(Problem("images", message, "Put PNG, JPEG or WebP pictures into it."))

@@ -11,6 +11,7 @@ import html
 import streamlit as st
 
 from pipelines.core.character.character import Interaction
+from pipelines.core.formats.import_notes import shown_role
 from pipelines.core.problems import Problem
 from studio import widgets
 from studio.actions import drawings, import_review, typed
@@ -69,10 +70,10 @@ def choose_role(context: AppContext, staged: StagedUpload) -> None:
     """Which one of several characters is meant."""
     st.selectbox(
         "The file holds several characters. Which one do you want?",
-        [name for name, _ in staged.roles.most_common()],
+        list(staged.roles),
         index=None,
         key=f"role-{staged.id}",
-        format_func=lambda name: f"{name} ({staged.roles[name]})",
+        format_func=lambda name: shown_role(name, staged.roles),
         placeholder="Choose one",
         on_change=take_role,
         args=(context, staged.id),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.formats.picture_sets import EVERYONE
 from pipelines.core.jobs.job import RecordMissing
 from pipelines.core.problems import CharacterProblems
 from studio import context as contexts
@@ -162,3 +163,53 @@ def test_a_draft_that_is_gone_meanwhile_is_said(context: AppContext) -> None:
     with pytest.raises(RecordMissing):
         import_review.take(context, staged.id)
     assert import_review.get(context, staged.id) is staged  # it can still be looked at
+
+
+def test_a_set_of_two_people_asks_whom_to_take(context: AppContext) -> None:
+    id = drafts.create(context)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number, label in enumerate(("10_tola woman", "10_tola woman", "5_orla man"), start=1):
+            archive.writestr(f"{label}/{number}.png", encoded(drawing(number)))
+            archive.writestr(f"{label}/{number}.txt", f"{label.partition('_')[2]}, laughing")
+    staged = import_review.stage_pictures(context, id, [("set.zip", packed.getvalue())])
+    assert list(staged.roles) == ["tola woman", "orla man", EVERYONE] and staged.save is None
+    import_review.choose_role(context, staged.id, "orla man")
+    import_review.choose_role(context, staged.id, "tola woman")
+    chosen = import_review.get(context, staged.id)
+    assert chosen is not None and chosen.contents.counts == ("2 pictures", "2 captions")
+    assert any("other people were left out: orla man" in item.message for item in chosen.notes["left out"])
+    assert import_review.take(context, staged.id) == id
+    assert [entry["caption"] for entry in drafts.own_character(context, id).draft["images"]] == ["laughing"] * 2
+
+
+def test_a_zip_of_cards_asks_which_one(context: AppContext) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("Vilde", "Orla"):
+            archive.writestr(f"{name}.png", as_png({"ccv3": foreign(name=name)}))
+    staged = stage(context, "cards.zip", packed.getvalue())
+    assert set(staged.roles) == {"Orla", "Vilde"} and staged.save is None
+    import_review.choose_role(context, staged.id, "Vilde")
+    id = import_review.take(context, staged.id)
+    assert drafts.own_character(context, id).draft["name"] == "Vilde"
+
+
+def test_what_is_told_names_the_file_as_it_was_uploaded(context: AppContext) -> None:
+    book = {"entries": [{"keys": [str(n)], "content": "x" * 4000, "extensions": {}} for n in range(900)]}
+    for name, data in (
+        ("Vilde.json", json.dumps(foreign(name="Vilde", character_book=book)).encode()),
+        ("v.png", card()),
+    ):
+        staged = stage(context, name, data)
+        told = [item for notes in staged.notes.values() for item in notes]
+        assert told and not any("upload." in f"{item.field} {item.message} {item.mend}" for item in told)
+    for name, data in (
+        ("Setup.PNG", b"\x89PNG\r\n\x1a\n"),
+        ("a.zip", b"PK\x03\x04x"),
+        ("b.json", b"[1"),
+        ("c.txt", b"x: y"),
+    ):
+        with pytest.raises(CharacterProblems) as raised:
+            stage(context, name, data)
+        assert all(name in item.message and "upload." not in str(item) for item in raised.value.problems)

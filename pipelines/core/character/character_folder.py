@@ -81,14 +81,18 @@ def load_test_split(folder: Path) -> tuple[TestSplit | None, list[Problem]]:
     return split, named
 
 
-def write_character(character: Character, folder: Path, images: ImageSource = None) -> None:
+def write_character(
+    character: Character, folder: Path, images: ImageSource = None, called: str = CHARACTER_FILE
+) -> None:
     """Writes `character.yaml` and the pictures that the character lists; makes the folder.
+
+    called: what problems call the file, where its texts come from another one.
 
     Picture bytes are written as they are given: strip them with `image_decode.clean_image` first.
     Raises CharacterProblems, before anything is written, when a picture is not given, a file name is not plain
     or the yaml would be too big to be read again.
     """
-    data = write_yaml(character_to_entries(character), CHARACTER_FILE)
+    data = write_yaml(character_to_entries(character), called)
     _write_images((*character.images, *map(CharacterImage, character.input_images)), folder, IMAGES, images)
     _write_last(folder / CHARACTER_FILE, data)
 

@@ -14,10 +14,13 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from pipelines.core.formats.import_notes import refuse
+from pipelines.core.formats.import_notes import refuse, tell
+from pipelines.core.problems import changed, left_out
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_FILE_BYTES = 512 * 2**20
@@ -30,6 +33,11 @@ MAX_RATIO = 200
 """Most times a file of an archive may grow; pictures and texts stay below 50, bombs reach 1000."""
 RATIO_FREE_BYTES = 4 * 2**20
 """Below this size the ratio is not looked at."""
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error)
+_PACK_AGAIN = "Download it again, or pack it again as a plain zip."
+_SPARE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".txt", ".caption")
+"""Pictures and captions: what is read beside them does not hang on one."""
 
 Chunk = tuple[bytes, bytes]
 """Type and data of one PNG chunk."""
@@ -137,28 +145,57 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def read_archive(data: bytes, file: str, wanted: Callable[[str], bool]) -> tuple[dict[str, bytes], list[str]]:
+def list_archive(data: bytes, file: str) -> list[str]:
+    """The paths of the files in a zip archive; raises as `read_archive` does."""
+    return read_archive(data, file, lambda path: False, Counter())[1]
+
+
+def read_archive(
+    data: bytes, file: str, wanted: Callable[[str], bool], mended: Counter[str]
+) -> tuple[dict[str, bytes], list[str]]:
     """Files of a zip archive that `wanted` names (path -> bytes), and the paths of the others.
 
+    A damaged picture or caption is left out and told in `mended`; of files with the same path the last one counts.
+
     Raises:
-        CharacterProblems: damaged, encrypted, too many files, a path that leaves the archive, too large when unpacked.
+        CharacterProblems: damaged as a whole or in another file, encrypted, too many files, a path that leaves the
+            archive, too large when unpacked.
     """
+    with _refused_by_name(file), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        for member in members:  # programs on Windows write backslashes between folders
+            member.filename = member.filename.replace("\\", "/")
+        _check_members(members, file)
+        chosen = [member for member in members if wanted(member.filename)]
+        if sum(member.file_size for member in chosen) > MAX_FILE_BYTES:
+            refuse(file, f"unpacks to more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
+        files: dict[str, bytes] = {}
+        damaged = set()
+        for member in chosen:
+            if member.filename in files:
+                sentence = "files that are twice in the archive were read once, the last of them"
+                tell(mended, changed(sentence), member.filename)
+            try:
+                # A member that holds more than its header says fails its checksum in zipfile: no size can be forged.
+                files[member.filename] = archive.read(member)
+            except _DAMAGE:
+                if not member.filename.lower().endswith(_SPARE_SUFFIXES):
+                    refuse(file, f"is damaged: {member.filename[:80]!r} in it cannot be unpacked", _PACK_AGAIN)
+                sentence = "files that are damaged in the archive were left out"
+                tell(mended, left_out(sentence, "Put them into it again if they matter."), member.filename)
+                damaged.add(member.filename)
+    taken = files.keys() | damaged
+    return files, [member.filename for member in members if member.filename not in taken]
+
+
+@contextmanager
+def _refused_by_name(file: str) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            for member in members:  # programs on Windows write backslashes between folders
-                member.filename = member.filename.replace("\\", "/")
-            _check_members(members, file)
-            chosen = [member for member in members if wanted(member.filename)]
-            if sum(member.file_size for member in chosen) > MAX_FILE_BYTES:
-                refuse(file, f"unpacks to more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
-            # A member that holds more than its header says fails its checksum in zipfile: no size can be forged.
-            files = {member.filename: archive.read(member) for member in chosen}
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error):
-        refuse(file, "is a damaged archive", "Download it again, or pack it again as a plain zip.")
+        yield
+    except _DAMAGE:
+        refuse(file, "is a damaged archive", _PACK_AGAIN)
     except (NotImplementedError, RuntimeError):
         refuse(file, "is packed in a way that cannot be read", "Pack it again as a plain zip without a password.")
-    return files, [member.filename for member in members if member.filename not in files]
 
 
 def _check_members(members: list[zipfile.ZipInfo], file: str) -> None:

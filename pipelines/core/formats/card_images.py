@@ -37,6 +37,11 @@ INPUT_IMAGE_TYPE = "x_understudy_input_image"
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
 _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
+CARD_KEYWORDS = (b"chara", b"ccv3")
+"""Keywords of the text chunks of a PNG that hold a card, in lower case."""
+_CARD_WORDS = (b'"chara_card_v', b'"first_mes"', b'"char_name"')
+"""One of them stands in the JSON of every card that programs keep in a picture's EXIF comment; workflows of image
+generators are JSON too."""
 _USER_COMMENT, _EXIF_IFD = 0x9286, 0x8769
 _EMBEDDED = re.compile(r"embedd?ed://", re.IGNORECASE)
 _CHARACTER_TYPES = ("icon", "emotion", "other", "x_")
@@ -92,8 +97,8 @@ def assets_of(data: dict[str, Any], files: dict[str, bytes], file: str, mended: 
     unnamed = [
         path for path, content in files.items() if path not in used and suffix_of(content) and "/ai/" not in path
     ]
-    if unnamed:
-        mended[left_out("pictures that the card does not name were left out")] += len(unnamed)
+    for path in unnamed:
+        tell(mended, left_out("pictures that the card does not name were left out"), path)
     return sorted(found, key=lambda asset: (asset.kind, asset.name) != ("icon", "main"))
 
 
@@ -218,6 +223,19 @@ def png_avatar(data: bytes, file: str) -> bytes:
             return out.getvalue()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         refuse(file, "cannot be opened as a picture", "Replace it; `understudy character check` lists all such.")
+
+
+def holds_card(data: bytes) -> bool:
+    """Whether a picture carries a Character Card, whole or damaged; no pixel is decoded."""
+    if not data.startswith(PNG_SIGNATURE):
+        return any(key in exif_comment(data) for key in _CARD_WORDS)
+    try:
+        for kind, body in chunks_of(data, "the picture"):
+            if kind in (b"tEXt", b"zTXt", b"iTXt") and body.partition(b"\0")[0].lower() in CARD_KEYWORDS:
+                return True
+    except CharacterProblems:
+        return False
+    return any(key in exif_comment(data) for key in _CARD_WORDS)
 
 
 def exif_comment(data: bytes) -> bytes:

@@ -14,6 +14,7 @@ import io
 import json
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,7 @@ from pipelines.core.formats.card_files import (
     MAX_FILE_BYTES,
     PNG_SIGNATURE,
     decode_base64,
+    list_archive,
     put_chunks,
     read_archive,
     read_bytes,
@@ -64,7 +66,10 @@ MAX_INLINE_BYTES = 24 * 2**20
 """Pictures together, above which a PNG or JSON card carries only the avatar (a CHARX carries all)."""
 ADAPTER_FOLDER = "adapter"
 """Folder of an adapter's files in a zip, and in the character folder that a CHARX or zip is imported into."""
+CARD_FILE = "card.json"
+"""The card inside a CHARX."""
 _PNG_ASSET = "chara-ext-asset_"
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -159,26 +164,37 @@ def is_card_chunk(keyword: str) -> bool:
 
 
 def _read_charx(data: bytes, file: str) -> CardImport:
-    pictures = (".png", ".jpg", ".jpeg", ".webp")
-
-    def wanted(path: str) -> bool:
-        named = path == "card.json" or (is_backyard_file(path) and path.endswith(".json"))
-        return named or path.lower().endswith(pictures) or "/ai/" in path
-
-    files, others = read_archive(data, file, wanted)
+    paths = list_archive(data, file)
+    card = next((path for path in paths if path.lower() == CARD_FILE), CARD_FILE)
     mended: Counter[str] = Mended()
-    backyard = None if "card.json" in files else read_backyard_archive(files, file, mended)
+    files, others = read_archive(data, file, belongs_to_card, mended)
+    if card in files:
+        return read_card_files({**files, CARD_FILE: files[card]}, others, file, mended)
+    backyard = read_backyard_archive(files, file, mended)
     if backyard is not None:
-        card = replace(card_data(backyard.card, file), chats=backyard.chats)
-        return _build_import(card, None, files, {}, file, mended)
-    if "card.json" not in files:
-        if any(path.lower().endswith(pictures) for path in files):
-            refuse(
-                file,
-                "holds pictures but no character",
-                "Make the character first, then drop the pictures and their captions in at step Pictures.",
-            )
-        refuse(file, "is an archive without a card.json", "A CHARX has one at its root; send the PNG or JSON card.")
+        return _build_import(
+            replace(card_data(backyard.card, file), chats=backyard.chats), None, files, {}, file, mended
+        )
+    if any(path.lower().endswith(_PICTURES) for path in files):
+        refuse(
+            file,
+            "holds pictures but no character",
+            "Make the character first, then drop the pictures and their captions in at step Pictures.",
+        )
+    refuse(file, f"is an archive without a {CARD_FILE}", "A CHARX has one at its root; send the PNG or JSON card.")
+
+
+def belongs_to_card(path: str) -> bool:
+    """Whether a file of a CHARX or of a Backyard archive is read, by its path inside it."""
+    named = path.lower() == CARD_FILE or (is_backyard_file(path) and path.endswith(".json"))
+    return named or path.lower().endswith(_PICTURES) or "/ai/" in path
+
+
+def read_card_files(
+    files: Mapping[str, bytes], others: Iterable[str], file: str, mended: Counter[str] | None = None
+) -> CardImport:
+    """The card of an unpacked CHARX: `card.json` and what it names, by path; `others` are paths that were not read."""
+    told: Counter[str] = Mended() if mended is None else mended
     adapter = {}
     for path, content in files.items():
         inside = path.partition("/ai/")[2]
@@ -186,11 +202,11 @@ def _read_charx(data: bytes, file: str) -> CardImport:
         if is_adapter_file(name):
             adapter[name] = content
         elif "/ai/" in path:
-            mended[left_out("model files that are not safetensors were left out")] += 1
+            told[left_out("model files that are not safetensors were left out")] += 1
     extra = [path for path in others if path.startswith("assets/")]
     if extra:
-        mended[left_out("assets that are not pictures were left out")] += len(extra)
-    return _build_import(_parse_card(files["card.json"], file), None, files, adapter, file, mended)
+        told[left_out("assets that are not pictures were left out")] += len(extra)
+    return _build_import(_parse_card(files[CARD_FILE], file), None, dict(files), adapter, file, told)
 
 
 def _parse_card(text: bytes, file: str) -> CardData:
@@ -329,7 +345,7 @@ def _write_charx(
         name = path.rsplit("/", 1)[-1]
         ext = name.rsplit(".", 1)[-1].lower()
         assets.append({"type": ADAPTER_TYPE, "name": name, "ext": ext, "uri": f"embeded://{path}"})
-    return write_archive({"card.json": _dump_json(card_of_data(data | {"assets": assets}, 3), "card.json"), **files})
+    return write_archive({CARD_FILE: _dump_json(card_of_data(data | {"assets": assets}, 3), CARD_FILE), **files})
 
 
 def _dump_json(card: dict[str, Any], file: str, indent: int | None = 2) -> bytes:

@@ -24,16 +24,25 @@ from pipelines.core.character.character_folder import (
 )
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.formats.card_files import read_archive, read_bytes
+from pipelines.core.formats.card_files import read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.card_notes import lorebook_notes
-from pipelines.core.formats.cards import ADAPTER_FOLDER, CardImport, read_card
+from pipelines.core.formats.cards import (
+    ADAPTER_FOLDER,
+    CARD_FILE,
+    CardImport,
+    belongs_to_card,
+    read_card,
+    read_card_files,
+)
+from pipelines.core.formats.character_bundle import Bundle, find_characters
 from pipelines.core.formats.extension_limits import fit_extensions
+from pipelines.core.formats.file_sources import FileSource, open_files
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
-from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
+from pipelines.core.formats.import_notes import Mended, RoleNeeded, notes_from, refuse, tell
 from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.mmrole import read_mmrole
-from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, find_source
+from pipelines.core.formats.mmrole_files import MMRoleSource, find_source
 from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, read_rolescape, rolescape_folders
 from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, lore_of, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, left_out, nearest_file, only_kept
@@ -58,36 +67,67 @@ def import_file(
         RoleNeeded: the source holds several roles, and none was named.
         CharacterProblems: nothing usable in the source; the folder is left as it was.
     """
+    file = name or source.name
     is_one = is_rolescape(source)
     many = {} if is_one else rolescape_folders(source)
     samples = None if is_one or many else find_source(source, name)
-    has_samples = is_one or many or samples is not None
-    pictures = None if has_samples else import_picture_set(source, folder, PurePosixPath(name).stem)
+    files = None if is_one or many or samples is not None else open_files(source, file)
+    is_new = not (folder / CHARACTER_FILE).exists()
+    bundle = find_characters(files) if files is not None and is_new else None
+    if files is not None and bundle is not None:
+        return _import_member(files, bundle, folder, role, keeps_adapter, lore)
+    pictures = import_picture_set(files, folder, role) if files is not None else None
     if pictures is not None:
         return pictures
     book = import_lorebook(source, folder, lore)
     if book is not None:
         return book
-    if (folder / CHARACTER_FILE).exists():
+    if not is_new:
         return add_conversations(source, folder)
     if many:
-        return _import_rolescape(many[_chosen(many, role, source.name)], folder)
+        return _import_rolescape(many[_chosen(many, role, file)], folder)
     if samples is not None:
         return import_mmrole(samples, folder, role)
     if source.is_dir():
         return _import_rolescape(source, folder)
-    data = read_bytes(source, source.name)
+    data = read_bytes(source, file)
     if holds_conversations(source, data):
         refuse(
-            source.name,
+            file,
             "holds conversations, but no character to add them to",
             "Make the character first, then add them to it (in the studio: step 3, Upload conversations).",
         )
-    if data.startswith(b"PK"):
-        files, _ = read_archive(data, source.name, _belongs_to_folder)
-        if any(PurePosixPath(path).name == CHARACTER_FILE for path in files):
-            return _import_zip(files, folder, source.name, keeps_adapter, lore)
-    return _import_card(read_card(data, source.name), folder, source.name, keeps_adapter, lore)
+    return _import_card(read_card(data, file), folder, file, keeps_adapter, lore)
+
+
+def _import_member(
+    files: FileSource, bundle: Bundle, folder: Path, role: str, keeps_adapter: bool, lore: LoreUse
+) -> list[Problem]:
+    """The one that is meant of the characters of a folder or zip, with what else belongs to it."""
+    file, mended = files.file, Mended()
+    if isinstance(files.place, Path) and any(one.file == CHARACTER_FILE for one in bundle.members):
+        refuse(file, "is a character folder already", "Use it as it is, or copy it.")
+    member = bundle.chosen(role, file)
+    others = [f"{one.name} ({one.path})" for one in (*bundle.members, *bundle.deeper) if one != member]
+    if others:
+        shown = ", ".join(others[:MAX_NAMED])
+        mended[left_out(f"other characters in it were not read: {shown}")] += len(others)
+    if member.file == CHARACTER_FILE:
+        inside = member.below(files.read(lambda path: _belongs_to_folder(member.inside(path)), mended))
+        return _import_zip(_in_known_folders(inside), folder, file, keeps_adapter, lore, mended)
+    if member.file == CARD_FILE:
+        inside = member.below(files.read(lambda path: belongs_to_card(member.inside(path)), mended))
+        below = [member.inside(path) for path in files.paths]
+        card = read_card_files(inside, [path for path in below if path and not belongs_to_card(path)], file)
+        return _import_card(card, folder, file, keeps_adapter, lore) + notes_from(mended, file)
+    card = read_card(files.read(lambda path: path == member.path, mended)[member.path], member.path)
+    notes = _import_card(card, folder, member.path, keeps_adapter, lore)
+    if len(bundle.members) == 1:  # what lies beside a lone card shows the same character
+        try:
+            notes += import_picture_set(files, folder, without=(member.path,)) or []
+        except CharacterProblems as error:
+            notes += [replace(item, severity="warning", outcome="left out") for item in error.problems]
+    return notes + notes_from(mended, file)
 
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
@@ -96,7 +136,7 @@ def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool,
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
     character = replace(character, extensions=fit_extensions(character.extensions, mended))
-    write_character(character, folder, images)
+    write_character(character, folder, images, file)
     _write_adapter(card.adapter_files, folder if keeps_adapter else None, mended)
     return notes + notes_from(mended, file)
 
@@ -150,22 +190,28 @@ def import_mmrole(source: MMRoleSource, folder: Path, role: str = "") -> list[Pr
     return found.notes + notes_from(mended, source.name)
 
 
-def _belongs_to_folder(member: str) -> bool:
-    """Whether a file of a zip belongs to a character folder, at the root or one folder down."""
-    path = PurePosixPath(member)
-    if path.parent.name == REFERENCE_THUMBNAILS:
-        return path.parent.parent.name == ADAPTER_FOLDER
-    return path.name in (CHARACTER_FILE, TEST_FILE) or path.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
+def _belongs_to_folder(path: str) -> bool:
+    """Whether a file of a zip belongs to a character folder, by its path in it."""
+    inside = PurePosixPath(path.lower())
+    if inside.parent.name == REFERENCE_THUMBNAILS:
+        return inside.parent.parent.name == ADAPTER_FOLDER
+    return inside.name in (CHARACTER_FILE, TEST_FILE) or inside.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
 
 
-def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
-    """A zipped character folder, read like one on disk."""
-    at = min((path for path in files if PurePosixPath(path).name == CHARACTER_FILE), key=len)
-    inside = {
-        str(PurePosixPath(path).relative_to(PurePosixPath(at).parent)): data
-        for path, data in files.items()
-        if PurePosixPath(path).is_relative_to(PurePosixPath(at).parent)
+def _in_known_folders(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with the names of the folder's own files and folders in lower case, as they are read."""
+    known = (CHARACTER_FILE, TEST_FILE, IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
+    split = {path: PurePosixPath(path).parts for path in files}
+    return {
+        "/".join([part.lower() if part.lower() in known else part for part in parts[:1]] + list(parts[1:])): files[path]
+        for path, parts in split.items()
     }
+
+
+def _import_zip(
+    inside: dict[str, bytes], folder: Path, file: str, keeps_adapter: bool, lore: LoreUse, mended: Counter[str]
+) -> list[Problem]:
+    """A zipped character folder, read like one on disk."""
     problems: list[Problem] = []
     character = character_from_entries(read_yaml(inside[CHARACTER_FILE], CHARACTER_FILE), problems)
     test = None
@@ -173,11 +219,10 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter:
         test = split_from_entries(read_yaml(inside[TEST_FILE], TEST_FILE), problems)
     if errors(problems):
         raise CharacterProblems([replace(item, field=f"{file}: {item.field}") for item in problems])
-    mended: Counter[str] = Mended()
     character = teach(character, constant_entries(character.extensions), lore, mended)
     pictures = _files_under(inside, IMAGES)
     listed = [*(image.file for image in character.images), *character.input_images]
-    _tell_unlisted(files, at, listed, pictures, mended)
+    _tell_unlisted(listed, pictures, mended)
     character, images = _with_clean_images(character, pictures, mended)
     if test is not None:
         test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
@@ -187,29 +232,14 @@ def _import_zip(files: dict[str, bytes], folder: Path, file: str, keeps_adapter:
     return problems + notes_from(mended, file)
 
 
-def _tell_unlisted(
-    files: dict[str, bytes], at: str, listed: Sequence[str], pictures: dict[str, bytes], mended: Counter[str]
-) -> None:
-    """Counts what a zip holds beside the character that is read: other characters, pictures that nothing lists."""
-    others = [path for path in files if PurePosixPath(path).name == CHARACTER_FILE and path != at]
-    if others:
-        names = ", ".join(_name_in(files[path], path) for path in sorted(others)[:MAX_NAMED])
-        mended[left_out(f"other characters in it were not read: {names}")] += len(others)
+def _tell_unlisted(listed: Sequence[str], pictures: dict[str, bytes], mended: Counter[str]) -> None:
+    """Counts the pictures of a zip that nothing lists."""
     known = {file.casefold() for file in listed}
     spare = sorted(file for file in pictures if file.casefold() not in known)
     unused = [file for file in spare if suffix_of(pictures[file])]
     if unused:
         names = ", ".join(unused[:MAX_NAMED])
         mended[left_out(f"pictures in images/ that character.yaml does not list were left out: {names}")] += len(unused)
-
-
-def _name_in(data: bytes, path: str) -> str:
-    """The name that a character.yaml gives, and where it lies."""
-    try:
-        name = read_yaml(data, path).get("name")
-    except CharacterProblems:
-        name = None
-    return f"{name[:60]} ({path})" if isinstance(name, str) and name else path
 
 
 def _files_under(files: dict[str, bytes], folder: str) -> dict[str, bytes]:

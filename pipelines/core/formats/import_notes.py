@@ -15,6 +15,7 @@ from pipelines.core.problems import Change, CharacterProblems, Outcome, Problem
 MAX_EXAMPLES = 3
 """Lines or pictures that are kept of each kind of change."""
 EXAMPLE_CHARS = 160
+MAX_NAMED_ROLES = 100
 
 
 class Mended(Counter[str]):
@@ -37,6 +38,28 @@ class Mended(Counter[str]):
         both.update(self)
         both.update(other)
         return both
+
+
+class RoleNeeded(CharacterProblems):
+    """A source holds several characters and none was named; `roles` are their names with how much there is of each.
+
+    `together`, where it makes sense, is the name of the choice to take all of them as one.
+    """
+
+    def __init__(self, file: str, roles: Counter[str], kind: str = "roles", together: str = "") -> None:
+        self.roles = Counter(dict(roles.most_common()))
+        listed = ", ".join(shown_role(name, roles) for name, _ in roles.most_common(MAX_NAMED_ROLES))
+        message = f"{file} holds {len(roles)} {kind}: {listed}."
+        self.together = together
+        if together:
+            self.roles[together] = roles.total()
+        mend = "Choose one of them: each is a character of its own."
+        super().__init__([Problem(file, message, mend)])
+
+
+def shown_role(name: str, roles: Counter[str]) -> str:
+    """A name to choose, with how much there is of it where that differs between them."""
+    return f"{name} ({roles[name]})" if max(roles.values()) > 1 else name
 
 
 def tell(mended: Counter[str], sentence: str, example: str) -> None:

@@ -7,7 +7,7 @@ notes and the checks say so. Pictures get the names 01.png, 02.jpg, ..., as in t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,10 +15,12 @@ from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, read_character, write_character
 from pipelines.core.character.image_decode import without_metadata
 from pipelines.core.character.image_set_check import MAX_IMAGES
-from pipelines.core.formats.card_files import MAX_FILE_BYTES, MAX_MEMBERS, read_archive, read_bytes
+from pipelines.core.formats.caption_files import is_picture
+from pipelines.core.formats.card_files import MAX_MEMBERS
 from pipelines.core.formats.card_images import suffix_of
-from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
-from pipelines.core.formats.picture_sets import PictureSet, belongs_to_set, is_picture, read_picture_set
+from pipelines.core.formats.file_sources import FileSource
+from pipelines.core.formats.import_notes import Mended, note, notes_from, tell
+from pipelines.core.formats.picture_sets import PictureSet, belongs_to_set, read_picture_set
 from pipelines.core.problems import CharacterProblems, Problem, left_out, only_kept
 
 MAX_TAKEN = 4 * MAX_IMAGES
@@ -26,25 +28,34 @@ MAX_TAKEN = 4 * MAX_IMAGES
 _OTHER_FORMATS = (CHARACTER_FILE, "card.json")
 
 
-def import_picture_set(source: Path, folder: Path, called: str = "") -> list[Problem] | None:
+def import_picture_set(
+    source: FileSource, folder: Path, role: str = "", without: Collection[str] = ()
+) -> list[Problem] | None:
     """Writes or extends a character folder from a set of pictures; None when the source is none, with nothing written.
 
-    `called` is the source's name where its path does not tell it.
+    role: whom to take where its folders show several; without: paths that are read otherwise.
 
     Raises:
+        RoleNeeded: its folders show several people, and none was named.
         CharacterProblems: none of its pictures can be used, or the character that is there cannot be read.
     """
-    found = _read_source(source)
-    if found is None:
+    paths = [path for path in source.paths if path not in without]
+    if not _is_set(paths):
         return None
-    mended: Counter[str] = Mended()
-    name = called or source.stem
+    file, mended = source.file, Mended()
     is_new = not (folder / CHARACTER_FILE).exists()
-    character = Character(_named(found.label.split(" ")[0] or name), "") if is_new else read_character(folder)
+    there_is = Character("", "") if is_new else read_character(folder)
+    inside = source.read(lambda path: path not in without and belongs_to_set(path), mended)
+    others = [path for path in paths if not belongs_to_set(path)]
+    found = read_picture_set(list(inside.items()), others, file, role, there_is.name)
+    words = found.label.split(" ")[0] or PurePosixPath(file).stem
+    character = Character(_named(words), "") if is_new else there_is
     there = {path.name: path.read_bytes() for path in _files_in(folder / IMAGES)}
     listed, images = _take(found, {image.file for image in character.images} | set(there), set(there.values()), mended)
     if not images:
-        refuse(source.name, "holds no new picture that can be opened", "Send PNG, JPEG or WebP pictures.")
+        message = f"{file} holds no new picture that can be opened."
+        none = Problem(file, message, "Send PNG, JPEG or WebP pictures.", subject=file)
+        raise CharacterProblems([none, *found.notes, *notes_from(mended, file)])
     held = tuple(image.file for path, image in listed if path in found.test)
     if held:
         mended[only_kept("pictures in a folder called like a test are kept for the test")] += len(held)
@@ -52,56 +63,21 @@ def import_picture_set(source: Path, folder: Path, called: str = "") -> list[Pro
         character = replace(character, held_out=chosen)
     character = replace(character, images=character.images + tuple(image for _, image in listed))
     write_character(character, folder, {**there, **images})
-    notes = found.notes + notes_from(mended, source.name)
+    notes = found.notes + notes_from(mended, file)
     if is_new:
-        message = f"Only pictures are in {source.name}; the character is called {character.name} after it."
-        notes.insert(0, note(source.name, message, "Give it its name, and say who it is: a persona is needed."))
+        message = f"Only pictures are in {file}; the character is called {character.name} after it."
+        notes.insert(0, note(file, message, "Give it its name, and say who it is: a persona is needed."))
     return notes
-
-
-def _read_source(source: Path) -> PictureSet | None:
-    """The set in a folder or zip; None when there are no pictures, or they belong to a character."""
-    if source.is_dir():
-        paths = _paths_under(source)
-        if not _is_set(paths):
-            return None
-        wanted = [path for path in paths if belongs_to_set(path)]
-        if sum((source / path).stat().st_size for path in wanted) > MAX_FILE_BYTES:
-            refuse(source.name, f"holds more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
-        files = [(path, read_bytes(source / path, path)) for path in wanted]
-        return read_picture_set(files, [path for path in paths if path not in wanted], source.name)
-    if not source.is_file():
-        return None
-    with source.open("rb") as stream:
-        if stream.read(2) != b"PK":
-            return None
-    data = read_bytes(source, source.name)
-    _, paths = read_archive(data, source.name, lambda path: False)
-    if not _is_set(paths):
-        return None
-    inside, others = read_archive(data, source.name, belongs_to_set)
-    return read_picture_set(list(inside.items()), others, source.name)
 
 
 def _is_set(paths: Iterable[str]) -> bool:
     """Whether these are pictures without a character: no card, no character folder, no Backyard or RoleScape data."""
     listed = [PurePosixPath(path) for path in paths]
-    names = {path.name for path in listed}
+    names = {path.name.lower() for path in listed}
     backyard = PurePosixPath("manifest.json") in listed
     rolescape = "annotation.json" in names or any(name.endswith("_with_image.json") for name in names)
     pictures = any(is_picture(str(path)) for path in listed)
     return pictures and not backyard and not rolescape and not names & {*_OTHER_FORMATS}
-
-
-def _paths_under(folder: Path) -> list[str]:
-    """Paths of the files in a folder and below, no links; refused when they are too many."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            found.append(path.relative_to(folder).as_posix())
-        if len(found) > MAX_MEMBERS:
-            refuse(folder.name, f"holds more than {MAX_MEMBERS} files", "Point at the folder of one character.")
-    return found
 
 
 def _files_in(folder: Path) -> list[Path]:

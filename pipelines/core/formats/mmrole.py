@@ -19,8 +19,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, Interaction, TestSplit, message
-from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
-from pipelines.core.formats.mmrole_files import MMRoleSource, RoleNeeded, Sample
+from pipelines.core.formats.import_notes import Mended, RoleNeeded, note, notes_from, refuse, tell
+from pipelines.core.formats.mmrole_files import MMRoleSource, Sample
 from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
 from pipelines.core.problems import Problem, left_out
 from pipelines.core.words import count_words, normalized_words

@@ -17,29 +17,19 @@ from typing import Any
 
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_files import MAX_FILE_BYTES, read_archive
+from pipelines.core.formats.import_notes import Mended
 from pipelines.core.formats.mmrole_records import MMRoleRecord, is_record, parse_record
-from pipelines.core.problems import CharacterProblems, Problem, left_out
+from pipelines.core.problems import CharacterProblems, left_out
 
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in-distribution", "out-of-distribution"
 MAX_RECORD_CHARS = 2 * 2**20
 """Longest sample that is read; published ones stay below 20,000 characters."""
-MAX_NAMED_ROLES = 100
 _BLOCK_CHARS = 1 << 20
 _RECORD_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _LAYOUT = ("train", "test", IN_DISTRIBUTION, OUT_OF_DISTRIBUTION)
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _IS_TEST = re.compile(r"(?:^|[^a-z])test(?:$|[^a-z])", re.IGNORECASE)
 _IS_OUT = re.compile(r"(?:^|[^a-z])out(?:$|[^a-z])", re.IGNORECASE)
-
-
-class RoleNeeded(CharacterProblems):
-    """A source holds several roles and none was named; `roles` are their names with their counts of samples."""
-
-    def __init__(self, file: str, roles: Counter[str]) -> None:
-        self.roles = roles
-        listed = ", ".join(f"{name} ({count})" for name, count in roles.most_common(MAX_NAMED_ROLES))
-        message = f"{file} holds {len(roles)} roles: {listed}."
-        super().__init__([Problem(file, message, "Choose one of them: each is a character of its own.")])
 
 
 @dataclass(frozen=True)
@@ -60,11 +50,13 @@ class MMRoleSource:
     """Blocks of text by path of each file that may hold samples."""
     picture: Callable[[str], bytes | None]
     """The bytes of a picture by its path below `images/`; None when it is not there."""
-    unreadable: Counter[str] = field(default_factory=Counter)
+    damaged: Counter[str] = field(default_factory=Mended)
+    """Files of a zip that cannot be unpacked."""
+    unreadable: Counter[str] = field(default_factory=Mended)
 
     def samples(self, role: str = "") -> Iterator[Sample]:
         """All samples, or those of one role; broken ones are counted in `unreadable`."""
-        self.unreadable = Counter()
+        self.unreadable = Mended(self.damaged)
         for path, blocks in sorted(self.texts.items()):
             split = split_of(path)
             for value in read_items(blocks(), path, self.unreadable):
@@ -164,7 +156,7 @@ def find_source(path: Path, name: str = "") -> MMRoleSource | None:
     else:
         return None
     texts = {file: blocks for file, blocks in found.texts.items() if _begins_with_sample(blocks(), file)}
-    return MMRoleSource(name, texts, found.picture) if texts else None
+    return MMRoleSource(name, texts, found.picture, found.damaged) if texts else None
 
 
 def _begins_with_sample(blocks: Iterator[str], file: str) -> bool:
@@ -185,9 +177,9 @@ def _of_folder(folder: Path, name: str) -> MMRoleSource:
 
 
 def _of_zip(path: Path, name: str) -> MMRoleSource:
-    files, _ = read_archive(
-        path.read_bytes(), name, lambda member: member.lower().endswith((*_RECORD_SUFFIXES, *_PICTURES))
-    )
+    damaged = Mended()
+    wanted = (*_RECORD_SUFFIXES, *_PICTURES)
+    files, _ = read_archive(path.read_bytes(), name, lambda member: member.lower().endswith(wanted), damaged)
 
     def text_of(member: str) -> Iterator[str]:
         yield decode_text(files[member], member)[0]
@@ -200,7 +192,7 @@ def _of_zip(path: Path, name: str) -> MMRoleSource:
         for member in files
         if member.lower().endswith(_RECORD_SUFFIXES) and "/RM_data/" not in f"/{member}"
     }
-    return MMRoleSource(name, texts, picture)
+    return MMRoleSource(name, texts, picture, damaged)
 
 
 def _blocks(path: Path) -> Iterator[str]:

@@ -1,38 +1,32 @@
 """Pictures with captions, as trainers of picture models keep them: kohya folders and Hugging Face image folders.
 
 - kohya (docs/train_README of github.com/kohya-ss/sd-scripts): folders called REPEATS_IDENTIFIER CLASS, beside each
-  picture a caption of the same name ending in .txt or .caption. Regularisation pictures (`reg/`) show the class, not
-  the character. Repeats say how often a trainer shows a picture; here every picture counts alike.
-- Image folders (huggingface.co/docs/datasets/image_dataset): `metadata.jsonl` or `metadata.csv` with a column
-  `file_name` (or one ending in `_file_name`), relative to it, and any others; the caption is in one of `CAPTION_KEYS`.
+  picture a caption of the same name ending in .txt or .caption. Regularisation pictures (`reg/`, or `1_woman` beside
+  `10_tola woman`) show the class, not the character. Repeats say how often a trainer shows a picture; here every
+  picture counts alike. Folders with different identifiers show different people, of whom one is taken.
+- Image folders: a table with their captions (`picture_tables.py`). Masks (`picture_masks.py`) show nobody.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.caption_files import assign_captions, caption_id, fit_caption, is_caption_file
-from pipelines.core.formats.card_images import suffix_of
-from pipelines.core.formats.import_notes import Mended, notes_from, tell
-from pipelines.core.formats.json_text import NOT_JSON, parse_json
-from pipelines.core.problems import CharacterProblems, Problem, left_out
+from pipelines.core.formats.caption_files import PicturePlaces, assign_captions, is_caption_file, is_picture
+from pipelines.core.formats.card_images import holds_card, suffix_of
+from pipelines.core.formats.import_notes import Mended, RoleNeeded, notes_from, tell
+from pipelines.core.formats.picture_masks import masks_among
+from pipelines.core.formats.picture_tables import is_metadata, read_table
+from pipelines.core.problems import Problem, changed, left_out
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
-METADATA_FILES = ("metadata.jsonl", "metadata.csv")
-CAPTION_KEYS = ("text", "caption", "captions", "prompt", "description", "sentence")
-FIELD_KEYS = ("expression", "clothes", "place", "pose")
-"""Columns of an image folder that a character's pictures have too."""
-MAX_ROWS = 10_000
+EVERYONE = "all of them, as one character"
+"""The choice for folders of one person in different clothes, which are called like different people."""
+MAX_NAMED = 6
 _REPEATS = re.compile(r"\d{1,4}_(?P<label>\S.*)")
 _CLASS_PICTURES = re.compile(r"reg(?:s|ulari[sz]ation)?(?:_(?:images|data|dir))?|class_images", re.IGNORECASE)
 _TEST_FOLDERS = ("test", "validation", "valid", "val", "eval", "dev")
@@ -54,53 +48,64 @@ class PictureSet:
     notes: list[Problem]
 
 
-def is_picture(path: str) -> bool:
-    """Whether a file's name says that it is a picture."""
-    return path.lower().endswith(PICTURE_SUFFIXES)
-
-
-def is_metadata(path: str) -> bool:
-    """Whether a file is the table of an image folder."""
-    return PurePosixPath(path).name.lower() in METADATA_FILES
-
-
 def belongs_to_set(path: str) -> bool:
     """Whether a file is a picture, a caption or a table, and none that a system has put beside them."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
     return not hidden and (is_picture(path) or is_caption_file(path) or is_metadata(path))
 
 
-def read_picture_set(files: Sequence[tuple[str, bytes]], others: Iterable[str], file: str) -> PictureSet:
-    """The pictures among the files (path -> bytes) with their captions; `others` are paths that were not read."""
+def read_picture_set(
+    files: Sequence[tuple[str, bytes]], others: Iterable[str], file: str, role: str = "", name: str = ""
+) -> PictureSet:
+    """The pictures among the files (path -> bytes) with their captions; `others` are paths that were not read.
+
+    role: whom to take where the folders show several; name: what the character is called that they are for, if any.
+
+    Raises:
+        RoleNeeded: the folders show several people, and neither says which of them.
+    """
     mended: Counter[str] = Mended()
-    pictures = _pictures(files, mended)
+    kept, spare_pictures = _pictures(files, mended)
+    pictures = _of_one(kept, file, role, name, mended)
     paths = [path for path, _ in pictures]
+    spare_pictures += [path for path, _ in kept if path not in paths]
     notes: list[Problem] = []
-    texts = [(path, data) for path, data in files if is_caption_file(path) and not _shows_the_class(path)]
-    assigned, told = assign_captions(paths, texts)
+    assigned, told = assign_captions(paths, _texts(files, paths, spare_pictures))
     notes += told
     captions = [CharacterImage(path, caption=assigned.get(place, "")) for place, path in enumerate(paths)]
     for path, data in files:
         if is_metadata(path):
-            _read_table(path, data, captions, notes, mended)
-    folders = [part for path in paths for part in PurePosixPath(path).parts[:-1]]
-    labels = Counter(match["label"] for part in folders if (match := _REPEATS.fullmatch(part)))
+            read_table(path, data, captions, notes, mended)
+    labels = Counter(label for path in paths if (label := _label_of(path)))
     label = next((label for label, _ in labels.most_common(1)), "")
-    captions = [replace(image, caption=_without_label(image.caption, label, mended)) for image in captions]
+    captions = [
+        replace(image, caption=_without_label(image.caption, _label_of(image.file) or label, mended))
+        for image in captions
+    ]
     if labels:
         mended[left_out("repeats in the names of folders were not used: every picture counts alike")] += len(labels)
+    else:
+        _tell_folders(paths, mended)
     spare = [path for path in others if not _is_nothing(path)]
     if any(path.lower().endswith(".parquet") for path in spare):
         mended[left_out("tables as .parquet cannot be read: save them as metadata.csv")] += 1
     elif spare:
         mended[left_out("files that are neither pictures nor captions were left out")] += len(spare)
-    return PictureSet(
-        tuple(pictures),
-        tuple(captions),
-        label,
-        _test_paths(paths),
-        notes + notes_from(mended, file),
-    )
+    return PictureSet(tuple(pictures), tuple(captions), label, _test_paths(paths), notes + notes_from(mended, file))
+
+
+def _texts(
+    files: Iterable[tuple[str, bytes]], paths: Sequence[str], spare_pictures: Sequence[str]
+) -> list[tuple[str, bytes]]:
+    """The caption files, without those of pictures that were left out, about which nothing more is to be said."""
+    taken, spare = PicturePlaces(paths), PicturePlaces(spare_pictures)
+    return [
+        (path, data)
+        for path, data in files
+        if is_caption_file(path)
+        and not _shows_the_class(path)
+        and (taken.of_caption(path) or not spare.of_caption(path))
+    ]
 
 
 def _without_label(caption: str, label: str, mended: Counter[str]) -> str:
@@ -112,25 +117,101 @@ def _without_label(caption: str, label: str, mended: Counter[str]) -> str:
     return caption
 
 
-def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> list[tuple[str, bytes]]:
-    """The pictures of the character, in the order of their paths, equal ones once."""
+def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> tuple[list[tuple[str, bytes]], list[str]]:
+    """The pictures of people, in the order of their paths, equal ones once; paths of those that were left out."""
+    found = [(path, data) for path, data in sorted(files) if is_picture(path)]
+    masks = masks_among([(path, data) for path, data in found if suffix_of(data)])
+    classes = _class_labels([path for path, _ in found])
     seen: set[str] = set()
-    kept = []
-    for path, data in sorted(files):
-        if not is_picture(path):
-            continue
+    kept, spare = [], []
+    for path, data in found:
         digest = hashlib.sha256(data).hexdigest()
-        if _shows_the_class(path):
+        sentence = ""
+        if _shows_the_class(path) or _label_of(path).casefold() in classes:
             sentence = "pictures of the class alone (regularisation) were left out: they do not show the character"
-            tell(mended, left_out(sentence), path)
         elif not suffix_of(data):
-            tell(mended, left_out("pictures that are not PNG, JPEG or WebP were left out"), path)
+            sentence = "pictures that are not PNG, JPEG or WebP were left out"
+        elif path in masks:
+            sentence = "masks of pictures were left out: they do not show the character"
         elif digest in seen:
-            tell(mended, left_out("pictures that are there twice were taken once"), path)
-        else:
-            seen.add(digest)
-            kept.append((path, data))
-    return kept
+            sentence = "pictures that are there twice were taken once"
+        if sentence:
+            tell(mended, left_out(sentence), path)
+            spare.append(path)
+            continue
+        if holds_card(data):
+            told = left_out(
+                "cards inside pictures were not read: only the pictures were taken",
+                "A card makes a character of its own: import its file alone.",
+            )
+            tell(mended, told, path)
+        seen.add(digest)
+        kept.append((path, data))
+    return kept, spare
+
+
+# ---------------------------------------------------------------- who is shown
+
+
+def _label_of(path: str) -> str:
+    """What the folder of kohya's that a picture lies in says of it ("tola woman"); "" without one."""
+    found = [match["label"] for part in PurePosixPath(path).parts[:-1] if (match := _REPEATS.fullmatch(part))]
+    return found[-1].strip() if found else ""
+
+
+def _identifier(label: str) -> str:
+    """Who is meant by a label: "tola woman", "tola_armour" and "Tola" show the same person."""
+    return re.split(r"[ _-]", label.casefold())[0]
+
+
+def _class_labels(paths: Iterable[str]) -> set[str]:
+    """Labels that only say the class of another one: "woman" beside "tola woman"."""
+    labels = {_label_of(path).casefold() for path in paths} - {""}
+    return labels & {label.partition(" ")[2] for label in labels}
+
+
+def _of_one(
+    pictures: list[tuple[str, bytes]], file: str, role: str, name: str, mended: Counter[str]
+) -> list[tuple[str, bytes]]:
+    """The pictures of one person; those in no folder of kohya's are taken with whomever is chosen."""
+    labels = Counter(label for path, _ in pictures if (label := _label_of(path)))
+    people: dict[str, Counter[str]] = {}
+    for label, count in labels.items():
+        people.setdefault(_identifier(label), Counter())[label] += count
+    if len(people) < 2:
+        return pictures
+    roles = Counter({of.most_common(1)[0][0]: of.total() for of in people.values()})
+    wanted = role.strip().casefold()
+    if wanted == EVERYONE.casefold():
+        return pictures
+    by_name = _identifier(name.strip())
+    known = {_identifier(label): label for label in roles}
+    chosen = known.get(wanted) or next((label for label in labels if label.casefold() == wanted), "")
+    chosen = chosen or ("" if wanted else known.get(by_name, ""))
+    if not chosen:
+        raise RoleNeeded(file, roles, "people, by the names of its folders", EVERYONE)
+    meant = [
+        (path, data)
+        for path, data in pictures
+        if not (label := _label_of(path)) or _identifier(label) == _identifier(chosen)
+    ]
+    others = ", ".join([label for label in roles if _identifier(label) != _identifier(chosen)][:MAX_NAMED])
+    mended[left_out(f"pictures of other people were left out: {others}")] += len(pictures) - len(meant)
+    return meant
+
+
+def _tell_folders(paths: Sequence[str], mended: Counter[str]) -> None:
+    """Says when pictures of several folders become one character: a folder each is how people part what they have."""
+    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    folders = [tuple(part for part in parts if part.lower() not in (*_TEST_FOLDERS, "train")) for parts in folders]
+    shared = 0
+    while len({parts[: shared + 1] for parts in folders}) == 1 and folders and len(folders[0]) > shared:
+        shared += 1
+    first = list(dict.fromkeys(parts[shared] for parts in folders if len(parts) > shared))
+    if len(first) > 1:
+        named = ", ".join(first[:MAX_NAMED]) + (", ..." if len(first) > MAX_NAMED else "")
+        sentence = f"pictures of several folders were taken as those of one character: {named}"
+        mended[changed(sentence, "Take out those that show somebody else.")] += 1
 
 
 def _shows_the_class(path: str) -> bool:
@@ -149,70 +230,3 @@ def _test_paths(paths: Sequence[str]) -> frozenset[str]:
         path for path in paths if {part.lower() for part in PurePosixPath(path).parts[:-1]} & {*_TEST_FOLDERS}
     )
     return held if len(held) < len(paths) else frozenset()
-
-
-# ---------------------------------------------------------------- the table of an image folder
-
-
-def _read_table(
-    path: str, data: bytes, captions: list[CharacterImage], notes: list[Problem], mended: Counter[str]
-) -> None:
-    """Puts the captions of a table in the place of those beside the pictures."""
-    places = {caption_id(f"{image.file}.x"): place for place, image in enumerate(captions)}
-    try:
-        text, told = decode_text(data, path)
-        rows = _rows(path, text, mended)
-    except CharacterProblems as error:
-        notes += error.problems
-        return
-    notes += told
-    spare: Counter[str] = Counter()
-    for row in rows[:MAX_ROWS]:
-        keys = [key for key in row if key == "file_name" or key.endswith("_file_name")]
-        name = next((row[key] for key in keys if isinstance(row[key], str) and row[key].strip()), "")
-        place = places.get(caption_id(f"{PurePosixPath(path).parent / name.strip()}.x")) if name else None
-        if place is None:
-            tell(
-                mended, left_out("lines of a table that name no picture of it were left out"), f"{path}: {name or row}"
-            )
-            continue
-        captions[place] = _described(captions[place], row, f"{path} ({name[:60]})", notes)
-        spare.update(key for key in row if key not in (*keys, *CAPTION_KEYS, *FIELD_KEYS))
-    if spare:
-        named = ", ".join(key[:30] for key in list(spare)[:6])
-        mended[left_out(f"columns of a table were not used: {named}")] += len(spare)
-
-
-def _rows(path: str, text: str, mended: Counter[str]) -> list[dict[str, Any]]:
-    if path.lower().endswith(".csv"):
-        try:
-            table = list(csv.DictReader(io.StringIO(text, newline="")))
-        except csv.Error:
-            mended[left_out("tables that are damaged were left out")] += 1
-            return []
-        return [{str(key): value for key, value in row.items() if key} for row in table]
-    rows = []
-    for line in re.split(r"\r\n|\n|\r", text):
-        try:
-            value = parse_json(line, path) if line.strip() else None
-        except ValueError:
-            value = None
-            mended[NOT_JSON] += 1
-        rows += [value] if isinstance(value, dict) else []
-    return rows
-
-
-def _described(image: CharacterImage, row: Mapping[str, Any], name: str, notes: list[Problem]) -> CharacterImage:
-    """What a line says about its picture; an empty one leaves the caption that lies beside it."""
-    fields = {key: fit_caption(_words(row.get(key)), name, image.file, notes) for key in FIELD_KEYS}
-    caption = next((words for key in CAPTION_KEYS if (words := _words(row.get(key)).strip())), "")
-    if not caption and not any(fields.values()):
-        return image
-    return CharacterImage(image.file, **fields, caption=fit_caption(caption, name, image.file, notes))
-
-
-def _words(value: Any) -> str:
-    """A text, or the first of several captions."""
-    if isinstance(value, list):
-        value = next((item for item in value if isinstance(item, str) and item.strip()), "")
-    return value if isinstance(value, str) else ""

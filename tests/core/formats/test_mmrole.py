@@ -16,8 +16,9 @@ from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.chat_formats import read_conversations
 from pipelines.core.formats.import_character import import_file
+from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.formats.mmrole_export import export_mmrole
-from pipelines.core.formats.mmrole_files import IN_DISTRIBUTION, RoleNeeded, read_items, split_of
+from pipelines.core.formats.mmrole_files import IN_DISTRIBUTION, read_items, split_of
 from pipelines.core.formats.mmrole_records import is_record, parse_record, write_record
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.mmrole_samples import picture, prompt, sample, test_samples, train_samples, write_data_set

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw, ImageFilter
 
 from pipelines.core.character.character_folder import read_character
 from pipelines.core.formats.import_character import import_file
+from pipelines.core.formats.import_notes import RoleNeeded
+from pipelines.core.formats.picture_sets import EVERYONE
 from pipelines.core.problems import CharacterProblems, Problem
 from tests.core.formats.card_samples import as_charx, jpeg, png
 
@@ -115,3 +119,140 @@ def test_a_table_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "tola")
     assert captions(tmp_path / "tola") == {"01.png": "laughing"}
     assert "metadata.csv is not a text file" in told(notes) and ".parquet" in told(notes)
+
+
+PEOPLE = {
+    "10_tola woman/1.png": png("red"),
+    "10_tola woman/1.txt": b"tola woman, laughing",
+    "2_tola_armour/2.png": png("blue"),
+    "5_orla man/1.png": png("green"),
+    "5_orla man/1.txt": b"orla man, angry",
+    "1_woman/x.png": png("white"),
+    "1_woman/x.txt": b"a woman",
+}
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_two_people_of_kohya_are_never_mixed(tmp_path: Path, kind: str) -> None:
+    source = put(PEOPLE, tmp_path / "set", kind)
+    with pytest.raises(RoleNeeded, match=r"holds 2 people, by the names of its folders: tola woman \(2\), orla man"):
+        import_file(source, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    for role, shown in (("tola woman", ["laughing", ""]), ("Orla", ["angry"]), (EVERYONE, ["laughing", "", "angry"])):
+        notes = import_file(source, tmp_path / role, role)
+        assert list(captions(tmp_path / role).values()) == shown
+        assert "pictures of the class alone" in told(notes) and "belongs to no picture" not in told(notes)
+        assert ("pictures of other people were left out" in told(notes)) == (role != EVERYONE)
+    assert read_character(tmp_path / "Orla").name == "Orla"
+
+
+def test_people_are_added_to_the_character_of_their_name(tmp_path: Path) -> None:
+    import_file(put({"a.png": png()}, tmp_path / "tola", "zip"), tmp_path / "there")
+    notes = import_file(put(PEOPLE, tmp_path / "set", "zip"), tmp_path / "there")
+    assert list(captions(tmp_path / "there").values()) == ["", "laughing", ""]
+    assert "pictures of other people were left out: orla man" in told(notes)
+
+
+def test_plain_folders_that_become_one_character_are_told(tmp_path: Path) -> None:
+    files = {"set/tola/1.png": png("red"), "set/orla/1.png": png("blue")}
+    notes = import_file(put(files, tmp_path / "two", "zip"), tmp_path / "two")
+    assert "pictures of several folders were taken as those of one character: orla, tola" in told(notes)
+    quiet = {"set/train/1.png": png("red"), "set/test/1.png": png("blue")}
+    assert "several folders" not in told(import_file(put(quiet, tmp_path / "one", "zip"), tmp_path / "one"))
+
+
+def blob(light: str = "white") -> bytes:
+    image = Image.new("RGB", (128, 128), "black")
+    ImageDraw.Draw(image).ellipse((30, 30, 100, 100), fill=light)
+    out = io.BytesIO()
+    image.filter(ImageFilter.GaussianBlur(2)).save(out, "PNG")
+    return out.getvalue()
+
+
+def ink() -> bytes:
+    image = Image.new("RGB", (128, 128), "white")
+    ImageDraw.Draw(image).ellipse((30, 30, 100, 100), outline="black", width=2)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mask", "data"),
+    [
+        ("01-masklabel.png", png("white")),
+        ("masks/01.png", png("white")),
+        ("img_masks/01.png", blob()),
+        ("masks/other.png", blob()),
+        ("01_mask.png", blob()),
+        ("01.mask.PNG", blob()),
+        ("conditioning_data/01.png", blob()),
+        ("alpha/01.png", blob()),
+    ],
+)
+def test_masks_are_no_pictures_of_the_character(tmp_path: Path, mask: str, data: bytes) -> None:
+    files = {"01.png": png("red"), "01.txt": b"sad", "02.png": png("blue"), mask: data, f"{mask[:-4]}.txt": b"sad"}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    assert sorted(captions(tmp_path / "set").values()) == ["", "sad"]
+    assert "masks of pictures were left out" in told(notes)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"01.png": png("red"), "02.png": png("blue"), "tola_mask.png": png("green")},  # she wears one
+        {"01.png": png("red"), "01_mask.png": ink()},
+        {"a/01.png": blob(), "b/01.png": blob("#f0f0f0")},
+        {"masks/01.png": blob(), "masks/02.png": blob("#f0f0f0")},
+    ],
+)
+def test_pictures_of_masks_and_in_ink_stay(tmp_path: Path, files: dict[str, bytes]) -> None:
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    assert len(captions(tmp_path / "set")) == len({*files.values()})
+    assert "masks" not in told(notes)
+
+
+def test_one_picture_with_two_caption_files(tmp_path: Path) -> None:
+    files = {f"{name}.png": png(colour) for name, colour in zip("abcd", ("red", "blue", "green", "black"), strict=True)}
+    files |= {"a.caption": b"a woman", "a.txt": b"laughing, red apron", "b.png.txt": b"angry", "C.TXT": b"sad"}
+    files |= {"d.txt": b" ", "d.caption": b"asleep", "B.caption": b"angry"}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    assert list(captions(tmp_path / "set").values()) == ["laughing, red apron", "angry", "sad", "asleep"]
+    assert told(notes).count("was left out: another file says") == 1 and "a.caption was left out" in told(notes)
+
+
+TABLES = {
+    "semicolons": ("metadata.csv", "\ufefffile_name;text\r\n0.PNG;laughing\r\n1.png;sad, in tears\r\n"),
+    "tabs": ("metadata.csv", "file_name\ttext\n0.png\tlaughing\n1.png\tsad, in tears\n"),
+    "commas without quotes": ("metadata.csv", "File_Name, Text,\n0.png,laughing,\n1.png,sad, in tears,\n"),
+    "another case": ("metadata.csv", 'file_name,text\nIMAGES/0.png,laughing\nImages/1.PNG,"sad, in tears"\n'),
+    "without endings": ("metadata.csv", "image;caption\n0;laughing\n1;sad, in tears\n"),
+    "lines with commas": (
+        "metadata.jsonl",
+        '\ufeff{"file_name": "images/0.png", "text": "laughing",},\n{"file_name": "1.png", "text": "sad, in tears"},\n',
+    ),
+    "a list": (
+        "metadata.jsonl",
+        '[\n {"file_name": "0.png",\n  "text": "laughing"},\n {"file_name": "1.png", "text": "sad, in tears"}\n]\n',
+    ),
+    "a list of lines": (
+        "metadata.jsonl",
+        '[\n{"file_name": "0.png", "text": "laughing"},\n{"file_name": "1.png", "text": "sad, in tears"},\n]\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_are_read_as_spreadsheets_and_people_write_them(tmp_path: Path, table: str) -> None:
+    name, text = TABLES[table]
+    files = {"images/0.PNG": png("red"), "images/1.png": png("blue"), name: text.encode()}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    assert list(captions(tmp_path / "set").values()) == ["laughing", "sad, in tears"]
+    assert len(notes) == 1, told(notes)
+
+
+def test_a_table_without_the_names_of_pictures_says_what_it_needs(tmp_path: Path) -> None:
+    files = {"0.png": png("red"), "metadata.csv": b"number,text\n0,laughing\n"}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    note = next(note for note in notes if "name no picture" in note.message)
+    assert note.examples == ("metadata.csv: number: 0, text: laughing",) and "`file_name`" in note.mend

@@ -14,7 +14,7 @@ from pipelines.core.character.character import Fact, MultipleChoice, message
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.character.image_decode import MAX_IMAGE_BYTES
 from pipelines.core.formats.import_character import import_file
-from pipelines.core.formats.mmrole_files import RoleNeeded
+from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.formats.rolescape import (
     letters_and_digits,
     matching_test_dir,

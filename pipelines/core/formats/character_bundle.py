@@ -1,0 +1,147 @@
+"""Which characters a folder or a zip holds: Character Cards side by side, unpacked CHARX, character folders.
+
+What lies least deep counts: a `character.yaml` or `card.json` with everything below its folder, else cards beside each
+other, as PNG, JPEG, WebP, CHARX or JSON. Several of the same depth are for the creator to choose from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipelines.core.character.character_folder import CHARACTER_FILE
+from pipelines.core.decode_text import decode_text
+from pipelines.core.formats.caption_files import is_picture
+from pipelines.core.formats.card_fields import card_data
+from pipelines.core.formats.card_files import MAX_TEXT_BYTES
+from pipelines.core.formats.card_images import holds_card
+from pipelines.core.formats.cards import CARD_FILE, read_card
+from pipelines.core.formats.file_sources import FileSource
+from pipelines.core.formats.import_notes import RoleNeeded
+from pipelines.core.formats.json_text import parse_json
+from pipelines.core.problems import CharacterProblems
+from pipelines.core.yaml_text import read_yaml
+
+_CARD_KEYS = {"spec", "char_name", "first_mes", "aiPersona", "char_persona"}
+_ROOT_FILES = (CHARACTER_FILE, CARD_FILE)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the characters."""
+
+    path: str
+    """Of its `character.yaml`, its `card.json`, or its card."""
+    name: str
+
+    @property
+    def file(self) -> str:
+        """`character.yaml` or `card.json`, however it is written; another name for a card that is one file."""
+        name = PurePosixPath(self.path).name
+        return name.lower() if name.lower() in _ROOT_FILES else name
+
+    def inside(self, path: str) -> str:
+        """A path of the bundle as seen from this character's folder; "" outside of it."""
+        root = PurePosixPath(self.path).parent
+        place = PurePosixPath(path)
+        if path == self.path:
+            return self.file
+        return str(place.relative_to(root)) if place.is_relative_to(root) else ""
+
+    def below(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The files in this character's folder, by their path in it."""
+        return {inside: data for path, data in files.items() if (inside := self.inside(path))}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The characters of a folder or zip, and those that lie deeper than they."""
+
+    members: tuple[Member, ...]
+    deeper: tuple[Member, ...]
+
+    def chosen(self, role: str, file: str) -> Member:
+        """The only one, or the one that is called so; RoleNeeded where nobody said which of several."""
+        if len(self.members) == 1:
+            return self.members[0]
+        names = self.names()
+        wanted = role.strip().casefold()
+        for name, member in names.items():
+            if wanted in (name.casefold(), member.path.casefold()):
+                return member
+        raise RoleNeeded(file, Counter(dict.fromkeys(names, 1)), "characters")
+
+    def names(self) -> dict[str, Member]:
+        """The members by name; where two have the same one, by name and path."""
+        called = Counter(member.name.casefold() for member in self.members)
+        return {
+            member.name if called[member.name.casefold()] == 1 else f"{member.name} ({member.path})": member
+            for member in self.members
+        }
+
+
+def find_characters(source: FileSource) -> Bundle | None:
+    """The characters in a folder or zip; None where there is none, or where another reader knows the whole better."""
+    paths = [path for path in source.paths if not _is_hidden(path)]
+    if "manifest.json" in paths:  # Backyard
+        return None
+    roots = [path for path in paths if PurePosixPath(path).name.lower() in _ROOT_FILES]
+    if roots:
+        depth = min(map(_depth, roots))
+        files = source.read(lambda path: path in roots, Counter())
+        found = [Member(path, _name_in(files[path], path)) for path in sorted(roots)]
+        return Bundle(
+            tuple(member for member in found if _depth(member.path) == depth),
+            tuple(member for member in found if _depth(member.path) > depth),
+        )
+    files = source.read(lambda path: not _is_hidden(path) and _may_be_card(path), Counter())
+    cards = [path for path in sorted(files) if _is_card(files[path], path)]
+    return Bundle(tuple(Member(path, _name_in(files[path], path)) for path in cards), ()) if cards else None
+
+
+def _depth(path: str) -> int:
+    return len(PurePosixPath(path).parts)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+
+
+def _may_be_card(path: str) -> bool:
+    return is_picture(path) or path.lower().endswith((".json", ".charx"))
+
+
+def _is_card(data: bytes, path: str) -> bool:
+    if is_picture(path):
+        return holds_card(data)
+    return data.startswith(b"PK") or isinstance(_card(data, path), dict)
+
+
+def _card(data: bytes, path: str) -> Any:
+    """The object in a JSON file that has the keys of a card; None for any other file."""
+    if len(data) > MAX_TEXT_BYTES:
+        return None
+    try:
+        value = parse_json(decode_text(data, path)[0], path)
+    except (ValueError, CharacterProblems):
+        return None
+    return value if isinstance(value, dict) and _CARD_KEYS & value.keys() else None
+
+
+def _name_in(data: bytes, path: str) -> str:
+    """What a character calls itself; the name of its file or folder where it cannot be read."""
+    place = PurePosixPath(path)
+    spare = place.parent.name if place.name.lower() in _ROOT_FILES else place.stem
+    try:
+        if place.name.lower() == CHARACTER_FILE:
+            name = read_yaml(data, path).get("name")
+        elif is_picture(path) or data.startswith(b"PK"):
+            name = read_card(data, path).character.name
+        else:
+            name = card_data(parse_json(decode_text(data, path)[0], path), path).data["name"]
+    except (ValueError, CharacterProblems):
+        name = None
+    return " ".join(name.split())[:60] if isinstance(name, str) and name.strip() else spare or path
