@@ -1,4 +1,7 @@
-"""Files that arrive together, in a folder or in a zip: listed first, read where they are wanted."""
+"""Files that arrive together, in a folder or in a zip: listed first, read where they are wanted.
+
+Character bundles and picture sets are read through it, so that both are found the same way in either.
+"""
 
 from __future__ import annotations
 
