@@ -89,3 +89,14 @@ def sentences_of(text: str) -> list[str]:
         parts.append(text[start : end.end()].strip())
         start = end.end()
     return [part for part in [*parts, text[start:].strip()] if part]
+
+
+def cut_at_sentence(text: str, limit: int) -> str:
+    """Whole sentences of the text, at most `limit` characters; a longer first sentence is cut at a word."""
+    kept = ""
+    for sentence in sentences_of(text):
+        end = text.index(sentence, len(kept)) + len(sentence)
+        if end > limit:
+            break
+        kept = text[:end]
+    return kept or text[:limit].rsplit(" ", 1)[0]

@@ -22,6 +22,11 @@ _USER = re.compile(r"user|random_?user(?:_\d+)?", re.IGNORECASE)
 _CHARACTER = re.compile(r"char|bot|character|charifnotgroup", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"['\u2019]s\b")
 _CHOICE = re.compile(r"(?:random|pick)\s*:(?P<list>.*)", re.IGNORECASE | re.DOTALL)
+_MEDIA = re.compile(
+    r"(?:img|image|asset|emotion|inlay|inlayed|raw|path|source|bg|background|bgm|audio|video(?:-img)?)\s*::?.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Pictures, films and sounds that RisuAI shows where they stand."""
 _FIXED = {"noop": "", "trim": "", "original": "", "newline": "\n", "space": " "}
 
 
@@ -104,4 +109,7 @@ def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str |
         options = listed.split("::") if "::" in listed else re.split(r"(?<!\\),", listed)
         counts["choices by chance ({{random}}, {{pick}}) became their first one"] += 1
         return options[0].strip()  # a macro inside it is told by the checks
+    if _MEDIA.fullmatch(inner):
+        counts[left_out("macros that show a picture or play a sound were left out: nobody says them")] += 1
+        return ""
     return _FIXED.get(inner.lower())

@@ -24,6 +24,7 @@ from pipelines.core.character.character import (
     message,
 )
 from pipelines.core.character.field_values import kind_of, read_list, read_mapping, read_text, to_json
+from pipelines.core.character.names import tidy_name
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
@@ -147,6 +148,7 @@ def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> 
     """The character that the entries describe; unreadable ones are left out and named in `problems`."""
     problems += unknown_keys(entries, CHARACTER_KEYS, "The character")
     texts = {key: read_text(entries.get(key), key, f"The entry {key!r}", problems) for key in TEXT_KEYS}
+    texts["name"] = tidy_name(texts["name"])
     if not texts["name"] and not any(problem.field == "name" for problem in problems):
         problems.append(Problem("name", "The character has no name.", "Add a line `name:` with the character's name."))
     return Character(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipelines.core.character.character import Character, Message, TextPart
 from pipelines.core.token_estimate import estimate_tokens
-from pipelines.core.words import sentences_of
+from pipelines.core.words import cut_at_sentence
 
 SYSTEM_PROMPT_TOKENS = 320
 """Budget of name, persona, style, appearance and scenario together, as `estimate_tokens` counts. Every training row and
@@ -52,17 +52,6 @@ def system_text(character: Character) -> str:
         longest = max(texts, key=lambda label: estimate_tokens(texts[label]))
         text = texts[longest]
         # At most half at a time: another part may be the longest by then.
-        texts[longest] = _cut(text, int(len(text) * max(0.5, 1 - over / estimate_tokens(text))))
+        texts[longest] = cut_at_sentence(text, int(len(text) * max(0.5, 1 - over / estimate_tokens(text))))
     head, *sides = texts.items()
     return "".join(head).strip() + "".join(label + text for label, text in sides if text)
-
-
-def _cut(text: str, limit: int) -> str:
-    """Whole sentences of the text, at most `limit` characters; a longer first sentence is cut at a word."""
-    kept = ""
-    for sentence in sentences_of(text):
-        end = text.index(sentence, len(kept)) + len(sentence)
-        if end > limit:
-            break
-        kept = text[:end]
-    return kept or text[:limit].rsplit(" ", 1)[0]

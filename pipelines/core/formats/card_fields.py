@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.core.character.character import Character, Interaction
+from pipelines.core.character.names import split_title, tidy_name
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
 from pipelines.core.formats.card_examples import read_blocks, write_blocks
 from pipelines.core.formats.card_notes import unused_notes
@@ -25,6 +26,7 @@ from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse
 from pipelines.core.formats.json_text import text_of
+from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.speaker_labels import SpeakerNames
 from pipelines.core.problems import Problem, errors
 
@@ -112,9 +114,18 @@ def card_data(card: Any, file: str) -> CardData:
             if data[key] is not None:
                 notes.append(note(file, f"The field {key!r} is not a text, so it is left out.", outcome="left out"))
             data = {**data, key: ""}
-    if not data.get("name", "").strip():
+    if not name_of(data):
         refuse(file, "has no name", "Give the character a name in the program that made the card.")
     return CardData(version, data, notes, chats)
+
+
+def name_of(data: Mapping[str, Any]) -> str:
+    """What the character of a card's data is called: its name in one line, without a title behind it."""
+    return split_title(tidy_name(text_of(data, "name")))[0]
+
+
+def _names_of(data: Mapping[str, Any]) -> SpeakerNames:
+    return SpeakerNames(name_of(data), tidy_name(text_of(data, "nickname")))
 
 
 def _extension(data: dict[str, Any], key: str) -> dict[str, Any]:
@@ -132,7 +143,7 @@ def kept_card(extensions: Mapping[str, object]) -> dict[str, Any]:
 
 def nickname_of(extensions: Mapping[str, object]) -> str:
     """What the imported card calls the character in its texts; "" for none."""
-    return text_of(kept_card(extensions), "nickname")
+    return tidy_name(text_of(kept_card(extensions), "nickname"))
 
 
 # ---------------------------------------------------------------- card -> character
@@ -150,6 +161,10 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
             message = "Our part of the card was damaged elsewhere; only the usual fields are read."
             notes.append(note(file, message, outcome="left out"))
         character = foreign
+        title = split_title(tidy_name(text_of(data, "name")))[1]
+        if title:
+            message = f"The name has a title behind it, {title[:80]!r}: the character is called {foreign.name}."
+            notes.append(note(file, message, "Correct the name if all of it is meant."))
         notes += notes_from(mended, file) + unused_notes(data, file)
     else:
         character = _with_edits(own, foreign, data)
@@ -159,7 +174,7 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
 
 def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
-    speakers = SpeakerNames(text_of(data, "name"), text_of(data, "nickname"))
+    speakers = _names_of(data)
     # Ali:Chat writes the conversations behind the description.
     described, start, told = text_of(data, "description").partition("<START>")
     description, personality = (
@@ -170,10 +185,10 @@ def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Charact
     interactions, found = read_blocks(f"{start}{told}\n<START>\n" + text_of(data, "mes_example"), speakers)
     mended.update(found)
     return Character(
-        name=text_of(data, "name"),
+        name=speakers.name,
         persona="\n\n".join(text for text in texts if text),
         appearance=speakers.resolve_in_description(text_of(_extension(data, APPEARANCE_KEY), "positive")),
-        greeting=speakers.resolve_in_speech(text_of(data, "first_mes"), mended),
+        greeting=without_marks(speakers.resolve_in_speech(text_of(data, "first_mes"), mended), mended).strip(),
         scenario=speakers.resolve_in_description(text_of(data, "scenario"), mended),
         interactions=interactions,
     )
@@ -202,9 +217,9 @@ def _with_edits(own: Character, foreign: Character, data: dict[str, Any]) -> Cha
     texts = _v1_texts(own)
     unchanged = {key: text_of(data, key) == texts[key].strip() for key in V1_FIELDS}
     whole_persona = foreign.persona == own.persona
-    resolve = SpeakerNames(text_of(data, "name"), text_of(data, "nickname")).resolve_in_description
+    resolve = _names_of(data).resolve_in_description
     visual = text_of(_extension(data, APPEARANCE_KEY), "positive")
-    changed: dict[str, Any] = {"name": foreign.name}
+    changed: dict[str, Any] = {} if unchanged["name"] else {"name": foreign.name}
     if not unchanged["description"] and not whole_persona:
         changed["persona"] = resolve(text_of(data, "description"))
     if not unchanged["personality"] and not whole_persona:
@@ -278,6 +293,8 @@ def _v1_texts_or_original(character: Character, kept: dict[str, Any]) -> dict[st
         return texts
     card = {**texts, "personality": "", **original, "nickname": nickname_of({KEPT_KEY: kept})}
     meant = _from_standard_fields(card, Counter())
+    if meant.name == character.name:
+        texts["name"] = text_of(card, "name")
     if meant.persona == character.persona and not character.style:
         texts |= {"description": text_of(card, "description"), "personality": text_of(card, "personality")}
     if meant.scenario == character.scenario:

@@ -29,6 +29,8 @@ TEXT_FIELDS = (
     "character_version",
     "nickname",
 )
+_LISTED_FIELDS = ("description", "personality", "scenario", "creator_notes")
+"""Texts that some programs write as a list of lines or as attributes."""
 LIST_FIELDS = ("alternate_greetings", "tags", "group_only_greetings")
 _OTHER_NAMES = {
     "char_name": "name",
@@ -100,6 +102,15 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     for key in TEXT_FIELDS:
         if isinstance(typed.get(key), (int, float)) and not isinstance(typed[key], bool):
             typed[key] = str(typed[key])
+        elif key in _LISTED_FIELDS and isinstance(typed.get(key), (list, dict)):
+            typed[key] = _in_lines(typed[key]) or typed[key]
+    greetings = typed.get("first_mes")
+    if isinstance(greetings, list):
+        told = [_text(item) for item in greetings if _text(item)]
+        others = typed.get("alternate_greetings")
+        if told:
+            typed["first_mes"] = told[0]
+            typed["alternate_greetings"] = [*told[1:], *(others if isinstance(others, list) else [])]
     for key in LIST_FIELDS:
         if key in typed:
             listed = typed[key] if isinstance(typed[key], list) else [typed[key]]
@@ -115,12 +126,21 @@ def _persona_texts(value: dict[str, Any]) -> dict[str, str]:
     attributes = persona.get("attributes") if isinstance(persona, dict) else None
     if not isinstance(attributes, dict):
         return {}
+    described = _in_lines(attributes)
+    return {"description": described} if described else {}
+
+
+def _in_lines(value: list[Any] | dict[str, Any]) -> str:
+    """The texts of a list, or the attributes of an object ("age: 34"), a line each; "" where there are none."""
     lines = []
-    for key, items in attributes.items():
-        words = ", ".join(_text(item) for item in (items if isinstance(items, list) else [items]) if _text(item))
+    for key, items in value.items() if isinstance(value, dict) else [("text", item) for item in value]:
+        if isinstance(items, dict):
+            words = ", ".join(_in_lines(items).split("\n"))
+        else:
+            words = ", ".join(_text(item) for item in (items if isinstance(items, list) else [items]) if _text(item))
         if words:
             lines.append(words if key == "text" else f"{key}: {words}")
-    return {"description": "\n".join(lines)} if lines else {}
+    return "\n".join(lines)
 
 
 def _text(value: Any) -> str:

@@ -13,9 +13,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.core.character.character_folder import CHARACTER_FILE
+from pipelines.core.character.names import tidy_name
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.caption_files import is_picture
-from pipelines.core.formats.card_fields import card_data
+from pipelines.core.formats.card_fields import card_data, name_of
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.card_images import holds_card
 from pipelines.core.formats.cards import CARD_FILE, read_card
@@ -141,7 +142,7 @@ def _name_in(data: bytes, path: str) -> str:
         elif is_picture(path) or data.startswith(b"PK"):
             name = read_card(data, path).character.name
         else:
-            name = card_data(parse_json(decode_text(data, path)[0], path), path).data["name"]
+            name = name_of(card_data(parse_json(decode_text(data, path)[0], path), path).data)
     except (ValueError, CharacterProblems):
         name = None
-    return " ".join(name.split())[:60] if isinstance(name, str) and name.strip() else spare or path
+    return (tidy_name(name)[:60] if isinstance(name, str) else "") or spare or path

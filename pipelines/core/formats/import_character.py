@@ -132,10 +132,10 @@ def _import_member(
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:
     mended: Counter[str] = Mended()
-    notes = card.notes + (lorebook_notes(lore_of(card.character.extensions), file) if lore == "keep" else [])
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
     character = replace(character, extensions=fit_extensions(character.extensions, mended))
+    notes = card.notes + (lorebook_notes(lore_of(character.extensions), file) if lore == "keep" else [])
     write_character(character, folder, images, file)
     _write_adapter(card.adapter_files, folder if keeps_adapter else None, mended)
     return notes + notes_from(mended, file)

@@ -16,10 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, Interaction, TestSplit, message
 from pipelines.core.formats.import_notes import Mended, RoleNeeded, note, notes_from, refuse, tell
+from pipelines.core.formats.imported_character import ImportedCharacter
 from pipelines.core.formats.mmrole_files import MMRoleSource, Sample
 from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
 from pipelines.core.problems import Problem, left_out
@@ -39,16 +40,6 @@ _PHRASES = re.compile(r"catchphrase|口头禅|名言|台词", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“](?P<words>[^\"“”\n]{2,160})[\"”]")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _TURN_NUMBER = re.compile(r"_(\d+)$")
-
-
-class MMRoleImport(NamedTuple):
-    """One imported role; pictures are bytes by file name."""
-
-    character: Character
-    test: TestSplit
-    images: dict[str, bytes]
-    test_images: dict[str, bytes]
-    notes: list[Problem]
 
 
 @dataclass
@@ -102,7 +93,7 @@ def choose_role(source: MMRoleSource, role: str = "") -> str:
     raise RoleNeeded(source.name, roles)
 
 
-def read_mmrole(source: MMRoleSource, role: str = "") -> MMRoleImport:
+def read_mmrole(source: MMRoleSource, role: str = "") -> ImportedCharacter:
     """One role of a source with both splits; raises as `choose_role` does."""
     role = choose_role(source, role)
     pictures, mended = _Pictures(source), Mended()
@@ -126,7 +117,7 @@ def read_mmrole(source: MMRoleSource, role: str = "") -> MMRoleImport:
     in_training, in_test = _shown(trained), _shown(tests)
     character_images = {file: pictures.found[file] for file in in_training}
     test_images = {file: pictures.found[file] for file in in_test}
-    return MMRoleImport(
+    return ImportedCharacter(
         _with_talks(character, trained, in_training),
         TestSplit(dialogues=tuple(talk.interaction for talk in tests), input_images=in_test),
         character_images,

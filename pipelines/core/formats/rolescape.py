@@ -13,9 +13,9 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipelines.core.character.character import (
     Character,
@@ -32,10 +32,14 @@ from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_examples import BlockTurn, settle_turns
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse, tell
+from pipelines.core.formats.imported_character import ImportedCharacter
 from pipelines.core.formats.json_text import parse_json
-from pipelines.core.problems import Problem, left_out
+from pipelines.core.formats.profile_titles import heads_looks, heads_speech
+from pipelines.core.problems import left_out
+from pipelines.core.words import cut_at_sentence
 
 LICENCE = "Not redistributable (RoleScape-20: no licence is published; third-party pictures)"
+MAX_NUMBER_DIGITS = 9
 SECTION_CHARS = 600
 """Most characters taken from one section of a profile; the system prompt is short."""
 
@@ -43,23 +47,6 @@ _SECTION = re.compile(
     r"^\s*(?:[*\-#]*\s*\*\*(?P<title>[^*:\n]{2,60}):?\*\*:?|#{1,6}[ \t]+(?P<heading>[^#*:\n]{2,60}):?[ \t]*$)[ \t]*",
     re.MULTILINE,
 )
-# Whole words, and none of the titles that only begin alike: "Voice Actor", "Body language", "Milestones", "Outlooks".
-_STYLE = re.compile(
-    r"(?!.*\b(?:actor|actress|body|sign|native|second|programming|languages)\b)"
-    r".*\b(?:linguistic|speech|speaking|language|tone|voice)\b",
-    re.IGNORECASE,
-)
-_LOOKS = re.compile(r".*\b(?:appearance|looks)\b", re.IGNORECASE)
-
-
-class RoleScape(NamedTuple):
-    """One imported character; pictures are bytes by file name."""
-
-    character: Character
-    test: TestSplit
-    images: dict[str, bytes]
-    test_images: dict[str, bytes]
-    notes: list[Problem]
 
 
 def is_rolescape(folder: Path) -> bool:
@@ -94,7 +81,7 @@ def matching_test_dir(train_dir: Path) -> Path | None:
     return found if found.is_dir() else None
 
 
-def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
+def read_rolescape(train_dir: Path, test_dir: Path | None) -> ImportedCharacter:
     """One character of RoleScape-20 with both splits; without `test_dir` its pictures and their talk are missing.
 
     Raises:
@@ -123,9 +110,9 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
     profile = _read_text(train_dir, "*_full_profile.txt")
     character = Character(
         name=_name(train_dir),
-        persona=_text(with_images, "description") or profile[:SECTION_CHARS],
-        style=_section(profile, _STYLE),
-        appearance=_section(profile, _LOOKS),
+        persona=_text(with_images, "description") or cut_at_sentence(profile, SECTION_CHARS),
+        style=_section(profile, heads_speech),
+        appearance=_section(profile, heads_looks),
         greeting=_text(with_images, "opening"),
         facts=_unseen_facts(facts, test, mended),
         images=_with_captions(images, captions),
@@ -140,7 +127,7 @@ def read_rolescape(train_dir: Path, test_dir: Path | None) -> RoleScape:
         notes.append(
             note(train_dir.name, "the test folder is missing: no held-out pictures were imported.", outcome="left out")
         )
-    return RoleScape(character, test, images, test_images, notes)
+    return ImportedCharacter(character, test, images, test_images, notes)
 
 
 def letters_and_digits(text: str) -> str:
@@ -278,11 +265,17 @@ def _with_captions(images: dict[str, bytes], captions: dict[str, str]) -> tuple[
 
 def _numbered_images(folder: Path, mended: Counter[str]) -> dict[str, bytes]:
     """The numbered pictures of a folder, in the order of their numbers; those too large to be used are left out."""
-    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal() and path.is_file()]
+    paths = [path for path in folder.iterdir() if _is_numbered(path)]
     small = [path for path in paths if path.stat().st_size <= MAX_IMAGE_BYTES]
     if len(small) < len(paths):
         mended[left_out(f"pictures larger than {MAX_IMAGE_BYTES >> 20} MB were left out")] += len(paths) - len(small)
-    return {path.name: path.read_bytes() for path in sorted(small, key=lambda path: int(path.stem))}
+    numbers = {path.with_suffix(".png").name: path for path in sorted(small, key=lambda path: int(path.stem))}
+    return {file: path.read_bytes() for file, path in numbers.items()}
+
+
+def _is_numbered(path: Path) -> bool:
+    is_number = path.stem.isdecimal() and len(path.stem) < MAX_NUMBER_DIGITS
+    return is_number and path.suffix.lower() == ".png" and path.is_file()
 
 
 def _text_bytes(path: Path) -> bytes:
@@ -296,14 +289,14 @@ def _read_text(folder: Path, pattern: str) -> str:
     return decode_text(_text_bytes(path), f"{folder.name}/{path.name}")[0].strip() if path else ""
 
 
-def _section(profile: str, title: re.Pattern[str]) -> str:
+def _section(profile: str, is_meant: Callable[[str, str], bool]) -> str:
     """The first section of a profile whose title, bold or behind `#`, fits, cut at a sentence end; "" without one."""
     titles = list(_SECTION.finditer(profile))
     for number, found in enumerate(titles):
         following = titles[number + 1] if number + 1 < len(titles) else None
-        if title.match(found["title"] or found["heading"]):
-            text = profile[found.end() : following.start() if following else len(profile)].strip()
-            return text if len(text) <= SECTION_CHARS else text[: text.rfind(".", 0, SECTION_CHARS) + 1].strip()
+        text = profile[found.end() : following.start() if following else len(profile)].strip()
+        if is_meant(found["title"] or found["heading"], text):
+            return text if len(text) <= SECTION_CHARS else cut_at_sentence(text, SECTION_CHARS)
     return ""
 
 

@@ -233,12 +233,59 @@ def test_any_other_folder_is_refused(tmp_path: Path) -> None:
             "Dry.",
             "Brass hands.",
         ),
+        (
+            "**First Appearance:** Episode 1, Late\n**English Voice:** J. Example\n**Original Language:** Dutch\n"
+            "**Physical Appearance:** Brass hands.\n**Speech Style:** Short, dry sentences.\n",
+            "Short, dry sentences.",
+            "Brass hands.",
+        ),
+        (
+            "**Voice Cast:** J. Example\n**Love Language:** gifts\n**Public Appearances:** the fair of 1902\n"
+            "**Famous Speech:** the one at the bridge\n**How he speaks:** Short.\n**Looks up to:** his aunt\n",
+            "Short.",
+            "",
+        ),
+        (
+            "**Language:** Dutch\n**Voice:** J. Example\n**Last Appearance:** Episode 9\n**Looks like:** his aunt\n",
+            "",
+            "",
+        ),
+        (
+            "## 3. Tock's Linguistic Features\nDry.\n## 4) Appearance and Clothing\nBrass hands.\n",
+            "Dry.",
+            "Brass hands.",
+        ),
+        (
+            "**Voice:** low, hoarse and never quite awake\n**外貌:** 銅の手。\n",
+            "low, hoarse and never quite awake",
+            "銅の手。",
+        ),
     ],
 )
 def test_titles_of_a_profile_are_matched_whole(tock: Path, profile: str, style: str, appearance: str) -> None:
     next(tock.glob("*_full_profile.txt")).write_text(profile)
     found = read_rolescape(tock, matching_test_dir(tock)).character
     assert (found.style, found.appearance) == (style, appearance)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "count"),
+    [("銀色の巻き毛、緑の前掛け。", 46), ("He is late! ", 50), ("Is it? ", 85), ("वह देर से आता है। ", 33)],
+)
+def test_long_sections_are_cut_at_a_sentence_of_any_script(tock: Path, sentence: str, count: int) -> None:
+    next(tock.glob("*_full_profile.txt")).write_text(f"**Appearance**\n{sentence * 200}\n", "utf-8")
+    found = read_rolescape(tock, matching_test_dir(tock)).character
+    assert found.appearance == (sentence * count).strip()
+    next(tock.glob("*_full_profile.txt")).write_text("**Appearance**\n" + "long " * 200, "utf-8")
+    assert read_rolescape(tock, None).character.appearance == ("long " * 120).strip()
+
+
+def test_pictures_with_endings_in_capitals_are_found(tock: Path) -> None:
+    before = read_rolescape(tock, matching_test_dir(tock))
+    for path in sorted(tock.glob("*.png")):
+        path.rename(path.with_suffix(".PNG"))
+    after = read_rolescape(tock, matching_test_dir(tock))
+    assert (after.images, after.character) == (before.images, before.character) and after.images
 
 
 HUMANS = ("Adrien Brody", "Coco", "Friends-Chandler", "Friends-Joey", "Gao Qiqiang", "Harry Potter-Hermione")
