@@ -41,6 +41,8 @@ class Problem:
     """Pictures that were taken in and are what it is about, as the upload calls them."""
     subject: str = ""
     """The file that `message` begins with, so that files with the same fault can be told together; not in the JSON."""
+    form_mend: str = ""
+    """What to do about it on a page that has a field for it, "" where `mend` fits there too; not in the JSON."""
 
     @property
     def said(self) -> str:
@@ -65,6 +67,11 @@ class Problem:
         values = dict(told)
         values |= {key: tuple(values[key]) for key in ("examples", "files") if key in values}
         return cls(**values)
+
+
+def missing_entry(field: str, message: str, entry: str, how: str) -> Problem:
+    """A warning that an entry of `character.yaml` is not there; `how` goes on after "Add it" and "Fill it in"."""
+    return Problem(field, message, f"Add `{entry}:`{how}", "warning", form_mend=f"Fill it in{how}")
 
 
 class Change(str):

@@ -2,7 +2,8 @@
 
 Everything has a default that works on one machine with nothing set. `Settings.from_environment()` is called where a
 program starts and the result handed on; nothing is read at import time. A variable that is set but empty counts as not
-set, as compose files write it. Values that contradict each other raise ValueError with the names of the variables.
+set, as compose files write it. Values that contradict each other raise SettingError with the
+names of the variables.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ RENAMED_VARIABLES = {
 }
 """Name -> name in 0.1. The old one is still read, so that a .env of then starts the same services; where both are set
 the new one counts."""
+
+
+class SettingError(ValueError):
+    """A value that cannot be used, or several that contradict each other; `variables` are what they are called."""
+
+    def __init__(self, message: str, *variables: str) -> None:
+        super().__init__(message)
+        self.variables = variables
 
 
 @dataclass(frozen=True)
@@ -101,33 +110,47 @@ class Settings:
         self._check_addresses()
         self._check_times()
         if not self.owner:
-            raise ValueError("UNDERSTUDY_OWNER is empty: name somebody, such as local")
+            raise SettingError("UNDERSTUDY_OWNER is empty: name somebody, such as local", "UNDERSTUDY_OWNER")
         if not 1 <= self.studio_port <= 65535:
-            raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {self.studio_port}: a port is between 1 and 65535")
+            raise SettingError(
+                f"UNDERSTUDY_STUDIO_PORT is {self.studio_port}: a port is between 1 and 65535", "UNDERSTUDY_STUDIO_PORT"
+            )
 
     def _check_llm(self) -> None:
         if self.llm_url and urlsplit(self.llm_url).scheme not in ("http", "https"):
-            raise ValueError("UNDERSTUDY_LLM_URL must begin with http:// or https://")
+            raise SettingError("UNDERSTUDY_LLM_URL must begin with http:// or https://", "UNDERSTUDY_LLM_URL")
         if self.llm_url and not self.llm_model:
-            raise ValueError("UNDERSTUDY_LLM_URL is set but UNDERSTUDY_LLM_MODEL is not: name the model to ask")
+            raise SettingError(
+                "UNDERSTUDY_LLM_URL is set but UNDERSTUDY_LLM_MODEL is not: name the model to ask",
+                "UNDERSTUDY_LLM_URL",
+                "UNDERSTUDY_LLM_MODEL",
+            )
         if self.llm_timeout_s <= 0:
-            raise ValueError("UNDERSTUDY_LLM_TIMEOUT_S must be above 0 seconds")
+            raise SettingError("UNDERSTUDY_LLM_TIMEOUT_S must be above 0 seconds", "UNDERSTUDY_LLM_TIMEOUT_S")
 
     def _check_addresses(self) -> None:
         # Passwords stand in these addresses, so an error never shows one.
         if not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://", "postgresql://", "postgres://")):
-            raise ValueError("UNDERSTUDY_DATABASE_URL must begin with sqlite:/// or postgresql://")
+            raise SettingError(
+                "UNDERSTUDY_DATABASE_URL must begin with sqlite:/// or postgresql://", "UNDERSTUDY_DATABASE_URL"
+            )
         if self.database_url in ("sqlite:///", "sqlite:///:memory:"):
-            raise ValueError("UNDERSTUDY_DATABASE_URL must name a file: several processes share the records")
+            raise SettingError(
+                "UNDERSTUDY_DATABASE_URL must name a file: several processes share the records",
+                "UNDERSTUDY_DATABASE_URL",
+            )
         if not self.broker_url.startswith(("redis://", "rediss://", "sqla+sqlite:///")):
-            raise ValueError(
-                "UNDERSTUDY_BROKER_URL must begin with redis:// or rediss:// (Valkey too), or sqla+sqlite:///"
+            raise SettingError(
+                "UNDERSTUDY_BROKER_URL must begin with redis:// or rediss:// (Valkey too), or sqla+sqlite:///",
+                "UNDERSTUDY_BROKER_URL",
             )
         if not self.uses_s3:
             if self.s3_endpoint_internal:
-                raise ValueError(
+                raise SettingError(
                     "UNDERSTUDY_S3_ENDPOINT_INTERNAL is set but UNDERSTUDY_OBJECTS is a folder: "
-                    "set UNDERSTUDY_OBJECTS=s3, or take the endpoint away"
+                    "set UNDERSTUDY_OBJECTS=s3, or take the endpoint away",
+                    "UNDERSTUDY_S3_ENDPOINT_INTERNAL",
+                    "UNDERSTUDY_OBJECTS",
                 )
             return
         needed = {
@@ -139,7 +162,11 @@ class Settings:
         }
         missing = [name for name, value in needed.items() if not value]
         if missing:
-            raise ValueError(f"UNDERSTUDY_OBJECTS is s3 but {' and '.join(missing)} {_is_are(missing)} not set")
+            raise SettingError(
+                f"UNDERSTUDY_OBJECTS is s3 but {' and '.join(missing)} {_is_are(missing)} not set",
+                "UNDERSTUDY_OBJECTS",
+                *missing,
+            )
         _check_endpoint("UNDERSTUDY_S3_ENDPOINT_INTERNAL", self.s3_endpoint_internal)
         _check_endpoint("UNDERSTUDY_S3_ENDPOINT_PUBLIC", self.s3_endpoint_public)
 
@@ -152,11 +179,13 @@ class Settings:
         }
         for name, seconds in times.items():
             if not seconds > 0:  # also refuses nan
-                raise ValueError(f"{name} is {seconds:g}: it must be above 0 seconds")
+                raise SettingError(f"{name} is {seconds:g}: it must be above 0 seconds", name)
         if self.heartbeat_s * HEARTBEATS_PER_LEASE > self.lease_s:
-            raise ValueError(
+            raise SettingError(
                 f"UNDERSTUDY_HEARTBEAT_S is {self.heartbeat_s:g} and UNDERSTUDY_LEASE_S is {self.lease_s:g}: "
-                "a heartbeat may be at most a third of the lease, or one slow moment loses the job"
+                "a heartbeat may be at most a third of the lease, or one slow moment loses the job",
+                "UNDERSTUDY_HEARTBEAT_S",
+                "UNDERSTUDY_LEASE_S",
             )
 
     def __repr__(self) -> str:
@@ -173,12 +202,12 @@ class Settings:
         from_old = {new: old for new, old in RENAMED_VARIABLES.items() if not values.get(new) and values.get(old)}
         try:
             return cls._from_values(values | {new: values[old] for new, old in from_old.items()})
-        except ValueError as error:
-            # The text of the error has the new name, which an old .env does not hold.
-            old_names = [f"{new} was read from {old}" for new, old in from_old.items() if new in str(error)]
+        except SettingError as error:
+            # It names the variables as they are called today, which an old .env does not hold.
+            old_names = [f"{new} was read from {old}" for new, old in from_old.items() if new in error.variables]
             if not old_names:
                 raise
-            raise ValueError(f"{error} ({', '.join(old_names)})") from error
+            raise SettingError(f"{error} ({', '.join(old_names)})", *error.variables) from error
 
     @classmethod
     def _from_values(cls, values: Mapping[str, str]) -> Settings:
@@ -190,11 +219,16 @@ class Settings:
             try:
                 return float(given)
             except ValueError as error:
-                raise ValueError(f"UNDERSTUDY_{name} is {given!r}, not a number of seconds") from error
+                raise SettingError(
+                    f"UNDERSTUDY_{name} is {given!r}, not a number of seconds", f"UNDERSTUDY_{name}"
+                ) from error
 
         port = text("STUDIO_PORT", str(cls.studio_port))
         if not port.isdecimal():
-            raise ValueError(f"UNDERSTUDY_STUDIO_PORT is {port!r}, not a port number such as {cls.studio_port}")
+            raise SettingError(
+                f"UNDERSTUDY_STUDIO_PORT is {port!r}, not a port number such as {cls.studio_port}",
+                "UNDERSTUDY_STUDIO_PORT",
+            )
         objects = text("OBJECTS")
         return cls(
             home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
@@ -265,16 +299,19 @@ def _revisions(given: str) -> dict[str, str]:
     pairs = [word.partition("=") for word in given.split(",") if word.strip()]
     wrong = [name for name, _, revision in pairs if not name.strip() or not revision.strip()]
     if wrong:
-        raise ValueError(f"UNDERSTUDY_REVISIONS: {wrong[0]!r} names no revision; write it like janus-pro-7b=COMMIT")
+        raise SettingError(
+            f"UNDERSTUDY_REVISIONS: {wrong[0]!r} names no revision; write it like janus-pro-7b=COMMIT",
+            "UNDERSTUDY_REVISIONS",
+        )
     return {name.strip(): revision.strip() for name, _, revision in pairs}
 
 
 def _check_endpoint(name: str, endpoint: str) -> None:
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{name} must be like http://minio:9000 or https://objects.example.org")
+        raise SettingError(f"{name} must be like http://minio:9000 or https://objects.example.org", name)
     if parts.path or parts.query or "@" in parts.netloc:
-        raise ValueError(f"{name} must be only http:// or https://, a host and a port: no path and no password")
+        raise SettingError(f"{name} must be only http:// or https://, a host and a port: no path and no password", name)
 
 
 def _is_are(names: list[str]) -> str:

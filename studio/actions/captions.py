@@ -11,7 +11,7 @@ Nothing is written below a picture but by a click, and never over words that sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,9 +89,8 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
             draft = change(context, id, lambda draft: _take(draft, job, found))
     seen = {**draft.get("seen", {}), **{item.picture: _kept(item) for item in found}}
     is_working = job is not None and job.status not in ENDED
-    asked = len(job.request.get("pictures", ())) if job is not None and is_working else 0
+    asked: Sequence[str] = job.request.get("pictures", ()) if job is not None and is_working else ()
     entries = draft.get("pictures", [])
-    asked_keys = set(job.request.get("pictures", ())) if job is not None and is_working else set()
     failed = job is not None and job.status == "failed"
     # Whether the art is familiar is known when all pictures were looked at.
     trusted = {} if is_working else _trusted(draft, seen)
@@ -106,8 +105,8 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
         is_working,
         job is not None and job.status == "queued",
         len(found) if is_working else 0,
-        asked,
-        sum(entry["key"] not in seen and entry["key"] not in asked_keys for entry in entries),
+        len(asked),
+        sum(entry["key"] not in seen and entry["key"] not in asked for entry in entries),
         job.error if job is not None and failed else "",
     )
 

@@ -6,7 +6,6 @@ changed afterwards is not covered, and the statement is asked for again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,12 +137,12 @@ def all_problems(draft: Draft) -> list[Problem]:
     long = long_texts(draft)
     found = [*unread, *content, *long, *image_set_problems(draft), *pictures, *_consent_problems(draft)]
     # Problems of the held-out split came with the file; a creator cannot mend them in the forms.
-    return [_for_forms(item) for item in dict.fromkeys(found) if not item.field.startswith("test.yaml")]
-
-
-def _for_forms(problem: Problem) -> Problem:
     # The checks tell people who write character.yaml by hand which line to add; here it is a field on the page.
-    return replace(problem, mend=re.sub(r"Add `\w+:`", "Fill it in", problem.mend))
+    return [
+        replace(item, mend=item.form_mend or item.mend)
+        for item in dict.fromkeys(found)
+        if not item.field.startswith("test.yaml")
+    ]
 
 
 def step_of(problem: Problem) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.settings import RENAMED_VARIABLES, Settings, cache_dir, without_password
+from pipelines.core.settings import RENAMED_VARIABLES, SettingError, Settings, cache_dir, without_password
 
 S3 = {
     "UNDERSTUDY_OBJECTS": "s3",
@@ -90,6 +90,13 @@ def test_an_error_names_the_old_variable_that_was_read() -> None:
         Settings.from_environment({"UNDERSTUDY_EXPAND_URL": "http://a.example"})
     with pytest.raises(ValueError, match=r"'soon'.*UNDERSTUDY_SILENCE_S"):
         Settings.from_environment({"UNDERSTUDY_SILENCE_S": "soon"})
+    # The address of one holds the name of the other, and only what is wrong is named.
+    with pytest.raises(SettingError, match="UNDERSTUDY_HOME_LLM_URL") as raised:
+        Settings.from_environment(
+            {"UNDERSTUDY_EXPAND_URL": "http://a.example", "UNDERSTUDY_EXPAND_MODEL": "m"}
+            | {"UNDERSTUDY_STUDIO_PORT": "UNDERSTUDY_HOME_LLM_URL UNDERSTUDY_LLM_URL"}
+        )
+    assert raised.value.variables == ("UNDERSTUDY_STUDIO_PORT",) and "was read from" not in str(raised.value)
 
 
 def test_places_default_to_the_home_and_empty_counts_as_not_set(tmp_path: Path) -> None:

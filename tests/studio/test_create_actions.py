@@ -8,6 +8,8 @@ import json
 import pytest
 from PIL import Image
 
+from pipelines.core.character.character import Character
+from pipelines.core.character.checks import check_content
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Worker
 from pipelines.core.problems import CharacterProblems, Problem
@@ -320,6 +322,15 @@ def test_an_unfinished_draft_says_all_that_is_missing_and_does_not_start(context
         create.start(context, id, "quick", "starter")
     assert {problem.field for problem in refused.value.problems} >= {"images", "name", "persona", "consent"}
     assert not context.records.jobs.list(owner=context.owner)
+
+
+def test_mends_are_for_the_form_and_not_for_a_file(context: AppContext, id: str) -> None:
+    mends = {problem.field: problem.mend for problem in create.all_problems(draft_of(context, id))}
+    assert mends["style"] == "Fill it in, for example: short sentences, dry jokes, never swears."
+    assert mends["appearance"].startswith("Fill it in with hair") and mends["licence"].startswith("Fill it in to say")
+    assert not any("`" in mends[field] for field in ("style", "appearance", "licence"))
+    by_hand = {item.field: item.mend for item in check_content(Character("Tola", "Mends clocks."), None)}
+    assert by_hand["style"].startswith("Add `style:`, for example: short")
 
 
 def test_training_publishes_a_version_and_queues_the_job(context: AppContext) -> None:

@@ -22,7 +22,7 @@ from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.references import check_references
 from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions, check_placeholders
-from pipelines.core.problems import Problem, Severity, errors
+from pipelines.core.problems import Problem, Severity, errors, missing_entry
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.core.words import count_words, normalized_words
 
@@ -137,23 +137,22 @@ def _check_texts(character: Character) -> list[Problem]:
             "style",
             character.style,
             "Nothing says how the character speaks.",
-            "Add `style:`, for example: short sentences, dry jokes, never swears.",
+            ", for example: short sentences, dry jokes, never swears.",
         ),
         (
             "appearance",
             character.appearance,
             "Nothing says what never changes in the character's looks.",
-            "Add `appearance:` with hair, eyes, build; clothes and places belong to the pictures.",
+            " with hair, eyes, build; clothes and places belong to the pictures.",
         ),
         (
             "licence",
             character.licence,
             "No licence is given.",
-            "Add `licence:` to say what others may do with the texts and pictures, for example "
-            'CC-BY-4.0 or "all rights reserved".',
+            ' to say what others may do with the texts and pictures, for example CC-BY-4.0 or "all rights reserved".',
         ),
     )
-    found += [Problem(field, message, mend, "warning") for field, text, message, mend in wanted if not text.strip()]
+    found += [missing_entry(field, message, field, how) for field, text, message, how in wanted if not text.strip()]
     texts = {
         "persona": character.persona,
         "style": character.style,
@@ -239,11 +238,11 @@ def _check_consent(character: Character, reports: Sequence[ImageReport]) -> list
     consent = character.consent
     if not consent.statement.strip():
         return [
-            Problem(
+            missing_entry(
                 "consent",
                 "Nobody has stated that these pictures may be used.",
-                "Add `consent:` with a statement, who gives it and when; for a real person only with their agreement.",
-                "warning",
+                "consent",
+                " with a statement, who gives it and when; for a real person only with their agreement.",
             )
         ]
     if not consent.image_sha256:

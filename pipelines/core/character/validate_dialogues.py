@@ -12,7 +12,7 @@ from itertools import pairwise
 from pipelines.core.character.assistant_phrases import MODEL_PHRASES, find_assistant_phrases
 from pipelines.core.character.character import Interaction, Message
 from pipelines.core.character.macros import PLACEHOLDER
-from pipelines.core.problems import Problem, nearest_file
+from pipelines.core.problems import Problem, missing_entry, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.core.words import count_words, normalized_words
 
@@ -205,8 +205,10 @@ def _check_images(
         )
     if turn.images and not turn.scene.strip():
         shown = described.get(turn.images[0], "")
-        mend = f"Add `scene:` with what {turn.images[0]} shows" + (f", for example: {shown}." if shown else ".")
-        found.append(Problem(f"{where}.scene", f"{name} shows a picture but has no scene in words.", mend, "warning"))
+        how = f" with what {turn.images[0]} shows" + (f", for example: {shown}." if shown else ".")
+        found.append(
+            missing_entry(f"{where}.scene", f"{name} shows a picture but has no scene in words.", "scene", how)
+        )
     return found
 
 
