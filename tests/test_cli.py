@@ -25,6 +25,7 @@ from pipelines.core.character.character_folder import read_character
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.stage_names import STAGE_NAMES
 from pipelines.train import prepare_run
+from tests.core.formats.card_samples import as_charx, as_json, foreign
 from tests.core.formats.mmrole_samples import write_data_set
 from tests.toys import TOY_BASE, TOY_STEPS, write_toy
 
@@ -287,6 +288,17 @@ def test_roles_of_mmrole(tmp_path: Path, cli: Any) -> None:
     out = cli("character", "export", tmp_path / "tola", tmp_path / "out", "--format", "mmrole")
     assert out.status == 0 and (tmp_path / "out/data/train/train.json").is_file()
     assert cli("character", "export", tmp_path / "tola", tmp_path / "x.png", "--format", "mmrole").status == 2
+
+
+def test_a_zip_of_cards_gives_one_or_all_of_them(tmp_path: Path, cli: Any) -> None:
+    cards = {f"{name}.json": as_json(foreign(name=name, nickname="")) for name in ("Tola", "Orla")}
+    (tmp_path / "cards.zip").write_bytes(as_charx(cards))
+    several = cli("character", "import", tmp_path / "cards.zip", tmp_path / "one")
+    assert several.status == 1 and "holds 2 characters: Orla, Tola" in several.err and "--all-roles" in several.err
+    assert cli("character", "import", tmp_path / "cards.zip", tmp_path / "one", "--role", "tola").status == 0
+    every = cli("character", "import", tmp_path / "cards.zip", tmp_path / "all", "--all-roles", "--json")
+    assert [Path(folder).name for folder in every.answer["folders"]] == ["Orla", "Tola"]
+    assert read_character(tmp_path / "all" / "Tola") == read_character(tmp_path / "one")
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,26 @@ _TextLoader.yaml_implicit_resolvers = {
 }
 
 
+class _TypedLoader(_Loader):  # type: ignore[misc]
+    """Resolves numbers, truth values and dates; one that cannot be built (5,000 digits, a 13th month) stays text."""
+
+
+def _construct_or_text(tag: str) -> None:
+    build = _Loader.yaml_constructors[tag]
+
+    def construct(loader: Any, node: Any) -> Any:
+        try:
+            return build(loader, node)
+        except _BUILD_ERRORS:
+            return str(node.value)
+
+    _TypedLoader.add_constructor(tag, construct)
+
+
+for _kind in ("int", "float", "timestamp", "bool"):
+    _construct_or_text(f"tag:yaml.org,2002:{_kind}")
+
+
 class _ReadableDumper(yaml.SafeDumper):
     """Texts of several lines as blocks, and no alias for a value that stands twice."""
 
@@ -69,7 +89,7 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
         loaded = yaml.load(text, Loader=_TextLoader)  # a subclass of the safe loader
         if isinstance(loaded, dict) and "extensions" in loaded:
             # Kept for export to other programs, which tell "1" from 1.
-            typed = yaml.load(text, Loader=_Loader)
+            typed = yaml.load(text, Loader=_TypedLoader)
             loaded["extensions"] = typed["extensions"]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.core.formats.chat_logs import scenario_chat
 from pipelines.core.formats.chat_records import RawRecord
-from pipelines.core.formats.import_notes import refuse
+from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import dicts_of, parse_json, text_of
 from pipelines.core.problems import left_out
 
@@ -61,8 +61,10 @@ def read_backyard_archive(files: Mapping[str, bytes], file: str, mended: Counter
     character = _json(files, paths[0], file, mended) if paths else None
     if not isinstance(character, dict):
         refuse(file, "is a Backyard archive without its character", "Export it again from Backyard.")
-    if len(paths) > 1:
-        mended[left_out("other characters in it were not read")] += len(paths) - 1
+    for path in paths[1:]:
+        other = _json(files, path, file, mended)
+        named = text_of(other, "displayName") or text_of(other, "name") if isinstance(other, dict) else ""
+        tell(mended, left_out("other characters in it were not read"), named or path)
     told = [scenario for scenario in scenarios if isinstance(scenario, dict)]
     author = manifest.get("author")
     card = _card(character, told, author if isinstance(author, dict) else {})

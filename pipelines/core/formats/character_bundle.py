@@ -103,6 +103,54 @@ def find_characters(source: FileSource) -> Bundle | None:
     return Bundle(tuple(Member(path, _name_in(files[path], path)) for path in cards), ()) if cards else None
 
 
+def listed_cards(data: bytes, file: str) -> dict[str, dict[str, Any]]:
+    """The cards of a file that is a list of several, or has one a line, by the names to choose from; {} otherwise.
+
+    Raises:
+        CharacterProblems: too large, or nested too deeply.
+    """
+    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
+        return {}
+    try:
+        text, _ = decode_text(data, file)
+        listed = _json_values(text, file)
+    except CharacterProblems:
+        return {}
+    cards = [value for value in listed if isinstance(value, dict) and _CARD_KEYS & value.keys()]
+    if len(cards) < 2 or len(cards) < len(listed):
+        return {}
+    names = [_listed_name(card, f"{file}, card {number}") for number, card in enumerate(cards, start=1)]
+    twice = Counter(name.casefold() for name in names)
+    return {
+        name if twice[name.casefold()] == 1 else f"{name} (card {number})": card
+        for number, (name, card) in enumerate(zip(names, cards, strict=True), start=1)
+    }
+
+
+def _json_values(text: str, file: str) -> list[Any]:
+    """The items of a JSON list, or of one value a line."""
+    try:
+        value = parse_json(text, file)
+        return value if isinstance(value, list) else [value]
+    except ValueError:
+        pass
+    values = []
+    for line in text.splitlines():
+        if line.strip():
+            try:
+                values.append(parse_json(line, file))
+            except ValueError:
+                return []
+    return values
+
+
+def _listed_name(card: dict[str, Any], spare: str) -> str:
+    try:
+        return name_of(card_data(card, spare).data)[:60]
+    except CharacterProblems:
+        return spare
+
+
 def _depth(path: str) -> int:
     return len(PurePosixPath(path).parts)
 

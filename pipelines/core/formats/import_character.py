@@ -1,13 +1,14 @@
 """Imports: any file of another program -> a character folder.
 
 `import_file(source, folder)` takes a Character Card (PNG, JSON, CHARX), a Backyard archive, a zip of a character
-folder, a RoleScape-20 folder, samples of MMRole, or pictures with captions (a folder or zip), and returns notes on what
-was mended or left out. Nothing is written unless all of it could be read. Conversations alone (`chat_formats.py`) are
-added to a character that is there.
+folder or of cards, a RoleScape-20 folder, samples of MMRole, or pictures with captions (a folder or zip), and returns
+notes on what was mended or left out. Nothing is written unless all of it could be read. Conversations alone
+(`chat_formats.py`) are added to a character that is there.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,11 +36,11 @@ from pipelines.core.formats.cards import (
     read_card,
     read_card_files,
 )
-from pipelines.core.formats.character_bundle import Bundle, find_characters
+from pipelines.core.formats.character_bundle import Bundle, find_characters, listed_cards
 from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.file_sources import FileSource, open_files
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
-from pipelines.core.formats.import_notes import Mended, RoleNeeded, notes_from, refuse, tell
+from pipelines.core.formats.import_notes import Mended, RoleNeeded, chosen_role, notes_from, refuse, tell
 from pipelines.core.formats.import_pictures import import_picture_set
 from pipelines.core.formats.mmrole import read_mmrole
 from pipelines.core.formats.mmrole_files import MMRoleSource, find_source
@@ -60,11 +61,11 @@ def import_file(
 
     Into a folder that holds a character already, conversations or pictures with captions are added.
     Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
-    role: whom to take of a source that holds several (MMRole); name: what the file was called before it was uploaded.
+    role: whom to take of a source that holds several; name: what the file was called before it was uploaded.
     lore: what becomes of the entries of a lorebook that are always used.
 
     Raises:
-        RoleNeeded: the source holds several roles, and none was named.
+        RoleNeeded: the source holds several characters, and none was named.
         CharacterProblems: nothing usable in the source; the folder is left as it was.
     """
     file = name or source.name
@@ -91,6 +92,11 @@ def import_file(
     if source.is_dir():
         return _import_rolescape(source, folder)
     data = read_bytes(source, file)
+    cards = listed_cards(data, file)
+    if cards:
+        chosen = chosen_role(file, Counter(dict.fromkeys(cards, 1)), role, "characters")
+        notes = _import_card(read_card(json.dumps(cards[chosen]).encode(), file), folder, file, keeps_adapter, lore)
+        return notes + notes_from(_told_others([name for name in cards if name != chosen]), file)
     if holds_conversations(source, data):
         refuse(
             file,
@@ -104,14 +110,11 @@ def _import_member(
     files: FileSource, bundle: Bundle, folder: Path, role: str, keeps_adapter: bool, lore: LoreUse
 ) -> list[Problem]:
     """The one that is meant of the characters of a folder or zip, with what else belongs to it."""
-    file, mended = files.file, Mended()
+    file = files.file
     if isinstance(files.place, Path) and any(one.file == CHARACTER_FILE for one in bundle.members):
         refuse(file, "is a character folder already", "Use it as it is, or copy it.")
     member = bundle.chosen(role, file)
-    others = [f"{one.name} ({one.path})" for one in (*bundle.members, *bundle.deeper) if one != member]
-    if others:
-        shown = ", ".join(others[:MAX_NAMED])
-        mended[left_out(f"other characters in it were not read: {shown}")] += len(others)
+    mended = _told_others([f"{one.name} ({one.path})" for one in (*bundle.members, *bundle.deeper) if one != member])
     if member.file == CHARACTER_FILE:
         inside = member.below(files.read(lambda path: _belongs_to_folder(member.inside(path)), mended))
         return _import_zip(_in_known_folders(inside), folder, file, keeps_adapter, lore, mended)
@@ -128,6 +131,13 @@ def _import_member(
         except CharacterProblems as error:
             notes += [replace(item, severity="warning", outcome="left out") for item in error.problems]
     return notes + notes_from(mended, file)
+
+
+def _told_others(names: Sequence[str]) -> Counter[str]:
+    """The note on characters that were not the one that was taken; empty without any."""
+    if not names:
+        return Mended()
+    return Mended({left_out(f"other characters in it were not read: {', '.join(names[:MAX_NAMED])}"): len(names)})
 
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:

@@ -57,6 +57,15 @@ class RoleNeeded(CharacterProblems):
         super().__init__([Problem(file, message, mend)])
 
 
+def chosen_role(file: str, roles: Counter[str], role: str, kind: str = "roles") -> str:
+    """The one of several that is meant, spelled as it is there; RoleNeeded where none or no such was named."""
+    wanted = role.strip().casefold()
+    same = [name for name in roles if name.casefold() == wanted]
+    if not same:
+        raise RoleNeeded(file, roles, kind)
+    return same[0]
+
+
 def shown_role(name: str, roles: Counter[str]) -> str:
     """A name to choose, with how much there is of it where that differs between them."""
     return f"{name} ({roles[name]})" if max(roles.values()) > 1 else name

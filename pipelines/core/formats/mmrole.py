@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, Interaction, TestSplit, message
-from pipelines.core.formats.import_notes import Mended, RoleNeeded, note, notes_from, refuse, tell
+from pipelines.core.formats.import_notes import Mended, chosen_role, note, notes_from, refuse, tell
 from pipelines.core.formats.imported_character import ImportedCharacter
 from pipelines.core.formats.mmrole_files import MMRoleSource, Sample
 from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
@@ -85,12 +85,9 @@ def choose_role(source: MMRoleSource, role: str = "") -> str:
     roles = source.roles()
     if not roles:
         refuse(source.name, "holds no sample that can be read", "Get the file again.")
-    same = [name for name in roles if name.casefold() == role.strip().casefold()]
-    if same:
-        return same[0]
     if not role and len(roles) == 1:
         return next(iter(roles))
-    raise RoleNeeded(source.name, roles)
+    return chosen_role(source.name, roles, role)
 
 
 def read_mmrole(source: MMRoleSource, role: str = "") -> ImportedCharacter:

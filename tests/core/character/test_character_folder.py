@@ -1,5 +1,6 @@
 """The character folder: what is written is read back equal, and everything bad in a file is said at once."""
 
+import datetime
 import os
 import random
 import time
@@ -211,7 +212,6 @@ def test_half_characters_are_replaced_on_writing(tmp_path: Path) -> None:
         (b"name: !!python/object/apply:os.system ['true']", "tag", "quotes"),
         (b"name: !secret x", "tag", "quotes"),
         (b"name: a\n---\nname: b", "line 2", "indentation"),
-        (b"name: a\nextensions: {when: 2026-13-45}", "cannot be read", "quotes"),
         (b"? [a]\n: b", "line 1", "indentation"),
         (b'name: "\\ud800"', "line 1", "quotes"),
         (b"[" * 100_000, f"more than {MAX_DEPTH} deep", "brackets"),
@@ -226,6 +226,15 @@ def test_unreadable_yaml_is_one_clear_problem(tmp_path: Path, data: bytes, said:
     assert problem.field == "character.yaml"
     assert said in problem.message
     assert mend in problem.mend
+
+
+def test_values_that_no_program_can_hold_stay_text_in_extensions() -> None:
+    digits = "9" * 5000
+    text = f"name: 2026-13-45\nextensions: {{when: 2026-13-45, id: {digits}, size: 1.5, since: 2026-01-02, old: true}}"
+    entries = read_yaml(text.encode(), "character.yaml")
+    assert entries["name"] == "2026-13-45"
+    kept = {"when": "2026-13-45", "id": digits, "size": 1.5, "since": datetime.date(2026, 1, 2), "old": True}
+    assert entries["extensions"] == kept
 
 
 def test_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:

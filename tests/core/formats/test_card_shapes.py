@@ -72,7 +72,7 @@ def test_lists_of_cards(tmp_path: Path) -> None:
     import_file(tmp_path / "one.json", tmp_path / "one")
     assert read_character(tmp_path / "one").name == "Tola"
     (tmp_path / "two.json").write_text(json.dumps([tola(), tola()]))
-    with pytest.raises(CharacterProblems, match="is a list of 2 cards"):
+    with pytest.raises(CharacterProblems, match="holds 2 characters: Tola"):
         import_file(tmp_path / "two.json", tmp_path / "two")
     with pytest.raises(CharacterProblems, match="is a chat, not a character"):
         read_card(as_json({"name": "Exported", "greeting": "", "messages": [{"msg": "Careful."}]}), "chat.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import warnings
 import zipfile
 from pathlib import Path
@@ -141,3 +142,16 @@ def test_an_encrypted_zip_is_refused_in_one_clear_sentence(tmp_path: Path) -> No
     with pytest.raises(CharacterProblems, match=r"a\.zip is encrypted\. Save it again without a password\.") as raised:
         import_file(tmp_path / "a.zip", tmp_path / "a")
     assert len(raised.value.problems) == 1
+
+
+@pytest.mark.parametrize("kind", ["list.json", "lines.jsonl"])
+def test_a_file_of_several_cards_offers_each_of_them(tmp_path: Path, kind: str) -> None:
+    cards = [card("Tola"), card("Orla"), card("Orla")]
+    source = tmp_path / kind
+    text = json.dumps(cards) if kind == "list.json" else "\n".join(map(json.dumps, cards))
+    source.write_text("\ufeff" + text, "utf-8")
+    with pytest.raises(RoleNeeded, match=r"holds 3 characters: Tola, Orla \(card 2\), Orla \(card 3\)"):
+        import_file(source, tmp_path / "none")
+    notes = import_file(source, tmp_path / "tola", "tola")
+    assert read_character(tmp_path / "tola").name == "Tola"
+    assert "other characters in it were not read: Orla (card 2), Orla (card 3)" in told(notes)
