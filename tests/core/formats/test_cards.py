@@ -318,7 +318,7 @@ def test_charx_behind_a_jpeg_is_read_and_a_plain_jpeg_is_not() -> None:
 
 
 def test_strange_fields_are_noted_not_fatal() -> None:
-    strange = foreign(description=["x"], tags="x", extensions=[], character_book=3, assets={})
+    strange = foreign(description=[None], tags="x", extensions=[], character_book=3, assets={})
     card = read_card(as_json(strange), "h.json")
     assert card.character.persona == "Loud."
     assert any("'description'" in note.message for note in card.notes)
