@@ -17,7 +17,7 @@ from typing import Any
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import NOT_JSON, parse_json
 from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
-from pipelines.core.formats.mmrole_records import Line, is_record, parse_record
+from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, is_record, parse_record
 from pipelines.core.problems import left_out
 
 CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat")
@@ -256,6 +256,8 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
         if sample.has_answer:
             mended[left_out("samples of a test were left out: a test is never learned")] += 1
             continue
+        if sample.run_on:
+            tell(mended, RUN_ON_LEFT_OUT, sample.run_on)
         turns = [
             RawTurn("assistant", line.words) if line.name == sample.role else RawTurn(line.name or "user", line.words)
             for line in (*sample.history, Line(sample.other, sample.words), Line(sample.role, sample.reply))

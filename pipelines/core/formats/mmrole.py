@@ -22,7 +22,7 @@ from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, I
 from pipelines.core.formats.import_notes import Mended, chosen_role, note, notes_from, refuse, tell
 from pipelines.core.formats.imported_character import ImportedCharacter
 from pipelines.core.formats.mmrole_files import MMRoleSource, Sample
-from pipelines.core.formats.mmrole_records import Line, MMRoleRecord, talk_of
+from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, MMRoleRecord, talk_of
 from pipelines.core.problems import Problem, left_out
 from pipelines.core.words import count_words, normalized_words
 
@@ -99,6 +99,9 @@ def read_mmrole(source: MMRoleSource, role: str = "") -> ImportedCharacter:
     answered = sum(sample.record.has_answer for sample in samples)
     if answered:
         mended[left_out("answers of a model were left out: the role's own reply stands beside them")] += answered
+    for sample in samples:
+        if sample.record.run_on:
+            tell(mended, RUN_ON_LEFT_OUT, sample.record.run_on)
     talks = [talk for sample in samples if (talk := _talk(sample, pictures, mended))]
     tests = _distinct([talk for talk in talks if talk.split])
     trained = _unseen(_longest([talk for talk in talks if not talk.split]), tests, mended)

@@ -10,15 +10,17 @@ model's under `answer`, which is never taken for the role's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal
 
 from pipelines.core.formats.json_text import tidy_text
+from pipelines.core.problems import left_out
 
 Scenario = Literal["comment", "human-role", "inter-role"]
 SCENARIOS: tuple[Scenario, ...] = ("comment", "human-role", "inter-role")
+RUN_ON_LEFT_OUT = left_out("lines of somebody else inside a reply were left out, with what follows them")
 HUMAN = "a curious human"
 """`other_role` where the role talks with no other role."""
 HUMAN_LABEL = "human"
@@ -76,6 +78,8 @@ class MMRoleRecord:
     """The sentences of this sample around its parts, as templates like `WORDING`."""
     has_answer: bool = False
     """A model's answer or a review of one stood in it."""
+    run_on: str = ""
+    """What stood in the reply from the first line of somebody else on; it is no part of `reply`."""
 
 
 def folder_name(role: str) -> str:
@@ -85,7 +89,9 @@ def folder_name(role: str) -> str:
 
 def is_record(value: Any) -> bool:
     """Whether a JSON value has the shape of an MMRole sample."""
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("role", "other_role")):
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str) or "other_role" not in value:
+        return False
+    if value["other_role"] is not None and not isinstance(value["other_role"], str):
         return False
     talk = value.get("conversations")
     turns = [turn for turn in talk if isinstance(turn, dict)] if isinstance(talk, list) else []
@@ -94,11 +100,12 @@ def is_record(value: Any) -> bool:
 
 def parse_record(value: Mapping[str, Any]) -> MMRoleRecord | None:
     """The sample of a JSON object for which `is_record` holds; None when its parts cannot be told apart."""
-    role, other_role = tidy_text(value["role"]).strip(), tidy_text(value["other_role"]).strip()
+    role, other_role = tidy_text(value["role"]).strip(), tidy_text(value["other_role"] or HUMAN).strip()
     prompt, answer = value["conversations"]
     sections = _sections(tidy_text(prompt["value"]))
     profiles = {name.strip(): text for name, text in sections.about}
-    reply = tidy_text(answer["value"]).strip()
+    spoken_by_others = {name.name for name in _lines(sections.told.get("history", ""), role)} - {role}
+    reply, run_on = _own_words(tidy_text(answer["value"]).strip(), role, spoken_by_others | {other_role, "", HUMAN})
     if not role or not reply or not sections.instruction:
         return None
     history = sections.told.get("history", "")
@@ -125,6 +132,7 @@ def parse_record(value: Mapping[str, Any]) -> MMRoleRecord | None:
         system=_text(value, "system"),
         wording={key: _template(text, {**names, "language": spoken}) for key, text in wording.items()},
         has_answer="answer" in answer or "rm_review" in value,
+        run_on=run_on,
     )
 
 
@@ -163,6 +171,16 @@ def _sections(prompt: str) -> _Sections:
         elif kind:
             found.told[kind] += _BREAK + piece
     return found
+
+
+def _own_words(reply: str, role: str, others: Collection[str]) -> tuple[str, str]:
+    """A reply up to the first line of somebody else, and what stands from there on: models run on with the talk."""
+    own = re.sub(rf"\A\[{re.escape(role)}\][:\uff1a][ \t]*", "", reply, flags=re.IGNORECASE)
+    known = {name.casefold() for name in others} | {HUMAN_LABEL, "user", "you"}
+    for mark in _LINE.finditer(own):
+        if mark["name"].strip().casefold() in known:
+            return own[: mark.start()].strip(), own[mark.start() :].strip()
+    return own.strip(), ""
 
 
 def _lines(history: str, role: str) -> tuple[Line, ...]:

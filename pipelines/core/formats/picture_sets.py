@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.names import tidy_name
 from pipelines.core.formats.caption_files import PicturePlaces, assign_captions, is_caption_file, is_picture
 from pipelines.core.formats.card_images import holds_card, suffix_of
 from pipelines.core.formats.import_notes import Mended, RoleNeeded, notes_from, tell
@@ -159,9 +160,31 @@ def _label_of(path: str) -> str:
     return found[-1].strip() if found else ""
 
 
-def _identifier(label: str) -> str:
-    """Who is meant by a label: "tola woman", "tola_armour" and "Tola" show the same person."""
-    return re.split(r"[ _-]", label.casefold())[0]
+def _same_person(label: str, other: str) -> bool:
+    """Whether two labels mean the same: "tola woman" and "tola_armour", "tola woman close"; not "ohwx man" and woman.
+
+    Their first words begin alike up to a `_` or `-`, and what stands behind them is the same as far as both say it.
+    """
+    (name, _, kind), (name_2, _, kind_2) = (text.casefold().partition(" ") for text in (label, other))
+    return _begins(name, name_2, "_-") and (not kind or not kind_2 or _begins(kind, kind_2, " _-"))
+
+
+def _begins(text: str, other: str, marks: str) -> bool:
+    """Whether the shorter of two texts begins the longer one, up to one of the marks."""
+    short, long = sorted((text, other), key=len)
+    return long.startswith(short) and (len(long) == len(short) or long[len(short)] in marks)
+
+
+def _people(labels: Counter[str]) -> list[Counter[str]]:
+    """The labels by whom they mean, shortest first."""
+    people: list[Counter[str]] = []
+    for label in sorted(labels, key=len):
+        known = next((person for person in people if any(_same_person(label, one) for one in person)), None)
+        if known is None:
+            people.append(Counter({label: labels[label]}))
+        else:
+            known[label] = labels[label]
+    return people
 
 
 def _class_labels(paths: Iterable[str]) -> set[str]:
@@ -175,29 +198,29 @@ def _of_one(
 ) -> list[tuple[str, bytes]]:
     """The pictures of one person; those in no folder of kohya's are taken with whomever is chosen."""
     labels = Counter(label for path, _ in pictures if (label := _label_of(path)))
-    people: dict[str, Counter[str]] = {}
-    for label, count in labels.items():
-        people.setdefault(_identifier(label), Counter())[label] += count
+    people = {person.most_common(1)[0][0]: person for person in _people(labels)}
     if len(people) < 2:
         return pictures
-    roles = Counter({of.most_common(1)[0][0]: of.total() for of in people.values()})
+    roles = Counter({label: person.total() for label, person in people.items()})
     wanted = role.strip().casefold()
     if wanted == EVERYONE.casefold():
         return pictures
-    by_name = _identifier(name.strip())
-    known = {_identifier(label): label for label in roles}
-    chosen = known.get(wanted) or next((label for label in labels if label.casefold() == wanted), "")
-    chosen = chosen or ("" if wanted else known.get(by_name, ""))
+    chosen = _meant(people, wanted) if wanted else _meant(people, tidy_name(name).casefold())
     if not chosen:
         raise RoleNeeded(file, roles, "people, by the names of its folders", EVERYONE)
-    meant = [
-        (path, data)
-        for path, data in pictures
-        if not (label := _label_of(path)) or _identifier(label) == _identifier(chosen)
-    ]
-    others = ", ".join([label for label in roles if _identifier(label) != _identifier(chosen)][:MAX_NAMED])
+    meant = [(path, data) for path, data in pictures if not (label := _label_of(path)) or label in people[chosen]]
+    others = ", ".join([label for label in people if label != chosen][:MAX_NAMED])
     mended[left_out(f"pictures of other people were left out: {others}")] += len(pictures) - len(meant)
     return meant
+
+
+def _meant(people: Mapping[str, Counter[str]], wanted: str) -> str:
+    """The one whose label is the wanted name, or begins like it ("tola woman" for Tola Brask); "" for none or two."""
+    exact = [person for person, labels in people.items() if wanted in {label.casefold() for label in labels}]
+    first = wanted.partition(" ")[0]
+    alike = [person for person in people if first and _begins(person.casefold().partition(" ")[0], first, "_-")]
+    found = exact or alike
+    return found[0] if len(found) == 1 else ""
 
 
 def _tell_folders(paths: Sequence[str], mended: Counter[str]) -> None:

@@ -237,3 +237,24 @@ def test_held_out_talks_keep_their_pictures(tola: Path) -> None:
 def test_other_values_are_no_samples() -> None:
     for value in (None, [], {"role": "x"}, {**train_samples()[0], "conversations": [{"value": 1}, {"value": "x"}]}):
         assert not is_record(value)
+
+
+@pytest.mark.parametrize("into", ["new", "there"])
+def test_a_sample_without_another_role_and_a_reply_that_runs_on(tmp_path: Path, into: str) -> None:
+    plain = sample("x_human-role_1", "a.jpg", "Tola", prompt("Tola", "Is it open?"), "Since nine.")
+    alone = sample("y_human-role_1", "a.jpg", "Tola", prompt("Tola", "And now?"), "[Tola]: Still.")
+    longer = sample(
+        "z_inter-role_1", "a.jpg", "Tola", prompt("Tola", "And you?", "Ben"), "No.\n[Ben]: Why?\n[Tola]: So.", "Ben"
+    )
+    (tmp_path / "a.json").write_text(json.dumps([plain, alone | {"other_role": None}, longer]))
+    if into == "there":
+        write_character(Character("Tola", "Mends clocks."), tmp_path / "tola")
+    notes = import_file(tmp_path / "a.json", tmp_path / "tola")
+    talks = read_character(tmp_path / "tola").interactions
+    assert [[turn.text.removeprefix("Ben: ") for turn in talk] for talk in talks] == [
+        ["Is it open?", "Since nine."],
+        ["And now?", "Still."],
+        ["And you?", "No."],
+    ]
+    [told] = [note for note in notes if "somebody else inside a reply" in note.message]
+    assert told.examples == ("[Ben]: Why? [Tola]: So.",) and told.outcome == "left out"

@@ -146,6 +146,34 @@ def test_two_people_of_kohya_are_never_mixed(tmp_path: Path, kind: str) -> None:
     assert read_character(tmp_path / "Orla").name == "Orla"
 
 
+@pytest.mark.parametrize(
+    ("labels", "people"),
+    [
+        (["tola woman", "Tola woman close"], 1),
+        (["tola", "tola_armour", "tola-dress woman"], 1),
+        (["sks_tola woman", "sks_orla woman"], 2),
+        (["ohwx man", "ohwx woman"], 2),
+        (["tola woman", "tolana woman"], 2),
+        (["armour", "casual"], 2),
+        (["a x", "b x", "c x"], 3),
+    ],
+)
+def test_labels_tell_how_many_people_there_are(tmp_path: Path, labels: list[str], people: int) -> None:
+    colours = ("red", "blue", "green")
+    files = {f"{n}_{label}/1.png": png(colours[n]) for n, label in enumerate(labels)}
+    source = put(files, tmp_path / "set", "zip")
+    if people == 1:
+        import_file(source, tmp_path / "one")
+        assert len(captions(tmp_path / "one")) == len(labels)
+        return
+    with pytest.raises(RoleNeeded) as raised:
+        import_file(source, tmp_path / "one")
+    assert len(raised.value.roles) == people + 1
+    for name in list(raised.value.roles)[:-1]:
+        import_file(source, tmp_path / name, name)
+        assert len(captions(tmp_path / name)) == 1
+
+
 def test_people_are_added_to_the_character_of_their_name(tmp_path: Path) -> None:
     import_file(put({"a.png": png()}, tmp_path / "tola", "zip"), tmp_path / "there")
     notes = import_file(put(PEOPLE, tmp_path / "set", "zip"), tmp_path / "there")
