@@ -40,6 +40,16 @@ QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e", "\u1367")
 """Marks of a question: Western, Chinese, Arabic, Greek, Ethiopic."""
 
 
+_INVISIBLE = re.compile(
+    r"[\s\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2800\u3164\ufeff]+"
+)
+
+
+def visible(text: str) -> str:
+    """A text without space around it; "" where everything in it is invisible, like zero-width spaces."""
+    return "" if not _INVISIBLE.sub("", text) else text.strip()
+
+
 def normalized_words(text: str) -> str:
     """A text as duplicates are compared: lower case, no punctuation, single spaces."""
     plain = unicodedata.normalize("NFC", text).casefold().replace("'", "").replace("\u2019", "")

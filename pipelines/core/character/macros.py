@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.core.problems import left_out
 
@@ -17,10 +17,12 @@ PLACEHOLDER = re.compile(r"\{\{[^{}]{1,200}\}\}|\{\{[#/:]|<(?:START|BOT|CHAR|USE
 """A macro or conditional block that a text still holds."""
 
 _BRACES = re.compile(r"\{\{|\}\}")
-_ANGLED = re.compile(r"<(user|bot|char)>", re.IGNORECASE)
+# Also in single braces, as Backyard and hand-written cards have them.
+_ANGLED = re.compile(r"<(user|bot|char)>|(?<!\{)\{(user|char|bot|character)\}(?!\})", re.IGNORECASE)
 _USER = re.compile(r"user|random_?user(?:_\d+)?", re.IGNORECASE)
 _CHARACTER = re.compile(r"char|bot|character|charifnotgroup", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"['\u2019]s\b")
+_USERS = re.compile(rf"(?:<user>|(?<!\{{)\{{user\}}){_POSSESSIVE.pattern}", re.IGNORECASE)
 _CHOICE = re.compile(r"(?:random|pick)\s*:(?P<list>.*)", re.IGNORECASE | re.DOTALL)
 _MEDIA = re.compile(
     r"(?:img|image|asset|emotion|inlay|inlayed|raw|path|source|bg|background|bgm|audio|video(?:-img)?)\s*::?.*",
@@ -41,7 +43,7 @@ def is_character_macro(label: str) -> bool:
 
 
 def _bare(label: str) -> str:
-    return label.strip("{}<> \t")
+    return label.strip("{}<> \t\u00a0")
 
 
 def resolve_macros(text: str, character: str, user: str, mended: Counter[str] | None = None) -> str:
@@ -53,10 +55,10 @@ def resolve_macros(text: str, character: str, user: str, mended: Counter[str] | 
     text = _resolve_spans(text, character, user, counts)
 
     def named(match: re.Match[str]) -> str:
-        return user if match[1].lower() == "user" else character
+        return user if (match[1] or match[2]).lower() == "user" else character
 
     if user == "you":
-        text = re.sub(rf"<user>{_POSSESSIVE.pattern}", "your", text, flags=re.IGNORECASE)
+        text = _USERS.sub("your", text)
     return _ANGLED.sub(named, text).strip()
 
 
@@ -95,6 +97,20 @@ def _resolve_spans(text: str, character: str, user: str, counts: Counter[str]) -
     return "".join(out) + text[position:]
 
 
+def _first_option(listed: str) -> str:
+    """The first of several choices; those of a macro inside one are its own."""
+    spans = list(_outermost(listed))
+    separator = re.compile("::" if "::" in _between(listed, spans) else r"(?<!\\),")
+    ends = (cut.start() for cut in separator.finditer(listed) if not any(a <= cut.start() < b for a, b in spans))
+    return listed[: next(ends, len(listed))].replace("\\,", ",").strip()
+
+
+def _between(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text without what lies in macros."""
+    starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
+    return " ".join(text[start:end] for start, end in zip(starts, ends, strict=True))
+
+
 def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str | None:
     """What a macro says; None when only a running chat knows."""
     if inner.startswith("//") or inner.lower().startswith("comment:"):
@@ -105,10 +121,8 @@ def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str |
         return character
     choice = _CHOICE.fullmatch(inner)
     if choice:
-        listed = choice["list"].removeprefix(":")
-        options = listed.split("::") if "::" in listed else re.split(r"(?<!\\),", listed)
         counts["choices by chance ({{random}}, {{pick}}) became their first one"] += 1
-        return options[0].strip()  # a macro inside it is told by the checks
+        return _resolve_spans(_first_option(choice["list"].removeprefix(":")), character, user, counts)
     if _MEDIA.fullmatch(inner):
         counts[left_out("macros that show a picture or play a sound were left out: nobody says them")] += 1
         return ""

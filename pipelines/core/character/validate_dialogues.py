@@ -14,7 +14,7 @@ from pipelines.core.character.character import Interaction, Message
 from pipelines.core.character.macros import PLACEHOLDER
 from pipelines.core.problems import Problem, missing_entry, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
-from pipelines.core.words import count_words, normalized_words
+from pipelines.core.words import count_words, normalized_words, visible
 
 LONG_REPLY_TOKENS = 200
 """Longer replies are warned of: rollouts of GRPO end after about 100 tokens, so their ends are never trained there."""
@@ -138,7 +138,7 @@ def _check_turn(
     found = []
     name = what.capitalize()
     shows = bool(turn.images) or (turn.role == "character" and bool(turn.scene.strip()))
-    if not turn.text.strip() and not shows:
+    if not visible(turn.text) and not shows:
         found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
     tokens = estimate_tokens(turn.prompt_text)
     if tokens > MAX_TURN_TOKENS:

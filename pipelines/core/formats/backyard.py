@@ -17,9 +17,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.core.formats.chat_logs import scenario_chat
-from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import dicts_of, parse_json, text_of
+from pipelines.core.formats.turn_fields import RawRecord
 from pipelines.core.problems import left_out
 
 MANIFEST = "manifest.json"

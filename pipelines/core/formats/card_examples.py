@@ -15,8 +15,12 @@ from typing import Literal, TypeVar
 
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
-from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
+from pipelines.core.formats.json_text import tidy_text
+from pipelines.core.formats.label_lines import one_speaker_a_line, with_line_breaks
+from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import changed, left_out
+from pipelines.core.words import visible
 
 DEFAULT_USER_LINE = "Hello."
 """What the user is taken to have said where a sample holds only the character's words."""
@@ -33,6 +37,7 @@ MAX_CONVERSATIONS = MAX_TURNS // 2
 TOO_MANY = left_out(f"conversations beyond the first {MAX_TURNS:,} turns were left out: a folder holds no more")
 CALL_BY_NAME = "If one of them is the character, call it by its whole name in the file."
 """What to do about speakers that nobody knows."""
+ASIDES_LEFT_OUT = left_out("stage directions between a name and its colon were left out")
 NARRATION_LEFT_OUT = left_out("lines of a narrator or of the program were left out")
 
 _START = re.compile(r"<start>|^[ \t]*(?:<END>|END_OF_DIALOG(?:UE)?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
@@ -64,8 +69,8 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     the first prefix of a block belong to nobody and are left out.
     """
     mended: Counter[str] = Mended()
-    blocks = [block for block in _START.split(text.replace("\r\n", "\n")) if block and block.strip()]
-    blocks = first_of(blocks, mended)
+    blocks = [block for block in _START.split(tidy_text(text)) if block and block.strip()]
+    blocks = [one_speaker_a_line(with_line_breaks(block)) for block in first_of(blocks, mended)]
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
     for block in blocks:
@@ -75,9 +80,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             continue
         if before.strip():
             tell(mended, left_out("words before the first speaker were left out"), before)
-        turns = [
-            BlockTurn(part.speaker, part.words, name=part.label if part.speaker == "other" else "") for part in parts
-        ]
+        turns = [turn_of(part, without_marks(part.words, mended), mended) for part in parts]
         for talk in _parted(turns):
             settled = settle_turns(
                 [replace(turn, text=speakers.resolve_in_speech(turn.text, mended)) for turn in talk], mended
@@ -86,6 +89,13 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
                 interactions.append(settled)
     mended.update(_told(labels))
     return within_limits(interactions, mended), mended
+
+
+def turn_of(part: Labelled, words: str, mended: Counter[str]) -> BlockTurn:
+    """The turn of somebody's words behind a label."""
+    if part.aside:
+        tell(mended, ASIDES_LEFT_OUT, f"{part.label} ({part.aside})")
+    return BlockTurn(part.speaker, words, name=part.label if part.speaker == "other" else "")
 
 
 def first_of(items: list[T], mended: Counter[str]) -> list[T]:
@@ -186,13 +196,15 @@ def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]
     """The turns that somebody says something in."""
     kept = []
     for turn in turns:
-        text = turn.text.strip()
+        text = visible(turn.text)
         if turn.role == "system":
             tell(mended, left_out("system instructions were left out: persona and scenario take their place"), text)
         elif turn.role == "narrator":
             tell(mended, NARRATION_LEFT_OUT, text)
         elif not text and turn.role != "other":
             mended[left_out("empty turns were left out")] += 1
+            if turn.role == "character":  # a question that has no answer must not run into the next one
+                kept.append(BlockTurn("other", ""))
         else:
             kept.append(replace(turn, text=text))
     return kept

@@ -18,16 +18,17 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.names import split_title, tidy_name
 from pipelines.core.character.serialize import character_from_entries, character_to_entries
+from pipelines.core.formats.ali_chat import split_description
 from pipelines.core.formats.card_examples import read_blocks, write_blocks
 from pipelines.core.formats.card_notes import unused_notes
 from pipelines.core.formats.card_shapes import as_card
 from pipelines.core.formats.card_valid import valid_data
 from pipelines.core.formats.chat_logs import chat_logs
-from pipelines.core.formats.chat_records import RawRecord
 from pipelines.core.formats.import_notes import Mended, note, notes_from, refuse
 from pipelines.core.formats.json_text import text_of
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.speaker_labels import SpeakerNames
+from pipelines.core.formats.turn_fields import RawRecord
 from pipelines.core.problems import Problem, errors
 
 OWN_KEY = "understudy"
@@ -175,14 +176,13 @@ def character_of_card(card: CardData, file: str) -> tuple[Character, list[Proble
 def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Character:
     """The character as the standard fields tell it."""
     speakers = _names_of(data)
-    # Ali:Chat writes the conversations behind the description.
-    described, start, told = text_of(data, "description").partition("<START>")
+    described, told = split_description(text_of(data, "description"))
     description, personality = (
         speakers.resolve_in_description(described, mended),
         speakers.resolve_in_description(text_of(data, "personality"), mended),
     )
     texts = [description] if personality in description else [description, personality]
-    interactions, found = read_blocks(f"{start}{told}\n<START>\n" + text_of(data, "mes_example"), speakers)
+    interactions, found = read_blocks(f"{told}\n<START>\n" + text_of(data, "mes_example"), speakers)
     mended.update(found)
     return Character(
         name=speakers.name,

@@ -104,6 +104,9 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
             typed[key] = str(typed[key])
         elif key in _LISTED_FIELDS and isinstance(typed.get(key), (list, dict)):
             typed[key] = _in_lines(typed[key]) or typed[key]
+    examples = typed.get("mes_example")
+    if isinstance(examples, list):
+        typed["mes_example"] = "\n<START>\n".join(_text(block) for block in examples) or examples
     greetings = typed.get("first_mes")
     if isinstance(greetings, list):
         told = [_text(item) for item in greetings if _text(item)]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from pipelines.core.character.character import Interaction, Role
+from pipelines.core.character.character import Interaction
 from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.formats.card_examples import (
     CALL_BY_NAME,
@@ -24,23 +24,22 @@ from pipelines.core.formats.card_examples import (
     named,
     read_blocks,
     settle_turns,
+    turn_of,
     within_limits,
 )
 from pipelines.core.formats.chat_logs import chat_logs
-from pipelines.core.formats.chat_records import RawRecord, RawTurn, read_values, records_of
+from pipelines.core.formats.chat_records import read_values, records_of
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
 from pipelines.core.formats.json_text import tidy_text
+from pipelines.core.formats.label_words import NARRATOR_LABELS
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.mmrole_files import split_of
 from pipelines.core.formats.mmrole_records import is_record
-from pipelines.core.formats.speaker_labels import NARRATOR_LABELS, SpeakerLabels, SpeakerNames
+from pipelines.core.formats.speaker_evidence import Speaker
+from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
+from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
 from pipelines.core.problems import CharacterProblems, Problem, changed, left_out, only_kept
 
-ROLES: dict[str, Role] = {
-    **dict.fromkeys(("user", "human", "prompter", "you", "customer"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "bot", "model", "character", "char", "machine", "ai"), "character"),
-    **dict.fromkeys(("system", "developer", "tool", "function", "function_call", "observation"), "system"),
-}
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 MAX_REJECTED = 1000
 """Most rejected answers that are kept of one file, and of one character."""
@@ -107,7 +106,7 @@ def conversations_from_json(text: str, file: str = "the data", name: str = "", n
     """The conversations of JSON or JSON lines in any of the shapes of `chat_records.py`."""
     reader = _Reader(SpeakerNames(name, nickname))
     values = read_values(text, file, reader.mended)
-    if values and is_record(values[0]) and split_of(file):
+    if any(is_record(value) for value in values) and split_of(file):
         mend = "Import the whole data as a character: its test is kept for the scorecard."
         refuse(file, "is a test of MMRole, which must not be learned", mend)
     logs = [chat_logs(value) for value in values]
@@ -156,13 +155,27 @@ class _Reader:
     """Characters other than this one, with whom records are."""
     user: str = ""
     """The name that was taken for the user's."""
+    users: frozenset[str] = frozenset()
+    """Names beside the user's role, case-folded."""
+    alias: str = ""
+    """The one other name in the character's role, which is taken for the character's."""
     labels: SpeakerLabels = field(init=False)
 
     def read(self, records: Sequence[RawRecord]) -> tuple[Interaction, ...]:
         usable = first_of([record for record in records if self._is_usable(record)], self.mended)
+        self._choose_names(usable)
         self._choose_user(usable)
-        said = [turn.text for record in usable for turn in record.turns if self._role(turn) == "character"]
-        self.labels = SpeakerLabels.of_turns(self.names, said)
+        said: dict[TurnRole, list[str]] = {}
+        people: dict[str, Speaker] = {}
+        for turn in (turn for record in usable for turn in record.turns):
+            role = self._role(turn)
+            said.setdefault(role, []).append(turn.text)
+            name = turn.name or turn.speaker
+            if role == "other" and name and not self.names.is_character(name):
+                people[name] = "other"
+            elif role == "user" and name and name.casefold() not in ROLES and not self.names.is_character(name):
+                people[name] = "user"
+        self.labels = SpeakerLabels.of_turns(self.names, said.get("character", []), said.get("user", []), people)
         interactions = []
         for record in usable:
             settled = settle_turns(self._turns(record), self.mended)
@@ -173,6 +186,9 @@ class _Reader:
     def told(self) -> Counter[str]:
         """What the creator must know about speakers that the file does not explain."""
         told: Counter[str] = Counter()
+        if self.alias:
+            sentence = f"the turns of {self.alias!r} were taken as the character's: it has no other name in the file"
+            told[changed(sentence, "If that is somebody else, take them out of the file.")] += 1
         if self.user:
             told[f"the lines of {self.user!r} were taken as the user's"] += 1
         if self.strangers:
@@ -201,13 +217,27 @@ class _Reader:
     def _role(self, turn: RawTurn) -> TurnRole:
         plain = turn.speaker.casefold()
         if plain in ROLES and not turn.is_name:
-            return ROLES[plain]
-        if is_user_macro(turn.speaker) or (self.user and plain == self.user.casefold()):
+            is_other = ROLES[plain] == "character" and turn.name and not self._is_own(turn.name)
+            return "other" if is_other else ROLES[plain]
+        if is_user_macro(turn.speaker) or (self.user and plain == self.user.casefold()) or plain in self.users:
             return "user"
         is_own = self.names.is_character if turn.is_name else self.names.is_whole_name
         if is_character_macro(turn.speaker) or is_own(turn.speaker):
             return "character"
         return "narrator" if plain in NARRATOR_LABELS else "other"
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name beside the character's role is the character's."""
+        return not self.names.name or name == self.alias or self.names.is_character(name)
+
+    def _choose_names(self, records: Sequence[RawRecord]) -> None:
+        """Whether the character's role bears its name; one foreign name throughout is another name for it."""
+        called = [turn for record in records for turn in record.turns if turn.name]
+        names = Counter(turn.name for turn in called if ROLES.get(turn.speaker.casefold()) == "character")
+        users = {turn.name for turn in called if ROLES.get(turn.speaker.casefold()) == "user"}
+        self.users = frozenset(name.casefold() for name in users if not self.names.is_character(name))
+        if self.names.name and len(names) == 1 and not any(map(self.names.is_character, names)):
+            [self.alias] = names
 
     def _choose_user(self, records: Sequence[RawRecord]) -> None:
         """Where nobody is called the user: whoever the character answers most often."""
@@ -217,7 +247,7 @@ class _Reader:
             if "user" in roles:
                 return
             for turn, role, following in zip(record.turns, roles, roles[1:], strict=False):
-                if role == "other" and following == "character" and turn.speaker:
+                if role == "other" and following == "character" and turn.speaker and not turn.name:
                     answered[turn.speaker] += 1
         self.user = next((speaker for speaker, _ in answered.most_common(1)), "")
 
@@ -235,9 +265,11 @@ class _Reader:
                 self._keep_rejected(asked, words, raw.rejected)
                 turns += self._labelled(words)
             elif role == "other":
-                self.strangers[raw.speaker or "(nobody)"] += 1
-                turns.append(BlockTurn("other", self._resolved(words), name=raw.speaker))
+                name = raw.name or raw.speaker
+                self.strangers[name or "(nobody)"] += 1
+                turns.append(BlockTurn("other", self._resolved(words), name=name))
             else:
+                words = self.labels.without_own_label(words) if role == "user" else words
                 asked = self._resolved(words) if role == "user" else asked
                 turns.append(BlockTurn(role, self._resolved(words)))
         return turns
@@ -246,8 +278,7 @@ class _Reader:
         """A reply by the speakers that its own lines name."""
         turns = []
         for part in self.labels.split_reply(words):
-            name = part.label if part.speaker == "other" else ""
-            turns.append(BlockTurn(part.speaker, self._resolved(part.words), name=name))
+            turns.append(turn_of(part, self._resolved(part.words), self.mended))
         return turns
 
     def _resolved(self, words: str) -> str:

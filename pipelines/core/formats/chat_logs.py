@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines.core.formats.chat_records import RawRecord, RawTurn
 from pipelines.core.formats.json_text import dicts_of
+from pipelines.core.formats.turn_fields import RawRecord, RawTurn
 
 
 def chat_logs(value: Any) -> list[RawRecord]:
@@ -58,11 +58,23 @@ def _risuai(value: Mapping[str, Any]) -> list[list[RawTurn]]:
     if value.get("type") not in ("risuChat", "risuAllChats"):
         return []
     chats = value.get("data")
-    roles = {"user": "user", "char": "assistant"}
     return [
-        [RawTurn(roles.get(_words(said, "role"), "system"), _words(said, "data")) for said in dicts_of(chat["message"])]
+        _named(
+            [(_words(said, "role"), _words(said, "data"), _words(said, "saying")) for said in dicts_of(chat["message"])]
+        )
         for chat in dicts_of(chats if isinstance(chats, list) else [chats])
         if "message" in chat
+    ]
+
+
+def _named(said: Iterable[tuple[str, str, str]]) -> list[RawTurn]:
+    """Turns of role, words and who says them; an id of one alone is no name to tell it apart by."""
+    listed = list(said)
+    names = {name for role, _, name in listed if role == "char"}
+    roles = {"user": "user", "char": "assistant"}
+    return [
+        RawTurn(roles.get(role, "system"), words, name=name if role == "char" and len(names) > 1 else "")
+        for role, words, name in listed
     ]
 
 
@@ -112,4 +124,9 @@ def _agnai(value: Mapping[str, Any]) -> list[list[RawTurn]]:
     said = value.get("messages")
     if not isinstance(said, list) or not said or not all(isinstance(one, dict) and "msg" in one for one in said):
         return []
-    return [[RawTurn("user" if _words(one, "userId") else "assistant", _words(one, "msg")) for one in said]]
+    return [
+        _named(
+            ("user" if _words(one, "userId") else "char", _words(one, "msg"), _words(one, "handle", "characterId"))
+            for one in said
+        )
+    ]

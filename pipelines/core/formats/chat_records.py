@@ -11,18 +11,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import NOT_JSON, parse_json
-from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
 from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, is_record, parse_record
+from pipelines.core.formats.sillytavern_chats import sillytavern_chats
+from pipelines.core.formats.turn_fields import (
+    ROLES,
+    SPEAKER_KEYS,
+    TEXT_KEYS,
+    RawRecord,
+    RawTurn,
+    first_filled,
+    is_marked_bad,
+    speaker_of,
+    words_of_turn,
+)
 from pipelines.core.problems import left_out
 
-CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat")
-SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender", "name")
-TEXT_KEYS = ("value", "content", "text", "message", "mes", "msg")
+CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat", "contents")
 ROLE_KEYS = ("role", "role_name", "character", "character_name", "char_name", "bot_name")
 """Keys of a record that name whom its conversation is with."""
 PAIR_KEYS = (
@@ -35,33 +44,16 @@ PAIR_KEYS = (
     ("input", "output"),
     ("user", "assistant"),
 )
-BAD_LABELS = frozenset(("false", "0", "0.0", "-1", "bad", "rejected", "undesirable", "negative"))
+QUESTION_KEYS = tuple(dict.fromkeys(asked for asked, _ in PAIR_KEYS))
+ANSWER_KEYS = tuple(dict.fromkeys(answered for _, answered in PAIR_KEYS))
+TALK_KEYS = (
+    *("conversation_id", "conversationId", "conv_id", "chat_id", "chatId", "dialogue_id", "dialog_id"),
+    *("session_id", "sessionId", "thread_id"),
+)
+"""Keys of rows that say which conversation they belong to."""
 
 
-@dataclass(frozen=True)
-class RawTurn:
-    """One turn of a record."""
-
-    speaker: str
-    """As the file has it: a role, or a name."""
-    text: str
-    is_good: bool = True
-    """False for what the file marks as not to be learned."""
-    rejected: tuple[str, ...] = ()
-    """Other answers in the same place that were not chosen."""
-    is_name: bool = False
-    """The file says by itself that the speaker is not the user."""
-
-
-@dataclass(frozen=True)
-class RawRecord:
-    """One conversation of a file."""
-
-    turns: tuple[RawTurn, ...]
-    role: str = ""
-    """Whom it is with, where the record says so."""
-    is_good: bool = True
-    """False where the record says that its answer is a bad one."""
+_SPOKEN = re.compile(r"(?:^|\n\n)(Human|User|Assistant):[ \t]*", re.IGNORECASE)
 
 
 def read_values(text: str, file: str, mended: Counter[str]) -> list[Any]:
@@ -91,33 +83,73 @@ def _is_list_of_records(value: Any) -> bool:
 def records_of(values: Sequence[Any], mended: Counter[str]) -> tuple[list[RawRecord], Counter[str]]:
     """The conversations of the values, and the columns of those that hold none."""
     unread: Counter[str] = Counter()
-    if values and all(is_record(value) for value in values):
-        return _mmrole(values, mended), unread
     if any(isinstance(value, dict) and "mes" in value and "is_user" in value for value in values):
-        return _sillytavern(values, mended), unread
-    if values and all(isinstance(value, dict) and _is_turn(value) for value in values):
-        return [RawRecord(tuple(_turns(values, mended)))], unread
-    records = []
-    for value in values:
+        return sillytavern_chats(values, mended), unread
+    is_sample = [_is_sample(value) for value in values]
+    samples = [value for value, is_one in zip(values, is_sample, strict=True) if is_one]
+    rest = [value for value, is_one in zip(values, is_sample, strict=True) if not is_one]
+    turns = [value for value in rest if isinstance(value, dict) and _is_turn(value)]
+    if len(turns) * 2 > len(rest):
+        for value in rest if len(turns) < len(rest) else []:
+            if not isinstance(value, dict) or not _is_turn(value):
+                tell(mended, left_out("lines that are no message were left out"), str(value))
+        talks = [RawRecord(tuple(_turns(talk, mended))) for talk in _by_talk(turns)]
+        return [*_mmrole(samples, mended), *talks], unread
+    records = _mmrole(samples, mended)
+    rows: dict[str, int] = {}
+    for value in rest:
         record = _record(value, mended)
         if record is None:
             unread.update(map(str, value) if isinstance(value, dict) else [])
             tell(mended, left_out("records without a conversation were left out"), str(value))
-        else:
-            records.append(record)
+            continue
+        talk = _talk_id(value) if isinstance(value, dict) and not _listed_turns(value) else ""
+        if talk and talk in rows:
+            before = records[rows[talk]]
+            records[rows[talk]] = replace(before, turns=_judged(before) + _judged(record), is_good=True)
+            continue
+        if talk:
+            rows[talk] = len(records)
+        records.append(record)
     return records, unread
 
 
-def first_filled(record: Mapping[str, Any], keys: Iterable[str]) -> Any:
-    """The first value that is neither missing nor empty; None without one."""
-    return next((record[key] for key in keys if record.get(key) not in (None, "", [], {})), None)
+def _is_sample(value: Any) -> bool:
+    """Whether a value is a sample of MMRole; one that names no other role must read like one."""
+    return is_record(value) and (isinstance(value["other_role"], str) or parse_record(value) is not None)
+
+
+def _judged(record: RawRecord) -> tuple[RawTurn, ...]:
+    """The turns of a record whose last answer knows that the record is a bad one."""
+    *first, last = record.turns
+    return (*first, replace(last, is_good=last.is_good and record.is_good))
+
+
+def _talk_id(row: Mapping[str, Any]) -> str:
+    found = first_filled(row, TALK_KEYS)
+    return str(found) if isinstance(found, (str, int)) else ""
+
+
+def _by_talk(turns: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Lines of one turn each by the conversation that they name; those without stay together."""
+    talks: dict[str, list[dict[str, Any]]] = {}
+    for turn in turns:
+        talks.setdefault(_talk_id(turn), []).append(turn)
+    return list(talks.values())
 
 
 def _is_turn(value: dict[str, Any]) -> bool:
     """Whether an object is one turn of a conversation, and no record with a conversation in it."""
-    speaker = first_filled(value, SPEAKER_KEYS)
     listed = any(isinstance(value.get(key), list) for key in CONVERSATION_KEYS)
-    return isinstance(speaker, str) and any(key in value for key in TEXT_KEYS) and not listed
+    return not listed and any(key in value for key in TEXT_KEYS) and bool(speaker_of(value)[0])
+
+
+def _listed_turns(record: Mapping[str, Any]) -> list[Any]:
+    """The turns of a record under the first key that holds any; [] without one."""
+    lists = [record[key] for key in CONVERSATION_KEYS if isinstance(record.get(key), list) and record[key]]
+    return next(
+        (listed for listed in lists if any(isinstance(turn, dict) for turn in listed)), lists[0] if lists else []
+    )
 
 
 def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
@@ -127,16 +159,14 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
         return None
     if isinstance(value.get("system"), str) and value["system"].strip():
         mended[left_out("system instructions were left out: persona and scenario take their place")] += 1
-    listed = next((value[key] for key in CONVERSATION_KEYS if isinstance(value.get(key), list) and value[key]), None)
-    spoken = _turns(listed, mended) if listed is not None else _history(value)
+    listed = _listed_turns(value)
+    spoken = (_pairs(listed) or _turns(listed, mended)) if listed else _history(value)
     turns = _with_answers(value, spoken, mended) if spoken else _pair(value, mended)
-    if turns is None:
+    if not turns:
         return None
-    role = first_filled(value, ROLE_KEYS)
-    mark = first_filled(
-        {key: str(value[key]) for key in ("label", "kto_tag") if value.get(key) is not None}, ("label", "kto_tag")
-    )
-    return RawRecord(tuple(turns), role if isinstance(role, str) else "", str(mark).lower() not in BAD_LABELS)
+    roles = (value[key] for key in ROLE_KEYS if isinstance(value.get(key), str) and value[key].strip())
+    role = next((role for role in roles if role.strip().casefold() not in ROLES), "")
+    return RawRecord(tuple(turns), role, not is_marked_bad(value))
 
 
 def _of_list(values: list[Any], mended: Counter[str]) -> RawRecord | None:
@@ -153,35 +183,16 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
         if not isinstance(turn, dict):
             tell(mended, left_out("turns that are not objects were left out"), str(turn))
             continue
-        speaker = next((turn[key] for key in SPEAKER_KEYS if isinstance(turn.get(key), str) and turn[key].strip()), "")
-        is_good = not any(
-            turn.get(key) in (0, False) and key in turn for key in ("weight", "train", "loss", "trainable")
-        )
+        speaker, name = speaker_of(turn)
         text = words_of_turn(turn, mended)
+        if not text.strip() and not speaker:
+            continue  # something that a program did, no message
         if not text.strip() and (keys := [key for key in turn if key not in (*SPEAKER_KEYS, *TEXT_KEYS)]):
             named = ", ".join(repr(str(key)[:30]) for key in keys[:4])
             sentence = f"turns without words: they have the keys {named}"
             mended[left_out(sentence, "Put the words under `content`.")] += 1
-        turns.append(RawTurn(speaker.strip(), text, is_good))
+        turns.append(RawTurn(speaker, text, not is_marked_bad(turn), name=name))
     return turns
-
-
-def words_of_turn(turn: Mapping[str, Any], mended: Counter[str]) -> str:
-    """The words of a turn: a string, or the text parts of a content list."""
-    content = first_filled(turn, TEXT_KEYS)
-    if isinstance(content, str):
-        return content
-    texts = []
-    for part in content if isinstance(content, list) else []:
-        words = (
-            part if isinstance(part, str) else first_filled(part, ("text", "value")) if isinstance(part, dict) else None
-        )
-        kind = str(part.get("type", "text")) if isinstance(part, dict) else "text"
-        if isinstance(words, str) and kind in ("text", "input_text", "output_text"):
-            texts.append(words)
-        else:
-            mended[MEDIA_LEFT_OUT] += 1
-    return "\n".join(texts)
 
 
 def _pairs(values: Iterable[Any]) -> list[RawTurn]:
@@ -211,18 +222,33 @@ def _pair(record: Mapping[str, Any], mended: Counter[str]) -> list[RawTurn] | No
     prompt = first_filled(record, ("instruction", "prompt", "question", "query"))
     if record.get("chosen") and (prompt is not None or isinstance(record["chosen"], list)):
         return _with_answers(record, _as_turns(prompt, "user", mended), mended)
-    for asked, answered in PAIR_KEYS:
-        answer = record.get(answered)
-        question = first_filled(record, (asked,)) or ""
-        if asked in record and isinstance(answer, (str, list)):
-            earlier = record.get("history")
-            turns = _pairs(earlier) if isinstance(earlier, list) else []
-            asked_turns = _as_turns(question, "user", mended)
-            more = record.get("input") if asked == "instruction" else None
-            if asked_turns and isinstance(more, str) and more.strip():
-                asked_turns[-1] = replace(asked_turns[-1], text=f"{asked_turns[-1].text}\n{more}")
-            return [*turns, *asked_turns, *_as_turns(answer, "assistant", mended)]
-    return None
+    if isinstance(record.get("chosen"), str) and (talk := _transcript(record["chosen"])):
+        other = _transcript(record["rejected"]) if isinstance(record.get("rejected"), str) else []
+        return [*talk[:-1], replace(talk[-1], rejected=tuple(turn.text for turn in other[-1:]))]
+    filled = [(asked, answered) for asked, answered in PAIR_KEYS if record.get(answered) and record.get(asked)]
+    asked, answered = filled[0] if filled else ("", "")
+    question = first_filled(record, (asked,)) if asked else first_filled(record, QUESTION_KEYS)
+    answer = first_filled(record, (answered,)) if answered else first_filled(record, ANSWER_KEYS)
+    if not any(key in record for key in QUESTION_KEYS) or not isinstance(answer, (str, list)):
+        return None
+    if isinstance(answer, list) and all(isinstance(one, str) for one in answer):
+        if len(answer) > 1:
+            mended["of several answers to one question the first was taken"] += 1
+        answer = answer[0]
+    earlier = record.get("history")
+    turns = _pairs(earlier) if isinstance(earlier, list) else []
+    asked_turns = _as_turns(question or "", "user", mended)
+    more = record.get("input") if asked == "instruction" else None
+    if asked_turns and isinstance(more, str) and more.strip():
+        asked_turns[-1] = replace(asked_turns[-1], text=f"{asked_turns[-1].text}\n{more}")
+    return _without_rejected(record, [*turns, *asked_turns, *_as_turns(answer, "assistant", mended)])
+
+
+def _transcript(text: str) -> list[RawTurn]:
+    """The turns of "Human: ... Assistant: ..." in one text; [] when it is no such text."""
+    pieces = _SPOKEN.split(text)
+    turns = [RawTurn(who.lower(), words.strip()) for who, words in zip(pieces[1::2], pieces[2::2], strict=True)]
+    return turns if turns and not pieces[0].strip() and turns[-1].speaker == "assistant" else []
 
 
 def _as_turns(value: Any, speaker: str, mended: Counter[str]) -> list[RawTurn]:
@@ -235,14 +261,26 @@ def _as_turns(value: Any, speaker: str, mended: Counter[str]) -> list[RawTurn]:
 
 
 def _with_answers(record: Mapping[str, Any], turns: list[RawTurn], mended: Counter[str]) -> list[RawTurn]:
-    """The turns with the chosen answer of preference data behind them, which knows the rejected one."""
-    chosen = _as_turns(record.get("chosen"), "assistant", mended)
+    """The turns with the chosen answer of preference data behind them, which knows the rejected one.
+
+    An answer that the turns end with already makes room for the chosen one.
+    """
+    turns = _without_rejected(record, turns)
+    chosen = _as_turns(record.get("chosen"), "assistant", mended) if record.get("chosen") else []
     if not chosen:
         return turns
     rejected = _as_turns(record.get("rejected"), "assistant", Counter())
     whole = len(chosen) > 1  # holds the question too
+    while turns and ROLES.get(turns[-1].speaker.casefold()) == "character":
+        turns = turns[:-1]
     last = replace(chosen[-1], rejected=tuple(turn.text for turn in rejected[-1:]))
     return [*([] if whole else turns), *chosen[:-1], last]
+
+
+def _without_rejected(record: Mapping[str, Any], turns: list[RawTurn]) -> list[RawTurn]:
+    """The turns, of which those are bad that say what the record calls rejected."""
+    rejected = {turn.text.strip() for turn in _as_turns(record.get("rejected"), "assistant", Counter())[-1:]} - {""}
+    return [replace(turn, is_good=False) if turn.text.strip() in rejected else turn for turn in turns]
 
 
 def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
@@ -252,6 +290,7 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
         sample = parse_record(value)
         if sample is None:
             mended[left_out("samples whose parts cannot be told apart were left out")] += 1
+            records.append(RawRecord((), str(value["role"])))
             continue
         if sample.has_answer:
             mended[left_out("samples of a test were left out: a test is never learned")] += 1
@@ -264,30 +303,7 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
             if line.words
         ]
         records.append(RawRecord(tuple(turns), sample.role))
-    if records:
+    if any(record.turns for record in records):
         sentence = "pictures and profiles of MMRole were left out: import the data as a character to have them"
         mended[left_out(sentence)] += len(records)
     return records
-
-
-def _sillytavern(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
-    """The chats of a SillyTavern file; a line with the chat's metadata begins one."""
-    chats: list[list[RawTurn]] = [[]]
-    for value in values:
-        if not isinstance(value, dict) or "mes" not in value:
-            if isinstance(value, dict) and ("user_name" in value or "chat_metadata" in value):
-                chats.append([])
-            else:
-                tell(mended, left_out("lines that are no message were left out"), str(value))
-            continue
-        extra = value.get("extra")
-        told = value.get("is_system") or (isinstance(extra, dict) and extra.get("type") == "narrator")
-        name = value.get("name") if isinstance(value.get("name"), str) else ""
-        speaker = "narrator" if told else "user" if value.get("is_user") else name
-        text = value["mes"] if isinstance(value["mes"], str) else ""
-        swipes = value.get("swipes") if isinstance(value.get("swipes"), list) and not value.get("is_user") else []
-        others = tuple(
-            dict.fromkeys(swipe for swipe in swipes or [] if isinstance(swipe, str) and swipe not in (text, ""))
-        )
-        chats[-1].append(RawTurn(speaker or "", text, rejected=others, is_name=speaker == name))
-    return [RawRecord(tuple(chat)) for chat in chats if chat]

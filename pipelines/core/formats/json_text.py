@@ -6,6 +6,7 @@ Cards, data sets of conversations and RoleScape folders are all read through `pa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,17 @@ NOT_JSON = left_out(
 )
 
 
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f\x85\ufffe\uffff]")
+"""Control characters and colours of terminals, which nobody sees or says; tabs and line ends stay."""
+_OLD_BREAKS = re.compile(r"[\x0b\x0c\x85]+")
+_MAX_DIGITS = 300
+
+
+def _whole_number(digits: str) -> int | str:
+    """A whole number; one too long for any use stays text, where Python would refuse the file."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
 def parse_json(text: str | bytes, file: str) -> Any:
     """A JSON value, with texts tidied; NaN and infinities, which some programs write, are null.
 
@@ -33,7 +45,8 @@ def parse_json(text: str | bytes, file: str) -> Any:
     if len(text) > MAX_TEXT_BYTES:
         refuse(file, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it, or take the pictures out.")
     try:
-        value = json.loads(text, parse_constant=lambda _: None)  # NaN of a column that a table left empty
+        # NaN of a column that a table left empty
+        value = json.loads(text, parse_constant=lambda _: None, parse_int=_whole_number)
     except RecursionError:
         refuse(file, "is nested too deeply", "Save it again from the program that made it.")
     return _tidy_value(value, file, MAX_JSON_DEPTH)
@@ -53,8 +66,12 @@ def _tidy_value(value: Any, file: str, depth: int) -> Any:
 
 
 def tidy_text(text: str) -> str:
-    """The text with Unix line ends, without NUL and with half surrogates replaced."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    """The text with Unix line ends, without control characters and with half surrogates replaced."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _CONTROL.search(text):
+        text = _CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

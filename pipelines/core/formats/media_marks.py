@@ -1,4 +1,5 @@
-"""Marks that stand for a picture, film or sound in the words of a data set, and reasoning written between tags.
+"""Marks that stand for a picture, film or sound in the words of a data set, reasoning between tags, and words out of
+character.
 
 None of them is something that anybody says. The forms are those of LLaVA and LLaMA-Factory (`<image>`, `<video>`),
 Qwen-VL (`Picture 1: <img>a.jpg</img>`), Janus (`<image_placeholder>`), Llama and Phi (`<|image|>`, `<|image_1|>`),
@@ -10,10 +11,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from pipelines.core.formats.import_notes import tell
 from pipelines.core.problems import left_out
 
 MEDIA_LEFT_OUT = left_out("pictures named in the data were left out: add them to the character's images")
 THOUGHTS_LEFT_OUT = left_out("thoughts between <think> tags were left out: they are not said")
+
+OOC_LEFT_OUT = left_out("words out of character (OOC) and notes to the writer were left out")
+_OOC_SIGNS = ("OOC", "ooc", "((", "[")
 
 _WORD = r"(?:image|img|picture|video|audio|speech|sound)"
 _MARK = re.compile(
@@ -22,17 +27,32 @@ _MARK = re.compile(
     rf"|<\|?(?:vision_start|vision_end|audio_bos|audio_eos|vision_bos|vision_eos)\|?>"
     rf"|<\|?{_WORD}(?:_?(?:pad|placeholder|token|here|soft_token))?[ _]?\d*\|?/?>"
     rf"|</{_WORD}>|<img[ =][^<>]{{0,300}}>|\[img\][^\[\]]{{0,300}}\[/img\]|!\[[^\[\]\n]{{0,300}}\]\([^()\s]{{0,500}}\)"
-    rf"|</?gen>)[ \t]*\n?",
+    rf"|<(?:media omitted|attached: ?[^<>\n]{{1,200}})>|</?gen>)[ \t]*\n?",
     re.IGNORECASE,
 )
 _THOUGHTS = re.compile(r"<think(?:ing)?>(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*", re.IGNORECASE)
+# A turn that was cut inside its thoughts, and the rest of it in the next one.
+_UNCLOSED = re.compile(
+    r"\A(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*|<think(?:ing)?>(?![\s\S]*</think)[\s\S]*", re.IGNORECASE
+)
+_OOC = re.compile(
+    r"[ \t]*(?:\(\(?|\[\[?|\{)[ \t]*OOC\b[^()\[\]{}]{0,2000}(?:\)\)?|\]\]?|\})"
+    r"|^[ \t]*(?:/?OOC[ \t]*[:\uff1a][^\n]*|\(\([^()\n]{1,2000}\)\)"
+    r"|\[[^\[\]\n]{0,300}\b(?:examples?|instructions?|reminder|system note|author'?s note)\b[^\[\]\n]{0,300}\])[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def without_marks(text: str, mended: Counter[str]) -> str:
     """The words alone; what was taken out is counted."""
-    if "<think" in text.lower():
+    if "think" in text and ("<think" in text.lower() or "</think" in text.lower()):
         text, thoughts = _THOUGHTS.subn("", text)
-        mended.update({THOUGHTS_LEFT_OUT: thoughts} if thoughts else {})
+        text, more = _UNCLOSED.subn("", text)
+        mended.update({THOUGHTS_LEFT_OUT: thoughts + more} if thoughts + more else {})
+    if any(sign in text for sign in _OOC_SIGNS):
+        for match in _OOC.finditer(text):
+            tell(mended, OOC_LEFT_OUT, match.group())
+        text = _OOC.sub("", text)
     if not any(sign in text for sign in "<!["):
         return text
     text, marks = _MARK.subn(lambda mark: " " if mark.start() and not mark.group().endswith("\n") else "", text)

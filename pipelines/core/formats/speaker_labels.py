@@ -1,54 +1,36 @@
 """Who speaks: names before a colon at the start of a line, in any of the ways in which people write them.
 
 `SpeakerNames` knows the names of one card. `SpeakerLabels` reads all of a text first and decides which other names are
-people, since what somebody else says must never become the character's words. A line like "Closed: come back late."
-inside a reply stays there: a name that was not told counts as a speaker only when it opens a conversation or
-begins two lines or more, and the notes name it in either case.
+people (`speaker_evidence.py`), since what somebody else says must never become the character's words. A line like
+"Closed: come back late." inside a reply stays there; the notes name it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
 
 from pipelines.core.character.macros import is_character_macro, is_user_macro, resolve_macros
-
-Speaker = Literal["user", "character", "other", "narrator"]
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-USER_LABELS = _words(
-    "user you human me ich du tú usuario utilisateur benutzer nutzer utente usuário gebruiker użytkownik пользователь "
-    "ユーザー あなた 用户 用戶 使用者 玩家 你 사용자 المستخدم ผู้ใช้"
+from pipelines.core.character.names import split_title
+from pipelines.core.formats.label_lines import LabelLine, label_key, label_lines, one_speaker_a_line
+from pipelines.core.formats.label_words import (
+    CHARACTER_LABELS,
+    NARRATOR_LABELS,
+    PARTICLES,
+    PRONOUN_LABELS,
+    USER_LABELS,
 )
-"""Words, lower case, before the user's lines."""
-CHARACTER_LABELS = frozenset(("assistant", "gpt", "bot", "chatbot", "ai"))
-"""Words, lower case, before the lines of whoever answers, in logs of assistants."""
-NARRATOR_LABELS = _words(
-    "narrator narration system ooc gm dm storyteller scene setting erzähler erzählerin narrador narradora narrateur "
-    "narratore ナレーター ナレーション システム 旁白 系统 系統 내레이션 рассказчик"
-)
-"""Words, lower case, before lines that nobody says."""
-_NOT_NAMES = _words(
-    "mood location time date weather status health hp mp outfit clothes clothing thoughts position pose level "
-    "inventory note notes ps warning example closed open name age gender answer question"
-)
-"""Words, lower case, before values inside a reply."""
+from pipelines.core.formats.speaker_evidence import Evidence, Speaker, begins_small
+
 _GROUP = re.compile(r"\s*(?:[,/&+\u3001]|\b(?:and|und|y|et|e)\b)\s*", re.IGNORECASE)
-_COLON = r"[ \t]*[:\uff1a]"  # \uff1a: Chinese and Japanese
-_LETTER = (
-    r"[\w\u0300-\u036f\u0610-\u065f\u0900-\u0eff'\u2019.\u30fb-]"  # with the marks of Arabic, Indic and Thai letters
-)
-_NAME = rf"[^\W\d_]{_LETTER}*(?:[ \t]{_LETTER}+){{0,3}}"
-_MACRO = r"\{\{[ \t]*\w+[ \t]*\}\}|<(?:user|bot|char)>"
+_TITLE = re.compile(r"\s*\(|\s+[-\u2013\u2014~]\s+")
+"""What parts a name from a title, beside a bar: "Tola - The Clock Mender"."""
+MAX_SAMPLED = 2_000_000
+"""Characters of a text that are searched for a name written small."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +55,18 @@ class SpeakerNames:
 
     def is_whole_name(self, label: str) -> bool:
         """Whether the label is the name or the nickname."""
-        return bool(label.strip()) and label.strip().casefold() in {
-            name.strip().casefold() for name in (self.name, self.nickname)
-        }
+        return bool(label.strip()) and label_key(label) in {label_key(name) for name in (self.name, self.nickname)}
 
     def is_character(self, label: str) -> bool:
         """Whether the label is the character's name, nickname, first or last name."""
-        label = label.strip().casefold()
+        label = label_key(label)
         if self.is_whole_name(label):
             return True
         first, *_ = self.members() or (self.name,)
-        words = [word.strip("\"'()").casefold() for word in re.split(r"[\s\u30fb\u00b7]+", first)]
+        called = _TITLE.split(split_title(first)[0], maxsplit=1)[0] or first
+        if label == called.casefold().strip():
+            return True
+        words = {word.strip("\"'()").casefold() for word in re.split(r"[\s\u30fb\u00b7]+", called)} - PARTICLES
         # A single letter would match too much; names without spaces are called by either end.
         ends = len(label) > 1 and not label.isascii() and not label.islower() and " " not in self.name
         whole = self.name.casefold()
@@ -104,6 +87,8 @@ class Labelled:
     speaker: Speaker
     label: str
     words: str
+    aside: str = ""
+    """A stage direction that stood between the label and its colon."""
 
 
 @dataclass
@@ -112,104 +97,158 @@ class SpeakerLabels:
 
     names: SpeakerNames
     kinds: dict[str, Speaker] = field(default_factory=dict)
-    """Lower-case label -> who speaks, for labels that the card does not tell."""
+    """`label_key` of a label -> who speaks, for labels that the card does not tell."""
     doubtful: Counter[str] = field(default_factory=Counter)
     """Labels that were left inside a turn."""
     others: Counter[str] = field(default_factory=Counter)
     """Labels of people who are neither the user nor the character."""
     user: str = ""
     """The name that was taken for the user's, "" when the text says so itself."""
+    unheard: frozenset[str] = frozenset()
+    """Common words ("You", "Bot") that are no speakers here: the user is called otherwise, or their words go on."""
 
     @classmethod
     def of_blocks(cls, names: SpeakerNames, blocks: Sequence[str]) -> SpeakerLabels:
-        """Reads plain text, where a label is all that says who speaks."""
+        """Reads plain text, where a label is all that says who speaks; the blocks are of `one_speaker_a_line`."""
         found = cls(names)
-        sequences = [[match["label"].strip() for match in found._matches(block)] for block in blocks]
-        unknown: Counter[str] = Counter()
-        openers: set[str] = set()
-        for block, labels in zip(blocks, sequences, strict=True):
-            unknown.update(label for label in labels if found._told(label) is None and not label[0].islower())
-            first = next(iter(found._matches(block)), None)
-            if first and not block[: first.start()].strip():
-                openers.add(first["label"].strip())
-        for label, count in unknown.items():
-            if label.casefold() not in _NOT_NAMES and (count > 1 or label in openers):
-                found.kinds[label.casefold()] = "other"
-                found.others[label] = count
-            else:
-                found.doubtful[label] = count
-        found._choose_user(sequences)
+        lined = [(block, found._lines(block)) for block in blocks]
+        labels = [line.label for _, lines in lined for line in lines]
+        if any(found._told(label) == "user" and label[:1] in "{<" for label in labels):
+            found.unheard = PRONOUN_LABELS
+        evidence = Evidence("\n".join(blocks)[:MAX_SAMPLED])
+        for block, lines in lined:
+            evidence.add(block, lines, [found._told(line.label) for line in lines])
+        found.unheard |= evidence.continued(USER_LABELS | CHARACTER_LABELS)
+        for key, seen in evidence.unknown(found._told):
+            if evidence.is_person(seen):
+                found.kinds[key] = "other"
+                found.others[seen.label] = seen.count
+            elif seen.is_worth_telling:
+                found.doubtful[seen.label] = seen.count
+        found._choose_user([lines for _, lines in lined])
         return found
 
     @classmethod
-    def of_turns(cls, names: SpeakerNames, replies: Sequence[str]) -> SpeakerLabels:
-        """Reads the character's turns of a data set, where a record says who speaks and a label may say it again.
+    def of_turns(
+        cls,
+        names: SpeakerNames,
+        replies: Sequence[str],
+        asked: Sequence[str] = (),
+        people: Mapping[str, Speaker] | None = None,
+    ) -> SpeakerLabels:
+        """Reads the turns of a data set, where a record says who speaks and a label may say it again.
 
-        Where the own label stands before some of them, other labels before two or more are other people.
+        `replies` are the character's turns, `asked` the user's; `people` are the other names that records hold. A label
+        inside a reply is somebody else where it is one of them, where the character's own label answers it, where both
+        begin replies, or where it is written like a name with a sentence behind it.
         """
-        found = cls(names)
-        first = (next(iter(found._matches(reply.lstrip()[:200])), None) for reply in replies)
-        openers = Counter(match["label"].strip() for match in first if match and match.start() == 0)
-        if any(found._told(label) == "character" for label in openers):
-            for label, count in openers.items():
-                if found._told(label) is None and count > 1 and label.casefold() not in _NOT_NAMES:
-                    found.kinds[label.casefold()] = "other"
+        found = cls(names, {label_key(name): speaker for name, speaker in (people or {}).items()})
+        found.unheard = PRONOUN_LABELS
+        evidence = Evidence("\n".join(replies)[:MAX_SAMPLED], is_told_by_records=True)
+        for reply in replies:
+            text = one_speaker_a_line(reply)
+            lines = found._lines(text)
+            if lines:
+                evidence.add(text, lines, [found.kind(line.label) for line in lines])
+        found.unheard |= evidence.continued(USER_LABELS | CHARACTER_LABELS)
+        found._choose_asker(asked, evidence)
+        for key, seen in evidence.unknown(found.kind):
+            if evidence.is_person(seen):
+                found.kinds[key] = "other"
         return found
+
+    def _choose_asker(self, asked: Sequence[str], evidence: Evidence) -> None:
+        """One name that begins most of the user's turns is the user's."""
+        openers = Counter(line.label for words in asked if (line := self._opening(words)) is not None)
+        unknown = {label: count for label, count in openers.items() if self.kind(label) is None}
+        keys = {label_key(label) for label in unknown}
+        count = sum(unknown.values())
+        often = count > 1 or (count and evidence.own_openers)
+        if len(keys) == 1 and often and count * 2 > len(asked) and evidence.may_name(next(iter(unknown))):
+            self.user = next(iter(unknown))
+            self.kinds[label_key(self.user)] = "user"
+
+    def _opening(self, words: str) -> LabelLine | None:
+        """The label that a turn begins with."""
+        line = next(iter(self._lines(words.lstrip()[:200])), None)
+        return line if line is not None and line.start == 0 else None
+
+    def without_own_label(self, words: str) -> str:
+        """A user's turn without the label before it that says so again."""
+        line = self._opening(words)
+        if line is None or self.kind(line.label) != "user" or begins_small(words.lstrip()[line.end :]):
+            return words
+        return words.lstrip()[line.end :]
 
     def split_reply(self, reply: str) -> list[Labelled]:
         """A reply of a data set by its speakers: all of it is the character's unless labels say otherwise."""
-        before, parts = self.split(reply)
-        if not before.strip() and parts and parts[0].speaker != "narrator":
-            return parts
-        # A model's log may run on into the user's next line; "You:" alone may well be part of the words.
-        cut = [part for part in parts if part.speaker == "user" and part.label.casefold() != "you"]
-        if not cut:
-            return [Labelled("character", "", reply)]
-        at = parts.index(cut[0])
-        head = reply[: reply.rfind(cut[0].words)] if cut[0].words else reply
-        return [Labelled("character", "", head[: head.rfind(cut[0].label)].rstrip("[*_# \t")), *parts[at:]]
+        before, parts = self.split(one_speaker_a_line(reply))
+        whole = [Labelled("character", "", reply)]
+        opens = not before.strip()
+        if not parts or (opens and parts[0].speaker == "narrator"):
+            return whole
+        kept: list[Labelled] = [] if opens else [Labelled("character", "", before.rstrip("[*_# \t"))]
+        is_foreign = opens
+        for part in parts:
+            # "Bot:" and "Scene:" inside the character's words may well be some of them.
+            weak = part.speaker == "narrator" or label_key(part.label) in CHARACTER_LABELS
+            if kept and weak and not is_foreign:
+                last = kept[-1]
+                kept[-1] = Labelled(last.speaker, last.label, f"{last.words}\n{part.label}: {part.words}", last.aside)
+                continue
+            is_foreign = is_foreign or part.speaker in ("user", "other")
+            kept.append(part)
+        return kept if len(kept) > 1 or opens else whole
 
-    def _choose_user(self, sequences: Sequence[Sequence[str]]) -> None:
+    def _choose_user(self, sequences: Sequence[Sequence[LabelLine]]) -> None:
         """Where no line is marked as the user's: whoever is answered most often is the user."""
-        if any(self._told(label) == "user" for labels in sequences for label in labels):
+        if any(self._told(line.label) == "user" for lines in sequences for line in lines):
             return
         answered: Counter[str] = Counter()
-        for labels in sequences:
-            known = [label for label in labels if self.kind(label) in ("character", "other")]
-            for label, following in pairwise(known):
-                if self.kind(label) == "other" and self.kind(following) == "character":
+        for lines in sequences:
+            known = [(line.label, kind) for line in lines if (kind := self.kind(line.label)) in ("character", "other")]
+            for (label, kind), (_, following) in pairwise(known):
+                if kind == "other" and following == "character":
                     answered[label] += 1
         candidates = [label for label, _ in answered.most_common() if not self.names.is_companion(label)]
         if candidates:
             self.user = candidates[0]
-            self.kinds[self.user.casefold()] = "user"
-            del self.others[self.user]
+            key = label_key(self.user)
+            self.kinds[key] = "user"
+            for label in [label for label in self.others if label_key(label) == key]:
+                del self.others[label]
 
     def _told(self, label: str) -> Speaker | None:
         """Who speaks by the card and by common words alone; None for a name that was not told."""
-        return _told_speaker(self.names, label)
+        told = _told_speaker(self.names, label)
+        if told and self.unheard and label_key(label) in self.unheard and not self.names.is_character(label):
+            return None
+        return told
 
     def kind(self, label: str) -> Speaker | None:
         """Who speaks behind a label; None when it is no speaker but part of the words."""
-        return self._told(label) or self.kinds.get(label.casefold())
+        return self._told(label) or self.kinds.get(label_key(label))
 
     def split(self, text: str) -> tuple[str, list[Labelled]]:
-        """The words before the first speaker, and what each speaker says, in order."""
-        found = [(match, kind) for match in self._matches(text) if (kind := self.kind(match["label"].strip()))]
-        parts = []
-        for number, (match, kind) in enumerate(found):
-            end = found[number + 1][0].start() if number + 1 < len(found) else len(text)
-            parts.append(Labelled(kind, match["label"].strip(), text[match.end() : end]))
-        return text[: found[0][0].start()] if found else text, parts
+        """The words before the first speaker of a text of `one_speaker_a_line`, and what each says, in order."""
+        found = [(line, kind) for line in self._lines(text) if (kind := self.kind(line.label))]
+        parts: list[Labelled] = []
+        before = text[: found[0][0].start] if found else text
+        for number, (line, kind) in enumerate(found):
+            end = found[number + 1][0].start if number + 1 < len(found) else len(text)
+            parts.append(Labelled(kind, line.label, text[line.end : end], line.aside))
+        return before, parts
 
-    def _matches(self, text: str) -> Iterable[re.Match[str]]:
-        return _pattern(self.names).finditer(text)
+    def _lines(self, text: str) -> list[LabelLine]:
+        """The lines that begin with a label; behind a list mark only those of a speaker who was told."""
+        lines = label_lines(text, (self.names.name, self.names.nickname))
+        return [line for line in lines if not line.is_listed or self.kind(line.label) is not None]
 
 
 @lru_cache(maxsize=4096)
 def _told_speaker(names: SpeakerNames, label: str) -> Speaker | None:
     """Who speaks behind a label by the names and by common words alone; a long log asks for few labels many times."""
-    plain = label.casefold()
+    plain = label_key(label)
     if is_user_macro(label) or (plain in USER_LABELS and not names.is_whole_name(label)):
         return "user"
     if is_character_macro(label) or names.is_character(label):
@@ -219,15 +258,3 @@ def _told_speaker(names: SpeakerNames, label: str) -> Speaker | None:
     if names.is_companion(label):
         return "other"
     return "character" if plain in CHARACTER_LABELS else None
-
-
-@lru_cache(maxsize=64)
-def _pattern(names: SpeakerNames) -> re.Pattern[str]:
-    """A label with its colon at the start of a line, perhaps in bold, in brackets or behind a `#`."""
-    known = sorted({name for name in (names.name, names.nickname) if name}, key=len, reverse=True)
-    label = "|".join([*map(re.escape, known), _MACRO, _NAME])
-    return re.compile(
-        rf"^[ \t]*(?:#+[ \t]*)?(?P<mark>\*\*|__|\*|_|)\[?(?P<label>{label})\]?"
-        rf"(?:(?P=mark){_COLON}|{_COLON}(?P=mark))[ \t]*",
-        re.IGNORECASE | re.MULTILINE,
-    )

@@ -37,7 +37,6 @@ def refused(data: bytes, *words: str) -> None:
         (b"\xff\xfe\x00", ["neither a PNG"]),
         (b'{"name": "A", "description": ' + b"[" * 5000 + b"]" * 5000 + b"}", ["nested too deeply"]),
         (b'{"name": "A", "description": "", "x": ' + b"[" * 60 + b"]" * 60 + b"}", ["nested too deeply"]),
-        (b'{"name": "A", "description": "", "x": ' + b"9" * 5000 + b"}", ["JSON"]),
         (png(), ["without a card", "JSON"]),
         (as_png({"ccv3": foreign()})[:-30], ["cut short"]),
         (as_png({"ccv3": foreign()}).replace(b"tEXtccv3\0ey", b"tEXtccv3\0eZ"), ["damaged"]),

@@ -1,0 +1,141 @@
+"""Lines that begin with a label and a colon, found in plain text in all the ways in which people write them.
+
+A label may stand in bold, in brackets or quotes, behind `#`, a list mark, a time (`[10:15] Anna:`), invisible letters
+or HTML tags, and before a stage direction (`Anna (whispers):`). Whether it is a speaker is decided in
+`speaker_labels.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+MACRO = r"\{\{[ \t]*\w+[ \t]*\}\}|<(?:user|bot|char)>|\{(?:user|char|bot|character)\}"
+"""A macro as a label."""
+MAX_WORDS = 8
+"""Most words of a label that is no known name."""
+_HIDDEN = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
+_GAP = rf"[ \t\x0b\x0c\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000{_HIDDEN}]"
+_SYMBOLS = re.compile(
+    r"^[\s\u2190-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff]+|[\s\u2190-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff]+$"
+)
+_TAG = r"(?:</?(?:b|strong|i|em|u|span|font|p|div|li)\b[^<>\n]{0,100}>)"
+_DAY = r"(?:\d{1,4}[./-](?:\d{1,2}|[A-Za-z]{3})[./-]\d{1,4}[,T]?[ \u00a0]?)"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:[ \u00a0\u202f]?[ap]\.?m\.?)?"
+_TIME = rf"(?:\[{_DAY}?{_CLOCK}\]|\({_DAY}?{_CLOCK}\)|{_DAY}?{_CLOCK}){_GAP}*(?:[-\u2013\u2014]{_GAP}*)?"
+_COLON = r"(?:(?:(?<!\d):|:(?!\d))(?!//)|\uff1a)"  # no times, no addresses; \uff1a: Chinese and Japanese
+_NAME = r"[^\s:\uff1a{}<>|\[\]()*_=;\"\u201c\u201d\u00ab\u00bb\\/,.!?-][^\n:\uff1a{}<>|\[\]()*=;\\/]{0,59}?"
+_ASIDE = rf"(?:{_GAP}*\((?P<aside>[^()\n]{{1,60}})\))?"
+_SENTENCE_END = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\b[^\W\d_])[.!?,\u2026\u3001\u3002]\s")
+_PERSON = r"\{{1,2}[ \t]*(?:user|char|bot|character|random_?user(?:_\d+)?)[ \t]*\}{1,2}|<(?:user|bot|char)>"
+_INLINE = re.compile(
+    rf"(?P<before>[^\s{_HIDDEN}]+){_GAP}+"
+    rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:{_GAP}*\([^()\n]{{1,60}}\))?(?:\*\*|__)?{_GAP}*[:\uff1a])",
+    re.IGNORECASE,
+)
+_ANY_MACRO = re.compile(rf"\S{_GAP}+(?:\*\*|__)?{_PERSON}", re.IGNORECASE)
+_SPEECH_VERBS = re.compile(
+    r"(?:to|at|for|with|of|from|by|and|or|like|tells?|told|asks?|asked|answers?|answered|calls?|called)\Z",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
+_INSTRUCT = re.compile(r"^###[ \t]*(?P<who>instruction|input|response|output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LabelLine:
+    """A label at the start of a line."""
+
+    label: str
+    start: int
+    """Where its line's decoration begins."""
+    end: int
+    """Where the words behind it begin."""
+    aside: str = ""
+    """A stage direction between label and colon."""
+    is_listed: bool = False
+    """Behind a list mark."""
+
+
+@lru_cache(maxsize=4096)
+def label_key(label: str) -> str:
+    """A label as labels are compared: no invisible letters or emoji around it, one width, one case, single spaces."""
+    if label.isascii():
+        return " ".join(label.split()).casefold()
+    plain = " ".join(re.sub(rf"[{_HIDDEN}]", "", unicodedata.normalize("NFKC", label)).split())
+    return (_SYMBOLS.sub("", plain) or plain).casefold()
+
+
+def label_lines(text: str, known: Sequence[str]) -> list[LabelLine]:
+    """Every line of the text that begins with a label; `known` are names that are labels whatever they look like."""
+    if ":" not in text and "\uff1a" not in text:
+        return []
+    found = []
+    for match in _pattern(tuple(known)).finditer(text):
+        label = match["label"].strip()
+        if match["known"] is not None or _is_label(label):
+            listed = match["bullet"] is not None
+            found.append(LabelLine(label, match.start(), match.end(), (match["aside"] or "").strip(), listed))
+    return found
+
+
+def _is_label(label: str) -> bool:
+    """Whether words before a colon can be a name: not a sentence, not a number."""
+    return (
+        any(letter.isalpha() for letter in label)
+        and label.count(" ") < MAX_WORDS
+        and label.count('"') % 2 == 0
+        and not _SENTENCE_END.search(label)
+    )
+
+
+@lru_cache(maxsize=64)
+def _pattern(known: tuple[str, ...]) -> re.Pattern[str]:
+    names = "|".join([*map(re.escape, sorted(filter(None, known), key=len, reverse=True)), MACRO])
+    closing = r"(?(open)[\"\u201d\u00bb)\]\u300d]|)"
+    return re.compile(
+        rf"^(?=[^\n]{{0,240}}?[:\uff1a]){_GAP}*(?:{_TIME})?(?P<bullet>(?:[-\u2022>]|\d{{1,3}}[.)]){_GAP}+)?"
+        rf"(?:#+{_GAP}*)?(?:{_TAG}{_GAP}*)*(?P<mark>\*{{1,3}}|_{{1,3}}|)(?P<open>[\"\u201c\u00ab(\[\u300c])?"
+        rf"(?P<label>(?P<known>{names})|{_NAME}){closing}{_ASIDE}{_TAG}*{_GAP}*"
+        rf"(?:(?P=mark){_TAG}*{_GAP}*{_COLON}|{_COLON}(?P=mark)){_TAG}*{_GAP}*",
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
+def with_line_breaks(text: str) -> str:
+    """The text with line feeds for HTML breaks and for escapes, and macros for `### Instruction:`, `### Response:`."""
+    if "<br" in text.lower():
+        text = _BREAK.sub("\n", text)
+    if "\n" not in text.strip() and "\\n" in text:
+        text = text.replace("\\r", "").replace("\\n", "\n")  # line ends that were escaped twice
+    return _INSTRUCT.sub(_instructed, text) if "###" in text else text
+
+
+def _instructed(match: re.Match[str]) -> str:
+    return "{{user}}:" if match["who"].lower() in ("instruction", "input") else "{{char}}:"
+
+
+def one_speaker_a_line(text: str) -> str:
+    """The text with a line of its own for each speaker, where macros with a colon stand inside a line.
+
+    A macro with a colon inside a line begins a turn where a sentence ends before it, or where that speaker begins no
+    line of the text; "I said to {{user}}: wait" is one turn.
+    """
+    if not _ANY_MACRO.search(text):
+        return text
+    begun = {_bare(line.label) for line in label_lines(text, ()) if line.label[:1] in "{<"}
+
+    def parted(match: re.Match[str]) -> str:
+        ends = match["before"][-1] in '.!?\u2026\u3002\uff01\uff1f"\u201d\u00bb*)]~'
+        alone = _bare(match["macro"]) not in begun and not _SPEECH_VERBS.search(match["before"])
+        starts_line = text.rfind("\n", 0, match.start()) == match.start() - 1 and match["before"] in "#-*>\u2022"
+        return match["before"] + "\n" if (ends or alone) and not starts_line else match.group()
+
+    return _INLINE.sub(parted, text)
+
+
+def _bare(macro: str) -> str:
+    return macro.strip("{}<> \t").lower()

@@ -1,0 +1,149 @@
+"""Labels before a colon: speakers however they are written, prose that only looks like them, others inside a reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.core.formats.card_examples import read_blocks
+from pipelines.core.formats.speaker_labels import SpeakerNames
+from tests.core.formats.label_samples import PROSE, SPEAKERS
+from tests.core.formats.talks import lines, messages, read, said, sharegpt
+
+SHOP, BELL = ["u:Is the shop open?", "c:Open since nine."], ["u:And the bell?", "c:It lies."]
+
+
+def blocks(text: str, name: str = "Tola Brask") -> list[list[str]]:
+    return lines(read_blocks(text, SpeakerNames(name))[0])
+
+
+@pytest.mark.parametrize(("user", "character"), SPEAKERS)
+def test_speakers_are_known_in_every_way_they_are_written(user: str, character: str) -> None:
+    text = f"{user}: {SHOP[0][2:]}\n{character}: {SHOP[1][2:]}\n{user}: {BELL[0][2:]}\n{character}: {BELL[1][2:]}"
+    assert blocks(text) == [SHOP + BELL]
+
+
+@pytest.mark.parametrize("reply", PROSE)
+def test_prose_with_colons_is_no_speaker(reply: str) -> None:
+    whole = reply.replace("{{user}}", "you")
+    asked = "{{user}}: Yes?\n{{char}}: Hm.\n%s\n{{user}}: And?\n{{char}}: Again.\n%s"
+    both = [["u:Yes?", f"c:Hm.\n{whole}", "u:And?", f"c:Again.\n{whole}"]]
+    assert blocks(asked % (reply, reply)) == both
+    assert blocks(asked.replace("{{user}}:", "Anna:").replace("{{char}}:", "Tola:") % (reply, reply)) == both
+    assert blocks("{{user}}: Yes?\n{{char}}: " + reply) == [["u:Yes?", f"c:{whole}"]]
+    for own in ("", "Tola: "):
+        told = [
+            sharegpt(
+                ("human", "Yes?"), ("gpt", f"{own}Hm.\n{reply}"), ("human", "And?"), ("gpt", f"{own}Again.\n{reply}")
+            )
+        ]
+        assert lines(read(told).interactions) == both
+    assert lines(read([sharegpt(("human", "Yes?"), ("gpt", reply))]).interactions) == [["u:Yes?", f"c:{whole}"]]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "guard: Halt there!",
+        "old man: I waited an hour.",
+        "Ben: Since ten!",
+        "Orin Brask: It does not.",
+        "Guard #2: Halt I say!",
+        "Ben (whispers): Since ten!",
+        '"Ben": Since ten!',
+        "[10:15] Ben: Since ten!",
+        "**Ben:** Since ten!",
+        "{{random_user_2}}: Since ten!",
+        "The Old Man: Since ten!",
+    ],
+)
+def test_what_somebody_else_says_inside_a_reply_is_never_learned(line: str) -> None:
+    text = "{{user}}: Is the shop open?\n{{char}}: Open since nine.\n%s\n{{user}}: And the bell?\n{{char}}: It lies."
+    [talk] = blocks(text % line)
+    assert [turn for turn in talk if turn[0] == "c"] == [SHOP[1], BELL[1]]
+    [talk] = lines(
+        read(
+            [sharegpt(*zip(("human", "gpt"), ("Is the shop open?", f"Open since nine.\n{line}"), strict=True))]
+        ).interactions
+    )
+    assert talk == SHOP
+
+
+def test_two_speakers_on_one_line() -> None:
+    assert blocks("{{user}}: hi {{char}}: hello") == [["u:hi", "c:hello"]]
+    inline = "{{user}}: Is the shop open? {{char}}: Open since nine. {{user}}: And the bell?\n{{char}}: It lies."
+    assert blocks(inline) == [SHOP + BELL]
+    told = blocks("{{user}}: Who?\n{{char}}: I said to {{user}}: wait. {{user}} waited: long.")
+    assert told == [["u:Who?", "c:I said to you: wait. you waited: long."]]
+    run_on = sharegpt(
+        ("human", "Is the shop open?"), ("gpt", "Open since nine. {{user}}: And the bell? {{char}}: It lies.")
+    )
+    assert lines(read([run_on]).interactions) == [SHOP + BELL]
+
+
+def test_escaped_line_ends_and_html_breaks_end_lines() -> None:
+    for end in ("\\n", "<br>", "<BR />"):
+        text = f"<START>{end}" + end.join(
+            [
+                "{{user}}: Is the shop open?",
+                "{{char}}: Open since nine.",
+                "{{user}}: And the bell?",
+                "{{char}}: It lies.",
+            ]
+        )
+        assert blocks(text) == [SHOP + BELL]
+
+
+def test_status_lines_lose_nothing() -> None:
+    first, second = "Day: 3\nAffection: 10\n\nYes.", "Day: 4\nAffection: 9\n\nSo."
+    assert blocks(f"{{{{user}}}}: Open?\n{{{{char}}}}:\n{first}\n{{{{user}}}}: Why?\n{{{{char}}}}:\n{second}") == [
+        ["u:Open?", "c:Day: 3\nAffection: 10\n\nYes.", "u:Why?", "c:Day: 4\nAffection: 9\n\nSo."]
+    ]
+
+
+def test_a_title_behind_a_name_calls_nobody() -> None:
+    text = "{{user}}: Open?\nTola: Listen.\nClock: nine, it says.\n{{user}}: Bell?\nTola: It lies."
+    assert blocks(text, "Tola | The Clock Mender") == [
+        ["u:Open?", "c:Listen.\nClock: nine, it says.", "u:Bell?", "c:It lies."]
+    ]
+    assert blocks("{{user}}: Open?\nThe: hm.\nTola: Yes.", "Tola the Red") == [["u:Open?\nThe: hm.", "c:Yes."]]
+
+
+def test_the_users_name_before_turns_of_a_data_set() -> None:
+    talks = [
+        sharegpt(
+            ("human", "Anna: Is the shop open?"), ("gpt", "Tola: Open since nine.\nAnna: And the bell?\nTola: It lies.")
+        ),
+        sharegpt(("human", "Anna: And the bell?"), ("gpt", "It lies.")),
+    ]
+    assert lines(read(talks).interactions) == [SHOP + BELL, BELL]
+    named = [{"role": "user", "name": "Anna", "content": "Is the shop open?"}]
+    named.append(
+        {"role": "assistant", "name": "Tola", "content": "Open since nine.\nAnna: And the bell?\nTola: It lies."}
+    )
+    assert lines(read([{"messages": named}]).interactions) == [SHOP + BELL]
+    several = sharegpt(("human", "Anna: Rain?"), ("gpt", "Always."), ("human", "Ben: Snow?"), ("gpt", "Never."))
+    assert lines(read([several]).interactions) == [["u:Anna: Rain?", "c:Always.", "u:Ben: Snow?", "c:Never."]]
+
+
+def test_common_words_that_go_on_are_no_speakers() -> None:
+    reply = "User: is a word I dislike.\nHuman: likewise."
+    assert lines(read([sharegpt(("human", "And?"), ("gpt", reply))]).interactions) == [["u:And?", f"c:{reply}"]]
+    listed = "Tola: Two.\nYou: late.\nMe: on time."
+    assert lines(read([sharegpt(("human", "Who?"), ("gpt", listed))]).interactions) == [
+        ["u:Who?", "c:Two.\nYou: late.\nMe: on time."]
+    ]
+    small = "user: is the shop open?\nbot: since nine.\nuser: why?\nbot: so."
+    assert blocks(small) == [["u:is the shop open?", "c:since nine.", "u:why?", "c:so."]]
+
+
+def test_words_out_of_character_are_left_out_and_told() -> None:
+    text = (
+        "{{user}}: Open?\n{{char}}: Yes.\n(OOC: keep it short)\n((brb))\n{{user}}: Why? [OOC: no rush]\n{{char}}: So.\n"
+    )
+    found, mended = read_blocks(text + "[Keep the style of these examples.]", SpeakerNames("Tola"))
+    assert lines(found) == [["u:Open?", "c:Yes.", "u:Why?", "c:So."]]
+    assert mended["words out of character (OOC) and notes to the writer were left out"] == 4
+    record = messages(("user", "Open?"), ("assistant", "Yes.\nOOC: shall I go on?"))
+    assert lines(read([record]).interactions) == [["u:Open?", "c:Yes."]] and "OOC" in said(read([record]))
+    plain = messages(("user", "Open?"), ("assistant", "Yes (mostly). [She nods.] The ((double)) bell, an ooc bell."))
+    assert lines(read([plain]).interactions)[0][1] == "c:Yes (mostly). [She nods.] The ((double)) bell, an ooc bell."

@@ -1,0 +1,258 @@
+"""Records of conversations: names beside roles, marks of bad answers, empty keys, rows of one conversation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pipelines.core.formats.cards import read_card
+from pipelines.core.problems import CharacterProblems
+from tests.core.formats.card_samples import as_json
+from tests.core.formats.mmrole_samples import train_samples
+from tests.core.formats.talks import lines, messages, read, said, sharegpt
+
+SHOP, BELL = ["u:Is the shop open?", "c:Open since nine."], ["u:And the bell?", "c:It lies."]
+
+
+def turn(role: str, words: object, **more: object) -> dict[str, object]:
+    return {"role": role, "content": words, **more}
+
+
+def asked(*turns: dict[str, object], **more: object) -> list[dict[str, object]]:
+    return [{"messages": list(turns), **more}]
+
+
+SHOP_TURNS = turn("user", "Is the shop open?"), turn("assistant", "Open since nine.")
+BELL_TURNS = turn("user", "And the bell?"), turn("assistant", "It lies.")
+
+
+# ---------------------------------------------------------------- names beside roles
+
+
+@pytest.mark.parametrize("key", ["name", "character", "speaker", "handle"])
+def test_other_names_in_the_characters_role_are_other_people(key: str) -> None:
+    talk = [
+        turn("user", "Open?"),
+        turn("assistant", "Ask Tola.", **{key: "Orla"}),
+        turn("user", "Is the shop open?"),
+        turn("assistant", "Open since nine.", **{key: "Tola"}),
+    ]
+    found = read(asked(*talk))
+    assert lines(found.interactions) == [SHOP] and "'Orla'" in said(found)
+    told = read(asked(talk[0], talk[1], talk[3]))
+    assert lines(told.interactions) == [["u:Open?\nOrla: Ask Tola.", "c:Open since nine."]]
+
+
+def test_one_foreign_name_throughout_is_another_name_of_the_character() -> None:
+    found = read(asked(SHOP_TURNS[0], turn("assistant", "Open since nine.", name="clockbot-7")))
+    assert lines(found.interactions) == [SHOP] and "'clockbot-7' were taken as the character's" in said(found)
+    two = [
+        turn("user", "Open?"),
+        turn("assistant", "Yes.", name="Orla"),
+        turn("user", "No?"),
+        turn("assistant", "No.", name="Ben"),
+    ]
+    with pytest.raises(CharacterProblems, match="'Orla', 'Ben' are unknown"):
+        read(asked(*two))
+
+
+def test_a_character_beside_a_role_names_whom_a_record_is_with() -> None:
+    rows = [
+        {"role": "assistant", "character": "Orla Finn", **sharegpt(("human", "Who?"), ("gpt", "Orla."))},
+        {"role": "assistant", "character": "Tola Brask", **sharegpt(("human", "And the bell?"), ("gpt", "It lies."))},
+    ]
+    assert lines(read(rows).interactions) == [BELL]
+
+
+def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
+    agnai = {
+        "name": "Exported",
+        "messages": [
+            {"msg": "Is the shop open?", "userId": "u"},
+            {"msg": "Open since nine.", "characterId": "1", "handle": "Tola Brask"},
+            {"msg": "Bell?", "userId": "u"},
+            {"msg": "I am Orla.", "characterId": "2", "handle": "Orla Finn"},
+        ],
+    }
+    assert lines(read(agnai).interactions) == [SHOP]
+    said_by = [("user", "Open?", ""), ("char", "Yes.", "id-1"), ("user", "Bell?", ""), ("char", "No.", "id-2")]
+    message = [{"role": role, "data": words, "saying": who} for role, words, who in said_by]
+    with pytest.raises(CharacterProblems, match="'id-1', 'id-2' are unknown"):
+        read({"type": "risuChat", "ver": 2, "data": {"message": message}})
+    one = [{**line, "saying": "id-1" if line["saying"] else ""} for line in message]
+    assert len(read({"type": "risuChat", "ver": 2, "data": {"message": one}}).interactions[0]) == 4
+
+
+# ---------------------------------------------------------------- good and bad answers
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"weight": "0"},
+        {"weight": 0.0},
+        {"train": "false"},
+        {"trainable": "no"},
+        {"desirable": False},
+        {"label": "rejected"},
+        {"rating": -1},
+        {"rating": "-1"},
+        {"feedback": "thumbs_down"},
+        {"vote": "down"},
+    ],
+)
+def test_answers_marked_as_bad_in_words_or_numbers_are_never_learned(mark: dict[str, object]) -> None:
+    bad = turn("assistant", "As an AI I have no shop.", **mark)
+    assert lines(read(asked(SHOP_TURNS[0], bad, *BELL_TURNS)).interactions) == [BELL]
+    rows = [
+        {"prompt": "Is the shop open?", "completion": "Bad.", **mark},
+        {"prompt": "And the bell?", "completion": "It lies."},
+    ]
+    assert lines(read(rows).interactions) == [BELL]
+
+
+@pytest.mark.parametrize(
+    "mark", [{"rating": 0}, {"weight": 1}, {"train": "true"}, {"label": "clocks"}, {"label": None}]
+)
+def test_other_marks_change_nothing(mark: dict[str, object]) -> None:
+    assert lines(read(asked(SHOP_TURNS[0], turn("assistant", "Open since nine.", **mark))).interactions) == [SHOP]
+
+
+def test_what_a_record_calls_rejected_is_never_learned() -> None:
+    old = {"from": "gpt", "value": "Bad."}
+    chosen = {"from": "gpt", "value": "Open since nine."}
+    ends = {**sharegpt(("human", "Is the shop open?"), ("gpt", "Bad.")), "chosen": chosen, "rejected": old}
+    found = read([ends])
+    assert lines(found.interactions) == [SHOP] and [one.rejected for one in found.rejected] == ["Bad."]
+    empty = {**messages(("user", "Snow?"), ("assistant", "Bad.")), "chosen": "", "rejected": "Bad."}
+    alone = {"prompt": "Snow?", "chosen": "", "rejected": "Bad."}
+    assert lines(read([empty, alone, *asked(*BELL_TURNS)]).interactions) == [BELL]
+    whole = "\n\nHuman: Is the shop open?\n\nAssistant: "
+    found = read([{"chosen": f"{whole}Open since nine.", "rejected": f"{whole}Never."}])
+    assert lines(found.interactions) == [SHOP] and [one.rejected for one in found.rejected] == ["Never."]
+
+
+def test_sillytavern_values_as_words_and_empty_replies_with_swipes() -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": "Anna", "is_user": "true", "mes": "Is the shop open?"},
+        {"name": "Tola", "is_user": "false", "mes": "", "swipes": ["Open since nine.", "No."], "swipe_id": 0},
+        {"name": "Anna", "is_user": True, "mes": "Hidden?"},
+        {"name": "Tola", "is_user": False, "is_system": True, "mes": "A hidden answer."},
+        {"name": "Anna", "is_user": "false", "mes": "And the bell?"},
+        {"name": "Tola", "is_user": False, "mes": "It lies."},
+    ]
+    found = read("\n".join(map(json.dumps, rows)))
+    assert lines(found.interactions) == [SHOP + BELL] and [one.rejected for one in found.rejected] == ["No."]
+
+
+# ---------------------------------------------------------------- words and keys
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, "", "\u200b", "\u2060\ufeff", [{"type": "image_url", "image_url": {"url": "x"}}]]
+)
+def test_a_question_without_an_answer_does_not_run_into_the_next(nothing: object) -> None:
+    talk = asked(turn("user", "What is your name?"), turn("assistant", nothing), *BELL_TURNS)
+    assert lines(read(talk).interactions) == [BELL]
+
+
+def test_thoughts_that_were_cut_are_not_said() -> None:
+    cut = turn("assistant", "<think>\nShe asks"), turn("assistant", "I answer.</think>It lies.")
+    talk = asked(turn("user", "Open?"), cut[0], turn("user", "And the bell?"), cut[1])
+    assert lines(read(talk).interactions) == [BELL]
+
+
+def test_texts_in_parts_and_objects() -> None:
+    parts = ["Since ", {"type": "bold", "text": "nine"}, ", mind it."]
+    telegram = [
+        {"id": 1, "type": "message", "from": "Anna", "text": "Open?"},
+        {"id": 2, "type": "message", "from": "Tola Brask", "text": parts},
+        {"id": 3, "type": "service", "actor": "Anna", "action": "pin_message", "text": ""},
+    ]
+    found = read({"name": "Anna", "type": "personal_chat", "messages": telegram})
+    assert lines(found.interactions) == [["u:Open?", "c:Since nine, mind it."]] and "unknown" not in said(found)
+    gemini = {
+        "contents": [{"role": "user", "parts": [{"text": "Open?"}]}, {"role": "model", "parts": [{"text": "Yes."}]}]
+    }
+    assert lines(read(gemini).interactions) == [["u:Open?", "c:Yes."]]
+    objects = asked(
+        turn("user", {"type": "text", "text": "Open?"}), turn("assistant", {"content_type": "text", "parts": ["Yes."]})
+    )
+    assert lines(read(objects).interactions) == [["u:Open?", "c:Yes."]]
+
+
+def test_empty_keys_hide_nothing() -> None:
+    rows = [
+        {"instruction": "Is the shop open?", "input": "", "output": "", "response": "Open since nine."},
+        {"prompt": "", "completion": "", "question": "And the bell?", "answer": "It lies."},
+        {"input": "", "output": "Always.", "instruction": None, "question": "Rain?"},
+        {"conversation": ["c1"], "messages": [turn("user", "Snow?"), turn("assistant", "Never.")]},
+    ]
+    assert lines(read(rows).interactions) == [SHOP, BELL, ["u:Rain?", "c:Always."], ["u:Snow?", "c:Never."]]
+
+
+def test_rows_of_one_conversation_are_put_together() -> None:
+    rows = [{**one, "conversation_id": number} for number, talk in enumerate((SHOP_TURNS, BELL_TURNS)) for one in talk]
+    assert lines(read("\n".join(map(json.dumps, rows))).interactions) == [SHOP, BELL]
+    pairs = [("Is the shop open?", "Open since nine."), ("And the bell?", "It lies.")]
+    together = [{"conversation_id": "a", "user": user, "assistant": reply} for user, reply in pairs]
+    assert lines(read(together).interactions) == [SHOP + BELL]
+    assert lines(read([{**row, "conversation_id": at} for at, row in enumerate(together)]).interactions) == [SHOP, BELL]
+
+
+def test_control_characters_and_huge_numbers_do_no_harm() -> None:
+    talk = json.dumps(asked(turn("user", "Open?\x07"), turn("assistant", "Since\x00 \x1b[31mnine\x1b[0m.\x0b")))
+    found = read(talk.replace('"role"', '"id": ' + "9" * 5000 + ', "role"', 1))
+    assert lines(found.interactions) == [["u:Open?", "c:Since nine."]]
+
+
+def test_one_sample_of_mmrole_without_another_role_is_one_like_any_other() -> None:
+    whole = next(one for one in train_samples() if one["other_role"] == "a curious human" and "human-role" in one["id"])
+    right = lines(read([whole], str(whole["role"])).interactions)
+    for records in ([{**whole, "other_role": None}], [whole, {**whole, "other_role": None}]):
+        assert lines(read(records, str(whole["role"])).interactions) == right * len(records)
+
+
+# ---------------------------------------------------------------- cards
+
+
+def card(**changes: object) -> dict[str, object]:
+    return {"spec": "chara_card_v2", "data": {"name": "Tola Brask", "description": "Mends clocks.", **changes}}
+
+
+def read_talks(**changes: object) -> list[list[str]]:
+    return lines(read_card(as_json(card(**changes)), "tola.json").character.interactions)
+
+
+def test_examples_as_a_list_thoughts_and_marks() -> None:
+    shop, bell = (f"{{{{user}}}}: {talk[0][2:]}\n{{{{char}}}}: {talk[1][2:]}" for talk in (SHOP, BELL))
+    assert read_talks(mes_example=[shop, bell]) == [SHOP, BELL]
+    marked = shop.replace("Open since", '<think>She asks.</think>Open <img="smile"> since')
+    assert read_talks(mes_example=marked) == [SHOP]
+    found = read_card(
+        as_json(card(first_mes="<think>Greet.</think>Careful. ![x](https://a.example/x.png)")), "tola.json"
+    )
+    assert found.character.greeting == "Careful."
+
+
+def test_single_braces_and_macros_inside_choices() -> None:
+    found = read_card(
+        as_json(card(first_mes="{user}, {char} says {{random::{{user}}, come in::Wait}}. {{pick:a\\, b,c}}")), "t.json"
+    )
+    assert found.character.greeting == "you, Tola Brask says you, come in. a, b"
+    assert read_talks(mes_example="{user}: Is the shop open?\n{char}: Open since nine.") == [SHOP]
+
+
+def test_conversations_in_a_description() -> None:
+    talk = "{{user}}: Is the shop open?\n{{char}}: Open since nine.\n{{user}}: And the bell?\n{{char}}: It lies."
+    for text in (f"Mends clocks.\n{talk}", f"Mends clocks.\n<START>\n{talk}\n\n[Tola's age: 34]\nShe hums."):
+        found = read_card(as_json(card(description=text)), "tola.json").character
+        assert lines(found.interactions) == [SHOP + BELL] and found.persona.startswith("Mends clocks.")
+        assert "hums" in found.persona or "hums" not in text
+    plain = "{{char}}: a mender of clocks.\nLikes: rain."
+    assert (
+        read_card(as_json(card(description=plain)), "tola.json").character.persona
+        == "Tola Brask: a mender of clocks.\nLikes: rain."
+    )
