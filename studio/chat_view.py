@@ -21,6 +21,7 @@ from studio.actions.chat_turns import ChatTurn, ReplyView
 from studio.actions.checkpoint_options import label_of
 from studio.actions.compare import SEEDS, ImageMode, NotPossible
 from studio.actions.images import CAPTION_FIELDS
+from studio.actions.workers import waiting_words
 from studio.chat_text import speech
 from studio.context import AppContext
 
@@ -136,7 +137,7 @@ def reply(context: AppContext, row: CharacterRow, turn: ChatTurn, answer: ReplyV
     if answer.text:
         st.html(speech(answer.text, is_open=turn.state == "running" and not answer.scene and not answer.done))
     elif turn.state == "waiting":
-        widgets.quiet("Waiting for a worker…")
+        widgets.quiet(waiting_words(context))
     elif turn.state == "running" and not answer.done:
         widgets.quiet("Thinking…")
     words = answer.scene or (f"Picture of {row.name}" if answer.picture_key else "")

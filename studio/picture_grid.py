@@ -14,6 +14,7 @@ from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import picture_prompts, training_jobs
 from studio.actions.picture_prompts import PromptPicture
+from studio.actions.workers import waiting_words
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -111,7 +112,7 @@ def _prompt(
     if one is not None and one.error:
         widgets.quiet(one.error)
     elif one is not None and not one.key:
-        widgets.quiet(f"Being drawn, {one.share:.0%}" if one.share else "Waiting for a worker…")
+        widgets.quiet(f"Being drawn, {one.share:.0%}" if one.share else waiting_words(context))
     if one is None or one.error:
         st.button(
             "Draw it here too",

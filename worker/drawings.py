@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references
 from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.events import Event
@@ -21,9 +23,11 @@ from pipelines.core.jobs.draw_protocol import (
     drawing_event,
     progress_event,
     rebuilt_event,
+    style_event,
 )
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
+from pipelines.core.jobs.reply_protocol import loading_event
 from pipelines.core.problems import Problem
 from pipelines.core.run_folder import BASE, RunError
 from pipelines.core.storage.store import put_content
@@ -109,9 +113,12 @@ class _Drawing:
         if not request.pictures and not character.appearance.strip():
             raise RunError("There is nothing to draw from: put a picture in, or say what the character looks like.")
         files = {file: cached_picture(self._context, key) for file, key in request.pictures.items()}
+        self._send(loading_event())
         # Only the starter reads reference pictures; another base would draw somebody else.
         engine = open_starter(self._context, request.base if request.base in STARTER_PRESETS else "starter")
         self._check()
+        if not request.base.endswith("-toy"):  # random weights know no art
+            self._tell_style(engine, character, files)
         pictures = engine.draw(
             BASE,
             character,
@@ -126,6 +133,15 @@ class _Drawing:
             self._check()
             rebuilt = self._kept(engine.rebuild(files[file]))
             self._send(rebuilt_event(number, len(files), key, rebuilt, self._seconds))
+
+    def _tell_style(self, engine: Any, character: Character, files: Mapping[str, Path]) -> None:
+        """Said before the drawings come, since they show somebody else where the art is foreign."""
+        from pipelines.inference.style_loss import style_loss
+
+        loss = style_loss(engine, character, files)
+        self._check()
+        if loss is not None:
+            self._send(style_event(loss))
 
     @property
     def _seconds(self) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
-from pipelines.core.jobs.reply_protocol import caption_event, conversations_event
+from pipelines.core.jobs.reply_protocol import caption_event, conversations_event, loading_event
 from pipelines.core.problems import Problem
 from pipelines.core.storage.store import fetch_files
 from worker.event_forwarder import EventForwarder
@@ -57,11 +57,12 @@ def run_captions(
     began = time.monotonic()
     base = str(job.request.get("base", "starter"))
     # The questions are those of the starter's vision tower; another base is not asked.
+    forwarder.send([loading_event()])
     engine = open_starter(context, base if base in STARTER_PRESETS else "starter")
     for number, key in enumerate(keys):
         suggestion = engine.read_image(cached_picture(context, key)).suggestion(key)
         forwarder.send(
-            [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=number)]
+            [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=1 + number)]
         )
         if lease.lost or forwarder.lost:
             return None

@@ -20,7 +20,7 @@ from pipelines.core.character.character import CharacterImage
 from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
-from pipelines.core.jobs.reply_protocol import CaptionSuggestion, captions_in, trusted_fields
+from pipelines.core.jobs.reply_protocol import LOADING, CaptionSuggestion, captions_in, guessed_fields, trusted_fields
 from pipelines.core.problems import Problem
 from pipelines.core.queue import submit
 from pipelines.core.seen_problems import doubt_problems
@@ -36,6 +36,8 @@ class CaptionsView:
 
     suggested: Mapping[str, dict[str, str]] = field(default_factory=dict)
     """File -> suggested fields, where nothing stands yet and nobody has declined it."""
+    guessed: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """File -> fields to be asked about, in an art that the model does not know; not among `suggested`."""
     contradicted: Mapping[str, dict[str, str]] = field(default_factory=dict)
     """File -> fields whose words speak against what is seen, with what is seen."""
     doubts: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -43,6 +45,8 @@ class CaptionsView:
     is_working: bool = False
     waits: bool = False
     """For a worker."""
+    is_loading: bool = False
+    """The worker loads the model first."""
     looked_at: int = 0
     asked: int = 0
     """Pictures of the job that runs: looked at so far, and all."""
@@ -83,8 +87,11 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
     draft = own_character(context, id).draft
     job = _job(context, draft)
     found: list[CaptionSuggestion] = []
+    is_loading = False
     if job is not None:
-        found = captions_in(context.records.events.after(job.id, limit=5000))
+        events = context.records.events.after(job.id, limit=5000)
+        found = captions_in(events)
+        is_loading = not found and any(LOADING in event.metrics for event in events)
         if job.status == "succeeded":
             draft = change(context, id, lambda draft: _take(draft, job, found))
     seen = {**draft.get("seen", {}), **{item.picture: _kept(item) for item in found}}
@@ -93,9 +100,10 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
     entries = draft.get("pictures", [])
     failed = job is not None and job.status == "failed"
     # Whether the art is familiar is known when all pictures were looked at.
-    trusted = {} if is_working else _trusted(draft, seen)
+    trusted, guessed = ({}, {}) if is_working else _readings(draft, seen)
     return CaptionsView(
         _for_files(draft, trusted, suggested_fields),
+        _for_files(draft, guessed, suggested_fields),
         _for_files(draft, trusted, contradicted),
         {
             entry["file"]: doubts
@@ -104,6 +112,7 @@ def captions_view(context: AppContext, id: str) -> CaptionsView:
         },
         is_working,
         job is not None and job.status == "queued",
+        is_working and is_loading,
         len(found) if is_working else 0,
         len(asked),
         sum(entry["key"] not in seen and entry["key"] not in asked for entry in entries),
@@ -134,8 +143,8 @@ def contradicted(draft: Draft, entry: Mapping[str, Any], fields: Mapping[str, st
 
 
 def take_captions(context: AppContext, id: str, file: str = "") -> int:
-    """Write the suggestions for one picture, or for all, below them; returns for how many pictures."""
-    found = captions_view(context, id).suggested
+    """Write what is suggested below all pictures, or below one what is suggested or asked; returns for how many."""
+    found = _offered(context, id, file)
     files = [name for name in found if file in ("", name)]
 
     def edit(draft: Draft) -> None:
@@ -149,8 +158,8 @@ def take_captions(context: AppContext, id: str, file: str = "") -> int:
 
 
 def decline_captions(context: AppContext, id: str, file: str = "") -> None:
-    """Say no to the suggestions for one picture, or for all; they do not come back."""
-    found = captions_view(context, id).suggested
+    """Say no to what is suggested for all pictures, or for one to what is suggested or asked; it does not come back."""
+    found = _offered(context, id, file)
     _decline(context, id, {name: tuple(fields) for name, fields in found.items() if file in ("", name)})
 
 
@@ -169,14 +178,21 @@ def _decline(context: AppContext, id: str, fields: Mapping[str, tuple[str, ...]]
     change(context, id, edit)
 
 
-def _trusted(draft: Draft, seen: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Object key of a picture -> the fields that may be trusted."""
+def _offered(context: AppContext, id: str, file: str) -> Mapping[str, dict[str, str]]:
+    """Guesses are for one picture at a time: somebody has to look at it."""
+    view = captions_view(context, id)
+    return {**view.guessed, **view.suggested} if file else view.suggested
+
+
+def _readings(draft: Draft, seen: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Object key of a picture -> the fields that may be trusted, and those that may be asked about."""
     there = {entry["key"]: seen[entry["key"]] for entry in draft.get("pictures", []) if entry["key"] in seen}
     found = [
         CaptionSuggestion(key, kept["fields"], "", tuple(kept["sure"]), kept["is_familiar"], tuple(kept["doubts"]))
         for key, kept in there.items()
     ]
-    return dict(zip(there, trusted_fields(found), strict=True))
+    trusted, guessed = trusted_fields(found), guessed_fields(found)
+    return dict(zip(there, trusted, strict=True)), dict(zip(there, guessed, strict=True))
 
 
 def _for_files(draft: Draft, seen: Mapping[str, Any], of: Any) -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ The drawings come from a worker (`worker/drawings.py`), as captions do; what it 
 
     drawings_job   the latest job, until what it drew is taken into the draft
     drawings       {"drawn": [[look, key], ...], "rebuilt": {key of a picture: key}, "of": what they were drawn from,
-                   "count": how many times it was drawn}
+                   "count": how many times it was drawn, "style_loss": how badly the model foresees the pictures}
 
 Which pictures are references is the creator's choice (`references` of the draft), or the captions' (`references.py`).
 """
@@ -19,7 +19,14 @@ from typing import Any, Literal
 
 from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.character.references import ranked_references
-from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS, Drawings, DrawRequest, drawings_in, shown_entries
+from pipelines.core.jobs.draw_protocol import (
+    FOREIGN_LOSS,
+    SHOWN_LOOKS,
+    Drawings,
+    DrawRequest,
+    drawings_in,
+    shown_entries,
+)
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.model_specs import REFERENCE_IMAGES, STARTER_PRESETS
 from pipelines.core.queue import submit
@@ -47,6 +54,10 @@ class DrawingsView:
     is_stale: bool = False
     """Pictures, references, name or appearance have changed since."""
     error: str = ""
+    is_foreign: bool | None = None
+    """Whether the model does not know the art of the pictures; None where nobody has measured it."""
+    is_loading: bool = False
+    """The worker loads the model first."""
 
 
 # ---------------------------------------------------------------- references
@@ -151,6 +162,7 @@ def drawings_view(context: AppContext, id: str) -> DrawingsView:
     drawn = [found.drawn[place] for place in sorted(found.drawn)] or kept.get("drawn", [])
     rebuilt = {**kept.get("rebuilt", {}), **found.rebuilt}
     entries = draft.get("pictures", [])
+    loss = found.style_loss if found.style_loss is not None else kept.get("style_loss")
     return DrawingsView(
         state,
         tuple((look, picture) for look, key in drawn if (picture := _image(context, key))),
@@ -162,6 +174,8 @@ def drawings_view(context: AppContext, id: str) -> DrawingsView:
         found.share if state == "drawing" else 0.0,
         state == "done" and kept.get("of") != _fingerprint(draft),
         job.error if job is not None and state == "failed" else "",
+        None if loss is None else loss > FOREIGN_LOSS,
+        state == "drawing" and found.is_loading,
     )
 
 
@@ -174,6 +188,7 @@ def _take(draft: Draft, job: Job, found: Drawings) -> None:
         "rebuilt": found.rebuilt,
         "of": job.request["of"],
         "count": draft.get("drawings", {}).get("count", 0) + 1,
+        "style_loss": found.style_loss,
     }
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from studio import widgets
 from studio.actions import captions
 from studio.actions.captions import CaptionsView
+from studio.actions.workers import LOADING_WORDS, waiting_words
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -26,6 +27,11 @@ def draw(context: AppContext, id: str, view: CaptionsView) -> None:
         widgets.quiet(f"I could not look at your pictures: {view.error}")
     if view.suggested:
         all_suggestions(context, id, len(view.suggested))
+    elif view.guessed:
+        widgets.quiet(
+            f"I have a guess about {counted(len(view.guessed), 'picture')}, below. This art is new to me and I am "
+            "often wrong in it, so I only ask: say yes where it is true."
+        )
     elif view.unseen:
         st.button(
             "Look at my pictures",
@@ -42,8 +48,10 @@ def watch(context: AppContext, id: str) -> None:
     view = captions.captions_view(context, id)
     if not view.is_working:
         st.rerun()
-    words = "Waiting for a worker to look at the pictures"
-    if not view.waits:
+    words = waiting_words(context, "to look at the pictures")
+    if view.is_loading:
+        words = f"{LOADING_WORDS}, then it looks at your pictures"
+    elif not view.waits:
         words = f"Looking at your pictures: {view.looked_at} of {view.asked}"
     st.progress(min(1.0, view.looked_at / max(1, view.asked)), text=words)
     if view.waits and not captions.can_look(context):
@@ -72,7 +80,10 @@ def all_suggestions(context: AppContext, id: str, count: int) -> None:
                 on_click=widgets.act,
                 args=(captions.decline_captions, context, id),
             )
-        widgets.quiet("I only suggest what I am sure of, and every word can be changed. What you wrote yourself stays.")
+        widgets.quiet(
+            "I know this kind of drawing and am seldom wrong in it; every word can be changed. What you wrote yourself "
+            "stays."
+        )
 
 
 def suggestion(context: AppContext, id: str, file: str, fields: dict[str, str]) -> None:
@@ -98,6 +109,27 @@ def suggestion(context: AppContext, id: str, file: str, fields: dict[str, str]) 
                 on_click=widgets.act,
                 args=(captions.decline_captions, context, id, file),
             )
+
+
+def guess(context: AppContext, id: str, file: str, fields: dict[str, str]) -> None:
+    """A question about one picture in an art that the model does not know."""
+    name = file.partition(".")[0]
+    with st.container(gap="xxsmall", key=f"guess-{file}"):
+        widgets.quiet(f"Is this {' and '.join(fields.values())}?")
+        with st.container(horizontal=True, gap="xsmall"):
+            for label, key, icon, action in (
+                ("Yes", f"take-{file}", "check", captions.take_captions),
+                ("No", f"decline-{file}", "close", captions.decline_captions),
+            ):
+                st.button(
+                    label,
+                    key=key,
+                    icon=f":material/{icon}:",
+                    type="secondary" if label == "Yes" else "tertiary",
+                    help=f"{label}, about picture {name}",
+                    on_click=widgets.act,
+                    args=(action, context, id, file),
+                )
 
 
 def contradiction(context: AppContext, id: str, file: str, fields: dict[str, str]) -> None:

@@ -10,8 +10,9 @@ import streamlit as st
 
 from studio import widgets
 from studio.actions import drawings
-from studio.actions.drafts import Draft
+from studio.actions.drafts import Draft, own_character
 from studio.actions.drawings import DrawingsView
+from studio.actions.workers import LOADING_WORDS, waiting_words
 from studio.context import AppContext
 
 POLL_S = 1
@@ -35,9 +36,12 @@ def watch(context: AppContext, id: str) -> None:
     if view.state not in ("waiting", "drawing"):
         st.rerun()
     if view.state == "waiting":
-        words = "Waiting for a worker to draw"
+        words = waiting_words(context, "to draw")
+    elif view.is_loading:
+        words = f"{LOADING_WORDS}, then it draws"
     else:
         words = "Drawing four pictures" if view.share < 1 else "Looking at your pictures once more"
+    art_words(context, id, view)
     st.progress(view.share if view.state == "drawing" else 0.0, text=words)
     show(view)
     if view.state == "waiting" and not drawings.can_draw(context):
@@ -48,6 +52,7 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
     """The drawings, or why there are none, and the button."""
     if view.error:
         widgets.quiet(f"The drawings did not come: {view.error}")
+    art_words(context, id, view)
     show(view)
     if view.is_stale and view.drawn:
         widgets.quiet("Your pictures or words have changed since these were drawn.")
@@ -70,6 +75,26 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
     )
 
 
+def art_words(context: AppContext, id: str, view: DrawingsView) -> None:
+    """What can be expected of the drawings now, and of a training, as far as it was measured."""
+    if view.is_foreign is None:
+        return
+    if view.is_foreign:
+        name = widgets.escaped(str(own_character(context, id).draft.get("name") or "").strip() or "your character")
+        st.warning(
+            f"**This art is new to me, so these are not {name} yet.** I keep colours, face and place, and draw the "
+            "rest in my own art. A training learns yours from the pictures. Tried with two such characters: after one "
+            "of the quick kind all 24 drawings were clearly them, but one of the two got only half of the faces as "
+            "asked. Nothing gets finer than “as I can draw it” below.",
+            icon=":material/lightbulb:",
+        )
+    else:
+        widgets.quiet(
+            "I know this kind of drawing: of characters in it that were new to me, 36 of 40 drawings were recognised "
+            "without any training. A training then changes little in the pictures; it teaches voice and facts."
+        )
+
+
 def show(view: DrawingsView) -> None:
     """The four drawings in a row."""
     if not view.drawn:
@@ -89,8 +114,7 @@ def reference_words(context: AppContext, id: str, draft: Draft) -> None:
     *others, last = names
     which = f"pictures {', '.join(others)} and {last}" if others else f"picture {last}"
     widgets.quiet(
-        f"Whenever I draw them I look at {which}; training makes them exact. Whole, plain faces serve best: choose "
-        "others below with “Reference”."
+        f"Whenever I draw them I look at {which}. Whole, plain faces serve best: choose others below with “Reference”."
     )
     if draft.get("references"):
         st.button(

@@ -102,6 +102,8 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
     """The fields of what varies, with what is suggested for them and what speaks against them."""
     if file in seen.suggested:
         create_captions.suggestion(context, id, file, seen.suggested[file])
+    elif file in seen.guessed:
+        create_captions.guess(context, id, file, seen.guessed[file])
     with st.container(gap="xxsmall", key=f"captions-{file}"):
         for field, (label, example) in FIELDS.items():
             typed_field(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event
+from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event, style_event
 from pipelines.core.jobs.job import Worker
+from pipelines.core.jobs.reply_protocol import loading_event
 from studio.actions import characters, create, drafts, images, interactions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
@@ -269,13 +270,17 @@ def test_the_pictures_step_shows_drawings_and_takes_references(context: AppConte
     assert job is not None
     keys = [entry["thumb_key"] for entry in draft_of(context, id)["pictures"]]
     pictures = [entry["key"] for entry in draft_of(context, id)["pictures"]]
-    told = [drawing_event(at, 3, f"look {at}", key, 1.0) for at, key in enumerate(keys)]
+    told = [loading_event(), style_event(4.9)]
+    context.records.events.append(job.id, job.attempt, [replace(told[0], sequence=0)])
+    assert "The worker loads its model" in words(open_page("create", character=id, step=1))
+    told += [drawing_event(at, 3, f"look {at}", key, 1.0) for at, key in enumerate(keys)]
     told += [rebuilt_event(at, 3, key, keys[at], 2.0) for at, key in enumerate(pictures)]
     events = [replace(event, sequence=at) for at, event in enumerate(told)]
     context.records.events.append(job.id, job.attempt, events)
     context.records.jobs.finish(job.id, "worker", job.attempt, "succeeded")
     shown = open_page("create", character=id, step=1)
     assert "look 2" in words(shown) and "as I can draw it" in words(shown) and button(shown, "Draw again")
+    assert "This art is new to me" in words(shown)
     images.remove(context, id, "02.png")
     assert "have changed since" in words(open_page("create", character=id, step=1))
 

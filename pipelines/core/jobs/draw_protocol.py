@@ -14,13 +14,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.core.events import Event
+from pipelines.core.jobs.reply_protocol import LOADING
 
 DRAW_TASK = "draw"
 PROMPT_TASK = "draw_prompts"
 """`task` of the jobs' requests."""
 MAX_PROMPTS = 12
-PROGRESS, DRAWING, REBUILT = "drawing_share", "drawing_s", "rebuilt_s"
-"""Metrics of these events: the share of the codes that are sampled; seconds until a drawing, a rebuilding was there."""
+PROGRESS, DRAWING, REBUILT, STYLE = "drawing_share", "drawing_s", "rebuilt_s", "style_loss"
+"""Metrics of these events: the share of the codes that are sampled; seconds until a drawing, a rebuilding was there;
+how badly the model foresees the pictures, in nats of a code (`inference/style_loss.py`)."""
+FOREIGN_LOSS = 2.4
+"""`style_loss` from which on an art is foreign to the starter: its own art has less than 2, others 3 and more."""
 SHOWN_LOOKS = (
     ("happy, in the snow", "angry, in a kitchen", "surprised, close-up, on a beach", "sad, in space"),
     ("laughing, on a stage", "sad, in the rain", "winking, close-up, in a city at night", "angry, in a forest"),
@@ -102,11 +106,20 @@ class Drawings:
     """Object key of an uploaded picture -> that of its rebuilding."""
     seconds: float = 0.0
     """Until the last drawing was there."""
+    style_loss: float | None = None
+    """See `FOREIGN_LOSS`; None where nobody has measured it."""
+    is_loading: bool = False
+    """Whether the worker still loads its model."""
 
 
 def progress_event(share: float) -> Event:
     """How far the drawings are."""
     return Event("reply", metrics={PROGRESS: share})
+
+
+def style_event(loss: float) -> Event:
+    """How well the model knows the art of the pictures."""
+    return Event("reply", metrics={STYLE: round(loss, 3)})
 
 
 def drawing_event(number: int, total: int, look: str, key: str, seconds: float) -> Event:
@@ -125,6 +138,9 @@ def drawings_in(events: Iterable[Event]) -> Drawings:
     for event in events:
         if event.stage == "prepare":
             found = Drawings()
+        found.is_loading = LOADING in event.metrics
+        if STYLE in event.metrics:
+            found.style_loss = event.metrics[STYLE]
         elif PROGRESS in event.metrics:
             found.share = event.metrics[PROGRESS]
         elif DRAWING in event.metrics:

@@ -24,6 +24,8 @@ SIDES: tuple[ReplySide, ReplySide] = ("left", "right")
 TEXT, SCENE, PICTURE, DONE, CAPTION = "text_s", "scene_s", "picture_s", "done_s", "caption_s"
 CONVERSATIONS = "conversations_s"
 """Metrics of these events: seconds from the start of the work until this was there."""
+LOADING = "loading"
+"""Metric of the event that says that the model is loaded first."""
 HARD_TO_DRAW, SEVERAL_FIGURES = "hard_to_draw", "several_figures"
 DOUBTS = (HARD_TO_DRAW, SEVERAL_FIGURES)
 """What a picture may be, for the model that looks at it: a photograph or an art that it cannot hold, or of several."""
@@ -156,24 +158,41 @@ class CaptionSuggestion:
     description: str = ""
     """The same in one line."""
     sure: tuple[str, ...] = ()
-    """Those of the fields that may be trusted whatever the art."""
+    """Those of the fields that are worth a question whatever the art."""
     is_familiar: bool = True
     """Whether it is read as drawings of the starter's own styles are."""
     doubts: tuple[str, ...] = ()
     """Of `DOUBTS`: what may be wrong with the picture."""
 
 
+def is_known_art(suggestions: Sequence[CaptionSuggestion]) -> bool:
+    """Whether most pictures of one character are read as those of the starter's own styles are."""
+    looked_at = [item for item in suggestions if HARD_TO_DRAW not in item.doubts]
+    return sum(item.is_familiar for item in looked_at) >= FAMILIAR_SHARE * max(1, len(looked_at))
+
+
 def trusted_fields(suggestions: Sequence[CaptionSuggestion]) -> list[dict[str, str]]:
     """Of the pictures of one character, in order, what may be suggested for each.
 
-    An art is familiar or not, and all pictures of a character are of one art: where most of them are read as familiar
-    ones are, all that is seen is trusted, else only what is `sure`. Numbers in docs/log.md (2026-11-27).
+    All pictures of a character are of one art: where it is known all that is seen is trusted, else nothing. Numbers in
+    docs/log.md (2026-11-27).
     """
-    looked_at = [item for item in suggestions if HARD_TO_DRAW not in item.doubts]
-    is_known = sum(item.is_familiar for item in looked_at) >= FAMILIAR_SHARE * max(1, len(looked_at))
+    is_known = is_known_art(suggestions)
+    return [dict(item.fields) if is_known else {} for item in suggestions]
+
+
+def guessed_fields(suggestions: Sequence[CaptionSuggestion]) -> list[dict[str, str]]:
+    """What is worth a question in an art that is not known: three in ten of these are wrong, however sure it was."""
+    is_known = is_known_art(suggestions)
     return [
-        {name: words for name, words in item.fields.items() if is_known or name in item.sure} for item in suggestions
+        {} if is_known else {name: words for name, words in item.fields.items() if name in item.sure}
+        for item in suggestions
     ]
+
+
+def loading_event() -> Event:
+    """The worker loads its model first, which takes a while."""
+    return Event("reply", metrics={LOADING: 1.0}, note="loading the model")
 
 
 def text_event(side: int, sides: int, piece: str, seconds: float) -> Event:
