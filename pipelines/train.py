@@ -267,14 +267,22 @@ def _now() -> str:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM came; the second one has its usual, deadly effect."""
+def stop_on_signals(is_unsaved: Callable[[], bool] = lambda: True) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGINT or SIGTERM came; the second one has its usual, deadly effect.
+
+    Where nothing is unsaved (the model is being loaded, a checkpoint is being measured) the first one raises Stopped at
+    once: what it interrupts is done again, and whatever swallows the exception is stopped by the next report.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:
         asked.append(number)
         signal.signal(number, signal.SIG_DFL)
-        print("Stopping after this step; once more to kill.", file=sys.stderr, flush=True)
+        # Of several processes all have to stop at the same step.
+        if not is_unsaved() and os.environ.get("WORLD_SIZE", "1") == "1":
+            print("Stopping: all that was learned is saved.", file=sys.stderr, flush=True)
+            raise Stopped
+        print("Stopping after this step, which is saved; once more to kill.", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -290,10 +298,17 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
     events: print each event as a line of JSON on standard output.
     """
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if events else None
+    unsaved = False
     # Libraries print as well: with `events` standard output carries events only.
-    with contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(), stop_on_signals() as asked:
+    with (
+        contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(),
+        stop_on_signals(lambda: unsaved) as asked,
+    ):
 
         def report(event: Event) -> None:
+            nonlocal unsaved
+            # Each step of a stage is reported, and then its checkpoint, with its folder.
+            unsaved = event.stage in ("sft", "grpo") and not event.artifacts
             if lines:
                 lines.write(event.to_line())
                 lines.flush()

@@ -1,7 +1,8 @@
 """Several programs in one terminal: started, their output prefixed, restarted when they die, stopped together.
 
-Used by `understudy up`. Every program has a process group of its own, so that Ctrl-C reaches only this process and each
-program gets one SIGTERM; one that does not exit within the grace period is killed with all its children.
+Used by `understudy up`. Every program has a process group of its own, so that Ctrl-C reaches only this process and
+each program gets one SIGTERM; one that does not exit within its grace period is killed with all its children. Meanwhile
+it is said what is waited for, and that a second Ctrl-C stops at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -25,6 +26,8 @@ STEADY_S = 60.0
 """A program that ran for so long is restarted after the short wait again."""
 COLOURS = (36, 33, 35, 32)
 """ANSI colours of the prefixes: cyan, yellow, magenta, green."""
+TOLD_AFTER_S, TOLD_EVERY_S = 2.0, 15.0
+"""While programs stop, what is waited for is said after so many seconds, and again."""
 _PRINTING = threading.Lock()
 
 
@@ -47,20 +50,28 @@ class Program:
 class Programs:
     """Keeps programs running until it is told to stop."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], grace_s: float) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        environment: Mapping[str, str],
+        grace_s: Mapping[str, float],
+        waits_for: Callable[[str], str] = lambda name: "",
+    ) -> None:
+        """grace_s: by name, the time to exit after SIGTERM. waits_for: what a program that stops is still doing."""
+        self._waits_for = waits_for
         self.programs = [Program(name, command) for name, command in commands.items()]
         self._environment, self._grace_s = environment, grace_s
         self._width = max(len(program.name) for program in self.programs)
 
-    def run(self, over: threading.Event) -> None:
-        """Start all, restart those that die until `over` is set, then stop all."""
+    def run(self, over: threading.Event, at_once: threading.Event | None = None) -> None:
+        """Start all, restart those that die until `over` is set, then stop all; once `at_once` is set, by force."""
         try:
             while not over.is_set():
                 for program in self.programs:
                     self._supervise(program)
                 over.wait(0.2)
         finally:
-            self.stop()
+            self.stop(at_once or threading.Event())
 
     def _supervise(self, program: Program) -> None:
         now = time.monotonic()
@@ -109,22 +120,39 @@ class Programs:
         with _PRINTING, contextlib.suppress(OSError):  # the terminal was closed; the programs go on
             print(prefix, text, file=sys.stderr, flush=True)
 
-    def stop(self) -> None:
-        """SIGTERM to each, then wait; SIGKILL after the grace period."""
+    def stop(self, at_once: threading.Event) -> None:
+        """SIGTERM to each, then wait; SIGKILL after its grace period, or to all when `at_once` is set."""
         running = [(program, program.process) for program in self.programs if program.process is not None]
         for program, process in running:
             if process.poll() is None:
                 self.say(program.name, "stopping")
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
-        until = time.monotonic() + self._grace_s
-        for program, process in running:
-            try:
-                process.wait(timeout=max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self.say(program.name, f"did not stop within {self._grace_s:.0f} s and is killed")
-                os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the process id is still its own
-                process.wait()
+        began = told = time.monotonic()
+        while alive := [(program, process) for program, process in running if process.poll() is None]:
+            now = time.monotonic()
+            for program, process in alive:
+                grace_s = self._grace_s[program.name]
+                if at_once.is_set():
+                    self._kill(program, process, "is stopped at once")
+                elif now - began > grace_s:
+                    self._kill(program, process, f"did not stop within {grace_s:.0f} s and is killed")
+            if now - began > TOLD_AFTER_S and (now - told > TOLD_EVERY_S or told == began):
+                told = now
+                self._tell_waiting([program.name for program, _ in alive], now - began)
+            at_once.wait(0.1) if not at_once.is_set() else time.sleep(0.1)
+        for program, _ in running:
             program.process = None
             for reader in program.readers:
                 reader.join(timeout=2)
+
+    def _kill(self, program: Program, process: subprocess.Popen[bytes], why: str) -> None:
+        self.say(program.name, why)
+        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the process id is still its own
+        process.wait()
+
+    def _tell_waiting(self, names: Sequence[str], waited_s: float) -> None:
+        for name in names:
+            left = self._grace_s[name] - waited_s
+            doing = self._waits_for(name) or "it ends what it is doing"
+            self.say(name, f"{doing}; at most {max(1.0, left):.0f} s more. Ctrl-C again stops everything at once")
