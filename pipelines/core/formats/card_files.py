@@ -35,6 +35,13 @@ RATIO_FREE_BYTES = 4 * 2**20
 """Below this size the ratio is not looked at."""
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error)
+_OTHER_ARCHIVES = (
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\0", "an xz archive"),
+)
 _PACK_AGAIN = "Download it again, or pack it again as a plain zip."
 _SPARE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".txt", ".caption")
 """Pictures and captions: what is read beside them does not hang on one."""
@@ -161,6 +168,7 @@ def read_archive(
         CharacterProblems: damaged as a whole or in another file, encrypted, too many files, a path that leaves the
             archive, too large when unpacked.
     """
+    refuse_other_archive(data, file)
     with _refused_by_name(file), zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         for member in members:  # programs on Windows write backslashes between folders
@@ -186,6 +194,13 @@ def read_archive(
                 damaged.add(member.filename)
     taken = files.keys() | damaged
     return files, [member.filename for member in members if member.filename not in taken]
+
+
+def refuse_other_archive(data: bytes, file: str) -> None:
+    """Refuses by its name an archive that is no zip."""
+    kind = next((name for mark, name in _OTHER_ARCHIVES if data.startswith(mark)), "")
+    if kind:
+        refuse(file, f"is {kind}, which cannot be opened", "Unpack it, and pack the files again as a zip.")
 
 
 @contextmanager

@@ -37,8 +37,10 @@ INPUT_IMAGE_TYPE = "x_understudy_input_image"
 ADAPTER_SUFFIXES = (".safetensors", ".json", ".md", ".txt", ".jinja")
 
 _IMAGE_SUFFIX = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
-CARD_KEYWORDS = (b"chara", b"ccv3")
-"""Keywords of the text chunks of a PNG that hold a card, in lower case."""
+_CARD_CHUNKS = tuple(
+    kind + keyword + b"\0" for kind in (b"tEXt", b"zTXt", b"iTXt") for keyword in (b"chara", b"Chara", b"ccv3", b"CCv3")
+)
+"""Beginnings of the text chunks of a PNG that hold a card."""
 _CARD_WORDS = (b'"chara_card_v', b'"first_mes"', b'"char_name"')
 """One of them stands in the JSON of every card that programs keep in a picture's EXIF comment; workflows of image
 generators are JSON too."""
@@ -227,14 +229,8 @@ def png_avatar(data: bytes, file: str) -> bytes:
 
 def holds_card(data: bytes) -> bool:
     """Whether a picture carries a Character Card, whole or damaged; no pixel is decoded."""
-    if not data.startswith(PNG_SIGNATURE):
-        return any(key in exif_comment(data) for key in _CARD_WORDS)
-    try:
-        for kind, body in chunks_of(data, "the picture"):
-            if kind in (b"tEXt", b"zTXt", b"iTXt") and body.partition(b"\0")[0].lower() in CARD_KEYWORDS:
-                return True
-    except CharacterProblems:
-        return False
+    if data.startswith(PNG_SIGNATURE) and any(mark in data for mark in _CARD_CHUNKS):
+        return True
     return any(key in exif_comment(data) for key in _CARD_WORDS)
 
 

@@ -42,6 +42,7 @@ from pipelines.core.formats.card_files import (
     read_archive,
     read_bytes,
     read_chunks,
+    refuse_other_archive,
     write_archive,
 )
 from pipelines.core.formats.card_images import (
@@ -102,6 +103,7 @@ def read_card(source: Path | bytes, name: str = "") -> CardImport:
         return _read_png(data, file)
     if data.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(data)):
         return _read_charx(data, file)
+    refuse_other_archive(data, file)
     if suffix_of(data):
         return _read_picture(data, file)
     return _build_import(_parse_card(data, file), None, {}, {}, file, Mended())
@@ -181,7 +183,11 @@ def _read_charx(data: bytes, file: str) -> CardImport:
             "holds pictures but no character",
             "Make the character first, then drop the pictures and their captions in at step Pictures.",
         )
-    refuse(file, f"is an archive without a {CARD_FILE}", "A CHARX has one at its root; send the PNG or JSON card.")
+    refuse(
+        file,
+        f"is an archive without a {CARD_FILE}, and holds no character otherwise",
+        "Send the PNG or JSON card, or pack its files again; archives inside it are not opened.",
+    )
 
 
 def belongs_to_card(path: str) -> bool:

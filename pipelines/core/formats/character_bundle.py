@@ -27,7 +27,8 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.yaml_text import read_yaml
 
 _CARD_KEYS = {"spec", "char_name", "first_mes", "aiPersona", "char_persona"}
-_ROOT_FILES = (CHARACTER_FILE, CARD_FILE)
+_ROOT_FILES = {CHARACTER_FILE: CHARACTER_FILE, "character.yml": CHARACTER_FILE, CARD_FILE: CARD_FILE}
+"""Names of files, in lower case, that make their folder a character, and what they are called here."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Member:
     def file(self) -> str:
         """`character.yaml` or `card.json`, however it is written; another name for a card that is one file."""
         name = PurePosixPath(self.path).name
-        return name.lower() if name.lower() in _ROOT_FILES else name
+        return _ROOT_FILES.get(name.lower(), name)
 
     def inside(self, path: str) -> str:
         """A path of the bundle as seen from this character's folder; "" outside of it."""
@@ -63,6 +64,8 @@ class Bundle:
 
     members: tuple[Member, ...]
     deeper: tuple[Member, ...]
+    damaged: tuple[str, ...] = ()
+    """Paths of cards that cannot be read."""
 
     def chosen(self, role: str, file: str) -> Member:
         """The only one, or the one that is called so; RoleNeeded where nobody said which of several."""
@@ -93,14 +96,16 @@ def find_characters(source: FileSource) -> Bundle | None:
     if roots:
         depth = min(map(_depth, roots))
         files = source.read(lambda path: path in roots, Counter())
-        found = [Member(path, _name_in(files[path], path)) for path in sorted(roots)]
+        found = [Member(path, _name_in(files[path], path) or _spare_name(path)) for path in sorted(roots)]
         return Bundle(
             tuple(member for member in found if _depth(member.path) == depth),
             tuple(member for member in found if _depth(member.path) > depth),
         )
     files = source.read(lambda path: not _is_hidden(path) and _may_be_card(path), Counter())
     cards = [path for path in sorted(files) if _is_card(files[path], path)]
-    return Bundle(tuple(Member(path, _name_in(files[path], path)) for path in cards), ()) if cards else None
+    named = {path: _name_in(files[path], path) for path in cards}
+    members = tuple(Member(path, name) for path, name in named.items() if name)
+    return Bundle(members, (), tuple(path for path in cards if not named[path])) if members else None
 
 
 def listed_cards(data: bytes, file: str) -> dict[str, dict[str, Any]]:
@@ -181,16 +186,18 @@ def _card(data: bytes, path: str) -> Any:
 
 
 def _name_in(data: bytes, path: str) -> str:
-    """What a character calls itself; the name of its file or folder where it cannot be read."""
-    place = PurePosixPath(path)
-    spare = place.parent.name if place.name.lower() in _ROOT_FILES else place.stem
+    """What a character calls itself; "" where it cannot be read."""
     try:
-        if place.name.lower() == CHARACTER_FILE:
+        if _ROOT_FILES.get(PurePosixPath(path).name.lower()) == CHARACTER_FILE:
             name = read_yaml(data, path).get("name")
         elif is_picture(path) or data.startswith(b"PK"):
             name = read_card(data, path).character.name
         else:
             name = name_of(card_data(parse_json(decode_text(data, path)[0], path), path).data)
     except (ValueError, CharacterProblems):
-        name = None
-    return (tidy_name(name)[:60] if isinstance(name, str) else "") or spare or path
+        return ""
+    return tidy_name(name)[:60] if isinstance(name, str) else ""
+
+
+def _spare_name(path: str) -> str:
+    return PurePosixPath(path).parent.name or path

@@ -115,6 +115,8 @@ def _import_member(
         refuse(file, "is a character folder already", "Use it as it is, or copy it.")
     member = bundle.chosen(role, file)
     mended = _told_others([f"{one.name} ({one.path})" for one in (*bundle.members, *bundle.deeper) if one != member])
+    for path in bundle.damaged:
+        tell(mended, left_out("cards that are damaged were not read"), path)
     if member.file == CHARACTER_FILE:
         inside = member.below(files.read(lambda path: _belongs_to_folder(member.inside(path)), mended))
         return _import_zip(_in_known_folders(inside), folder, file, keeps_adapter, lore, mended)
@@ -127,7 +129,7 @@ def _import_member(
     notes = _import_card(card, folder, member.path, keeps_adapter, lore)
     if len(bundle.members) == 1:  # what lies beside a lone card shows the same character
         try:
-            notes += import_picture_set(files, folder, without=(member.path,)) or []
+            notes += import_picture_set(files, folder, without=(member.path, *bundle.damaged)) or []
         except CharacterProblems as error:
             notes += [replace(item, severity="warning", outcome="left out") for item in error.problems]
     return notes + notes_from(mended, file)
@@ -205,7 +207,8 @@ def _belongs_to_folder(path: str) -> bool:
     inside = PurePosixPath(path.lower())
     if inside.parent.name == REFERENCE_THUMBNAILS:
         return inside.parent.parent.name == ADAPTER_FOLDER
-    return inside.name in (CHARACTER_FILE, TEST_FILE) or inside.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
+    is_own = inside.name in (CHARACTER_FILE, TEST_FILE)
+    return is_own or inside.parent.name in (IMAGES, TEST_IMAGES, ADAPTER_FOLDER)
 
 
 def _in_known_folders(files: dict[str, bytes]) -> dict[str, bytes]:

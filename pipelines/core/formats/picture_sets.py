@@ -30,6 +30,8 @@ EVERYONE = "all of them, as one character"
 MAX_NAMED = 6
 _REPEATS = re.compile(r"\d{1,4}_(?P<label>\S.*)")
 _CLASS_PICTURES = re.compile(r"reg(?:s|ulari[sz]ation)?(?:_(?:images|data|dir))?|class_images", re.IGNORECASE)
+_DRAWN = re.compile(r"samples?", re.IGNORECASE)
+"""Where kohya's and most other trainers put what the model draws on the way."""
 _TEST_FOLDERS = ("test", "validation", "valid", "val", "eval", "dev")
 _NO_CONTENT = ("thumbs.db", "desktop.ini", "readme.md", ".gitattributes")
 
@@ -90,8 +92,9 @@ def read_picture_set(
     spare = [path for path in others if not _is_nothing(path)]
     if any(path.lower().endswith(".parquet") for path in spare):
         mended[left_out("tables as .parquet cannot be read: save them as metadata.csv")] += 1
-    elif spare:
-        mended[left_out("files that are neither pictures nor captions were left out")] += len(spare)
+    else:
+        for path in spare:
+            tell(mended, left_out("files that are neither pictures nor captions were left out"), path)
     return PictureSet(tuple(pictures), tuple(captions), label, _test_paths(paths), notes + notes_from(mended, file))
 
 
@@ -123,6 +126,8 @@ def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> tuple
     found = [(path, data) for path, data in sorted(files) if is_picture(path)]
     masks = masks_among([(path, data) for path, data in found if suffix_of(data)])
     classes = _class_labels([path for path, _ in found])
+    drawn = {path for path, _ in found if any(_DRAWN.fullmatch(part) for part in PurePosixPath(path).parts[:-1])}
+    drawn = drawn if len(drawn) < len(found) else set()
     seen: set[str] = set()
     kept, spare = [], []
     for path, data in found:
@@ -130,6 +135,8 @@ def _pictures(files: Iterable[tuple[str, bytes]], mended: Counter[str]) -> tuple
         sentence = ""
         if _shows_the_class(path) or _label_of(path).casefold() in classes:
             sentence = "pictures of the class alone (regularisation) were left out: they do not show the character"
+        elif path in drawn:
+            sentence = "pictures that a trainer has drawn were left out"
         elif not suffix_of(data):
             sentence = "pictures that are not PNG, JPEG or WebP were left out"
         elif path in masks:

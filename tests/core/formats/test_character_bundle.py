@@ -155,3 +155,38 @@ def test_a_file_of_several_cards_offers_each_of_them(tmp_path: Path, kind: str) 
     notes = import_file(source, tmp_path / "tola", "tola")
     assert read_character(tmp_path / "tola").name == "Tola"
     assert "other characters in it were not read: Orla (card 2), Orla (card 3)" in told(notes)
+
+
+def test_a_damaged_card_keeps_no_other_out_and_is_told(tmp_path: Path) -> None:
+    bad = bytearray(card_picture("Orla", "blue"))
+    bad[bad.find(b"tEXt") + 40] ^= 1
+    files = {"Tola.png": card_picture("Tola", "red"), "Orla.png": bytes(bad)}
+    notes = import_file(put(files, tmp_path / "a.zip"), tmp_path / "a")
+    assert read_character(tmp_path / "a").name == "Tola" and len(read_character(tmp_path / "a").images) == 1
+    assert "cards that are damaged were not read. Orla.png" in told(notes)
+    notes = import_file(put({"Orla.png": bytes(bad), "1.png": png()}, tmp_path / "b.zip"), tmp_path / "b")
+    assert "cards inside pictures were not read: only the pictures were taken. Orla.png" in told(notes)
+
+
+def test_a_folder_file_with_another_ending_is_read(tmp_path: Path) -> None:
+    files = {"tola/character.yml": b"name: Tola\npersona: x\n", "tola/images/01.png": png()}
+    import_file(put(files, tmp_path / "a.zip"), tmp_path / "a")
+    assert read_character(tmp_path / "a").name == "Tola"
+
+
+@pytest.mark.parametrize(
+    ("begins", "kind"), [(b"Rar!\x1a\x07\x01\0", "RAR"), (b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"\x1f\x8b\x08\0", "gzip")]
+)
+@pytest.mark.parametrize("suffix", [".zip", ".rar", ""])
+def test_archives_that_are_no_zip_are_refused_by_what_they_are(
+    tmp_path: Path, begins: bytes, kind: str, suffix: str
+) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(begins + b"x" * 300)
+    with pytest.raises(CharacterProblems, match=f"is a {kind} archive, which cannot be opened"):
+        import_file(tmp_path / f"a{suffix}", tmp_path / "a-folder")
+
+
+def test_an_archive_without_any_character_says_so(tmp_path: Path) -> None:
+    inner = as_charx({"character.yaml": b"name: Tola\npersona: x\n"})
+    with pytest.raises(CharacterProblems, match="archives inside it are not opened"):
+        import_file(put({"inner.zip": inner}, tmp_path / "a.zip"), tmp_path / "a")

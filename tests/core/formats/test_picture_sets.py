@@ -284,3 +284,14 @@ def test_a_table_without_the_names_of_pictures_says_what_it_needs(tmp_path: Path
     notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
     note = next(note for note in notes if "name no picture" in note.message)
     assert note.examples == ("metadata.csv: number: 0, text: laughing",) and "`file_name`" in note.mend
+
+
+def test_what_a_trainer_has_drawn_is_no_picture_of_the_character(tmp_path: Path) -> None:
+    files = {"img/10_tola/1.png": png("red"), "model/sample/tola_000100.png": png("blue"), "log/1.gif": b"GIF89a"}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "set")
+    assert len(captions(tmp_path / "set")) == 1
+    examples = {note.message: note.examples for note in notes}
+    assert examples["pictures that a trainer has drawn were left out."] == ("model/sample/tola_000100.png",)
+    assert examples["files that are neither pictures nor captions were left out."] == ("log/1.gif",)
+    import_file(put({"samples/1.png": png("red")}, tmp_path / "own", "zip"), tmp_path / "own")
+    assert len(captions(tmp_path / "own")) == 1
