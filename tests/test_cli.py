@@ -299,6 +299,13 @@ def test_a_zip_of_cards_gives_one_or_all_of_them(tmp_path: Path, cli: Any) -> No
     every = cli("character", "import", tmp_path / "cards.zip", tmp_path / "all", "--all-roles", "--json")
     assert [Path(folder).name for folder in every.answer["folders"]] == ["Orla", "Tola"]
     assert read_character(tmp_path / "all" / "Tola") == read_character(tmp_path / "one")
+    folders = {f"{name}/character.yaml": f"name: {name}\npersona: x\n".encode() for name in ("Tola", "Orla")}
+    (tmp_path / "folders.zip").write_bytes(as_charx(folders))
+    first = cli("character", "import", tmp_path / "folders.zip", tmp_path / "first", "--json")
+    assert read_character(tmp_path / "first").name == "Orla"
+    assert any("not read: Tola (Tola/character.yaml)" in note["message"] for note in first.answer["notes"])
+    both = cli("character", "import", tmp_path / "folders.zip", tmp_path / "both", "--all-roles", "--json")
+    assert len(both.answer["folders"]) == 2
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
     if arguments.all_roles:
         return _import_all_roles(arguments.file, arguments.folder)
     try:
-        notes = import_file(arguments.file, arguments.folder, arguments.role, lore=arguments.lorebook)
+        notes = import_file(arguments.file, arguments.folder, arguments.role, lore=arguments.lorebook, takes_first=True)
     except RoleNeeded as several:
         raise CommandFailed(f"{several} Name it with --role, or take all with --all-roles.") from several
     _print_notes(notes)

@@ -67,10 +67,14 @@ class Bundle:
     damaged: tuple[str, ...] = ()
     """Paths of cards that cannot be read."""
 
-    def chosen(self, role: str, file: str) -> Member:
-        """The only one, or the one that is called so; RoleNeeded where nobody said which of several."""
-        if len(self.members) == 1:
-            return self.members[0]
+    def chosen(self, role: str, file: str, takes_first: bool = False) -> Member:
+        """The only one, or the one that is called so; RoleNeeded where nobody said which of several.
+
+        takes_first: of several character folders the first is meant where nobody said which; of cards none is.
+        """
+        first = self.members[0]
+        if len(self.members) == 1 or (takes_first and not role and first.file == CHARACTER_FILE):
+            return first
         names = self.names()
         wanted = role.strip().casefold()
         for name, member in names.items():

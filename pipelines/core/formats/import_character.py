@@ -36,7 +36,7 @@ from pipelines.core.formats.cards import (
     read_card,
     read_card_files,
 )
-from pipelines.core.formats.character_bundle import Bundle, find_characters, listed_cards
+from pipelines.core.formats.character_bundle import Bundle, Member, find_characters, listed_cards
 from pipelines.core.formats.extension_limits import fit_extensions
 from pipelines.core.formats.file_sources import FileSource, open_files
 from pipelines.core.formats.import_conversations import add_conversations, holds_conversations
@@ -55,7 +55,13 @@ MAX_NAMED = 6
 
 
 def import_file(
-    source: Path, folder: Path, role: str = "", keeps_adapter: bool = True, name: str = "", lore: LoreUse = "keep"
+    source: Path,
+    folder: Path,
+    role: str = "",
+    keeps_adapter: bool = True,
+    name: str = "",
+    lore: LoreUse = "keep",
+    takes_first: bool = False,
 ) -> list[Problem]:
     """Writes a character folder from a file or folder of another program; returns notes, all of them warnings.
 
@@ -63,6 +69,7 @@ def import_file(
     Without `keeps_adapter` an adapter that comes with the file is left out and told: whoever calls has no place for it.
     role: whom to take of a source that holds several; name: what the file was called before it was uploaded.
     lore: what becomes of the entries of a lorebook that are always used.
+    takes_first: of a zip of several character folders, the first is meant where no role is named.
 
     Raises:
         RoleNeeded: the source holds several characters, and none was named.
@@ -76,7 +83,9 @@ def import_file(
     is_new = not (folder / CHARACTER_FILE).exists()
     bundle = find_characters(files) if files is not None and is_new else None
     if files is not None and bundle is not None:
-        return _import_member(files, bundle, folder, role, keeps_adapter, lore)
+        if source.is_dir() and any(one.file == CHARACTER_FILE for one in bundle.members):
+            refuse(file, "is a character folder already", "Use it as it is, or copy it.")
+        return _import_member(files, bundle, bundle.chosen(role, file, takes_first), folder, keeps_adapter, lore)
     pictures = import_picture_set(files, folder, role) if files is not None else None
     if pictures is not None:
         return pictures
@@ -107,13 +116,10 @@ def import_file(
 
 
 def _import_member(
-    files: FileSource, bundle: Bundle, folder: Path, role: str, keeps_adapter: bool, lore: LoreUse
+    files: FileSource, bundle: Bundle, member: Member, folder: Path, keeps_adapter: bool, lore: LoreUse
 ) -> list[Problem]:
     """The one that is meant of the characters of a folder or zip, with what else belongs to it."""
     file = files.file
-    if isinstance(files.place, Path) and any(one.file == CHARACTER_FILE for one in bundle.members):
-        refuse(file, "is a character folder already", "Use it as it is, or copy it.")
-    member = bundle.chosen(role, file)
     mended = _told_others([f"{one.name} ({one.path})" for one in (*bundle.members, *bundle.deeper) if one != member])
     for path in bundle.damaged:
         tell(mended, left_out("cards that are damaged were not read"), path)
@@ -139,7 +145,8 @@ def _told_others(names: Sequence[str]) -> Counter[str]:
     """The note on characters that were not the one that was taken; empty without any."""
     if not names:
         return Mended()
-    return Mended({left_out(f"other characters in it were not read: {', '.join(names[:MAX_NAMED])}"): len(names)})
+    sentence = f"other characters in it were not read: {', '.join(names[:MAX_NAMED])}"
+    return Mended({left_out(sentence, "Each can be taken by its name (`--role` on the command line)."): len(names)})
 
 
 def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool, lore: LoreUse) -> list[Problem]:

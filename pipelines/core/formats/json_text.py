@@ -6,6 +6,7 @@ Cards, data sets of conversations and RoleScape folders are all read through `pa
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,15 @@ def _whole_number(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+JSON_VALUES: dict[str, Any] = {"parse_constant": lambda _: None, "parse_int": _whole_number, "parse_float": _finite}
+"""How `json` makes values of what strangers write: NaN and infinities, from an empty column of a table, are null."""
+
+
 def parse_json(text: str | bytes, file: str) -> Any:
     """A JSON value, with texts tidied; NaN and infinities, which some programs write, are null.
 
@@ -45,8 +55,7 @@ def parse_json(text: str | bytes, file: str) -> Any:
     if len(text) > MAX_TEXT_BYTES:
         refuse(file, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it, or take the pictures out.")
     try:
-        # NaN of a column that a table left empty
-        value = json.loads(text, parse_constant=lambda _: None, parse_int=_whole_number)
+        value = json.loads(text, **JSON_VALUES)
     except RecursionError:
         refuse(file, "is nested too deeply", "Save it again from the program that made it.")
     return _tidy_value(value, file, MAX_JSON_DEPTH)

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_files import MAX_FILE_BYTES, read_archive
 from pipelines.core.formats.import_notes import Mended
+from pipelines.core.formats.json_text import JSON_VALUES
 from pipelines.core.formats.mmrole_records import MMRoleRecord, is_record, parse_record
 from pipelines.core.problems import CharacterProblems, left_out
 
@@ -106,7 +107,7 @@ def read_items(blocks: Iterator[str], file: str, mended: Counter[str]) -> Iterat
 
     What is no JSON, or longer than `MAX_RECORD_CHARS`, ends the reading and is counted in `mended`.
     """
-    decoder = json.JSONDecoder(parse_constant=lambda _: None)
+    decoder = json.JSONDecoder(**JSON_VALUES)
     text, is_over = "", False
     while not is_over:
         piece = next(blocks, None)

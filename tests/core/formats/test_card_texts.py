@@ -124,3 +124,16 @@ def test_the_note_on_a_lorebook_counts_what_is_kept_of_it(tmp_path: Path) -> Non
     lost = next(note.count for note in notes if "entries of the lorebook were left out" in note.message)
     assert 0 < lost < 900
     assert any(f"lorebook ({900 - lost} entries) is kept for export" in note.message for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [("9" * 5000, "9" * 5000), ("1e999", None), ("12345678901234567890", 12345678901234567890)]
+)
+def test_numbers_that_no_program_can_hold(tmp_path: Path, written: str, kept: Any) -> None:
+    text = json.dumps(foreign(creator="x", extensions={"id": 4242424242})).replace("4242424242", written)
+    (tmp_path / "a.json").write_text(text)
+    import_file(tmp_path / "a.json", tmp_path / "a")
+    assert read_character(tmp_path / "a").extensions.get("id") == kept
+    export_card(tmp_path / "a", tmp_path / "b.json")
+    import_file(tmp_path / "b.json", tmp_path / "b")
+    assert read_character(tmp_path / "b") == read_character(tmp_path / "a")

@@ -258,3 +258,11 @@ def test_a_sample_without_another_role_and_a_reply_that_runs_on(tmp_path: Path, 
     ]
     [told] = [note for note in notes if "somebody else inside a reply" in note.message]
     assert told.examples == ("[Ben]: Why? [Tola]: So.",) and told.outcome == "left out"
+
+
+def test_a_number_of_thousands_of_digits_ends_no_file(tmp_path: Path) -> None:
+    texts = [json.dumps({**item, "size": 4242}) for item in train_samples()]
+    (tmp_path / "train.json").write_text("[" + ", ".join(texts).replace("4242", "9" * 5000, 1) + "]")
+    notes = import_file(tmp_path / "train.json", tmp_path / "tola", "Tola")
+    assert not any("damaged" in note.message for note in notes)
+    assert len(read_character(tmp_path / "tola").interactions) >= 2
