@@ -85,6 +85,9 @@ def read_picture_set(
         replace(image, caption=_without_label(image.caption, _label_of(image.file) or label, mended))
         for image in captions
     ]
+    if label and name and not _meant({label: labels}, tidy_name(name).casefold()):
+        sentence = f"pictures that their folder calls {label!r} were taken as those of {tidy_name(name)}"
+        mended[changed(sentence, "Take them out if they show somebody else.")] += len(paths)
     if labels:
         mended[left_out("repeats in the names of folders were not used: every picture counts alike")] += len(labels)
     else:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from pipelines.core.character.character_folder import read_character
+from pipelines.core.character.character import Character
+from pipelines.core.character.character_folder import read_character, write_character
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.formats.picture_sets import EVERYONE
@@ -179,6 +180,15 @@ def test_people_are_added_to_the_character_of_their_name(tmp_path: Path) -> None
     notes = import_file(put(PEOPLE, tmp_path / "set", "zip"), tmp_path / "there")
     assert list(captions(tmp_path / "there").values()) == ["", "laughing", ""]
     assert "pictures of other people were left out: orla man" in told(notes)
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("Tola Brask", False), ("Mira", True)])
+def test_pictures_that_are_called_otherwise_are_told(tmp_path: Path, name: str, is_told: bool) -> None:
+    write_character(Character(name, "x"), tmp_path / "there")
+    files = {"10_tola woman/1.png": png("red"), "2_tola woman close/2.png": png("blue")}
+    notes = import_file(put(files, tmp_path / "set", "zip"), tmp_path / "there")
+    said = f"pictures that their folder calls 'tola woman' were taken as those of {name}"
+    assert (said in told(notes)) == is_told and len(captions(tmp_path / "there")) == 2
 
 
 def test_plain_folders_that_become_one_character_are_told(tmp_path: Path) -> None:
