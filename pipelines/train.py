@@ -52,6 +52,7 @@ from pipelines.core.run_folder import (
     adapters,
     checkpoint_folder,
     checkpoint_name,
+    ends_stage_early,
     read_events,
     read_json,
     read_result,
@@ -171,7 +172,7 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
 def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
     """Stage 1, unless its last checkpoint is there."""
     there = adapters(run_dir, "sft")
-    if not recipe.sft_steps or checkpoint_name("sft", recipe.sft_steps) in there:
+    if not recipe.sft_steps or _is_over(run_dir, "sft", recipe.sft_steps, there):
         return
     from transformers import set_seed
 
@@ -190,10 +191,15 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
     free_gpu_memory()
 
 
+def _is_over(run_dir: Path, stage: str, steps: int, there: Sequence[str]) -> bool:
+    """Whether the stage has its last checkpoint, or ended before it."""
+    return checkpoint_name(stage, steps) in there or (bool(there) and ends_stage_early(run_dir, there[-1]))
+
+
 def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -> None:
     """Stage 2, unless its last checkpoint is there; starts from stage 1's last adapter, or from `start`."""
     there = adapters(run_dir, "grpo")
-    if not recipe.grpo_steps or checkpoint_name("grpo", recipe.grpo_steps) in there:
+    if not recipe.grpo_steps or _is_over(run_dir, "grpo", recipe.grpo_steps, there):
         return
     from peft import PeftModel, get_peft_model
     from transformers import set_seed

@@ -18,6 +18,10 @@ STAGES: tuple[Stage, ...] = ("prepare", "sft", "grpo", "evaluate", "save")
 """The stages of a run; a reply job's events are of stage "reply" alone (`reply_protocol.py` says what they mean)."""
 
 
+EarlyEnd = Literal["not_a_number", "reward_collapsed"]
+"""Why a stage ended before its last step (`pipelines/training/early_stop.py`)."""
+
+
 class Payload(TypedDict, total=False):
     """What an event says beside its numbers, as data; a key is there only where it applies."""
 
@@ -29,6 +33,8 @@ class Payload(TypedDict, total=False):
     """`save`: name of the best checkpoint by its scorecard."""
     best_faults: list[str]
     """`save`: what is wrong with it, keys of `checkpoint_selection.FAULTS`; [] when it deserves the name."""
+    ended_early: EarlyEnd
+    """`sft`, `grpo`: with its last checkpoint, the stage ended here and not at its last step."""
 
 
 @dataclass(frozen=True)

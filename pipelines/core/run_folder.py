@@ -33,7 +33,7 @@ CHECKPOINTS = "checkpoints"
 RESULT_FILE = "result.json"
 SCORES_FILE = "scores.json"
 SAVED_FILE = "saved.json"
-"""In a checkpoint that somebody's stop made, at a step at which the recipe saves nothing."""
+"""In a checkpoint at whose step the recipe saves nothing: who made it, a stop or the early end of its stage."""
 SAMPLES_FOLDER = "samples"
 EXIT_FILE = "exit.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -102,8 +102,18 @@ def adapters(run_dir: Path, stage: str = "") -> list[str]:
 
 
 def saved_for(run_dir: Path, name: str) -> Literal["plan", "stop"]:
-    """Why a checkpoint was saved: because the recipe wanted one there, or because somebody stopped the run."""
-    return "stop" if (checkpoint_folder(run_dir, name) / SAVED_FILE).is_file() else "plan"
+    """Why a checkpoint was saved: because somebody stopped the run, or as a state that the run itself ends with."""
+    return "stop" if _saved_file(run_dir, name).get("saved_for") == "stop" else "plan"
+
+
+def ends_stage_early(run_dir: Path, name: str) -> bool:
+    """Whether the stage of this checkpoint ended with it, before its last step."""
+    return "ended_early" in _saved_file(run_dir, name)
+
+
+def _saved_file(run_dir: Path, name: str) -> dict[str, Any]:
+    path = checkpoint_folder(run_dir, name) / SAVED_FILE
+    return read_json(path) if path.is_file() else {}
 
 
 def loadable_files(files: Mapping[str, str]) -> dict[str, str]:

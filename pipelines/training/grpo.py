@@ -45,6 +45,7 @@ from pipelines.models.interface import ModelSpec, UnifiedModel
 from pipelines.rewards.judge import Judge
 from pipelines.rewards.reward_context import Reward, RewardContext
 from pipelines.rewards.rewards import TEXT_ONLY, make_rewards
+from pipelines.training.early_stop import KeptWeights, RewardWatch, trained_weights
 from pipelines.training.fsdp import shard, unsharded
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.grpo_replay import ReplayLoss
@@ -103,6 +104,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         self.text_only_K, self.replay, self.strategy = text_only_K, replay, strategy
         self.rewards_NK = torch.zeros(0)
         self.rewards: list[float] = []
+        self.reward_watch, self.best_weights = RewardWatch(), KeptWeights()
         self.tokens = self.step_tokens = 0
         self.last_time = time.perf_counter()
 
@@ -234,6 +236,13 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         parts = {key.split("/")[1]: logs[key] for key in means}
         inside = {key: value for key, value in logs.items() if key.startswith("reply/")}
         known = {key: value for key, value in {**metrics, **parts, **inside}.items() if value is not None}
+        weights = trained_weights(self.unwrap(self.model))
+        told = self.reward_watch.add(self.rewards[-1])
+        if told == "best":
+            self.best_weights.keep(weights)
+        elif told == "collapsed":
+            self.best_weights.put_back(weights)
+            self.end_early("reward_collapsed")
         self.report_metrics({"reward": self.rewards[-1], **known, "tokens": self.step_tokens, "seconds": seconds})
 
 

@@ -3,7 +3,8 @@
 `class MyTrainer(RunTrainerMixin, SFTTrainer)` with `stage` set. A checkpoint is written as `.partial-...` and renamed
 when it is complete: adapter, README.md, optimizer, scheduler, random state and trainer_state.json, so transformers'
 Trainer can resume from it. When `report` raises Stopped, the current step ends, a checkpoint is saved, and `stopped`
-holds the exception for the caller to raise.
+holds the exception for the caller to raise. A stage that ends before its last step (`early_stop.py`) saves the same
+way; its checkpoint says that the stage is over, so a resumed run goes on with the next one.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import distributed, nn
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from pipelines.core.character.character import Character
-from pipelines.core.events import Event, Report, Stage, Stopped
+from pipelines.core.events import EarlyEnd, Event, Payload, Report, Stage, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import (
     CHECKPOINTS,
@@ -32,6 +33,13 @@ from pipelines.core.run_folder import (
     write_json,
 )
 from pipelines.data.packing import NO_IMAGES, ImageBank, save_references
+from pipelines.training.early_stop import KeptWeights, has_finite_gradients, trained_weights
+
+ENDED_EARLY: dict[EarlyEnd, str] = {
+    "not_a_number": "the gradients are no numbers any more: the stage ends here, with the last weights that gave some",
+    "reward_collapsed": "the reward has collapsed: the stage ends here, with its best weights so far",
+}
+"""Notes for whoever reads the events."""
 
 
 class RunTrainerMixin:
@@ -63,7 +71,10 @@ class RunTrainerMixin:
         self.run_dir, self.report, self.readme = run_dir, report, readme
         self.saved: list[str] = []
         self.stopped: Stopped | None = None
+        self.ended_early: EarlyEnd | None = None
+        self.good_weights = KeptWeights()
         self.remove_callback(PrinterCallback)
+        self.add_callback(_BeforeUpdate(self))
 
     def unwrap(self, model: nn.Module) -> PeftModel:
         """The PEFT model inside the wrapper that accelerate puts around it for several processes."""
@@ -88,11 +99,35 @@ class RunTrainerMixin:
             self.control.should_save = True
             self.control.should_training_stop = True
 
-    def report_metrics(self, metrics: dict[str, float], note: str = "", artifacts: tuple[str, ...] = ()) -> None:
+    def end_early(self, why: EarlyEnd) -> None:
+        """End the stage with this step; its checkpoint is one that the run measures."""
+        self.ended_early = why
+        self.control.should_save = True
+        self.control.should_training_stop = True
+
+    def refuse_update(self) -> None:
+        """Before an update: if its gradients are not numbers, go back to the last weights that gave some, and end."""
+        weights = trained_weights(self.unwrap(self.model))
+        if has_finite_gradients(weights):
+            self.good_weights.keep(weights)
+            return
+        self.good_weights.put_back(weights)
+        for weight in weights:
+            weight.grad = None  # an optimizer passes such weights over, momentum included
+        self.end_early("not_a_number")
+
+    def report_metrics(
+        self,
+        metrics: dict[str, float],
+        note: str = "",
+        artifacts: tuple[str, ...] = (),
+        payload: Payload | None = None,
+    ) -> None:
         """Report one event from the main process; `Stopped` ends training after a checkpoint of this step."""
         if self.is_world_process_zero():
+            step, total = self.state.global_step, self.state.max_steps
             try:
-                self.report(Event(self.stage, self.state.global_step, self.state.max_steps, metrics, note, artifacts))
+                self.report(Event(self.stage, step, total, metrics, note, artifacts, payload=payload or Payload()))
             except Stopped as stopped:
                 self.stopped = stopped
         self._sync_stop()
@@ -112,7 +147,9 @@ class RunTrainerMixin:
             self.unwrap(model).save_pretrained(folder, save_embedding_layers=False)
             (folder / "README.md").write_text(self.readme.replace("CHECKPOINT", name), encoding="utf-8")
             save_references(self.images, folder)
-            if not self._is_planned(step):
+            if self.ended_early:
+                write_json(folder / SAVED_FILE, {"saved_for": "plan", "ended_early": self.ended_early})
+            elif not self._is_planned(step):
                 write_json(folder / SAVED_FILE, {"saved_for": "stop"})
             self.state.save_to_json(str(folder / "trainer_state.json"))
         self._save_optimizer_and_scheduler(str(folder))
@@ -122,7 +159,10 @@ class RunTrainerMixin:
             finish_checkpoint(self.run_dir, self.stage, step)
         self.saved.append(name)
         if self.stopped is None:
-            self.report_metrics({}, f"checkpoint {name}", (f"{CHECKPOINTS}/{name}",))
+            why = self.ended_early
+            note = f"checkpoint {name}" + (f": {ENDED_EARLY[why]}" if why else "")
+            payload = Payload(ended_early=why) if why else None
+            self.report_metrics({}, note, (f"{CHECKPOINTS}/{name}",), payload)
 
     def _is_planned(self, step: int) -> bool:
         """Whether the recipe saves at this step; only a stop saves at others."""
@@ -133,9 +173,19 @@ class RunTrainerMixin:
         return
 
 
+class _BeforeUpdate(TrainerCallback):
+    # Called when all gradients of an optimizer step are there, averaged over processes and clipped: a value that is not
+    # a number in one of them has made the norm, and so all of them, not a number on every process.
+    def __init__(self, trainer: RunTrainerMixin) -> None:
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.refuse_update()
+
+
 def average_gradients(model: nn.Module, processes: int) -> None:
     """Give every process the mean of all processes' gradients; a weight that one did not use counts 0 there."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    trained = trained_weights(model)
     for weight in trained:
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipelines.core.events import Event, best_in
+from pipelines.core.events import EarlyEnd, Event, best_in
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
@@ -126,9 +126,13 @@ def progress_of(
         rewards,
         scores,
         best_in(events),
-        training_warnings(loss, rewards, scores),
+        training_warnings(loss, rewards, scores, _ended_early(events)),
         max(0, sum(_begins_a_run(event) for event in events) - 1),
     )
+
+
+def _ended_early(events: Sequence[Event]) -> dict[EarlyEnd, int]:
+    return {event.payload["ended_early"]: event.step for event in events if "ended_early" in event.payload}
 
 
 def _begins_a_run(event: Event) -> bool:
@@ -189,6 +193,7 @@ def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: in
         return "left_out"
     # Checkpoints are measured after each of the two stages, so the order of stages alone does not say what is over.
     over = "save" in told or (stage == "sft" and reached and told[-1] != "sft")
+    over |= any(event.stage == stage for event in events if "ended_early" in event.payload)
     if job.status == "succeeded" or over or (reached and total and step >= total):
         return "done"
     if job.status in ENDED:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.core.checkpoint_selection import FAULTS, UNUSABLE, faults_of
+from pipelines.core.events import EarlyEnd
 from pipelines.core.run_folder import BASE, stage_and_step
 from pipelines.core.score_names import GENERAL_PERPLEXITY_LIMIT, TRAINING_IMAGE_SIMILARITY_LIMIT
 from studio.actions.scores import checkpoint_title
@@ -37,11 +38,18 @@ class TrainingWarning:
 
 
 def training_warnings(
-    loss: Series, rewards: Mapping[str, Series], scores: Mapping[str, Mapping[str, float]]
+    loss: Series,
+    rewards: Mapping[str, Series],
+    scores: Mapping[str, Mapping[str, float]],
+    ended: Mapping[EarlyEnd, int] | None = None,
 ) -> tuple[TrainingWarning, ...]:
-    """All warnings that the numbers of a run give so far, the most serious first."""
+    """All warnings that the numbers of a run give so far, the most serious first.
+
+    ended: why a stage ended before its last step -> the step it ended with.
+    """
     found = [
-        _not_a_number(loss),
+        *(TrainingWarning(why, ENDED[why][0].format(step=step), ENDED[why][1]) for why, step in (ended or {}).items()),
+        None if ended else _not_a_number(loss),
         _unusable(scores),
         _copying(scores),
         _reward_without_likeness(rewards, scores),
@@ -49,6 +57,20 @@ def training_warnings(
         _does_not_learn(loss),
     ]
     return tuple(warning for warning in found if warning is not None)
+
+
+ENDED: Mapping[EarlyEnd, tuple[str, str]] = {
+    "not_a_number": (
+        "At step {step} the numbers of this training broke, so the stage ended there by itself, with what it knew.",
+        "Nothing that was learnt is lost. Train again for more: the same training breaks at the same step, so take "
+        "another effort.",
+    ),
+    "reward_collapsed": (
+        "Practice was making them worse, so it ended at step {step} by itself, with the best of what it had learnt.",
+        "Talk with the state before practice as well. More pictures and conversations make practice steadier.",
+    ),
+}
+"""Why a stage ended before its last step -> what was seen, and what to do."""
 
 
 def _not_a_number(loss: Series) -> TrainingWarning | None:

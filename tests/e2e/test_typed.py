@@ -130,8 +130,7 @@ def test_a_character_of_ones_own_is_typed_with_back_and_refresh_at_every_step(
     write(page, "Somebody says, turn 1", "Are you still open?", delay_ms)
     write(page, f"{pim.NAME} says, turn 2", "Always, late one.", delay_ms)
     page.get_by_role("button", name="New conversation").click()  # at once
-    # Both conversations have a field of this label: only the new one's is empty.
-    expect(field(page, "Somebody says, turn 1")).to_have_value("")
+    expect(field(page, "Somebody says, turn 1")).to_have_value("")  # both conversations have one: it is the new one's
     write(page, "Somebody says, turn 1", "Is it raining?", delay_ms)
     page.reload()
     expect(field(page, "Somebody says, turn 1")).to_have_value("Is it raining?")
@@ -142,14 +141,9 @@ def test_a_character_of_ones_own_is_typed_with_back_and_refresh_at_every_step(
     page.get_by_role("button", name="I state this").click()  # at once
     expect(page.get_by_text("Stated by Pim's aunt")).to_be_visible()
     kept = draft(records, page)
-    assert kept["facts"] == [{"question": question, "answer": answer} for question, answer in pim.FACTS]
-    assert [kept[name] for name in ("name", "persona", "appearance", "style", "licence")] == [
-        pim.NAME,
-        pim.PERSONA,
-        pim.APPEARANCE,
-        pim.STYLE,
-        "CC-BY-4.0",
-    ]
+    assert [(fact["question"], fact["answer"]) for fact in kept["facts"]] == list(pim.FACTS)
+    typed = [pim.NAME, pim.PERSONA, pim.APPEARANCE, pim.STYLE, "CC-BY-4.0"]
+    assert [kept[name] for name in ("name", "persona", "appearance", "style", "licence")] == typed
     assert kept["interactions"] == [
         [{"user": "Are you still open?"}, {"character": "Always, late one."}],
         [{"user": "Is it raining?"}, {"character": ""}],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.run_folder import checkpoint_folder
+from pipelines.core.run_folder import checkpoint_folder, ends_stage_early
 from pipelines.data.chat_template import ImageTurn, subject_of, turn_end
 from pipelines.data.packing import encode_images
 from pipelines.data.reply_form import WordsProcessor
@@ -26,6 +27,7 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
 from pipelines.rewards.rewards import REWARDS
 from pipelines.rewards.starter_critic import toy_critic
+from pipelines.training.early_stop import WINDOW
 from pipelines.training.grpo import CharacterTrainer, GrpoResult, make_trainer, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.grpo_replay import ReplayLoss
@@ -335,6 +337,34 @@ def test_a_step_passed_back_in_parts_is_the_whole_step(
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert whole.keys() == parts.keys() and any(value.abs().max() > 1e-4 for value in whole.values())
     assert all(torch.allclose(whole[name], parts[name], atol=1e-6, rtol=1e-3) for name in whole)
+
+
+def test_a_collapsed_reward_ends_the_stage_with_its_best_weights(mira: Character, run_dir: Path) -> None:
+    weights: dict[int, dict[str, torch.Tensor]] = {}  # by how many steps were done
+
+    class Spoiled(CharacterTrainer):
+        """What is rewarded is nearly worth nothing from the seventh step on."""
+
+        def _calculate_rewards(self, *args: Any) -> torch.Tensor:
+            done = self.state.global_step
+            weights[done] = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+            self.rewards_NK = super()._calculate_rewards(*args) * (0.05 if done > 6 else 1.0)
+            return self.rewards_NK
+
+    recipe = replace(RECIPE, grpo_steps=30, grpo_save_every=30, grpo_replay_weight=0.0, grpo_beta=0.0)
+    model, tokenizer = adapted("starter-toy")
+    events: list[Event] = []
+    trainer = make_trainer(model, tokenizer, mira, recipe, run_dir, toy_critic(0), events.append, trainer_class=Spoiled)
+    result = run_grpo(trainer)
+    assert WINDOW < result.steps < 30
+    ends = [(event.payload["ended_early"], event.step) for event in events if "ended_early" in event.payload]
+    assert ends == [("reward_collapsed", result.steps)]
+    assert ends_stage_early(run_dir, result.checkpoints[-1])
+    means = [fmean(result.rewards[at - WINDOW : at]) for at in range(WINDOW, result.steps + 1)]
+    best = WINDOW + means.index(max(means))  # steps done at the end of the best window
+    kept = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    assert kept and all(torch.equal(weight, weights[best][name]) for name, weight in kept.items())
+    assert any(not torch.equal(weight, weights[result.steps - 1][name]) for name, weight in kept.items())
 
 
 def test_a_failing_reward_stops_the_run(mira: Character, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import UNKNOWN_MODEL, identity_in
+from pipelines.core.run_folder import checkpoint_name, ends_stage_early, saved_for
 from pipelines.data.packing import PackedRow, collate, encode_images
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
@@ -205,6 +207,28 @@ def test_resuming_a_finished_stage_does_nothing(run: Run, mira: Character) -> No
     last = run.folder / "checkpoints" / "sft-000006"
     rest = run_sft(model, tokenizer, mira, RECIPE, run.folder, lambda event: None, last)
     assert rest.steps == 6 and rest.losses == () and names(run.folder) == list(run.result.checkpoints)
+
+
+def test_a_stage_whose_gradients_are_no_numbers_ends_with_the_last_good_weights(mira: Character, run_dir: Path) -> None:
+    events: list[Event] = []
+    model, tokenizer = toy_starter(seed=0)
+    recipe = replace(RECIPE, sft_learning_rate=1e30)  # the first whole update makes weights that overflow
+    result = run_sft(model, tokenizer, mira, recipe, run_dir, events.append)
+    last = result.checkpoints[-1]
+    assert result.steps < RECIPE.sft_steps and last == checkpoint_name("sft", result.steps)
+    assert not all(math.isfinite(loss) for loss in result.losses)
+    ends = [event for event in events if "ended_early" in event.payload]
+    assert [(event.payload["ended_early"], event.step) for event in ends] == [("not_a_number", result.steps)]
+    assert ends[0].artifacts == (f"checkpoints/{last}",)
+    assert saved_for(run_dir, last) == "plan", "it is measured, as the state that the stage ends with"
+    assert ends_stage_early(run_dir, last) and not any(ends_stage_early(run_dir, name) for name in names(run_dir)[:-1])
+    kept = adapter_of(run_dir, last)
+    assert all(torch.isfinite(weight).all() for weight in kept.values())
+    fresh, tokenizer = toy_starter(seed=0)
+    loaded = PeftModel.from_pretrained(fresh, run_dir / "checkpoints" / last).eval()
+    ids = torch.tensor([tokenizer("Who are you? Mira.")["input_ids"]])
+    with torch.no_grad():
+        assert torch.isfinite(loaded(ids, labels=ids).logps[:, 1:]).all()
 
 
 def test_stop_saves_then_raises_and_the_run_goes_on(mira: Character, run_dir: Path) -> None:
