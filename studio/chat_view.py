@@ -19,7 +19,7 @@ from studio import widgets
 from studio.actions import chat_turns, compare, feedback
 from studio.actions.chat_turns import ChatTurn, ReplyView
 from studio.actions.checkpoint_options import label_of
-from studio.actions.compare import SEEDS, ImageMode, NotPossible
+from studio.actions.compare import SEEDS, ImageMode, NotPossible, ReplyOptions
 from studio.actions.images import CAPTION_FIELDS
 from studio.actions.workers import waiting_words
 from studio.chat_text import speech
@@ -96,7 +96,7 @@ def _again(context: AppContext, conversation: Conversation) -> None:
         icon=":material/refresh:",
         help="The same message with another seed",
         on_click=widgets.act,
-        args=(compare.regenerate, context, conversation.id, None, image_mode(), best_of(context)),
+        args=(compare.regenerate, context, conversation.id, None, reply_options(context)),
     )
 
 
@@ -220,16 +220,12 @@ def _keep(context: AppContext, conversation: Conversation, turn: ChatTurn, answe
         given["talk-kept"] = f"Kept. There are {count} example conversations now; the next training learns from them."
 
 
-def image_mode() -> ImageMode:
-    """When replies have pictures, as chosen beside the input."""
-    chosen: ImageMode = st.session_state.get("talk-wish") or "auto"
-    return chosen
-
-
-def best_of(context: AppContext) -> int:
-    """How many drawings a picture is chosen from, as chosen beside the input."""
-    wanted = st.session_state.get("talk-best")
-    return BEST_OF if (compare.is_best_of_quick(context) if wanted is None else wanted) else 1
+def reply_options(context: AppContext) -> ReplyOptions:
+    """When pictures come, how many drawings each is chosen from and how strong the adapter is, as chosen."""
+    state = st.session_state
+    wanted = state.get("talk-best")
+    several = compare.is_best_of_quick(context) if wanted is None else wanted
+    return ReplyOptions(state.get("talk-wish") or "auto", BEST_OF if several else 1, state.get("talk-strength", 1.0))
 
 
 def tools(context: AppContext, conversation: Conversation | None, again: bool) -> None:
@@ -237,7 +233,7 @@ def tools(context: AppContext, conversation: Conversation | None, again: bool) -
     with st.container(horizontal=True, key="talk-tools"):
         if again and conversation is not None:
             _again(context, conversation)
-        settings = st.popover("Pictures and seed", icon=":material/tune:")
+        settings = st.popover("Pictures, strength and seed", icon=":material/tune:")
     with settings:
         st.segmented_control(
             "Pictures in the answers",
@@ -253,6 +249,7 @@ def tools(context: AppContext, conversation: Conversation | None, again: bool) -
             key="talk-best",
             help="The one most like them and most like what was asked for is kept. Slow without a graphics card.",
         )
+        widgets.strength_slider("talk-strength")
         fixed = st.toggle("Use a fixed seed", key="talk-fixed", help="Equal seeds give equal answers.")
         st.number_input("Seed", 0, SEEDS - 1, 0, disabled=not fixed, key="talk-seed")
 
@@ -285,7 +282,7 @@ def send(context: AppContext, conversation_id: str) -> bool:
     seed = int(state.get("talk-seed") or 0) if state.get("talk-fixed") else None
     words = message.text or ""
     try:
-        compare.send_message(context, conversation_id, words, attached, image_mode(), seed, best_of(context))
+        compare.send_message(context, conversation_id, words, attached, seed, reply_options(context))
     except CharacterProblems as refused:
         state["unsent"] = " ".join(f"{problem.message} {problem.mend}" for problem in refused.problems)
     except (NotPossible, RecordMissing, RecordsUnusable, StoreError) as error:

@@ -50,6 +50,8 @@ KINDS = {
 }
 FOR_ENGINEERS = ("adapter",)
 """Kinds that stand in the engineers' expander."""
+WITH_ADAPTER = ("charx", "zip", "adapter")
+"""Kinds that a strength changes."""
 MAKERS = {
     "card": downloads.card_alone,
     "zip": downloads.adapter_zip,
@@ -247,20 +249,21 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
     ref = checkpoint_select("Which state", trained, default_of(trained), "state")
     if not ref:
         return
+    strength = widgets.strength_slider("download-strength")
     st.subheader("Use it", anchor=False)
     for kind in (one for one in KINDS if one not in FOR_ENGINEERS):
-        _kind(context, ref, kind)
+        _kind(context, ref, kind, strength)
     _, checkpoint = checkpoint_of(context, ref)
     with st.expander("For engineers: the adapter, and Python that uses it", icon=":material/code:"):
         for kind in FOR_ENGINEERS:
-            _kind(context, ref, kind)
+            _kind(context, ref, kind, strength)
         widgets.quiet("In the folder of the zip, where Understudy and its training libraries are installed.")
         for title, text in downloads.snippets(checkpoint).items():
             st.markdown(f"**{title}**")
             st.code(text, language="bash" if text.startswith("understudy") else "python")
 
 
-def _kind(context: AppContext, ref: str, kind: str) -> None:
+def _kind(context: AppContext, ref: str, kind: str, strength: float) -> None:
     """One thing to download: what it is, and the way to it."""
     label, about, icon = KINDS[kind]
     with st.container(border=True, key=f"take-{kind}"):
@@ -269,19 +272,19 @@ def _kind(context: AppContext, ref: str, kind: str) -> None:
             st.markdown(f"{icon} **{label}**")
             widgets.quiet(about)
         with way:
-            _ready(context, ref, kind)
+            _ready(context, ref, kind, strength if kind in WITH_ADAPTER else 1.0)
 
 
-def _ready(context: AppContext, ref: str, kind: str) -> None:
+def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
     """A button that packs the file, then a link to it that expires; no file is held in memory."""
-    key = f"{kind}-{ref}"
+    key = f"{kind}-{ref}-{strength:g}"
     made: downloads.Download | None = st.session_state.get(f"ready-{key}")
     if made is None:
         if not st.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:", width="stretch"):
             return
         try:
             with st.spinner("Packing"):
-                made = MAKERS[kind](context, ref)
+                made = MAKERS[kind](context, ref, strength)
         except (NotPossible, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return

@@ -17,7 +17,7 @@ from studio.actions import chat, chat_turns, images
 from studio.actions.chat_turns import ChatTurn
 from studio.actions.checkpoint_options import label_of
 from studio.chat_text import speech
-from studio.chat_view import POLL_S, best_of, image_mode, mend, reply, said, say_something, send_said, tools
+from studio.chat_view import POLL_S, mend, reply, reply_options, said, say_something, send_said, tools
 from studio.context import AppContext
 
 MOVING = ("waiting", "running")
@@ -106,7 +106,7 @@ def _turn_tools(
                 type="tertiary",
                 help="They go on from where this answer ends",
                 on_click=widgets.act,
-                args=(chat.continue_reply, context, conversation.id),
+                args=(chat.continue_reply, context, conversation.id, reply_options(context)),
             )
 
 
@@ -133,7 +133,7 @@ def _edit_message(context: AppContext, conversation: Conversation, turn: ChatTur
 
 def _said_anew(context: AppContext, conversation: Conversation, turn: ChatTurn) -> None:
     words = st.session_state["edited-message"]
-    _lead(context, chat.edit_message, conversation.id, turn.number, words, image_mode(), best_of(context))
+    _lead(context, chat.edit_message, conversation.id, turn.number, words, reply_options(context))
 
 
 @st.dialog("Edit their answer", width="medium")

@@ -18,6 +18,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
+from pipelines.core.jobs.reply_protocol import MAX_STRENGTH
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.storage.store import StoreError
 from studio.context import AppContext, shared_context
@@ -196,3 +197,17 @@ def chips(words: Sequence[str]) -> None:
 def download_link(label: str, address: str) -> None:
     """A link that looks like the main button and brings a file; the page stays where it is."""
     st.html(f'<a class="u-download" href="{html.escape(address)}" download>{html.escape(label)}</a>')
+
+
+def strength_slider(key: str) -> float:
+    """How much of what was learned is used."""
+    return st.slider(
+        "Strength of what was learned",
+        0.0,
+        MAX_STRENGTH,
+        1.0,
+        0.05,
+        key=key,
+        help="0 is the model before training, 1 what the training made. Less where they only repeat themselves, more "
+        "where they are still somebody else.",
+    )

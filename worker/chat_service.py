@@ -259,6 +259,7 @@ class _Reply:
                 images,
                 checkpoint.references,
                 begun,
+                request.strength,
             )
             for checkpoint, history in zip(loaded, histories, strict=False)
         ]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, add_strength, check_strength_flag
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
 
@@ -44,6 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
         type=int,
         help="draw each picture N times and keep the best (default: 4 with a GPU, where it costs little, else 1)",
     )
+    add_strength(command)
     command.set_defaults(run=run)
 
 
@@ -60,6 +61,8 @@ class ChatSide:
     character: Character
     references: tuple[Path, ...] = ()
     """Pictures of the character for the base to look at; an adapter brings its own."""
+    strength: float = 1.0
+    """What the adapter adds is multiplied by this."""
     history: Interaction = ()
     lines: list[str] = field(default_factory=list)
     """Lines shown of the present reply: text, scene, path of the picture."""
@@ -72,8 +75,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     best_of: int | None = arguments.best_of
     if best_of is not None and not 1 <= best_of <= MAX_BEST_OF:
         raise WrongUsage(f"--best-of {best_of}: 1 to {MAX_BEST_OF} drawings can be chosen from")
+    check_strength_flag(arguments.strength)
     names = [arguments.run_name, *([arguments.against] if arguments.against else [])]
-    sides = _load_sides(names)
+    sides = _load_sides(names, arguments.strength)
     if arguments.say is not None:
         outputs = _image_paths(arguments.picture, len(sides))
         return {"replies": _answer(sides, tidy_text(arguments.say), outputs, arguments.seed, best_of)}, 0
@@ -110,7 +114,7 @@ def _image_paths(picture: Path | None, count: int) -> Sequence[Path | None]:
     return [picture, picture.with_name(f"{picture.stem}-against.png")][:count]
 
 
-def _load_sides(names: list[str]) -> list[ChatSide]:
+def _load_sides(names: list[str], strength: float) -> list[ChatSide]:
     """Load each base model once, with every adapter that is asked for."""
     from pipelines.inference.engine import find_checkpoint, load_engine
 
@@ -123,6 +127,7 @@ def _load_sides(names: list[str]) -> list[ChatSide]:
             checkpoint.run_dir,
             checkpoint.character,
             checkpoint.references if checkpoint.adapter is None else (),
+            strength,
         )
         for checkpoint, (engine, key) in zip(checkpoints, load_engine(checkpoints), strict=True)
     ]
@@ -149,7 +154,15 @@ def _answer(
         side.lines = [f"{side.label}: "]
         image_mode = "always" if image_path and wanted else "auto" if image_path else "never"
         requests.append(
-            GenerationRequest(side.character, side.history, side.name, seed, image_mode, references=side.references)
+            GenerationRequest(
+                side.character,
+                side.history,
+                side.name,
+                seed,
+                image_mode,
+                references=side.references,
+                strength=side.strength,
+            )
         )
     replies: dict[int, dict[str, Any]] = {}
     with live_lines(sides, Console()) as refresh:

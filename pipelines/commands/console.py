@@ -5,11 +5,13 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.core.checkpoint_selection import FAULTS
+from pipelines.core.jobs.reply_protocol import MAX_STRENGTH, check_strength
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import scorecard as score_axes
 from pipelines.core.score_names import AXIS_NAMES, SCORE_NAMES
@@ -82,3 +84,22 @@ def scorecard(checkpoints: list[dict[str, Any]], best: str = "") -> str:
         if key not in AXIS_NAMES and any(value is not None for value in values):
             rows.append([score.row, *("-" if value is None else score.shown(value) for value in values)])
     return table(rows)
+
+
+def add_strength(command: argparse.ArgumentParser) -> None:
+    """`--strength`, of what draws or answers with an adapter."""
+    command.add_argument(
+        "--strength",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help=f"multiply what was learned by X, 0 to {MAX_STRENGTH:g} (default 1; 0 is the base model)",
+    )
+
+
+def check_strength_flag(strength: float) -> None:
+    """WrongUsage for a strength that no adapter can have."""
+    try:
+        check_strength(strength)
+    except ValueError as error:
+        raise WrongUsage(f"--strength: {error}") from error

@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, character_folder
+from pipelines.commands.console import (
+    CommandFailed,
+    CommandResult,
+    WrongUsage,
+    add_strength,
+    character_folder,
+    check_strength_flag,
+)
 from pipelines.core.character.character_folder import CHARACTER_FILE, read_character
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.jobs.recipe import Recipe
@@ -45,6 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command.add_argument("--seed", type=int, default=0, help="seed of the first picture; the next ones count up")
     command.add_argument("--best-of", type=int, default=1, help="draw each picture so many times and keep the best")
     command.add_argument("--base", default="starter", help="base model for a character folder (default: starter)")
+    add_strength(command)
     command.set_defaults(run=run)
 
 
@@ -69,6 +77,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         raise WrongUsage('--say needs words for the picture, such as --say "laughing, in the snow"')
     if not 1 <= arguments.best_of <= MAX_BEST_OF:
         raise WrongUsage(f"--best-of {arguments.best_of}: 1 to {MAX_BEST_OF} drawings can be chosen from")
+    check_strength_flag(arguments.strength)
     if not 1 <= arguments.count <= MOST:
         raise WrongUsage(f"--count {arguments.count}: 1 to {MOST} pictures can be drawn at once")
     out: Path = arguments.out
@@ -86,6 +95,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             seed=arguments.seed,
             sampling=drawn.sampling,
             best_of=arguments.best_of,
+            strength=arguments.strength,
             on_step=advance,
         )
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,18 @@ def usable_files(files: Mapping[str, str]) -> dict[str, str]:
     return loadable_files(files) | {name: files[name] for name in told}
 
 
+def scale_adapter(folder: Path, strength: float) -> None:
+    """Multiply what a PEFT LoRA in `folder` adds by `strength`, in its config alone: alpha is linear in it.
+
+    RunError for a folder without an adapter's config.
+    """
+    path = folder / ADAPTER_FILES[0]
+    config = read_json(path)
+    config["lora_alpha"] *= strength
+    config["alpha_pattern"] = {name: alpha * strength for name, alpha in (config.get("alpha_pattern") or {}).items()}
+    write_json(path, config)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object; RunError naming the file when it is missing or damaged."""
     try:

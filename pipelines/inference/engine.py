@@ -49,6 +49,8 @@ from pipelines.rewards.judge import Judge, load_judge
 
 KEPT_ADAPTERS = 8
 """Adapters kept in memory; one of the starter takes 22 MB, one of janus-pro-7b 150 MB."""
+SCALED_ADAPTERS = 4
+"""Adapters at another strength that are kept as well; they share half of their weights with the others."""
 
 DRAWN_LOOK_TOKENS = 40
 """Most ids of a look that a person asks for; more would push the appearance out of what the image expert reads."""
@@ -72,6 +74,8 @@ class InferenceEngine:
         self._preset = preset
         self._adapters = AdapterCache(partial(read_adapter, model=self.model), keep)
         self._base = Adapter(BASE, {})
+        # Kept, since keys and values of a prompt are found again by the adapter that made them.
+        self._scaled = functools.lru_cache(SCALED_ADAPTERS)(Adapter.scaled)
         self._prefix_cache = PrefixCache()
         self._model_lock = threading.Lock()
         self._encode = functools.lru_cache(ENCODED_IMAGES)(self._encode_file)
@@ -103,8 +107,9 @@ class InferenceEngine:
         """Names whose adapters are in memory, least recently used first."""
         return self._adapters.loaded()
 
-    def _take(self, name: str) -> Adapter:
-        return self._base if name == BASE else self._adapters.take(name)
+    def _take(self, name: str, strength: float = 1.0) -> Adapter:
+        adapter = self._base if name == BASE else self._adapters.take(name)
+        return adapter if strength == 1.0 or not adapter.weights else self._scaled(adapter, strength)
 
     def _encode_file(self, path: Path, _: int) -> tuple[int, ...]:
         pixels = open_image(path, self.model.spec.image_px)[None].to(self.model.device)
@@ -140,7 +145,7 @@ class InferenceEngine:
         handles a part. Closing the iterator ends it within one decoding step. best_of: how many drawings each image is
         chosen from. Raises KeyError for an unknown name, AdapterError, and what the model raises.
         """
-        adapters = [self._take(request.name) for request in requests]
+        adapters = [self._take(request.name, request.strength) for request in requests]
         loras = LoraBatch(adapters, self._prefix_cache)
         parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()  # None: nothing more will come
         closed = threading.Event()
@@ -205,6 +210,7 @@ class InferenceEngine:
         seed: int = 0,
         sampling: Sampling | None = None,
         best_of: int = 1,
+        strength: float = 1.0,
         on_step: Callable[[], None] | None = None,
     ) -> list[Image.Image]:
         """One image of the character for each look ("laughing, in the snow"), all in one batch.
@@ -212,7 +218,7 @@ class InferenceEngine:
         references: the character's images, best first, for a model without adapter. Image n is drawn from seed + n.
         `on_step` is called after every code. Raises ValueError for a look that is too long, KeyError and AdapterError.
         """
-        adapter = self._take(name)
+        adapter = self._take(name, strength)
         wanted = [look_of(look, character.name) for look in looks]
         long = next((look for look in wanted if len(look_ids(look, self.tokenizer)) > DRAWN_LOOK_TOKENS), "")
         if long:

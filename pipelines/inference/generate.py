@@ -83,6 +83,8 @@ class GenerationRequest:
     """Files of the character's references, for a model without adapter; an adapter brings its own."""
     begun: str = ""
     """Words that the reply has already and goes on from, without an image; such a request is alone in its batch."""
+    strength: float = 1.0
+    """What the adapter adds is multiplied by this."""
 
 
 def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:

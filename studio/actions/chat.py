@@ -15,7 +15,7 @@ from pipelines.core.queue import submit
 from studio.actions import compare
 from studio.actions.chat_turns import ChatTurn, turns
 from studio.actions.checkpoint_options import checkpoint_of
-from studio.actions.compare import MAX_MESSAGE_CHARS, SEEDS, ImageMode, NotPossible, own_conversation
+from studio.actions.compare import MAX_MESSAGE_CHARS, PLAIN, SEEDS, NotPossible, ReplyOptions, own_conversation
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
@@ -99,8 +99,7 @@ def edit_message(
     conversation_id: str,
     number: int,
     words: str,
-    image_mode: ImageMode = "auto",
-    best_of: int = 1,
+    options: ReplyOptions = PLAIN,
 ) -> Conversation:
     """Say something else instead of the message of this turn, and have it answered; returns where that is.
 
@@ -114,7 +113,7 @@ def edit_message(
         conversation = branch(context, conversation_id, number, with_turn=False)
     before = [one for one in turns(context, conversation) if one.number < number]
     question = replace(turn.question, conversation=conversation.id, text=words, seed=seed)
-    compare.submit_turn(context, conversation, question, before, image_mode, best_of)
+    compare.submit_turn(context, conversation, question, before, options)
     return conversation
 
 
@@ -141,7 +140,7 @@ def edit_reply(context: AppContext, conversation_id: str, number: int, words: st
     )
 
 
-def continue_reply(context: AppContext, conversation_id: str) -> ChatMessage:
+def continue_reply(context: AppContext, conversation_id: str, options: ReplyOptions = PLAIN) -> ChatMessage:
     """Have the last reply of a chat continued where it ends; its picture stays."""
     conversation = own_conversation(context, conversation_id)
     told = turns(context, conversation)
@@ -152,7 +151,8 @@ def continue_reply(context: AppContext, conversation_id: str) -> ChatMessage:
         raise NotPossible("That answer has no words to go on from: have it answered again.")
     begun = HistoryTurn("character", answer.text, answer.scene, answer.picture_key)
     question = replace(told[-1].question, seed=secrets.randbelow(SEEDS))
-    return compare.submit_turn(context, conversation, question, told[:-1], "never", begun=begun)
+    words_only = replace(options, image_mode="never")
+    return compare.submit_turn(context, conversation, question, told[:-1], words_only, begun)
 
 
 def _turn(context: AppContext, conversation: Conversation, number: int) -> tuple[ChatTurn, bool]:

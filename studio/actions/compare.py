@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.core.character.image_decode import clean_image
@@ -28,6 +28,21 @@ MAX_MESSAGE_CHARS = 2000
 """Characters of one message; longer ones would push the system prompt out of the context window."""
 MAX_ATTACHED_BYTES = 12 * 1024 * 1024
 SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class ReplyOptions:
+    """How a message is answered, beside its seed."""
+
+    image_mode: ImageMode = "auto"
+    """When a reply has a picture."""
+    best_of: int = 1
+    """How many drawings each picture is chosen from."""
+    strength: float = 1.0
+    """What was learned is multiplied by this."""
+
+
+PLAIN = ReplyOptions()
 
 
 class NotPossible(ValueError):
@@ -69,11 +84,10 @@ def send_message(
     conversation_id: str,
     words: str,
     picture: bytes | None = None,
-    image_mode: ImageMode = "auto",
     seed: int | None = None,
-    best_of: int = 1,
+    options: ReplyOptions = PLAIN,
 ) -> ChatMessage:
-    """Send a message to both sides; each picture of an answer is chosen from `best_of` drawings.
+    """Send a message to both sides.
 
     Raises NotPossible, or CharacterProblems for a picture that cannot be read.
     """
@@ -100,15 +114,14 @@ def send_message(
     kept = context.records.chats.add_message(
         ChatMessage(new_id(), conversation.id, role="user", text=words, picture_key=key, seed=chosen)
     )
-    return submit_turn(context, conversation, kept, before, image_mode, best_of)
+    return submit_turn(context, conversation, kept, before, options)
 
 
 def regenerate(
     context: AppContext,
     conversation_id: str,
     seed: int | None = None,
-    image_mode: ImageMode = "auto",
-    best_of: int = 1,
+    options: ReplyOptions = PLAIN,
 ) -> ChatMessage:
     """Replace the last replies by new ones, with another seed unless one is given."""
     conversation = own_conversation(context, conversation_id)
@@ -119,7 +132,7 @@ def regenerate(
     if last.state in ("waiting", "running"):
         raise NotPossible("The answers are still being written.")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
-    return submit_turn(context, conversation, replace(last.question, seed=chosen), before[:-1], image_mode, best_of)
+    return submit_turn(context, conversation, replace(last.question, seed=chosen), before[:-1], options)
 
 
 def submit_turn(
@@ -127,8 +140,7 @@ def submit_turn(
     conversation: Conversation,
     question: ChatMessage,
     before: Sequence[ChatTurn],
-    image_mode: ImageMode = "auto",
-    best_of: int = 1,
+    options: ReplyOptions = PLAIN,
     begun: HistoryTurn | None = None,
 ) -> ChatMessage:
     """Queue the reply job, then store its id with the message: a send that broke off in between can be repeated.
@@ -141,10 +153,11 @@ def submit_turn(
         (*history, user_turn(question)),
         conversation.id,
         question.number + 1,
-        image_mode,
+        options.image_mode,
         question.seed,
-        best_of,
+        options.best_of,
         begun,
+        options.strength,
     )
     job = submit.submit_reply(context.records, context.queue, context.owner, request, conversation.character)
     # A new id, since a message of a known id is never changed; the number makes it take the old one's place.

@@ -28,6 +28,7 @@ from pipelines.core.run_folder import (
     BASE,
     REFERENCE_THUMBNAILS,
     REFERENCES_FILE,
+    scale_adapter,
     usable_files,
 )
 from pipelines.core.storage.store import fetch, fetch_files, link, put_content
@@ -85,21 +86,23 @@ class Download:
     """Where it is in the object store."""
 
 
-def adapter_zip(context: AppContext, ref: str) -> Download:
+def adapter_zip(context: AppContext, ref: str, strength: float = 1.0) -> Download:
     """One zip: `adapter/`, the character's card, scores, sample sheet, a report to read offline and a manifest.
 
+    strength: what the adapter adds is multiplied by it, whatever program loads it.
     RecordMissing when the checkpoint is gone, NotPossible without an adapter, StoreError when its files cannot be had.
     """
     job, checkpoint = _with_adapter(context, ref)
-    name = _file_name(context, job, checkpoint)
+    name = _file_name(context, job, checkpoint, strength)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
         folder = Path(made) / name
-        _fetch_adapter(context, checkpoint, folder / "adapter")
+        _fetch_adapter(context, checkpoint, folder / "adapter", strength)
         for path, target in (("scores.json", "scores.json"), ("samples/sheet.png", "samples.png")):
             if path in checkpoint.files:
                 fetch(context.store, checkpoint.files[path], folder / target)
         notes = _put_card(context, job, Path(made), folder / "card.png", None)
-        (folder / "manifest.json").write_text(json.dumps(_manifest(job, checkpoint, notes), indent=1), encoding="utf-8")
+        manifest = _manifest(job, checkpoint, notes) | {"strength": strength}
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         (folder / "report.html").write_text(report(context, job, checkpoint), encoding="utf-8")
         (folder / README).write_text(_readme(checkpoint), encoding="utf-8")
         archive = Path(made) / f"{name}.zip"
@@ -107,17 +110,17 @@ def adapter_zip(context: AppContext, ref: str) -> Download:
         return _stored(context, archive)
 
 
-def charx(context: AppContext, ref: str) -> Download:
+def charx(context: AppContext, ref: str, strength: float = 1.0) -> Download:
     """The character as a CHARX card with its pictures and the adapter inside; raises like `adapter_zip`."""
     job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
-        _fetch_adapter(context, checkpoint, Path(made) / "adapter")
-        card = Path(made) / f"{_file_name(context, job, checkpoint)}.charx"
+        _fetch_adapter(context, checkpoint, Path(made) / "adapter", strength)
+        card = Path(made) / f"{_file_name(context, job, checkpoint, strength)}.charx"
         _put_card(context, job, Path(made), card, Path(made) / "adapter")
         return _stored(context, card)
 
 
-def card_alone(context: AppContext, ref: str) -> Download:
+def card_alone(context: AppContext, ref: str, strength: float = 1.0) -> Download:
     """The character as that training learnt it, as a PNG card for role-play programs.
 
     RecordMissing when the checkpoint is gone, CharacterProblems for a character that has no picture.
@@ -131,18 +134,18 @@ def card_alone(context: AppContext, ref: str) -> Download:
         return _stored(context, card)
 
 
-def adapter_alone(context: AppContext, ref: str) -> Download:
+def adapter_alone(context: AppContext, ref: str, strength: float = 1.0) -> Download:
     """The PEFT folder as a zip and nothing else; raises like `adapter_zip`."""
     job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
-        folder = Path(made) / f"{_file_name(context, job, checkpoint)}-adapter"
-        _fetch_adapter(context, checkpoint, folder)
+        folder = Path(made) / f"{_file_name(context, job, checkpoint, strength)}-adapter"
+        _fetch_adapter(context, checkpoint, folder, strength)
         archive = Path(made) / f"{folder.name}.zip"
         _zip(folder, archive)
         return _stored(context, archive)
 
 
-def report_alone(context: AppContext, ref: str) -> Download:
+def report_alone(context: AppContext, ref: str, strength: float = 1.0) -> Download:
     """The report as one HTML file with its pictures inside, for any browser without a network; raises likewise."""
     job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
@@ -158,8 +161,10 @@ def _with_adapter(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
     return job, checkpoint
 
 
-def _fetch_adapter(context: AppContext, checkpoint: Checkpoint, folder: Path) -> None:
+def _fetch_adapter(context: AppContext, checkpoint: Checkpoint, folder: Path, strength: float) -> None:
     fetch_files(context.store, usable_files(checkpoint.files), folder)
+    if strength != 1.0:
+        scale_adapter(folder, strength)
 
 
 def _put_card(context: AppContext, job: Job, made: Path, target: Path, adapter: Path | None) -> list[str]:
@@ -205,9 +210,10 @@ def _zip(folder: Path, target: Path) -> None:
                 shutil.copyfileobj(source, into, 1 << 20)
 
 
-def _file_name(context: AppContext, job: Job, checkpoint: Checkpoint) -> str:
-    """ "ada-practice-step-12": as the pages call this state."""
-    return f"{_plain_name(context, job)}-{_plain(checkpoint_title(checkpoint.name))}"
+def _file_name(context: AppContext, job: Job, checkpoint: Checkpoint, strength: float = 1.0) -> str:
+    """ "ada-practice-step-12": as the pages call this state; "...-strength-80" where it is not 1."""
+    at = "" if strength == 1.0 else f"-strength-{100 * strength:.0f}"
+    return f"{_plain_name(context, job)}-{_plain(checkpoint_title(checkpoint.name))}{at}"
 
 
 def _plain_name(context: AppContext, job: Job) -> str:

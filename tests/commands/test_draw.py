@@ -84,6 +84,7 @@ def test_chat_keeps_the_best_of_several_too(toy_run: Path, tmp_path: Path, capsy
         (["--say", "sad", "--count", "0"], 2, "1 to 16"),
         (["--say", "sad", "--out", "a.jpg"], 2, "ends in .png"),
         (["--say", "sad", "--best-of", "99"], 2, "1 to 16"),
+        (["--say", "sad", "--strength", "2"], 2, "choose 0 to 1.5"),
         (["--say", "very " * 90 + "sad"], 1, "too long for one picture"),
     ],
 )

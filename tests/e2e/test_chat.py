@@ -79,9 +79,13 @@ def test_people_chat(page: Page, system: System, context: AppContext, trained: J
     page.goto(f"{system.url}/chat?character={trained.character}")
     expect(speeches(page)).to_have_text(["Aye?"])
     settled(page)
-    page.get_by_role("button", name="Pictures and seed").click()
+    page.get_by_role("button", name="Pictures, strength and seed").click()
     page.get_by_text("always", exact=True).click()
     page.get_by_text("Best of 4").click()
+    settled(page)
+    for _ in range(4):
+        page.get_by_role("slider", name="Strength").press("ArrowLeft")
+    settled(page)
     page.keyboard.press("Escape")
     say(page, SAID)
     page.wait_for_url(re.compile("conversation="))
@@ -96,6 +100,7 @@ def test_people_chat(page: Page, system: System, context: AppContext, trained: J
     [turn] = chat_turns.turns(context, first)
     request = ReplyRequest.from_json(context.records.jobs.get(turn.question.job).request)
     assert (request.best_of, request.picture, first.right) == (4, "always", "") and turn.answers[0].picture_key
+    assert request.strength == pytest.approx(0.8)
     best = context.records.jobs.get(trained.id)
     assert first.left.startswith(f"{best.id}:") and not first.left.endswith(":base")
     accessible(page, "chat")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.core.run_folder import RunError
+from pipelines.core.run_folder import RunError, scale_adapter
 from pipelines.data.chat_template import reply as said
 from pipelines.data.chat_template import user
 from pipelines.inference.engine import CheckpointRef, InferenceEngine, find_checkpoint, load_engine
@@ -70,6 +70,31 @@ def test_each_name_is_its_own_weights_and_base_is_untouched(toy_run: Path, engin
     assert not any("lora" in name for name in engine.model.state_dict())
     with pytest.raises(KeyError, match="nobody"), engine.using("nobody"):
         pass
+
+
+def test_strength_is_what_an_adapter_of_scaled_alpha_says(
+    toy_run: Path, engine: InferenceEngine, tmp_path: Path
+) -> None:
+    """Half of what was learned, in a batch beside all of it and none; an export at that strength says the same."""
+    character = toy()[0]
+    half = tmp_path / "half"
+    shutil.copytree(toy_run / "checkpoints" / NAMES[1], half)
+    scale_adapter(half, 0.5)
+    engine.add("half", half)
+
+    def asked(name: str, strength: float = 1.0) -> GenerationRequest:
+        return GenerationRequest(character, (user("Who are you?"),), name, 3, "always", strength=strength)
+
+    requests = [asked(NAMES[1]), asked(NAMES[1], 0.5), asked(NAMES[1], 0.0), asked("half")]
+    whole, scaled, none, exported = answers(list(engine.replies(requests, sampling=SHORT)))
+    assert (scaled.text, scaled.scene) == (exported.text, exported.scene)
+    assert pixels(scaled.picture) == pixels(exported.picture)
+    [base] = answers(list(engine.replies([asked("base")], sampling=SHORT)))
+    assert none.text == base.text and len({whole.text, scaled.text, none.text}) == 3
+    looks = ["happy"]
+    drawn = [engine.draw(name, character, looks, strength=by)[0] for name, by in ((NAMES[1], 0.5), ("half", 1.0))]
+    assert pixels(drawn[0]) == pixels(drawn[1])
+    engine.drop("half")
 
 
 def test_replies_in_one_batch_are_those_made_alone(engine: InferenceEngine) -> None:

@@ -134,7 +134,7 @@ def run_events(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> 
 def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     """A measured checkpoint with its bytes; the base has no adapter."""
     stage, _, step = name.partition("-")
-    texts = {"README.md": "# Ada\n", "adapter_config.json": "{}"} if step else {}
+    texts = {"README.md": "# Ada\n", "adapter_config.json": '{"lora_alpha": 16}'} if step else {}
     blobs: dict[str, bytes] = {path: text.encode() for path, text in texts.items()}
     if step:
         blobs["adapter_model.safetensors"] = f"weights of {name}".encode()

@@ -21,7 +21,7 @@ from pipelines.core.jobs.reply_protocol import (
 )
 from pipelines.core.storage.store import put_content
 from studio.actions import chat, chat_turns, compare
-from studio.actions.compare import NotPossible
+from studio.actions.compare import NotPossible, ReplyOptions
 from studio.context import AppContext
 from tests.studio import staged
 from tests.studio.test_pages_work import APP, TIMEOUT_S, button, labels, words
@@ -97,7 +97,7 @@ def test_one_checkpoint_answers_and_hears_itself(context: AppContext, talk: Conv
 def test_the_last_message_is_replaced_and_an_earlier_one_branches(context: AppContext, talk: Conversation) -> None:
     for number in range(3):
         turn(context, talk, f"Question {number}?", f"Answer {number}.")
-    same = chat.edit_message(context, talk.id, 3, "Another?", best_of=4)
+    same = chat.edit_message(context, talk.id, 3, "Another?", ReplyOptions(best_of=4))
     assert same.id == talk.id
     last = chat_turns.turns(context, talk)[-1]
     assert last.question.text == "Another?" and last.state == "waiting"

@@ -13,7 +13,7 @@ from pipelines.core.problems import CharacterProblems
 from pipelines.core.vote_counts import tallies
 from studio.actions import chat_turns, compare, feedback, votes
 from studio.actions.checkpoint_options import checkpoint_options
-from studio.actions.compare import NotPossible
+from studio.actions.compare import NotPossible, ReplyOptions
 from studio.actions.drafts import entries_of
 from studio.context import AppContext
 from tests.studio import staged
@@ -81,8 +81,9 @@ def test_the_message_and_its_job_are_kept(context: AppContext, talk: Conversatio
 def test_the_best_of_several_drawings_is_asked_for_by_itself_where_it_is_quick(
     context: AppContext, talk: Conversation
 ) -> None:
-    message = compare.send_message(context, talk.id, "Show me.", best_of=4)
-    assert context.records.jobs.get(message.job).request["best_of"] == 4
+    message = compare.send_message(context, talk.id, "Show me.", options=ReplyOptions("always", 4, 0.8))
+    request = context.records.jobs.get(message.job).request
+    assert (request["picture"], request["best_of"], request["strength"]) == ("always", 4, 0.8)
     context.records.workers.register(Worker("cpu", "shed", ("reply",), "", 16.0))
     assert not compare.is_best_of_quick(context)
     context.records.workers.register(Worker("gpu", "shed", ("reply",), "a large card", 80.0))

@@ -81,6 +81,19 @@ def test_the_adapter_alone_and_the_report_alone(context: AppContext, tmp_path: P
     assert "<script" not in page and "&lt;script&gt;" in page and "Will it rain on day 1?" in page
 
 
+def test_an_adapter_of_another_strength_says_so_in_its_alpha(context: AppContext, tmp_path: Path) -> None:
+    job = staged.trained(context, staged.published(context, tmp_path / "ada"))
+    ref = f"{job.id}:sft-000004"
+    for make in (downloads.adapter_alone, downloads.adapter_zip, downloads.charx):
+        made = make(context, ref, 0.8)
+        assert "basics-step-4-strength-80" in made.filename and made.key != make(context, ref).key
+        with zipfile.ZipFile(place(context, made)) as archive:
+            (config,) = [name for name in archive.namelist() if name.endswith("adapter_config.json")]
+            assert json.loads(archive.read(config))["lora_alpha"] == pytest.approx(12.8)
+            told = [json.loads(archive.read(name)) for name in archive.namelist() if name.endswith("/manifest.json")]
+            assert all(manifest["strength"] == 0.8 for manifest in told)
+
+
 def test_the_route_hands_out_what_was_signed_and_nothing_else(context: AppContext, tmp_path: Path) -> None:
     job = staged.trained(context, staged.published(context, tmp_path / "ada"))
     made = downloads.adapter_alone(context, f"{job.id}:sft-000004")

@@ -33,6 +33,8 @@ FAMILIAR_SHARE = 0.6
 """Share of a character's pictures that must be read as familiar for its art to be."""
 BEST_OF, MAX_BEST_OF = 4, 16
 """How many drawings a picture is chosen from where that is wanted, and the most that may be asked for."""
+MAX_STRENGTH = 1.5
+"""Most that an adapter is multiplied by; above it replies and drawings fall apart before they gain."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,13 @@ class ReplyRequest:
     """How many drawings each picture is chosen from."""
     begun: HistoryTurn | None = None
     """A reply of the one checkpoint that is to be continued, with its picture; the new one begins with its words."""
+    strength: float = 1.0
+    """What the adapters add to the base model is multiplied by this: 0 is the base, 1 what training made."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.best_of <= MAX_BEST_OF:
             raise ValueError(f"the best of {self.best_of} drawings cannot be kept: ask for 1 to {MAX_BEST_OF}")
+        check_strength(self.strength)
         if not 1 <= len(self.checkpoints) <= 2:
             raise ValueError(f"one checkpoint answers, or two side by side, not {len(self.checkpoints)}")
         if any(":" not in name for name in self.checkpoints):
@@ -113,6 +118,8 @@ class ReplyRequest:
         given = {"task": "reply", **asdict(self), "history": [turn.to_json() for turn in self.history]}
         if self.best_of == 1:  # a worker of version 0.1 refuses what it does not know
             del given["best_of"]
+        if self.strength == 1.0:
+            del given["strength"]
         if self.begun is None:
             del given["begun"]
         else:
@@ -131,6 +138,12 @@ class ReplyRequest:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the request cannot be read ({error}): studio and worker differ in version") from error
+
+
+def check_strength(strength: float) -> None:
+    """ValueError for a strength that no adapter can have."""
+    if not 0 <= strength <= MAX_STRENGTH:  # also refuses nan
+        raise ValueError(f"an adapter of strength {strength:g} cannot be used: choose 0 to {MAX_STRENGTH:g}")
 
 
 @dataclass

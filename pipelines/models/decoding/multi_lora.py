@@ -61,6 +61,11 @@ class Adapter:
     reference_codes: tuple[tuple[int, ...], ...] = ()
     """Codes of the character's references, which travel with its adapter; none in adapters that were made without."""
 
+    def scaled(self, strength: float) -> Adapter:
+        """The same LoRA, what it adds multiplied by `strength`; its references stay. As PEFT's `scale_layer`."""
+        weights = {name: (down, up * strength) for name, (down, up) in self.weights.items()}
+        return Adapter(self.source, weights, self.reference_codes)
+
 
 def read_adapter(folder: Path, model: nn.Module) -> Adapter:
     """The LoRA that PEFT wrote to `folder`, on the device of the `UnifiedModel`, which is not changed.

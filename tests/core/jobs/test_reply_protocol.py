@@ -48,6 +48,8 @@ def test_a_turn_is_read_by_each_side_with_its_own_words() -> None:
     [
         ({"checkpoints": []}, "one checkpoint answers"),
         ({"checkpoints": ["base"]}, "named JOB:NAME"),
+        ({"strength": 1.6}, "choose 0 to 1.5"),
+        ({"strength": float("nan")}, "choose 0 to 1.5"),
         ({"history": [{"role": "character", "text": "Aye."}]}, "must end with a turn of the user"),
         ({"history": [{"role": "user", "text": "Hi", "mood": "fine"}]}, "differ in version"),
         ({"history": [{"role": "character", "left": {"words": "Aye."}}, {"role": "user"}]}, "differ in version"),
