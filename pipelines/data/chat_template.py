@@ -166,9 +166,14 @@ def look_ids(look: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def image_turn(subject: Subject, look: str, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The turn that an image is drawn from, alone; ends in begin-of-image."""
+    """The turn that an image is drawn from, alone, in words that the family knows; ends in begin-of-image."""
+    return [*_image_head(subject, spec, tokenizer), *look_ids(spec.in_known_words(look), tokenizer), spec.boi_id]
+
+
+def _image_head(subject: Subject, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     start = [] if spec.start_id is None else [spec.start_id]
-    return [*start, *scene_head(subject, spec, tokenizer), *look_ids(look, tokenizer), spec.boi_id]
+    known = Subject(subject.name, spec.in_known_words(subject.appearance))
+    return [*start, *scene_head(known, spec, tokenizer)]
 
 
 @dataclass(frozen=True)
@@ -179,21 +184,28 @@ class ImageTurn:
     """`scene_head` in the conversation."""
     image_head: list[int]
     """`scene_head` in front of the image, with the appearance."""
+    spec: ModelSpec
+    tokenizer: PreTrainedTokenizerBase
 
     @classmethod
     def of(cls, subject: Subject, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> ImageTurn:
         """Those of one character."""
-        start = [] if spec.start_id is None else [spec.start_id]
         chat_head = scene_head(Subject(subject.name), spec, tokenizer)
-        return cls(chat_head, [*start, *scene_head(subject, spec, tokenizer)])
+        return cls(chat_head, _image_head(subject, spec, tokenizer), spec, tokenizer)
 
     def ids(self, reply: Sequence[int]) -> list[int]:
         """The image's turn of a reply's text ids, which end in begin-of-image. ValueError if they have no scene."""
         size = len(self.chat_head)
         for end in range(len(reply), size - 1, -1):  # no sampler writes a head, so the last one is the scene's
             if list(reply[end - size : end]) == self.chat_head:
-                return [*self.image_head, *reply[end:]]
+                return [*self.image_head, *self._known(reply[end:])]
         raise ValueError("the reply announces an image and has no scene")
+
+    def _known(self, look: Sequence[int]) -> Sequence[int]:
+        """A look's ids with begin-of-image behind them, in words that the family knows; the same where it knows all."""
+        text = self.tokenizer.decode(look[:-1])
+        known = self.spec.in_known_words(text)
+        return look if known == text else [*look_ids(known.strip(), self.tokenizer), *look[-1:]]
 
 
 def turn_end(spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -76,6 +76,11 @@ CHATML = ChatFormat(
 """As SmolLM2 was trained (https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)."""
 
 
+def as_written(text: str) -> str:
+    """The text itself: for a family whose image side reads any words."""
+    return text
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """The numbers of a family that the rest of the code needs, and its chat format."""
@@ -105,6 +110,8 @@ class ModelSpec:
     one_generator_per_step: bool = False
     """Whether a training step on one process samples all its prompts from one random generator; else each prompt has
     its own. A small model on a CPU samples a whole batch faster when rows need not be drawn prompt by prompt."""
+    in_known_words: Callable[[str], str] = as_written
+    """A text that an image is drawn from, with the nearest words that the image side was trained on."""
 
 
 @dataclass(frozen=True)

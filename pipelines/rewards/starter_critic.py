@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from pipelines.models.starter.known_words import in_known_words
 from pipelines.models.toy_tokenizer import TOY_VOCAB, toy_tokenizer
 from pipelines.rewards.image_features import ImageFeatures
 
@@ -144,10 +145,10 @@ class StarterCritic(PreTrainedModel):
         )
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
-        """Texts to (len(texts), D), unit length; truncated to `text_tokens` tokens."""
+        """Texts, in known words, to (len(texts), D), unit length; truncated to `text_tokens` tokens."""
         if self.tokenizer is None or self.table is None:
             raise RuntimeError("the critic has no words yet: call attach_words")
-        plain = [text.strip().lower().rstrip(".") for text in texts]
+        plain = [in_known_words(text).strip().lower().rstrip(".") for text in texts]
         pieces = self.tokenizer(plain, add_special_tokens=False).input_ids  # in one call: twice as fast as one by one
         rows = [ids[: self.config.text_tokens] or [0] for ids in pieces]
         longest = max(map(len, rows))

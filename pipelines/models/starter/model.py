@@ -34,6 +34,7 @@ from pipelines.models.segments import block_mask, stands_alone
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.encoded_text import EncodedText, previous_columns, text_of
 from pipelines.models.starter.image_expert import ImageExpert
+from pipelines.models.starter.known_words import in_known_words
 from pipelines.models.starter.references import ABSENT, EncodedReferences
 from pipelines.models.starter.sampling import sample_images, sample_text
 from pipelines.models.starter.vision_tower import DeepStackInjector, DeepStackProjection, VisionTower
@@ -74,6 +75,7 @@ class StarterModel(CheckpointingByOldNames, PreTrainedModel):
             eot_id=config.eot_id,
             pad_id=config.pad_token_id,
             one_generator_per_step=True,
+            in_known_words=in_known_words,
         )
         self.post_init()
 
