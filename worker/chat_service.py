@@ -92,6 +92,10 @@ class ModelHolder:
             self.base = base
         return self.engine
 
+    def has_starter(self, preset: str) -> bool:
+        """Whether `open_starter` would answer at once."""
+        return self.beside is not None or self.base in STARTER_PRESETS & {preset}
+
     def open_starter(self, context: WorkerContext, preset: str) -> Any:
         """The engine of the starter (or its toy); a larger base that is loaded stays, since it takes long to load."""
         if not self.base or self.base in STARTER_PRESETS:
@@ -120,11 +124,11 @@ def run_reply(context: WorkerContext, job: Job, lease: Lease, holder: ModelHolde
     if job.attempt > 1:  # readers drop the text of an earlier attempt when they meet this event
         context.records.events.note(job.id, job.attempt, Event("prepare", note=f"attempt {job.attempt}"))
     if task == "captions":
-        return run_captions(context, job, lease, forwarder, holder.open_starter)
+        return run_captions(context, job, lease, forwarder, holder.open_starter, holder.has_starter)
     if task == "expand":
         return run_expansion(context, job, lease, forwarder)
     if task == DRAW_TASK:
-        return run_drawings(context, job, lease, forwarder, holder.open_starter)
+        return run_drawings(context, job, lease, forwarder, holder.open_starter, holder.has_starter)
     if task == PROMPT_TASK:
 
         def open_checkpoint(name: str) -> tuple[Any, LoadedCheckpoint]:

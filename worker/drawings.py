@@ -34,7 +34,7 @@ from pipelines.core.storage.store import put_content
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
 from worker.outcome import JobOutcome
-from worker.suggestions import OpenStarter, cached_picture
+from worker.suggestions import HasStarter, OpenStarter, cached_picture
 from worker.worker_context import WorkerContext
 
 PROGRESS_S = 0.5
@@ -50,12 +50,17 @@ class _Ended(Exception):
 
 
 def run_drawings(
-    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, open_starter: OpenStarter
+    context: WorkerContext,
+    job: Job,
+    lease: Lease,
+    forwarder: EventForwarder,
+    open_starter: OpenStarter,
+    has_starter: HasStarter,
 ) -> JobOutcome | None:
     """Draw, then rebuild. None: another worker's by now, or back to the queue since this one shuts down."""
     request = DrawRequest.from_json(job.request)
     drawing = _Drawing(context, lease, forwarder)
-    return drawing.ended(lambda: drawing.draft(request, open_starter))
+    return drawing.ended(lambda: drawing.draft(request, open_starter, has_starter))
 
 
 def run_prompts(
@@ -106,16 +111,18 @@ class _Drawing:
         for number, (look, picture) in enumerate(zip(request.looks, pictures, strict=True)):
             self._send(drawing_event(number, len(pictures), look, self._kept(picture), self._seconds))
 
-    def draft(self, request: DrawRequest, open_starter: OpenStarter) -> None:
+    def draft(self, request: DrawRequest, open_starter: OpenStarter, has_starter: HasStarter) -> None:
         """All of a draft's drawings; raises _Ended as soon as it must not go on."""
         problems: list[Problem] = []  # a draft may have gaps; what cannot be read is left out
         character = character_from_entries(request.entries, problems)
         if not request.pictures and not character.appearance.strip():
             raise RunError("There is nothing to draw from: put a picture in, or say what the character looks like.")
         files = {file: cached_picture(self._context, key) for file, key in request.pictures.items()}
-        self._send(loading_event())
         # Only the starter reads reference pictures; another base would draw somebody else.
-        engine = open_starter(self._context, request.base if request.base in STARTER_PRESETS else "starter")
+        preset = request.base if request.base in STARTER_PRESETS else "starter"
+        if not has_starter(preset):
+            self._send(loading_event())
+        engine = open_starter(self._context, preset)
         self._check()
         if not request.base.endswith("-toy"):  # random weights know no art
             self._tell_style(engine, character, files)

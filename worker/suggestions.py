@@ -28,6 +28,8 @@ from worker.worker_context import WorkerContext
 
 OpenStarter = Callable[[WorkerContext, str], Any]
 """(context, preset) -> the `InferenceEngine` of the starter or its toy, kept in memory between jobs."""
+HasStarter = Callable[[str], bool]
+"""Whether that one is in memory already."""
 NOTED_S = 24 * 3600.0
 """A use is noted as the file's time, but at most so often: by it the inference engine knows a file again."""
 CACHED_S = 7 * NOTED_S
@@ -50,19 +52,27 @@ def cached_picture(context: WorkerContext, key: str) -> Path:
 
 
 def run_captions(
-    context: WorkerContext, job: Job, lease: Lease, forwarder: EventForwarder, open_starter: OpenStarter
+    context: WorkerContext,
+    job: Job,
+    lease: Lease,
+    forwarder: EventForwarder,
+    open_starter: OpenStarter,
+    has_starter: HasStarter,
 ) -> JobOutcome | None:
     """Look at pictures, one event each. None: another worker's by now, or back to the queue."""
     keys = [str(key) for key in job.request.get("pictures", [])]
     began = time.monotonic()
     base = str(job.request.get("base", "starter"))
     # The questions are those of the starter's vision tower; another base is not asked.
-    forwarder.send([loading_event()])
-    engine = open_starter(context, base if base in STARTER_PRESETS else "starter")
+    preset = base if base in STARTER_PRESETS else "starter"
+    first = 0 if has_starter(preset) else 1  # what an event's sequence begins at
+    if first:
+        forwarder.send([loading_event()])
+    engine = open_starter(context, preset)
     for number, key in enumerate(keys):
         suggestion = engine.read_image(cached_picture(context, key)).suggestion(key)
         forwarder.send(
-            [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=1 + number)]
+            [replace(caption_event(number, len(keys), suggestion, time.monotonic() - began), sequence=first + number)]
         )
         if lease.lost or forwarder.lost:
             return None

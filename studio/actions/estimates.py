@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.core.jobs.durations import Pace, planned_seconds, shipped_pace
-from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.job import Job, JobStatus
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions.job_progress import pace_of
 from studio.actions.run_log import RunLog
@@ -20,9 +20,12 @@ from studio.context import AppContext
 from studio.labels import counted, time_range
 
 PAST_RUNS = 5
-"""Finished runs whose pace counts."""
+"""Latest runs whose pace counts."""
 SAME_RUNS = 20
 """Finished runs of the same length whose whole duration counts."""
+PARTIAL: tuple[JobStatus, ...] = ("running", "stopping", "stopped", "failed")
+FEWEST_STEPS = 6
+"""Steps after which a run that is not finished counts: rows of words and of pictures are among them."""
 OWN_SPREAD, SHIPPED_SPREAD = 1.5, 2.0
 """A time from other runs here, and from the shipped paces, is told as a range from 1/spread to spread of it."""
 
@@ -36,7 +39,7 @@ class Estimate:
     low_s: float = 0.0
     high_s: float = 0.0
     runs: int = 0
-    """Finished runs that it is taken from; 0 for a shipped pace, or no estimate."""
+    """Runs that it is taken from; 0 for a shipped pace, or no estimate."""
 
 
 def estimate(context: AppContext, recipe: Recipe) -> Estimate:
@@ -57,7 +60,7 @@ def estimate(context: AppContext, recipe: Recipe) -> Estimate:
         return Estimate("nobody knows yet: this will be the first training with this base model here")
     if runs:
         low, high = seconds / OWN_SPREAD, seconds * OWN_SPREAD
-        told = f"roughly {time_range(low, high)}, reckoned from {counted(runs, 'training')} of another length"
+        told = f"roughly {time_range(low, high)}, reckoned from {counted(runs, 'training')} that ran here"
         return Estimate(told, low, high, runs)
     low, high = seconds / SHIPPED_SPREAD, seconds * SHIPPED_SPREAD
     told = (
@@ -72,20 +75,28 @@ def known_pace(context: AppContext, recipe: Recipe) -> Pace:
 
 
 def past_pace(context: AppContext, recipe: Recipe) -> tuple[dict[str, float], int]:
-    """Seconds of a step of each stage in the latest finished runs on the same base model, and how many runs they are.
+    """Seconds of a step of each stage in the latest runs on the same base model, and how many runs they are.
 
-    The time of a GRPO step is scaled by how many replies it samples.
+    The time of a GRPO step is scaled by how many replies it samples. A run that was stopped, failed or is still under
+    way says as much of this machine, once it has some steps.
     """
     found: dict[str, list[float]] = {}
-    alike = [job for job in _finished(context) if (job.recipe or {}).get("base") == recipe.base][:PAST_RUNS]
-    for job in alike:
+    there = context.records.jobs.list(owner=None, kind="train", statuses=[*PARTIAL, "succeeded"], limit=10 * SAME_RUNS)
+    runs = 0
+    for job in [job for job in there if (job.recipe or {}).get("base") == recipe.base][: 2 * PAST_RUNS]:
+        if runs == PAST_RUNS:
+            break
+        log = RunLog(job.id).read_new(context.records)
+        if job.status != "succeeded" and sum(event.stage in ("sft", "grpo") for event in log) < FEWEST_STEPS:
+            continue
+        runs += 1
         theirs = Recipe.from_json(job.recipe or {})
         ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
             theirs.grpo_prompts_per_step * theirs.grpo_group_size
         )
-        for stage, seconds in pace_of(RunLog(job.id).read_new(context.records)).items():
+        for stage, seconds in pace_of(log).items():
             found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
-    return {stage: statistics.median(values) for stage, values in found.items()}, len(alike)
+    return {stage: statistics.median(values) for stage, values in found.items()}, runs
 
 
 def _whole_durations(context: AppContext, recipe: Recipe) -> list[float]:

@@ -107,7 +107,7 @@ def image_set_problems(draft: Draft) -> list[Problem]:
             Problem(
                 "images",
                 f"Nothing says what varies in {len(bare)} {noun} yet.",
-                "Write face, clothes, place and pose below them, or take the suggestions.",
+                "Write face, clothes, place and pose below them.",
                 "warning",
             )
         )

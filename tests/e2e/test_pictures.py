@@ -93,6 +93,7 @@ def test_pictures_are_told_honestly(page: Page, system: System, tmp_path: Path) 
     # How the model sees each picture, whom it would draw from them, and what it cannot hold.
     expect(page.get_by_role("img", name=re.compile("as the model can draw it"))).to_have_count(8, timeout=LOOKED_MS)
     expect(page.get_by_role("img", name=re.compile("^Drawing: "))).to_have_count(4)
+    expect(page.locator(".st-key-drawings")).to_contain_text("This art is new to me")
     expect(tile(page, 8)).to_contain_text("This may be a photograph")
     for number in range(1, 7):
         expect(tile(page, number)).not_to_contain_text("may be")
@@ -168,6 +169,7 @@ def test_captions_are_suggested_taken_and_declined(page: Page, system: System, t
     page.get_by_label(f"Face in picture {first:02d}").fill(wrong)
     page.keyboard.press("Tab")
     expect(tile(page, first)).to_contain_text(f"I see “{face}”")
+    expect(page.locator(".st-key-drawings")).to_contain_text("I know this kind of drawing", timeout=LOOKED_MS)
     accessible(page, "captions")
     press(page, "My words are right")
     expect(page.get_by_text("The caption says something else")).to_have_count(0)

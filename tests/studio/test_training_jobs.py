@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions import drafts, estimates, run_log, training_jobs
@@ -161,6 +162,21 @@ def test_past_pace_comes_from_finished_runs_on_the_same_base(context: AppContext
     assert pace == {"sft": pytest.approx(10.0), "grpo": pytest.approx(10.0), "evaluate": pytest.approx(10.0)}
     assert estimates.past_pace(context, replace(recipe, grpo_group_size=4))[0]["grpo"] == pytest.approx(20.0)
     assert estimates.past_pace(context, replace(recipe, base="janus-pro-1b")) == ({}, 0)
+
+
+def test_a_run_that_was_stopped_tells_the_pace_of_this_machine(context: AppContext, character: str) -> None:
+    recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
+    wide = estimates.estimate(context, recipe)
+    job = staged.claimed(context, staged.queued(context, character))
+    steps = [Event("sft", step, 40, {"loss": 1.0}) for step in range(1, 6)]
+    staged.told(context, job, steps, seconds=7.0)
+    assert estimates.past_pace(context, recipe) == ({}, 0), "too few steps"
+    staged.told(context, job, [Event("sft", 6, 40, {"loss": 1.0})], seconds=7.0)
+    assert estimates.past_pace(context, recipe) == ({"sft": pytest.approx(7.0)}, 1), "while it runs"
+    context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "stopped")
+    found = estimates.estimate(context, recipe)
+    assert found.runs == 1 and "reckoned from 1 training that ran here" in found.words
+    assert found.high_s / found.low_s < wide.high_s / wide.low_s
 
 
 def test_the_film_strip_has_the_same_prompts_at_every_state(context: AppContext, character: str) -> None:

@@ -12,7 +12,8 @@ from pipelines.core.character.character_folder import read_character
 from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS, DrawRequest, drawings_in, shown_entries
 from pipelines.core.jobs.job import Job, new_id
-from pipelines.core.queue.submit import submit
+from pipelines.core.jobs.reply_protocol import LOADING, captions_in
+from pipelines.core.queue.submit import submit, submit_captions
 from pipelines.core.storage.store import put_content, read
 from tests.toys import TOY_BASE
 from tests.worker.conftest import Deployment
@@ -59,9 +60,31 @@ def test_four_drawings_come_and_every_picture_rebuilt(
         assert PurePosixPath(key).suffix == ".png" and key.startswith("pictures/")
         with Image.open(io.BytesIO(read(embedded.store, key))) as picture:
             assert picture.size == (side, side)
+    assert not found.is_loading and found.style_loss is None, "random weights know no art"
     # The same again is the same content, so nothing is stored twice.
     again = work_off(embedded, context, holder, request)
     assert drawings_in(embedded.records.events.after(again.id)).drawn == found.drawn
+
+
+def test_loading_is_told_only_where_the_model_is_not_there(
+    embedded: Deployment, context: WorkerContext, holder: ModelHolder
+) -> None:
+    def told(holder: ModelHolder, job: Job) -> bool:
+        assert drain_queue(context, ("reply",), {"reply": lambda *arguments: run_reply(*arguments, holder=holder)}) == 1
+        assert embedded.records.jobs.get(job.id).status == "succeeded"
+        return any(LOADING in event.metrics for event in embedded.records.events.after(job.id))
+
+    def asked(request: DrawRequest) -> Job:
+        return submit(embedded.records, embedded.app, Job(new_id(), "reply", "local", request=request.to_json()))
+
+    words = DrawRequest({"name": "Ada", "appearance": "A round face."}, {}, ("sad",), base=TOY_BASE)
+    holder.open_starter(context, TOY_BASE)
+    assert not told(holder, asked(words)) and told(ModelHolder(), asked(words))
+    keys = list(request_of(embedded).pictures.values())[:2]
+    for held, expected in ((holder, False), (ModelHolder(), True)):
+        job = submit_captions(embedded.records, embedded.app, "local", keys, base=TOY_BASE)
+        assert told(held, job) is expected
+        assert len(captions_in(embedded.records.events.after(job.id))) == 2
 
 
 def test_without_pictures_it_draws_from_words_and_without_either_it_says_so(
