@@ -121,7 +121,9 @@ def conversations_from_json(text: str, file: str = "the data", name: str = "", n
             found += f": it is with {named(reader.other_roles)}"
         turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
         mend = f'Each record must look like {{"conversations": {turns}}}.'
-        if reader.strangers or reader.other_roles:
+        if reader.other_roles and not reader.strangers:
+            mend = "Import it into the folders of those characters, or as a character of its own."
+        elif reader.strangers:
             mend = f'Call the character "assistant" or {name or "by its name"!r} in the file, and the user "user".'
         _refuse_all(file, found, mend, reader.mended + reader.told())
     return Conversations(interactions, notes_from(reader.mended + reader.told(), file), tuple(reader.rejected))
