@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.json_text import tidy_text
-from pipelines.core.formats.label_lines import one_speaker_a_line, with_line_breaks
+from pipelines.core.formats.label_lines import one_speaker_a_line, with_lines_and_colons
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import changed, left_out
@@ -70,7 +70,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     """
     mended: Counter[str] = Mended()
     blocks = [block for block in _START.split(tidy_text(text)) if block and block.strip()]
-    blocks = [one_speaker_a_line(with_line_breaks(block)) for block in first_of(blocks, mended)]
+    blocks = [one_speaker_a_line(with_lines_and_colons(block)) for block in first_of(blocks, mended)]
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
     for block in blocks:

@@ -18,6 +18,7 @@ from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import NOT_JSON, parse_json
 from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, is_record, parse_record
 from pipelines.core.formats.sillytavern_chats import sillytavern_chats
+from pipelines.core.formats.transcripts import answered, transcript
 from pipelines.core.formats.turn_fields import (
     ROLES,
     SPEAKER_KEYS,
@@ -51,9 +52,6 @@ TALK_KEYS = (
     *("session_id", "sessionId", "thread_id"),
 )
 """Keys of rows that say which conversation they belong to."""
-
-
-_SPOKEN = re.compile(r"(?:^|\n\n)(Human|User|Assistant):[ \t]*", re.IGNORECASE)
 
 
 def read_values(text: str, file: str, mended: Counter[str]) -> list[Any]:
@@ -146,10 +144,20 @@ def _is_turn(value: dict[str, Any]) -> bool:
 
 def _listed_turns(record: Mapping[str, Any]) -> list[Any]:
     """The turns of a record under the first key that holds any; [] without one."""
-    lists = [record[key] for key in CONVERSATION_KEYS if isinstance(record.get(key), list) and record[key]]
+    lists = [listed for key in CONVERSATION_KEYS if (listed := _list_in(record.get(key)))]
     return next(
         (listed for listed in lists if any(isinstance(turn, dict) for turn in listed)), lists[0] if lists else []
     )
+
+
+def _list_in(value: Any) -> list[Any]:
+    """A list, also one that a table holds as JSON in a text; [] when it is none."""
+    if isinstance(value, str) and re.match(r"\s*\[\s*[\[{]", value):
+        try:
+            value = parse_json(value, "a column")
+        except ValueError:
+            return []
+    return value if isinstance(value, list) else []
 
 
 def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
@@ -161,12 +169,18 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
         mended[left_out("system instructions were left out: persona and scenario take their place")] += 1
     listed = _listed_turns(value)
     spoken = (_pairs(listed) or _turns(listed, mended)) if listed else _history(value)
-    turns = _with_answers(value, spoken, mended) if spoken else _pair(value, mended)
+    turns = _with_answers(value, spoken, mended) if spoken else _pair(value, mended) or _in_one_text(value)
     if not turns:
         return None
     roles = (value[key] for key in ROLE_KEYS if isinstance(value.get(key), str) and value[key].strip())
     role = next((role for role in roles if role.strip().casefold() not in ROLES), "")
     return RawRecord(tuple(turns), role, not is_marked_bad(value))
+
+
+def _in_one_text(record: Mapping[str, Any]) -> list[RawTurn]:
+    """The turns of a column that holds a whole conversation as one text."""
+    texts = (record[key] for key in (*CONVERSATION_KEYS, "text") if isinstance(record.get(key), str))
+    return next((turns for text in texts if (turns := answered(text))), [])
 
 
 def _of_list(values: list[Any], mended: Counter[str]) -> RawRecord | None:
@@ -222,13 +236,13 @@ def _pair(record: Mapping[str, Any], mended: Counter[str]) -> list[RawTurn] | No
     prompt = first_filled(record, ("instruction", "prompt", "question", "query"))
     if record.get("chosen") and (prompt is not None or isinstance(record["chosen"], list)):
         return _with_answers(record, _as_turns(prompt, "user", mended), mended)
-    if isinstance(record.get("chosen"), str) and (talk := _transcript(record["chosen"])):
-        other = _transcript(record["rejected"]) if isinstance(record.get("rejected"), str) else []
+    if isinstance(record.get("chosen"), str) and (talk := answered(record["chosen"])):
+        other = answered(record["rejected"]) if isinstance(record.get("rejected"), str) else []
         return [*talk[:-1], replace(talk[-1], rejected=tuple(turn.text for turn in other[-1:]))]
-    filled = [(asked, answered) for asked, answered in PAIR_KEYS if record.get(answered) and record.get(asked)]
-    asked, answered = filled[0] if filled else ("", "")
+    filled = [(asked, replied) for asked, replied in PAIR_KEYS if record.get(replied) and record.get(asked)]
+    asked, replied = filled[0] if filled else ("", "")
     question = first_filled(record, (asked,)) if asked else first_filled(record, QUESTION_KEYS)
-    answer = first_filled(record, (answered,)) if answered else first_filled(record, ANSWER_KEYS)
+    answer = first_filled(record, (replied,)) if replied else first_filled(record, ANSWER_KEYS)
     if not any(key in record for key in QUESTION_KEYS) or not isinstance(answer, (str, list)):
         return None
     if isinstance(answer, list) and all(isinstance(one, str) for one in answer):
@@ -244,17 +258,10 @@ def _pair(record: Mapping[str, Any], mended: Counter[str]) -> list[RawTurn] | No
     return _without_rejected(record, [*turns, *asked_turns, *_as_turns(answer, "assistant", mended)])
 
 
-def _transcript(text: str) -> list[RawTurn]:
-    """The turns of "Human: ... Assistant: ..." in one text; [] when it is no such text."""
-    pieces = _SPOKEN.split(text)
-    turns = [RawTurn(who.lower(), words.strip()) for who, words in zip(pieces[1::2], pieces[2::2], strict=True)]
-    return turns if turns and not pieces[0].strip() and turns[-1].speaker == "assistant" else []
-
-
 def _as_turns(value: Any, speaker: str, mended: Counter[str]) -> list[RawTurn]:
     """The turns of a value that is words, one turn, or a list of turns."""
     if isinstance(value, str):
-        return [RawTurn(speaker, value)]
+        return transcript(value) or [RawTurn(speaker, value)]
     if isinstance(value, dict):
         return _turns([value], mended)
     return _turns(value, mended) if isinstance(value, list) else []

@@ -76,8 +76,8 @@ def _tidy_value(value: Any, file: str, depth: int) -> Any:
 
 def tidy_text(text: str) -> str:
     """The text with Unix line ends, without control characters and with half surrogates replaced."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _CONTROL.search(text):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         text = _CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
     if text.isascii():
         return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,9 +31,10 @@ _COLON = r"(?:(?:(?<!\d):|:(?!\d))(?!//)|\uff1a)"  # no times, no addresses; \uf
 _NAME = r"[^\s:\uff1a{}<>|\[\]()*_=;\"\u201c\u201d\u00ab\u00bb\\/,.!?-][^\n:\uff1a{}<>|\[\]()*=;\\/]{0,59}?"
 _ASIDE = rf"(?:{_GAP}*\((?P<aside>[^()\n]{{1,60}})\))?"
 _SENTENCE_END = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\b[^\W\d_])[.!?,\u2026\u3001\u3002]\s")
-_PERSON = r"\{{1,2}[ \t]*(?:user|char|bot|character|random_?user(?:_\d+)?)[ \t]*\}{1,2}|<(?:user|bot|char)>"
+_PERSON = r"(?:\{{1,2}[ \t]*(?:user|char|bot|character|random_?user(?:_\d+)?)[ \t]*\}{1,2}|<(?:user|bot|char)>)"
+_FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 _INLINE = re.compile(
-    rf"(?P<before>[^\s{_HIDDEN}]+){_GAP}+"
+    rf"(?P<before>[^\s{_HIDDEN}]{{1,20}}){_GAP}+"
     rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:{_GAP}*\([^()\n]{{1,60}}\))?(?:\*\*|__)?{_GAP}*[:\uff1a])",
     re.IGNORECASE,
 )
@@ -42,6 +44,13 @@ _SPEECH_VERBS = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
+_DASHED = re.compile(rf"^{_GAP}*({_PERSON}){_GAP}+[-\u2013\u2014]{_GAP}+", re.IGNORECASE | re.MULTILINE)
+_MACRO_COLON = re.compile(rf"^{_GAP}*{_PERSON}{_GAP}*[:\uff1a]", re.IGNORECASE | re.MULTILINE)
+_NICKS = re.compile(
+    rf"^{_GAP}*(?:{_TIME})?<[@+%&~]?([^<>\s/:|][^<>\n:|/]{{0,30}})>{_GAP}+(?=\S)", re.IGNORECASE | re.MULTILINE
+)
+"""Lines of IRC: `<anna> Is it open?`"""
+_TABS = re.compile(r"^[ ]*([^\t\n:]{1,40})\t+(?=\S)", re.MULTILINE)
 _INSTRUCT = re.compile(r"^###[ \t]*(?P<who>instruction|input|response|output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -57,7 +66,7 @@ class LabelLine:
     aside: str = ""
     """A stage direction between label and colon."""
     is_listed: bool = False
-    """Behind a list mark."""
+    """Behind a list mark, or in a block between lines of ```."""
 
 
 @lru_cache(maxsize=4096)
@@ -74,10 +83,11 @@ def label_lines(text: str, known: Sequence[str]) -> list[LabelLine]:
     if ":" not in text and "\uff1a" not in text:
         return []
     found = []
+    fences = [fence.start() for fence in _FENCE.finditer(text)] if "```" in text else []
     for match in _pattern(tuple(known)).finditer(text):
         label = match["label"].strip()
         if match["known"] is not None or _is_label(label):
-            listed = match["bullet"] is not None
+            listed = match["bullet"] is not None or bisect(fences, match.start()) % 2 == 1
             found.append(LabelLine(label, match.start(), match.end(), (match["aside"] or "").strip(), listed))
     return found
 
@@ -85,7 +95,7 @@ def label_lines(text: str, known: Sequence[str]) -> list[LabelLine]:
 def _is_label(label: str) -> bool:
     """Whether words before a colon can be a name: not a sentence, not a number."""
     return (
-        any(letter.isalpha() for letter in label)
+        (label[0].isalpha() or any(letter.isalpha() for letter in label))
         and label.count(" ") < MAX_WORDS
         and label.count('"') % 2 == 0
         and not _SENTENCE_END.search(label)
@@ -105,13 +115,31 @@ def _pattern(known: tuple[str, ...]) -> re.Pattern[str]:
     )
 
 
-def with_line_breaks(text: str) -> str:
-    """The text with line feeds for HTML breaks and for escapes, and macros for `### Instruction:`, `### Response:`."""
+def with_lines_and_colons(text: str) -> str:
+    """The text with line feeds for HTML breaks and escapes, and a colon behind each speaker.
+
+    For `### Instruction:` and `### Response:` macros stand; a log whose lines all begin with `<anna>`, or a name and a
+    tab, and blocks of `{{user}} - words` get colons.
+    """
     if "<br" in text.lower():
         text = _BREAK.sub("\n", text)
     if "\n" not in text.strip() and "\\n" in text:
         text = text.replace("\\r", "").replace("\\n", "\n")  # line ends that were escaped twice
-    return _INSTRUCT.sub(_instructed, text) if "###" in text else text
+    if "###" in text:
+        text = _INSTRUCT.sub(_instructed, text)
+    if _DASHED.search(text) and not _MACRO_COLON.search(text):
+        return _DASHED.sub(r"\1: ", text)
+    for marks in (_NICKS, _TABS) if text[:1] in "<[" or "\t" in text else ():
+        if _are_all(marks, text):
+            return marks.sub(r"\1: ", text)
+    return text
+
+
+def _are_all(marks: re.Pattern[str], text: str) -> bool:
+    """Whether nearly all lines of a text begin with a name in such marks, and two people or more speak."""
+    found = marks.findall(text)
+    lines = sum(bool(line.strip()) for line in text.split("\n"))
+    return len(set(found)) > 1 and len(found) * 5 >= lines * 4
 
 
 def _instructed(match: re.Match[str]) -> str:

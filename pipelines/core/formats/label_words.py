@@ -53,6 +53,13 @@ _WRITING = (
     "morning noon afternoon evening night today tomorrow yesterday now later soon spring summer autumn fall winter "
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
     "september october november december breakfast lunch dinner supper north south east west left right top bottom "
+    "q tl;dr tldr fyi btw psa todo faq imo imho eta asap rsvp lol omg wtf rip aka etc chorus verse bridge refrain act "
+    "intro outro interlude sent re cc bcc cheers regards sincerely yours faithfully signed attached enclosed chapter "
+    "near nearby present inside outside meanwhile suddenly later earlier today's"
+    " status update breaking news headline weather forecast "
+    "diagnosis prescription symptoms treatment dosage side effects requirements materials tools equipment supplies "
+    "weapon weapons armor armour skill skills spell spells item quest reward gold coins potion potions sword shield "
+    "thought thinking silence translation whisper aloud "
     "love hope fear death life joy luck money art music nature science history politics religion"
 )
 _ELSEWHERE = (

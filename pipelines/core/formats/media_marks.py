@@ -18,6 +18,10 @@ MEDIA_LEFT_OUT = left_out("pictures named in the data were left out: add them to
 THOUGHTS_LEFT_OUT = left_out("thoughts between <think> tags were left out: they are not said")
 
 OOC_LEFT_OUT = left_out("words out of character (OOC) and notes to the writer were left out")
+SIGNS_LEFT_OUT = left_out("signs of a model's chat format, like <|im_end|>, were left out")
+_CHAT_SIGNS = re.compile(
+    r"[ \t]?<\|(?:im_start|im_end|eot_id|end_of_text|endoftext|begin_of_text)\|>|</s>\s*\Z|<end_of_turn>", re.IGNORECASE
+)
 _OOC_SIGNS = ("OOC", "ooc", "((", "[")
 
 _WORD = r"(?:image|img|picture|video|audio|speech|sound)"
@@ -31,23 +35,30 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _THOUGHTS = re.compile(r"<think(?:ing)?>(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*", re.IGNORECASE)
-# A turn that was cut inside its thoughts, and the rest of it in the next one.
-_UNCLOSED = re.compile(
-    r"\A(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*|<think(?:ing)?>(?![\s\S]*</think)[\s\S]*", re.IGNORECASE
-)
 _OOC = re.compile(
-    r"[ \t]*(?:\(\(?|\[\[?|\{)[ \t]*OOC\b[^()\[\]{}]{0,2000}(?:\)\)?|\]\]?|\})"
+    r"[ \t]?(?:\(\(?|\[\[?|\{)[ \t]*OOC\b[^()\[\]{}]{0,2000}(?:\)\)?|\]\]?|\})"
     r"|^[ \t]*(?:/?OOC[ \t]*[:\uff1a][^\n]*|\(\([^()\n]{1,2000}\)\)"
     r"|\[[^\[\]\n]{0,300}\b(?:examples?|instructions?|reminder|system note|author'?s note)\b[^\[\]\n]{0,300}\])[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
+def _without_cut_thoughts(text: str) -> tuple[str, int]:
+    """The text of a turn that was cut inside its thoughts, or is the rest of such a one; and how often."""
+    small, count = text.lower(), 0
+    closed, opened = small.find("</think"), small.find("<think")
+    if closed >= 0 and not 0 <= opened < closed:
+        text, count = text[closed:].partition(">")[2].lstrip(), 1
+        small = text.lower()
+    opened = small.find("<think", small.rfind("</think") + 1)
+    return (text[:opened], count + 1) if opened >= 0 else (text, count)
+
+
 def without_marks(text: str, mended: Counter[str]) -> str:
     """The words alone; what was taken out is counted."""
     if "think" in text and ("<think" in text.lower() or "</think" in text.lower()):
         text, thoughts = _THOUGHTS.subn("", text)
-        text, more = _UNCLOSED.subn("", text)
+        text, more = _without_cut_thoughts(text)
         mended.update({THOUGHTS_LEFT_OUT: thoughts + more} if thoughts + more else {})
     if any(sign in text for sign in _OOC_SIGNS):
         for match in _OOC.finditer(text):
@@ -55,6 +66,8 @@ def without_marks(text: str, mended: Counter[str]) -> str:
         text = _OOC.sub("", text)
     if not any(sign in text for sign in "<!["):
         return text
+    text, signs = _CHAT_SIGNS.subn("", text)
+    mended.update({SIGNS_LEFT_OUT: signs} if signs else {})
     text, marks = _MARK.subn(lambda mark: " " if mark.start() and not mark.group().endswith("\n") else "", text)
     mended.update({MEDIA_LEFT_OUT: marks} if marks else {})
     return text

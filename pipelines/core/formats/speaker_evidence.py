@@ -37,6 +37,8 @@ def begins_small(words: str) -> bool:
 def _is_value(words: str) -> bool:
     """Whether what stands behind a label is a number or a sign."""
     line = words.lstrip()[:80].partition("\n")[0].strip(" *_~`")
+    if line[:1].isalpha():
+        return False
     letters = sum(letter.isalpha() for letter in line)
     return bool(line) and (letters == 0 or (line[0].isdigit() and letters <= len(line) // 2 + 3))
 
@@ -53,6 +55,8 @@ class Seen:
     """Times the character's own label comes next."""
     listed: int = 0
     """Times it stands in a list of other labels."""
+    said: set[str] = field(default_factory=set)
+    """The words behind it, of its first times: a list comes again as it was, people say something else."""
     after_nothing: int = 0
     """Times the speaker before has said nothing yet."""
     values: int = 0
@@ -128,6 +132,8 @@ class Evidence:
                 seen.answered += number + 1 < len(lines) and kinds[number + 1] == "character"
                 seen.listed += listed[number]
                 seen.values += _is_value(words)
+                if len(seen.said) < 2:
+                    seen.said.add(words.strip())
                 seen.sentences += words[:1] != "\n" and _SENTENCE.search(words[-8:].rstrip()) is not None
                 seen.after_nothing += is_after_nothing
                 is_after_nothing = is_after_nothing and "\n\n" not in words.rstrip(" ")
@@ -159,12 +165,13 @@ class Evidence:
             return True
         if seen.openers and (not self.is_told_by_records or (self.own_openers and seen.count > 1)):
             return True
-        if seen.listed == seen.count or len(seen.words) > MAX_NAME_WORDS:
+        is_list = seen.listed == seen.count and not (seen.is_capitalised and len(seen.said) > 1)
+        if is_list or len(seen.words) > MAX_NAME_WORDS:
             return False
         is_somebody = seen.is_capitalised or seen.words[-1] in PEOPLE or seen.words[0] in PEOPLE
         if seen.count > 1 and not self.is_told_by_records:
             return (is_somebody or len(seen.words) == 1) and not self._is_written_small(seen)
-        is_code = _CODE.search(seen.label) is not None
+        is_code = _CODE.search(seen.label) is not None or len(label_key(seen.label)) < 2
         return is_somebody and bool(seen.sentences) and not is_code and not self._is_written_small(seen)
 
     def _is_written_small(self, seen: Seen) -> bool:

@@ -55,25 +55,20 @@ class SpeakerNames:
 
     def is_whole_name(self, label: str) -> bool:
         """Whether the label is the name or the nickname."""
-        return bool(label.strip()) and label_key(label) in {label_key(name) for name in (self.name, self.nickname)}
+        return bool(label.strip()) and _squeezed(label) in {_squeezed(name) for name in (self.name, self.nickname)}
 
     def is_character(self, label: str) -> bool:
         """Whether the label is the character's name, nickname, first or last name."""
         label = label_key(label)
         if self.is_whole_name(label):
             return True
-        first, *_ = self.members() or (self.name,)
-        called = _TITLE.split(split_title(first)[0], maxsplit=1)[0] or first
-        if label == called.casefold().strip():
+        called, words = _called(self.name)
+        if label == called or (len(label) > 1 and label in words):
             return True
-        words = {word.strip("\"'()").casefold() for word in re.split(r"[\s\u30fb\u00b7]+", called)} - PARTICLES
         # A single letter would match too much; names without spaces are called by either end.
         ends = len(label) > 1 and not label.isascii() and not label.islower() and " " not in self.name
         whole = self.name.casefold()
-        caseless = label.upper() == label.lower()
-        return (len(label) > 1 and label in words) or (
-            ends and caseless and (whole.startswith(label) or whole.endswith(label))
-        )
+        return ends and label.upper() == label.lower() and (whole.startswith(label) or whole.endswith(label))
 
     def is_companion(self, label: str) -> bool:
         """Whether the label is one of the others on a card of several people."""
@@ -104,6 +99,9 @@ class SpeakerLabels:
     """Labels of people who are neither the user nor the character."""
     user: str = ""
     """The name that was taken for the user's, "" when the text says so itself."""
+    _known: dict[str, Speaker | None] = field(default_factory=dict, repr=False)
+    _read: dict[str, list[LabelLine]] = field(default_factory=dict, repr=False)
+    """Label lines of the texts that were read first, since each is asked for again."""
     unheard: frozenset[str] = frozenset()
     """Common words ("You", "Bot") that are no speakers here: the user is called otherwise, or their words go on."""
 
@@ -220,7 +218,9 @@ class SpeakerLabels:
 
     def _told(self, label: str) -> Speaker | None:
         """Who speaks by the card and by common words alone; None for a name that was not told."""
-        told = _told_speaker(self.names, label)
+        if label not in self._known:
+            self._known[label] = _told_speaker(self.names, label)
+        told = self._known[label]
         if told and self.unheard and label_key(label) in self.unheard and not self.names.is_character(label):
             return None
         return told
@@ -241,8 +241,26 @@ class SpeakerLabels:
 
     def _lines(self, text: str) -> list[LabelLine]:
         """The lines that begin with a label; behind a list mark only those of a speaker who was told."""
-        lines = label_lines(text, (self.names.name, self.names.nickname))
+        lines = self._read.get(text)
+        if lines is None:
+            lines = self._read[text] = label_lines(text, (self.names.name, self.names.nickname))
         return [line for line in lines if not line.is_listed or self.kind(line.label) is not None]
+
+
+@lru_cache(maxsize=64)
+def _called(name: str) -> tuple[str, frozenset[str]]:
+    """A name without its title and the words it may be called by, lower case; of several people the first."""
+    first = next((part for part in _GROUP.split(name) if part), name)
+    called = _TITLE.split(split_title(first)[0], maxsplit=1)[0] or first
+    words = (word.strip("\"'()").casefold() for word in re.split(r"[\s\u30fb\u00b7]+", called))
+    return called.casefold().strip(), frozenset(words) - PARTICLES
+
+
+@lru_cache(maxsize=4096)
+def _squeezed(name: str) -> str:
+    """A name as it is compared: without spaces and marks, which keys of other programs cannot hold ("Tola_Brask")."""
+    key = label_key(name)
+    return re.sub(r"[\W_]+", "", key) or key
 
 
 @lru_cache(maxsize=4096)

@@ -35,7 +35,7 @@ NAME_KEYS = (
 TEXT_KEYS = ("value", "content", "text", "message", "mes", "msg", "parts")
 TRAINED_KEYS = ("label", "kto_tag", "weight", "train", "loss", "trainable", "desirable", "is_desirable", "accepted")
 """Keys whose false values, or zero, say that something is not to be learned."""
-RATED_KEYS = ("rating", "feedback", "vote", "thumbs")
+RATED_KEYS = ("rating", "feedback", "vote", "thumbs", "score", "quality")
 """Keys whose negative values say that an answer was bad; 0 is no vote."""
 _FALSE_WORDS = frozenset(("false", "no", "off", "n", "none", "null", ""))
 _BAD_WORDS = frozenset(
@@ -119,11 +119,12 @@ def _number(value: Any) -> float | None:
 
 def speaker_of(turn: Mapping[str, Any]) -> tuple[str, str]:
     """Who speaks: the role, or the name where there is no role; and the name beside a role, "" without one."""
-    called = {key: text for key in (*SPEAKER_KEYS, *NAME_KEYS) if (text := _called(turn.get(key)))}
-    who = next((called[key] for key in SPEAKER_KEYS if called.get(key, "").casefold() in ROLES), "")
+    called = [(key, text) for key in SPEAKER_KEYS if key in turn and (text := _called(turn[key]))]
+    who = next((text for _, text in called if text.casefold() in ROLES), "")
     if not who:
-        return next((called[key] for key in SPEAKER_KEYS if key in called), ""), ""
-    return who, next((called[key] for key in NAME_KEYS if key in called and called[key].casefold() not in ROLES), "")
+        return (called[0][1] if called else ""), ""
+    names = (_called(turn[key]) for key in NAME_KEYS if key in turn)
+    return who, next((name for name in names if name and name.casefold() not in ROLES), "")
 
 
 def _called(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pipelines.core.formats.card_examples import read_blocks
@@ -147,3 +149,57 @@ def test_words_out_of_character_are_left_out_and_told() -> None:
     assert lines(read([record]).interactions) == [["u:Open?", "c:Yes."]] and "OOC" in said(read([record]))
     plain = messages(("user", "Open?"), ("assistant", "Yes (mostly). [She nods.] The ((double)) bell, an ooc bell."))
     assert lines(read([plain]).interactions)[0][1] == "c:Yes (mostly). [She nods.] The ((double)) bell, an ooc bell."
+
+
+def test_logs_of_other_programs_without_colons() -> None:
+    for log in (
+        "<anna> Is the shop open?\n<Tola> Open since nine.\n<anna> And the bell?\n<Tola> It lies.",
+        "[10:15] <anna> Is the shop open?\n[10:16] <@Tola> Open since nine.\n<anna> And the bell?\n<Tola> It lies.",
+        "Anna\tIs the shop open?\nTola Brask\tOpen since nine.\nAnna\tAnd the bell?\nTola Brask\tIt lies.",
+        "{{user}} - Is the shop open?\n{{char}} - Open since nine.\n{{user}} - And the bell?\n{{char}} - It lies.",
+    ):
+        assert blocks(log) == [SHOP + BELL]
+    dashed = "{{user}}: Open?\n{{char}}: Yes.\n{{char}} - a mender - nods."
+    assert blocks(dashed) == [["u:Open?", "c:Yes.\nTola Brask - a mender - nods."]]
+
+
+def test_a_group_that_always_speaks_in_a_row_is_no_list() -> None:
+    text = "{{user}}: Open?\nTola: Since nine.\nOrla: Since ten!\nBen: Since noon!\nCara: Never!\n"
+    text += "{{user}}: So?\nTola: Nine.\nOrla: Ten!\nBen: Noon!\nCara: Never, never!"
+    assert blocks(text) == [["u:Open?", "c:Since nine.", "u:So?", "c:Nine."]]
+
+
+def test_nothing_in_a_block_of_code_is_somebody() -> None:
+    status = "```\nNearby: Ben, Orla.\nWatching: Cara!\n```"
+    text = "{{{{user}}}}: Open?\n{{{{char}}}}: Yes.\n{}\n{{{{user}}}}: So?\n{{{{char}}}}: No.\n{}".format(
+        status,
+        status.replace("Ben", "Ann"),
+    )
+    assert [turn for turn in blocks(text)[0] if "```" in turn] == [
+        f"c:Yes.\n{status}",
+        f"c:No.\n{status}".replace("Ben", "Ann"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 100000,
+        "<think>" * 50000,
+        "a" * 300000 + " {{user}}: x",
+        " " * 200000 + "((",
+        "(" * 200000 + "OOC",
+        "x: " * 100000,
+        "[" * 100000 + " examples",
+        "*" * 100000 + ":",
+        "<b>" * 50000 + ":",
+        "A b " * 50000,
+        "\n" * 200000,
+        "1. " * 100000,
+    ],
+)
+def test_nothing_takes_long(text: str) -> None:
+    began = time.process_time()
+    read_blocks(f"{{{{user}}}}: Open?\n{{{{char}}}}: Yes.\n{text}", SpeakerNames("Tola"))
+    read([sharegpt(("human", "Open?"), ("gpt", f"Yes: {text}"))], "Tola")
+    assert time.process_time() - began < 5

@@ -101,6 +101,8 @@ def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
         {"rating": "-1"},
         {"feedback": "thumbs_down"},
         {"vote": "down"},
+        {"score": -3},
+        {"quality": "bad"},
     ],
 )
 def test_answers_marked_as_bad_in_words_or_numbers_are_never_learned(mark: dict[str, object]) -> None:
@@ -191,6 +193,36 @@ def test_empty_keys_hide_nothing() -> None:
         {"conversation": ["c1"], "messages": [turn("user", "Snow?"), turn("assistant", "Never.")]},
     ]
     assert lines(read(rows).interactions) == [SHOP, BELL, ["u:Rain?", "c:Always."], ["u:Snow?", "c:Never."]]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "<|im_start|>user\nIs the shop open?<|im_end|>\n<|im_start|>assistant\nOpen since nine.<|im_end|>"},
+        {"text": "### Human: Is the shop open?### Assistant: Open since nine."},
+        {"text": "<s>[INST] Is the shop open? [/INST] Open since nine.</s>"},
+        {"conversation": "USER: Is the shop open? ASSISTANT: Open since nine.</s>"},
+        {"conversations": "Human: Is the shop open?\n\nAssistant: Open since nine."},
+        {
+            "prompt": "<|im_start|>user\nIs the shop open?<|im_end|>\n<|im_start|>assistant\n",
+            "completion": "Open since nine.<|im_end|>",
+        },
+        {"prompt": "\n\nHuman: Is the shop open?\n\nAssistant:", "completion": " Open since nine."},
+        {"messages": json.dumps(list(SHOP_TURNS))},
+    ],
+)
+def test_conversations_in_one_text(record: dict[str, object]) -> None:
+    assert lines(read([record]).interactions) == [SHOP]
+
+
+def test_names_as_keys_can_hold_them() -> None:
+    talk = [
+        *SHOP_TURNS[:1],
+        turn("assistant", "Open since nine.", name="Tola_Brask"),
+        turn("user", "x"),
+        turn("assistant", "y", name="Orla"),
+    ]
+    assert lines(read(asked(*talk)).interactions) == [SHOP]
 
 
 def test_rows_of_one_conversation_are_put_together() -> None:
