@@ -45,6 +45,10 @@ _INVISIBLE = re.compile(
 )
 
 
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f\x85\ufffe\uffff]")
+"""Control characters and colours of terminals, which nobody sees or says; tabs and line feeds are none."""
+
+
 def visible(text: str) -> str:
     """A text without space around it; "" where everything in it is invisible, like zero-width spaces."""
     return "" if not _INVISIBLE.sub("", text) else text.strip()

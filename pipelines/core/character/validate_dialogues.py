@@ -14,7 +14,7 @@ from pipelines.core.character.character import Interaction, Message
 from pipelines.core.character.macros import PLACEHOLDER
 from pipelines.core.problems import Problem, missing_entry, nearest_file
 from pipelines.core.token_estimate import estimate_tokens
-from pipelines.core.words import count_words, normalized_words, visible
+from pipelines.core.words import CONTROL, count_words, normalized_words, visible
 
 LONG_REPLY_TOKENS = 200
 """Longer replies are warned of: rollouts of GRPO end after about 100 tokens, so their ends are never trained there."""
@@ -25,17 +25,22 @@ LONG_INTERACTION_TOKENS = 1500
 
 
 def check_placeholders(text: str, field: str, what: str) -> list[Problem]:
-    """A warning for placeholders of another program, like `{{char}}`."""
+    """A warning for placeholders of another program, like `{{char}}`, and one for characters that nobody sees."""
+    problems = []
+    if CONTROL.search(text):
+        mend = "Write the text again, or import it: an import takes them out."
+        problems.append(Problem(field, f"{what} holds control characters, which are learned too.", mend, "warning"))
     found = PLACEHOLDER.search(text)
     if not found:
-        return []
+        return problems
     return [
+        *problems,
         Problem(
             field,
             f"{what} holds the placeholder {found.group()[:60]}.",
             'Write the name, or "you"; placeholders are learned as they stand.',
             "warning",
-        )
+        ),
     ]
 
 

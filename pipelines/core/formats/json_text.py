@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import refuse
 from pipelines.core.problems import left_out
+from pipelines.core.words import CONTROL
 from pipelines.core.yaml_text import MAX_DEPTH
 
 MAX_JSON_DEPTH = MAX_DEPTH - 4
@@ -25,8 +26,6 @@ NOT_JSON = left_out(
 )
 
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f\x85\ufffe\uffff]")
-"""Control characters and colours of terminals, which nobody sees or says; tabs and line ends stay."""
 _OLD_BREAKS = re.compile(r"[\x0b\x0c\x85]+")
 _MAX_DIGITS = 300
 
@@ -76,9 +75,9 @@ def _tidy_value(value: Any, file: str, depth: int) -> Any:
 
 def tidy_text(text: str) -> str:
     """The text with Unix line ends, without control characters and with half surrogates replaced."""
-    if _CONTROL.search(text):
+    if CONTROL.search(text):
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        text = _CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
+        text = CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -22,6 +22,8 @@ from tests.core.character.flawless import LONG, REPLY, USER, new_problem, talk, 
     [
         ((), "", "has no turns", "take it out", "error"),
         ((USER, message("character")), "[1]", "is empty", "Write its words", "error"),
+        ((USER, message("character", "\u200b\u2060")), "[1]", "is empty", "Write its words", "error"),
+        ((USER, message("character", "Since\x1b[31m nine.")), "[1]", "control characters", "import it", "warning"),
         ((message("user"), REPLY), "[0]", "is empty", "Write its words", "error"),
         ((USER, USER, REPLY), "[1]", "user speaks twice in a row", "Join", "error"),
         ((USER, REPLY, message("character", "And so on.")), "[2]", "character speaks twice", "Join", "error"),
