@@ -39,7 +39,7 @@ from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.checkpoint_selection import FAULTS, choose_best
-from pipelines.core.events import Event, Payload, Report, Stopped
+from pipelines.core.events import Event, Payload, Report, Stopped, leaves_unsaved
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import require_base
 from pipelines.core.process_memory import give_back_freed_memory
@@ -306,15 +306,12 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") if events else None
     unsaved = False
     # Libraries print as well: with `events` standard output carries events only.
-    with (
-        contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext(),
-        stop_on_signals(lambda: unsaved) as asked,
-    ):
+    quiet = contextlib.redirect_stdout(sys.stderr) if lines else contextlib.nullcontext()
+    with quiet, stop_on_signals(lambda: unsaved) as asked:
 
         def report(event: Event) -> None:
             nonlocal unsaved
-            # Each step of a stage is reported, and then its checkpoint, with its folder.
-            unsaved = event.stage in ("sft", "grpo") and not event.artifacts
+            unsaved = leaves_unsaved(event)
             if lines:
                 lines.write(event.to_line())
                 lines.flush()

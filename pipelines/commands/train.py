@@ -21,7 +21,7 @@ from pipelines.commands.console import (
 from pipelines.commands.follow_job import train_in_queue
 from pipelines.commands.progress import progress
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
-from pipelines.core.events import Event, Stopped
+from pipelines.core.events import Event, Stopped, leaves_unsaved
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.process_memory import peak_memory_bytes
 
@@ -64,10 +64,13 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
     from pipelines.train import stop_on_signals, train
 
+    unsaved = False
     try:
-        with stop_on_signals() as asked, progress() as show:
+        with stop_on_signals(lambda: unsaved) as asked, progress() as show:
 
             def report(event: Event) -> None:
+                nonlocal unsaved
+                unsaved = leaves_unsaved(event)
                 show(event)
                 if asked():
                     raise Stopped

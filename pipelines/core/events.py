@@ -86,3 +86,8 @@ Report = Callable[[Event], None]
 
 class Stopped(Exception):
     """Raised by a report when the run must stop; everything complete so far is kept."""
+
+
+def leaves_unsaved(event: Event) -> bool:
+    """Whether steps are under way that no checkpoint holds: a step is reported, then its checkpoint with its folder."""
+    return event.stage in ("sft", "grpo") and not event.artifacts

@@ -52,7 +52,7 @@ def test_noise_is_not_described(tmp_path, drawings) -> None:
     assert seen == {}
 
 
-def test_in_a_foreign_art_only_places_beyond_doubt_are_suggested() -> None:
+def test_in_a_foreign_art_nothing_is_suggested() -> None:
     art = SETS["dame-oolong"]
     looks = art.attributes("character.yaml")
     with tempfile.TemporaryDirectory() as folder:
@@ -60,8 +60,7 @@ def test_in_a_foreign_art_only_places_beyond_doubt_are_suggested() -> None:
         for path, look in zip(paths, looks.values(), strict=False):
             art.art.draw(look, 256).save(path)
         found = captioning.suggest_captions("starter", paths)
-    for seen, look in zip(found, looks.values(), strict=False):
-        assert set(seen) <= {"place"} and seen.get("place", look.place) == look.place
+    assert found == [{}] * 5
 
 
 def test_a_reading_says_how_far_it_is_to_be_trusted(drawings) -> None:
