@@ -27,7 +27,9 @@ _TAG = r"(?:</?(?:b|strong|i|em|u|span|font|p|div|li)\b[^<>\n]{0,100}>)"
 _DAY = r"(?:\d{1,4}[./-](?:\d{1,2}|[A-Za-z]{3})[./-]\d{1,4}[,T]?[ \u00a0]?)"
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:[ \u00a0\u202f]?[ap]\.?m\.?)?"
 _TIME = rf"(?:\[{_DAY}?{_CLOCK}\]|\({_DAY}?{_CLOCK}\)|{_DAY}?{_CLOCK}){_GAP}*(?:[-\u2013\u2014]{_GAP}*)?"
-_COLON = r"(?:(?:(?<!\d):|:(?!\d))(?!//)|\uff1a)"  # no times, no addresses; \uff1a: Chinese and Japanese
+_COLON = (
+    r"(?:(?:(?<!\d):|:(?!\d))(?!//|:)|\uff1a)"  # no times, no addresses, no `File::Copy`; \uff1a: Chinese and Japanese
+)
 _NAME = r"[^\s:\uff1a{}<>|\[\]()*_=;\"\u201c\u201d\u00ab\u00bb\\/,.!?-][^\n:\uff1a{}<>|\[\]()*=;\\/]{0,59}?"
 _ASIDE = rf"(?:{_GAP}*\((?P<aside>[^()\n]{{1,60}})\))?"
 _SENTENCE_END = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\b[^\W\d_])[.!?,\u2026\u3001\u3002]\s")

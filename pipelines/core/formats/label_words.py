@@ -55,6 +55,7 @@ _WRITING = (
     "september october november december breakfast lunch dinner supper north south east west left right top bottom "
     "q tl;dr tldr fyi btw psa todo faq imo imho eta asap rsvp lol omg wtf rip aka etc chorus verse bridge refrain act "
     "intro outro interlude sent re cc bcc cheers regards sincerely yours faithfully signed attached enclosed chapter "
+    "license licence copyright file files author contact website "
     "near nearby present inside outside meanwhile suddenly later earlier today's"
     " status update breaking news headline weather forecast "
     "diagnosis prescription symptoms treatment dosage side effects requirements materials tools equipment supplies "

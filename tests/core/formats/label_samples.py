@@ -46,6 +46,8 @@ PROSE = (
     "P.S. Bring tea: the green one.",
     "Warning: Hot glue.",
     "ratio 3:1, never 4:1",
+    "File::Copy does it.\nMine::Own: No.",
+    "License: MIT.\nCopyright: Tola.",
     "key:value\nother:thing",
     "Listen: The bell.",
     "Look: A moth.",
