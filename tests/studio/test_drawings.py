@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS
 from pipelines.core.jobs.job import Job, RecordMissing, Worker
 from pipelines.core.problems import CharacterProblems
 from studio.actions import create, drafts, drawings, images
+from studio.actions.drafts import character_of
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 from tests.toys import TOY_BASE
@@ -86,14 +88,21 @@ def test_what_a_training_holds_out_is_no_reference_and_a_choice_is_published(con
     images.add(context, id, some(1, 2, 3, 4, 5, 6))
     for number in range(1, 6):
         images.describe(context, id, f"0{number}.png", "expression", "angry")
-    assert "06.png" not in drawings.used_references(draft_of(context, id))  # plain, but the last of six is held out
-    drawings.use_reference(context, id, "06.png", True)
-    assert drawings.used_references(draft_of(context, id))[0] == "06.png"
+
+    def kept_for_the_test() -> set[str]:
+        character, _ = character_of(draft_of(context, id))
+        return {image.file for image in hold_out(with_held_out(character))[1].images}
+
+    (kept,) = kept_for_the_test()
+    assert drawings.used_references(draft_of(context, id)) == ("06.png", "01.png") and kept not in ("06.png", "01.png")
+    drawings.use_reference(context, id, kept, True)
+    assert drawings.used_references(draft_of(context, id))[0] == kept
+    assert kept_for_the_test() and not kept_for_the_test() & set(drawings.used_references(draft_of(context, id)))
     drafts.set_text(context, id, "name", "Ada")
     assert not any(problem.field.startswith("references") for problem in create.all_problems(draft_of(context, id)))
     entries = drafts.entries_of(draft_of(context, id))
     version = context.records.characters.publish(id, entries)
-    assert version.entries["references"][0] == "06.png"
+    assert version.entries["references"][0] == kept
 
 
 # ---------------------------------------------------------------- drawings
