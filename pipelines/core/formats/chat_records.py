@@ -144,7 +144,7 @@ def _is_turn(value: dict[str, Any]) -> bool:
 
 def _listed_turns(record: Mapping[str, Any]) -> list[Any]:
     """The turns of a record under the first key that holds any; [] without one."""
-    lists = [listed for key in CONVERSATION_KEYS if (listed := _list_in(record.get(key)))]
+    lists = [listed for key in CONVERSATION_KEYS if key in record and (listed := _list_in(record[key]))]
     return next(
         (listed for listed in lists if any(isinstance(turn, dict) for turn in listed)), lists[0] if lists else []
     )
@@ -272,20 +272,22 @@ def _with_answers(record: Mapping[str, Any], turns: list[RawTurn], mended: Count
 
     An answer that the turns end with already makes room for the chosen one.
     """
-    turns = _without_rejected(record, turns)
     chosen = _as_turns(record.get("chosen"), "assistant", mended) if record.get("chosen") else []
     if not chosen:
-        return turns
+        return _without_rejected(record, turns)
     rejected = _as_turns(record.get("rejected"), "assistant", Counter())
     whole = len(chosen) > 1  # holds the question too
     while turns and ROLES.get(turns[-1].speaker.casefold()) == "character":
         turns = turns[:-1]
+    turns = _without_rejected(record, turns) if len(turns) > 1 else turns
     last = replace(chosen[-1], rejected=tuple(turn.text for turn in rejected[-1:]))
     return [*([] if whole else turns), *chosen[:-1], last]
 
 
 def _without_rejected(record: Mapping[str, Any], turns: list[RawTurn]) -> list[RawTurn]:
     """The turns, of which those are bad that say what the record calls rejected."""
+    if not record.get("rejected"):
+        return turns
     rejected = {turn.text.strip() for turn in _as_turns(record.get("rejected"), "assistant", Counter())[-1:]} - {""}
     return [replace(turn, is_good=False) if turn.text.strip() in rejected else turn for turn in turns]
 

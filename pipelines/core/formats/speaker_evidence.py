@@ -161,7 +161,8 @@ class Evidence:
         goes_on = seen.small * 2 > seen.count and self.small_told * 2 <= self.told
         if seen.is_ordinary or seen.values * 2 >= seen.count or seen.after_nothing or goes_on:
             return False
-        if seen.answered and (seen.openers or seen.count > 1 or not self.is_told_by_records):
+        has_no_case = seen.label.upper() == seen.label.lower()
+        if seen.answered and (seen.openers or seen.count > 1 or has_no_case or not self.is_told_by_records):
             return True
         if seen.openers and (not self.is_told_by_records or (self.own_openers and seen.count > 1)):
             return True

@@ -140,7 +140,8 @@ class SpeakerLabels:
         inside a reply is somebody else where it is one of them, where the character's own label answers it, where both
         begin replies, or where it is written like a name with a sentence behind it.
         """
-        found = cls(names, {label_key(name): speaker for name, speaker in (people or {}).items()})
+        keys = {label_key(name): speaker for name, speaker in (people or {}).items()}
+        found = cls(names, {key: speaker for key, speaker in keys.items() if key not in PRONOUN_LABELS})
         found.unheard = PRONOUN_LABELS
         evidence = Evidence("\n".join(replies)[:MAX_SAMPLED], is_told_by_records=True)
         for reply in replies:

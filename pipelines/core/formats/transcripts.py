@@ -25,7 +25,8 @@ _SPEAKERS = {"instruction": "user", "input": "user", "response": "assistant"}
 
 def transcript(text: str) -> list[RawTurn]:
     """The turns of a text that begins with the mark of one; [] when it is plain words."""
-    if text.lstrip()[:1] not in ("<", "[", "#") and ":" not in text.lstrip()[:20]:
+    head = text[:40].lstrip()
+    if head[:1] not in ("", "<", "[", "#") and ":" not in head[:20]:
         return []
     plain = _ENDS.sub("", text).strip()
     if plain.startswith("[INST]"):

@@ -127,6 +127,20 @@ def test_the_users_name_before_turns_of_a_data_set() -> None:
     assert lines(read([several]).interactions) == [["u:Anna: Rain?", "c:Always.", "u:Ben: Snow?", "c:Never."]]
 
 
+def test_a_user_called_you_is_no_label_inside_a_reply() -> None:
+    named = [{"role": "user", "name": "You", "content": "Who?"}, {"role": "assistant", "content": "Look.\nYou: Late."}]
+    assert lines(read([{"messages": named}]).interactions) == [["u:Who?", "c:Look.\nYou: Late."]]
+
+
+def test_other_scripts_inside_replies() -> None:
+    reply = "ミラ：九時から。\nベン：十時！\nミラ：違う。"  # noqa: RUF001
+    found = read([sharegpt(("human", "何時？"), ("gpt", reply))], "時任ミラ")  # noqa: RUF001
+    [talk] = lines(found.interactions)
+    assert [turn for turn in talk if turn[0] == "c"] == ["c:九時から。", "c:違う。"]
+    listed = sharegpt(("human", "何時"), ("gpt", "九時：開店。\n十時：お茶。"))  # noqa: RUF001
+    assert len(read([listed], "時任ミラ").interactions[0]) == 2
+
+
 def test_common_words_that_go_on_are_no_speakers() -> None:
     reply = "User: is a word I dislike.\nHuman: likewise."
     assert lines(read([sharegpt(("human", "And?"), ("gpt", reply))]).interactions) == [["u:And?", f"c:{reply}"]]
