@@ -169,7 +169,7 @@ def test_the_best_state_answers_from_the_first_message_on(
     shown.chat_input[0].set_value("Where *are* you?").run()
     [talk] = context.records.chats.conversations(context.owner)
     assert (talk.left, talk.right) == (f"{trained.id}:grpo-000002", "")
-    assert "Where <em>are</em> you?" in words(shown) and "Waiting for a worker" in words(shown)
+    assert "Where <em>are</em> you?" in words(shown) and "The worker takes it up now" in words(shown)
     answer(context, chat_turns.turns(context, talk)[0].question.job, "*nods* # Here <b>now</b>.")
     shown.run()
     said = words(shown)
