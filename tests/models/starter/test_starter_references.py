@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import DynamicCache
 
 from pipelines.core.character.references import MOST_LOOKED_AT
 from pipelines.core.jobs.model_specs import REFERENCE_IMAGES
@@ -20,7 +21,8 @@ from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.starter.config import StarterConfig
 from pipelines.models.starter.loading import WEIGHTS, load_starter
 from pipelines.models.starter.model import StarterModel, toy_starter
-from pipelines.models.starter.references import ABSENT
+from pipelines.models.starter.references import ABSENT, EncodedReferences
+from pipelines.models.starter.sampling import guidance_of_rows
 
 GOLDEN = Path(__file__).parent / "golden" / "golden.safetensors"
 GREEDY = Sampling(image_temperature=0.0)
@@ -76,6 +78,32 @@ def toy_prompts(model: StarterModel) -> tuple[list[list[int]], torch.Tensor]:
     prompts = [[20, 21, 22, model.spec.boi_id], [23, 24, model.spec.boi_id]]
     codes = torch.arange(2 * 2 * model.spec.image_tokens).view(2, 2, -1) * 7 % model.spec.codebook
     return prompts, codes
+
+
+def test_rows_without_references_are_guided_further() -> None:
+    """Each row of a mixed batch is drawn as it is alone; without references 1.5 is what 3 is to the plain formula."""
+    model, _ = toy_starter(seed=0)
+    prompts, codes = toy_prompts(model)
+    codes[1] = ABSENT
+
+    def drawn(guidance: float, rows: slice = slice(0, 2)) -> torch.Tensor:
+        sampling = Sampling(guidance_scale=guidance, image_temperature=0)
+        return model.sample_images(prompts[rows], sampling, reference_codes=codes[rows]).codes
+
+    both = drawn(1.5)
+    assert torch.equal(both[0], drawn(1.5, slice(0, 1))[0]) and torch.equal(both[1], drawn(1.5, slice(1, 2))[0])
+    alone = model.sample_images(prompts[1:], Sampling(guidance_scale=1.5, image_temperature=0)).codes[0]
+    assert torch.equal(both[1], alone)
+
+
+@pytest.mark.parametrize(
+    ("present", "scale"), [([[True, False]], 1.5), ([[False, False]], 3.0), (None, 3.0), ([[True, True]], 1.5)]
+)
+def test_the_guidance_of_a_row(present: list[list[bool]] | None, scale: float) -> None:
+    references = None if present is None else EncodedReferences(DynamicCache(), torch.tensor(present))
+    found = guidance_of_rows(1.5, 1, references, torch.device("cpu"))
+    assert found.tolist() == [[scale]]
+    assert guidance_of_rows(1.0, 1, references, torch.device("cpu")).tolist() == [[1.0]]
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
