@@ -27,7 +27,8 @@ _THAI = r"[\u0e40-\u0e44\u0ec0-\u0ec4]?[\u0e01-\u0e30\u0e32\u0e33\u0e45\u0e81-\u
 _THAI += r"[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece]*"
 _KHMER = r"[\u1000-\u102a\u103f\u1050-\u1055\u1780-\u17b3](?:[\u102b-\u103e\u1056-\u1059\u17b4-\u17d3]|(?<=\u17d2).)*"
 _LETTER = rf"(?:(?!{_BARE}|{_THAI}|{_KHMER})[^\W_])"
-_SPACED = rf"{_LETTER}(?:{_LETTER}|[{_MARKS}])*"
+# Possessive (`*+`): else a place to go back to is kept for each letter, half a gigabyte for a "word" of four million.
+_SPACED = rf"{_LETTER}(?:{_LETTER}|[{_MARKS}])*+"
 _WORD = re.compile(rf"{_BARE}|{_THAI}|{_KHMER}|{_SPACED}")
 _WORD_WITH_APOSTROPHE = re.compile(rf"{_BARE}|{_THAI}|{_KHMER}|{_SPACED}(?:['\u2019]{_SPACED})*")
 _UNSPACED = re.compile(rf"{_BARE}|{_THAI}|{_KHMER}")

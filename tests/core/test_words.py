@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import unicodedata
 
 import pytest
@@ -55,3 +56,14 @@ def test_letters_are_compared_in_pairs() -> None:
 )
 def test_sentences(text: str, sentences: list[str]) -> None:
     assert sentences_of(text) == sentences
+
+
+def test_a_word_of_a_million_letters_takes_no_memory_for_each() -> None:
+    tracemalloc.start()
+    try:
+        for read in (normalized_words, words_of, count_words):
+            tracemalloc.reset_peak()
+            read("s" * 1_000_000)
+            assert tracemalloc.get_traced_memory()[1] < 20e6, read.__name__
+    finally:
+        tracemalloc.stop()
