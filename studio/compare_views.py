@@ -50,15 +50,9 @@ KINDS = {
 }
 FOR_ENGINEERS = ("adapter",)
 """Kinds that stand in the engineers' expander."""
-WITH_ADAPTER = ("charx", "zip", "adapter")
-"""Kinds that a strength changes."""
-MAKERS = {
-    "card": downloads.card_alone,
-    "zip": downloads.adapter_zip,
-    "adapter": downloads.adapter_alone,
-    "charx": downloads.charx,
-    "report": downloads.report_alone,
-}
+MAKERS = {"card": downloads.card_alone, "report": downloads.report_alone}
+ADAPTER_MAKERS = {"zip": downloads.adapter_zip, "adapter": downloads.adapter_alone, "charx": downloads.charx}
+"""Of the kinds that have the adapter in them, which a strength changes."""
 
 
 def character_select(
@@ -272,7 +266,7 @@ def _kind(context: AppContext, ref: str, kind: str, strength: float) -> None:
             st.markdown(f"{icon} **{label}**")
             widgets.quiet(about)
         with way:
-            _ready(context, ref, kind, strength if kind in WITH_ADAPTER else 1.0)
+            _ready(context, ref, kind, strength if kind in ADAPTER_MAKERS else 1.0)
 
 
 def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
@@ -284,7 +278,10 @@ def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
             return
         try:
             with st.spinner("Packing"):
-                made = MAKERS[kind](context, ref, strength)
+                if kind in ADAPTER_MAKERS:
+                    made = ADAPTER_MAKERS[kind](context, ref, strength)
+                else:
+                    made = MAKERS[kind](context, ref)
         except (NotPossible, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return

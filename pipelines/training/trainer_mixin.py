@@ -64,9 +64,8 @@ class RunTrainerMixin:
         # TRL patches a forward with a fused lm_head onto the instance (trl/trainer/utils.py); remove it, so that the
         # class's own forward, which returns log-probabilities, is called.
         self.model.get_base_model().__dict__.pop("forward")
-        for weight in self.model.parameters():
-            if weight.requires_grad:  # TRL casts them to bf16 for a 4-bit base, where updates of 1e-4 would round away
-                weight.data = weight.data.float()
+        for weight in trained_weights(self.model):  # TRL casts them to bf16 for a 4-bit base: updates would round away
+            weight.data = weight.data.float()
         self.images = images
         self.run_dir, self.report, self.readme = run_dir, report, readme
         self.saved: list[str] = []

@@ -120,7 +120,7 @@ def charx(context: AppContext, ref: str, strength: float = 1.0) -> Download:
         return _stored(context, card)
 
 
-def card_alone(context: AppContext, ref: str, strength: float = 1.0) -> Download:
+def card_alone(context: AppContext, ref: str) -> Download:
     """The character as that training learnt it, as a PNG card for role-play programs.
 
     RecordMissing when the checkpoint is gone, CharacterProblems for a character that has no picture.
@@ -145,7 +145,7 @@ def adapter_alone(context: AppContext, ref: str, strength: float = 1.0) -> Downl
         return _stored(context, archive)
 
 
-def report_alone(context: AppContext, ref: str, strength: float = 1.0) -> Download:
+def report_alone(context: AppContext, ref: str) -> Download:
     """The report as one HTML file with its pictures inside, for any browser without a network; raises likewise."""
     job, checkpoint = _with_adapter(context, ref)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
