@@ -14,7 +14,9 @@ from starlette.middleware import Middleware
 
 from pipelines.core.queue import broker  # noqa: F401
 from pipelines.core.storage import store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
-from studio import autosave, download_route, error_pages
+from studio import autosave, download_route, error_pages, streamlit_patch
+
+streamlit_patch.apply()
 
 app = st.App(
     Path(__file__).with_name("navigation.py"),
