@@ -36,7 +36,7 @@ from pipelines.data.references import code_batch
 from pipelines.inference.adapter_cache import AdapterCache
 from pipelines.inference.best_of import BEST_OF, BestOf, generate_best_images
 from pipelines.inference.captioning import ImageReader, ImageReading
-from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, ImageMode, generate_replies
+from pipelines.inference.generate import CHAT_SAMPLING, GenerationRequest, ImageMode, as_asked, generate_replies
 from pipelines.inference.generate_images import caption_prompt, to_image
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras, read_adapter
@@ -143,8 +143,10 @@ class InferenceEngine:
 
         `side` of a part is the index of its request. Generation goes on in the engine's thread while the consumer
         handles a part. Closing the iterator ends it within one decoding step. best_of: how many drawings each image is
-        chosen from. Raises KeyError for an unknown name, AdapterError, and what the model raises.
+        chosen from. A direct request for a picture gets one, which shows what was asked for, also where the model would
+        not announce it (`as_asked`). Raises KeyError for an unknown name, AdapterError, and what the model raises.
         """
+        requests = [as_asked(request) for request in requests]
         adapters = [self._take(request.name, request.strength) for request in requests]
         loras = LoraBatch(adapters, self._prefix_cache)
         parts: queue.SimpleQueue[ReplyPart | None] = queue.SimpleQueue()  # None: nothing more will come

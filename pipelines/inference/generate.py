@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.picture_requests import picture_request
 from pipelines.core.run_folder import BASE
 from pipelines.data.chat_template import (
     Subject,
@@ -33,7 +34,6 @@ from pipelines.data.chat_template import (
     turn_end,
     words_ids,
 )
-from pipelines.data.packing import open_image
 from pipelines.data.references import code_batch
 from pipelines.data.reply_form import (
     LOOK_TOKENS,
@@ -47,9 +47,11 @@ from pipelines.data.reply_form import (
 )
 from pipelines.inference.best_of import BestOf, generate_best_images
 from pipelines.inference.generate_images import to_image
+from pipelines.inference.held_look import held_look
 from pipelines.inference.streaming import Reply, ReplyDone, ReplyPart, SceneReady, TextPiece, VisibleText
+from pipelines.inference.text_batch import TextBatch, generators_of, loras_of
 from pipelines.models.decoding.multi_lora import LoraBatch
-from pipelines.models.decoding.sampling import Generators, LogitsProcessor, OnIds, Sampling
+from pipelines.models.decoding.sampling import Generators, OnIds, Sampling
 from pipelines.models.interface import UnifiedModel
 
 REPETITION_PENALTY = 1.1
@@ -85,6 +87,19 @@ class GenerationRequest:
     """Words that the reply has already and goes on from, without an image; such a request is alone in its batch."""
     strength: float = 1.0
     """What the adapter adds is multiplied by this."""
+    look: str = ""
+    """What its image must show, in a caption's words; "" leaves it to the model."""
+
+
+def as_asked(request: GenerationRequest) -> GenerationRequest:
+    """With an image where the last message asks for one in plain words, and the look that it names.
+
+    A model with little training announces no image by itself. Whoever wants none ("never") gets none.
+    """
+    if request.begun or request.picture == "never" or not request.history:
+        return request
+    asked = picture_request(request.history[-1].text, request.character.name)
+    return request if asked is None else replace(request, picture="always", look=request.look or asked.look)
 
 
 def sampling_of(recipe: Recipe, repetition_penalty: float = 1.0) -> Sampling:
@@ -130,7 +145,7 @@ def generate_texts(
         raise ValueError("a reply that is begun is continued alone, not in a batch with others")
     rendered = [prompt(item.character, item.history, spec, tokenizer, PROMPT_TOKENS) for item in requests]
     input_images = [_files(item, one.input_images) for item, one in zip(requests, rendered, strict=True)]
-    batch = _TextBatch(model, sampling, input_images, generator, loras)
+    batch = TextBatch(model, sampling, input_images, generator, loras)
     begun = [words_ids(item.begun.strip(), False, spec, tokenizer) for item in requests]
     visible = [VisibleText(tokenizer, ids) for ids in begun]
     for i, shown in enumerate(visible):
@@ -157,7 +172,8 @@ def generate_texts(
         ]
         for i in with_image
     }
-    looks = _sample_looks(batch, tokenizer, heads, lambda new_ids: on_step())
+    sampled = _sample_looks(batch, tokenizer, heads, lambda new_ids: on_step())
+    looks = {i: held_look(one, requests[i].look, said[i].text, requests[i].character) for i, one in sampled.items()}
     return [
         GeneratedText(
             said[i].text,
@@ -177,7 +193,7 @@ class _Words:
 
 
 def _sample_words(
-    batch: _TextBatch,
+    batch: TextBatch,
     tokenizer: PreTrainedTokenizerBase,
     requests: Sequence[GenerationRequest],
     prompts: list[list[int]],
@@ -211,7 +227,7 @@ def _sample_words(
 
 
 def _sample_looks(
-    batch: _TextBatch, tokenizer: PreTrainedTokenizerBase, heads: dict[int, list[int]], on_ids: OnIds
+    batch: TextBatch, tokenizer: PreTrainedTokenizerBase, heads: dict[int, list[int]], on_ids: OnIds
 ) -> dict[int, str]:
     """The look behind each head, by the index of its request."""
     if not heads:
@@ -230,63 +246,11 @@ def _sample_looks(
     return looks
 
 
-@dataclass(frozen=True)
-class _TextBatch:
-    # What both passes of `generate_texts` sample with; each entry belongs to the request at its place.
-    model: UnifiedModel
-    sampling: Sampling
-    input_images: Sequence[Sequence[Path]]
-    generator: Generators
-    loras: LoraBatch | None
-
-    def sample(
-        self,
-        rows: Sequence[int],
-        prompts: list[list[int]],
-        sampling: Sampling,
-        on_ids: OnIds,
-        logits_processor: LogitsProcessor,
-    ) -> list[tuple[list[int], int | None]]:
-        """For each prompt, which goes on the request of that row: the ids before the stop id, and the stop id."""
-        spec = self.model.spec
-        stop_ids = (spec.eot_id, spec.boi_id)
-        samples = self.model.sample_text(
-            prompts,
-            sampling,
-            stop_ids=stop_ids,
-            pixel_values=_pixel_values(self.model, [self.input_images[i] for i in rows]),
-            generator=_generators_of(self.generator, rows),
-            loras=_loras_of(self.loras, rows),
-            on_ids=on_ids,
-            logits_processor=logits_processor,
-        )
-        return [_split_stop(ids, stop_ids) for ids in samples.ids]
-
-
 def _files(request: GenerationRequest, names: Sequence[str]) -> tuple[Path, ...]:
     missing = [name for name in names if name not in request.shown]
     if missing:
         raise ValueError(f"the conversation shows {', '.join(missing)}, but not where that is: put it into `shown`")
     return tuple(request.shown[name] for name in names)
-
-
-def _generators_of(generator: Generators, rows: Sequence[int]) -> Generators:
-    return generator if generator is None or isinstance(generator, torch.Generator) else [generator[i] for i in rows]
-
-
-def _loras_of(loras: LoraBatch | None, rows: Sequence[int]) -> LoraBatch | None:
-    return None if loras is None else loras.select(rows)
-
-
-def _pixel_values(model: UnifiedModel, input_images: Sequence[Sequence[Path]]) -> torch.Tensor | None:
-    """(I, 3, px, px) in [-1, 1]: the input images of all prompts in reading order; None without any."""
-    opened = [open_image(path, model.spec.image_px) for paths in input_images for path in paths]
-    return torch.stack(opened).to(model.device) if opened else None
-
-
-def _split_stop(ids: list[int], stop_ids: tuple[int, ...]) -> tuple[list[int], int | None]:
-    """The ids before the stop id, and which one it was; None when sampling ran out of tokens."""
-    return (ids[:-1], ids[-1]) if ids and ids[-1] in stop_ids else (ids, None)
 
 
 def generate_replies(
@@ -342,8 +306,8 @@ def generate_replies(
             sampling,
             best_of,
             reference_codes=code_batch([references[side] for side in with_image]) if references else None,
-            generator=_generators_of(generators, with_image),
-            loras=_loras_of(loras, with_image),
+            generator=generators_of(generators, with_image),
+            loras=loras_of(loras, with_image),
             on_step=on_step,
         )
         for side, pixels in zip(with_image, images, strict=True):
