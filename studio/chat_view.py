@@ -18,7 +18,7 @@ from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import chat_turns, compare, feedback
 from studio.actions.chat_turns import ChatTurn, ReplyView
-from studio.actions.checkpoint_options import label_of
+from studio.actions.checkpoint_options import label_of, warning_of
 from studio.actions.compare import SEEDS, ImageMode, NotPossible, ReplyOptions
 from studio.actions.images import CAPTION_FIELDS
 from studio.actions.workers import waiting_words
@@ -69,6 +69,8 @@ def _head(context: AppContext, conversation: Conversation) -> None:
         else:
             left, right = (label_of(context, ref) for ref in (conversation.left, conversation.right))
             widgets.quiet(f"Left: {left}. Right: {right}.")
+            for ref in (conversation.left, conversation.right):
+                widgets.caution(warning_of(context, ref))
     with way:
         if st.button("New conversation", icon=":material/add_comment:", width="stretch"):
             widgets.go(widgets.COMPARE, character=conversation.character)

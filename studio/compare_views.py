@@ -19,7 +19,14 @@ from pipelines.core.storage.store import StoreError
 from pipelines.core.vote_counts import Tally, tallies
 from studio import charts, widgets
 from studio.actions import downloads, held_out, votes
-from studio.actions.checkpoint_options import CheckpointOption, checkpoint_of, default_of, label_of
+from studio.actions.checkpoint_options import (
+    CheckpointOption,
+    checkpoint_of,
+    default_of,
+    label_of,
+    only_one_of,
+    sides_of,
+)
 from studio.actions.compare import NotPossible
 from studio.context import AppContext
 from studio.labels import counted
@@ -87,7 +94,7 @@ def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: 
     """A list of checkpoints to choose one from; returns its `JOB:NAME`, or "" while nothing is chosen.
 
     A choice goes into the address as `name`, so it stays over refreshes and new checkpoints; before that, and when what
-    was chosen is gone, `default` stands there ("": nothing).
+    was chosen is gone, `default` stands there ("": nothing). What should be known about it is said below.
     """
     labels = {one.ref: one.label for one in options}
     refs, chosen, key = list(labels), widgets.param(name), f"state-{name}"
@@ -98,23 +105,23 @@ def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: 
         if st.session_state[key]:
             st.query_params[name] = st.session_state[key]
 
-    return (
-        st.selectbox(
-            label,
-            refs,
-            format_func=lambda ref: labels[ref],
-            key=key,
-            placeholder="Choose a state",
-            on_change=keep,
-        )
-        or ""
+    chosen_now = st.selectbox(
+        label,
+        refs,
+        format_func=lambda ref: labels[ref],
+        key=key,
+        placeholder="Choose a state",
+        on_change=keep,
     )
+    ref = chosen_now or ""
+    widgets.caution(next((one.warning for one in options if one.ref == ref), ""))
+    return ref
 
 
 def scores_view(context: AppContext, choices: Sequence[CheckpointOption], pair: tuple[str, str] | None) -> None:
     """The scorecards of two checkpoints: radar chart, numbers and sample sheets."""
     refs = {one.ref: one for one in choices}
-    first, second = pair if pair and set(pair) <= set(refs) else (default_of(choices), choices[-1].ref)
+    first, second = pair if pair and set(pair) <= set(refs) else sides_of(choices)
     left, right = st.columns(2)
     with left:
         one = checkpoint_select("One", choices, first, "one")
@@ -240,7 +247,7 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
     if not trained:
         widgets.quiet("There is no trained state to download yet.")
         return
-    ref = checkpoint_select("Which state", trained, default_of(trained), "state")
+    ref = checkpoint_select("Which state", trained, default_of(trained) or only_one_of(trained), "state")
     if not ref:
         return
     strength = widgets.strength_slider("download-strength")
@@ -260,6 +267,8 @@ def download_view(context: AppContext, choices: Sequence[CheckpointOption]) -> N
 def _kind(context: AppContext, ref: str, kind: str, strength: float) -> None:
     """One thing to download: what it is, and the way to it."""
     label, about, icon = KINDS[kind]
+    if kind == "zip" and not checkpoint_of(context, ref)[1].scores:
+        about = "What was learnt, the character card and the report; it was not measured, so it has no scores."
     with st.container(border=True, key=f"take-{kind}"):
         words, way = st.columns([3, 2], vertical_alignment="center")
         with words:
@@ -274,14 +283,16 @@ def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
     key = f"{kind}-{ref}-{strength:g}"
     made: downloads.Download | None = st.session_state.get(f"ready-{key}")
     if made is None:
-        if not st.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:", width="stretch"):
+        way = st.empty()  # the button makes room for what it leads to
+        if not way.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:", width="stretch"):
             return
         try:
-            with st.spinner("Packing"):
+            with way, st.spinner("Packing"):
                 if kind in ADAPTER_MAKERS:
                     made = ADAPTER_MAKERS[kind](context, ref, strength)
                 else:
                     made = MAKERS[kind](context, ref)
+            way.empty()
         except (NotPossible, CharacterProblems, StoreError) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
             return

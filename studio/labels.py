@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pipelines.core.jobs.job import JobStatus
+from pipelines.core.jobs.training_extent import TrainingExtent
 
 STATUS: dict[JobStatus, str] = {
     "queued": "Waiting",
@@ -32,6 +33,14 @@ BASE_TITLES = {"starter": "Starter", "janus-pro-1b": "Janus-Pro 1B", "janus-pro-
 def base_title(preset: str) -> str:
     """What a base model is called."""
     return BASE_TITLES.get(preset, preset)
+
+
+def extent_words(extent: TrainingExtent) -> str:
+    """What somebody should know before they choose a state that has had so little training."""
+    at = f"Step {extent.step} of {extent.planned}"
+    if extent.is_hardly_trained:
+        return f"{at}: hardly trained yet, they may not look or talk like themselves."
+    return f"{at} of the basics, and never measured: nobody knows yet how much they look and talk like themselves."
 
 
 def ago(time: str, clock: datetime | None = None) -> str:

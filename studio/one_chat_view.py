@@ -15,7 +15,7 @@ from pipelines.core.jobs.job import CharacterRow, Conversation
 from studio import widgets
 from studio.actions import chat, chat_turns, images
 from studio.actions.chat_turns import ChatTurn
-from studio.actions.checkpoint_options import label_of
+from studio.actions.checkpoint_options import label_of, warning_of
 from studio.chat_text import speech
 from studio.chat_view import POLL_S, mend, reply, reply_options, said, say_something, send_said, tools
 from studio.context import AppContext
@@ -30,6 +30,7 @@ def draw(context: AppContext, conversation: Conversation, row: CharacterRow, hea
     if kept := st.session_state.pop("talk-kept", ""):
         st.success(kept, icon=":material/school:")
     widgets.quiet(f"Answers: {label_of(context, conversation.left)}")
+    widgets.caution(warning_of(context, conversation.left))
     with head:
         if st.button("New chat", icon=":material/add_comment:"):
             widgets.go(widgets.CHAT, character=conversation.character)

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pipelines.core.jobs.job import CharacterRow
+from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import picture_prompts, training_jobs
+from studio.actions.checkpoint_options import CheckpointOption, unmeasured_base
 from studio.actions.picture_prompts import PromptPicture
+from studio.actions.scores import checkpoint_title
+from studio.actions.training_jobs import SampleRow
 from studio.actions.workers import waiting_words
 from studio.context import AppContext
 from studio.labels import counted
@@ -22,15 +26,15 @@ POLL_S = 2.0
 PICTURE_PX = 240
 
 
-def draw(context: AppContext, row: CharacterRow, refs: Sequence[str]) -> None:
-    """The grid of one training. refs: `JOB:NAME` of the character's states; those of the first one's training count."""
+def draw(context: AppContext, row: CharacterRow, choices: Sequence[CheckpointOption]) -> None:
+    """The grid of one training. choices: the character's states; those of the first one's training count."""
     widgets.show_problems()
-    job = training_jobs.own_job(context, refs[0].rpartition(":")[0])
-    rows = {f"{job.id}:{one.checkpoint.name}": one for one in training_jobs.sample_rows(context, job)}
+    job = training_jobs.own_job(context, choices[0].ref.rpartition(":")[0])
+    saved = training_jobs.sample_rows(context, job)
+    if all(one.checkpoint.name != BASE for one in saved):
+        saved = [SampleRow(unmeasured_base(job), checkpoint_title(BASE), ()), *saved]
+    rows = {f"{job.id}:{one.checkpoint.name}": one for one in saved}
     names = list(rows)
-    if not names:
-        widgets.quiet("No state is saved yet.")
-        return
     st.session_state.setdefault("prompt-state", names[-1])
     if st.session_state["prompt-state"] not in rows:
         st.session_state["prompt-state"] = names[-1]
@@ -42,6 +46,7 @@ def draw(context: AppContext, row: CharacterRow, refs: Sequence[str]) -> None:
             format_func=lambda name: rows[name].title,
         )
     state = st.session_state["prompt-state"]
+    widgets.caution(next((one.warning for one in choices if one.ref == state), ""))
     _ask(context, row, names, state)
     asked = picture_prompts.prompt_pictures(context, row.id)
     working = any(one.is_working for states in asked.values() for one in states.values())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pipelines.core.jobs.job import ENDED, Job
+from pipelines.core.jobs.training_extent import training_extents
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import scorecard
 from pipelines.core.storage.store import StoreError
@@ -17,6 +18,7 @@ from studio import widgets
 from studio.actions import live_samples
 from studio.actions.training_jobs import SampleRow
 from studio.context import AppContext
+from studio.labels import extent_words
 
 POLL_S = 2.0
 SAMPLE_PX = 104
@@ -27,13 +29,17 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], marks: Mapping[st
 
     marks: name of a checkpoint -> its mark, such as "best".
     """
+    extents = training_extents(job, [row.checkpoint for row in rows])
+    cautions = {name: extent_words(one) for name, one in extents.items() if name not in marks}
     waiting = [row for row in rows if not row.samples]
     rows = [row for row in rows if row.samples]
     st.subheader("The same prompts, at every saved state", anchor=False)
     if not rows:
         widgets.quiet("Every saved state draws the same prompts when it is checked, after the basics and at the end.")
     if waiting:
-        st.fragment(_live_samples, run_every=POLL_S if job.status not in ENDED else None)(context, job, waiting)
+        st.fragment(_live_samples, run_every=POLL_S if job.status not in ENDED else None)(
+            context, job, waiting, cautions
+        )
     if not rows:
         return
     labels = [sample.label for sample in rows[0].samples]
@@ -45,6 +51,7 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], marks: Mapping[st
         if choice == everything:
             st.markdown(f"**{name}**")
             widgets.quiet(_scores_in_words(row, rows))
+            widgets.caution(cautions.get(row.checkpoint.name, ""))
             with st.container(horizontal=True, gap="xsmall", key=f"strip-{row.checkpoint.name}"):
                 for sample in row.samples:
                     _sample(context, sample.key, f"{name}: {sample.label}")
@@ -58,7 +65,7 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], marks: Mapping[st
                 widgets.quiet(sample.answer)
 
 
-def _live_samples(context: AppContext, job: Job, rows: list[SampleRow]) -> None:
+def _live_samples(context: AppContext, job: Job, rows: list[SampleRow], cautions: Mapping[str, str]) -> None:
     """Checkpoints that are not measured yet: a live sample of each can be requested."""
     live = live_samples.live_samples(context, job)
     for row in rows:
@@ -69,6 +76,8 @@ def _live_samples(context: AppContext, job: Job, rows: list[SampleRow]) -> None:
                 _sample(context, sample.said.picture_key, f"{row.title}: {live_samples.PROMPT}")
             with st.container(width="stretch", gap="xxsmall"):
                 st.markdown(f"**{row.title}**, saved")
+                if job.status in ENDED:
+                    widgets.caution(cautions.get(name, ""))
                 widgets.quiet(_live_sample_words(sample))
             again = sample is None or not sample.is_working
             if again and row.checkpoint.adapter_key and (sample is None or not sample.said.picture_key):

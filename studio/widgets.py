@@ -187,6 +187,12 @@ def image(data: bytes | None, alt: str, width: int | str = "stretch") -> None:
     st.image(data, width=width, alt=alt)  # type: ignore[arg-type]  # pixels, or one of Streamlit's words
 
 
+def caution(text: str) -> None:
+    """What somebody should know before they go on with what they chose; nothing for ""."""
+    if text:
+        st.warning(escaped(text), icon=":material/warning:")
+
+
 def chips(words: Sequence[str]) -> None:
     """Short words in a row, as labels that do nothing."""
     if words:

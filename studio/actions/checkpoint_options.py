@@ -1,25 +1,28 @@
 """The checkpoints that a character can be talked with, compared and downloaded as, and which of them comes first.
 
 One checkpoint of a character is marked (`pipelines.core.queue.training_results`): as the best, or, when it has a fault,
-as the one that comes closest. It is the default everywhere; an unmeasured state of a training that still runs never is.
+as the one that comes closest. It is the default everywhere; an unmeasured state of a training that still runs never is,
+nor one that is hardly trained. The model before training is always offered beside a trained state: it needs no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from pipelines.core.checkpoint_selection import FAULTS
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
+from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.training_extent import TrainingExtent, training_extents
 from pipelines.core.queue.training_results import TRAININGS, BestCheckpoint, best_of, best_of_character
 from pipelines.core.run_folder import BASE
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
-from studio.labels import EFFORTS, base_title, listed
+from studio.labels import EFFORTS, base_title, extent_words, listed
 
 Mark = Literal["", "best", "comes closest"]
 
@@ -36,7 +39,17 @@ class CheckpointOption:
     mark: Mark = ""
     """Of the one that comes first."""
     rank: int = 0
-    """As a default where none is marked: 2 measured, 1 saved as planned by a training that is over, 0 never."""
+    """As a default where none is marked: 3 measured; of a training that is over, 2 saved as planned, 1 saved by a stop;
+    0 never."""
+    extent: TrainingExtent | None = None
+    """Where it has had little training or is unmeasured."""
+    is_over: bool = True
+    """Its training does nothing more."""
+
+    @property
+    def warning(self) -> str:
+        """What somebody should know who chooses it; "" when there is nothing to say."""
+        return extent_words(self.extent) if self.extent and not self.mark else ""
 
     @property
     def is_best(self) -> bool:
@@ -50,23 +63,34 @@ def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOp
     first = best_of_character(context.records, context.owner, character)
     found: list[CheckpointOption] = []
     bases: dict[str, CheckpointOption] = {}
+    unsaved: dict[str, CheckpointOption] = {}
     for job in context.records.jobs.list(owner=context.owner, kind="train", character=character, limit=TRAININGS):
-        for one in reversed(context.records.checkpoints.of_job(job.id)):
-            ref = f"{job.id}:{one.name}"
+        rows = context.records.checkpoints.of_job(job.id)
+        extents = training_extents(job, rows)
+        for one in reversed(rows):
             if one.name == BASE:
-                bases.setdefault(
-                    one.base, CheckpointOption(ref, f"{checkpoint_title(BASE)} ({base_title(one.base)})", one.base)
-                )
+                bases.setdefault(one.base, _base_option(job, one.base))
             elif one.adapter_key:
-                mark = mark_of(first, job.id, one.name)
-                found.append(CheckpointOption(ref, label(job, one, mark), one.base, mark, _rank(job, one)))
-    return [*found, *bases.values()]
+                found.append(_option(job, one, mark_of(first, job.id, one.name), extents.get(one.name)))
+                unsaved.setdefault(one.base, _base_option(job, one.base))
+    return [*found, *{**unsaved, **bases}.values()]
 
 
-def _rank(job: Job, one: Checkpoint) -> int:
+def _option(job: Job, one: Checkpoint, mark: Mark, extent: TrainingExtent | None) -> CheckpointOption:
+    ref, words = f"{job.id}:{one.name}", label(job, one, mark, extent)
+    return CheckpointOption(ref, words, one.base, mark, _rank(job, one, extent), extent, job.status in ENDED)
+
+
+def _base_option(job: Job, base: str) -> CheckpointOption:
+    return CheckpointOption(f"{job.id}:{BASE}", f"{checkpoint_title(BASE)} ({base_title(base)})", base)
+
+
+def _rank(job: Job, one: Checkpoint, extent: TrainingExtent | None) -> int:
+    if extent is not None and extent.is_hardly_trained:
+        return 0
     if one.scores:
-        return 2
-    return 1 if job.status in ENDED and one.saved_for == "plan" else 0
+        return 3
+    return 0 if job.status not in ENDED else 2 if one.saved_for == "plan" else 1
 
 
 def mark_of(first: BestCheckpoint | None, job: str, name: str) -> Mark:
@@ -92,6 +116,30 @@ def default_of(options: Sequence[CheckpointOption]) -> str:
     return max(ranked)[3] if ranked else ""
 
 
+def base_of(options: Sequence[CheckpointOption], ref: str = "") -> str:
+    """`JOB:NAME` of the model before training that `ref`, or the newest state, was made from."""
+    preset = next((one.base for one in options if one.ref == ref), options[0].base)
+    return next((one.ref for one in options if one.ref.endswith(f":{BASE}") and one.base == preset), options[-1].ref)
+
+
+def sides_of(options: Sequence[CheckpointOption]) -> tuple[str, str]:
+    """The two that are compared until others are chosen: the first, and the model before training.
+
+    The first is `default_of`; where nothing deserves to be it, the only state, so that comparing shows how little it
+    has learned, unless its training still runs.
+    """
+    only = only_one_of(options)
+    is_over = all(one.is_over for one in options if one.ref == only)
+    first = default_of(options) or (only if is_over else "")
+    return first, base_of(options, first)
+
+
+def only_one_of(options: Sequence[CheckpointOption]) -> str:
+    """`JOB:NAME` of the trained state where there is a single one, so that nobody has to choose it; else ""."""
+    trained = [one.ref for one in options if not one.ref.endswith(f":{BASE}")]
+    return trained[0] if len(trained) == 1 else ""
+
+
 def first_in_words(context: AppContext, character: str) -> str:
     """Why the marked state is only the closest, or that votes chose it; "" when there is nothing to say."""
     first = best_of_character(context.records, context.owner, character)
@@ -106,13 +154,15 @@ def first_in_words(context: AppContext, character: str) -> str:
     return ""
 
 
-def label(job: Job, one: Checkpoint, mark: Mark = "") -> str:
+def label(job: Job, one: Checkpoint, mark: Mark = "", extent: TrainingExtent | None = None) -> str:
     """What a trained checkpoint is called in a list."""
     effort = EFFORTS.get(str((job.recipe or {}).get("effort", "")), "")
     when = datetime.fromisoformat(job.created).strftime("%d %b %H:%M").lstrip("0")
     marked = f" ({mark})" if mark else ""
     stopped = "saved when it was stopped" if one.saved_for == "stop" else ""
-    return f"{checkpoint_title(one.name)}{marked} · " + ", ".join(filter(None, [effort.lower(), when, stopped]))
+    little = f"hardly trained ({extent.step} of {extent.planned} steps)" if extent and extent.is_hardly_trained else ""
+    said = [effort.lower(), when, stopped, little if not mark else ""]
+    return f"{checkpoint_title(one.name)}{marked} · " + ", ".join(filter(None, said))
 
 
 def label_of(context: AppContext, ref: str) -> str:
@@ -121,10 +171,40 @@ def label_of(context: AppContext, ref: str) -> str:
         job, one = checkpoint_of(context, ref)
     except RecordMissing:
         return "a deleted checkpoint"
-    return f"{checkpoint_title(BASE)} ({base_title(one.base)})" if one.name == BASE else label(job, one)
+    if one.name == BASE:
+        return f"{checkpoint_title(BASE)} ({base_title(one.base)})"
+    return label(job, one, extent=_extents(context, job).get(one.name))
+
+
+def warning_of(context: AppContext, ref: str) -> str:
+    """`CheckpointOption.warning` of a state that a conversation was begun with."""
+    try:
+        job, one = checkpoint_of(context, ref)
+    except RecordMissing:
+        return ""
+    extent = _extents(context, job).get(one.name)
+    return "" if extent is None or one.name in marks_of(context, job) else extent_words(extent)
+
+
+def _extents(context: AppContext, job: Job) -> Mapping[str, TrainingExtent]:
+    return training_extents(job, context.records.checkpoints.of_job(job.id))
 
 
 def checkpoint_of(context: AppContext, ref: str) -> tuple[Job, Checkpoint]:
-    """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's."""
-    job, _, name = ref.rpartition(":")
-    return own_job(context, job), context.records.checkpoints.get(job, name)
+    """The job and the checkpoint of `JOB:NAME`; RecordMissing when either is gone or somebody else's.
+
+    The base has a row only once it is measured, which a training that is stopped early never does; it is there anyway.
+    """
+    id, _, name = ref.rpartition(":")
+    job = own_job(context, id)
+    try:
+        return job, context.records.checkpoints.get(id, name)
+    except RecordMissing:
+        if name != BASE or job.recipe is None:
+            raise
+        return job, unmeasured_base(job)
+
+
+def unmeasured_base(job: Job) -> Checkpoint:
+    """The model before a training, as a checkpoint without scores and files."""
+    return Checkpoint(job.id, BASE, BASE, 0, Recipe.from_json(job.recipe or {}).base)

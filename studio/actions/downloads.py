@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pipelines.core.character.character_folder import write_character
 from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.formats.card_export import export_card
 from pipelines.core.jobs.job import Checkpoint, Job
+from pipelines.core.jobs.training_extent import TrainingExtent, training_extents
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.run_folder import (
     ADAPTER_FILES,
@@ -39,11 +40,19 @@ from studio.actions.compare import NotPossible
 from studio.actions.report import report
 from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
+from studio.labels import extent_words, listed
 
 LINK_S = 3600
 """Seconds that a download link is good for."""
 README = "README.md"
-
+CARD = "card.png"
+README_FILES = {
+    CARD: f"`{CARD}` is a character card for role-play programs",
+    "report.html": "`report.html` opens in any browser",
+    "samples.png": "`samples.png` shows what it draws",
+    "scores.json": "`scores.json` has what was measured",
+}
+"""Name of a file of the zip -> what its README says of it, where it is there."""
 
 SNIPPETS = {
     "Talk with it, picture included": """from pathlib import Path
@@ -93,6 +102,7 @@ def adapter_zip(context: AppContext, ref: str, strength: float = 1.0) -> Downloa
     RecordMissing when the checkpoint is gone, NotPossible without an adapter, StoreError when its files cannot be had.
     """
     job, checkpoint = _with_adapter(context, ref)
+    extent = training_extents(job, context.records.checkpoints.of_job(job.id)).get(checkpoint.name)
     name = _file_name(context, job, checkpoint, strength)
     with tempfile.TemporaryDirectory(prefix="understudy-export-") as made:
         folder = Path(made) / name
@@ -100,11 +110,12 @@ def adapter_zip(context: AppContext, ref: str, strength: float = 1.0) -> Downloa
         for path, target in (("scores.json", "scores.json"), ("samples/sheet.png", "samples.png")):
             if path in checkpoint.files:
                 fetch(context.store, checkpoint.files[path], folder / target)
-        notes = _put_card(context, job, Path(made), folder / "card.png", None)
+        notes = _put_card(context, job, Path(made), folder / CARD, None)
         manifest = _manifest(job, checkpoint, notes) | {"strength": strength}
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         (folder / "report.html").write_text(report(context, job, checkpoint), encoding="utf-8")
-        (folder / README).write_text(_readme(checkpoint), encoding="utf-8")
+        contents = frozenset(path.name for path in folder.iterdir())
+        (folder / README).write_text(_readme(checkpoint, contents, extent), encoding="utf-8")
         archive = Path(made) / f"{name}.zip"
         _zip(folder, archive)
         return _stored(context, archive)
@@ -250,19 +261,25 @@ def snippets(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def _readme(checkpoint: Checkpoint) -> str:
+def _readme(checkpoint: Checkpoint, contents: Collection[str], extent: TrainingExtent | None) -> str:
+    """What is in the zip and how it is used. contents: names of the files and folders beside it; no other is named."""
     ways = "\n".join(
         f"{title}:\n\n```{'sh' if text.startswith('understudy') else 'python'}\n{text}\n```\n"
         for title, text in snippets(checkpoint).items()
+        if CARD in contents or CARD not in text
     )
     revision = f" at revision `{checkpoint.revision}`" if checkpoint.revision else ""
+    own = "Its own README.md says how it was made, and what it scores. " if checkpoint.scores else ""
+    others = [words for name, words in README_FILES.items() if name in contents]
+    little = "" if checkpoint.scores else "This state was not measured: there are no scores and no sample pictures.\n"
+    little += f"{extent_words(extent)}\n" if extent else ""
     return f"""# {checkpoint_title(checkpoint.name)}
 
-`adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy{revision}. Its own README.md
-says how it was made, and what it scores; with another revision of the base it has to be trained again.
+`adapter/` is a PEFT adapter for the base model preset `{checkpoint.base}` of Understudy{revision}.
+{own}With another revision of the base it has to be trained again.
 {_about_references(checkpoint)}
-`card.png` is a character card for role-play programs, `report.html` opens in any browser, `samples.png` shows what it
-draws. Where Understudy and its training libraries are installed, in this folder:
+{little}
+{listed(others)}. Where Understudy and its training libraries are installed, in this folder:
 
 {ways}"""
 

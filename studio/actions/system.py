@@ -6,6 +6,7 @@ address is shown without its password, a key only as set or not set.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +15,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.core.jobs.draw_protocol import PROMPT_TASK
 from pipelines.core.jobs.job import Job, JobKind, RecordMissing, RecordsUnusable, Worker
+from pipelines.core.jobs.reply_protocol import SCENE
 from pipelines.core.settings import Settings, without_password
 from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.storage.store import StoreError
@@ -48,6 +51,20 @@ KIND_WORDS = {
     "parts": "Broken-off uploads",
 }
 """First segment of a key -> what a person reads."""
+
+
+TASK_WORDS = {
+    "train": "Trains {}",
+    "evaluate": "Measures {}",
+    "reply": "Answers as {}",
+    "draw": "Draws {}",
+    PROMPT_TASK: "Draws {}",
+    "captions": "Looks at pictures of {}",
+    "expand": "Writes conversations for {}",
+    "warm": "Gets ready to answer as {}",
+    "load": "Loads its model",
+}
+"""Kind of a job, or what a reply job is asked for -> what the worker does, with the character's name."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +120,31 @@ def _doing(context: AppContext, worker: Worker) -> str:
 
 
 def _job_words(context: AppContext, job: Job) -> str:
-    verbs = {"train": "Trains", "reply": "Answers as", "evaluate": "Measures"}
     # The name of another owner's character is not shown.
-    if job.owner != context.owner or not job.character:
-        return f"{verbs[job.kind]} a character"
-    return f"{verbs[job.kind]} {context.records.characters.get(job.character).name or 'a character'}"
+    is_own = job.owner == context.owner and job.character
+    name = context.records.characters.get(job.character).name if is_own else ""
+    return TASK_WORDS[_task(context, job)].format(name or "a character")
+
+
+def _task(context: AppContext, job: Job) -> str:
+    """What the worker does in this job just now, a key of TASK_WORDS."""
+    if job.kind != "reply":
+        return job.kind
+    task = str(job.request.get("task", "reply"))
+    if task == "warm" and not job.request.get("checkpoints"):
+        return "load"
+    last = context.records.events.latest(job.id) if task == "reply" else None
+    if last is not None and SCENE in last.metrics and json.loads(last.note)["scene"]:
+        return "draw"  # the words are said, and the picture is being drawn
+    return task if task in TASK_WORDS else "reply"
 
 
 def queue_depths(context: AppContext) -> dict[str, int]:
-    """How many jobs wait, of all owners: for training and measuring, and for answers."""
-    kinds: dict[str, tuple[JobKind, ...]] = {"Training and measuring": ("train", "evaluate"), "Answers": ("reply",)}
+    """How many jobs wait, of all owners: for training and measuring, and for answers and drawings."""
+    kinds: dict[str, tuple[JobKind, ...]] = {
+        "Training and measuring": ("train", "evaluate"),
+        "Answers and drawings": ("reply",),
+    }
 
     def waiting(kind: JobKind) -> int:
         return len(context.records.jobs.list(kind=kind, statuses=["queued"], limit=MAX_COUNTED))

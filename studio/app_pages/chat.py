@@ -10,9 +10,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pipelines.core.jobs.job import CharacterRow, Conversation
-from studio import one_chat_view, widgets
+from studio import no_state_yet, one_chat_view, widgets
 from studio.actions import chat, compare, workers
-from studio.actions.checkpoint_options import CheckpointOption, checkpoint_options, default_of
+from studio.actions.checkpoint_options import CheckpointOption, base_of, checkpoint_options, default_of
 from studio.chat_view import say_something, send, tools
 from studio.compare_views import character_select, checkpoint_select
 from studio.context import AppContext
@@ -37,18 +37,19 @@ def page() -> None:
         return
     choices = checkpoint_options(context, row.id)
     if not choices:
-        widgets.nothing_here(
-            f"{row.name or 'This character'} cannot answer yet: train it first.", widgets.TRAINING, "To the trainings"
-        )
+        no_state_yet.draw(context, row)
         return
     _begin(context, row, choices, head)
 
 
 def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOption], head: DeltaGenerator) -> None:
     """A new chat: it exists once something is said."""
+    default, base = default_of(choices), base_of(choices)
     with head:
         with st.container(width=400):
-            ref = checkpoint_select("Who answers", choices, default_of(choices) or choices[-1].ref, "who")
+            ref = checkpoint_select("Who answers", choices, default or base, "who")
+            if ref == base and not default:
+                widgets.quiet("No saved state is far enough yet: the model before training answers until you choose.")
         earlier = chat.earlier_chats(context, row.id)
         if earlier:
             with st.popover("Earlier chats", icon=":material/history:"):

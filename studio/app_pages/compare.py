@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pipelines.core.jobs.job import CharacterRow
-from studio import picture_grid, widgets
+from studio import no_state_yet, picture_grid, widgets
 from studio.actions import checkpoint_options, compare
 from studio.actions.checkpoint_options import CheckpointOption
 from studio.actions.compare import NotPossible
@@ -42,11 +42,7 @@ def page() -> None:
         return
     choices = checkpoint_options.checkpoint_options(context, row.id)
     if not choices:
-        widgets.nothing_here(
-            f"{row.name or 'This character'} has nothing to talk with yet: train it first.",
-            widgets.TRAINING,
-            "To the trainings",
-        )
+        no_state_yet.draw(context, row)
         return
     view = _view()
     if view != VOTES and (said := checkpoint_options.first_in_words(context, row.id)):
@@ -57,7 +53,7 @@ def page() -> None:
         else:
             conversation_view(context, conversation, row)
     elif view == PICTURES:
-        picture_grid.draw(context, row, [one.ref for one in choices])
+        picture_grid.draw(context, row, choices)
     elif view == SCORES:
         scores_view(context, choices, (conversation.left, conversation.right) if conversation else None)
     elif view == VOTES:
@@ -88,10 +84,11 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     """Choose two and begin, or go on with an earlier conversation."""
     with st.container(border=True, key="begin"):
         one, other = st.columns(2)
+        first, second = checkpoint_options.sides_of(choices)
         with one:
-            left = checkpoint_select("One", choices, checkpoint_options.default_of(choices), "one")
+            left = checkpoint_select("One", choices, first, "one")
         with other:
-            right = checkpoint_select("The other", choices, choices[-1].ref, "other")
+            right = checkpoint_select("The other", choices, second, "other")
         blind = st.toggle("Blind: hide the names and shuffle the sides until I have voted")
         if st.button("Start talking", type="primary", icon=":material/forum:", disabled=not (left and right)):
             try:

@@ -51,7 +51,9 @@ def _worker(line: WorkerLine) -> None:
     with who:
         st.markdown(f"**{widgets.escaped(worker.host)}**")
         device = worker.gpu or "no GPU"
-        takes = " and ".join({"train": "training", "reply": "answers"}.get(one, one) for one in worker.queues)
+        takes = " and ".join(
+            {"train": "training", "reply": "answers and drawings"}.get(one, one) for one in worker.queues
+        )
         widgets.quiet(f"{device} · {worker.memory_gb:.0f} GB · takes {takes}")
     with does:
         if not line.is_alive:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.core.jobs.job import Worker
+from pipelines.core.events import Event
+from pipelines.core.jobs.job import Job, Worker, new_id
+from pipelines.core.jobs.reply_protocol import scene_event, text_event
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import put_content
 from studio.actions import system
@@ -25,6 +27,26 @@ def test_workers_and_what_they_do(context: AppContext, tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_reply_job_does_is_told_by_its_task_and_how_far_it_is(context: AppContext, tmp_path: Path) -> None:
+    character = staged.published(context, tmp_path / "ada")
+
+    def doing(request: dict[str, object], *events: Event) -> str:
+        job = context.records.jobs.add(Job(new_id(), "reply", context.owner, character, request=request))
+        job = staged.claimed(context, job)
+        staged.told(context, job, list(events))
+        staged.alive(context, job=job.id)
+        return system.workers(context)[0].doing
+
+    assert doing({"task": "draw"}) == doing({"task": "draw_prompts"}) == "Draws Ada"
+    assert doing({"task": "captions"}) == "Looks at pictures of Ada"
+    assert doing({"task": "warm", "base": "starter"}) == "Loads its model"
+    assert doing({"task": "warm", "checkpoints": ["a:base"]}) == "Gets ready to answer as Ada"
+    assert doing({"task": "reply"}, text_event(0, 1, "Aye", 0.1)) == "Answers as Ada"
+    assert doing({"task": "reply"}, scene_event(0, 1, "Aye.", "", 0.2)) == "Answers as Ada"
+    assert doing({"task": "reply"}, scene_event(0, 1, "Aye.", "Ada, in the snow", 0.2)) == "Draws Ada"
+    assert doing({"task": "of a later version"}) == "Answers as Ada"
+
+
 def test_a_job_of_somebody_else_is_not_named(context: AppContext, tmp_path: Path) -> None:
     job = staged.queued(context, staged.published(context, tmp_path / "ada"))
     staged.alive(context, job=job.id)
@@ -36,7 +58,7 @@ def test_queue_depths(context: AppContext, tmp_path: Path) -> None:
     character = staged.published(context, tmp_path / "ada")
     staged.queued(context, character)
     staged.claimed(context, staged.queued(context, character))
-    assert system.queue_depths(context) == {"Training and measuring": 1, "Answers": 0}
+    assert system.queue_depths(context) == {"Training and measuring": 1, "Answers and drawings": 0}
 
 
 def test_health_of_what_answers_and_of_what_does_not(context: AppContext) -> None:
