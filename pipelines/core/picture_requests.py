@@ -21,10 +21,10 @@ LOOK_WORDS = 24
 _PICTURE = r"(?:picture|photo(?:graph)?|pic|image|drawing|portrait|selfie|sketch|painting|snapshot|illustration)s?"
 _ME = r"(?:(?:me|us|for me|for us)\s+)?(?:please\s+)?"
 _FEW = r"(?:[\w'-]+\s+){0,4}?"
-_SELF = r"(?:yourself|your\s+self|you|ya)\b(?!\s*['\u2019])"
+_SELF = r"(?:yourself|your\s+self|you|ya|u)\b(?!\s*['\u2019])"
 _ASKING = (
     r"(?:^|[,;:(\u2013\u2014-]\s*"
-    r"|\b(?:and|but|so|then|now|please|just|ok|okay|well|maybe|also|instead|again|oh|sure|yes|hey|hi|hello)\s+"
+    r"|\b(?:and|but|so|then|now|please|just|ok|okay|well|maybe|also|instead|again|oh|pls|sure|yes|hey|hi|hello)\s+"
     r"|\b(?:can|could|would|will|won['\u2019]t|can['\u2019]t|couldn['\u2019]t|wouldn['\u2019]t)\s+you\s+"
     r"(?:(?:please|maybe|just|perhaps|also|kindly|try\s+to)\s+)*"
     r"|\b(?:want|like|love|need|ask|wish)\s+you\s+to\s+"
@@ -36,7 +36,7 @@ _WANTING = (
     r"|\bgot|\b(?:how|what)\s+about)\s+"
 )
 _SEEING = (
-    r"(?:\blet\s+(?:me|us)|\b(?:can|could|may|might)\s+(?:i|we)(?:\s+please)?"
+    r"(?:\blet(?:\s+(?:me|us)|['\u2019]s)|\b(?:can|could|may|might)\s+(?:i|we)(?:\s+please)?"
     r"|\b(?:i|we)\s+(?:really\s+|just\s+)?(?:want|wanna|need)(?:\s+to)?|\bi\s+wish\s+(?:i|we)\s+could"
     r"|\b(?:i|we)(?:\s+would|['\u2019]d)\s+(?:really\s+)?(?:like|love)\s+to)\s+see\s+"
 )
@@ -66,14 +66,18 @@ _MEETING += r"sun)day|this\s+(?:week|evening|afternoon)|after|before|for|at\s+\d
 
 _RULES = (
     # Show me a picture of you ...; draw a quick sketch ...; send me another selfie
-    rf"{_ASKING}(?:show|send|give|draw|paint|sketch|take|make|share|snap|post|create|get|gimme)\s+{_ME}{_FEW}{_PICTURE}\b{_OF_SELF}",
+    rf"{_ASKING}(?:show|send|give|draw|paint|sketch|share|gimme)\s+{_ME}{_FEW}{_PICTURE}\b{_OF_SELF}",
+    # Not "take a picture, it will last longer".
+    rf"{_ASKING}(?:take|make|snap|post|create|get)\s+{_ME}{_FEW}{_PICTURE}\b"
+    r"(?=\s*(?:$|[:(]|(?:of|for|with|please|in|on|at|from|where|while|wearing)\b))",
     # Draw yourself ...; show me yourself ...; paint Nella ...
     rf"{_ASKING}(?:show|draw|paint|sketch|picture)\s+{_ME}(?:yourself|your\s+self|\bNAME\b(?!['\u2019]))",
     rf"{_ASKING}show\s+{_ME}you\b(?!['\u2019]){_SEEN}",
     rf"{_ASKING}(?:draw|paint|sketch)\s+you\b(?!['\u2019])",
     # Show me what you look like ...
     rf"{_ASKING}(?:show|draw|paint)\s+{_ME}{_APPEAR}",
-    r"(?:^|[,;:]\s*|\b(?:and|so|but|now)\s+)what\s+(?:do|would|might)\s+you\s+look\s+like",
+    r"(?:^|[,;:]\s*|\b(?:and|so|but|now)\s+)what\s+(?:(?:do|would|might)\s+you|does\s+NAME)\s+look\s+like",
+    r"\b(?:curious|wonder|wondering)\s+(?:how|what)\s+you\s+look(?:\s+like)?",
     # Let me see you ...; I would like to see a picture of you ...
     rf"{_SEEING}(?:{_FEW}{_PICTURE}\b{_OF_SELF}|yourself|you\b(?!['\u2019]){_MEETING}|{_APPEAR})",
     # I want a picture of you ...; how about a selfie
@@ -87,13 +91,21 @@ _RULES = (
 )
 _MOOD = re.compile(rf"\b(happy|sad|angry|sleepy|surprised|worried|smiling|laughing)\s+{_PICTURE}\b", re.IGNORECASE)
 _BARE = re.compile(
-    rf"^(?:(?:and|now|ok|okay|please|then)[,\s]+)*(?:an?|another|one\s+more|more)?\s*{_PICTURE}"
-    r"(?:\s*,?\s*(?:please|pls|now))?\s*[.!?]*$",
+    rf"^(?:(?:and|now|ok|okay|please|then)[,\s]+)*(?:an?|another|one\s+more|more)?\s*"
+    rf"(?:{_PICTURE}|show\s+(?:me|us|yourself))(?:\s*,?\s*(?:please|pls|now|then))?\s*[.!?]*$",
     re.IGNORECASE,
 )
 _YOURS = re.compile(
     rf"(?:{_ASKING}(?:show|draw|send|paint)\s+{_ME}|{_SEEING})your\s+((?:[\w'-]+\s+){{0,3}}?)"
-    rf"({_FACE}|{_MIEN}|{_WORN}|{_HOME})\b",
+    rf"({_FACE}|{_MIEN}|{_WORN}|{_HOME})\b(?!\s+when\s+(?:they|he|she|it|i|we)\b)",
+    re.IGNORECASE,
+)
+_ANY_OF_SELF = rf"\b(?:an?|one|another|some|any)\s+{_FEW}{_PICTURE}\s+of\s+(?:{_SELF}|\bNAME\b)"
+_NO_WISH = re.compile(
+    r"\b(?:not|never|no|saw|seen|drew|drawn|painted|took|taken|sent|found|kept|made|got|had|was|were|is|are|my|his|her|our|"
+    r"their|thanks?|i\s+have|i['\u2019]ve|\w+n['\u2019]t|did|does|who|why|when|if|"
+    r"(?:let\s+(?:me|us)|(?:may|can|shall|could|will)\s+(?:i|we)|i\s+(?:will|can|could|would\s+like\s+to|want\s+to)|"
+    r"i['\u2019]ll|i['\u2019]d\s+like\s+to)\s+(?:take|draw|paint|make|show|send|give|sketch))\b",
     re.IGNORECASE,
 )
 _THING = re.compile(
@@ -121,7 +133,7 @@ _FILLER = re.compile(
 )
 _OPENING = re.compile(
     r"^\s*(?:(?:showing|of|where|in\s+which|while|when|as|with)\s+(?:yourself|(?:you(?:['\u2019]re|\s+are)?))\s+|"
-    r"(?:while|when|where)\s+(?:you(?:['\u2019]re|\s+are)\s+)?|you(?:['\u2019]re|\s+are)\s+)",
+    r"(?:while|when|where)\s+(?:(?:you|she|he|they)(?:['\u2019](?:re|s)|\s+are|\s+is)\s+)?|you(?:['\u2019]re|\s+are)\s+)",
     re.IGNORECASE,
 )
 _DOING = re.compile(r"\b(?:while|when|as)\s+you\s+(?!are\b)([a-z]{3,})\b", re.IGNORECASE)
@@ -158,12 +170,16 @@ def picture_request(text: str, name: str = "") -> PictureRequest | None:
 def _in_sentence(sentence: str, name: str) -> PictureRequest | None:
     if yours := _first(_YOURS, sentence):
         return PictureRequest(_look(_of_yours(yours[1].strip(), yours[2]) + sentence[yours.end() :]))
+    names = "|".join(map(re.escape, dict.fromkeys([name, *name.split()[:1]]))) if name.strip() else r"(?!)"
+    named = f"(?:{names})"
     for rule in _RULES:
-        named = "|".join(map(re.escape, dict.fromkeys([name, *name.split()[:1]]))) if name.strip() else r"(?!)"
-        if match := _first(re.compile(rule.replace("NAME", rf"(?:{named})"), re.IGNORECASE), sentence):
+        if match := _first(re.compile(rule.replace("NAME", named), re.IGNORECASE), sentence):
             mood = _MOOD.search(match.group())
             rest = _opened(sentence[match.end() :])
             return PictureRequest(_look(f"{mood[1]}, {rest}" if mood else rest))
+    wish = re.search(_ANY_OF_SELF.replace("NAME", named), sentence, re.IGNORECASE)
+    if wish and not _NO_WISH.search(sentence[: wish.start()]):
+        return PictureRequest(_look(_opened(sentence[wish.end() :])))
     if _BARE.match(sentence):
         return PictureRequest()
     if thing := _first(_THING, sentence):

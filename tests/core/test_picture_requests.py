@@ -28,6 +28,11 @@ ASKED = {
     "Would you mind sending me a picture?": "",
     "Another picture, please!": "",
     "selfie?": "",
+    "Aye? Show me.": "",
+    "Would love a picture of you at the beach!": "at the beach",
+    "hi! pls send a pic of u in the snow": "in the snow",
+    "What does Nella look like when she's angry?": "angry",
+    "Let's see you in a wizard hat": "in a wizard hat",
     "What do you look like?": "",
     "Show me a happy picture of you": "happy",
     "Nella, a photo of you at the market please": "at the market",
@@ -50,6 +55,11 @@ Did you send me a picture?
 He said "show me yourself" and left
 Can I show you a picture of my dog?
 Let me draw you
+Let me take a picture of you
+Take a picture, it will last longer
+I'd love to see your face when they find out
+I can picture you laughing
+Draw your own conclusions
 If you show me a picture I will believe you
 You never send pictures
 draw your sword!

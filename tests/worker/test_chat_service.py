@@ -82,6 +82,25 @@ def test_two_checkpoints_answer_side_by_side(embedded: Deployment, context: Work
     assert holder.engine is engine and len(engine.loaded()) == 2
 
 
+def test_a_first_state_and_a_base_without_a_row_draw_what_was_asked_for(
+    embedded: Deployment, context: WorkerContext, toy_run: Path
+) -> None:
+    """A training that was stopped before anything was measured, and "when it fits"."""
+    recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
+    job = submit_training(embedded.records, embedded.app, "local", embedded.version(), recipe)
+    embedded.records.jobs.request_stop(job.id, "keep")
+    put_checkpoint(embedded.records, embedded.store, job.id, toy_run, "sft-000002")
+    told = (HistoryTurn("user", "It is cold. Show me yourself laughing in the snow!"),)
+    asked = ask(job, "sft-000002", "base", history=told)
+    assert asked.picture == "auto"
+    done = answer(embedded, context, ModelHolder(), asked)
+    assert (done.status, done.error) == ("succeeded", "")
+    sides = replies_in(embedded.records.events.after(done.id))
+    assert len(sides) == 2 and all(side.picture_key and side.text for side in sides)
+    for side in sides:
+        assert {"laughing", "in the snow"} <= set(side.scene.split(", "))
+
+
 def test_one_checkpoint_goes_on_with_its_reply_and_keeps_the_picture(
     embedded: Deployment, context: WorkerContext, trained: Job
 ) -> None:
