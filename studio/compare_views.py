@@ -287,7 +287,7 @@ def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
         if not way.button("Prepare", key=f"prepare-{key}", icon=":material/inventory_2:", width="stretch"):
             return
         try:
-            with way, st.spinner("Packing"):
+            with st.spinner("Packing"):
                 if kind in ADAPTER_MAKERS:
                     made = ADAPTER_MAKERS[kind](context, ref, strength)
                 else:
