@@ -309,7 +309,8 @@ def test_a_zip_of_cards_gives_one_or_all_of_them(tmp_path: Path, cli: Any) -> No
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path))
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path))  # the default home's cache is looked into as well
     monkeypatch.setenv("UNDERSTUDY_LLM_URL", "http://localhost:9/v1")
     monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "m")
     monkeypatch.setenv("UNDERSTUDY_LLM_KEY", "sesame")
@@ -324,6 +325,11 @@ def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pyt
         "mend": "understudy doctor --fetch",
     }
     assert "sesame" not in ran.out + ran.err
+    shared = tmp_path / ".understudy" / "cache" / "language-smollm2-135m"
+    shared.mkdir(parents=True)
+    (shared / "model.safetensors").touch()
+    found = {item["name"]: item for item in cli("doctor", "--json").answer["findings"]}["language expert"]
+    assert found["ok"] and found["found"] == str(shared), "another home uses what is there already"
     monkeypatch.setenv("UNDERSTUDY_LLM_URL", "localhost")
     wrong = cli("doctor")
     assert wrong.status == 1 and "UNDERSTUDY_LLM_URL" in wrong.err

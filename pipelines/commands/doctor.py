@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.commands.console import CommandResult, bundled_slugs
-from pipelines.core.settings import Settings
+from pipelines.core.settings import Settings, shared_cache_dir
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
 MEMORY_GIB = 4
@@ -129,9 +129,10 @@ def _disk(home: Path) -> Finding:
 
 
 def _language(cache: Path) -> Finding:
-    folder = cache / "language-smollm2-135m"  # made by models/starter/language.py
-    if (folder / "model.safetensors").is_file():
-        return Finding("language expert", True, str(folder))
+    for place in (cache, shared_cache_dir()):  # as models/starter/language.py looks for it
+        folder = place / "language-smollm2-135m"
+        if (folder / "model.safetensors").is_file():
+            return Finding("language expert", True, str(folder))
     return Finding("language expert", False, "not in the cache", "understudy doctor --fetch")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+DEFAULT_HOME = "~/.understudy"
 HEARTBEATS_PER_LEASE = 3
 """Fewest heartbeats in a lease: two may be lost to a slow disk or network before a job is given to another worker."""
 RENAMED_VARIABLES = {
@@ -231,7 +232,7 @@ class Settings:
             )
         objects = text("OBJECTS")
         return cls(
-            home=Path(text("HOME", "~/.understudy")).expanduser().resolve(),
+            home=Path(text("HOME", DEFAULT_HOME)).expanduser().resolve(),
             models=str(Path(text("MODELS")).expanduser().resolve()) if text("MODELS") else "",
             revisions=_revisions(text("REVISIONS")),
             llm_url=text("LLM_URL").rstrip("/"),
@@ -275,6 +276,11 @@ class Settings:
     def runs_folder(self) -> Path:
         """Run folders of jobs; `understudy train` writes to its `--out`."""
         return self.home / "runs"
+
+
+def shared_cache_dir() -> Path:
+    """The model cache of the default home, which other homes look into before they fetch; it need not exist."""
+    return Path(os.path.expanduser(DEFAULT_HOME)) / "cache"  # unlike Path's, it never raises: a container has no home
 
 
 def cache_dir() -> Path:

@@ -58,6 +58,8 @@ class TestView:
     """File name and caption."""
     replies: int = 0
     """Answers in the conversations."""
+    is_own: bool = False
+    """Whether it came with the character: then its pictures are none of those of step 1, whatever they are called."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -67,9 +69,11 @@ class TestView:
 
     @property
     def words(self) -> str:
-        """ "2 conversations, 12 questions and 1 picture (07.png)"."""
-        files = ", ".join(file for file, _ in self.images)
-        pictures = counted(len(self.images), "picture") + (f" ({files})" if files else "")
+        """ "2 conversations, 12 questions and 1 picture (07 of step 1)"; "5 pictures of its own"."""
+        files = ", ".join(file.partition(".")[0] for file, _ in self.images)
+        pictures = counted(len(self.images), "picture") + (f" ({files} of step 1)" if files else "")
+        if self.is_own:
+            pictures = counted(len(self.images), "picture of its own", "pictures of its own")
         questions = counted(len(self.questions), "question")
         return listed([counted(len(self.conversations), "conversation"), questions, pictures])
 
@@ -125,7 +129,7 @@ def choose(context: AppContext, id: str, kind: Kind, keys: Sequence[str] | None)
 def draft_test(draft: Draft) -> TestView:
     """What the next training will be measured on."""
     if draft.get("test"):
-        return _view(split_from_entries(draft["test"], []))
+        return _view(split_from_entries(draft["test"], []), True)
     return _view(hold_out(with_held_out(character_of(draft)[0]))[1])
 
 
@@ -133,7 +137,8 @@ def job_test(context: AppContext, job: Job) -> TestView | None:
     """What a training was measured on; None where no version is known."""
     if not job.character or not job.version:
         return None
-    return _view(split_of(context.records.characters.version(job.character, job.version)))
+    version = context.records.characters.version(job.character, job.version)
+    return _view(split_of(version), version.test_entries is not None)
 
 
 def split_of(version: CharacterVersion) -> TestSplit:
@@ -150,10 +155,11 @@ def opening(talk: Sequence[Any]) -> str:
     return words if len(words) <= OPENING_CHARS else words[:OPENING_CHARS].rsplit(" ", 1)[0] + " …"
 
 
-def _view(split: TestSplit) -> TestView:
+def _view(split: TestSplit, is_own: bool = False) -> TestView:
     return TestView(
         tuple(opening(talk) for talk in split.dialogues),
         tuple(choice.question for choice in split.choices),
         tuple((image.file, image.description) for image in split.images),
         sum(turn.role == "character" for talk in split.dialogues for turn in talk),
+        is_own,
     )

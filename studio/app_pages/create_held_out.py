@@ -31,6 +31,9 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
             widgets.quiet("This character came with a test of its own. Training sees none of it.")
             for words in (*test.conversations, *test.questions):
                 st.markdown(f"- {widgets.escaped(words)}")
+            for file, words in test.images:
+                # Named after the test, since step 1 has other pictures of the same names.
+                st.markdown(f"- Test picture {file.partition('.')[0]}: {widgets.escaped(words or 'without words')}")
         for view in found:
             _choose(context, id, view)
 

@@ -53,12 +53,23 @@ def test_the_even_spread(context: AppContext, own: str) -> None:
     everything = ("0", "1", "2", "3", "4", "5")
     assert kept(context, own) == {"conversations": ("2", "6"), "facts": everything, "images": ("05.png",)}
     test = held_out.draft_test(draft_of(context, own))
-    assert test.words == "2 conversations, 6 questions and 1 picture (05.png)"
+    assert test.words == "2 conversations, 6 questions and 1 picture (05 of step 1)"
     assert test.conversations[0] == "Question 3?"
     assert test.missing == (f"Sounds like them: {WANTED['voice']}", f"Knows the facts: {WANTED['facts_accuracy']}")
     assert interactions.learned(draft_of(context, own)).pictures == 5, "the picture that is kept is not learned"
     few = held_out.draft_test({**draft_of(context, own), "interactions": []})
     assert few.conversations == () and few.words.startswith("no conversations")
+
+
+def test_pictures_of_a_test_of_its_own_are_not_taken_for_those_of_step_1(context: AppContext) -> None:
+    id = characters.try_bundled(context, "nella-tarn")
+    test = held_out.draft_test(draft_of(context, id))
+    assert test.words.endswith(" and 5 pictures of its own") and ".png" not in test.words
+    page = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/create.py")
+    page.query_params["character"], page.query_params["step"] = id, "4"
+    page.run()
+    assert not page.exception
+    assert sum(str(one.value).startswith("- Test picture ") for one in page.markdown) == 5
 
 
 def test_a_choice_stays_over_edits(context: AppContext, own: str) -> None:

