@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from pipelines.core.character.caption_lint import contradicted_fields
 from pipelines.core.character.character import CharacterImage
-from pipelines.core.jobs.reply_protocol import HARD_TO_DRAW, SEVERAL_FIGURES
+from pipelines.core.jobs.reply_protocol import HARD_TO_DRAW, SEVERAL_FIGURES, SMALL_DETAILS
 from pipelines.core.problems import Problem
 
 DOUBT_WORDS = {
@@ -20,6 +20,10 @@ DOUBT_WORDS = {
     SEVERAL_FIGURES: (
         "There may be more than one figure here.",
         "Crop it to your character, or take it out: the others would be learned as part of them.",
+    ),
+    SMALL_DETAILS: (
+        "Small details, such as eyes and mouth, are lost when I draw this.",
+        "Compare the face with what I make of it. If it suffers, crop closer to it: it needs half of the picture.",
     ),
 }
 """Doubt of `reply_protocol.DOUBTS` -> what a creator reads, and what to do."""

@@ -21,10 +21,22 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
-from pipelines.core.jobs.reply_protocol import HARD_TO_DRAW, SEVERAL_FIGURES, CaptionSuggestion, trusted_fields
+from pipelines.core.jobs.reply_protocol import (
+    HARD_TO_DRAW,
+    SEVERAL_FIGURES,
+    SMALL_DETAILS,
+    CaptionSuggestion,
+    trusted_fields,
+)
 from pipelines.data.chat_template import IMAGE_QUESTIONS, render, user
 from pipelines.data.packing import open_image
-from pipelines.inference.image_doubts import MIN_DETAIL, detail_kept, load_figure_count
+from pipelines.inference.image_doubts import (
+    MIN_DETAIL,
+    MIN_SMALL_DETAIL,
+    detail_kept,
+    load_figure_count,
+    small_detail_kept,
+)
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.interface import UnifiedModel
 from pipelines.models.presets import load
@@ -110,7 +122,11 @@ class ImageReader:
             return ()
         pixels = open_image(path, self._model.spec.image_px)[None].to(self._model.device)  # (1, 3, px, px)
         rebuilt = self._model.decode_images(self._model.encode_images(pixels))
-        found = [HARD_TO_DRAW] if detail_kept(pixels, rebuilt) < MIN_DETAIL else []
+        found = []
+        if detail_kept(pixels, rebuilt) < MIN_DETAIL:
+            found = [HARD_TO_DRAW]  # says the same of more than the details
+        elif small_detail_kept(pixels, rebuilt) < MIN_SMALL_DETAIL:
+            found = [SMALL_DETAILS]
         if self._figures is not None and isinstance(self._judge, StarterCritic):
             found += [SEVERAL_FIGURES] if self._figures.shows_several(self._judge, pixels.cpu()) else []
         return tuple(found)

@@ -1,7 +1,8 @@
-"""What may be wrong with an uploaded picture, as the starter sees it: an art that it cannot hold, more than one figure.
+"""What may be wrong with an uploaded picture, as the starter sees it: an art that it cannot hold, small details that
+get lost, more than one figure.
 
-Both are doubts and no verdicts. The first compares a picture with its rebuilding by the image tokenizer, which no
-drawing can exceed; the second is a linear layer on the critic's features (`weights/figures/`, trained by
+All are doubts and no verdicts. The first two compare a picture with its rebuilding by the image tokenizer, which no
+drawing can exceed; the third is a linear layer on the critic's features (`weights/figures/`, trained by
 `pipelines/starter_build/build_figure_count.py`). Thresholds come from the pictures of docs/log.md (2026-11-27).
 """
 
@@ -20,6 +21,14 @@ from pipelines.rewards.starter_critic import StarterCritic
 
 MIN_DETAIL = 0.53
 """Least `detail_kept` of a picture that the image tokenizer holds."""
+MIN_SMALL_DETAIL = 0.43
+"""Least `small_detail_kept` of a picture whose eyes come back."""
+FINE_SIGMA, COARSE_SIGMA, WINDOW_SIGMA = 0.7 / 256, 2.5 / 256, 5 / 256
+"""Of the side of a picture: between the first two lie the sizes of a pupil, a lid, a tooth; the third is an eye's."""
+CENTRE, CENTRE_SIGMA = (0.5, 0.45), 0.22
+"""Where the figure is looked for (from the left, from the top) and how far around, of the side."""
+STRONGEST_SHARE = 0.05
+"""Share of a picture in which its strongest small details are compared."""
 FIGURES = "figures"
 """Folder of the layer beside the starter's weights."""
 
@@ -32,6 +41,42 @@ def detail_kept(pixels: torch.Tensor, rebuilt: torch.Tensor) -> float:
     """
     before = float(_gradient(pixels))
     return 1.0 if before < 1e-3 else float(_gradient(rebuilt)) / before
+
+
+def small_detail_kept(pixels: torch.Tensor, rebuilt: torch.Tensor) -> float:
+    """How much of a picture's strongest small details, about its middle, comes back where it was.
+
+    Both (1, 3, px, px) in [-1, 1]. The part of both between two blurs is compared: of the share of the picture that has
+    most of it, the projection of the rebuilding's on the picture's own. 1 for an equal picture; 0 where something else,
+    or nothing, stands in place of the details. An eye that moved or closed counts as lost, which no mean over
+    the whole picture shows.
+    """
+    fine, found = _fine_detail(pixels), _fine_detail(rebuilt)
+    rows, columns = (torch.linspace(0, 1, size, device=pixels.device) for size in pixels.shape[-2:])
+    distance = (columns[None, :] - CENTRE[0]) ** 2 + (rows[:, None] - CENTRE[1]) ** 2
+    near = torch.exp(-distance / (2 * CENTRE_SIGMA**2))
+    own = _blurred((fine * fine).sum(1, keepdim=True), WINDOW_SIGMA)[0, 0] * near
+    shared = _blurred((fine * found).sum(1, keepdim=True), WINDOW_SIGMA)[0, 0] * near
+    strongest = own >= own.flatten().quantile(1 - STRONGEST_SHARE)
+    total = float(own[strongest].sum())
+    return 1.0 if total < 1e-6 else float(shared[strongest].sum()) / total
+
+
+def _fine_detail(pixels: torch.Tensor) -> torch.Tensor:
+    pixels = pixels.float()
+    return _blurred(pixels, FINE_SIGMA) - _blurred(pixels, COARSE_SIGMA)
+
+
+def _blurred(pixels: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(N, C, px, px) blurred by a Gaussian of this part of the side."""
+    sigma_px = sigma * pixels.shape[-1]
+    reach = max(1, round(3 * sigma_px))
+    at = torch.arange(-reach, reach + 1, device=pixels.device)
+    kernel = torch.exp(-(at**2) / (2 * sigma_px**2))
+    kernel = (kernel / kernel.sum()).expand(pixels.shape[1], 1, -1)
+    padded = F.pad(pixels, (reach, reach, reach, reach), mode="reflect")
+    across = F.conv2d(padded, kernel[:, :, None, :], groups=pixels.shape[1])
+    return F.conv2d(across, kernel[:, :, :, None], groups=pixels.shape[1])
 
 
 def _gradient(pixels: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ Cards of SillyTavern and its kin hold one picture and often no conversation; a t
 
 from __future__ import annotations
 
-from pipelines.core.character.image_set_check import MIN_IMAGES
+from pipelines.core.character.amounts import GOOD_IMAGES, MIN_IMAGES
 from pipelines.core.problems import Problem
 from studio.actions.drafts import Draft
 from studio.labels import counted
@@ -19,7 +19,8 @@ def lacking(draft: Draft) -> list[Problem]:
         found.append(
             Problem(
                 "images",
-                f"The file brought {counted(have, 'picture')}; training needs {MIN_IMAGES}, and about 10 are best.",
+                f"The file brought {counted(have, 'picture')}; training needs {MIN_IMAGES}, "
+                f"and about {GOOD_IMAGES} are best.",
                 "Add more in step 1: other faces, clothes and places. Everything else in the file is kept.",
                 "warning",
             )

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.core.character.amounts import GOOD_IMAGES, MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.checks import check_content
 from pipelines.core.character.held_out_split import with_held_out
-from pipelines.core.character.image_set_check import MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.serialize import held_out_to_entries, split_from_entries
 from pipelines.core.jobs.job import CharacterVersion, Job, Worker, now
 from pipelines.core.jobs.memory_plan import GIB, plan_for
@@ -35,8 +35,6 @@ STATEMENTS = {
     "licensed": "The pictures come from somebody else, under a licence that allows this.",
 }
 """What a creator may state; the words are stored as they stand here."""
-GOOD_COUNT = 10
-"""Pictures that are about enough."""
 _STEP_OF = {
     "images": 1,
     "references": 1,
@@ -286,6 +284,6 @@ def published_entries(draft: Draft) -> dict[str, Any]:
 def image_count_words(draft: Draft) -> str:
     """How many pictures there are against how many are wanted."""
     count = len(draft.get("pictures", ()))
-    if count > GOOD_COUNT:
+    if count > GOOD_IMAGES:
         return f"{count} pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"
-    return f"{count} of about {GOOD_COUNT} pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"
+    return f"{count} of about {GOOD_IMAGES} pictures ({MIN_IMAGES} to {MAX_IMAGES} can be used)"

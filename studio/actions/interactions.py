@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.core.character.amounts import GOOD_INTERACTIONS, MORE_INTERACTIONS, TESTED_INTERACTIONS
 from pipelines.core.character.character import Character, Role
-from pipelines.core.character.checks import FEW_INTERACTIONS
 from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, HOLD_OUT_MIN_DIALOGUES, hold_out, with_held_out
 from pipelines.core.character.serialize import ROLES
 from pipelines.core.character.system_prompt import estimate_system_prompt
@@ -153,15 +153,12 @@ def learned(draft: Draft) -> Learned:
 def how_many_more(draft: Draft) -> str:
     """What more conversations would bring, in a sentence; "" when there are enough."""
     count = len(draft.get("interactions", ()))
-    if count >= 40:
+    if count >= GOOD_INTERACTIONS:
         return ""
-    if count < FEW_INTERACTIONS:
-        return (
-            f"{counted(count, 'conversation')} so far. From {FEW_INTERACTIONS} on some can be kept for the test; "
-            "about 40 are good, short ones count too."
-        )
+    if count < TESTED_INTERACTIONS:
+        return f"{counted(count, 'conversation')} so far: {MORE_INTERACTIONS}."
     kept = f"one in {HOLD_OUT_EVERY}, at least {HOLD_OUT_MIN_DIALOGUES}, is kept for the test"
-    return f"{counted(count, 'conversation')} so far; {kept}. About 40 are good."
+    return f"{counted(count, 'conversation')} so far; {kept}. About {GOOD_INTERACTIONS} are good."
 
 
 # ---------------------------------------------------------------- changes

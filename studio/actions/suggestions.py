@@ -11,16 +11,29 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.core.character.character import Fact
 from pipelines.core.jobs.job import Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import conversations_in
 from pipelines.core.queue import submit
-from pipelines.core.words import normalized_words, sentences_of
+from pipelines.core.words import comparable_words, sentences_of
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.interactions import Turns, add_interaction
 from studio.actions.persona_facts import FactSuggestion, facts_in
 from studio.context import AppContext
 
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 MAX_FACTS_SHOWN = 8
+SAME_SHARE = 0.8
+"""Share of an answer's words that a written fact must have to say the same."""
+_QUESTION_WORDS = frozenset(("who", "what", "where", "when", "why", "how", "which", "whom", "whose"))
+_FUNCTION_WORDS = _set_of(
+    "a an the of in on at by to for from with and or but is are was were be been am do does did has have had i you he "
+    "she it we they me him her us them my your his its our their this that there s"
+)
 
 _LOOKS = re.compile(
     r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
@@ -41,11 +54,34 @@ class MisplacedSentence:
 
 
 def facts_in_persona(draft: Draft) -> list[FactSuggestion]:
-    """Facts that the persona states, as question and answer; those that are there already are left out."""
+    """Facts that the persona states, as question and answer; those that are there already, in whatever words, are left
+    out."""
     character, _ = character_of(draft)
-    asked = {normalized_words(fact.question) for fact in character.facts}
     found = facts_in(character.persona, character.name)
-    return [fact for fact in found if normalized_words(fact.question) not in asked][:MAX_FACTS_SHOWN]
+    written = [fact for fact in character.facts if fact.question.strip() or fact.answer.strip()]
+    return [fact for fact in found if not any(_says_the_same(fact, one, character.name) for one in written)][
+        :MAX_FACTS_SHOWN
+    ]
+
+
+def _says_the_same(suggested: FactSuggestion, written: Fact, name: str) -> bool:
+    """Whether a written fact asks what is suggested, or tells its answer."""
+    names = set(comparable_words(name))
+    asked, answer = (_content(text) - names for text in (suggested.question, suggested.answer))
+    asked_there = _content(written.question) - names
+    if asked and asked == asked_there:
+        return True
+    there = asked_there | _content(written.answer)
+    if not answer or len(answer & there) < SAME_SHARE * len(answer):
+        return False
+    # One word alone says little ("Gold" may be loved or hated): then the questions must share more than who or what.
+    return len(answer) > 1 or bool((asked & there) - _QUESTION_WORDS)
+
+
+def _content(text: str) -> set[str]:
+    """The words that carry meaning, without the s of plurals and verbs."""
+    words = [word for word in comparable_words(text) if word not in _FUNCTION_WORDS]
+    return {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words}
 
 
 def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:

@@ -13,7 +13,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.core.character.image_set_check import MAX_IMAGES, most_varied
+from pipelines.core.character.amounts import MAX_IMAGES
+from pipelines.core.character.image_set_check import most_varied
 from studio.actions.draft_image_check import check_images, image_report
 from studio.actions.drafts import Draft, caption_entry, change, gone, image_entry, name_places
 from studio.context import AppContext

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.core.character.amounts import GOOD_IMAGES, GOOD_INTERACTIONS
 from pipelines.core.checkpoint_selection import FAULTS
 from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
@@ -21,7 +22,6 @@ from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
 from studio.labels import counted
 
-GOOD_IMAGES, GOOD_CONVERSATIONS = 10, 40
 VOICE_LEAST, FACTS_LEAST = 0.1, 0.5
 """Below these the character is not heard, and knows less than every second fact."""
 MENDS: Mapping[str, str] = {
@@ -142,8 +142,8 @@ def _voice(after: ScoreAxis, entries: Mapping[str, Any]) -> Finding | None:
         return None
     there = len(entries.get("interactions", ()))
     more = "Look over the conversations: do the answers sound like one person?"
-    if there < GOOD_CONVERSATIONS:
-        more = f"Write more: {counted(there, 'conversation')} so far, about {GOOD_CONVERSATIONS} are good."
+    if there < GOOD_INTERACTIONS:
+        more = f"Write more: {counted(there, 'conversation')} so far, about {GOOD_INTERACTIONS} are good."
     text = f"“{after.name}” is {after.shown} of 100: their unseen lines surprise it as much as before training."
     return Finding("voice", "it does not sound like them yet", text, more)
 

@@ -9,6 +9,7 @@ import html
 
 import streamlit as st
 
+from pipelines.core.character.amounts import GOOD_IMAGES, GOOD_INTERACTIONS, MIN_IMAGES
 from pipelines.core.jobs.job import ENDED
 from studio import widgets
 from studio.actions import characters, drafts, images, import_review
@@ -87,8 +88,8 @@ def find() -> None:
 def first_steps() -> None:
     """What happens here, in three short lines."""
     steps = (
-        ("1", "Show", "About ten pictures of one character."),
-        ("2", "Tell", "Who they are, and a few conversations in their voice."),
+        ("1", "Show", f"About {GOOD_IMAGES} pictures of one character, {MIN_IMAGES} at least."),
+        ("2", "Tell", f"Who they are, and how they talk: about {GOOD_INTERACTIONS} short conversations, one at least."),
         ("3", "Train and talk", "Minutes later they answer, and draw themselves."),
     )
     tiles = "".join(

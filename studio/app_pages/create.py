@@ -10,6 +10,7 @@ import html
 
 import streamlit as st
 
+from pipelines.core.character.amounts import GOOD_IMAGES
 from studio import widgets
 from studio.actions import characters, create, drafts
 from studio.app_pages import create_dialogues, create_images, create_persona, create_train, review
@@ -20,7 +21,7 @@ from studio.labels import ago
 # State of a step -> the sign on it.
 MARKS = {"error": ":material/radio_button_unchecked:", "warning": ":material/lightbulb:", "": ":material/check_circle:"}
 ABOUT = (
-    "About ten pictures of the same character, each with another face, other clothes or another place.",
+    f"About {GOOD_IMAGES} pictures of the same character, each with another face, other clothes or another place.",
     "What the model is told before every conversation, and the facts it learns by heart.",
     "Conversations in their voice. The answers are what is learned, word for word.",
     "A last look, then one button.",

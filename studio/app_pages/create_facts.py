@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pipelines.core.character.amounts import GOOD_FACTS
 from studio import widgets
 from studio.actions import drafts, typed
 from studio.actions.drafts import Draft
@@ -21,7 +22,7 @@ EMPTY_ROWS = 3
 def facts(context: AppContext, id: str, draft: Draft) -> None:
     """All rows, those to type into last."""
     st.markdown("**Facts**")
-    widgets.quiet("Short questions and answers that they know by heart. About twenty are good.")
+    widgets.quiet(f"Short questions and answers that they know by heart. About {GOOD_FACTS} are good; none is needed.")
     with st.container(key="facts", gap="xsmall"):
         written = {fact["id"]: drafts.is_written(fact) for fact in draft.get("facts", ())}
         number = 0

@@ -33,6 +33,10 @@ FIELDS = {
 }
 
 
+OWN_WORDS_PX = 68
+"""Two lines; Streamlit's least."""
+
+
 def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
     create_uploads.draw(context, id, draft)
@@ -104,6 +108,13 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
         create_captions.suggestion(context, id, file, seen.suggested[file])
     elif file in seen.guessed:
         create_captions.guess(context, id, file, seen.guessed[file])
+    if own_words(id, draft, file):
+        with st.container(gap="xxsmall", key=f"captions-{file}"):
+            own_words_field(context, id, draft, file, f"In your own words, picture {name}")
+        widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
+        if file in seen.contradicted:
+            create_captions.contradiction(context, id, file, seen.contradicted[file])
+        return
     with st.container(gap="xxsmall", key=f"captions-{file}"):
         for field, (label, example) in FIELDS.items():
             typed_field(
@@ -116,6 +127,25 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
             )
     if file in seen.contradicted:
         create_captions.contradiction(context, id, file, seen.contradicted[file])
+
+
+def own_words(id: str, draft: Draft, file: str) -> str:
+    """The words that take the place of the four fields: written here, or come with the picture in a caption file."""
+    words = next((entry.get("caption", "") for entry in draft.get("images", ()) if entry["file"] == file), "")
+    return str(words or st.session_state.get(f"caption-{id}-{file}-caption") or "")
+
+
+def own_words_field(context: AppContext, id: str, draft: Draft, file: str, label: str) -> None:
+    """One field in one of two places: on the card where words stand in it, else under "Change"."""
+    typed_field(
+        context,
+        draft,
+        f"caption-{id}-{file}-caption",
+        label,
+        "In your own words",
+        height=OWN_WORDS_PX,
+        label_visibility="collapsed",
+    )
 
 
 def show_picture(view: ImageView, rebuilt: bytes | None, name: str) -> None:
@@ -160,13 +190,9 @@ def more(context: AppContext, id: str, draft: Draft, view: ImageView, name: str)
         if not view.is_portrait:
             edit_button("Use as portrait", "first", "star", images.make_portrait, context, id, view.file)
         edit_button("Take out", "drop", "delete", images.remove, context, id, view.file)
-        typed_field(
-            context,
-            draft,
-            f"caption-{id}-{view.file}-caption",
-            "Or in your own words",
-            help="Takes the place of the four fields",
-        )
+        if not own_words(id, draft, view.file):
+            st.markdown("Or in your own words, in place of the four fields")
+            own_words_field(context, id, draft, view.file, f"In your own words, picture {name}")
         widgets.quiet(f"Came as {view.original}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.core.character.image_set_check import MAX_IMAGES
+from pipelines.core.character.amounts import MAX_IMAGES
 from studio import widgets
 from studio.actions import captions, drawings, images, import_review, picture_uploads, refused_uploads, surplus
 from studio.actions.drafts import Draft

@@ -106,11 +106,12 @@ def _captions_are_linted(page: Page) -> None:
     settled(page)
     for number, face in enumerate(("happy", "sad", "angry", "calm"), 1):
         tile(page, number).get_by_role("button", name="Change").click()
-        field = page.get_by_label("Or in your own words").last
+        field = page.get_by_label(f"In your own words, picture {number:02d}")
         field.fill(f"a round teal teapot, {face}")
         field.press("Tab")
         page.keyboard.press("Escape")
         settled(page)
+        expect(tile(page, number)).to_contain_text("Stands in place of face, clothes, place and pose")
     expect(page.get_by_text("4 of 4 captions say")).to_be_visible()
 
 

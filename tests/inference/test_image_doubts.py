@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.core.jobs.reply_protocol import HARD_TO_DRAW, SEVERAL_FIGURES
+from pipelines.core.jobs.reply_protocol import HARD_TO_DRAW, SEVERAL_FIGURES, SMALL_DETAILS
 from pipelines.inference.captioning import ImageReader
-from pipelines.inference.image_doubts import column_features, detail_kept, load_figure_count
+from pipelines.inference.image_doubts import column_features, detail_kept, load_figure_count, small_detail_kept
 from pipelines.models.presets import load
 from pipelines.rewards.judge import load_judge
 from pipelines.starter_build import build_figure_count
@@ -39,10 +39,35 @@ def grainy(folder: Path) -> Path:
 
 
 def test_flat_drawings_are_held_and_grain_is_not(reader: ImageReader, tmp_path: Path) -> None:
-    for slug in ("quibb", "nella-tarn"):
-        assert reader.read(BUNDLED / slug / "images" / "01.png").doubts == ()
+    for picture in ("quibb/images/02.png", "nella-tarn/images/01.png"):
+        assert reader.read(BUNDLED / picture).doubts == ()
     seen = reader.read(grainy(tmp_path))
     assert HARD_TO_DRAW in seen.doubts and seen.fields == {} and seen.description == ""
+
+
+def test_eyes_that_are_lost_are_told(reader: ImageReader, tmp_path: Path) -> None:
+    """By eye: of Quibb's ten pictures the eyes of 01 and 07 are smeared and those of 05 are not; small ones of Nella
+    are lost altogether."""
+    for number, lost in (("01", True), ("07", True), ("05", False)):
+        doubts = reader.read(BUNDLED / "quibb" / "images" / f"{number}.png").doubts
+        assert (SMALL_DETAILS in doubts) == lost, number
+    for number in ("01", "04", "06", "10"):
+        whole = Image.open(BUNDLED / "nella-tarn" / "images" / f"{number}.png").convert("RGB")
+        far = Image.new("RGB", whole.size, whole.getpixel((2, 2)))
+        small = whole.resize((whole.width * 2 // 5, whole.height * 2 // 5))
+        far.paste(small, ((whole.width - small.width) // 2, (whole.height - small.height) // 2))
+        far.save(tmp_path / "far.png")
+        assert SMALL_DETAILS in reader.read(tmp_path / "far.png").doubts, number
+        assert SMALL_DETAILS not in reader.read(BUNDLED / "nella-tarn" / "images" / f"{number}.png").doubts, number
+
+
+def test_small_details_count_where_they_were() -> None:
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[:, :, 28:30, 24:26] = 1.0  # a pupil
+    assert small_detail_kept(picture, picture) == pytest.approx(1.0)
+    assert small_detail_kept(picture, picture / 2) == pytest.approx(0.5)
+    assert small_detail_kept(picture, picture.roll(12, -1)) < 0.1, "as much detail, but elsewhere"
+    assert small_detail_kept(torch.zeros(1, 3, 64, 64), picture) == 1.0
 
 
 def test_two_figures_are_told_from_one(reader: ImageReader, tmp_path: Path) -> None:

@@ -169,6 +169,29 @@ def test_the_persona_suggests_facts_and_better_places(context: AppContext, id: s
     assert [one.field for one in suggestions.misplaced_sentences(draft)] == ["style"]
 
 
+def test_what_is_written_in_other_words_is_not_suggested_again(context: AppContext, id: str) -> None:
+    drafts.set_text(context, id, "name", "Ada Moor")
+    said = "Ada lives in an old mill by the river. She loves gold. She fears geese. Her brother is called Tam."
+    drafts.set_text(context, id, "persona", said)
+
+    def left(*written: tuple[str, str]) -> list[str]:
+        facts = [{"question": question, "answer": answer} for question, answer in written]
+        drafts.change(context, id, lambda draft: draft.update(facts=facts))
+        return [fact.question for fact in suggestions.facts_in_persona(draft_of(context, id))]
+
+    everything = [
+        "Where does Ada live?",
+        "What does Ada love?",
+        "What is Ada afraid of?",
+        "Who is Ada's brother?",
+    ]
+    assert sorted(left()) == sorted(everything)
+    assert "Where does Ada live?" not in left(("Where do you live?", "Somewhere else."))
+    assert "Where does Ada live?" not in left(("What is your home?", "I live in the old mill, down by the river."))
+    assert "Who is Ada's brother?" not in left(("What is your brother's name?", "Tam."))
+    assert sorted(left(("What do you hate?", "Gold."), ("", ""))) == sorted(everything), "one word is not enough"
+
+
 def test_a_suggested_question_has_the_verb_of_its_sentence(context: AppContext, id: str) -> None:
     drafts.set_text(context, id, "name", "Octavio Brine")
     said = "He carries the post of the harbour. He keeps a barnacle. He owns two caps. He collects old stamps."

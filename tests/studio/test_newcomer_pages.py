@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pipelines.core.character.amounts import (
+    GOOD_FACTS,
+    GOOD_IMAGES,
+    GOOD_INTERACTIONS,
+    MIN_IMAGES,
+    MIN_INTERACTIONS,
+    TESTED_INTERACTIONS,
+)
 from pipelines.core.problems import Problem
-from studio.actions import create, drafts
+from studio.actions import create, drafts, images
 from studio.context import AppContext
+from tests.toys import write_toy
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 Open = Callable[..., AppTest]
@@ -35,6 +44,30 @@ def fields_on(test: AppTest) -> set[str]:
     """Parts of the character that have a text field on the page."""
     keys = [field.key or "" for kind in (test.text_input, test.text_area) for field in kind]
     return {key.rsplit("-", 1)[1] for key in keys if key.startswith("text-")}
+
+
+def test_words_of_a_caption_file_stand_on_the_card(context: AppContext, open_page: Open, tmp_path: Path) -> None:
+    id = drafts.create(context)
+    uploads = []
+    for number, image in enumerate(sorted((write_toy(tmp_path / "ada") / "images").glob("*.png"))[:2]):
+        uploads += [(f"p{number}.png", image.read_bytes())]
+    images.add(context, id, [*uploads, ("p0.txt", b"ada waves, in the rain")])
+    page = open_page(character=id, step=1)
+    own = f"caption-{id}-01.png-caption"
+    assert page.text_area(key=own).value == "ada waves, in the rain"
+    fields = {field.key for field in page.text_input}
+    assert f"caption-{id}-01.png-expression" not in fields and f"caption-{id}-02.png-expression" in fields
+    told = [str(one.value) for one in page.markdown]
+    assert sum("Or in your own words" in words for words in told) == 1, "the other picture has it under Change"
+    page.text_area(key=own).set_value("").run()
+    assert not page.exception and page.text_input(key=f"caption-{id}-01.png-expression").value == ""
+
+
+def test_one_truth_about_how_much_is_good() -> None:
+    readme = " ".join((APP.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert f"about {GOOD_IMAGES} pictures (at least {MIN_IMAGES})" in readme
+    talks = f"about {GOOD_INTERACTIONS} short conversations (at least {MIN_INTERACTIONS}; {TESTED_INTERACTIONS} let"
+    assert talks in readme and f"about {GOOD_FACTS} facts (none is needed)" in readme
 
 
 def test_every_text_is_warned_of_on_the_step_that_has_its_field(context: AppContext, open_page: Open) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.core.character.image_set_check import MAX_IMAGES, check_image_set, most_varied
+from pipelines.core.character.amounts import MAX_IMAGES
+from pipelines.core.character.image_set_check import check_image_set, most_varied
 from pipelines.core.problems import CharacterProblems
 from studio.actions import characters, create, drafts, images, interactions, refused_uploads, surplus
 from studio.context import AppContext

@@ -11,12 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.character.amounts import (
+    GOOD_INTERACTIONS,
+    MIN_INTERACTIONS,
+    MORE_INTERACTIONS,
+    TESTED_INTERACTIONS,
+)
 from pipelines.core.character.caption_lint import check_captions
 from pipelines.core.character.character import Character, Fact, TestSplit
 from pipelines.core.character.character_folder import load_character, load_test_split
 from pipelines.core.character.folder_image_check import check_image_files, check_test_image_files
 from pipelines.core.character.held_out_check import check_held_out, check_split
-from pipelines.core.character.held_out_split import HOLD_OUT_EVERY
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.references import check_references
@@ -34,8 +39,6 @@ MAX_NAME_CHARACTERS = 80
 """Longer names are refused; a name stands on one line."""
 LONG_FACT_TOKENS = 60
 """Longer answers are warned of: they are stories, learned better from a conversation."""
-FEW_INTERACTIONS = HOLD_OUT_EVERY
-"""Below, no conversation can be held out for the scorecard (`held_out_split.hold_out`)."""
 
 
 def check_character(folder: Path) -> list[Problem]:
@@ -205,12 +208,12 @@ def _check_system_prompt(character: Character) -> list[Problem]:
 
 def _check_amount(character: Character) -> list[Problem]:
     count = len(character.interactions)
-    if count == 0:
+    if count < MIN_INTERACTIONS:
         return [
             Problem(
                 "interactions",
                 "There are no conversations, so there is no voice to learn.",
-                "Write a few, or import them; 40 are good, short ones count too.",
+                f"Write one to begin with, or import them; {MORE_INTERACTIONS}.",
             )
         ]
     spoken = any(turn.text.strip() for talk in character.interactions for turn in talk if turn.role == "character")
@@ -219,15 +222,16 @@ def _check_amount(character: Character) -> list[Problem]:
             Problem(
                 "interactions",
                 "The character never speaks: its replies are pictures without words, so there is no voice to learn.",
-                "Give its replies words, or write a greeting; 40 conversations are good, short ones count too.",
+                "Give its replies words, or write a greeting; "
+                f"about {GOOD_INTERACTIONS} conversations are good, short ones count too.",
             )
         ]
-    if count < FEW_INTERACTIONS:
+    if count < TESTED_INTERACTIONS:
         return [
             Problem(
                 "interactions",
                 f"There are only {count} conversations; none can be kept for the scorecard.",
-                f"Write at least {FEW_INTERACTIONS}; 40 are good, short ones count too.",
+                f"Write more: {MORE_INTERACTIONS}.",
                 "warning",
             )
         ]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from pipelines.core.character.amounts import MIN_IMAGES, TESTED_INTERACTIONS
 from pipelines.core.character.character import (
     Character,
     Fact,
@@ -25,11 +26,10 @@ from pipelines.core.character.character import (
     MultipleChoice,
     TestSplit,
 )
-from pipelines.core.character.image_set_check import MIN_IMAGES
 from pipelines.core.character.references import MOST_LOOKED_AT, ranked_references
 from pipelines.core.words import comparable_words, normalized_words
 
-HOLD_OUT_EVERY = 8
+HOLD_OUT_EVERY = TESTED_INTERACTIONS
 """One conversation and one picture in this many is held out."""
 HOLD_OUT_MIN_DIALOGUES = 2
 """Of conversations that are held out."""

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.core.character.amounts import GOOD_IMAGES, MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_check import ImageReport, check_image
 from pipelines.core.problems import Problem
 
-MIN_IMAGES, MAX_IMAGES = 5, 15
-"""Pictures of a character; fewer or more are an error."""
 MAX_HASH_BITS = 20
 """Hamming distance of the 64-bit hashes above which two pictures are not compared further."""
 MAX_THUMB_DISTANCE = 0.008
@@ -56,7 +55,7 @@ def check_image_count(count: int) -> list[Problem]:
         return [
             Problem(
                 "images",
-                f"{have}; at least {MIN_IMAGES} are needed, about 10 are best.",
+                f"{have}; at least {MIN_IMAGES} are needed, about {GOOD_IMAGES} are best.",
                 "Add pictures of the same character with other faces, clothes and places.",
             )
         ]

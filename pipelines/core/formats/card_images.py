@@ -22,9 +22,9 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from PIL import Image, UnidentifiedImageError
 
+from pipelines.core.character.amounts import MAX_IMAGES
 from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
 from pipelines.core.character.image_decode import MAX_PIXELS
-from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.problems import CharacterProblems, left_out

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from pipelines.core.character.amounts import MAX_IMAGES
 from pipelines.core.character.character import Character, CharacterImage
 from pipelines.core.character.character_folder import CHARACTER_FILE, IMAGES, read_character, write_character
 from pipelines.core.character.image_decode import without_metadata
-from pipelines.core.character.image_set_check import MAX_IMAGES
 from pipelines.core.formats.caption_files import is_picture
 from pipelines.core.formats.card_files import MAX_MEMBERS
 from pipelines.core.formats.card_images import suffix_of

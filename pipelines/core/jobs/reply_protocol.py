@@ -26,9 +26,10 @@ CONVERSATIONS = "conversations_s"
 """Metrics of these events: seconds from the start of the work until this was there."""
 LOADING = "loading"
 """Metric of the event that says that the model is loaded first."""
-HARD_TO_DRAW, SEVERAL_FIGURES = "hard_to_draw", "several_figures"
-DOUBTS = (HARD_TO_DRAW, SEVERAL_FIGURES)
-"""What a picture may be, for the model that looks at it: a photograph or an art that it cannot hold, or of several."""
+HARD_TO_DRAW, SEVERAL_FIGURES, SMALL_DETAILS = "hard_to_draw", "several_figures", "small_details"
+DOUBTS = (HARD_TO_DRAW, SEVERAL_FIGURES, SMALL_DETAILS)
+"""What a picture may be, for the model that looks at it: a photograph or an art that it cannot hold, of several, or one
+whose small details, the eyes among them, are too small for it."""
 FAMILIAR_SHARE = 0.6
 """Share of a character's pictures that must be read as familiar for its art to be."""
 BEST_OF, MAX_BEST_OF = 4, 16

