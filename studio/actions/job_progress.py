@@ -19,8 +19,8 @@ from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
+from studio.actions.time_left import RunClock, slowed, time_words
 from studio.actions.training_warnings import TrainingWarning, training_warnings
-from studio.labels import minutes
 
 SHOWN_STAGES = ("sft", "grpo", "evaluate")
 StageState = Literal["waiting", "running", "done", "left_out", "stopped"]
@@ -81,11 +81,8 @@ class JobProgress:
     warnings: tuple[TrainingWarning, ...] = ()
     resumes: int = 0
     """How often the job was resumed."""
-
-    @property
-    def time_left(self) -> str:
-        """The remaining time in words; "" when it is not known or there is none."""
-        return "" if self.seconds_left is None else f"about {minutes(self.seconds_left)} left"
+    time_words: str = ""
+    """How long it takes still, and what it waits for; "" unless it runs."""
 
 
 def progress_of(
@@ -105,7 +102,7 @@ def progress_of(
     """
     recipe = Recipe.from_json(job.recipe) if job.recipe else Recipe()
     attempt = _last_attempt(events)
-    known = dict(pace or {}) | _own_pace(attempt)
+    known = slowed(pace or {}, _own_pace(attempt))
     stages = tuple(_stage(stage, job, recipe, events, attempt, known, at) for stage in SHOWN_STAGES)
     open_stages = [stage for stage in stages if stage.state in ("waiting", "running")]
     left = None
@@ -128,7 +125,51 @@ def progress_of(
         best_in(events),
         training_warnings(loss, rewards, scores, _ended_early(events)),
         max(0, sum(_begins_a_run(event) for event in events) - 1),
+        time_words(_clock(job, events, attempt, stages, pace or {}, known, left, at))
+        if job.status == "running"
+        else "",
     )
+
+
+def _clock(
+    job: Job,
+    events: Sequence[Event],
+    attempt: Sequence[Event],
+    stages: Sequence[StageProgress],
+    guessed: Pace,
+    known: Pace,
+    left: float | None,
+    at: str,
+) -> RunClock:
+    first = len(events) - len(attempt)
+    while first and events[first - 1].stage == "prepare" and "attempt" not in events[first].payload:
+        first -= 1  # the worker fetches the character before the trainer begins
+    begun = events[first].time if attempt else job.started
+    last = attempt[-1] if attempt else None
+    at = at or (last.time if last else begun)
+    before = [event for event in events[:first] if event.stage != "prepare"]
+    guess: float | None = guessed.get("prepare", 0.0) + guessed.get("save", 0.0)
+    for stage in stages:
+        # What earlier attempts did is done.
+        rest = stage.total - max((event.step for event in before if event.stage == stage.stage), default=0)
+        if stage.state != "left_out" and rest > 0:
+            guess = None if guess is None or stage.stage not in guessed else guess + guessed[stage.stage] * rest
+    is_preparing = last is None or last.stage == "prepare"
+    return RunClock(
+        _seconds_between(begun, at),
+        _seconds_between(last.time if last else begun, at),
+        guess,
+        left,
+        sum(bool(event.metrics) for event in attempt if event.stage in ("sft", "grpo")),
+        None if last is None or is_preparing else known.get(last.stage),
+        _doing(last) if is_preparing else "",
+        bool(before),
+    )
+
+
+def _doing(last: Event | None) -> str:
+    """What happens before the first stage; the worker's own note says who took the job up."""
+    return last.note if last is not None and last.note and "attempt" not in last.payload else "getting ready"
 
 
 def _ended_early(events: Sequence[Event]) -> dict[EarlyEnd, int]:
@@ -211,7 +252,8 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
         return f"Number {position} in the queue", f"{position - 1} before it. It starts as soon as a worker is free."
     if job.status == "running":
         last = next((event for event in reversed(events) if event.stage in STAGE_NAMES), None)
-        return (STAGE_NAMES[last.stage] if last else STAGE_NAMES["prepare"]), last.note if last else ""
+        told = last.note if last and "attempt" not in last.payload else ""  # who took it up is for engineers
+        return STAGE_NAMES[last.stage if last else "prepare"], told
     if job.status == "stopping":
         kept = "What is learnt so far is kept." if job.cancel == "keep" else "What it learnt is thrown away."
         return "Stopping", f"The step at hand is finished first. {kept}"

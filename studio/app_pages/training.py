@@ -174,7 +174,10 @@ def _progress(context: AppContext, id: str) -> None:
         if progress.detail:
             widgets.quiet(progress.detail)
         _stages(progress)
-        notes = [progress.time_left, f"taken up again {progress.resumes} times" if progress.resumes > 1 else ""]
+        notes = [
+            widgets.sentence(progress.time_words) if progress.time_words else "",
+            f"taken up again {progress.resumes} times" if progress.resumes > 1 else "",
+        ]
         notes.append("taken up again once" if progress.resumes == 1 else "")
         if any(notes):
             widgets.quiet(" · ".join(filter(None, notes)))

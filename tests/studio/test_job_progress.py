@@ -92,6 +92,66 @@ def test_time_left_comes_from_this_run_and_from_earlier_ones() -> None:
     assert progress_of(JOB, events, at=much_later).stages[0].seconds_left == pytest.approx(10.0)
 
 
+GUESS = {"prepare": 45.0, "sft": 5.0, "grpo": 50.0, "evaluate": 100.0, "save": 5.0}
+LONG = replace(JOB, recipe=Recipe.for_effort(TOY_BASE, "quick", sft_steps=80, grpo_steps=8).to_json())
+
+
+def words_at(events: list[Event], seconds: float, job: Job = LONG, **more: object) -> str:
+    at = (START + timedelta(seconds=seconds)).isoformat()
+    return progress_of(job, events, at=at, pace=GUESS, **more).time_words  # type: ignore[arg-type]
+
+
+def test_a_first_guess_is_called_one_and_never_stands_still() -> None:
+    ready = timed([Event("prepare", note="reading the character and the model")])
+    first, later = words_at(ready, 10), words_at(ready, 300)
+    assert first.startswith("10 seconds so far. Usually about ") and "in all on a quiet machine" in first
+    assert "until the first steps are measured" in first and " left" not in first and "busy" not in first
+    assert later.startswith("5 minutes so far"), "it moves while nothing else does"
+    assert later.endswith(
+        "reading the character and the model for 5 minutes, usually less than a minute: perhaps the "
+        "machine is busy with something else"
+    )
+    assert "so the machine is busy" in words_at(ready, 6000), "longer than the whole guess"
+    started = replace(LONG, started=START.isoformat())
+    assert words_at([], 20, started).startswith("20 seconds so far"), "before the first event too"
+    unknown = progress_of(LONG, ready, at=(START + timedelta(seconds=9)).isoformat()).time_words
+    assert "how long it takes is known after the first steps" in unknown
+    assert progress_of(replace(LONG, status="queued"), []).time_words == ""
+
+
+def test_after_the_first_steps_what_is_measured_counts_for_all_stages() -> None:
+    steps = [Event("sft", step, 80, {"loss": 1.0}) for step in range(1, 7)]
+    as_guessed = timed([Event("prepare"), *steps], 5.0)
+    states = Recipe.from_json(LONG.recipe or {}).checkpoint_count
+    rest = 74 * 5 + 8 * 50 + states * 100
+    assert progress_of(LONG, as_guessed, pace=GUESS).seconds_left == pytest.approx(rest)
+    assert words_at(as_guessed, 30) == f"about {round(rest / 60)} minutes left"
+    busy = timed([Event("prepare"), *steps], 40.0)  # eight times as slow, and so will the other stages be
+    assert progress_of(LONG, busy, pace=GUESS).seconds_left == pytest.approx(8 * rest)
+    told = words_at(busy, 240)
+    assert "hours left, as the latest steps went. On a quiet machine it is " in told and "is busy" in told
+    few = timed([Event("prepare"), *steps[:2]], 40.0)
+    assert "a first guess" in words_at(few, 80), "two steps tell little"
+
+
+def test_a_step_that_hangs_says_so() -> None:
+    steps = [Event("sft", step, 80, {"loss": 1.0}) for step in range(1, 7)]
+    events = timed([Event("prepare"), *steps], 5.0)
+    assert "The step at hand" not in words_at(events, 30 + 50)
+    assert "The step at hand takes 4 minutes already, usually about 5 seconds" in words_at(events, 30 + 240)
+
+
+def test_a_resumed_training_guesses_what_is_left_of_it() -> None:
+    steps = [Event("sft", step, 80, {"loss": 1.0}) for step in range(1, 61)]
+    taken_up = Event("prepare", note="attempt 2 on host", payload={"attempt": 2})
+    whole = words_at(timed([Event("prepare")]), 5)
+    events = timed([Event("prepare"), *steps, taken_up, Event("prepare", note="reading")], 5.0)
+    told = words_at(events, 5 * 62 + 10)
+    assert told.startswith("15 seconds so far. Usually about ") and "for what is left of it" in told
+    assert told.split("about ")[1].split(" minutes")[0] < whole.split("about ")[1].split(" minutes")[0]
+    assert progress_of(LONG, events[:-1]).detail == "", "who took it up is for engineers"
+
+
 def test_rows_of_words_and_of_pictures_are_told_apart() -> None:
     metrics = [{"loss": 4.0, "loss_words": 4.0}, {"loss": 2.0, "loss_codes": 2.0}, {"loss": 3.0, "loss_words": 3.0}]
     events = [Event("sft", step, 4, one) for step, one in enumerate(metrics, start=1)]
