@@ -21,6 +21,7 @@ from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.queue import submit
 from pipelines.core.seen_problems import doubt_problems
 from pipelines.core.yaml_text import write_yaml
+from studio.actions import drawings
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
@@ -245,11 +246,12 @@ def set_effort(context: AppContext, id: str, effort: Effort, base: str) -> None:
 
 
 def start(context: AppContext, id: str, effort: Effort, base: str) -> Job:
-    """Publish the draft as a version, queue a training on it, and tell a worker.
+    """Publish the draft as a version, queue a training on it, and tell a worker. Drawings of step 1 are put off.
 
     Raises CharacterProblems with everything that keeps the character from being trained.
     """
     version = publish_draft(context, id)
+    drawings.put_off(context, id)
     return submit.submit_training(
         context.records, context.queue, context.owner, version, Recipe.for_effort(base, effort)
     )

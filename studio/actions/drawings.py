@@ -32,7 +32,7 @@ from pipelines.core.jobs.model_specs import REFERENCE_IMAGES, STARTER_PRESETS
 from pipelines.core.queue import submit
 from pipelines.core.storage.store import StoreError
 from studio.actions.drafts import Draft, change, character_of, entries_of, image_entry, own_character
-from studio.actions.workers import live_workers
+from studio.actions.workers import is_training_beside, live_workers
 from studio.context import AppContext
 
 USED = REFERENCE_IMAGES["starter"]
@@ -58,6 +58,8 @@ class DrawingsView:
     """Whether the model does not know the art of the pictures; None where nobody has measured it."""
     is_loading: bool = False
     """The worker loads the model first."""
+    is_put_off: bool = False
+    """It was stopped before it was done, since a training began."""
 
 
 # ---------------------------------------------------------------- references
@@ -137,14 +139,28 @@ def request_drawings(context: AppContext, id: str) -> Job:
 
 
 def draw_after_upload(context: AppContext, id: str) -> None:
-    """Right after pictures came in: draw, if a worker is there and it would look at other pictures than before."""
+    """Right after pictures came in: draw, if a worker is there and it would look at other pictures than before.
+
+    Not beside a training on the same processor: that takes minutes, and takes them from the training.
+    """
     draft = own_character(context, id).draft
-    if not draft.get("pictures") or not can_draw(context):
+    if not draft.get("pictures") or not can_draw(context) or is_training_beside(context):
         return
     job = _job(context, draft)
     before = job.request.get("of") if job is not None else draft.get("drawings", {}).get("of")
     if before is None or before["references"] != _fingerprint(draft)["references"]:
         request_drawings(context, id)
+
+
+def put_off(context: AppContext, id: str) -> None:
+    """Stop drawings of a character that wait or are being made, since its training begins and needs the processor.
+
+    Where a worker has a GPU they take seconds, and may go on.
+    """
+    job = _job(context, own_character(context, id).draft)
+    if job is None or job.status in ENDED or any(worker.gpu for worker in live_workers(context, "reply")):
+        return
+    submit.stop(context.records, job.id, "keep")
 
 
 def drawings_view(context: AppContext, id: str) -> DrawingsView:
@@ -154,7 +170,8 @@ def drawings_view(context: AppContext, id: str) -> DrawingsView:
     state: State = "done" if draft.get("drawings") else "none"
     if job is not None:
         found = drawings_in(context.records.events.after(job.id, limit=5000))
-        state = "failed" if job.status in ENDED else "waiting" if job.status == "queued" else "drawing"
+        is_over = job.status == "stopping" or job.status in ENDED
+        state = "failed" if is_over else "waiting" if job.status == "queued" else "drawing"
         if job.status == "succeeded":
             draft = change(context, id, lambda draft: _take(draft, job, found))
             state = "done"
@@ -176,6 +193,7 @@ def drawings_view(context: AppContext, id: str) -> DrawingsView:
         job.error if job is not None and state == "failed" else "",
         None if loss is None else loss > FOREIGN_LOSS,
         state == "drawing" and found.is_loading,
+        job is not None and job.status in ("stopping", "stopped"),
     )
 
 

@@ -38,6 +38,11 @@ def waiting_words(context: AppContext, purpose: str = "") -> str:
     return BUSY_WITH.get(task, BUSY_WITH["reply"])
 
 
+def is_training_beside(context: AppContext) -> bool:
+    """Whether a training is at work that drawings would slow, and that would slow them: one without a GPU."""
+    return any(worker.job and not worker.gpu for worker in live_workers(context, "train"))
+
+
 def live_workers(context: AppContext, queue: str = "") -> list[Worker]:
     """The workers that were seen lately; with `queue`, those that take its jobs ("train" or "reply")."""
     alive = context.records.workers.list(alive_within_s=context.settings.worker_alive_s)

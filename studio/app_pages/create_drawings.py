@@ -12,7 +12,7 @@ from studio import widgets
 from studio.actions import drawings
 from studio.actions.drafts import Draft, own_character
 from studio.actions.drawings import DrawingsView
-from studio.actions.workers import LOADING_WORDS, waiting_words
+from studio.actions.workers import LOADING_WORDS, is_training_beside, waiting_words
 from studio.context import AppContext
 
 POLL_S = 1
@@ -41,6 +41,8 @@ def watch(context: AppContext, id: str) -> None:
         words = f"{LOADING_WORDS}, then it draws"
     else:
         words = "Drawing four pictures" if view.share < 1 else "Looking at your pictures once more"
+        if is_training_beside(context):
+            words += ": a training runs beside it, so this takes some minutes"
     art_words(context, id, view)
     st.progress(view.share if view.state == "drawing" else 0.0, text=words)
     show(view)
@@ -50,7 +52,16 @@ def watch(context: AppContext, id: str) -> None:
 
 def made(context: AppContext, id: str, view: DrawingsView) -> None:
     """The drawings, or why there are none, and the button."""
-    if view.error:
+    if view.is_put_off:
+        widgets.quiet(
+            "Stopped before they were done, so that the training has this machine for itself. Draw them when it is "
+            "over, or now: then both take longer."
+        )
+    elif is_training_beside(context):
+        widgets.quiet(
+            "A training is at work on this machine, so I draw only when you ask for it: then both take longer."
+        )
+    if view.error and not view.is_put_off:
         widgets.quiet(f"The drawings did not come: {view.error}")
     art_words(context, id, view)
     show(view)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,10 @@ from studio.actions import create, drafts, drawings, images
 from studio.actions.drafts import character_of
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
+from tests.studio import staged
 from tests.toys import TOY_BASE
 from worker.chat_service import ModelHolder, run_reply
-from worker.job_loop import drain_queue
+from worker.job_loop import drain_queue, run_job
 from worker.worker_context import WorkerContext
 
 
@@ -182,3 +185,42 @@ def test_it_is_gone_with_its_character_and_is_nobody_elses(context: AppContext, 
     other: Any = context.records.characters.create("somebody else", {"name": "Ida", "persona": ""})
     with pytest.raises(RecordMissing):
         drawings.drawings_view(context, other.id)
+
+
+def test_a_training_has_the_machine_for_itself(
+    context: AppContext, id: str, worker: WorkerContext, holder: ModelHolder, tmp_path: Path
+) -> None:
+    trained = staged.published(context, tmp_path / "ada")
+    drawings.request_drawings(context, trained)
+    assert drawings.drawings_view(context, trained).state == "waiting"
+    create.start(context, trained, "quick", TOY_BASE)
+    view = drawings.drawings_view(context, trained)
+    assert view.is_put_off and view.state == "failed" and not view.error
+    assert work(worker, holder) == 0, "nothing is drawn beside it"
+    # Another character's pictures come in while it trains: nothing is drawn that nobody asked for.
+    context.records.workers.register(Worker("r", "host", ("reply",)))
+    busy = Worker("t", "host", ("train",), job="a training")
+    context.records.workers.register(busy)
+    drawings.draw_after_upload(context, id)
+    assert not reply_jobs(context, id)
+    context.records.workers.register(replace(busy, gpu="a card"))
+    drawings.draw_after_upload(context, id)
+    assert reply_jobs(context, id)
+    drawings.request_drawings(context, trained)
+    assert not drawings.drawings_view(context, trained).is_put_off and work(worker, holder) == 2
+    assert drawings.drawings_view(context, trained).state == "done"
+
+
+def test_drawings_under_way_end_when_the_training_begins(
+    context: AppContext, worker: WorkerContext, holder: ModelHolder, tmp_path: Path
+) -> None:
+    trained = staged.published(context, tmp_path / "ada")
+    asked = drawings.request_drawings(context, trained)
+    claimed = context.records.jobs.claim(asked.id, worker.id, 600)
+    assert claimed is not None
+    create.start(context, trained, "quick", TOY_BASE)
+    assert context.records.jobs.get(asked.id).status == "stopping"
+    assert drawings.drawings_view(context, trained).is_put_off, "said at once, not after the step at hand"
+    run_job(worker, claimed, lambda *arguments: run_reply(*arguments, holder=holder))
+    assert context.records.jobs.get(asked.id).status == "stopped"
+    assert drawings.drawings_view(context, trained).is_put_off
