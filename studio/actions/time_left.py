@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from studio.labels import minutes
 
 MEASURED_STEPS = 4
-"""Steps of SFT or GRPO in an attempt from which on its own pace counts: rows of words and of pictures are among them."""
+"""Steps of SFT or GRPO in an attempt from which on its own pace counts: rows of words and pictures are among them."""
 BUSY_FACTOR = 2.0
 """So many times as long as guessed is much longer: the shipped paces are right within a factor of two."""
 STILL_S, STILL_STEPS = 60.0, 3.0
