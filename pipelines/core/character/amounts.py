@@ -1,4 +1,7 @@
-"""How much of a character is needed, and how much is good: the one place from which checks, pages and README say it."""
+"""How much of a character is needed, and how much is good.
+
+The one place from which the checks, the pages and (by a test) the README say it.
+"""
 
 from __future__ import annotations
 
