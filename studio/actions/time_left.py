@@ -47,7 +47,10 @@ class RunClock:
 
 def time_words(clock: RunClock) -> str:
     """One or two sentences without their last full stop; "" where nothing can be said."""
-    return ". ".join(filter(None, [_how_long(clock), _what_it_waits_for(clock)]))
+    how_long, waits_for = _how_long(clock), _what_it_waits_for(clock)
+    if waits_for and BUSY not in how_long:  # once is enough
+        waits_for += f": perhaps {BUSY}"
+    return ". ".join(filter(None, [how_long, waits_for]))
 
 
 def slowed(guessed: Mapping[str, float], own: Mapping[str, float]) -> dict[str, float]:
@@ -79,8 +82,5 @@ def _what_it_waits_for(clock: RunClock) -> str:
     if clock.still_s < max(STILL_S, STILL_STEPS * usual):
         return ""
     if clock.doing:
-        return f"It has been {clock.doing} for {minutes(clock.still_s)}, usually less than a minute: perhaps {BUSY}"
-    return (
-        f"The step at hand takes {minutes(clock.still_s)} already, usually about {minutes(usual)}: "
-        f"perhaps {BUSY}, and it goes on by itself"
-    )
+        return f"It has been {clock.doing} for {minutes(clock.still_s)}, usually less than a minute"
+    return f"The step at hand takes {minutes(clock.still_s)} already, usually about {minutes(usual)}"
