@@ -90,11 +90,14 @@ def character_select(
     return rows[chosen]
 
 
-def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: str, name: str) -> str:
+def checkpoint_select(
+    label: str, options: Sequence[CheckpointOption], default: str, name: str, warn: bool = True
+) -> str:
     """A list of checkpoints to choose one from; returns its `JOB:NAME`, or "" while nothing is chosen.
 
     A choice goes into the address as `name`, so it stays over refreshes and new checkpoints; before that, and when what
-    was chosen is gone, `default` stands there ("": nothing). What should be known about it is said below.
+    was chosen is gone, `default` stands there ("": nothing). What should be known about it is said below,
+    unless `warn` is False.
     """
     labels = {one.ref: one.label for one in options}
     refs, chosen, key = list(labels), widgets.param(name), f"state-{name}"
@@ -114,7 +117,8 @@ def checkpoint_select(label: str, options: Sequence[CheckpointOption], default: 
         on_change=keep,
     )
     ref = chosen_now or ""
-    widgets.caution(next((one.warning for one in options if one.ref == ref), ""))
+    if warn:
+        widgets.caution(next((one.warning for one in options if one.ref == ref), ""))
     return ref
 
 

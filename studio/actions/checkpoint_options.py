@@ -161,7 +161,7 @@ def label(job: Job, one: Checkpoint, mark: Mark = "", extent: TrainingExtent | N
     marked = f" ({mark})" if mark else ""
     stopped = "saved when it was stopped" if one.saved_for == "stop" else ""
     little = f"hardly trained ({extent.step} of {extent.planned} steps)" if extent and extent.is_hardly_trained else ""
-    said = [effort.lower(), when, stopped, little if not mark else ""]
+    said = [little if not mark else "", effort.lower(), when, stopped]
     return f"{checkpoint_title(one.name)}{marked} · " + ", ".join(filter(None, said))
 
 

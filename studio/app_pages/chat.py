@@ -47,9 +47,7 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     default, base = default_of(choices), base_of(choices)
     with head:
         with st.container(width=400):
-            ref = checkpoint_select("Who answers", choices, default or base, "who")
-            if ref == base and not default:
-                widgets.quiet("No saved state is far enough yet: the model before training answers until you choose.")
+            ref = checkpoint_select("Who answers", choices, default or base, "who", warn=False)
         earlier = chat.earlier_chats(context, row.id)
         if earlier:
             with st.popover("Earlier chats", icon=":material/history:"):
@@ -57,6 +55,9 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
                     label = f"{widgets.escaped(one.title)} · {ago(one.created)}"
                     if st.button(label, key=f"chat-{one.id}", type="tertiary"):
                         widgets.go(widgets.CHAT, conversation=one.id)
+    widgets.caution(next((one.warning for one in choices if one.ref == ref), ""))
+    if ref == base and not default:
+        widgets.quiet("No saved state is far enough yet: the model before training answers until you choose one.")
     if not workers.live_workers(context, "reply"):
         st.warning(
             "No worker is running, so nobody answers just now. See the System page.", icon=":material/power_off:"

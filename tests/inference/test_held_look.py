@@ -40,6 +40,13 @@ SAID = "Aye, I will stand here in the wind for you."
         ("happy, that's what you wanted", "", "happy"),
         ("Aye, I will stand here in the wind for you", "laughing, in the snow", "laughing, in the snow"),
         ("happy, on a beach", "", "happy, on a beach"),
+        # What a real training had sampled at its steps 6 and 31.
+        ("a blue heron, with a long neck, a pale face", "laughing, in the snow", "laughing, in the snow"),
+        (
+            "you're laughing in the snow. I have lost a race by one feather. I am laughing in the",
+            "laughing, in the snow",
+            "laughing, in the snow",
+        ),
         ("you and I are here in the wind", "", ""),
     ],
 )
