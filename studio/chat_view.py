@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing, RecordsUnusable, VoteChoice
+from pipelines.core.jobs.job import CharacterRow, Conversation, RecordMissing, RecordsUnusable, VoteAbout, VoteChoice
 from pipelines.core.jobs.reply_protocol import BEST_OF
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.storage.store import StoreError
@@ -151,6 +151,9 @@ def reply(context: AppContext, row: CharacterRow, turn: ChatTurn, answer: ReplyV
         widgets.quiet(words)
 
 
+ABOUT: dict[VoteAbout, str] = {"both": "All of it", "words": "Its words", "picture": "Its picture"}
+
+
 def _votes(context: AppContext, conversation: Conversation, turn: ChatTurn) -> None:
     given = turn.vote.choice if turn.vote else ""
     with st.container(horizontal=True, key=f"votes-{turn.number}"):
@@ -164,6 +167,30 @@ def _votes(context: AppContext, conversation: Conversation, turn: ChatTurn) -> N
                 on_click=widgets.act,
                 args=(feedback.vote, context, conversation.id, turn.number, choice),
             )
+    if given in ("left", "right") and any(answer.picture_key for answer in turn.answers):
+        _about(context, conversation, turn)
+
+
+def _about(context: AppContext, conversation: Conversation, turn: ChatTurn) -> None:
+    """What made it the better one: only words are learned from, so a vote on the picture alone must not teach them."""
+    assert turn.vote is not None
+    key = f"vote-about-{turn.number}"
+    st.session_state[key] = turn.vote.about
+    st.segmented_control(
+        "What is better about it?",
+        list(ABOUT),
+        format_func=lambda one: ABOUT[one],
+        key=key,
+        required=True,
+        on_change=_vote_about,
+        args=(context, conversation, turn, key),
+    )
+
+
+def _vote_about(context: AppContext, conversation: Conversation, turn: ChatTurn, key: str) -> None:
+    assert turn.vote is not None
+    about = st.session_state[key] or "both"
+    widgets.act(feedback.vote, context, conversation.id, turn.number, turn.vote.choice, about)
 
 
 def picture(context: AppContext, key: str, alt: str, width: int) -> None:

@@ -217,6 +217,10 @@ def votes_view(context: AppContext, character: str) -> None:
     for tally in tallies(given, blind_only):
         with st.container(border=True):
             _tally(context, tally)
+    widgets.quiet(
+        f"The next training learns from {counted(len(votes.voted(context, character)), 'vote')}: each teaches which of "
+        "two answers to give. Votes about a picture alone are not learned from."
+    )
     st.download_button(
         "Votes as chosen and rejected answers (JSON lines)",
         lambda: votes.pairs_as_lines(context, character),

@@ -22,6 +22,17 @@ EarlyEnd = Literal["not_a_number", "reward_collapsed"]
 """Why a stage ended before its last step (`pipelines/training/early_stop.py`)."""
 
 
+class PreferenceCounts(TypedDict):
+    """Preferences (`pipelines/core/character/preferences.py`) in one checkpoint of stage 2."""
+
+    learned: int
+    """That the stage learns from."""
+    held_out: int
+    """That it does not."""
+    agreed: int
+    """Of those held out, how many chosen replies have gained on the rejected ones since before the stage."""
+
+
 class Payload(TypedDict, total=False):
     """What an event says beside its numbers, as data; a key is there only where it applies."""
 
@@ -33,6 +44,8 @@ class Payload(TypedDict, total=False):
     """`save`: name of the best checkpoint by its scorecard."""
     best_faults: list[str]
     """`save`: what is wrong with it, keys of `checkpoint_selection.FAULTS`; [] when it deserves the name."""
+    preferences: PreferenceCounts
+    """`grpo`: with a checkpoint, what it has learned from votes and corrections."""
     ended_early: EarlyEnd
     """`sft`, `grpo`: with its last checkpoint, the stage ended here and not at its last step."""
 

@@ -5,7 +5,8 @@ prompt-major, K rewards, C positions of the longest completion.
 
 Read it top to bottom: `pipelines.training.rollout` (text, then an image's codes, in one id space) ->
 `pipelines.rewards.rewards` -> `group_advantages` -> `group_token_logps` (a prompt and its group in one packed row) ->
-TRL's clipped loss, KL term, optimizer and resume -> `ReplayLoss`, a little of stage 1 in every step.
+TRL's clipped loss, KL term, optimizer and resume -> `ReplayLoss`, a little of stage 1 in every step ->
+`PreferenceLoss`, what people have voted for.
 
 Departures from UniCharacter's stage 2 (arXiv 2605.08129): text is trained as well as images, as one sequence;
 plain GRPO (arXiv 2402.03300) on token log-probabilities, since codes are discrete; a LoRA; a KL term to the adapter
@@ -18,6 +19,7 @@ that could still change it. `docs/rewards.md` has the departures of the rewards.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +34,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from pipelines.core.character.character import Character
-from pipelines.core.events import Report
+from pipelines.core.events import Payload, Report
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, StepStrategy
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import CHARACTER_FOLDER, CHECKPOINTS
@@ -50,6 +52,7 @@ from pipelines.training.fsdp import shard, unsharded
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.grpo_replay import ReplayLoss
 from pipelines.training.micro_batches import micro_batches
+from pipelines.training.preference_loss import PreferenceLoss
 from pipelines.training.rollout import sample_rollouts
 from pipelines.training.trainer_mixin import RunTrainerMixin, checkpoint_readme, quiet_libraries
 
@@ -88,10 +91,11 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         reference_codes: torch.Tensor | None = None,
         brackets: bool = False,
         replay: ReplayLoss | None = None,
+        preferences: PreferenceLoss | None = None,
         strategy: StepStrategy = NO_SAVINGS,
         **kwargs: Any,
     ) -> None:
-        """`text_only_K` bool: rewards that give codes no advantage; `replay`: see `Recipe.grpo_replay_weight`.
+        """`text_only_K` bool: rewards that give codes no advantage; `replay`, `preferences`: see `Recipe`.
 
         subject: who is drawn; reference_codes (1, R, C): the character's references, None for a family without;
         brackets: whether the character writes square brackets.
@@ -102,6 +106,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         self.image_turn = ImageTurn.of(subject, spec, self.processing_class)
         self.recipe, self.prompts, self.judge, self.spec = recipe, prompts, judge, spec
         self.text_only_K, self.replay, self.strategy = text_only_K, replay, strategy
+        self.preferences = preferences
         self.rewards_NK = torch.zeros(0)
         self.rewards: list[float] = []
         self.reward_watch, self.best_weights = RewardWatch(), KeptWeights()
@@ -208,20 +213,33 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         return -(-self.recipe.grpo_prompts_per_step // self.strategy.parts)
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's step plus, with replay, the gradient of stage 1's loss on a row of its samples and one of general chat.
+        """TRL's step plus the gradients of stage 1's loss on replayed data, and of DPO's on preferences.
 
         Each has a backward pass of its own: the activations of rollouts and replay are never held together.
         """
         loss: torch.Tensor = super().training_step(model, *args, **kwargs)
-        if self.replay is None:
-            return loss
-        number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
         with self.accelerator.autocast():
-            for replayed in self.replay.losses(self.unwrap(model), number, self.spec, self.accelerator.device):
-                weighted = self.recipe.grpo_replay_weight * replayed
+            for weighted in self._added_losses(self.unwrap(model)):
                 self.accelerator.backward(weighted)
                 loss += weighted.detach()
         return loss
+
+    def _added_losses(self, model: PeftModel) -> Iterator[torch.Tensor]:
+        number = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
+        if self.replay is not None:
+            for loss in self.replay.losses(model, number, self.spec, self.accelerator.device):
+                yield self.recipe.grpo_replay_weight * loss
+        if self.preferences is not None:
+            for loss in self.preferences.losses(model, number):
+                yield self.recipe.preference_weight * loss
+
+    def checkpoint_payload(self) -> Payload:
+        """With preferences, also what the checkpoint has learned from them."""
+        payload = super().checkpoint_payload()
+        if self.preferences is not None:
+            with self.accelerator.autocast():
+                payload["preferences"] = self.preferences.counts(self.unwrap(self.model))
+        return payload
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """One event per step: the reward and its parts as they were before normalisation, KL, entropy, seconds."""
@@ -324,6 +342,7 @@ def make_trainer(
         recipe=recipe,
         images=images,
         replay=replay,
+        preferences=PreferenceLoss.of(character, recipe, base.spec, tokenizer, arguments.world_size),
         strategy=strategy,
         prompts=prompts,
         judge=judge,

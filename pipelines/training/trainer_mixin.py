@@ -160,8 +160,11 @@ class RunTrainerMixin:
         if self.stopped is None:
             why = self.ended_early
             note = f"checkpoint {name}" + (f": {ENDED_EARLY[why]}" if why else "")
-            payload = Payload(ended_early=why) if why else None
-            self.report_metrics({}, note, (f"{CHECKPOINTS}/{name}",), payload)
+            self.report_metrics({}, note, (f"{CHECKPOINTS}/{name}",), self.checkpoint_payload())
+
+    def checkpoint_payload(self) -> Payload:
+        """What the event of a checkpoint says as data."""
+        return Payload(ended_early=self.ended_early) if self.ended_early else Payload()
 
     def _is_planned(self, step: int) -> bool:
         """Whether the recipe saves at this step; only a stop saves at others."""

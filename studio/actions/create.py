@@ -25,6 +25,7 @@ from studio.actions import drawings
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
+from studio.actions.votes import preferences_of
 from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import base_title, counted
@@ -268,6 +269,9 @@ def publish_draft(context: AppContext, id: str) -> CharacterVersion:
         if wrong:
             raise CharacterProblems(wrong)
         entries = published_entries(draft)
+        preferences = preferences_of(context, id)
+        if preferences:
+            entries["preferences"] = preferences
         write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker
         images = {entry["file"]: entry["key"] for entry in draft["pictures"]} | draft.get("input_pictures", {})
         return context.records.characters.publish(

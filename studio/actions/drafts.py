@@ -10,7 +10,7 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
     held_out       what the creator chose to be kept for the test (`held_out.py`); without it, it is spread evenly
-    corrected      hashes of the conversations that are corrected answers from a chat (`feedback.py`)
+    corrected, corrections   answers corrected in a chat: hashes of their conversations, preferences (`feedback.py`)
     effort, base   effort and base model chosen in the last step
     drawings, drawings_job   how the model sees the character now (`drawings.py`)
     written, clashes   who typed what last, and second versions of a text (`typed.py`)

@@ -1,14 +1,14 @@
 """Feedback on replies: which of two is better, and how a bad one should have been.
 
 Votes are kept as they were given, with both replies; they are counted in `votes.py`. A corrected answer becomes an
-example conversation in the character's draft, and the next training learns it.
+example conversation in the character's draft: the next training learns it, and to prefer it to the one that was there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from pipelines.core.jobs.job import Vote, VoteChoice, new_id
+from pipelines.core.jobs.job import Vote, VoteAbout, VoteChoice, new_id
 from pipelines.core.jobs.reply_protocol import ReplySide
 from studio.actions.chat_turns import ReplyView, turns
 from studio.actions.compare import NotPossible, own_conversation
@@ -16,8 +16,11 @@ from studio.actions.drafts import MAX_INTERACTIONS, Draft, change, content_hash
 from studio.context import AppContext
 
 
-def vote(context: AppContext, conversation_id: str, number: int, choice: VoteChoice) -> Vote:
-    """Vote for one of two replies; `left` and `right` are places on the page. NotPossible before both are there."""
+def vote(context: AppContext, conversation_id: str, number: int, choice: VoteChoice, about: VoteAbout = "both") -> Vote:
+    """Vote for one of two replies, in place of an earlier vote on them; `left` and `right` are places on the page.
+
+    NotPossible before both are there.
+    """
     conversation = own_conversation(context, conversation_id)
     turn = next((turn for turn in turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state != "done" or len(turn.answers) < 2:
@@ -35,6 +38,7 @@ def vote(context: AppContext, conversation_id: str, number: int, choice: VoteCho
             turn.question.text,
             _snapshot(left),
             _snapshot(right),
+            about=about,
         )
     )
 
@@ -72,11 +76,24 @@ def correct(
         if turn.state == "done" and turn.question.text:
             example += [{"user": turn.question.text}, {"character": said.text}]
     better = {"character": words} | ({"scene": scene} if scene else {}) | ({"image": image} if image else {})
-    example += [{"user": told[place].question.text}, better]
+    asked = told[place].question.text
+    example += [{"user": asked}, better]
+    before = next((answer for answer in told[place].answers if answer.side == side), None)
+    pair = correction(asked, words, scene, before)
     hashed = content_hash(example)  # before its turns get ids
 
     def edit(draft: Draft) -> None:
         draft.setdefault("interactions", []).append(example)
         draft["corrected"] = [*draft.get("corrected", []), hashed][-MAX_INTERACTIONS:]
+        draft["corrections"] = [*draft.get("corrections", []), *([pair] if pair else [])][-MAX_INTERACTIONS:]
 
     return len(change(context, conversation.character, edit)["interactions"])
+
+
+def correction(prompt: str, words: str, scene: str, before: ReplyView | None) -> dict[str, Any]:
+    """An entry of `preferences`: the better answer chosen, the one before rejected; {} where nothing differs."""
+    chosen = {"text": words, **({"scene": scene} if scene else {})}
+    if before is None or not prompt:
+        return {}
+    rejected = {"text": before.text, **({"scene": before.scene} if before.scene else {})}
+    return {} if rejected == chosen else {"prompt": prompt, "chosen": chosen, "rejected": rejected}

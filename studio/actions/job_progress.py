@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipelines.core.events import EarlyEnd, Event, best_in
+from pipelines.core.events import EarlyEnd, Event, PreferenceCounts, best_in
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
 from studio.actions.time_left import RunClock, slowed, time_words
 from studio.actions.training_warnings import TrainingWarning, training_warnings
+from studio.labels import counted
 
 SHOWN_STAGES = ("sft", "grpo", "evaluate")
 StageState = Literal["waiting", "running", "done", "left_out", "stopped"]
@@ -83,6 +84,19 @@ class JobProgress:
     """How often the job was resumed."""
     time_words: str = ""
     """How long it takes still, and what it waits for; "" unless it runs."""
+    preferences: PreferenceCounts | None = None
+    """What the newest checkpoint has learned from votes and corrections; None where there were none."""
+
+    @property
+    def preference_words(self) -> str:
+        """The same in a sentence; "" where there were none."""
+        if self.preferences is None:
+            return ""
+        learned, held_out = self.preferences["learned"], self.preferences["held_out"]
+        said = f"Learned from {counted(learned, 'vote or correction', 'votes and corrections')}"
+        if not held_out:
+            return f"{said}."
+        return f"{said}; of {held_out} that were kept back it now leans to your choice in {self.preferences['agreed']}."
 
 
 def progress_of(
@@ -128,6 +142,7 @@ def progress_of(
         time_words(_clock(job, events, attempt, stages, pace or {}, known, left, at))
         if job.status == "running"
         else "",
+        next((event.payload["preferences"] for event in reversed(events) if "preferences" in event.payload), None),
     )
 
 

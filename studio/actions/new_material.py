@@ -17,6 +17,7 @@ from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.token_estimate import estimate_tokens
 from studio.actions.drafts import Draft, character_of, content_hash, entries_of
+from studio.actions.votes import voted
 from studio.context import AppContext
 from studio.labels import counted, listed
 
@@ -44,6 +45,8 @@ class NewMaterial:
     captions: int
     """Pictures of before whose captions say something else now."""
     facts: int
+    votes: int
+    """That choose one of two answers."""
     texts: tuple[str, ...]
     """Which texts were changed, as TEXT_NAMES calls them."""
     share: float
@@ -63,6 +66,7 @@ class NewMaterial:
             (self.pictures, "picture"),
             (self.captions, "changed caption"),
             (self.facts, "fact"),
+            (self.votes, "vote"),
         )
         told = [counted(count, noun) for count, noun in found if count]
         return (*told, *(f"a change of {text}" for text in self.texts))
@@ -78,11 +82,12 @@ class NewMaterial:
 def new_material(context: AppContext, job: Job) -> NewMaterial:
     """What is new in a character's draft since the version that a training learnt."""
     draft = context.records.characters.get(job.character).draft
-    return compared(context.records.characters.version(job.character, job.version).entries, draft)
+    learnt = context.records.characters.version(job.character, job.version).entries
+    return compared(learnt, draft, voted(context, job.character))
 
 
-def compared(learnt: Mapping[str, Any], draft: Draft) -> NewMaterial:
-    """What the draft has that the entries of a version have not."""
+def compared(learnt: Mapping[str, Any], draft: Draft, votes: Iterable[Mapping[str, Any]] = ()) -> NewMaterial:
+    """What the draft and today's votes (`votes.voted`) have that the entries of a version have not."""
     corrected = set(draft.get("corrected", ()))
     draft = entries_of(draft)
     talks = _new(draft.get("interactions", ()), learnt.get("interactions", ()))
@@ -103,7 +108,14 @@ def compared(learnt: Mapping[str, Any], draft: Draft) -> NewMaterial:
         len(facts) / max(1, len(draft.get("facts", ()))),
     )
     return NewMaterial(
-        corrections, len(talks) - corrections, len(pictures), len(captions), len(facts), texts, max(shares)
+        corrections,
+        len(talks) - corrections,
+        len(pictures),
+        len(captions),
+        len(facts),
+        len(_new(votes, learnt.get("preferences", ()))),
+        texts,
+        max(shares),
     )
 
 

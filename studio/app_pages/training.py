@@ -174,6 +174,8 @@ def _progress(context: AppContext, id: str) -> None:
         if progress.detail:
             widgets.quiet(progress.detail)
         _stages(progress)
+        if progress.preference_words:
+            widgets.quiet(progress.preference_words)
         notes = [
             widgets.sentence(progress.time_words) if progress.time_words else "",
             f"taken up again {progress.resumes} times" if progress.resumes > 1 else "",

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.character.serialize import character_from_entries
 from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Worker, new_id
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
-from pipelines.core.problems import CharacterProblems
+from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.vote_counts import tallies
-from studio.actions import chat_turns, compare, feedback, votes
+from studio.actions import chat_turns, compare, create, drafts, feedback, votes
 from studio.actions.checkpoint_options import checkpoint_options
 from studio.actions.compare import NotPossible, ReplyOptions
 from studio.actions.drafts import entries_of
@@ -209,6 +210,31 @@ def test_votes_leave_as_chosen_and_rejected(context: AppContext, talk: Conversat
         ("One?", "Aye, One?", "I am a model."),
         ("Three?", "I am a model.", "Aye, Three?"),
     ]
+
+
+def test_votes_and_corrections_go_into_the_next_version(context: AppContext, talk: Conversation) -> None:
+    told = (
+        ("One?", "left", "both"),
+        ("Two?", "tie", "both"),
+        ("Three?", "right", "words"),
+        ("Four?", "left", "picture"),
+    )
+    for words, choice, about in told:
+        number = said_and_answered(context, talk, words)
+        feedback.vote(context, talk.id, number, choice, about)  # type: ignore[arg-type]
+    feedback.correct(context, talk.id, number, "right", "Aye, four bells.")
+    entries = create.publish_draft(context, talk.character).entries
+    problems: list[Problem] = []
+    preferences = character_from_entries(entries, problems).preferences
+    assert not problems
+    assert [(one.prompt, one.chosen.text, one.rejected.text) for one in preferences] == [
+        ("Four?", "Aye, four bells.", "I am a model."),
+        ("One?", "Aye, One?", "I am a model."),
+        ("Three?", "I am a model.", "Aye, Three?"),
+    ]
+    drafts.change(context, talk.character, lambda draft: draft["interactions"].pop())  # the corrected answer goes
+    again = create.publish_draft(context, talk.character).entries["preferences"]
+    assert [one["prompt"] for one in again] == ["One?", "Three?"]
 
 
 # ---------------------------------------------------------------- show me how it should answer

@@ -64,6 +64,18 @@ def test_a_stopped_job_says_where() -> None:
     assert failed.detail == "The disk is full."
 
 
+def test_what_was_learned_from_votes_is_told() -> None:
+    def told(**counts: int) -> str:
+        event = Event("grpo", 2, 2, artifacts=("checkpoints/grpo-000002",), payload={"preferences": counts})  # type: ignore[typeddict-item]
+        return progress_of(JOB, timed([*run_events(4, 2), event])).preference_words
+
+    assert progress_of(JOB, timed(run_events(4, 2))).preference_words == ""
+    assert told(learned=1, held_out=0, agreed=0) == "Learned from 1 vote or correction."
+    assert told(learned=32, held_out=8, agreed=6) == (
+        "Learned from 32 votes and corrections; of 8 that were kept back it now leans to your choice in 6."
+    )
+
+
 def test_measuring_between_the_stages_neither_ends_practising_nor_goes_on_during_it() -> None:
     between = timed(
         [*run_events(4, 0), Event("evaluate", 2, 5, {"likeness": 0.2}, payload={"checkpoint": "sft-000002"})]

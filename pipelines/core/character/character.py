@@ -98,6 +98,17 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Preference:
+    """Which of two replies to one message somebody liked better: a vote, or an answer and its correction."""
+
+    prompt: str
+    """What the user said."""
+    chosen: Message
+    """The character's turn, without a picture: words, and a scene where it had one."""
+    rejected: Message
+
+
+@dataclass(frozen=True)
 class CharacterImage:
     """One uploaded picture and what varies in it (never what stays the same)."""
 
@@ -183,6 +194,8 @@ class Character:
     input_images: tuple[str, ...] = ()
     """Files inside `images/` that only users show in conversations; the character is not learned from them."""
     interactions: tuple[Interaction, ...] = ()
+    preferences: tuple[Preference, ...] = ()
+    """Oldest first; stage 2 learns from them."""
     held_out: HeldOut = field(default_factory=HeldOut)
     """Counts only where no held-out split lies beside the character."""
     consent: Consent = field(default_factory=Consent)

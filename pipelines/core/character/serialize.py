@@ -25,6 +25,7 @@ from pipelines.core.character.character import (
 )
 from pipelines.core.character.field_values import kind_of, read_list, read_mapping, read_text, to_json
 from pipelines.core.character.names import tidy_name
+from pipelines.core.character.preferences import preference_to_entries, read_preference
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
@@ -36,6 +37,7 @@ CHARACTER_KEYS = (
     "references",
     "input_images",
     "interactions",
+    "preferences",
     "held_out",
     "extensions",
 )
@@ -87,6 +89,7 @@ def character_to_entries(character: Character) -> dict[str, Any]:
         "references": list(character.references),
         "input_images": list(character.input_images),
         "interactions": [_interaction_to_entries(item) for item in character.interactions],
+        "preferences": [preference_to_entries(one) for one in character.preferences],
         "held_out": held_out_to_entries(character.held_out),
         "extensions": dict(character.extensions),
     }
@@ -160,6 +163,7 @@ def character_from_entries(entries: dict[str, Any], problems: list[Problem]) -> 
         interactions=read_list(
             entries.get("interactions"), "interactions", "conversation", problems, _read_interaction
         ),
+        preferences=read_list(entries.get("preferences"), "preferences", "preference", problems, read_preference),
         held_out=_read_held_out(entries.get("held_out"), problems),
         consent=_read_consent(entries.get("consent"), problems),
         extensions=_read_extensions(entries.get("extensions"), problems),

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from pipelines.core.character.character import Interaction
 from pipelines.core.character.macros import is_character_macro, is_user_macro
+from pipelines.core.character.preferences import REJECTED_KEY
 from pipelines.core.formats.card_examples import (
     CALL_BY_NAME,
     BlockTurn,
@@ -43,8 +44,6 @@ from pipelines.core.problems import CharacterProblems, Problem, changed, left_ou
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 MAX_REJECTED = 1000
 """Most rejected answers that are kept of one file, and of one character."""
-REJECTED_KEY = "understudy_rejected"
-"""Key in `Character.extensions` for answers that a source did not choose (prompt, chosen, rejected)."""
 _JSON_BEGINS = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 
 

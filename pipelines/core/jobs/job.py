@@ -18,6 +18,8 @@ Cancel = Literal["", "keep", "discard"]
 SavedFor = Literal["plan", "stop"]
 Side = Literal["", "left", "right"]
 VoteChoice = Literal["left", "right", "tie", "both_bad"]
+VoteAbout = Literal["both", "words", "picture"]
+"""What made a reply the better one."""
 
 ENDED: tuple[JobStatus, ...] = ("succeeded", "stopped", "failed")
 """A job in one of these does nothing more unless somebody queues it again."""
@@ -248,3 +250,4 @@ class Vote(JsonRecord):
     """`text`, `scene` and `picture_key`."""
     right_reply: dict[str, Any] = field(default_factory=dict)
     created: str = ""
+    about: VoteAbout = "both"

@@ -91,6 +91,12 @@ class Recipe:
     grpo_replay_weight: float = 0.5
     """Weight of stage 1's loss in every GRPO step, on half a row of its samples and a row of general chat, against
     forgetting; 0 leaves it out."""
+    preference_weight: float = 1.0
+    """Weight of DPO on the preferences (votes, corrections) in every GRPO step; 0 leaves it out."""
+    preference_beta: float = 0.1
+    """DPO's beta: how dear it is to move away from the model before this stage."""
+    preference_epochs: int = 3
+    """How often each preference is learned from, spread over the steps of the stage as far as these have room."""
     grpo_save_every: int = 3
     """Steps between checkpoints."""
     reward_weights: dict[str, float] = field(

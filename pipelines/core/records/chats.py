@@ -12,7 +12,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, VoteChoice
+from pipelines.core.jobs.job import ChatMessage, Conversation, RecordMissing, Vote, VoteAbout, VoteChoice
 from pipelines.core.records.database import Database
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import CONVERSATIONS, MESSAGES, VOTES
@@ -102,6 +102,8 @@ class Chats:
         """Keep a vote; a second one on the same replies takes its place. RecordMissing without a conversation."""
         if vote.choice not in get_args(VoteChoice):
             raise ValueError(f"a vote is {', '.join(get_args(VoteChoice))}, not {vote.choice!r}")
+        if vote.about not in get_args(VoteAbout):
+            raise ValueError(f"a vote is about {', '.join(get_args(VoteAbout))}, not {vote.about!r}")
         with self._database.write() as connection:
             kept = replace(vote, created=vote.created or self._database.clock(connection))
             try:
@@ -135,6 +137,7 @@ class Chats:
                 "rejected": rejected[1],
                 "chosen_checkpoint": chosen[0],
                 "rejected_checkpoint": rejected[0],
+                "about": vote.about,
                 "blind": vote.blind,
                 "conversation": vote.conversation,
                 "message": vote.message,

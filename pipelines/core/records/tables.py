@@ -237,6 +237,7 @@ VOTES = Table(
     _json("left_reply"),
     _json("right_reply"),
     _text("created"),
+    Column("about", EXACT, nullable=False, server_default="both"),
     UniqueConstraint("conversation", "message", name="votes_once"),
     Index("votes_in_time", "created", "id"),
 )

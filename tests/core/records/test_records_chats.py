@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
@@ -110,6 +111,8 @@ def test_votes_become_pairs(records: Records, chat: Conversation) -> None:
         ("Mira.", "Nobody."),
     ]
     assert pairs[1]["chosen_checkpoint"] == "job:sft-000060" and pairs[1]["rejected_checkpoint"] == "job:base"
+    records.chats.add_vote(replace(votes[0], about="picture"))
+    assert [pair["about"] for pair in records.chats.pairs(owner="ada")] == ["picture", "both"]
     assert pairs[0]["prompt"] == "Who are you?" and pairs[0]["blind"] is True and json.dumps(pairs)
 
 
@@ -118,6 +121,8 @@ def test_a_second_vote_takes_the_place_of_the_first(records: Records, chat: Conv
     assert records.chats.add_vote(first) == first
     second = records.chats.add_vote(vote(chat, 1, "right"))
     assert records.chats.votes(conversation=chat.id) == [second]
+    with pytest.raises(ValueError, match="about both, words, picture, not 'hair'"):
+        records.chats.add_vote(replace(first, about="hair"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="both"):
         records.chats.add_vote(vote(chat, 2, "both"))
     with pytest.raises(RecordMissing, match="nothing"):
