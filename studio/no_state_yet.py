@@ -1,4 +1,7 @@
-"""What stands in Chat and Compare for a character without a saved state: that it is being trained, or must be first."""
+"""What stands in Chat and Compare for a character without a saved state: that it is being trained, or must be first.
+
+Words and links alone; what is known of the training is in `actions/being_trained.py`.
+"""
 
 from __future__ import annotations
 

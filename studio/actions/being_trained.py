@@ -1,4 +1,7 @@
-"""What a character without any saved state is told to be doing: being trained, how far, and when it can answer."""
+"""What a character without any saved state is told to be doing: being trained, how far, and when it can answer.
+
+Read from the records alone; drawn by `no_state_yet.py`.
+"""
 
 from __future__ import annotations
 
