@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.jobs.training_extent import training_extents
 from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
@@ -28,7 +29,7 @@ from studio.actions.scores import checkpoint_title
 from studio.actions.verdict import Verdict, verdict_of
 from studio.actions.workers import live_workers
 from studio.context import AppContext
-from studio.labels import STATUS
+from studio.labels import STATUS, extent_words
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,22 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
     if job.status == "succeeded" and not progress.best:  # trained by 0.1, whose events do not name it
         found = best_of(context.records, job)
         progress = replace(progress, best=found.name if found else "")
+    if job.status == "stopped" and (said := _hardly_trained(context, job)):
+        progress = replace(progress, detail=f"{said} Training can go on from there.")
     judged = verdict_of(context, job)
     if judged is not None and judged.findings:
         detail = "What falls short stands below, with what to do. Every saved state can be talked with all the same."
         progress = replace(progress, headline=judged.headline, detail=detail)
     return JobView(job, name, progress, events, judged)
+
+
+def _hardly_trained(context: AppContext, job: Job) -> str:
+    """What is to be said where all that a training has kept is hardly trained; else ""."""
+    rows = context.records.checkpoints.of_job(job.id)
+    extents = training_extents(job, rows)
+    kept = [extents.get(row.name) for row in rows if row.adapter_key]
+    little = [extent for extent in kept if extent is not None and extent.is_hardly_trained]
+    return extent_words(little[-1]) if little and len(little) == len(kept) else ""
 
 
 def sample_rows(context: AppContext, job: Job) -> list[SampleRow]:

@@ -117,7 +117,9 @@ def test_every_place_where_a_state_is_chosen_says_so(context: AppContext, charac
     test = open_page("compare", character=character, view="Talk")
     assert [box.value for box in test.selectbox if box.label in ("One", "The other")] == [state, f"{job.id}:base"]
     assert not next(button for button in test.button if button.label == "Start talking").disabled
-    assert WARNING in warnings(open_page("training", job=job.id))
+    test = open_page("training", job=job.id)
+    assert WARNING in warnings(test)
+    assert any(f"{WARNING} Training can go on from there." in str(one.proto) for one in test.html)
 
 
 def test_the_pictures_view_has_the_base_too(context: AppContext, character: str) -> None:
