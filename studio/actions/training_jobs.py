@@ -19,7 +19,7 @@ from pipelines.core.queue import submit
 from pipelines.core.queue.training_results import best_of
 from pipelines.core.run_folder import BASE
 from pipelines.core.stage_names import STAGE_NAMES
-from studio.actions import create
+from studio.actions import create, drawings
 from studio.actions.held_out import split_of
 from studio.actions.images import portrait
 from studio.actions.job_progress import JobProgress, Pace, progress_of
@@ -204,7 +204,7 @@ def stop(context: AppContext, id: str, what: Literal["keep", "discard"]) -> Job:
 
 def resume(context: AppContext, id: str) -> Job:
     """Queue a stopped or failed job again; it goes on from its last checkpoint. ValueError when it is done."""
-    own_job(context, id)
+    drawings.put_off(context, own_job(context, id).character)
     return submit.resume(context.records, context.queue, id)
 
 
@@ -225,6 +225,7 @@ def clone(
     """
     job = own_job(context, id)
     newest = newest and _publish(context, job)
+    drawings.put_off(context, job.character)
     return submit.clone(context.records, context.queue, id, changes, newest, new_defaults)
 
 
@@ -265,6 +266,7 @@ def continue_training(
     job = own_job(context, id)
     newest = newest and _publish(context, job)
     changes = {"sft_steps": sft_steps, "grpo_steps": grpo_steps}
+    drawings.put_off(context, job.character)
     return submit.continue_training(context.records, context.queue, id, checkpoint, changes, newest, new_defaults)
 
 

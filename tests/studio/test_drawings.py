@@ -13,7 +13,7 @@ from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.jobs.draw_protocol import SHOWN_LOOKS
 from pipelines.core.jobs.job import Job, RecordMissing, Worker
 from pipelines.core.problems import CharacterProblems
-from studio.actions import create, drafts, drawings, images
+from studio.actions import create, drafts, drawings, images, training_jobs
 from studio.actions.drafts import character_of
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
@@ -206,6 +206,12 @@ def test_a_training_has_the_machine_for_itself(
     context.records.workers.register(replace(busy, gpu="a card"))
     drawings.draw_after_upload(context, id)
     assert reply_jobs(context, id)
+    context.records.workers.forget("t")
+    (training,) = context.records.jobs.list(owner=context.owner, kind="train", character=trained)
+    training_jobs.stop(context, training.id, "keep")
+    drawings.request_drawings(context, trained)
+    training_jobs.resume(context, training.id)
+    assert drawings.drawings_view(context, trained).is_put_off, "a training that goes on needs it as well"
     drawings.request_drawings(context, trained)
     assert not drawings.drawings_view(context, trained).is_put_off and work(worker, holder) == 2
     assert drawings.drawings_view(context, trained).state == "done"
