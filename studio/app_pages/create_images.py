@@ -108,7 +108,7 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
         create_captions.suggestion(context, id, file, seen.suggested[file])
     elif file in seen.guessed:
         create_captions.guess(context, id, file, seen.guessed[file])
-    if own_words(id, draft, file):
+    if own_words(draft, file):
         with st.container(gap="xxsmall", key=f"captions-{file}"):
             own_words_field(context, id, draft, file, f"In your own words, picture {name}")
         widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
@@ -129,10 +129,9 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
         create_captions.contradiction(context, id, file, seen.contradicted[file])
 
 
-def own_words(id: str, draft: Draft, file: str) -> str:
+def own_words(draft: Draft, file: str) -> str:
     """The words that take the place of the four fields: written here, or come with the picture in a caption file."""
-    words = next((entry.get("caption", "") for entry in draft.get("images", ()) if entry["file"] == file), "")
-    return str(words or st.session_state.get(f"caption-{id}-{file}-caption") or "")
+    return next((str(entry.get("caption") or "") for entry in draft.get("images", ()) if entry["file"] == file), "")
 
 
 def own_words_field(context: AppContext, id: str, draft: Draft, file: str, label: str) -> None:
@@ -190,7 +189,7 @@ def more(context: AppContext, id: str, draft: Draft, view: ImageView, name: str)
         if not view.is_portrait:
             edit_button("Use as portrait", "first", "star", images.make_portrait, context, id, view.file)
         edit_button("Take out", "drop", "delete", images.remove, context, id, view.file)
-        if not own_words(id, draft, view.file):
+        if not own_words(draft, view.file):
             st.markdown("Or in your own words, in place of the four fields")
             own_words_field(context, id, draft, view.file, f"In your own words, picture {name}")
         widgets.quiet(f"Came as {view.original}")
