@@ -47,11 +47,13 @@ def typed_field(
         state[key] = stands
     state[f"seen-{key}"] = stands
     typed.note_shown(context, key, stands, widgets.tab())
-    shared = {"key": key, "placeholder": example, "on_change": keep_field, "args": (context, key), **how}
+    # Also as the default: a text set by the state is told to the browser in this run alone, and a run that a newer one
+    # cuts short may never tell it. The field of a page just loaded stayed empty then.
+    shared = {"key": key, "value": state[key], "placeholder": example, "on_change": keep_field, "args": (context, key)}
     if height is None:
-        st.text_input(label, **shared)
+        st.text_input(label, **shared, **how)
     else:
-        st.text_area(label, height=height, **shared)
+        st.text_area(label, height=height, **shared, **how)
     told = typed.over_limit(state[key], typed.limit_of(place))
     if told:
         st.markdown(f":red[:material/error:] {widgets.escaped(told)}")

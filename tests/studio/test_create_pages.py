@@ -291,3 +291,15 @@ def test_an_empty_step_has_a_worker_load_the_model_once(context: AppContext, ope
     shown.run()
     [job] = context.records.jobs.list(owner=context.owner, kind="reply")
     assert job.request == {"task": "warm", "base": "starter"}
+
+
+# ---------------------------------------------------------------- fields
+
+
+def test_every_run_tells_a_field_its_text(quibb: str, open_page: Open) -> None:
+    # Not only the first, whose messages the browser may never see when the next run begins at once.
+    shown = open_page("create", character=quibb, step=2)
+    for _ in range(2):
+        told = {field.label: field.proto.default for field in (*shown.text_input, *shown.text_area)}
+        assert told["Name"] == "Quibb" and told["Who they are"] and told["Answer 1"]
+        shown.run()
