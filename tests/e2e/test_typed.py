@@ -130,7 +130,9 @@ def test_a_character_of_ones_own_is_typed_with_back_and_refresh_at_every_step(
     write(page, "Somebody says, turn 1", "Are you still open?", delay_ms)
     write(page, f"{pim.NAME} says, turn 2", "Always, late one.", delay_ms)
     page.get_by_role("button", name="New conversation").click()  # at once
-    expect(field(page, "Somebody says, turn 1")).to_have_value("")  # both conversations have one: it is the new one's
+    # Both conversations have such a field, and for a moment both stand on the page: wait for the new one's alone.
+    said = "[...document.querySelectorAll('textarea[aria-label=\"Somebody says, turn 1\"]')].map(one => one.value)"
+    page.wait_for_function(f"JSON.stringify({said}) === '[\"\"]'")
     write(page, "Somebody says, turn 1", "Is it raining?", delay_ms)
     page.reload()
     expect(field(page, "Somebody says, turn 1")).to_have_value("Is it raining?")

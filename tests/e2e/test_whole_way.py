@@ -120,9 +120,9 @@ def create(page: Page, system: System, pictures: list[Path]) -> None:
     press(page, "New character")
     page.locator("input[type=file]").first.set_input_files(pictures)
     press(page, "Take it in")  # captions came with them
-    expect(page.get_by_label("Face in picture 06")).to_be_visible()
+    expect(page.get_by_label("In your own words, picture 06")).to_be_visible()
     refresh(page)
-    expect(page.get_by_label("Face in picture 06")).to_be_visible()
+    expect(page.get_by_label("In your own words, picture 06")).to_be_visible()
     accessible(page, "pictures")
     drawings(page)
     page.locator(".st-key-step-next button").click()
