@@ -230,7 +230,8 @@ def _check_amount(character: Character) -> list[Problem]:
         return [
             Problem(
                 "interactions",
-                f"There are only {count} conversations; none can be kept for the scorecard.",
+                f"There {'is only 1 conversation' if count == 1 else f'are only {count} conversations'}; none can be "
+                "kept for the scorecard.",
                 f"Write more: {MORE_INTERACTIONS}.",
                 "warning",
             )
