@@ -28,7 +28,6 @@ RECIPE_KEYS = {
 NEWER_RECIPE_KEYS: dict[str, Any] = {
     "foreign_image_learning_rate": 0.0,
     "image_learning_rate": 0.0,
-    "preference_weight": 0.0,
     "sft_max_epochs": 0.0,
     "sft_image_rows": 0,
     "sft_replay_images": 0,

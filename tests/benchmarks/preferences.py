@@ -141,6 +141,8 @@ def main() -> None:
     parser.add_argument("--set", default="{}", help="changes of the recipe, as JSON")
     given = parser.parse_args()
     recipe = Recipe.from_json(read_json(given.run / "run.json")["recipe"]).with_changes(json.loads(given.set))
+    if not recipe.preference_weight:
+        parser.error("the recipe has preference_weight 0, so votes teach nothing")
     lines = []
     if given.out and given.out.exists():
         lines = [json.loads(line) for line in given.out.read_text(encoding="utf-8").splitlines()]
