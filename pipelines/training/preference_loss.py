@@ -12,7 +12,7 @@ words are learned: the mark that announces a picture, the reply and its scene, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +28,7 @@ from pipelines.core.character.system_prompt import system_message
 from pipelines.core.events import PreferenceCounts
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.data.chat_template import ImageTurn, render, subject_of, user
-from pipelines.models.interface import ModelSpec, Scores
+from pipelines.models.interface import ModelSpec
 from pipelines.training.grpo_loss import group_token_logps
 
 MAX_PER_STEP = 8
@@ -108,11 +108,10 @@ class PreferenceLoss:
         with use_adapter(model, REFERENCE_ADAPTER if REFERENCE_ADAPTER in model.peft_config else None):
             return self._margin(model, pair)
 
-    def _margin(self, score: Callable[..., Scores], pair: TokenPair) -> torch.Tensor:
+    def _margin(self, model: PeftModel, pair: TokenPair) -> torch.Tensor:
         # log p(chosen) - log p(rejected), nats, a scalar.
-        device = next(iter(score.parameters())).device  # type: ignore[attr-defined]
-        ids, mask, scored = (part.to(device) for part in (pair.input_ids, pair.attention_mask, pair.scored))
-        logps, _ = group_token_logps(score, ids, mask, scored.shape[1], self.spec, self.image_turn)
+        ids, mask, scored = (part.to(model.device) for part in (pair.input_ids, pair.attention_mask, pair.scored))
+        logps, _ = group_token_logps(model, ids, mask, scored.shape[1], self.spec, self.image_turn)
         chosen, rejected = (logps * scored).sum(1)
         return chosen - rejected
 

@@ -269,7 +269,7 @@ def publish_draft(context: AppContext, id: str) -> CharacterVersion:
         if wrong:
             raise CharacterProblems(wrong)
         entries = published_entries(draft)
-        preferences = preferences_of(context, id)
+        preferences = preferences_of(context, id, draft)
         if preferences:
             entries["preferences"] = preferences
         write_yaml(entries, "This character")  # too much for a character folder is refused here, not by a worker

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.core.character.preferences import preference_of, preference_to_entries
 from pipelines.core.jobs.job import Vote, VoteAbout, VoteChoice, new_id
 from pipelines.core.jobs.reply_protocol import ReplySide
 from studio.actions.chat_turns import ReplyView, turns
@@ -92,8 +93,5 @@ def correct(
 
 def correction(prompt: str, words: str, scene: str, before: ReplyView | None) -> dict[str, Any]:
     """An entry of `preferences`: the better answer chosen, the one before rejected; {} where nothing differs."""
-    chosen = {"text": words, **({"scene": scene} if scene else {})}
-    if before is None or not prompt:
-        return {}
-    rejected = {"text": before.text, **({"scene": before.scene} if before.scene else {})}
-    return {} if rejected == chosen else {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    told = preference_of(prompt, (words, scene), (before.text, before.scene)) if before else None
+    return preference_to_entries(told) if told else {}

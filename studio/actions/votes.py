@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.core.character.preferences import preference_of, preference_to_entries
 from pipelines.core.jobs.job import Vote
 from studio.context import AppContext
 
@@ -24,10 +25,9 @@ def pairs_as_lines(context: AppContext, character: str) -> str:
     return "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
 
 
-def preferences_of(context: AppContext, character: str) -> list[dict[str, Any]]:
+def preferences_of(context: AppContext, character: str, draft: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Entries of `preferences`, oldest first: those that came with the character, corrections whose conversation still
     stands among the examples, and the votes that chose one of two, but for those on the picture alone."""
-    draft = context.records.characters.get(character).draft
     told = [*draft.get("preferences", ()), *(one for one in draft.get("corrections", ()) if _stands(draft, one))]
     return told + [one for one in voted(context, character) if one not in told]
 
@@ -41,12 +41,12 @@ def voted(context: AppContext, character: str) -> list[dict[str, Any]]:
     """Entries of `preferences` from votes alone."""
     pairs = context.records.chats.pairs(owner=context.owner, character=character)
     told = (
-        {"prompt": pair["prompt"], "chosen": _words(pair["chosen"]), "rejected": _words(pair["rejected"])}
+        preference_of(pair["prompt"], _said(pair["chosen"]), _said(pair["rejected"]))
         for pair in pairs
         if pair["about"] != "picture"
     )
-    return [one for one in told if one["prompt"] and one["chosen"] != one["rejected"]]
+    return [preference_to_entries(one) for one in told if one is not None]
 
 
-def _words(reply: dict[str, Any]) -> dict[str, str]:
-    return {key: reply[key] for key in ("text", "scene") if reply.get(key)}
+def _said(reply: Mapping[str, Any]) -> tuple[str, str]:
+    return reply.get("text", ""), reply.get("scene", "")

@@ -26,6 +26,14 @@ MAX_PREFERENCES = 2000
 REPLY_KEYS = ("text", "scene")
 
 
+def preference_of(prompt: str, chosen: tuple[str, str], rejected: tuple[str, str]) -> Preference | None:
+    """A preference of two replies, each its words and its scene ("" for none); None for one that teaches nothing."""
+    better, worse = (message("character", text, scene=scene) for text, scene in (chosen, rejected))
+    if not prompt or better == worse or not any(chosen) or not any(rejected):
+        return None
+    return Preference(prompt, better, worse)
+
+
 def preference_to_entries(preference: Preference) -> dict[str, Any]:
     """One entry of `preferences`; an empty scene is left out."""
     return {
@@ -45,9 +53,7 @@ def read_preference(value: object, field: str, what: str, problems: list[Problem
         _read_reply(entries.get(key), f"{field}.{key}", f"The {key} reply of {what}", problems)
         for key in ("chosen", "rejected")
     )
-    if not prompt or chosen is None or rejected is None or chosen == rejected:
-        return None
-    return Preference(prompt, chosen, rejected)
+    return preference_of(prompt, chosen, rejected)
 
 
 def split_preferences(character: Character) -> tuple[tuple[Preference, ...], tuple[Preference, ...]]:
@@ -64,7 +70,9 @@ def _reply_to_entries(reply: Message) -> dict[str, Any]:
     return {"text": reply.text, **({"scene": reply.scene} if reply.scene else {})}
 
 
-def _read_reply(value: object, field: str, what: str, problems: list[Problem]) -> Message | None:
+def _read_reply(value: object, field: str, what: str, problems: list[Problem]) -> tuple[str, str]:
     entries = read_mapping({"text": value} if isinstance(value, str) else value, field, what, REPLY_KEYS, problems)
-    texts = [read_text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems) for key in REPLY_KEYS]
-    return message("character", texts[0], scene=texts[1]) if any(texts) else None
+    text, scene = (
+        read_text(entries.get(key), f"{field}.{key}", f"The {key} of {what}", problems) for key in REPLY_KEYS
+    )
+    return text, scene
