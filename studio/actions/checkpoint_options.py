@@ -82,7 +82,11 @@ def _option(job: Job, one: Checkpoint, mark: Mark, extent: TrainingExtent | None
 
 
 def _base_option(job: Job, base: str) -> CheckpointOption:
-    return CheckpointOption(f"{job.id}:{BASE}", f"{checkpoint_title(BASE)} ({base_title(base)})", base)
+    return CheckpointOption(f"{job.id}:{BASE}", _base_label(base), base)
+
+
+def _base_label(base: str) -> str:
+    return f"{checkpoint_title(BASE)} ({base_title(base)})"
 
 
 def _rank(job: Job, one: Checkpoint, extent: TrainingExtent | None) -> int:
@@ -172,7 +176,7 @@ def label_of(context: AppContext, ref: str) -> str:
     except RecordMissing:
         return "a deleted checkpoint"
     if one.name == BASE:
-        return f"{checkpoint_title(BASE)} ({base_title(one.base)})"
+        return _base_label(one.base)
     return label(job, one, extent=_extents(context, job).get(one.name))
 
 

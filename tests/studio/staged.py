@@ -13,15 +13,18 @@ from PIL import Image
 
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.events import Event
-from pipelines.core.jobs.job import Checkpoint, Job, Worker, new_id
+from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, Worker, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import done_event, picture_event, scene_event, text_event
 from pipelines.core.problems import Problem
+from pipelines.core.queue.submit import submit_training
 from pipelines.core.storage.store import put_content
 from studio.actions import import_review
 from studio.actions.characters import draft_of_folder
 from studio.context import AppContext
 from tests.toys import TOY_BASE, TOY_STEPS, toy, write_toy
+from worker.job_loop import drain_queue
+from worker.worker_context import WorkerContext
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 WORKER = "worker-1"
@@ -227,3 +230,16 @@ def took(context: AppContext, name: str, data: bytes) -> Took:
     id = import_review.take(context, staged.id)
     notes = tuple(item for group in staged.notes.values() for item in group)
     return Took(id, context.records.characters.get(id).name, notes)
+
+
+def trained_by_worker(context: AppContext, version: CharacterVersion, recipe: Recipe) -> Job:
+    """A training by the real worker, to its end."""
+    job = submit_training(context.records, context.queue, context.owner, version, recipe)
+    worker = WorkerContext(context.settings, ("train",))
+    try:
+        assert drain_queue(worker, ("train",)) == 1
+    finally:
+        worker.close()
+    ended = context.records.jobs.get(job.id)
+    assert ended.status == "succeeded", ended.error
+    return ended

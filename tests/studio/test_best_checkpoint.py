@@ -14,15 +14,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.queue.submit import publish_folder, submit_training
+from pipelines.core.queue.submit import publish_folder
 from pipelines.core.queue.training_results import best_of, result_of
 from studio.actions import training_jobs
 from studio.actions.checkpoint_options import checkpoint_options
 from studio.actions.run_log import RunLog
 from studio.context import AppContext
+from tests.studio import staged
 from tests.toys import TOY_BASE
-from worker.job_loop import drain_queue
-from worker.worker_context import WorkerContext
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 OLD = Path(__file__).parents[1] / "fixtures" / "v0_1"
@@ -71,15 +70,7 @@ def assert_pages_offer(context: AppContext, job_id: str, best: str) -> None:
 
 def test_after_a_real_training(context: AppContext, toy_character: Path) -> None:
     version = publish_folder(context.records, context.store, context.owner, toy_character)
-    recipe = Recipe.for_effort(TOY_BASE, "standard", **WORSE_BY_PRACTICE)
-    job = submit_training(context.records, context.queue, context.owner, version, recipe)
-    worker = WorkerContext(context.settings, ("train",))
-    try:
-        assert drain_queue(worker, ("train",)) == 1
-    finally:
-        worker.close()
-    ended = context.records.jobs.get(job.id)
-    assert ended.status == "succeeded", ended.error
+    job = staged.trained_by_worker(context, version, Recipe.for_effort(TOY_BASE, "standard", **WORSE_BY_PRACTICE))
     result = result_of(context.records, context.store, job.id)
     names = [one.name for one in context.records.checkpoints.of_job(job.id)]
     assert result is not None and names == ["base", "sft-000006", "grpo-000002"]

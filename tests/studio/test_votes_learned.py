@@ -9,13 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipelines.core.jobs.recipe import Recipe
-from pipelines.core.queue.submit import submit_training
 from studio.actions import chat_turns, compare, create, feedback
 from studio.context import AppContext
 from tests.studio import staged
 from tests.toys import TOY_BASE, TOY_STEPS
-from worker.job_loop import drain_queue
-from worker.worker_context import WorkerContext
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 QUESTIONS = ("Who are you?", "Where are you?", "Is it late?", "Any news?", "And the gulls?", "Why?")
@@ -37,15 +34,7 @@ def talk(context: AppContext, tmp_path: Path) -> Any:
 
 def test_a_training_learns_from_the_votes_and_its_page_says_so(context: AppContext, talk: Any) -> None:
     version = create.publish_draft(context, talk.character)
-    recipe = Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS)
-    job = submit_training(context.records, context.queue, context.owner, version, recipe)
-    worker = WorkerContext(context.settings, ("train",))
-    try:
-        assert drain_queue(worker, ("train",)) == 1
-    finally:
-        worker.close()
-    ended = context.records.jobs.get(job.id)
-    assert ended.status == "succeeded", ended.error
+    job = staged.trained_by_worker(context, version, Recipe.for_effort(TOY_BASE, "quick", **TOY_STEPS))
     told = [
         event.payload["preferences"] for event in context.records.events.after(job.id) if "preferences" in event.payload
     ]
