@@ -184,6 +184,25 @@ def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target]
 
 
+def test_a_panel_whose_title_changes_has_a_key() -> None:
+    """Streamlit takes a panel with another title for a new one, and closes it under the hands of whoever uses it."""
+    calls = [
+        (path, node)
+        for path in sources("studio")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("expander", "popover", "tabs")
+    ]
+    assert calls
+    wrong = [
+        f"{short(path)}:{node.lineno}"
+        for path, node in calls
+        if not isinstance(node.args[0], ast.Constant) and "key" not in {word.arg for word in node.keywords}
+    ]
+    assert not wrong, f"no key: {wrong}"
+
+
 def test_dependencies_are_in_the_docs() -> None:
     page = text_of("dependencies.md").lower()
     missing = [name for name in dependencies() if f"`{name.lower()}`" not in page]

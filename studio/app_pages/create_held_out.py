@@ -23,7 +23,8 @@ TITLES: dict[Kind, tuple[str, str]] = {
 def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The panel: what the scores will rest on."""
     test = held_out.draft_test(draft)
-    with st.expander(f"Kept for the test: {test.words}", icon=":material/fact_check:"):
+    # With a key it stays open while its title follows what is chosen.
+    with st.expander(f"Kept for the test: {test.words}", key=f"kept-{id}", icon=":material/fact_check:"):
         for words in test.missing:
             widgets.quiet(words)
         found = held_out.kinds(draft)

@@ -24,7 +24,7 @@ def lorebook(context: AppContext, id: str, draft: Draft) -> None:
     """The entries with what is taught of them, and a place for another book."""
     views = lore.lore_views(draft)
     title = f"Lorebook: {counted(len(views), 'entry', 'entries')}" if views else "Add a lorebook"
-    with st.container(key="lore"), st.expander(title, icon=":material/menu_book:"):
+    with st.container(key="lore"), st.expander(title, key=f"book-{id}", icon=":material/menu_book:"):
         if views:
             widgets.quiet("All of it is kept for export. They learn only what you make a fact or part of the persona.")
             always = [view.id for view in views if view.entry.constant and view.entry.enabled and view.taught == "keep"]

@@ -84,7 +84,7 @@ def left_to_mend(found: Summary) -> None:
                 back_to_step(step, "error")
         if hints:
             label = f"{create.STEPS[step - 1]}: {len(hints)} that could be better"
-            with st.expander(label, icon=":material/lightbulb:"):
+            with st.expander(label, key=f"hints-{step}", icon=":material/lightbulb:"):
                 for item in hints[:30]:
                     st.markdown(f"- {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
                 back_to_step(step, "hint")

@@ -153,7 +153,7 @@ def talks(id: str, found: tuple[Interaction, ...]) -> None:
     for number, talk in enumerate(found[:shown], start=1):
         opening = next((turn.text for turn in talk if turn.text), "")
         label = f"Conversation {number}: {' '.join(opening.split())[:60]}"
-        with st.expander(widgets.escaped(label)):
+        with st.expander(widgets.escaped(label), key=f"talk-{id}-{number}"):
             for turn in talk:
                 who = "They answer" if turn.role == "character" else turn.speaker or "Somebody says"
                 st.html(
