@@ -22,6 +22,9 @@ MAX_ITEMS = 60_000
 MAX_DEPTH = 40
 """Deepest nesting of lists and entries; imported cards' extensions stay below 15."""
 
+MAX_VALUE_CHARS = 300
+"""Longest number, date or truth value; a longer one stays text. Hours and minutes (1:30:00) take quadratic time."""
+
 # libyaml's parser is ten times as fast as the one in Python and accepts the same language.
 _Loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
@@ -49,7 +52,7 @@ def _construct_or_text(tag: str) -> None:
 
     def construct(loader: Any, node: Any) -> Any:
         try:
-            return build(loader, node)
+            return build(loader, node) if len(node.value) <= MAX_VALUE_CHARS else str(node.value)
         except _BUILD_ERRORS:
             return str(node.value)
 

@@ -13,7 +13,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from pipelines.core.character.image_header import MAX_PARTS, MAX_SCANS, read_header
 from pipelines.core.character.image_metadata import holds_only_pixels, without_text_chunks
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.upload_budget import require, spend
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What is handed to Pillow; none of its other decoders ever runs on a creator's file."""
@@ -30,6 +32,8 @@ MAX_IMAGE_BYTES = 32 * 1024 * 1024
 """Largest file that is read."""
 MAX_PIXELS = 64_000_000
 """Most pixels that are decoded (192 MB in RGB); a 50-megapixel phone stays below."""
+STRIP_PIXELS = 4_000_000
+"""Pixels that are converted at once where a conversion takes several forms of them."""
 LONGEST_PX = 2048
 """Cleaned pictures are scaled down to this longer side; no preset's vision encoder takes more than 384 px."""
 
@@ -142,6 +146,7 @@ class DecodedImage:
 def decode_image(data: bytes | Path, name: str) -> DecodedImage:
     """Opens a file that may be anything; CharacterProblems, with the field `images/{name}`, when it cannot be used."""
     data = _read(data, name)
+    _refuse_costly(data, name)
     try:
         image = _open_header(data, name)
         pixels = _upright_rgb(image, name)
@@ -225,6 +230,27 @@ def _read(data: bytes | Path, name: str) -> bytes:
     return data
 
 
+def _refuse_costly(data: bytes, name: str) -> None:
+    """Refuses, before a decoder sees it, what would take it minutes or what the upload's budget does not pay for."""
+    header = read_header(data)
+    if header.width * header.height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    if header.is_endless:
+        parts = f"{MAX_PARTS:,} pieces" if header.parts > MAX_PARTS else f"{MAX_SCANS} passes"
+        message = f"{name} is stored in more than {parts}, so it was not opened."
+        raise _refused(name, message, "Save it again as PNG or JPEG from a photo program.")
+    spend("scans", header.scans, name)
+    spend("pixels", header.cost, name)
+
+
+def require_pixels(pictures: Iterable[bytes], name: str) -> None:
+    """Refuses pictures together, before any is decoded, that the upload's budget cannot pay for; `name` holds them."""
+    headers = [read_header(data) for data in pictures]
+    readable = [header for header in headers if header.width * header.height <= MAX_PIXELS and not header.is_endless]
+    require("pixels", sum(header.cost for header in readable), name)
+    require("scans", sum(header.scans for header in readable), name)
+
+
 def _open_header(data: bytes, name: str) -> Image.Image:
     """The image with only its header read: one of FORMATS, one frame, at most MAX_PIXELS."""
     if not any(data[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
@@ -268,13 +294,10 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         profile = image.info.get("icc_profile")
-        if image.mode.startswith(("I", "F")):  # 16-bit grey: the upper 8 bits are kept
-            deep = np.asarray(image).astype(np.float32)
-            scale = 256.0 if deep.max(initial=0.0) > 255 else 1.0
-            flat = Image.fromarray((deep / scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+        if image.mode.startswith(("I", "F")):
+            flat = _in_eight_bits(image)
         elif image.has_transparency_data:
-            white = Image.new("RGBA", image.size, "white")
-            flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+            flat = _on_white(image)
         else:
             flat = image.convert("RGB")
         if isinstance(profile, bytes) and image.mode in ("RGB", "RGBA"):
@@ -283,6 +306,33 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         return flat if turn is None else flat.transpose(turn)
     except _DECODE_ERRORS as error:
         raise _damaged(name) from error
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Top and pixels of each strip of the picture: a large one is not held in memory in three forms at once."""
+    rows = max(1, STRIP_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparency on white, in RGB."""
+    flat = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        white = Image.new("RGBA", strip.size, "white")
+        flat.paste(Image.alpha_composite(white, strip.convert("RGBA")).convert("RGB"), (0, top))
+    return flat
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey in RGB: the upper 8 bits are kept."""
+    peak = max(float(np.asarray(strip).max(initial=0)) for _, strip in _strips(image))
+    scale = 256.0 if peak > 255 else 1.0
+    flat = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        levels = (np.asarray(strip).astype(np.float32) / scale).clip(0, 255).astype(np.uint8)
+        flat.paste(Image.fromarray(levels).convert("RGB"), (0, top))
+    return flat
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:

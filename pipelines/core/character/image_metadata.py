@@ -22,7 +22,7 @@ _APP0, _APP14, _EOI, _SOS = 0xE0, 0xEE, 0xD9, 0xDA
 _TABLES = frozenset((0xC4, 0xCC, 0xDB, 0xDD))  # Huffman, arithmetic, quantisation, restart interval
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # The next marker within entropy-coded data: 0xFF00 is a stuffed byte there, 0xFFD0 to 0xFFD7 are restarts.
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def holds_only_pixels(data: bytes) -> bool:

@@ -12,6 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pipelines.core.problems import left_out
+from pipelines.core.upload_budget import spend
+
+MAX_NAME_CHARS = 200
+"""As much of a name is put in the place of a macro; one of 80 can be trained."""
 
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,200}\}\}|\{\{[#/:]|<(?:START|BOT|CHAR|USER)>", re.IGNORECASE)
 """A macro or conditional block that a text still holds."""
@@ -52,6 +56,9 @@ def resolve_macros(text: str, character: str, user: str, mended: Counter[str] | 
     `user` is what the user is called; "you" makes `{{user}}'s` "your". `mended` counts what was changed for good.
     """
     counts: Counter[str] = Counter() if mended is None else mended
+    character, user = character[:MAX_NAME_CHARS], user[:MAX_NAME_CHARS]
+    if len(text) > MAX_NAME_CHARS:
+        spend("letters", (text.count("{") + text.count("<")) * max(len(character), len(user)), "A text")
     text = _resolve_spans(text, character, user, counts)
 
     def named(match: re.Match[str]) -> str:

@@ -18,9 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
+from pipelines.core.character.image_header import MAX_PARTS, read_header
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.problems import changed, left_out
+from pipelines.core.upload_budget import spend
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_FILE_BYTES = 512 * 2**20
@@ -29,11 +32,17 @@ MAX_TEXT_BYTES = 64 * 2**20
 """Largest card text or data file once unpacked; pictures may be inside it."""
 MAX_MEMBERS = 4000
 """Most files in an archive."""
+MAX_DIRECTORY_BYTES = 4 * 2**20
+"""Largest list of files at the end of an archive: a kilobyte for each. It is checked before the list is read."""
 MAX_RATIO = 200
 """Most times a file of an archive may grow; pictures and texts stay below 50, bombs reach 1000."""
 RATIO_FREE_BYTES = 4 * 2**20
 """Below this size the ratio is not looked at."""
 
+_PIECE_BYTES = 2**18
+"""Unpacked at once, so that no more than was claimed is ever held."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How files in an archive may be packed. Unpackers of bzip2 and LZMA give all that they hold at once."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error)
 _OTHER_ARCHIVES = (
     (b"Rar!\x1a\x07", "a RAR archive"),
@@ -67,6 +76,8 @@ def chunks_of(data: bytes, file: str) -> Iterator[Chunk]:
     """
     if not data.startswith(PNG_SIGNATURE):
         refuse(file, "is not a PNG picture", "Save it again as PNG, or send the JSON file of the card.")
+    if read_header(data).is_endless:
+        refuse(file, f"is made of more than {MAX_PARTS:,} pieces", "Save the picture again from a photo program.")
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -93,15 +104,17 @@ def read_chunks(data: bytes, file: str) -> dict[str, bytes]:
     Of equal keywords the first one counts, as in SillyTavern.
     """
     texts: dict[str, bytes] = {}
+    room = MAX_TEXT_BYTES  # for all that is packed
     for kind, body in chunks_of(data, file):
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            keyword, text = _text(kind, body, file)
+            keyword, text, is_packed = _text(kind, body, file, room)
+            room -= len(text) if is_packed else 0
             texts.setdefault(keyword, text)
     return texts
 
 
-def _text(kind: bytes, body: bytes, file: str) -> tuple[str, bytes]:
-    """Keyword (lower case) and text of one text chunk."""
+def _text(kind: bytes, body: bytes, file: str, room: int) -> tuple[str, bytes, bool]:
+    """Keyword (lower case) and text of one text chunk, and whether it was packed; `room` is for what is unpacked."""
     keyword, _, rest = body.partition(b"\0")
     packed = kind == b"zTXt"
     if kind == b"zTXt":
@@ -109,13 +122,14 @@ def _text(kind: bytes, body: bytes, file: str) -> tuple[str, bytes]:
     elif kind == b"iTXt":
         packed = rest[:1] == b"\x01"
         rest = rest[2:].split(b"\0", 2)[-1]  # after flag and method: language, translated keyword, text
-    return keyword.decode("latin-1").lower(), _inflated(rest, file) if packed else rest
+    return keyword.decode("latin-1").lower(), _inflated(rest, file, room) if packed else rest, packed
 
 
-def _inflated(data: bytes, file: str) -> bytes:
+def _inflated(data: bytes, file: str, room: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(data, MAX_TEXT_BYTES)
+        text = unpacker.decompress(data, max(room, 1))  # 0 would be no limit
+        spend("bytes", len(text), file)
     except zlib.error:
         refuse(file, "is damaged: the text inside the picture cannot be unpacked", "Download it again.")
     if unpacker.unconsumed_tail:
@@ -169,14 +183,10 @@ def read_archive(
             archive, too large when unpacked.
     """
     refuse_other_archive(data, file)
-    with _refused_by_name(file), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        for member in members:  # programs on Windows write backslashes between folders
-            member.filename = member.filename.replace("\\", "/")
-        _check_members(members, file)
+    with _refused_by_name(file), zipfile.ZipFile(_ListedFirst(data, file)) as archive:
+        members = _members(archive, file)
         chosen = [member for member in members if wanted(member.filename)]
-        if sum(member.file_size for member in chosen) > MAX_FILE_BYTES:
-            refuse(file, f"unpacks to more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
+        _check_chosen(chosen, file)
         files: dict[str, bytes] = {}
         damaged = set()
         for member in chosen:
@@ -184,8 +194,7 @@ def read_archive(
                 sentence = "files that are twice in the archive were read once, the last of them"
                 tell(mended, changed(sentence), member.filename)
             try:
-                # A member that holds more than its header says fails its checksum in zipfile: no size can be forged.
-                files[member.filename] = archive.read(member)
+                files[member.filename] = _unpacked(archive, member)
             except _DAMAGE:
                 if not member.filename.lower().endswith(_SPARE_SUFFIXES):
                     refuse(file, f"is damaged: {member.filename[:80]!r} in it cannot be unpacked", _PACK_AGAIN)
@@ -194,6 +203,53 @@ def read_archive(
                 damaged.add(member.filename)
     taken = files.keys() | damaged
     return files, [member.filename for member in members if member.filename not in taken]
+
+
+class _ListedFirst(io.BytesIO):
+    """An archive whose list of files is refused when it is too long; `zipfile` reads it in one go before all else."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        super().__init__(data)
+        self.file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The bytes; no other part of an archive is read in so large a piece."""
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            _refuse_many(self.file)
+        return super().read(size)
+
+
+def _refuse_many(file: str) -> NoReturn:
+    refuse(file, f"holds more than {MAX_MEMBERS} files", "Leave out what is not needed.")
+
+
+def _members(archive: zipfile.ZipFile, file: str) -> list[zipfile.ZipInfo]:
+    """The files that an archive lists, checked."""
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    spend("entries", len(members), file)
+    for member in members:  # programs on Windows write backslashes between folders
+        member.filename = member.filename.replace("\\", "/")
+    _check_members(members, file)
+    return members
+
+
+def _check_chosen(members: list[zipfile.ZipInfo], file: str) -> None:
+    """Refuses what is not to be unpacked, by what the archive says of it."""
+    size = sum(member.file_size for member in members)
+    if size > MAX_FILE_BYTES:
+        refuse(file, f"unpacks to more than {MAX_FILE_BYTES >> 20} MB", "Leave out what is not needed.")
+    if any(member.compress_type not in _METHODS for member in members):
+        raise NotImplementedError("neither stored nor deflated")
+    spend("bytes", size, file)
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a file, at most as many as it claims; those of one that holds more or fewer raise as damaged."""
+    pieces = []
+    with archive.open(member) as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def refuse_other_archive(data: bytes, file: str) -> None:
@@ -215,7 +271,7 @@ def _refused_by_name(file: str) -> Iterator[None]:
 
 def _check_members(members: list[zipfile.ZipInfo], file: str) -> None:
     if len(members) > MAX_MEMBERS:
-        refuse(file, f"holds more than {MAX_MEMBERS} files", "Leave out what is not needed.")
+        _refuse_many(file)
     for member in members:
         parts = PurePosixPath(member.filename).parts
         if not parts or parts[0] == "/" or ".." in parts or "\\" in member.filename or ":" in parts[0]:

@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from pipelines.core.character.amounts import MAX_IMAGES
 from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
 from pipelines.core.character.image_decode import MAX_PIXELS
+from pipelines.core.character.image_header import read_header
 from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.problems import CharacterProblems, left_out
@@ -241,6 +242,8 @@ def exif_comment(data: bytes) -> bytes:
             body = next((body for kind, body in chunks_of(data, "the picture") if kind == b"eXIf"), b"")
             exif = Image.Exif()
             exif.load(b"Exif\0\0" + body if body else b"")
+        elif (header := read_header(data)).is_endless or header.width * header.height > MAX_PIXELS:
+            return b""
         else:
             with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as image:
                 exif = image.getexif()

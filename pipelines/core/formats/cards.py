@@ -60,7 +60,7 @@ from pipelines.core.formats.chat_formats import conversations_of_records, with_r
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse
 from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import CharacterProblems, Problem, left_out
-from pipelines.core.yaml_text import read_yaml
+from pipelines.core.yaml_text import MAX_YAML_BYTES, read_yaml
 
 Format = Literal["png", "json", "charx"]
 MAX_INLINE_BYTES = 24 * 2**20
@@ -239,6 +239,11 @@ def _build_import(
     mended: Counter[str],
 ) -> CardImport:
     """Character, pictures and notes from the card's data, its own picture and the files inside it."""
+    for key, value in card.data.items():
+        if isinstance(value, str) and len(value) > MAX_YAML_BYTES:  # no character folder could hold it
+            refuse(
+                file, f"has a text of {len(value) >> 20} MB ({str(key)[:40]})", "Take out what does not belong there."
+            )
     character, notes = character_of_card(card, file)
     if card.chats:
         talks = conversations_of_records(card.chats, character.name, nickname_of(character.extensions), file)

@@ -23,7 +23,7 @@ from pipelines.core.character.character_folder import (
     write_character,
     write_test_split,
 )
-from pipelines.core.character.image_decode import without_metadata
+from pipelines.core.character.image_decode import require_pixels, without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.formats.card_files import read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
@@ -48,12 +48,14 @@ from pipelines.core.formats.rolescape import is_rolescape, matching_test_dir, re
 from pipelines.core.formats.teach_lore import LoreUse, constant_entries, import_lorebook, lore_of, teach
 from pipelines.core.problems import CharacterProblems, Problem, errors, left_out, nearest_file, only_kept
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
+from pipelines.core.upload_budget import upload_budget
 from pipelines.core.yaml_text import read_yaml
 
 MAX_NAMED = 6
 """Most missing pictures that a note names."""
 
 
+@upload_budget()
 def import_file(
     source: Path,
     folder: Path,
@@ -320,6 +322,7 @@ def _clean_images(images: dict[str, bytes], mended: Counter[str]) -> tuple[dict[
 
     Pictures that hold more than pixels are stripped of it; all others keep their bytes.
     """
+    require_pixels(images.values(), "The file")
     names: dict[str, str] = {}
     clean: dict[str, bytes] = {}
     for file, data in images.items():

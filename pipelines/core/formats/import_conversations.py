@@ -25,6 +25,15 @@ from pipelines.core.words import normalized_words
 CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
 """Endings of files that are read as conversations for a character that is there."""
 
+MAX_LINES = 200_000
+"""Most lines of a file of conversations: 8 MB of them as people write them have 140,000."""
+
+
+def refuse_endless(text: str, file: str) -> None:
+    """Refuses a text by its lines, before any of them is read; CharacterProblems."""
+    if text.count("\n") > MAX_LINES:
+        refuse(file, f"has more than {MAX_LINES:,} lines", "Split it, and send the best part.")
+
 
 def holds_conversations(source: Path, data: bytes) -> bool:
     """Whether a file is conversations rather than a card; a list may hold either."""
@@ -72,6 +81,7 @@ def _conversations(source: Path, character: Character) -> Conversations:
     if len(data) > MAX_TEXT_BYTES:
         refuse(source.name, f"is larger than {MAX_TEXT_BYTES >> 20} MB", "Split it.")
     text, notes = decode_text(data, source.name)
+    refuse_endless(text, source.name)
     found = read_conversations(text, source.name, character.name, nickname_of(character.extensions))
     return replace(found, notes=notes + found.notes)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pipelines.core.character.character import CharacterImage
+from pipelines.core.character.image_decode import require_pixels
 from pipelines.core.character.names import tidy_name
 from pipelines.core.formats.caption_files import PicturePlaces, assign_captions, is_caption_file, is_picture
 from pipelines.core.formats.card_images import holds_card, suffix_of
@@ -66,8 +67,10 @@ def read_picture_set(
 
     Raises:
         RoleNeeded: the folders show several people, and neither says which of them.
+        CharacterProblems: the pictures have more pixels together than an upload may.
     """
     mended: Counter[str] = Mended()
+    require_pixels((data for path, data in files if is_picture(path)), file)
     kept, spare_pictures = _pictures(files, mended)
     pictures = _of_one(kept, file, role, name, mended)
     paths = [path for path, _ in pictures]
