@@ -11,12 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal, TypeVar
 
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.json_text import tidy_text
-from pipelines.core.formats.label_lines import one_speaker_a_line, with_lines_and_colons
+from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
+from pipelines.core.formats.label_words import CHARACTER_LABELS
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import changed, left_out
@@ -39,6 +41,14 @@ CALL_BY_NAME = "If one of them is the character, call it by its whole name in th
 """What to do about speakers that nobody knows."""
 ASIDES_LEFT_OUT = left_out("stage directions between a name and its colon were left out")
 NARRATION_LEFT_OUT = left_out("lines of a narrator or of the program were left out")
+ROLES_LEFT_OUT = left_out(
+    "lines under a role without a name were left out, where others of the same conversation bear the character's name",
+    "If they are the character's too, put its name on all of them, or on none.",
+)
+ROLES_ARE_USERS = changed(
+    "lines under a role without a name were taken as the user's, where the character's bear its name",
+    "If they are the character's too, put its name on all of them, or on none.",
+)
 
 _START = re.compile(r"<start>|^[ \t]*(?:<END>|END_OF_DIALOG(?:UE)?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _SEPARATOR = re.compile(r"(?:^|\n)(?:[ \t]*([*_=~#\u2014-])(?:[ \t]*\1){2,}[ \t]*(?:\n\s*|\Z))+\Z")
@@ -59,7 +69,9 @@ class BlockTurn:
     image: str = ""
     """File name of one picture; empty for none."""
     name: str = ""
-    """Who `other` is."""
+    """Who `other` is; of the character's turns what the source calls them by."""
+    called: Literal["", "name", "role"] = ""
+    """Whether the source calls the speaker by the character's name, or only by a role such as "assistant"."""
 
 
 def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, ...], Counter[str]]:
@@ -95,7 +107,10 @@ def turn_of(part: Labelled, words: str, mended: Counter[str]) -> BlockTurn:
     """The turn of somebody's words behind a label."""
     if part.aside:
         tell(mended, ASIDES_LEFT_OUT, f"{part.label} ({part.aside})")
-    return BlockTurn(part.speaker, words, name=part.label if part.speaker == "other" else "")
+    called: Literal["", "name", "role"] = ""
+    if part.speaker == "character" and part.label:
+        called = "role" if part.is_role else "name"
+    return BlockTurn(part.speaker, words, name=part.label, called=called)
 
 
 def first_of(items: list[T], mended: Counter[str]) -> list[T]:
@@ -174,7 +189,7 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
     answered the user, the question is left out with it. Each change is counted in `mended` under a sentence that the
     creator can read.
     """
-    kept = _joined(_without_others(_spoken(turns, mended), mended), mended)
+    kept = _joined(_without_others(_spoken(_without_roles(turns, mended), mended), mended), mended)
     if kept and kept[-1].role == "user":
         tell(mended, left_out("a last line of the user without a reply was left out"), kept.pop().text)
     if not kept:
@@ -190,6 +205,34 @@ def settle_turns(turns: Iterable[BlockTurn], mended: Counter[str]) -> Interactio
         message("character" if turn.role == "character" else "user", turn.text, filter(None, [turn.image]), turn.scene)
         for turn in kept
     )
+
+
+def _without_roles(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:
+    """The turns, of which those are nobody's that have a mere role, where others bear the character's name.
+
+    "Tola" and "assistant" in one conversation are two speakers. Between two lines of the character the other's are what
+    it answers; where nobody is the user, the other is.
+    """
+    listed = list(turns)
+    if {"name", "role"} - {turn.called for turn in listed}:
+        return listed
+    has_user = any(turn.role == "user" for turn in listed)
+    found: list[BlockTurn] = []
+    before: TurnRole | None = None
+    for is_role, run in groupby(listed, lambda turn: turn.called == "role"):
+        turns = list(run)
+        at = len(found) + len(turns)
+        is_answered = before == "character" and at < len(listed) and listed[at].role == "character"
+        if not is_role:
+            found += turns
+        elif not has_user or is_answered:
+            found += [replace(turn, role="other" if has_user else "user") for turn in turns]
+        else:
+            found += [BlockTurn("other", "")] * len(turns)
+        for turn in turns if is_role and (not is_answered or not has_user) else ():
+            tell(mended, ROLES_LEFT_OUT if has_user else ROLES_ARE_USERS, f"{turn.name}: {turn.text}")
+        before = turns[-1].role
+    return found
 
 
 def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:

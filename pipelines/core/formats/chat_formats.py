@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from pipelines.core.character.character import Interaction
@@ -232,12 +232,21 @@ class _Reader:
         return not self.names.name or name == self.alias or self.names.is_character(name)
 
     def _choose_names(self, records: Sequence[RawRecord]) -> None:
-        """Whether the character's role bears its name; one foreign name throughout is another name for it."""
+        """Whether the character's role bears its name; one foreign name throughout is another name for it.
+
+        It is none where the character's own stands beside the user's role, or where a conversation has both the name
+        and the mere role.
+        """
         called = [turn for record in records for turn in record.turns if turn.name]
         names = Counter(turn.name for turn in called if ROLES.get(turn.speaker.casefold()) == "character")
         users = {turn.name for turn in called if ROLES.get(turn.speaker.casefold()) == "user"}
         self.users = frozenset(name.casefold() for name in users if not self.names.is_character(name))
-        if self.names.name and len(names) == 1 and not any(map(self.names.is_character, names)):
+        shared = any(
+            len({bool(turn.name) for turn in record.turns if ROLES.get(turn.speaker.casefold()) == "character"}) > 1
+            for record in records
+        )
+        own = any(map(self.names.is_character, names.keys() | users))
+        if self.names.name and len(names) == 1 and not own and not shared:
             [self.alias] = names
 
     def _choose_user(self, records: Sequence[RawRecord]) -> None:
@@ -256,6 +265,7 @@ class _Reader:
         turns: list[BlockTurn] = []
         asked = ""
         last = len(record.turns) - 1
+        is_named = any(map(self._bears_name, record.turns))
         for number, raw in enumerate(record.turns):
             role = self._role(raw)
             words = without_marks(raw.text, self.mended)
@@ -264,7 +274,7 @@ class _Reader:
                 turns.append(BlockTurn("other", ""))
             elif role == "character":
                 self._keep_rejected(asked, words, raw.rejected)
-                turns += self._labelled(words)
+                turns += self._labelled(words, raw, is_named)
             elif role == "other":
                 name = raw.name or raw.speaker
                 self.strangers[name or "(nobody)"] += 1
@@ -272,15 +282,30 @@ class _Reader:
             else:
                 words = self.labels.without_own_label(words) if role == "user" else words
                 asked = self._resolved(words) if role == "user" else asked
-                turns.append(BlockTurn(role, self._resolved(words)))
+                is_own = role == "user" and self._bears_name(raw)
+                turns.append(BlockTurn(role, self._resolved(words), called="name" if is_own else ""))
         return turns
 
-    def _labelled(self, words: str) -> list[BlockTurn]:
-        """A reply by the speakers that its own lines name."""
+    def _labelled(self, words: str, raw: RawTurn, is_named: bool) -> list[BlockTurn]:
+        """A reply by the speakers that its own lines name, else by what the record calls its speaker.
+
+        `is_named`: some line of the record bears the character's name, so that a mere role is somebody else.
+        """
         turns = []
         for part in self.labels.split_reply(words):
-            turns.append(turn_of(part, self._resolved(part.words), self.mended))
+            turn = turn_of(part, self._resolved(part.words), self.mended)
+            if turn.role == "character" and not turn.called and is_named and not is_character_macro(raw.speaker):
+                turn = replace(turn, name=raw.name or raw.speaker, called="name" if self._bears_name(raw) else "role")
+            turns.append(turn)
         return turns
+
+    def _bears_name(self, turn: RawTurn) -> bool:
+        """Whether a turn is said by the character's name, beside a role or instead of one."""
+        plain = turn.speaker.casefold()
+        if plain in ROLES and not turn.is_name:
+            is_speaker = ROLES[plain] != "system"
+            return is_speaker and bool(turn.name) and self.names.is_character(turn.name)
+        return bool(self.names.name) and self._role(turn) == "character" and not is_character_macro(turn.speaker)
 
     def _resolved(self, words: str) -> str:
         # Without a name there is nothing to put in a macro's place; the checks warn of it.

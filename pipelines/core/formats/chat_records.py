@@ -45,6 +45,8 @@ PAIR_KEYS = (
     ("input", "output"),
     ("user", "assistant"),
 )
+ANSWERED = "{{char}}"
+"""The speaker of an answer that stands in a column of its own: the character, under whatever name."""
 QUESTION_KEYS = tuple(dict.fromkeys(asked for asked, _ in PAIR_KEYS))
 ANSWER_KEYS = tuple(dict.fromkeys(answered for _, answered in PAIR_KEYS))
 TALK_KEYS = (
@@ -255,7 +257,7 @@ def _pair(record: Mapping[str, Any], mended: Counter[str]) -> list[RawTurn] | No
     more = record.get("input") if asked == "instruction" else None
     if asked_turns and isinstance(more, str) and more.strip():
         asked_turns[-1] = replace(asked_turns[-1], text=f"{asked_turns[-1].text}\n{more}")
-    return _without_rejected(record, [*turns, *asked_turns, *_as_turns(answer, "assistant", mended)])
+    return _without_rejected(record, [*turns, *asked_turns, *_as_turns(answer, ANSWERED, mended)])
 
 
 def _as_turns(value: Any, speaker: str, mended: Counter[str]) -> list[RawTurn]:
@@ -281,6 +283,8 @@ def _with_answers(record: Mapping[str, Any], turns: list[RawTurn], mended: Count
         turns = turns[:-1]
     turns = _without_rejected(record, turns) if len(turns) > 1 else turns
     last = replace(chosen[-1], rejected=tuple(turn.text for turn in rejected[-1:]))
+    if not last.name and ROLES.get(last.speaker.casefold()) == "character":
+        last = replace(last, speaker=ANSWERED)  # whatever its role is called: what is chosen is the character's
     return [*([] if whole else turns), *chosen[:-1], last]
 
 

@@ -83,7 +83,9 @@ class Labelled:
     label: str
     words: str
     aside: str = ""
-    """A stage direction that stood between the label and its colon."""
+    """A stage direction that stood beside the label."""
+    is_role: bool = False
+    """The label is what assistants are called, and no name."""
 
 
 @dataclass
@@ -188,9 +190,10 @@ class SpeakerLabels:
             return whole
         kept: list[Labelled] = [] if opens else [Labelled("character", "", before.rstrip("[*_# \t"))]
         is_foreign = opens
+        is_named = any(part.speaker == "character" and not part.is_role for part in parts)
         for part in parts:
             # "Bot:" and "Scene:" inside the character's words may well be some of them.
-            weak = part.speaker == "narrator" or label_key(part.label) in CHARACTER_LABELS
+            weak = part.speaker == "narrator" or (part.is_role and not is_named)
             if kept and weak and not is_foreign:
                 last = kept[-1]
                 kept[-1] = Labelled(last.speaker, last.label, f"{last.words}\n{part.label}: {part.words}", last.aside)
@@ -237,7 +240,8 @@ class SpeakerLabels:
         before = text[: found[0][0].start] if found else text
         for number, (line, kind) in enumerate(found):
             end = found[number + 1][0].start if number + 1 < len(found) else len(text)
-            parts.append(Labelled(kind, line.label, text[line.end : end], line.aside))
+            is_role = label_key(line.label) in CHARACTER_LABELS and not self.names.is_character(line.label)
+            parts.append(Labelled(kind, line.label, text[line.end : end], line.aside, is_role))
         return before, parts
 
     def _lines(self, text: str) -> list[LabelLine]:

@@ -85,6 +85,57 @@ def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
     assert len(read({"type": "risuChat", "ver": 2, "data": {"message": one}}).interactions[0]) == 4
 
 
+@pytest.mark.parametrize("name", ["Tola Brask", "Tola_Brask"])
+@pytest.mark.parametrize("key", ["role", "name"])
+def test_a_role_without_a_name_is_somebody_else_where_others_bear_it(name: str, key: str) -> None:
+    own = {"role": "assistant", "content": "Open since nine.", key: name}
+    bare = turn("assistant", "As an AI I cannot say.")
+    later = [BELL_TURNS[0], {**own, "content": "It lies."}]
+    for talk in ([SHOP_TURNS[0], own, bare, *later], [SHOP_TURNS[0], bare, own, *later]):
+        found = read(asked(*talk))
+        assert lines(found.interactions) == [SHOP + BELL]
+        [told] = [note for note in found.notes if "under a role without a name were left out" in note.message]
+        assert told.examples == ("assistant: As an AI I cannot say.",)
+    between = read(asked(SHOP_TURNS[0], own, bare, {**own, "content": "It lies."}))
+    assert lines(between.interactions) == [[*SHOP, "u:assistant: As an AI I cannot say.", "c:It lies."]]
+
+
+def test_where_nobody_is_the_user_the_role_without_a_name_is() -> None:
+    talk = sharegpt(("Tola Brask", "Careful."), ("gpt", "Is the shop open?"), ("Tola Brask", "Open since nine."))
+    found = read([talk, {"messages": [turn("user", "And the bell?"), turn("assistant", "It lies.")]}])
+    assert lines(found.interactions) == [SHOP, BELL] and "were taken as the user's" in said(found)
+
+
+def test_a_user_who_bears_the_characters_name_makes_the_assistant_somebody_else() -> None:
+    talk = [turn("user", "Careful.", name="Tola Brask"), turn("assistant", "Sorry!", name="Ben")]
+    for answers in (talk[1], turn("assistant", "Sorry!")):
+        found = read([*asked(talk[0], answers), *asked(*BELL_TURNS)])
+        assert lines(found.interactions) == [BELL]
+    mixed = asked(SHOP_TURNS[0], turn("assistant", "Ask Tola.", name="clockbot-7"), *SHOP_TURNS)
+    assert lines(read(mixed).interactions) == [SHOP]
+
+
+def test_an_answer_of_its_own_column_is_the_characters_beside_its_name() -> None:
+    talk = [SHOP_TURNS[0], turn("Tola Brask", "Open since nine."), BELL_TURNS[0]]
+    for chosen in ("It lies.", BELL_TURNS[1], [BELL_TURNS[1]]):
+        assert lines(read(asked(*talk, chosen=chosen, rejected="No.")).interactions) == [SHOP + BELL]
+    assert lines(read([{"prompt": talk, "completion": "It lies."}]).interactions) == [SHOP + BELL]
+
+
+def test_labels_with_a_role_are_somebody_else_where_others_have_the_name() -> None:
+    log = "User: Is the shop open?\nTola: Open since nine.\nAssistant: As an AI I cannot say.\n"
+    log += "User: And the bell?\nTola: It lies."
+    found = read(log)
+    assert lines(found.interactions) == [SHOP + BELL] and "under a role without a name" in said(found)
+    inside = sharegpt(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.\nAI: I cannot say."))
+    assert lines(read([inside]).interactions) == [SHOP]
+    apart = sharegpt(
+        *(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.")),
+        *(("human", "Rain?"), ("gpt", "AI: I cannot say."), ("human", "And the bell?"), ("gpt", "It lies.")),
+    )
+    assert lines(read([apart]).interactions) == [SHOP + BELL]
+
+
 # ---------------------------------------------------------------- good and bad answers
 
 
