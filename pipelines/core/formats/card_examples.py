@@ -17,8 +17,7 @@ from typing import Literal, TypeVar
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.json_text import tidy_text
-from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
-from pipelines.core.formats.label_words import CHARACTER_LABELS
+from pipelines.core.formats.label_lines import one_speaker_a_line, with_lines_and_colons
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import changed, left_out

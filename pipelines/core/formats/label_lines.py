@@ -1,8 +1,8 @@
 """Lines that begin with a label and a colon, found in plain text in all the ways in which people write them.
 
 A label may stand in bold, in brackets or quotes, behind `#`, a list mark, a time (`[10:15] Anna:`), invisible letters
-or HTML tags, and before a stage direction (`Anna (whispers):`). Whether it is a speaker is decided in
-`speaker_labels.py`.
+or HTML tags, and beside a stage direction (`Anna (whispers):`, `Anna *laughs*:`, `Anna, still laughing:`). Whether it
+is a speaker is decided in `speaker_labels.py`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,24 @@ _COLON = (
     r"(?:(?:(?<!\d):|:(?!\d))(?!//|:)|\uff1a)"  # no times, no addresses, no `File::Copy`; \uff1a: Chinese and Japanese
 )
 _NAME = r"[^\s:\uff1a{}<>|\[\]()*_=;\"\u201c\u201d\u00ab\u00bb\\/,.!?-][^\n:\uff1a{}<>|\[\]()*=;\\/]{0,59}?"
-_ASIDE = rf"(?:{_GAP}*\((?P<aside>[^()\n]{{1,60}})\))?"
+_STAGED = r"(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]|\*{1,2}[^*\n]{1,60}\*{1,2}|_[^_\n]{1,60}_)"
+"""A stage direction in brackets or stars."""
+_STAGE_ALONE = re.compile(rf"{_GAP}*{_STAGED}")
+_NO_MANNER = (
+    "darling|duckling|sibling|(?:some|any|every|no)?thing|morning|evening|king|ring|spring|string|wing|being|ceiling"
+    "|building|wedding|clothing|during|(?:in|ex)cluding|concerning|regarding|according|considering|willing"
+)
+_MANNER = (
+    rf"(?:,|{_GAP}[-\u2013\u2014]){_GAP}*(?:(?:\w+ly|still|now|then|while|half|almost|already){_GAP}+){{0,2}}"
+    rf"(?!(?:{_NO_MANNER})\b)[a-z]{{2,}}ing\b(?:{_GAP}+[\w'\u2019]+){{0,4}}"
+)
+"""A stage direction without brackets: how somebody speaks, never whom they call."""
 _SENTENCE_END = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\b[^\W\d_])[.!?,\u2026\u3001\u3002]\s")
 _PERSON = r"(?:\{{1,2}[ \t]*(?:user|char|bot|character|random_?user(?:_\d+)?)[ \t]*\}{1,2}|<(?:user|bot|char)>)"
 _FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 _INLINE = re.compile(
     rf"(?P<before>[^\s{_HIDDEN}]{{1,20}}){_GAP}+"
-    rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:{_GAP}*\([^()\n]{{1,60}}\))?(?:\*\*|__)?{_GAP}*[:\uff1a])",
+    rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:\*\*|__)?(?:{_GAP}*{_STAGED}|{_MANNER})?(?:\*\*|__)?{_GAP}*[:\uff1a])",
     re.IGNORECASE,
 )
 _ANY_MACRO = re.compile(rf"\S{_GAP}+(?:\*\*|__)?{_PERSON}", re.IGNORECASE)
@@ -47,7 +58,9 @@ _SPEECH_VERBS = re.compile(
 )
 _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 _DASHED = re.compile(rf"^{_GAP}*({_PERSON}){_GAP}+[-\u2013\u2014]{_GAP}+", re.IGNORECASE | re.MULTILINE)
-_MACRO_COLON = re.compile(rf"^{_GAP}*{_PERSON}{_GAP}*[:\uff1a]", re.IGNORECASE | re.MULTILINE)
+_MACRO_COLON = re.compile(
+    rf"^{_GAP}*{_PERSON}(?:{_GAP}*{_STAGED}|{_MANNER})?{_GAP}*[:\uff1a]", re.IGNORECASE | re.MULTILINE
+)
 _NICKS = re.compile(
     rf"^{_GAP}*(?:{_TIME})?<[@+%&~]?([^<>\s/:|][^<>\n:|/]{{0,30}})>{_GAP}+(?=\S)", re.IGNORECASE | re.MULTILINE
 )
@@ -66,9 +79,9 @@ class LabelLine:
     end: int
     """Where the words behind it begin."""
     aside: str = ""
-    """A stage direction between label and colon."""
+    """A stage direction beside the label."""
     is_listed: bool = False
-    """Behind a list mark, or in a block between lines of ```."""
+    """Behind a list mark, in a block between lines of ```, or with a stage direction that has no brackets."""
 
 
 @lru_cache(maxsize=4096)
@@ -89,8 +102,9 @@ def label_lines(text: str, known: Sequence[str]) -> list[LabelLine]:
     for match in _pattern(tuple(known)).finditer(text):
         label = match["label"].strip()
         if match["known"] is not None or _is_label(label):
-            listed = match["bullet"] is not None or bisect(fences, match.start()) % 2 == 1
-            found.append(LabelLine(label, match.start(), match.end(), (match["aside"] or "").strip(), listed))
+            listed = (match["bullet"] or match["manner"]) is not None or bisect(fences, match.start()) % 2 == 1
+            staged = match["aside"] or match["after"] or match["manner"] or match["ahead"] or ""
+            found.append(LabelLine(label, match.start(), match.end(), staged.strip("()[]*_,-\u2013\u2014 \t"), listed))
     return found
 
 
@@ -110,9 +124,9 @@ def _pattern(known: tuple[str, ...]) -> re.Pattern[str]:
     closing = r"(?(open)[\"\u201d\u00bb)\]\u300d]|)"
     return re.compile(
         rf"^(?=[^\n]{{0,240}}?[:\uff1a]){_GAP}*(?:{_TIME})?(?P<bullet>(?:[-\u2022>]|\d{{1,3}}[.)]){_GAP}+)?"
-        rf"(?:#+{_GAP}*)?(?:{_TAG}{_GAP}*)*(?P<mark>\*{{1,3}}|_{{1,3}}|)(?P<open>[\"\u201c\u00ab(\[\u300c])?"
-        rf"(?P<label>(?P<known>{names})|{_NAME}){closing}{_ASIDE}{_TAG}*{_GAP}*"
-        rf"(?:(?P=mark){_TAG}*{_GAP}*{_COLON}|{_COLON}(?P=mark)){_TAG}*{_GAP}*",
+        rf"(?:(?P<ahead>{_STAGED}){_GAP}*(?=[*_(\[\"]*(?:{names})))?(?:#+{_GAP}*)?(?:{_TAG}{_GAP}*)*(?P<mark>\*{{1,3}}|_{{1,3}}|)(?P<open>[\"\u201c\u00ab(\[\u300c])?"
+        rf"(?P<label>(?P<known>{names})|{_NAME}){closing}(?:{_GAP}*(?P<aside>{_STAGED})|(?P<manner>{_MANNER}))?"
+        rf"{_TAG}*{_GAP}*(?:(?P=mark){_TAG}*{_GAP}*(?P<after>{_STAGED})?{_GAP}*{_COLON}|{_COLON}(?P=mark)){_TAG}*{_GAP}*",
         re.IGNORECASE | re.MULTILINE,
     )
 
@@ -161,7 +175,8 @@ def one_speaker_a_line(text: str) -> str:
     def parted(match: re.Match[str]) -> str:
         ends = match["before"][-1] in '.!?\u2026\u3002\uff01\uff1f"\u201d\u00bb*)]~'
         alone = _bare(match["macro"]) not in begun and not _SPEECH_VERBS.search(match["before"])
-        starts_line = text.rfind("\n", 0, match.start()) == match.start() - 1 and match["before"] in "#-*>\u2022"
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.end("before")]
+        starts_line = line in ("#", "-", "*", ">", "\u2022") or _STAGE_ALONE.fullmatch(line) is not None
         return match["before"] + "\n" if (ends or alone) and not starts_line else match.group()
 
     return _INLINE.sub(parted, text)

@@ -11,6 +11,7 @@ from pipelines.core.formats.speaker_labels import SpeakerNames
 from tests.core.formats.label_samples import PROSE, SPEAKERS
 from tests.core.formats.talks import lines, messages, read, said, sharegpt
 
+NAMES = SpeakerNames("Tola Brask")
 SHOP, BELL = ["u:Is the shop open?", "c:Open since nine."], ["u:And the bell?", "c:It lies."]
 
 
@@ -51,6 +52,10 @@ def test_prose_with_colons_is_no_speaker(reply: str) -> None:
         "Orin Brask: It does not.",
         "Guard #2: Halt I say!",
         "Ben (whispers): Since ten!",
+        "Ben [shouts]: Since ten!",
+        "Ben *shouts*: Since ten!",
+        "Ben _shouts_: Since ten!",
+        "**Ben** (shouts): Since ten!",
         '"Ben": Since ten!',
         "[10:15] Ben: Since ten!",
         "**Ben:** Since ten!",
@@ -68,6 +73,15 @@ def test_what_somebody_else_says_inside_a_reply_is_never_learned(line: str) -> N
         ).interactions
     )
     assert talk == SHOP
+
+
+def test_stage_directions_without_brackets_need_a_speaker_who_is_known() -> None:
+    text = "{{user}}: Open?\n{{char}}: Since nine.\nBen, shouting: Since ten!\n{{user}}: So?\n{{char}}: No.\n"
+    [talk] = blocks(text + "Ben: Yes!")
+    assert talk == ["u:Open?", "c:Since nine.", "u:So?", "c:No."]
+    found, mended = read_blocks("{{user}}: Open? {{char}} *yawns*: No. {{user}}, waving: So?\n{{char}}: No.", NAMES)
+    assert lines(found) == [["u:Open?", "c:No.", "u:So?", "c:No."]]
+    assert mended["stage directions between a name and its colon were left out"] == 2
 
 
 def test_two_speakers_on_one_line() -> None:
@@ -210,6 +224,9 @@ def test_nothing_in_a_block_of_code_is_somebody() -> None:
         "A b " * 50000,
         "\n" * 200000,
         "1. " * 100000,
+        "*a* " * 80000 + ":",
+        "[a] Tola [a]" * 30000,
+        "A, falling " * 30000,
     ],
 )
 def test_nothing_takes_long(text: str) -> None:
