@@ -17,8 +17,9 @@ from typing import Literal, TypeVar
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.json_text import tidy_text
-from pipelines.core.formats.label_lines import one_speaker_a_line, with_lines_and_colons
+from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
 from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.prompted_names import prompted_name
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.problems import changed, left_out
 from pipelines.core.words import visible
@@ -84,10 +85,15 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
     blocks = [one_speaker_a_line(with_lines_and_colons(block)) for block in first_of(blocks, mended)]
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
+    others: Counter[str] = Counter()
     for block in blocks:
         before, parts = labels.split(block)
         if not parts:
             tell(mended, NO_SPEAKER, block)
+            continue
+        prompts = [part.words for part in parts if label_key(part.label) == "system"]
+        if other := next(filter(None, (prompted_name(prompt, speakers) for prompt in prompts)), ""):
+            others[other] += 1
             continue
         if before.strip():
             tell(mended, left_out("words before the first speaker were left out"), before)
@@ -98,7 +104,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             )
             if settled:
                 interactions.append(settled)
-    mended.update(_told(labels))
+    mended.update(_told(labels) + told_others(others))
     return within_limits(interactions, mended), mended
 
 
@@ -146,6 +152,13 @@ def _told(labels: SpeakerLabels) -> Counter[str]:
         doubtful = changed(sentence, "If somebody else says them, take them out of the reply.")
         told[doubtful] += sum(labels.doubtful.values())
     return told
+
+
+def told_others(names: Counter[str]) -> Counter[str]:
+    """The note on conversations that are with others than the character."""
+    sentence = f"conversations with other characters were left out: {named(names)}"
+    note = left_out(sentence, "Import them into the folders of those characters.")
+    return Counter({note: names.total()} if names else {})
 
 
 def named(names: Iterable[str]) -> str:

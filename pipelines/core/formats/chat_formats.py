@@ -25,6 +25,7 @@ from pipelines.core.formats.card_examples import (
     named,
     read_blocks,
     settle_turns,
+    told_others,
     turn_of,
     within_limits,
 )
@@ -36,10 +37,11 @@ from pipelines.core.formats.label_words import NARRATOR_LABELS
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.mmrole_files import split_of
 from pipelines.core.formats.mmrole_records import is_record
+from pipelines.core.formats.prompted_names import is_mentioned, prompted_name
 from pipelines.core.formats.speaker_evidence import Speaker
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
-from pipelines.core.problems import CharacterProblems, Problem, changed, left_out, only_kept
+from pipelines.core.problems import CharacterProblems, Problem, changed, left_out
 
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 MAX_REJECTED = 1000
@@ -154,6 +156,8 @@ class _Reader:
     """Speakers who are neither the user nor the character."""
     other_roles: Counter[str] = field(default_factory=Counter)
     """Characters other than this one, with whom records are."""
+    prompted: Counter[str] = field(default_factory=Counter)
+    """Others whom instructions ask for in records that were kept all the same."""
     user: str = ""
     """The name that was taken for the user's."""
     users: frozenset[str] = frozenset()
@@ -200,12 +204,14 @@ class _Reader:
             )
             told[changed(sentence, CALL_BY_NAME)] += count
         if self.other_roles:
-            sentence = f"conversations with other characters were left out: {named(self.other_roles)}"
-            others = left_out(sentence, "Import them into the folders of those characters.")
-            told[others] += sum(self.other_roles.values())
+            told.update(told_others(self.other_roles))
+        if self.prompted:
+            sentence = f"conversations were kept whose instructions ask for somebody else: {named(self.prompted)}"
+            mend = "If the replies are not the character's, take these conversations out of the file."
+            told[changed(sentence, mend)] += self.prompted.total()
         if self.rejected:
-            sentence = "answers that were not chosen are kept as rejected ones; nothing learns from them yet"
-            told[only_kept(sentence)] += len(self.rejected)
+            sentence = "answers that were not chosen are kept as rejected ones: stage 2 learns to prefer the chosen"
+            told[changed(sentence)] += len(self.rejected)
         return told
 
     def _is_usable(self, record: RawRecord) -> bool:
@@ -213,6 +219,19 @@ class _Reader:
         if known and known not in ROLES and self.names.name and not self.names.is_character(record.role):
             self.other_roles[record.role] += 1
             return False
+        if known and self.names.is_character(record.role):
+            return True  # whatever its prompt says
+        prompts = [
+            record.prompt,
+            *(turn.text for turn in record.turns if ROLES.get(turn.speaker.casefold()) == "system"),
+        ]
+        other = next(filter(None, (prompted_name(prompt, self.names) for prompt in prompts)), "")
+        if other and not any(is_mentioned(prompt, self.names) for prompt in prompts):
+            self.other_roles[other] += 1
+            return False
+        asked = next((turn.text for turn in record.turns if ROLES.get(turn.speaker.casefold()) == "user"), "")
+        if other := other or prompted_name(asked, self.names):
+            self.prompted[other] += 1
         return True
 
     def _role(self, turn: RawTurn) -> TurnRole:

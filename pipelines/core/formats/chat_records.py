@@ -35,6 +35,8 @@ from pipelines.core.problems import left_out
 CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat", "contents")
 ROLE_KEYS = ("role", "role_name", "character", "character_name", "char_name", "bot_name")
 """Keys of a record that name whom its conversation is with."""
+PROMPT_KEYS = ("system", "system_prompt", "systemPrompt", "system_message")
+"""Keys of a record that hold its system prompt."""
 PAIR_KEYS = (
     ("instruction", "output"),
     ("instruction", "response"),
@@ -167,7 +169,8 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
         return _of_list(value, mended)
     if not isinstance(value, dict):
         return None
-    if isinstance(value.get("system"), str) and value["system"].strip():
+    prompt = next((text for key in PROMPT_KEYS if isinstance(text := value.get(key), str) and text.strip()), "")
+    if prompt:
         mended[left_out("system instructions were left out: persona and scenario take their place")] += 1
     listed = _listed_turns(value)
     spoken = (_pairs(listed) or _turns(listed, mended)) if listed else _history(value)
@@ -176,7 +179,7 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
         return None
     roles = (value[key] for key in ROLE_KEYS if isinstance(value.get(key), str) and value[key].strip())
     role = next((role for role in roles if role.strip().casefold() not in ROLES), "")
-    return RawRecord(tuple(turns), role, not is_marked_bad(value))
+    return RawRecord(tuple(turns), role, not is_marked_bad(value), prompt)
 
 
 def _in_one_text(record: Mapping[str, Any]) -> list[RawTurn]:

@@ -81,6 +81,8 @@ class RawRecord:
     """Whom it is with, where the record says so."""
     is_good: bool = True
     """False where the record says that its answer is a bad one."""
+    prompt: str = ""
+    """The system prompt that stands beside the turns."""
 
 
 def first_filled(record: Mapping[str, Any], keys: Iterable[str]) -> Any:

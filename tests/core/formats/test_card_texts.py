@@ -14,7 +14,9 @@ from pipelines.core.formats.card_export import export_card
 from pipelines.core.formats.cards import CardImport, read_card
 from pipelines.core.formats.import_character import import_file
 from tests.core.formats.card_samples import as_json, foreign
+from tests.core.formats.talks import lines
 
+SHOP, BELL = ["u:Is the shop open?", "c:Open since nine."], ["u:And the bell?", "c:It lies."]
 TALK = "<START>\n{{user}}: Open?\nTola: Listen.\n{{user}}: Bell?\n{{char}}: It lies."
 
 
@@ -137,3 +139,44 @@ def test_numbers_that_no_program_can_hold(tmp_path: Path, written: str, kept: An
     export_card(tmp_path / "a", tmp_path / "b.json")
     import_file(tmp_path / "b.json", tmp_path / "b")
     assert read_character(tmp_path / "b") == read_character(tmp_path / "a")
+
+
+# ---------------------------------------------------------------- talks in cards
+
+
+def bare(**changes: object) -> bytes:
+    return as_json({"spec": "chara_card_v2", "data": {"name": "Tola Brask", "description": "Mends clocks.", **changes}})
+
+
+def read_talks(**changes: object) -> list[list[str]]:
+    return lines(read_card(bare(**changes), "tola.json").character.interactions)
+
+
+def test_examples_as_a_list_thoughts_and_marks() -> None:
+    shop, bell = (f"{{{{user}}}}: {talk[0][2:]}\n{{{{char}}}}: {talk[1][2:]}" for talk in (SHOP, BELL))
+    assert read_talks(mes_example=[shop, bell]) == [SHOP, BELL]
+    marked = shop.replace("Open since", '<think>She asks.</think>Open <img="smile"> since')
+    assert read_talks(mes_example=marked) == [SHOP]
+    found = read_card(bare(first_mes="<think>Greet.</think>Careful. ![x](https://a.example/x.png)"), "tola.json")
+    assert found.character.greeting == "Careful."
+
+
+def test_single_braces_and_macros_inside_choices() -> None:
+    found = read_card(
+        bare(first_mes="{user}, {char} says {{random::{{user}}, come in::Wait}}. {{pick:a\\, b,c}}"), "t.json"
+    )
+    assert found.character.greeting == "you, Tola Brask says you, come in. a, b"
+    assert read_talks(mes_example="{user}: Is the shop open?\n{char}: Open since nine.") == [SHOP]
+
+
+def test_conversations_in_a_description() -> None:
+    talk = "{{user}}: Is the shop open?\n{{char}}: Open since nine.\n{{user}}: And the bell?\n{{char}}: It lies."
+    for text in (f"Mends clocks.\n{talk}", f"Mends clocks.\n<START>\n{talk}\n\n[Tola's age: 34]\nShe hums."):
+        found = read_card(bare(description=text), "tola.json").character
+        assert lines(found.interactions) == [SHOP + BELL] and found.persona.startswith("Mends clocks.")
+        assert "hums" in found.persona or "hums" not in text
+    plain = "{{char}}: a mender of clocks.\nLikes: rain."
+    assert (
+        read_card(bare(description=plain), "tola.json").character.persona
+        == "Tola Brask: a mender of clocks.\nLikes: rain."
+    )

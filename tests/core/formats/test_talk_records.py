@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.formats.cards import read_card
 from pipelines.core.problems import CharacterProblems
-from tests.core.formats.card_samples import as_json
 from tests.core.formats.mmrole_samples import train_samples
 from tests.core.formats.talks import lines, messages, read, said, sharegpt
 
@@ -134,6 +132,69 @@ def test_labels_with_a_role_are_somebody_else_where_others_have_the_name() -> No
         *(("human", "Rain?"), ("gpt", "AI: I cannot say."), ("human", "And the bell?"), ("gpt", "It lies.")),
     )
     assert lines(read([apart]).interactions) == [SHOP + BELL]
+
+
+# ---------------------------------------------------------------- whom a prompt asks for
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "You are Captain Rell, an old sailor.",
+        "You are Captain Rell. Stay in character.",
+        "Act as Captain Rell.",
+        "Enter RP mode. Reply to Anna while staying in character as Captain Rell.",
+        "Name: Captain Rell\nPersonality: gruff",
+        "Please step into the shoes of **Captain Rell**.",
+        "From now on you're Captain Rell and nobody else.",
+        "Pretend to be Captain Rell from Sea Tales.",
+        "Assume the role of Captain Rell",
+    ],
+)
+def test_prompts_that_ask_for_somebody_else_are_of_other_characters(prompt: str) -> None:
+    system = [
+        *asked(turn("system", prompt), *SHOP_TURNS),
+        *asked(*SHOP_TURNS, system=prompt),
+        {"system_prompt": prompt, "prompt": "Is the shop open?", "completion": "Open since nine."},
+    ]
+    found = read([*system, *asked(*BELL_TURNS)])
+    assert lines(found.interactions) == [BELL]
+    assert "other characters were left out: 'Captain Rell' (3 x)" in said(found)
+    first = read(asked(turn("user", f"{prompt}\nIs the shop open?"), SHOP_TURNS[1]))
+    assert len(first.interactions) == 1 and "ask for somebody else: 'Captain Rell'" in said(first)
+    own = read(asked(*SHOP_TURNS, system=prompt, character="Tola Brask"))
+    assert lines(own.interactions) == [SHOP] and "Rell" not in said(own)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "You are Tola Brask.",
+        "You are Tola, a mender of clocks.",
+        "You are Captain Brask.",
+        "You are {{char}}.",
+        "You are an assistant who plays the role of Tola. You are Nimbus.",
+        "You are ChatGPT, a large language model.",
+        "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+        "You are A Helpful Assistant.",
+        "You are English. You mend clocks.",
+        "You are Anna's neighbour.",
+        "You are late. Act as a nurse. Answer as JSON. Write like Hemingway.",
+        "Role: Clock Mender",
+        "The user is called Anna. You are talking to Anna.",
+    ],
+)
+def test_prompts_for_the_character_or_nobody_change_nothing(prompt: str) -> None:
+    found = read([*asked(turn("system", prompt), *SHOP_TURNS), *asked(*BELL_TURNS, system=prompt)])
+    assert lines(found.interactions) == [SHOP, BELL] and "somebody else" not in said(found)
+
+
+def test_a_prompt_with_both_names_is_kept_and_told() -> None:
+    found = read(asked(*SHOP_TURNS, system="You are Captain Rell. Tola Brask comes in."))
+    assert lines(found.interactions) == [SHOP] and "ask for somebody else: 'Captain Rell'" in said(found)
+    log = "System: You are Captain Rell.\nUser: Is the shop open?\nAssistant: A fine ship."
+    with pytest.raises(CharacterProblems, match="other characters were left out: 'Captain Rell'"):
+        read(log)
 
 
 # ---------------------------------------------------------------- good and bad answers
@@ -296,46 +357,3 @@ def test_one_sample_of_mmrole_without_another_role_is_one_like_any_other() -> No
     right = lines(read([whole], str(whole["role"])).interactions)
     for records in ([{**whole, "other_role": None}], [whole, {**whole, "other_role": None}]):
         assert lines(read(records, str(whole["role"])).interactions) == right * len(records)
-
-
-# ---------------------------------------------------------------- cards
-
-
-def card(**changes: object) -> dict[str, object]:
-    return {"spec": "chara_card_v2", "data": {"name": "Tola Brask", "description": "Mends clocks.", **changes}}
-
-
-def read_talks(**changes: object) -> list[list[str]]:
-    return lines(read_card(as_json(card(**changes)), "tola.json").character.interactions)
-
-
-def test_examples_as_a_list_thoughts_and_marks() -> None:
-    shop, bell = (f"{{{{user}}}}: {talk[0][2:]}\n{{{{char}}}}: {talk[1][2:]}" for talk in (SHOP, BELL))
-    assert read_talks(mes_example=[shop, bell]) == [SHOP, BELL]
-    marked = shop.replace("Open since", '<think>She asks.</think>Open <img="smile"> since')
-    assert read_talks(mes_example=marked) == [SHOP]
-    found = read_card(
-        as_json(card(first_mes="<think>Greet.</think>Careful. ![x](https://a.example/x.png)")), "tola.json"
-    )
-    assert found.character.greeting == "Careful."
-
-
-def test_single_braces_and_macros_inside_choices() -> None:
-    found = read_card(
-        as_json(card(first_mes="{user}, {char} says {{random::{{user}}, come in::Wait}}. {{pick:a\\, b,c}}")), "t.json"
-    )
-    assert found.character.greeting == "you, Tola Brask says you, come in. a, b"
-    assert read_talks(mes_example="{user}: Is the shop open?\n{char}: Open since nine.") == [SHOP]
-
-
-def test_conversations_in_a_description() -> None:
-    talk = "{{user}}: Is the shop open?\n{{char}}: Open since nine.\n{{user}}: And the bell?\n{{char}}: It lies."
-    for text in (f"Mends clocks.\n{talk}", f"Mends clocks.\n<START>\n{talk}\n\n[Tola's age: 34]\nShe hums."):
-        found = read_card(as_json(card(description=text)), "tola.json").character
-        assert lines(found.interactions) == [SHOP + BELL] and found.persona.startswith("Mends clocks.")
-        assert "hums" in found.persona or "hums" not in text
-    plain = "{{char}}: a mender of clocks.\nLikes: rain."
-    assert (
-        read_card(as_json(card(description=plain)), "tola.json").character.persona
-        == "Tola Brask: a mender of clocks.\nLikes: rain."
-    )
