@@ -44,6 +44,7 @@ from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
 from pipelines.core.problems import CharacterProblems, Problem, changed, left_out
 
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
+SAME_LEFT_OUT = left_out("rejected answers that say the same as the chosen one were left out")
 MAX_REJECTED = 1000
 """Most rejected answers that are kept of one file, and of one character."""
 _JSON_BEGINS = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
@@ -332,5 +333,8 @@ class _Reader:
 
     def _keep_rejected(self, asked: str, chosen: str, rejected: Sequence[str]) -> None:
         for words in rejected:
-            if asked and words.strip() and len(self.rejected) < MAX_REJECTED:
-                self.rejected.append(RejectedReply(asked, self._resolved(chosen), self._resolved(words)))
+            reply = RejectedReply(asked, self._resolved(chosen), self._resolved(words))
+            if " ".join(chosen.split()) == " ".join(words.split()):
+                tell(self.mended, SAME_LEFT_OUT, words)
+            elif asked and words.strip() and len(self.rejected) < MAX_REJECTED:
+                self.rejected.append(reply)

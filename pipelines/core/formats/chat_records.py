@@ -17,6 +17,7 @@ from typing import Any
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import NOT_JSON, parse_json
 from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, is_record, parse_record
+from pipelines.core.formats.prompted_names import is_proper_name
 from pipelines.core.formats.sillytavern_chats import sillytavern_chats
 from pipelines.core.formats.transcripts import answered, transcript
 from pipelines.core.formats.turn_fields import (
@@ -33,8 +34,14 @@ from pipelines.core.formats.turn_fields import (
 from pipelines.core.problems import left_out
 
 CONVERSATION_KEYS = ("conversations", "conversation", "messages", "dialogue", "dialog", "turns", "chat", "contents")
-ROLE_KEYS = ("role", "role_name", "character", "character_name", "char_name", "bot_name")
-"""Keys of a record that name whom its conversation is with."""
+ROLE_KEYS = (
+    *("role", "rolename", "character", "charactername", "charname", "botname", "agentrole", "personaname", "char"),
+    *("sourcecharacter", "speaker", "bot", "assistantname", "modelname"),
+)
+"""Keys of a record that name whom its conversation is with, as `_plain_key` makes them."""
+_UNSURE_ROLES = ("speaker", "bot", "assistantname", "modelname")
+"""Those that may hold a number or the name of a language model as well."""
+_RECORD_PARTS = ("meta", "metadata")
 PROMPT_KEYS = ("system", "system_prompt", "systemPrompt", "system_message")
 """Keys of a record that hold its system prompt."""
 PAIR_KEYS = (
@@ -177,9 +184,23 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
     turns = _with_answers(value, spoken, mended) if spoken else _pair(value, mended) or _in_one_text(value)
     if not turns:
         return None
-    roles = (value[key] for key in ROLE_KEYS if isinstance(value.get(key), str) and value[key].strip())
-    role = next((role for role in roles if role.strip().casefold() not in ROLES), "")
-    return RawRecord(tuple(turns), role, not is_marked_bad(value), prompt)
+    return RawRecord(tuple(turns), _role_of(value), not is_marked_bad(value), prompt)
+
+
+def _role_of(record: Mapping[str, Any]) -> str:
+    """Whom a record says that its conversation is with, itself or in its metadata; "" where it does not."""
+    for part in (record, *(record[key] for key in _RECORD_PARTS if isinstance(record.get(key), dict))):
+        named = {_plain_key(key): text.strip() for key, text in part.items() if isinstance(text, str)}
+        for key in ROLE_KEYS:
+            role = named.get(key, "")
+            if role and role.casefold() not in ROLES and (key not in _UNSURE_ROLES or is_proper_name(role)):
+                return role
+    return ""
+
+
+def _plain_key(key: Any) -> str:
+    """A key as keys are compared: "agent_role", "agentRole" and "Agent-Role" are one."""
+    return re.sub(r"[\s_-]", "", str(key)).casefold()
 
 
 def _in_one_text(record: Mapping[str, Any]) -> list[RawTurn]:

@@ -67,7 +67,7 @@ def prompted_name(prompt: str, names: SpeakerNames) -> str:
     if not names.name:
         return ""
     found = [match["name"] for pattern in _PLAIN for match in pattern.finditer(prompt[:MAX_SEARCHED])]
-    proper = [name for name in found if _is_proper(name)]
+    proper = [name for name in found if is_proper_name(name)]
     return "" if any(_is_own(name, names) for name in proper) else next(iter(proper), "")
 
 
@@ -80,7 +80,10 @@ def is_mentioned(text: str, names: SpeakerNames) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", small) for name in called)
 
 
-def _is_proper(name: str) -> bool:
+def is_proper_name(name: str) -> bool:
+    """Whether words are written like somebody's name, and name no language model."""
+    if not re.fullmatch(_NAME, name):
+        return False
     words = [re.split(r"[-'\u2019.\d]", word)[0] for word in name.casefold().split()]
     if len(name) < 2 or re.search(r"['\u2019]s?\Z", name):
         return False

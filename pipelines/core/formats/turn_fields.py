@@ -33,10 +33,37 @@ NAME_KEYS = (
 )
 """Keys that call somebody by name beside a role."""
 TEXT_KEYS = ("value", "content", "text", "message", "mes", "msg", "parts")
-TRAINED_KEYS = ("label", "kto_tag", "weight", "train", "loss", "trainable", "desirable", "is_desirable", "accepted")
+TRAINED_KEYS = (
+    *(
+        "label",
+        "kto_tag",
+        "weight",
+        "train",
+        "loss",
+        "trainable",
+        "desirable",
+        "is_desirable",
+        "accepted",
+        "is_accepted",
+    ),
+    *("liked", "is_liked", "is_good", "approved", "is_approved", "is_chosen", "is_preferred"),
+)
 """Keys whose false values, or zero, say that something is not to be learned."""
 RATED_KEYS = ("rating", "feedback", "vote", "thumbs", "score", "quality")
 """Keys whose negative values say that an answer was bad; 0 is no vote."""
+BAD_KEYS = (
+    "is_bad",
+    "bad",
+    "is_rejected",
+    "rejected",
+    "disliked",
+    "is_disliked",
+    "downvoted",
+    "is_negative",
+    "undesirable",
+)
+"""Keys whose true values say that an answer was bad; a word or number is one only where the key asks for it ("is_")."""
+_JUDGED_KEYS = (*TRAINED_KEYS, *RATED_KEYS, "value")
 _FALSE_WORDS = frozenset(("false", "no", "off", "n", "none", "null", ""))
 _BAD_WORDS = frozenset(
     (
@@ -100,16 +127,31 @@ def is_true(value: Any) -> bool:
 
 def is_marked_bad(item: Mapping[str, Any]) -> bool:
     """Whether a turn or record says of itself that it is not to be learned."""
-    for key in (*TRAINED_KEYS, *RATED_KEYS):
-        value = item.get(key)
-        if value is None or isinstance(value, (list, dict)):
-            continue
-        number, word = _number(value), str(value).strip().lower()
-        if word in _BAD_WORDS or (number is not None and (number < 0 or (number == 0 and key in TRAINED_KEYS))):
-            return True
-        if number is None and word and word in _FALSE_WORDS and key in TRAINED_KEYS:
-            return True
-    return False
+    if any(item.get(key) is True or (key.startswith("is_") and is_true(item.get(key))) for key in BAD_KEYS):
+        return True
+    return any(_is_bad_value(item.get(key), key) for key in (*TRAINED_KEYS, *RATED_KEYS))
+
+
+def _is_bad_value(value: Any, key: str) -> bool:
+    """Whether what stands under a key says that an answer is bad: one value, a list of them, or an object with some."""
+    if isinstance(value, dict):
+        found = [
+            (one, key if name == "value" else name) for name in _JUDGED_KEYS if (one := value.get(name)) is not None
+        ]
+        return any(_says_bad(one, name) for one, name in found)
+    if isinstance(value, list):
+        return bool(value) and all(_says_bad(one, key) for one in value)
+    return _says_bad(value, key)
+
+
+def _says_bad(value: Any, key: str) -> bool:
+    """Whether one value under a key of `TRAINED_KEYS` or `RATED_KEYS` says that an answer is bad."""
+    if value is None or isinstance(value, (list, dict)):
+        return False
+    number, word = _number(value), str(value).strip().lower()
+    if word in _BAD_WORDS or (number is not None and (number < 0 or (number == 0 and key in TRAINED_KEYS))):
+        return True
+    return number is None and bool(word) and word in _FALSE_WORDS and key in TRAINED_KEYS
 
 
 def _number(value: Any) -> float | None:

@@ -16,7 +16,7 @@ from pipelines.core.formats.chat_formats import read_conversations
 from pipelines.core.formats.import_character import import_file
 from pipelines.core.problems import CharacterProblems
 from tests.core.formats.card_samples import as_charx, as_json, png
-from tests.core.formats.talks import lines
+from tests.core.formats.talks import lines, read
 
 FOLDER = "characters/tola"
 
@@ -240,3 +240,22 @@ def test_a_lorebook_is_no_character() -> None:
     book = {"name": "Clocks", "description": "x", "entries": {"0": {"key": ["bell"], "content": "It lies."}}}
     with pytest.raises(CharacterProblems, match="is a lorebook, not a character"):
         read_card(as_json(book), "book.json")
+
+
+def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
+    agnai = {
+        "name": "Exported",
+        "messages": [
+            {"msg": "Is the shop open?", "userId": "u"},
+            {"msg": "Open since nine.", "characterId": "1", "handle": "Tola Brask"},
+            {"msg": "Bell?", "userId": "u"},
+            {"msg": "I am Orla.", "characterId": "2", "handle": "Orla Finn"},
+        ],
+    }
+    assert lines(read(agnai).interactions) == [["u:Is the shop open?", "c:Open since nine."]]
+    said_by = [("user", "Open?", ""), ("char", "Yes.", "id-1"), ("user", "Bell?", ""), ("char", "No.", "id-2")]
+    message = [{"role": role, "data": words, "saying": who} for role, words, who in said_by]
+    with pytest.raises(CharacterProblems, match="'id-1', 'id-2' are unknown"):
+        read({"type": "risuChat", "ver": 2, "data": {"message": message}})
+    one = [{**line, "saying": "id-1" if line["saying"] else ""} for line in message]
+    assert len(read({"type": "risuChat", "ver": 2, "data": {"message": one}}).interactions[0]) == 4

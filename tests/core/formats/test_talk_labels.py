@@ -84,6 +84,20 @@ def test_stage_directions_without_brackets_need_a_speaker_who_is_known() -> None
     assert mended["stage directions between a name and its colon were left out"] == 2
 
 
+def test_labels_with_a_role_are_somebody_else_where_others_have_the_name() -> None:
+    log = "User: Is the shop open?\nTola: Open since nine.\nAssistant: As an AI I cannot say.\n"
+    log += "User: And the bell?\nTola: It lies."
+    found = read(log)
+    assert lines(found.interactions) == [SHOP + BELL] and "under a role without a name" in said(found)
+    inside = sharegpt(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.\nAI: I cannot say."))
+    assert lines(read([inside]).interactions) == [SHOP]
+    apart = sharegpt(
+        *(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.")),
+        *(("human", "Rain?"), ("gpt", "AI: I cannot say."), ("human", "And the bell?"), ("gpt", "It lies.")),
+    )
+    assert lines(read([apart]).interactions) == [SHOP + BELL]
+
+
 def test_two_speakers_on_one_line() -> None:
     assert blocks("{{user}}: hi {{char}}: hello") == [["u:hi", "c:hello"]]
     inline = "{{user}}: Is the shop open? {{char}}: Open since nine. {{user}}: And the bell?\n{{char}}: It lies."

@@ -64,25 +64,6 @@ def test_a_character_beside_a_role_names_whom_a_record_is_with() -> None:
     assert lines(read(rows).interactions) == [BELL]
 
 
-def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
-    agnai = {
-        "name": "Exported",
-        "messages": [
-            {"msg": "Is the shop open?", "userId": "u"},
-            {"msg": "Open since nine.", "characterId": "1", "handle": "Tola Brask"},
-            {"msg": "Bell?", "userId": "u"},
-            {"msg": "I am Orla.", "characterId": "2", "handle": "Orla Finn"},
-        ],
-    }
-    assert lines(read(agnai).interactions) == [SHOP]
-    said_by = [("user", "Open?", ""), ("char", "Yes.", "id-1"), ("user", "Bell?", ""), ("char", "No.", "id-2")]
-    message = [{"role": role, "data": words, "saying": who} for role, words, who in said_by]
-    with pytest.raises(CharacterProblems, match="'id-1', 'id-2' are unknown"):
-        read({"type": "risuChat", "ver": 2, "data": {"message": message}})
-    one = [{**line, "saying": "id-1" if line["saying"] else ""} for line in message]
-    assert len(read({"type": "risuChat", "ver": 2, "data": {"message": one}}).interactions[0]) == 4
-
-
 @pytest.mark.parametrize("name", ["Tola Brask", "Tola_Brask"])
 @pytest.mark.parametrize("key", ["role", "name"])
 def test_a_role_without_a_name_is_somebody_else_where_others_bear_it(name: str, key: str) -> None:
@@ -120,18 +101,26 @@ def test_an_answer_of_its_own_column_is_the_characters_beside_its_name() -> None
     assert lines(read([{"prompt": talk, "completion": "It lies."}]).interactions) == [SHOP + BELL]
 
 
-def test_labels_with_a_role_are_somebody_else_where_others_have_the_name() -> None:
-    log = "User: Is the shop open?\nTola: Open since nine.\nAssistant: As an AI I cannot say.\n"
-    log += "User: And the bell?\nTola: It lies."
-    found = read(log)
-    assert lines(found.interactions) == [SHOP + BELL] and "under a role without a name" in said(found)
-    inside = sharegpt(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.\nAI: I cannot say."))
-    assert lines(read([inside]).interactions) == [SHOP]
-    apart = sharegpt(
-        *(("human", "Is the shop open?"), ("gpt", "Tola: Open since nine.")),
-        *(("human", "Rain?"), ("gpt", "AI: I cannot say."), ("human", "And the bell?"), ("gpt", "It lies.")),
-    )
-    assert lines(read([apart]).interactions) == [SHOP + BELL]
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("role", "character", "char_name", "botName", "role_name", "agent_role", "agentRole", "characterName"),
+        *("persona_name", "speaker", "bot", "char", "assistant_name", "model_name", "source_character"),
+    ],
+)
+def test_whom_a_record_is_with_is_known_under_many_keys(key: str) -> None:
+    other, own = {key: "Captain Rell"}, {key: "Tola"}
+    for rows in (asked(*SHOP_TURNS, **other), [{"prompt": "Snow?", "completion": "Aye.", **other}]):
+        assert lines(read([*rows, *asked(*BELL_TURNS, **own)]).interactions) == [BELL]
+    for part in ("meta", "metadata"):
+        found = read([*asked(*SHOP_TURNS, **{part: other}), *asked(*BELL_TURNS, **{part: own})])
+        assert lines(found.interactions) == [BELL] and "other characters were left out: 'Captain Rell'" in said(found)
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "Qwen2.5-7B-Instruct", "GPT-4", "Claude", "meta/llama", "speaker_01", "3"])
+def test_the_model_that_wrote_an_answer_is_no_character(name: str) -> None:
+    for key in ("model_name", "speaker", "bot", "assistant_name"):
+        assert lines(read(asked(*SHOP_TURNS, **{key: name})).interactions) == [SHOP]
 
 
 # ---------------------------------------------------------------- whom a prompt asks for
@@ -215,6 +204,16 @@ def test_a_prompt_with_both_names_is_kept_and_told() -> None:
         {"vote": "down"},
         {"score": -3},
         {"quality": "bad"},
+        {"label": [False]},
+        {"label": ["bad"]},
+        {"is_bad": True},
+        {"is_rejected": "true"},
+        {"bad": True},
+        {"liked": False},
+        {"is_good": "no"},
+        {"approved": False},
+        {"feedback": {"rating": "bad", "text": "No."}},
+        {"rating": {"value": -1}},
     ],
 )
 def test_answers_marked_as_bad_in_words_or_numbers_are_never_learned(mark: dict[str, object]) -> None:
@@ -228,7 +227,19 @@ def test_answers_marked_as_bad_in_words_or_numbers_are_never_learned(mark: dict[
 
 
 @pytest.mark.parametrize(
-    "mark", [{"rating": 0}, {"weight": 1}, {"train": "true"}, {"label": "clocks"}, {"label": None}]
+    "mark",
+    [
+        *({"rating": 0}, {"weight": 1}, {"train": "true"}, {"label": "clocks"}, {"label": None}, {"label": []}),
+        *(
+            {"label": [True, False]},
+            {"bad": 1},
+            {"bad": "luck"},
+            {"is_bad": False},
+            {"liked": True},
+            {"rejected": "yes"},
+        ),
+        *({"feedback": {}}, {"feedback": {"rating": 0}}, {"label": {"type": "none"}}),
+    ],
 )
 def test_other_marks_change_nothing(mark: dict[str, object]) -> None:
     assert lines(read(asked(SHOP_TURNS[0], turn("assistant", "Open since nine.", **mark))).interactions) == [SHOP]
@@ -246,6 +257,13 @@ def test_what_a_record_calls_rejected_is_never_learned() -> None:
     whole = "\n\nHuman: Is the shop open?\n\nAssistant: "
     found = read([{"chosen": f"{whole}Open since nine.", "rejected": f"{whole}Never."}])
     assert lines(found.interactions) == [SHOP] and [one.rejected for one in found.rejected] == ["Never."]
+
+
+def test_a_rejected_answer_that_equals_the_chosen_one_teaches_nothing() -> None:
+    found = read([{"prompt": "Is the shop open?", "chosen": "Open since nine.", "rejected": " Open  since nine."}])
+    assert lines(found.interactions) == [SHOP] and not found.rejected and "say the same as the chosen" in said(found)
+    other = read([{"prompt": "Is the shop open?", "chosen": "Open since nine.", "rejected": "No."}])
+    assert len(other.rejected) == 1 and "stage 2 learns to prefer the chosen" in said(other)
 
 
 def test_sillytavern_values_as_words_and_empty_replies_with_swipes() -> None:
