@@ -21,6 +21,7 @@ from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, wi
 from pipelines.core.formats.media_marks import without_marks
 from pipelines.core.formats.prompted_names import prompted_name
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
+from pipelines.core.formats.unsure_words import unsure_words
 from pipelines.core.problems import changed, left_out
 from pipelines.core.words import visible
 
@@ -104,7 +105,7 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             )
             if settled:
                 interactions.append(settled)
-    mended.update(_told(labels) + told_others(others))
+    mended.update(_told(labels) + told_others(others) + told_unsure(interactions, speakers))
     return within_limits(interactions, mended), mended
 
 
@@ -159,6 +160,14 @@ def told_others(names: Counter[str]) -> Counter[str]:
     sentence = f"conversations with other characters were left out: {named(names)}"
     note = left_out(sentence, "Import them into the folders of those characters.")
     return Counter({note: names.total()} if names else {})
+
+
+def told_unsure(talks: list[Interaction], speakers: SpeakerNames) -> Counter[str]:
+    """The note on words inside replies that may be somebody else's."""
+    found = unsure_words(talks, speakers)
+    sentence = f"words inside replies may be somebody else's: they begin with {named(found)}"
+    note = changed(sentence, "If somebody else says them, take them out of the reply.")
+    return Counter({note: found.total()} if found else {})
 
 
 def named(names: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from pipelines.core.formats.card_examples import (
     read_blocks,
     settle_turns,
     told_others,
+    told_unsure,
     turn_of,
     within_limits,
 )
@@ -157,6 +158,8 @@ class _Reader:
     """Speakers who are neither the user nor the character."""
     other_roles: Counter[str] = field(default_factory=Counter)
     """Characters other than this one, with whom records are."""
+    unsure: Counter[str] = field(default_factory=Counter)
+    """The note on words inside replies that may be somebody else's."""
     prompted: Counter[str] = field(default_factory=Counter)
     """Others whom instructions ask for in records that were kept all the same."""
     user: str = ""
@@ -187,11 +190,12 @@ class _Reader:
             settled = settle_turns(self._turns(record), self.mended)
             if settled:
                 interactions.append(settled)
+        self.unsure = told_unsure(interactions, self.names)
         return within_limits(interactions, self.mended)
 
     def told(self) -> Counter[str]:
         """What the creator must know about speakers that the file does not explain."""
-        told: Counter[str] = Counter()
+        told: Counter[str] = Counter(self.unsure)
         if self.alias:
             sentence = f"the turns of {self.alias!r} were taken as the character's: it has no other name in the file"
             told[changed(sentence, "If that is somebody else, take them out of the file.")] += 1

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pipelines.core.formats.label_words import NOT_NAMES, OPENING_WORDS
+
 MACRO = r"\{\{[ \t]*\w+[ \t]*\}\}|<(?:user|bot|char)>|\{(?:user|char|bot|character)\}"
 """A macro as a label."""
 MAX_WORDS = 8
@@ -38,7 +40,7 @@ _NO_MANNER = (
     "darling|duckling|sibling|(?:some|any|every|no)?thing|morning|evening|king|ring|spring|string|wing|being|ceiling"
     "|building|wedding|clothing|during|(?:in|ex)cluding|concerning|regarding|according|considering|willing"
 )
-_MANNER = (
+MANNER = (
     rf"(?:,|{_GAP}[-\u2013\u2014]){_GAP}*(?:(?:\w+ly|still|now|then|while|half|almost|already){_GAP}+){{0,2}}"
     rf"(?!(?:{_NO_MANNER})\b)[a-z]{{2,}}ing\b(?:{_GAP}+[\w'\u2019]+){{0,4}}"
 )
@@ -48,7 +50,7 @@ _PERSON = r"(?:\{{1,2}[ \t]*(?:user|char|bot|character|random_?user(?:_\d+)?)[ \
 _FENCE = re.compile(r"^[ \t]*```", re.MULTILINE)
 _INLINE = re.compile(
     rf"(?P<before>[^\s{_HIDDEN}]{{1,20}}){_GAP}+"
-    rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:\*\*|__)?(?:{_GAP}*{_STAGED}|{_MANNER})?(?:\*\*|__)?{_GAP}*[:\uff1a])",
+    rf"(?=(?:\*\*|__)?(?P<macro>{_PERSON})(?:\*\*|__)?(?:{_GAP}*{_STAGED}|{MANNER})?(?:\*\*|__)?{_GAP}*[:\uff1a])",
     re.IGNORECASE,
 )
 _ANY_MACRO = re.compile(rf"\S{_GAP}+(?:\*\*|__)?{_PERSON}", re.IGNORECASE)
@@ -58,8 +60,14 @@ _SPEECH_VERBS = re.compile(
 )
 _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 _DASHED = re.compile(rf"^{_GAP}*({_PERSON}){_GAP}+[-\u2013\u2014]{_GAP}+", re.IGNORECASE | re.MULTILINE)
+_DASHED_NAME = re.compile(
+    rf"^{_GAP}*(?P<name>[^\W\d_a-z][\w'\u2019.]*(?: [^\W\d_a-z][\w'\u2019.]*){{0,3}}){_GAP}+[-\u2013\u2014]{_GAP}+"
+    r"(?=[\"\u201c'*(]?[^\W\d_a-z])",
+    re.MULTILINE,
+)
+"""A name where a speaker's macro has a dash behind it, too."""
 _MACRO_COLON = re.compile(
-    rf"^{_GAP}*{_PERSON}(?:{_GAP}*{_STAGED}|{_MANNER})?{_GAP}*[:\uff1a]", re.IGNORECASE | re.MULTILINE
+    rf"^{_GAP}*{_PERSON}(?:{_GAP}*{_STAGED}|{MANNER})?{_GAP}*[:\uff1a]", re.IGNORECASE | re.MULTILINE
 )
 _NICKS = re.compile(
     rf"^{_GAP}*(?:{_TIME})?<[@+%&~]?([^<>\s/:|][^<>\n:|/]{{0,30}})>{_GAP}+(?=\S)", re.IGNORECASE | re.MULTILINE
@@ -125,7 +133,7 @@ def _pattern(known: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(
         rf"^(?=[^\n]{{0,240}}?[:\uff1a]){_GAP}*(?:{_TIME})?(?P<bullet>(?:[-\u2022>]|\d{{1,3}}[.)]){_GAP}+)?"
         rf"(?:(?P<ahead>{_STAGED}){_GAP}*(?=[*_(\[\"]*(?:{names})))?(?:#+{_GAP}*)?(?:{_TAG}{_GAP}*)*(?P<mark>\*{{1,3}}|_{{1,3}}|)(?P<open>[\"\u201c\u00ab(\[\u300c])?"
-        rf"(?P<label>(?P<known>{names})|{_NAME}){closing}(?:{_GAP}*(?P<aside>{_STAGED})|(?P<manner>{_MANNER}))?"
+        rf"(?P<label>(?P<known>{names})|{_NAME}){closing}(?:{_GAP}*(?P<aside>{_STAGED})|(?P<manner>{MANNER}))?"
         rf"{_TAG}*{_GAP}*(?:(?P=mark){_TAG}*{_GAP}*(?P<after>{_STAGED})?{_GAP}*{_COLON}|{_COLON}(?P=mark)){_TAG}*{_GAP}*",
         re.IGNORECASE | re.MULTILINE,
     )
@@ -144,7 +152,7 @@ def with_lines_and_colons(text: str) -> str:
     if "###" in text:
         text = _INSTRUCT.sub(_instructed, text)
     if _DASHED.search(text) and not _MACRO_COLON.search(text):
-        return _DASHED.sub(r"\1: ", text)
+        return _DASHED_NAME.sub(_with_colon, _DASHED.sub(r"\1: ", text))
     for marks in (_NICKS, _TABS) if text[:1] in "<[" or "\t" in text else ():
         if _are_all(marks, text):
             return marks.sub(r"\1: ", text)
@@ -156,6 +164,12 @@ def _are_all(marks: re.Pattern[str], text: str) -> bool:
     found = marks.findall(text)
     lines = sum(bool(line.strip()) for line in text.split("\n"))
     return len(set(found)) > 1 and len(found) * 5 >= lines * 4
+
+
+def _with_colon(match: re.Match[str]) -> str:
+    """A name with a colon for its dash; other words stay as they are."""
+    words = {word.strip(".'\u2019") for word in label_key(match["name"]).split()}
+    return match.group() if words & (NOT_NAMES | OPENING_WORDS) else f"{match['name']}: "
 
 
 def _instructed(match: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ SIGNS_LEFT_OUT = left_out("signs of a model's chat format, like <|im_end|>, were
 _CHAT_SIGNS = re.compile(
     r"[ \t]?<\|(?:im_start|im_end|eot_id|end_of_text|endoftext|begin_of_text)\|>|</s>\s*\Z|<end_of_turn>", re.IGNORECASE
 )
-_OOC_SIGNS = ("OOC", "ooc", "((", "[")
+_OOC_SIGNS = ("OOC", "ooc", "((", "[", "A/N", "a/n")
 
 _WORD = r"(?:image|img|picture|video|audio|speech|sound)"
 _MARK = re.compile(
@@ -37,7 +37,7 @@ _MARK = re.compile(
 _THOUGHTS = re.compile(r"<think(?:ing)?>(?:(?!<think)[\s\S]){0,20000}?</think(?:ing)?>\s*", re.IGNORECASE)
 _OOC = re.compile(
     r"[ \t]?(?:\(\(?|\[\[?|\{)[ \t]*OOC\b[^()\[\]{}]{0,2000}(?:\)\)?|\]\]?|\})"
-    r"|^[ \t]*(?:/?OOC[ \t]*[:\uff1a][^\n]*|\(\([^()\n]{1,2000}\)\)"
+    r"|^[ \t]*(?:(?:/?OOC|A/N)[ \t]*[:\uff1a][^\n]*|\(\([^()\n]{1,2000}\)\)"
     r"|\[[^\[\]\n]{0,300}\b(?:examples?|instructions?|reminder|system note|author'?s note)\b[^\[\]\n]{0,300}\])[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )

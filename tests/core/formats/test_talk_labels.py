@@ -98,6 +98,51 @@ def test_labels_with_a_role_are_somebody_else_where_others_have_the_name() -> No
     assert lines(read([apart]).interactions) == [SHOP + BELL]
 
 
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ("Since nine. Ben: Since ten!", "Ben"),
+        ('"Since nine." Old Ben: "Since ten!"', "Old Ben"),
+        ("Since nine.\nBen - Since ten!", "Ben"),
+        ("Since nine.\nBen, shouting: Since ten!", "Ben"),
+        ("Since nine.\n[Scene: rain]", "[Scene: rain]"),
+    ],
+)
+def test_words_that_may_be_somebody_elses_are_told(words: str, begins: str) -> None:
+    found, mended = read_blocks(f"{{{{user}}}}: Open?\n{{{{char}}}}: {words}", NAMES)
+    told = f"words inside replies may be somebody else's: they begin with {begins!r}"
+    assert lines(found) == [["u:Open?", f"c:{words}"]] and mended[told] == 1
+    assert told in said(read([sharegpt(("human", "Open?"), ("gpt", words))]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Two. Note: Bring the key.",
+        "Yes. First: Wind it. Second: Wait.",
+        "Tola - That is me.",
+        "I said: No. Nine - ten at most.",
+        "[Mood: calm]\nYes.",
+        "The clock - Brass - is slow.",
+        "At 12:30. Never: late.",
+    ],
+)
+def test_ordinary_words_are_not_told_as_somebody_elses(words: str) -> None:
+    assert "may be somebody else's" not in said(read([sharegpt(("human", "Open?"), ("gpt", words))]))
+
+
+def test_names_with_a_dash_are_speakers_where_the_macros_have_one() -> None:
+    text = "{{user}} - Is the shop open?\n{{char}} - Open since nine.\nBen - Since ten!\nNote - It rains.\n"
+    [talk] = blocks(text + "{{user}} - And the bell?\n{{char}} - It lies.\nBen - Never!\nof course - not")
+    assert talk[:2] == SHOP and talk[2:] == BELL
+
+
+def test_notes_of_the_author_are_out_of_character() -> None:
+    found, mended = read_blocks("{{user}}: Open?\n{{char}}: Yes.\nA/N: written by me", NAMES)
+    assert lines(found) == [["u:Open?", "c:Yes."]]
+    assert mended["words out of character (OOC) and notes to the writer were left out"] == 1
+
+
 def test_two_speakers_on_one_line() -> None:
     assert blocks("{{user}}: hi {{char}}: hello") == [["u:hi", "c:hello"]]
     inline = "{{user}}: Is the shop open? {{char}}: Open since nine. {{user}}: And the bell?\n{{char}}: It lies."
