@@ -18,7 +18,7 @@ from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
-from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.media_marks import needs_marks, without_marks
 from pipelines.core.formats.prompted_names import prompted_name
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.formats.unsure_words import unsure_words
@@ -42,6 +42,9 @@ CALL_BY_NAME = "If one of them is the character, call it by its whole name in th
 """What to do about speakers that nobody knows."""
 ASIDES_LEFT_OUT = left_out("stage directions between a name and its colon were left out")
 NARRATION_LEFT_OUT = left_out("lines of a narrator or of the program were left out")
+SHOWN_LEFT_OUT = left_out(
+    "what the user only showed was left out, with its answers: pictures, films and sounds do not come along"
+)
 ROLES_LEFT_OUT = left_out(
     "lines under a role without a name were left out, where others of the same conversation bear the character's name",
     "If they are the character's too, put its name on all of them, or on none.",
@@ -71,6 +74,8 @@ class BlockTurn:
     """File name of one picture; empty for none."""
     name: str = ""
     """Who `other` is; of the character's turns what the source calls them by."""
+    is_shown: bool = False
+    """A user's turn that was all or partly a picture, film or sound, and says nothing without it."""
     called: Literal["", "name", "role"] = ""
     """Whether the source calls the speaker by the character's name, or only by a role such as "assistant"."""
 
@@ -98,7 +103,10 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             continue
         if before.strip():
             tell(mended, left_out("words before the first speaker were left out"), before)
-        turns = [turn_of(part, without_marks(part.words, mended), mended) for part in parts]
+        turns = [
+            replace(turn_of(part, without_marks(part.words, mended), mended), is_shown=needs_marks(part.words))
+            for part in parts
+        ]
         for talk in _parted(turns):
             settled = settle_turns(
                 [replace(turn, text=speakers.resolve_in_speech(turn.text, mended)) for turn in talk], mended
@@ -258,9 +266,18 @@ def _without_roles(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[Blo
 
 def _spoken(turns: Iterable[BlockTurn], mended: Counter[str]) -> list[BlockTurn]:
     """The turns that somebody says something in."""
-    kept = []
+    kept: list[BlockTurn] = []
+    is_unasked = False
     for turn in turns:
         text = visible(turn.text)
+        if turn.role == "user":
+            is_unasked = turn.is_shown and not (kept and kept[-1].role == "user")
+            if turn.is_shown:
+                tell(mended, SHOWN_LEFT_OUT, text)
+                continue
+        if turn.role == "character" and is_unasked:
+            kept.append(BlockTurn("other", ""))
+            continue
         if turn.role == "system":
             tell(mended, left_out("system instructions were left out: persona and scenario take their place"), text)
         elif turn.role == "narrator":

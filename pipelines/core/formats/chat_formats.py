@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from pipelines.core.character.character import Interaction
 from pipelines.core.character.macros import is_character_macro, is_user_macro
@@ -35,7 +35,7 @@ from pipelines.core.formats.chat_records import read_values, records_of
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
 from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.label_words import NARRATOR_LABELS
-from pipelines.core.formats.media_marks import without_marks
+from pipelines.core.formats.media_marks import needs_marks, without_marks
 from pipelines.core.formats.mmrole_files import split_of
 from pipelines.core.formats.mmrole_records import is_record
 from pipelines.core.formats.prompted_names import is_mentioned, prompted_name
@@ -43,6 +43,7 @@ from pipelines.core.formats.speaker_evidence import Speaker
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
 from pipelines.core.problems import CharacterProblems, Problem, changed, left_out
+from pipelines.core.words import visible
 
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 SAME_LEFT_OUT = left_out("rejected answers that say the same as the chosen one were left out")
@@ -305,9 +306,12 @@ class _Reader:
                 turns.append(BlockTurn("other", self._resolved(words), name=name))
             else:
                 words = self.labels.without_own_label(words) if role == "user" else words
-                asked = self._resolved(words) if role == "user" else asked
                 is_own = role == "user" and self._bears_name(raw)
-                turns.append(BlockTurn(role, self._resolved(words), called="name" if is_own else ""))
+                is_shown = role == "user" and (needs_marks(raw.text) or (raw.is_shown and not visible(words)))
+                if role == "user":
+                    asked = "" if is_shown else self._resolved(words)
+                called: Literal["", "name"] = "name" if is_own else ""
+                turns.append(BlockTurn(role, self._resolved(words), called=called, is_shown=is_shown))
         return turns
 
     def _labelled(self, words: str, raw: RawTurn, is_named: bool) -> list[BlockTurn]:

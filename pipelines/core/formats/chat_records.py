@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.formats.json_text import NOT_JSON, parse_json
+from pipelines.core.formats.media_marks import FILMS_LEFT_OUT, MEDIA_LEFT_OUT
 from pipelines.core.formats.mmrole_records import RUN_ON_LEFT_OUT, Line, is_record, parse_record
 from pipelines.core.formats.prompted_names import is_proper_name
 from pipelines.core.formats.sillytavern_chats import sillytavern_chats
@@ -224,14 +225,16 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
             tell(mended, left_out("turns that are not objects were left out"), str(turn))
             continue
         speaker, name = speaker_of(turn)
+        before = mended[MEDIA_LEFT_OUT] + mended[FILMS_LEFT_OUT]
         text = words_of_turn(turn, mended)
+        is_shown = mended[MEDIA_LEFT_OUT] + mended[FILMS_LEFT_OUT] > before
         if not text.strip() and not speaker:
             continue  # something that a program did, no message
         if not text.strip() and (keys := [key for key in turn if key not in (*SPEAKER_KEYS, *TEXT_KEYS)]):
             named = ", ".join(repr(str(key)[:30]) for key in keys[:4])
             sentence = f"turns without words: they have the keys {named}"
             mended[left_out(sentence, "Put the words under `content`.")] += 1
-        turns.append(RawTurn(speaker, text, not is_marked_bad(turn), name=name))
+        turns.append(RawTurn(speaker, text, not is_marked_bad(turn), is_shown=is_shown, name=name))
     return turns
 
 

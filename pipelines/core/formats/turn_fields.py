@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.character.character import Role
-from pipelines.core.formats.media_marks import MEDIA_LEFT_OUT
+from pipelines.core.formats.media_marks import FILMS_LEFT_OUT, MEDIA_LEFT_OUT
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter", "you", "customer"), "user"),
@@ -93,6 +93,8 @@ class RawTurn:
     """False for what the file marks as not to be learned."""
     rejected: tuple[str, ...] = ()
     """Other answers in the same place that were not chosen."""
+    is_shown: bool = False
+    """Parts of it were pictures, films or sounds."""
     is_name: bool = False
     """The file says by itself that the speaker is not the user."""
     name: str = ""
@@ -193,7 +195,7 @@ def _words_of(content: Any, mended: Counter[str]) -> str:
         words = first_filled(content, ("text", "value", "parts", "content"))
         if words is not None and not kind.startswith(_MEDIA_TYPES):
             return _words_of(words, mended)
-        mended[MEDIA_LEFT_OUT] += 1
+        mended[FILMS_LEFT_OUT if kind.startswith(("audio", "video")) else MEDIA_LEFT_OUT] += 1
         return ""
     if not isinstance(content, list):
         return ""

@@ -215,8 +215,15 @@ def test_macros_are_resolved_as_in_cards() -> None:
         "<image>\n",
         "<image_placeholder>\n",
         "Picture 1: <img>clocks/1.jpg</img>\n",
-        "<video>",
-        "<audio>",
+        "<start_of_image>",
+        "<|begin_of_image|><|end_of_image|>",
+        "<IMG_CONTEXT>",
+        "<im_start> <im_end> ",
+        "[IMAGE] ",
+        "[PIC]\n",
+        "[img]http://a.example/a.png[/img]",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg== ",
+        "<image>clocks/1.png</image>",
         "![clock](https://example.org/c.png) ",
         "<|image|>",
         "<|image_1|>",
@@ -229,6 +236,43 @@ def test_marks_of_pictures_and_sounds_are_taken_out_and_counted(mark: str) -> No
     found = read(sharegpt(("human", f"{mark}And this?"), ("gpt", "Slow, 2 < 3 ![no].")))
     assert lines(found.interactions) == [["u:And this?", "c:Slow, 2 < 3 ![no]."]]
     assert "pictures named" in said(found)
+
+
+@pytest.mark.parametrize("mark", ["<video>", "<audio>", "<audio>a.wav</audio>", "<video>\n", "[AUDIO] ", "<speech>"])
+def test_films_and_sounds_are_told_as_such(mark: str) -> None:
+    found = read(sharegpt(("human", f"{mark}And this?"), ("gpt", "Slow.")))
+    assert lines(found.interactions) == [["u:And this?", "c:Slow."]]
+    assert "films and sounds" in said(found) and "pictures named" not in said(found)
+    part = {"type": "audio", "audio": "a.wav"}, {"type": "text", "text": "And this?"}
+    assert "films and sounds" in said(read(messages(("user", list(part)), ("assistant", "Slow."))))
+
+
+@pytest.mark.parametrize(
+    "shown", ["<image>", "<image 1> compared with <image 2>?", "What is in <image>?", "<video>\n<image>", "[IMG]"]
+)
+def test_a_question_that_is_only_shown_goes_with_its_answer(shown: str) -> None:
+    talk = [("human", "Is the shop open?"), ("gpt", "Open since nine."), ("human", shown), ("gpt", "A cat.")]
+    found = read([sharegpt(*talk), sharegpt(*talk[2:], *(("human", "And the bell?"), ("gpt", "It lies.")))])
+    assert lines(found.interactions) == [SHOP, BELL] and "only showed was left out" in said(found)
+    log = (
+        f"{{{{user}}}}: Is the shop open?\n{{{{char}}}}: Open since nine.\n{{{{user}}}}: {shown}\n{{{{char}}}}: A cat."
+    )
+    assert lines(read(log).interactions) == [SHOP]
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("What is this? <image>", "What is this?"),
+        ("<image> And that.", "And that."),
+        ("Look at my dog. Is he in <image>?", "Look at my dog. Is he in ?"),
+        ("I like [wink] <3 and 3 < 4.", "I like [wink] <3 and 3 < 4."),
+        ("It says [image missing].", "It says [image missing]."),
+        ("See [pic](a) or data: none.", "See [pic](a) or data: none."),
+    ],
+)
+def test_other_words_around_marks_stay(words: str, kept: str) -> None:
+    assert lines(read(sharegpt(("human", words), ("gpt", "Yes."))).interactions) == [[f"u:{kept}", "c:Yes."]]
 
 
 def test_thoughts_are_not_said() -> None:
