@@ -5,6 +5,7 @@ Lorebook, other greetings and instructions: nothing of a card goes without a wor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,23 @@ from pipelines.core.formats.lorebook import LoreEntry
 from pipelines.core.problems import Problem
 
 MAX_NAMED = 6
+_KNOWN = frozenset(
+    (
+        *("name", "description", "personality", "scenario", "first_mes", "mes_example", "creator_notes", "nickname"),
+        *("system_prompt", "post_history_instructions", "creator", "character_version", "creatorcomment"),
+        *("spec", "spec_version", "avatar", "chat", "create_date", "creation_date", "modification_date", "source"),
+        *("id", "_id", "uuid", "kind", "type", "userid", "createdat", "updatedat", "visualtype", "culture", "language"),
+        *("url", "link", "image", "filename", "file", "version", "folder", "json_data", "owner", "author", "license"),
+        *("licence", "created", "updated", "created_at", "updated_at", "visibility", "status", "title"),
+    )
+)
+"""Texts of a card that are taught or told elsewhere, or say nothing about the character."""
+_EXTENSION_TEXTS = (("depth_prompt", "prompt"), ("risuai", "additionalText"))
+"""Texts inside extensions that their programs put into every prompt."""
 
 
 def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
-    """Notes on other greetings and instructions of a card's data."""
+    """Notes on other greetings, instructions and unknown texts of a card's data."""
     notes = []
     for key, one, more in (
         ("alternate_greetings", "other greeting is", "other greetings are"),
@@ -31,7 +45,21 @@ def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
         notes.append(
             note(file, "The card's instructions to the model are kept for export, but not taught.", outcome="kept")
         )
+    parts = [key for key, text in data.items() if key.lower() not in _KNOWN and _is_words(text)]
+    extensions = data.get("extensions")
+    for outer, inner in _EXTENSION_TEXTS if isinstance(extensions, dict) else ():
+        part = extensions.get(outer)
+        parts += [f"{outer}.{inner}"] if isinstance(part, dict) and _is_words(part.get(inner)) else []
+    if parts:
+        named = ", ".join(repr(part[:40]) for part in parts[:MAX_NAMED]) + (", ..." if len(parts) > MAX_NAMED else "")
+        message = f"These texts of the card are kept for export, but not taught: {named}."
+        notes.append(note(file, message, "Put into the persona or the looks what the character should know.", "kept"))
     return notes
+
+
+def _is_words(value: Any) -> bool:
+    """Whether a value is a text that says something: no number, date, address or path."""
+    return isinstance(value, str) and re.search(r"[^\W\d_]{2}", value) is not None and "://" not in value
 
 
 def lorebook_notes(entries: Sequence[LoreEntry], file: str) -> list[Problem]:

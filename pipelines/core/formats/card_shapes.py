@@ -43,6 +43,13 @@ _OTHER_NAMES = {
     "sampleChat": "mes_example",
 }
 """Keys of Pygmalion, text-generation-webui and Agnai, and what a V1 card calls them."""
+_OTHER_PARTS = {
+    "alternateGreetings": "alternate_greetings",
+    "systemPrompt": "system_prompt",
+    "postHistoryInstructions": "post_history_instructions",
+    "characterBook": "character_book",
+}
+"""Parts of Agnai that are not in a V1 card, and what a V2 card calls them."""
 
 
 def as_card(value: Any, file: str) -> Any:
@@ -70,6 +77,9 @@ def as_card(value: Any, file: str) -> Any:
             **meant,
             **{key: item for key, item in known.items() if key not in _OTHER_NAMES and _filled_value(item)},
         }
+    for old, new in _OTHER_PARTS.items():
+        if _filled_value(known.get(old)) and not _filled_value(known.get(new)):
+            known[new] = known.pop(old)
     return _typed(known)
 
 
@@ -124,13 +134,16 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _persona_texts(value: dict[str, Any]) -> dict[str, str]:
-    """The description of an Agnai character, whose persona is a list of attributes."""
+    """The description of an Agnai character, whose persona is a list of attributes; its own is about the character."""
     persona = value.get("persona")
     attributes = persona.get("attributes") if isinstance(persona, dict) else None
     if not isinstance(attributes, dict):
         return {}
     described = _in_lines(attributes)
-    return {"description": described} if described else {}
+    if not described:
+        return {}
+    about = "" if _text(value.get("creator_notes")) else _text(value.get("description"))
+    return {"description": described, **({"creator_notes": about} if about else {})}
 
 
 def _in_lines(value: list[Any] | dict[str, Any]) -> str:

@@ -101,8 +101,7 @@ def _entry(value: Any, place: int) -> Any:
     if not isinstance(value, dict):
         return _UNFIT
     found = dict(value)
-    # The names that SillyTavern's world files have for the same things.
-    for theirs, ours in (("key", "keys"), ("keysecondary", "secondary_keys"), ("order", "insertion_order")):
+    for theirs, ours in _ENTRY_NAMES:
         if theirs in found and ours not in found:
             found[ours] = found.pop(theirs)
     if "disable" in found and "enabled" not in found and isinstance(found["disable"], bool):
@@ -141,6 +140,11 @@ _ENTRY_FIELDS: dict[str, Callable[[Any], Any]] = {
     "id": _id,
     "position": _position,
 }
+_ENTRY_NAMES = (
+    *(("key", "keys"), ("keysecondary", "secondary_keys"), ("order", "insertion_order")),
+    *(("keywords", "keys"), ("entry", "content")),
+)
+"""The names that SillyTavern's world files and Agnai's books have for the same things."""
 _BOOK_FIELDS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "description": _text,

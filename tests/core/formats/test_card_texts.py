@@ -141,6 +141,17 @@ def test_numbers_that_no_program_can_hold(tmp_path: Path, written: str, kept: An
     assert read_character(tmp_path / "b") == read_character(tmp_path / "a")
 
 
+def test_texts_that_nothing_reads_are_told() -> None:
+    extensions = {"depth_prompt": {"prompt": "Tola limps.", "depth": 4}, "risuai": {"additionalText": "Tola hums."}}
+    told = {note.message for note in card(extensions=extensions, notes="limps", avatar="none", chat="x").notes}
+    message = "These texts of the card are kept for export, but not taught: "
+    assert f"{message}'notes', 'depth_prompt.prompt', 'risuai.additionalText'." in told
+    older = {"name": "Tola", "description": "Mends.", "appearance": "Silver curls.", "create_date": "May", "fav": True}
+    assert f"{message}'appearance'." in {note.message for note in read_card(as_json(older), "t.json").notes}
+    empty = {"depth_prompt": {"prompt": ""}, "risuai": {"additionalText": None}}
+    assert not any(message in note.message for note in card(extensions=empty, notes="3/4").notes)
+
+
 # ---------------------------------------------------------------- talks in cards
 
 

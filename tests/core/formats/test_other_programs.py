@@ -259,3 +259,22 @@ def test_chats_of_agnai_and_risuai_with_two_characters() -> None:
         read({"type": "risuChat", "ver": 2, "data": {"message": message}})
     one = [{**line, "saying": "id-1" if line["saying"] else ""} for line in message]
     assert len(read({"type": "risuChat", "ver": 2, "data": {"message": one}}).interactions[0]) == 4
+
+
+def test_parts_of_an_agnai_character_are_told_like_those_of_a_card(tmp_path: Path) -> None:
+    book = {"kind": "memory", "name": "b", "entries": [{"name": "bell", "entry": "It lies.", "keywords": ["bell"]}]}
+    agnai = {
+        **{"kind": "character", "name": "Tola", "greeting": "Careful.", "description": "A mender by the bridge."},
+        **{"persona": {"attributes": {"text": ["Mends clocks."]}}, "alternateGreetings": ["Shut.", "Go."]},
+        **{"systemPrompt": "Rhyme.", "postHistoryInstructions": "No.", "characterBook": book},
+    }
+    found = read_card(as_json(agnai), "tola.json")
+    told = " ".join(note.message for note in found.notes)
+    for words in ("2 other greetings are kept", "instructions to the model are kept", "lorebook (1 entry) is kept"):
+        assert words in told
+    kept = found.character.extensions["understudy_card"]["data"]  # type: ignore[index]
+    assert kept["alternate_greetings"] == ["Shut.", "Go."] and kept["creator_notes"] == "A mender by the bridge."
+    [entry] = kept["character_book"]["entries"]
+    assert entry["keys"] == ["bell"] and entry["content"] == "It lies."
+    plain = read_card(as_json({**agnai, "alternate_greetings": ["Wait."], "alternateGreetings": []}), "tola.json")
+    assert "1 other greeting is kept" in " ".join(note.message for note in plain.notes)
