@@ -111,7 +111,14 @@ class CharacterProblems(Exception):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__("\n".join(f"{item.field}: {item.said} {item.mend}" for item in self.problems))
+        lines = []
+        named: set[str] = set()  # files that a message has named: what follows about them need not say so again
+        for item in self.problems:
+            is_named = item.message.startswith(f"{item.field} ")
+            named |= {item.field} if is_named else set()
+            said = item.said if is_named or item.field not in named else item.said[:1].upper() + item.said[1:]
+            lines.append(f"{'' if item.field in named else f'{item.field}: '}{said} {item.mend}")
+        super().__init__("\n".join(lines))
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -140,4 +141,10 @@ def _cleaned(data: bytes, name: str) -> bytes:
 
 def plain_name(name: str) -> str:
     """An untrusted file name as it may be shown: no folders, no control or markup characters, at most 80 long."""
-    return re.sub(r"[^\w .()-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])[-80:].strip() or "picture"
+    base = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
+    return "".join(letter if _is_shown(letter) else "_" for letter in base)[-80:].strip() or "picture"
+
+
+def _is_shown(letter: str) -> bool:
+    """Whether a sign of a file's name may be shown: vowels of Thai and emoji tell names apart as letters do."""
+    return re.match(r"[\w .()-]", letter) is not None or unicodedata.category(letter) in ("Mn", "Mc", "So")

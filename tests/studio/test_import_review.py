@@ -136,6 +136,16 @@ def test_captions_are_shown_with_their_pictures(context: AppContext) -> None:
     assert draft["images"][0]["caption"].startswith("long long")
 
 
+def test_pictures_with_names_of_any_script_are_told_apart(context: AppContext) -> None:
+    id = drafts.create(context)
+    names = ["\U0001f642.png", "\U0001f621.png", "\u0e01\u0e34.png", "\u0e01\u0e35.png", "Na\u0308h.png"]
+    staged = import_review.stage_pictures(
+        context, id, [(name, encoded(drawing(place))) for place, name in enumerate(names)]
+    )
+    assert [one.name for one in staged.contents.pictures] == [*names[:4], "N\u00e4h.png"]
+    assert picture_uploads.plain_name("../a<b>\u202e*\x07[c].png") == "a_b_____c_.png"
+
+
 def test_conversations_are_shown_and_those_that_are_there_told(context: AppContext) -> None:
     id = drafts.create(context)
     drafts.set_text(context, id, "name", "Vilde")

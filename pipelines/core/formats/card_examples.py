@@ -22,7 +22,7 @@ from pipelines.core.formats.media_marks import needs_marks, without_marks
 from pipelines.core.formats.prompted_names import prompted_name
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.formats.unsure_words import unsure_words
-from pipelines.core.problems import changed, left_out
+from pipelines.core.problems import Change, changed, left_out
 from pipelines.core.words import visible
 
 DEFAULT_USER_LINE = "Hello."
@@ -154,13 +154,17 @@ def _told(labels: SpeakerLabels) -> Counter[str]:
     if labels.user:
         told[f"the lines of {labels.user!r} were taken as the user's"] += 1
     if labels.others:
-        others = changed(f"somebody else speaks in it: {named(labels.others)}", CALL_BY_NAME)
-        told[others] += sum(labels.others.values())
+        told[somebody_else(labels.others)] += sum(labels.others.values())
     if labels.doubtful:
         sentence = f"lines were taken as part of a reply: those that begin with {named(labels.doubtful)}"
         doubtful = changed(sentence, "If somebody else says them, take them out of the reply.")
         told[doubtful] += sum(labels.doubtful.values())
     return told
+
+
+def somebody_else(names: Iterable[str]) -> Change:
+    """The note on people whose lines are not the character's."""
+    return changed(f"somebody else speaks in it: {named(names)}", CALL_BY_NAME)
 
 
 def told_others(names: Counter[str]) -> Counter[str]:

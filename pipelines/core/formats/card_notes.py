@@ -47,8 +47,8 @@ def unused_notes(data: dict[str, Any], file: str) -> list[Problem]:
         )
     parts = [key for key, text in data.items() if key.lower() not in _KNOWN and _is_words(text)]
     extensions = data.get("extensions")
-    for outer, inner in _EXTENSION_TEXTS if isinstance(extensions, dict) else ():
-        part = extensions.get(outer)
+    for outer, inner in _EXTENSION_TEXTS:
+        part = extensions.get(outer) if isinstance(extensions, dict) else None
         parts += [f"{outer}.{inner}"] if isinstance(part, dict) and _is_words(part.get(inner)) else []
     if parts:
         named = ", ".join(repr(part[:40]) for part in parts[:MAX_NAMED]) + (", ..." if len(parts) > MAX_NAMED else "")

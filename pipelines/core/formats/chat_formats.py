@@ -25,6 +25,7 @@ from pipelines.core.formats.card_examples import (
     named,
     read_blocks,
     settle_turns,
+    somebody_else,
     told_others,
     told_unsure,
     turn_of,
@@ -41,6 +42,7 @@ from pipelines.core.formats.mmrole_records import is_record
 from pipelines.core.formats.prompted_names import is_mentioned, prompted_name
 from pipelines.core.formats.speaker_evidence import Speaker
 from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
+from pipelines.core.formats.transcripts import transcripts_of
 from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
 from pipelines.core.problems import CharacterProblems, Problem, changed, left_out
 from pipelines.core.words import visible
@@ -76,12 +78,15 @@ class Conversations:
 
 
 def read_conversations(text: str, file: str, name: str = "", nickname: str = "") -> Conversations:
-    """The conversations of a text, which is JSON, JSON lines, `<START>` blocks or a log of `Name: words`.
+    """The conversations of a text: JSON, JSON lines, `<START>` blocks, a log of `Name: words`, a model's chat format.
 
     `name` is the character's; without one only roles and macros say who speaks.
     """
     if _JSON_BEGINS.match(text.lstrip("\ufeff")):
         return conversations_from_json(text, file, name, nickname)
+    if talks := transcripts_of(text.lstrip("\ufeff")):
+        reader = _Reader(SpeakerNames(name, nickname))
+        return reader.found([RawRecord(tuple(talk)) for talk in talks], Counter(), file)
     return Conversations(*interactions_from_start_blocks(text, name, nickname, file))
 
 
@@ -116,21 +121,7 @@ def conversations_from_json(text: str, file: str = "the data", name: str = "", n
     logs = [chat_logs(value) for value in values]
     rest = [value for value, chats in zip(values, logs, strict=True) if not chats]
     records, columns = records_of(rest, reader.mended)
-    interactions = reader.read([*(record for chats in logs for record in chats), *records])
-    if not interactions:
-        found = f" (it has the columns {named(columns)})" if columns else ""
-        if reader.strangers:
-            found += f": the speakers {named(reader.strangers)} are unknown"
-        elif reader.other_roles:
-            found += f": it is with {named(reader.other_roles)}"
-        turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
-        mend = f'Each record must look like {{"conversations": {turns}}}.'
-        if reader.other_roles and not reader.strangers:
-            mend = "Import it into the folders of those characters, or as a character of its own."
-        elif reader.strangers:
-            mend = f'Call the character "assistant" or {name or "by its name"!r} in the file, and the user "user".'
-        _refuse_all(file, found, mend, reader.mended + reader.told())
-    return Conversations(interactions, notes_from(reader.mended + reader.told(), file), tuple(reader.rejected))
+    return reader.found([*(record for chats in logs for record in chats), *records], columns, file)
 
 
 def conversations_of_records(
@@ -157,6 +148,8 @@ class _Reader:
     rejected: list[RejectedReply] = field(default_factory=list)
     strangers: Counter[str] = field(default_factory=Counter)
     """Speakers who are neither the user nor the character."""
+    inside: Counter[str] = field(default_factory=Counter)
+    """Other people whose lines stand inside the character's turns."""
     other_roles: Counter[str] = field(default_factory=Counter)
     """Characters other than this one, with whom records are."""
     unsure: Counter[str] = field(default_factory=Counter)
@@ -194,6 +187,24 @@ class _Reader:
         self.unsure = told_unsure(interactions, self.names)
         return within_limits(interactions, self.mended)
 
+    def found(self, records: Sequence[RawRecord], columns: Counter[str], file: str) -> Conversations:
+        """What a file holds; `columns` are those of its records that hold no conversation."""
+        interactions = self.read(records)
+        notes = self.mended + self.told()
+        if interactions:
+            return Conversations(interactions, notes_from(notes, file), tuple(self.rejected))
+        message = f" (it has the columns {named(columns)})" if columns else ""
+        turns = '[{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]'
+        mend = f'Each record must look like {{"conversations": {turns}}}.'
+        if self.strangers:
+            message += f": the speakers {named(self.strangers)} are unknown"
+            own = repr(self.names.name) if self.names.name else "by its name"
+            mend = f'Call the character "assistant" or {own} in the file, and the user "user".'
+        elif self.other_roles:
+            message += f": it is with {named(self.other_roles)}"
+            mend = "Import it into the folders of those characters, or as a character of its own."
+        _refuse_all(file, message, mend, notes)
+
     def told(self) -> Counter[str]:
         """What the creator must know about speakers that the file does not explain."""
         told: Counter[str] = Counter(self.unsure)
@@ -209,6 +220,8 @@ class _Reader:
                 f"turns of an unknown speaker: {named(self.strangers)}{known} (known: user, assistant, human, gpt)"
             )
             told[changed(sentence, CALL_BY_NAME)] += count
+        if self.inside:
+            told[somebody_else(self.inside)] += self.inside.total()
         if self.other_roles:
             told.update(told_others(self.other_roles))
         if self.prompted:
@@ -302,7 +315,8 @@ class _Reader:
                 turns += self._labelled(words, raw, is_named)
             elif role == "other":
                 name = raw.name or raw.speaker
-                self.strangers[name or "(nobody)"] += 1
+                if name or raw.is_name:
+                    self.strangers[name or "(nobody)"] += 1
                 turns.append(BlockTurn("other", self._resolved(words), name=name))
             else:
                 words = self.labels.without_own_label(words) if role == "user" else words
@@ -322,6 +336,7 @@ class _Reader:
         turns = []
         for part in self.labels.split_reply(words):
             turn = turn_of(part, self._resolved(part.words), self.mended)
+            self.inside.update([part.label] if part.speaker == "other" else [])
             if turn.role == "character" and not turn.called and is_named and not is_character_macro(raw.speaker):
                 turn = replace(turn, name=raw.name or raw.speaker, called="name" if self._bears_name(raw) else "role")
             turns.append(turn)

@@ -70,7 +70,7 @@ def _risuai(value: Mapping[str, Any]) -> list[list[RawTurn]]:
 def _named(said: Iterable[tuple[str, str, str]]) -> list[RawTurn]:
     """Turns of role, words and who says them; an id of one alone is no name to tell it apart by."""
     listed = list(said)
-    names = {name for role, _, name in listed if role == "char"}
+    names = {name for role, _, name in listed if role == "char"} - {""}
     roles = {"user": "user", "char": "assistant"}
     return [
         RawTurn(roles.get(role, "system"), words, name=name if role == "char" and len(names) > 1 else "")

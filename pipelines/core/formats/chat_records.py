@@ -230,10 +230,14 @@ def _turns(listed: Iterable[Any], mended: Counter[str]) -> list[RawTurn]:
         is_shown = mended[MEDIA_LEFT_OUT] + mended[FILMS_LEFT_OUT] > before
         if not text.strip() and not speaker:
             continue  # something that a program did, no message
-        if not text.strip() and (keys := [key for key in turn if key not in (*SPEAKER_KEYS, *TEXT_KEYS)]):
-            named = ", ".join(repr(str(key)[:30]) for key in keys[:4])
+        if not text.strip() and (other := [key for key in turn if key not in (*SPEAKER_KEYS, *TEXT_KEYS)]):
+            named = ", ".join(repr(str(key)[:30]) for key in other[:4])
             sentence = f"turns without words: they have the keys {named}"
             mended[left_out(sentence, "Put the words under `content`.")] += 1
+        if text.strip() and not speaker:
+            keys = ", ".join(repr(str(key)[:30]) for key in list(turn)[:6])
+            sentence = f"turns that do not say who speaks were left out: they have the keys {keys}"
+            mended[left_out(sentence, f"Who speaks is read under {', '.join(SPEAKER_KEYS)} or is_human.")] += 1
         turns.append(RawTurn(speaker, text, not is_marked_bad(turn), is_shown=is_shown, name=name))
     return turns
 
@@ -329,7 +333,10 @@ def _mmrole(values: Sequence[Any], mended: Counter[str]) -> list[RawRecord]:
     for value in values:
         sample = parse_record(value)
         if sample is None:
-            mended[left_out("samples whose parts cannot be told apart were left out")] += 1
+            sentence = (
+                "samples of MMRole were left out whose profile, talk and question are not parted as in published ones"
+            )
+            mended[left_out(sentence)] += 1
             records.append(RawRecord((), str(value["role"])))
             continue
         if sample.has_answer:

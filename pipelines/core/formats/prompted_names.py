@@ -7,10 +7,11 @@ nobody. A prompt that asks for the character, or for nobody, yields "".
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from pipelines.core.formats.speaker_labels import SpeakerNames
 
-MAX_SEARCHED = 4000
+MAX_SEARCHED = 2000
 """Characters of a prompt that are searched."""
 _TITLE = (
     r"(?:Captain|Sergeant|Doctor|Dr|Mr|Mrs|Ms|Miss|Nurse|Professor|Prof|Lady|Lord|Sir|Madam|Queen|King|Princess|Prince)"
@@ -35,9 +36,14 @@ _PLAIN = tuple(
         r"\b(?i:play(?:s|ing)?) (?:the character |as )~",
         r"\b(?i:step(?:ping)?|slip(?:ping)?) into the (?i:shoes|role|skin) of ~",
         r"\b(?i:your name is|you are called|you are named|the character(?:'s name)? is) ~",
-        r"(?:^|\n)[ \t*_#\[-]*(?i:name|full name|character|character name|char)[*_ \t]*[:=][*_ \t]*~(?![*_]{0,3} )",
     )
 )
+_LISTED = re.compile(
+    r"(?:^|\n)[ \t*_#\[-]*(?i:name|full name|character|character name|char)[*_ \t]*[:=][*_ \t]*~(?![*_]{0,3} )".replace(
+        "~", _NAME
+    )
+)
+_USER = re.compile(r"\b(?:user|player|human)\b", re.IGNORECASE)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -62,11 +68,15 @@ _TITLES = _words(
 )
 
 
+@lru_cache(maxsize=1024)
 def prompted_name(prompt: str, names: SpeakerNames) -> str:
     """The name of somebody else whom a prompt asks for; "" where it asks for the character or for nobody."""
     if not names.name:
         return ""
-    found = [match["name"] for pattern in _PLAIN for match in pattern.finditer(prompt[:MAX_SEARCHED])]
+    text = prompt[:MAX_SEARCHED]
+    found = [match["name"] for pattern in _PLAIN for match in pattern.finditer(text)]
+    # A name in a list may be the user's, who is told of before.
+    found += [match["name"] for match in _LISTED.finditer(text) if not _USER.search(text[: match.start()])]
     proper = [name for name in found if is_proper_name(name)]
     return "" if any(_is_own(name, names) for name in proper) else next(iter(proper), "")
 

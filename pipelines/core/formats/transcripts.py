@@ -20,6 +20,16 @@ _INSTRUCT = re.compile(r"\[/?INST\]")
 _ENDS = re.compile(
     r"<\|(?:im_end|eot_id|end_of_text|endoftext|begin_of_text)\|>|<(?:end_of_turn|bos|eos)>|</?s>", re.IGNORECASE
 )
+_BEGINS = re.compile(
+    r"\s*(?:<\|(?:im_start|start_header_id|begin_of_text)\|>|<start_of_turn>|(?:<s>|<bos>)\s*[<\[]|\[INST\])",
+    re.IGNORECASE,
+)
+_PARTS = re.compile(
+    r"<\|(?:end_of_text|endoftext|begin_of_text)\|>|<s>|<bos>|(?=<\|im_start\|>\s*system\b)"
+    r"|(?=<\|start_header_id\|>\s*system\b)|\n\s*\n\s*(?=<\|im_start\|>\s*user\b)",
+    re.IGNORECASE,
+)
+"""What parts conversations: the end of a text, a system prompt, an empty line before a user's turn."""
 _SPEAKERS = {"instruction": "user", "input": "user", "response": "assistant"}
 
 
@@ -45,6 +55,14 @@ def transcript(text: str) -> list[RawTurn]:
     while turns and not turns[-1].text:
         turns.pop()
     return turns
+
+
+def transcripts_of(text: str) -> list[list[RawTurn]]:
+    """The conversations of a file that holds such text and nothing else; [] when it is plain words."""
+    if not _BEGINS.match(text):
+        return []
+    talks = [transcript(piece) for piece in _PARTS.split(text) if piece.strip()]
+    return [talk for talk in talks if talk]
 
 
 def answered(text: str) -> list[RawTurn]:

@@ -19,7 +19,9 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "character", "char", "machine", "ai"), "character"),
     **dict.fromkeys(("system", "developer", "tool", "function", "function_call", "observation"), "system"),
 }
-SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender", "name")
+SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender", "name", "username")
+_USER_FLAGS = ("is_human", "is_user", "isHuman", "isUser", "from_user")
+_CHARACTER_FLAGS = ("is_bot", "is_ai", "isBot", "is_assistant")
 NAME_KEYS = (
     "name",
     "character",
@@ -166,11 +168,20 @@ def _number(value: Any) -> float | None:
 def speaker_of(turn: Mapping[str, Any]) -> tuple[str, str]:
     """Who speaks: the role, or the name where there is no role; and the name beside a role, "" without one."""
     called = [(key, text) for key in SPEAKER_KEYS if key in turn and (text := _called(turn[key]))]
-    who = next((text for _, text in called if text.casefold() in ROLES), "")
+    who = next((text for _, text in called if text.casefold() in ROLES), "") or _flagged(turn)
     if not who:
         return (called[0][1] if called else ""), ""
     names = (_called(turn[key]) for key in NAME_KEYS if key in turn)
     return who, next((name for name in names if name and name.casefold() not in ROLES), "")
+
+
+def _flagged(turn: Mapping[str, Any]) -> str:
+    """The role of a turn that only says whether a person speaks; "" without that."""
+    for keys, yes, no in ((_USER_FLAGS, "user", "assistant"), (_CHARACTER_FLAGS, "assistant", "user")):
+        for value in (turn[key] for key in keys if turn.get(key) is not None):
+            if str(value).strip().lower() in ("true", "false", "0", "1", "yes", "no"):
+                return yes if is_true(value) else no
+    return ""
 
 
 def _called(value: Any) -> str:

@@ -141,7 +141,7 @@ def test_words_under_other_keys_and_in_parts() -> None:
     assert lines(
         read([{"messages": [{"role": "user", "text": "Hi"}, {"role": "assistant", "text": "Ho"}]}]).interactions
     )
-    with pytest.raises(CharacterProblems, match=r"turns without words: they have the keys 'words'.*`content`"):
+    with pytest.raises(CharacterProblems, match=r"Turns without words: they have the keys 'words'.*`content`"):
         read([{"messages": [{"role": "user", "words": "Hi"}, {"role": "assistant", "words": "Ho"}]}])
 
 
@@ -349,3 +349,45 @@ def test_notes_show_the_lines_that_they_are_about() -> None:
     assert shown["a last line of the user without a reply was left out"] == ("Still there?",)
     assert shown["system instructions were left out: persona and scenario take their place"] == ("Be kind.",)
     assert found.notes[0].to_json()["examples"]
+
+
+def test_a_chat_format_in_a_text_file_is_read() -> None:
+    im = "<|im_start|>{}\n{}<|im_end|>\n".format
+    shop_, bell_ = (im("user", talk[0][2:]) + im("assistant", talk[1][2:]) for talk in (SHOP, BELL))
+    assert lines(read(shop_ + bell_).interactions) == [SHOP + BELL]
+    for parted in (shop_ + "\n" + bell_, im("system", "Hum.") + shop_ + im("system", "Hum.") + bell_):
+        assert lines(read(parted).interactions) == [SHOP, BELL]
+    inst = "<s>[INST] Is the shop open? [/INST] Open since nine.</s><s>[INST] And the bell? [/INST] It lies.</s>"
+    assert lines(read(inst).interactions) == [SHOP, BELL]
+    with pytest.raises(CharacterProblems, match="other characters were left out: 'Captain Rell'"):
+        read(im("system", "You are Captain Rell.") + shop_)
+
+
+def test_turns_that_say_only_whether_a_person_speaks() -> None:
+    for user, other in (
+        ({"is_human": True}, {"is_human": False}),
+        ({"isUser": 1}, {"isUser": 0}),
+        ({}, {"is_bot": "true"}),
+    ):
+        talk = [
+            {"message": "Is the shop open?", **(user or {"is_bot": False})},
+            {"message": "Open since nine.", **other},
+        ]
+        assert lines(read([{"bot_name": "Tola Brask", "conversation": talk}]).interactions) == [SHOP]
+    named_ = [{"username": "Anna", "text": "Is the shop open?"}, {"username": "Tola Brask", "text": "Open since nine."}]
+    assert lines(read([{"messages": named_}]).interactions) == [SHOP]
+
+
+def test_a_refusal_says_which_keys_were_found_and_names_the_file_once() -> None:
+    with pytest.raises(CharacterProblems) as refused:
+        read([{"messages": [{"who": "x", "text": "Is it?"}, {"who": "y", "text": "Yes."}]}])
+    text = str(refused.value)
+    assert "they have the keys 'who', 'text'" in text and "under from, role, speaker" in text and "nobody" not in text
+    assert text.count("talks.json") == 1 and "\nLines of somebody else" in text
+
+
+def test_people_inside_replies_are_named() -> None:
+    found = read([sharegpt(("human", "Snow?"), ("gpt", "Tola: Rarely.\nBen: Never!"))])
+    assert lines(found.interactions) == [["u:Snow?", "c:Rarely."]] and "somebody else speaks in it: 'Ben'" in said(
+        found
+    )

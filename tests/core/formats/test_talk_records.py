@@ -170,6 +170,7 @@ def test_prompts_that_ask_for_somebody_else_are_of_other_characters(prompt: str)
         "You are Anna's neighbour.",
         "You are late. Act as a nurse. Answer as JSON. Write like Hemingway.",
         "Role: Clock Mender",
+        "The user:\nName: Anna Holt\nAge: 34",
         "The user is called Anna. You are talking to Anna.",
     ],
 )
