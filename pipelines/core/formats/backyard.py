@@ -66,6 +66,13 @@ def read_backyard_archive(files: Mapping[str, bytes], file: str, mended: Counter
         named = text_of(other, "displayName") or text_of(other, "name") if isinstance(other, dict) else ""
         tell(mended, left_out("other characters in it were not read"), named or path)
     told = [scenario for scenario in scenarios if isinstance(scenario, dict)]
+    for scenario in told[1:]:
+        if (narrative := text_of(scenario, "narrative")) and narrative != text_of(told[0], "narrative"):
+            tell(
+                mended,
+                left_out("scenes of other scenarios were left out; their greetings and chats were read"),
+                narrative,
+            )
     author = manifest.get("author")
     card = _card(character, told, author if isinstance(author, dict) else {})
     backgrounds = [path for scenario in told if (path := text_of(scenario, "backgroundImage"))]

@@ -191,7 +191,8 @@ def _record(value: Any, mended: Counter[str]) -> RawRecord | None:
 def _role_of(record: Mapping[str, Any]) -> str:
     """Whom a record says that its conversation is with, itself or in its metadata; "" where it does not."""
     for part in (record, *(record[key] for key in _RECORD_PARTS if isinstance(record.get(key), dict))):
-        named = {_plain_key(key): text.strip() for key, text in part.items() if isinstance(text, str)}
+        whole = {key: first_filled(one, ("name",)) if isinstance(one, dict) else one for key, one in part.items()}
+        named = {_plain_key(key): text.strip() for key, text in whole.items() if isinstance(text, str)}
         for key in ROLE_KEYS:
             role = named.get(key, "")
             if role and role.casefold() not in ROLES and (key not in _UNSURE_ROLES or is_proper_name(role)):

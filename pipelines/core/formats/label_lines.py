@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pipelines.core.formats.label_words import NOT_NAMES, OPENING_WORDS
+from pipelines.core.formats.label_words import INTERJECTIONS, NOT_NAMES, OPENING_WORDS
 
 MACRO = r"\{\{[ \t]*\w+[ \t]*\}\}|<(?:user|bot|char)>|\{(?:user|char|bot|character)\}"
 """A macro as a label."""
@@ -169,7 +169,7 @@ def _are_all(marks: re.Pattern[str], text: str) -> bool:
 def _with_colon(match: re.Match[str]) -> str:
     """A name with a colon for its dash; other words stay as they are."""
     words = {word.strip(".'\u2019") for word in label_key(match["name"]).split()}
-    return match.group() if words & (NOT_NAMES | OPENING_WORDS) else f"{match['name']}: "
+    return match.group() if words & (NOT_NAMES | OPENING_WORDS | INTERJECTIONS) else f"{match['name']}: "
 
 
 def _instructed(match: re.Match[str]) -> str:

@@ -76,6 +76,8 @@ OPENING_WORDS = _words(
     "under over not no only just even once i we they he she"
 )
 """Words that begin a sentence or a part of one, and no name."""
+INTERJECTIONS = _words("well oh ah hm hmm okay ok sure right hey alas ach ha haha sorry please thanks come wait stop")
+"""Words that a dash may stand behind as well as a sentence."""
 NOT_NAMES = PRONOUN_LABELS | _words(f"{_STATUS} {_WRITING} {_ELSEWHERE}")
 """Words before values, remarks and the parts of a list, which belong to whoever speaks."""
 PARTICLES = _words("the of von van de der den del da di la le el y e and und et a")

@@ -95,7 +95,11 @@ def is_proper_name(name: str) -> bool:
     if not re.fullmatch(_NAME, name):
         return False
     words = [re.split(r"[-'\u2019.\d]", word)[0] for word in name.casefold().split()]
-    if len(name) < 2 or re.search(r"['\u2019]s?\Z", name):
+    if (
+        len(name) < 2
+        or not all(word[0].isupper() or re.fullmatch(_PARTICLE, word) for word in name.split())
+        or re.search(r"['\u2019]s?\Z", name)
+    ):
         return False
     return words[0] != "the" and not any(word in _NOBODY for word in words if word != "the")
 

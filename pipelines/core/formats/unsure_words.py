@@ -11,7 +11,7 @@ from collections import Counter
 
 from pipelines.core.character.character import Interaction
 from pipelines.core.formats.label_lines import MANNER, label_key
-from pipelines.core.formats.label_words import NARRATOR_LABELS, NOT_NAMES, OPENING_WORDS
+from pipelines.core.formats.label_words import INTERJECTIONS, NARRATOR_LABELS, NOT_NAMES, OPENING_WORDS
 from pipelines.core.formats.speaker_labels import SpeakerNames
 
 _WORD = r"[^\W\d_a-z][\w'\u2019.]{0,30}"
@@ -23,6 +23,7 @@ _UNSURE = (
     re.compile(rf"^[ \t]*{_NAME}(?i:{MANNER})[ \t]*:{_SAID}", re.MULTILINE),
 )
 _SCENE = re.compile(r"^[ \t]*(\[[ \t]*([^\W\d_]+)[ \t]*:[^\[\]\n]{1,300}\])[ \t]*$", re.MULTILINE)
+_NOBODY = NOT_NAMES | OPENING_WORDS | INTERJECTIONS
 _SCENES = NARRATOR_LABELS | {"location", "place", "event"}
 
 
@@ -35,7 +36,7 @@ def unsure_words(talks: list[Interaction], names: SpeakerNames) -> Counter[str]:
             continue
         for name in (match["name"] for pattern in _UNSURE for match in pattern.finditer(text)):
             words = [word.strip(".'\u2019") for word in label_key(name).split()]
-            if not (NOT_NAMES | OPENING_WORDS).intersection(words) and not names.is_character(name):
+            if name[0].isupper() and not _NOBODY.intersection(words) and not names.is_character(name):
                 found[name] += 1
         found.update(match[1] for match in _SCENE.finditer(text) if match[2].casefold() in _SCENES)
     return found

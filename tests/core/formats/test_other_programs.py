@@ -131,6 +131,10 @@ def test_backyard_parts_that_are_wrong_do_not_lose_the_character() -> None:
     assert found.character.name == "Tola Brask" and not found.character.interactions
     found = read_card(byaf(scenario(exampleMessages=[{"text": "Mind the step."}])), "t.byaf")
     assert lines(found.character.interactions[:1]) == [["u:Hello.", "c:Mind the step."]]
+    told = {
+        note.message: note.examples for note in read_card(byaf(scenario(), scenario(narrative="A train.")), "t").notes
+    }
+    assert told["scenes of other scenarios were left out; their greetings and chats were read."] == ("A train.",)
     with pytest.raises(CharacterProblems, match="without its character"):
         read_card(as_charx({"manifest.json": as_json({"characters": ["characters/x/character.json"]})}), "t.byaf")
 

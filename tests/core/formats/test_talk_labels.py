@@ -121,6 +121,7 @@ def test_words_that_may_be_somebody_elses_are_told(words: str, begins: str) -> N
         "Two. Note: Bring the key.",
         "Yes. First: Wind it. Second: Wait.",
         "Tola - That is me.",
+        "Well - So it goes.",
         "I said: No. Nine - ten at most.",
         "[Mood: calm]\nYes.",
         "The clock - Brass - is slow.",

@@ -112,6 +112,8 @@ def test_whom_a_record_is_with_is_known_under_many_keys(key: str) -> None:
     other, own = {key: "Captain Rell"}, {key: "Tola"}
     for rows in (asked(*SHOP_TURNS, **other), [{"prompt": "Snow?", "completion": "Aye.", **other}]):
         assert lines(read([*rows, *asked(*BELL_TURNS, **own)]).interactions) == [BELL]
+    inside = [*asked(*SHOP_TURNS, **{key: {"name": "Captain Rell"}}), *asked(*BELL_TURNS, **{key: {"id": 1}})]
+    assert lines(read(inside).interactions) == [BELL]
     for part in ("meta", "metadata"):
         found = read([*asked(*SHOP_TURNS, **{part: other}), *asked(*BELL_TURNS, **{part: own})])
         assert lines(found.interactions) == [BELL] and "other characters were left out: 'Captain Rell'" in said(found)
@@ -170,6 +172,7 @@ def test_prompts_that_ask_for_somebody_else_are_of_other_characters(prompt: str)
         "You are Anna's neighbour.",
         "You are late. Act as a nurse. Answer as JSON. Write like Hemingway.",
         "Role: Clock Mender",
+        "You are \u4e00\u4e2a\u52a9\u624b. You are \u00e9l\u00e8ve.",
         "The user:\nName: Anna Holt\nAge: 34",
         "The user is called Anna. You are talking to Anna.",
     ],
