@@ -58,6 +58,7 @@ from pipelines.core.run_folder import (
     read_result,
     repair_event_log,
     saved_for,
+    step_over_damaged,
     write_exit,
     write_json,
 )
@@ -133,6 +134,8 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     if finished is not None:
         return finished
 
+    # Of several processes none may rename what others read; the worker has looked before it starts them.
+    damaged = step_over_damaged(run_dir) if os.environ.get("WORLD_SIZE", "1") == "1" else []
     kept = adapters(run_dir)
     if kept:
         from pipelines.models.presets import identity_of
@@ -141,7 +144,8 @@ def train(run_dir: Path, report: Report = lambda event: None, resume: bool = Tru
     # With several processes the first reports and scores; the other ranks only train.
     first = _is_first_process()
     record = recorder(run_dir, report) if first else lambda event: None
-    record(Event("prepare", note="reading the character and the model"))
+    damage = Payload(stepped_over=damaged) if damaged else Payload()
+    record(Event("prepare", note="reading the character and the model", payload=damage))
     from pipelines.evaluation.evaluate_run import evaluate_run  # takes seconds, so after the first event
 
     character = read_character(run_dir / CHARACTER_FOLDER)

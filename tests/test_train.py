@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 import pipelines.models.presets
+from pipelines.core.checkpoint_sums import SUMS_FILE
 from pipelines.core.events import STAGES, Event, Stopped
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import TOY_REVISION
@@ -45,6 +46,7 @@ STATE = {
     "references.safetensors",
     "README.md",
     "optimizer.pt",
+    "sha256.json",
     "scheduler.pt",
     "rng_state.pth",
     "trainer_state.json",
@@ -263,6 +265,7 @@ def test_a_run_of_other_weights_is_not_gone_on_with(toy_run: Path, tmp_path: Pat
     run_dir = Path(shutil.copytree(toy_run, tmp_path / "run"))
     config = run_dir / "checkpoints" / "grpo-000002" / "adapter_config.json"
     config.write_text(json.dumps(read_json(config) | {"revision": "0000"}), encoding="utf-8")
+    (config.parent / SUMS_FILE).unlink()  # or it would be taken for damaged
     assert train(run_dir) == read_json(run_dir / "result.json"), "a finished run opens as it did"
     (run_dir / "result.json").unlink()
     before = len(read_events(run_dir))

@@ -21,6 +21,7 @@ from typing import Any
 
 from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references
+from pipelines.core.durable import replace_durably
 from pipelines.core.events import Event
 from pipelines.core.jobs.draw_protocol import DRAW_TASK, PROMPT_TASK
 from pipelines.core.jobs.job import ChatMessage, Job, RecordMissing
@@ -203,7 +204,7 @@ def _fetch_adapter(context: WorkerContext, job: str, name: str) -> Path:
         making = cache / f".{digest}-{os.getpid()}"
         fetch_files(context.store, wanted, making)
         if not folder.is_dir():
-            os.replace(making, folder)
+            replace_durably(making, folder)
         shutil.rmtree(making, ignore_errors=True)
     os.utime(folder)
     by_use = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)

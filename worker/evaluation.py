@@ -50,7 +50,9 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
     with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
         version = context.records.characters.version(trained.character, trained.version)
         make_run_folder(folder.path, version, recipe, context.store)
-        restore_progress(folder.path, trained.id, context.records, context.store)
+        lost = restore_progress(folder.path, trained.id, context.records, context.store).stepped_over
+        if set(lost) & set(names or lost):
+            raise RunError(f"{', '.join(lost)} cannot be measured: the object store does not have it whole")
         kills = kernel_oom_kills()
         measured: set[str] = set()
         with TrainerProcess(evaluation_command(folder.path, names), lock) as trainer:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,14 +21,16 @@ from typing import Any
 
 from pipelines.core.character.character import Character, TestSplit
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
-from pipelines.core.events import Event
+from pipelines.core.durable import replace_durably
+from pipelines.core.events import Event, Payload
 from pipelines.core.jobs.job import ENDED, CharacterVersion, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.records import Records
-from pipelines.core.run_folder import CHECKPOINTS, RunError, clear_exit, read_events
-from pipelines.core.storage.store import Store, fetch_files
+from pipelines.core.run_folder import RunError, clear_exit, read_events
+from pipelines.core.storage.store import Store
 from pipelines.core.storage.stored_images import fetch_images
+from worker.local_checkpoints import Mended, fetch_checkpoints, mend_checkpoints
 from worker.trainer_process import kill_leftover_trainer
 
 EVENTS_AT_ONCE = 5000
@@ -87,7 +88,7 @@ class RunFolder:
         """Record that from now on this attempt works here."""
         fresh = self.note_path.with_suffix(".new")
         fresh.write_text(json.dumps({"attempt": attempt}), encoding="utf-8")
-        os.replace(fresh, self.note_path)
+        replace_durably(fresh, self.note_path)
 
     def remove(self) -> None:
         """Delete the folder and the files beside it but the lock, which another process may hold."""
@@ -97,23 +98,34 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
 
-def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) -> list[Event]:
-    """Make the folder ready for this attempt of a training, and return events that the records do not have yet.
+def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) -> tuple[list[Event], Mended]:
+    """Make the folder ready for this attempt of a training.
 
-    Raises CharacterProblems, RunError, StoreError, RecordMissing, OSError.
+    Returns events that the records do not have yet, and what became of checkpoints that were damaged. Raises
+    CharacterProblems, RunError, StoreError, RecordMissing, OSError.
     """
     if job.recipe is None or not job.version:
         raise RunError(f"job {job.id} has no recipe or no published character; send it again from the studio")
     if (folder.path / "run.json").is_file() and folder.last_attempt_was(job.attempt - 1):
         missing = unsent_events(folder.path, records, job.id)
+        mended = mend_checkpoints(folder.path, job.id, records, store)
     else:
         version = records.characters.version(job.character, job.version)
         make_run_folder(folder.path, version, Recipe.from_json(job.recipe), store)
-        restore_progress(folder.path, job.id, records, store)
+        mended = restore_progress(folder.path, job.id, records, store)
         missing = []
     clear_exit(folder.path)
     folder.note_attempt(job.attempt)
-    return missing
+    return missing, mended
+
+
+def note_mended(job: Job, records: Records, mended: Mended) -> None:
+    """Tell whoever follows the job what became of damaged checkpoints."""
+    again, over = list(mended.fetched_again), list(mended.stepped_over)
+    if again or over:
+        words = [f"fetched again: {', '.join(again)}"] * bool(again) + [f"stepped over: {', '.join(over)}"] * bool(over)
+        said = Payload(attempt=job.attempt, fetched_again=again, stepped_over=over)
+        records.events.note(job.id, job.attempt, Event("prepare", note=f"damaged, {'; '.join(words)}", payload=said))
 
 
 def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, store: Store) -> None:
@@ -131,7 +143,7 @@ def make_run_folder(path: Path, published: CharacterVersion, recipe: Recipe, sto
     fetch_images(store, published.test_images, test_images)
     write_run(run_dir, character, split, recipe, images, test_images)
     shutil.rmtree(path, ignore_errors=True)
-    os.replace(run_dir, path)
+    replace_durably(run_dir, path)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -146,16 +158,14 @@ def read_version(published: CharacterVersion) -> tuple[Character, TestSplit | No
     return character, split
 
 
-def restore_progress(path: Path, job: str, records: Records, store: Store) -> None:
+def restore_progress(path: Path, job: str, records: Records, store: Store) -> Mended:
     """Write the events and fetch all kept checkpoints of a job, so that its trainer resumes after the last one."""
     with (path / "events.jsonl").open("w", encoding="utf-8") as file:
         last = -1
         while events := records.events.after(job, last, EVENTS_AT_ONCE):
             last = events[-1].sequence
             file.writelines(event.to_line() for event in events)
-    for checkpoint in records.checkpoints.of_job(job):
-        if checkpoint.files:
-            fetch_files(store, checkpoint.files, path / CHECKPOINTS / checkpoint.name)
+    return fetch_checkpoints(path, job, records, store)
 
 
 def unsent_events(path: Path, records: Records, job: str) -> list[Event]:

@@ -19,10 +19,11 @@ import psutil
 from pipelines.core.events import Event, Payload
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
 from pipelines.core.run_folder import CHECKPOINTS
-from pipelines.core.storage.store import ObjectMissing, StoreError, put_content
+from pipelines.core.storage.store import StoreError, put_content
 from worker.capacity import find_device, refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
+from worker.local_checkpoints import GONE, Mended
 from worker.outcome import (
     COMPLETE,
     JobOutcome,
@@ -31,7 +32,7 @@ from worker.outcome import (
     kernel_oom_kills,
     missing_result,
 )
-from worker.run_folders import RunFolder, prepare_folder, remove_old_folders
+from worker.run_folders import RunFolder, note_mended, prepare_folder, remove_old_folders
 from worker.supervisor import TrainerEnd, TrainerSupervisor
 from worker.trainer_process import TrainerProcess, note_trainer, trainer_command
 from worker.uploads import Uploads
@@ -61,7 +62,9 @@ def run_training(
     taken_up = Event("prepare", note=f"attempt {job.attempt} on {context.id}", payload=Payload(attempt=job.attempt))
     context.records.events.note(job.id, job.attempt, taken_up)
     with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
-        forwarder.send(_prepare_patiently(context, job, lease, folder))
+        unsent, mended = _prepare_patiently(context, job, lease, folder)
+        forwarder.send(unsent)
+        note_mended(job, context.records, mended)
         if lease.lost:
             return None
         uploads = Uploads(context.records, context.store, job.id, folder.path, lambda: _may_write(lease))
@@ -116,13 +119,13 @@ def _may_write(lease: Lease) -> bool:
     return not lease.lost and not lease.must_pause
 
 
-def _prepare_patiently(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> list[Event]:
+def _prepare_patiently(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> tuple[list[Event], Mended]:
     """`prepare_folder`, repeated for a while when the store does not answer."""
     until = time.monotonic() + PREPARE_PATIENCE_S
     while True:
         try:
             return prepare_folder(folder, job, context.records, context.store)
-        except ObjectMissing:
+        except GONE:
             raise
         except StoreError as error:
             if time.monotonic() > until or lease.lost or lease.cancel or context.stopping.is_set():

@@ -40,6 +40,10 @@ class Payload(TypedDict, total=False):
     """`evaluate`: name of the checkpoint whose scores are the metrics."""
     attempt: int
     """`prepare`: noted by a worker that takes the job up, before the run itself begins."""
+    fetched_again: list[str]
+    """`prepare`: checkpoints that were damaged on the worker's disk and came from the object store instead."""
+    stepped_over: list[str]
+    """`prepare`: damaged checkpoints that nobody had whole; the run goes on from the ones before."""
     best: str
     """`save`: name of the best checkpoint by its scorecard."""
     best_faults: list[str]

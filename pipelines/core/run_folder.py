@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.core.checkpoint_sums import damaged_files, write_sums
+from pipelines.core.durable import replace_durably
 from pipelines.core.events import Event
 from pipelines.core.renamed_keys import run_result_keys
 
@@ -79,11 +80,42 @@ def partial_folder(run_dir: Path, stage: str, step: int) -> Path:
 
 def finish_checkpoint(run_dir: Path, stage: str, step: int) -> Path:
     """Give a written partial folder its name, in one rename; a checkpoint of the same name is replaced."""
-    final = checkpoint_folder(run_dir, checkpoint_name(stage, step))
+    name = checkpoint_name(stage, step)
+    final, partial = checkpoint_folder(run_dir, name), checkpoint_folder(run_dir, f".partial-{name}")
+    write_sums(partial)
     if final.exists():
-        shutil.rmtree(final)
-    os.replace(checkpoint_folder(run_dir, f".partial-{checkpoint_name(stage, step)}"), final)
+        set_aside(run_dir, name, "old")
+    replace_durably(partial, final)
+    shutil.rmtree(checkpoint_folder(run_dir, f".old-{name}"), ignore_errors=True)
     return final
+
+
+def set_aside(run_dir: Path, name: str, why: Literal["old", "damaged"] = "damaged") -> None:
+    """Take a checkpoint out of the run without deleting it: `.damaged-NAME` beside the others."""
+    aside = checkpoint_folder(run_dir, f".{why}-{name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    replace_durably(checkpoint_folder(run_dir, name), aside)
+    if why == "damaged":  # what was concluded from it does not hold any more
+        (run_dir / RESULT_FILE).unlink(missing_ok=True)
+
+
+def step_over_damaged(run_dir: Path) -> list[str]:
+    """Set damaged checkpoints aside, so that the run goes on from the one before; returns their names.
+
+    RunError when the one that the run began with is damaged.
+    """
+    found = [name for name in adapters(run_dir) if damaged_files(checkpoint_folder(run_dir, name))]
+    for name in found:
+        if name == START:
+            raise RunError(start_damaged(run_dir))
+        set_aside(run_dir, name)
+    return found
+
+
+def start_damaged(run_dir: Path) -> str:
+    """What is said when a run cannot go on since its `start` is damaged."""
+    folder = checkpoint_folder(run_dir, START)
+    return f"{folder}, which this training began with, is damaged: continue the earlier one again"
 
 
 def adapters(run_dir: Path, stage: str = "") -> list[str]:
@@ -174,9 +206,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     with fresh.open("w", encoding="utf-8") as file:
         json.dump(data, file, ensure_ascii=False, indent=1)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+    replace_durably(fresh, path)
 
 
 @dataclass(frozen=True)

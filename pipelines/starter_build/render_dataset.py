@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.core.durable import replace_durably
 from pipelines.starter_build.drawings.attributes import (
     FIRST,
     TRAINING_NUMBERS,
@@ -80,7 +81,7 @@ def render_images(
                 done += 1
     array.flush()
     (out / "domain.json").write_text(json.dumps(asdict(domain)) + "\n", encoding="utf-8")
-    incomplete.rename(out / "pictures.npy")  # written last: a folder with this file is complete
+    replace_durably(incomplete, out / "pictures.npy")  # written last: a folder with this file is complete
     return {"pictures": done, "identities": len(indices)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.checkpoint_sums import SUMS_FILE
 from pipelines.core.events import Event
 from pipelines.core.run_folder import (
     ADAPTER_FILES,
@@ -51,7 +52,9 @@ def test_only_complete_checkpoints_count_in_order(tmp_path: Path) -> None:
 def test_a_checkpoint_is_replaced_whole(tmp_path: Path) -> None:
     save(tmp_path, "sft", 1, (*ADAPTER_FILES, "old"))
     save(tmp_path, "sft", 1)
-    assert sorted(path.name for path in (tmp_path / "checkpoints" / "sft-000001").iterdir()) == sorted(ADAPTER_FILES)
+    there = sorted(path.name for path in (tmp_path / "checkpoints" / "sft-000001").iterdir())
+    assert there == sorted((*ADAPTER_FILES, SUMS_FILE))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["sft-000001"]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["sft-000001"]
 
 

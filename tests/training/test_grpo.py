@@ -261,6 +261,7 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
         "adapter_config.json",
         "adapter_model.safetensors",
         "optimizer.pt",
+        "sha256.json",
         "ref",
         "rng_state.pth",
         "scheduler.pt",

@@ -32,6 +32,7 @@ FILES = {
     "adapter_config.json",
     "adapter_model.safetensors",
     "optimizer.pt",
+    "sha256.json",
     "rng_state.pth",
     "scheduler.pt",
     "trainer_state.json",

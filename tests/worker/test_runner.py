@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.checkpoint_sums import SUMS_FILE
 from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.queue.submit import clone, continue_training, resume, stop
 from pipelines.core.queue.training_results import result_of
@@ -93,6 +94,7 @@ def test_a_training_of_other_weights_is_not_resumed_and_stays_what_it_was(
     older = Path(shutil.copytree(toy_run, tmp_path / "older"))
     config = older / "checkpoints" / "sft-000004" / "adapter_config.json"
     config.write_text(json.dumps(read_json(config) | {"revision": "0000"}), encoding="utf-8")
+    (config.parent / SUMS_FILE).unlink()  # or it would be taken for damaged
     job = embedded.training()
     put_checkpoint(embedded.records, embedded.store, job.id, older, "sft-000004")
     assert drain_queue(context, ("train",)) == 1

@@ -7,7 +7,6 @@ alone do not stop it. Contents are judged in `checks.py`, pictures in `image_che
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipelines.core.character.serialize import (
     split_from_entries,
     split_to_entries,
 )
+from pipelines.core.durable import replace_durably
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.yaml_text import MAX_YAML_BYTES, read_yaml, write_yaml
 
@@ -178,4 +178,4 @@ def _write_last(path: Path, data: bytes) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one, never half."""
     temporary = path.with_name(path.name + ".new")
     temporary.write_bytes(data)
-    os.replace(temporary, path)
+    replace_durably(temporary, path)

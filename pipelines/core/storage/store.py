@@ -27,6 +27,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from pipelines.core.durable import replace_durably
+
 KINDS = ("pictures", "adapters", "samples", "exports", "runs")
 """First segment of every key."""
 MARKER = "COMPLETE"
@@ -125,7 +127,7 @@ def fetch(store: Store, key: str, path: Path) -> None:
         try:
             with store.open(key) as stream, part.open("wb") as file:
                 shutil.copyfileobj(stream, file, CHUNK_BYTES)
-            part.replace(path)
+            replace_durably(part, path)
             return
         except ObjectDamaged:
             if wait_s is None:

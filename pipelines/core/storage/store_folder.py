@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from pipelines.core.durable import replace_durably
 from pipelines.core.storage.store import (
     CHUNK_BYTES,
     CheckedStream,
@@ -75,15 +76,8 @@ class FolderStore:
                     file.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # the new name, too, survives a power cut
-            finally:
-                os.close(folder)
+            replace_durably(part, path)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreError(f"{key} was not kept, the disk of {self.root} is full: free space there") from error

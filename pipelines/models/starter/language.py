@@ -8,7 +8,6 @@ half a minute, so it is never done twice. The result is de-quantised fp32 (the f
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from pipelines.core.durable import replace_durably
 from pipelines.core.settings import shared_cache_dir
 from pipelines.models.hub_weights import WeightsMissing
 
@@ -43,7 +43,7 @@ def language_folder(cache: Path) -> Path:
         converted = Path(scratch) / "converted"
         _convert(gguf, converted)
         try:
-            os.replace(converted, folder)  # atomic: another process that was faster leaves a complete folder
+            replace_durably(converted, folder)  # atomic: another process that was faster leaves a complete folder
         except OSError:
             if not (folder / "model.safetensors").exists():
                 raise

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.durable import replace_durably
+
 
 class CaseLog:
     """Case -> record, in memory and in a file."""
@@ -26,7 +28,7 @@ class CaseLog:
         kept = lines[0].get("key") if lines else None
         if kept != self.key:
             if lines:
-                os.replace(file, file.with_name(f"{file.name}.old"))
+                replace_durably(file, file.with_name(f"{file.name}.old"))
                 changed = _changed(kept, self.key)
                 say(f"{file.name}: {changed} changed, so this part begins anew (earlier cases: {file.name}.old)")
             lines = []

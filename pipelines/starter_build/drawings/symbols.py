@@ -21,6 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipelines.core.durable import replace_durably
+
 FOLDER_NAME = "symbols"
 """In the cache: the packages as downloaded and `symbols.json`."""
 SVG_CHARACTERS = (250, 14_000)
@@ -118,7 +120,7 @@ def prepare_symbols(cache: Path, packages: Sequence[Package] = PACKAGES) -> Path
     symbols = select_symbols(read_collection(fetch_package(package, folder)) for package in packages)
     incomplete = target.with_suffix(".part")
     incomplete.write_text(json.dumps([asdict(symbol) for symbol in symbols]), encoding="utf-8")
-    incomplete.rename(target)
+    replace_durably(incomplete, target)
     return target
 
 
