@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,14 @@ def hang_outcome(hang_timeout_s: float, tail: str) -> JobOutcome:
 def missing_result(run_dir: Path, tail: str) -> JobOutcome:
     """The outcome of a trainer that left as if complete, without result.json."""
     return JobOutcome("failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail)
+
+
+def not_kept(missing: Sequence[str], host: str) -> str:
+    """Half a sentence, and what to do, about what did not reach the object store and the records in time."""
+    return (
+        f"{', '.join(missing)} could not be kept: the object store or the records did not answer. They are safe on the "
+        f"worker's machine ({host}). Once both answer again, resume the job there: only what is missing is sent."
+    )
 
 
 def _span(seconds: float) -> str:

@@ -31,6 +31,7 @@ from worker.outcome import (
     hang_outcome,
     kernel_oom_kills,
     missing_result,
+    not_kept,
 )
 from worker.run_folders import RunFolder, note_mended, prepare_folder, remove_old_folders
 from worker.supervisor import TrainerEnd, TrainerSupervisor
@@ -41,6 +42,8 @@ from worker.worker_context import WorkerContext
 PREPARE_PATIENCE_S = 300.0
 UPLOAD_PATIENCE_S = 900.0
 """How long to wait for a store that does not answer, before and after the training."""
+EVENTS, UNKNOWN = "the newest events", "some states, nobody could look which,"
+"""Among names of checkpoints that were not kept."""
 
 TrainerCommand = Callable[[Path, int], Sequence[str]]
 """Run folder and number of GPUs -> command line."""
@@ -97,7 +100,7 @@ def _close(
     if end.reason == "discard":
         uploads.close()
         return discard(context, job, folder)
-    kept = _finish_uploads(context, lease, forwarder, uploads)
+    missing = _finish_uploads(context, lease, forwarder, uploads, end.status == COMPLETE)
     if lease.lost:
         return None
     if lease.cancel == "discard":  # asked for while uploads were finishing
@@ -106,11 +109,13 @@ def _close(
     if end.reason == "hung":
         return hang_outcome(context.settings.hang_timeout_s, end.log_tail)
     if end.status == COMPLETE:
-        return _complete_outcome(context, job, lease, folder, kept, end.log_tail)
+        if missing and context.stopping.is_set():
+            return None  # the next worker here finds the training complete, and sends the rest
+        return _complete_outcome(context, job, lease, folder, missing, end.log_tail)
     if end.reason == "shutdown":
         return None
     if end.reason == "keep":
-        return _stopped_outcome(end)
+        return _stopped_outcome(context, end, missing)
     free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
     return failure_from_exit(end.status, end.error, end.log_tail, end.oom_killed, free_gb)
 
@@ -140,8 +145,10 @@ def _queue_checkpoints(event: Event, uploads: Uploads) -> None:
         uploads.add(name)
 
 
-def _finish_uploads(context: WorkerContext, lease: Lease, forwarder: EventForwarder, uploads: Uploads) -> bool:
-    """Wait for events and checkpoints to reach records and store; False when some did not in time."""
+def _finish_uploads(
+    context: WorkerContext, lease: Lease, forwarder: EventForwarder, uploads: Uploads, complete: bool
+) -> list[str]:
+    """Wait until events and checkpoints are in records and store, and look; returns what was not kept in time."""
     until = time.monotonic() + UPLOAD_PATIENCE_S
 
     def keep_waiting() -> bool:
@@ -151,29 +158,29 @@ def _finish_uploads(context: WorkerContext, lease: Lease, forwarder: EventForwar
         return not lease.lost and lease.cancel != "discard" and time.monotonic() < limit
 
     stop_by = time.monotonic() + context.settings.stop_grace_s
-    sent = forwarder.finish(keep_waiting)
-    while keep_waiting():
+    missing = [] if forwarder.finish(keep_waiting) else [EVENTS]
+    while True:
+        uploads.finish(keep_waiting)
         try:
-            uploads.add_missing()
-            break
-        except RecordsUnusable as error:
-            logger.warning("%s", error)
-            time.sleep(1)
-    return uploads.finish(keep_waiting) and sent
+            if not (absent := uploads.unkept(complete)):
+                return missing
+            for name in absent:
+                uploads.add(name)
+        except (RecordsUnusable, StoreError) as error:
+            absent = [UNKNOWN]
+            logger.warning("whether all of job %s is kept is not known: %s", lease.job.id, error)
+        if not keep_waiting():
+            return missing + absent
+        time.sleep(1)
 
 
 def _complete_outcome(
-    context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, kept: bool, tail: str
+    context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, missing: list[str], tail: str
 ) -> JobOutcome:
     if not (folder.path / "result.json").is_file():
         return missing_result(folder.path, tail)
-    if not kept:
-        return JobOutcome(
-            "failed",
-            "The training is complete, but its checkpoints could not all be kept. They are safe on the worker's "
-            f"machine ({context.id.rsplit('-', 2)[0]}); mend the object store or the records and resume the job there.",
-            tail,
-        )
+    if missing:
+        return JobOutcome("failed", f"The training is complete, but {not_kept(missing, context.host)}", tail)
     names = ("result.json", "run.json")
     until = time.monotonic() + UPLOAD_PATIENCE_S
     while True:
@@ -188,8 +195,10 @@ def _complete_outcome(
             time.sleep(1)
 
 
-def _stopped_outcome(end: TrainerEnd) -> JobOutcome:
+def _stopped_outcome(context: WorkerContext, end: TrainerEnd, missing: list[str]) -> JobOutcome:
     """Stopped and kept by a person."""
+    if end.stopped_and_saved and missing:
+        return JobOutcome("stopped", f"The training was stopped, but {not_kept(missing, context.host)}", end.log_tail)
     if end.stopped_and_saved:
         return JobOutcome("stopped")
     error = (

@@ -1,7 +1,7 @@
 """Upload of checkpoints to the object store while training continues: bytes, then the marker, then the row.
 
 A thread uploads one checkpoint after another. When the store or the records do not answer it retries for as long as
-the job lasts; a checkpoint whose row exists is complete.
+the job lasts; a checkpoint whose row exists is complete. `unkept` says at the end what is not in both.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from pipelines.core.run_folder import (
     adapters,
     checkpoint_folder,
     read_json,
+    read_result,
     read_scores,
     saved_for,
     stage_and_step,
 )
-from pipelines.core.storage.store import Store, StoreError, put_tree
+from pipelines.core.storage.store import Store, StoreError, exists, put_tree
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Seconds between two tries, doubled each time."""
@@ -37,10 +38,10 @@ logger = logging.getLogger("understudy.worker")
 
 def put_checkpoint(
     records: Records, store: Store, job: str, run_dir: Path, name: str, may_write: Callable[[], bool] = lambda: True
-) -> None:
+) -> bool:
     """Store one checkpoint of a run folder as it is now; files that are stored already are not sent again.
 
-    `may_write` is asked right before the row is written, since the bytes may have taken minutes.
+    `may_write` is asked right before the row is written, since the bytes may have taken minutes; False when it said no.
     """
     folder = checkpoint_folder(run_dir, name)
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
@@ -63,8 +64,33 @@ def put_checkpoint(
         samples=samples,
         files=files,
     )
-    if may_write():
-        records.checkpoints.put(row)
+    if not may_write():
+        return False
+    records.checkpoints.put(row)
+    return True
+
+
+def unkept(records: Records, store: Store, job: str, run_dir: Path, complete: bool) -> list[str]:
+    """Names of checkpoints of the run folder that are not whole in store and rows.
+
+    A training that is `complete` also needs the base and the checkpoint that its result calls the best. Raises
+    RecordsUnusable or StoreError when one of them does not answer.
+    """
+    rows = {checkpoint.name: checkpoint for checkpoint in records.checkpoints.of_job(job)}
+    needed = dict.fromkeys(adapters(run_dir))
+    if complete or (checkpoint_folder(run_dir, BASE) / SCORES_FILE).is_file():
+        needed = {BASE: None, **needed}
+    if complete:
+        needed |= {str((read_result(run_dir) or {}).get("best", BASE)): None}
+    return [name for name in needed if name not in rows or not _is_whole(store, rows[name], run_dir)]
+
+
+def _is_whole(store: Store, row: Checkpoint, run_dir: Path) -> bool:
+    folder = checkpoint_folder(run_dir, row.name)
+    here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if not here <= set(row.files) or (SCORES_FILE in here and not row.scores):
+        return False
+    return all(exists(store, key) for key in row.files.values())
 
 
 class Uploads:
@@ -97,8 +123,12 @@ class Uploads:
             if (name not in rows and complete) or (name in rows and scored and not rows[name].scores):
                 self.add(name)
 
+    def unkept(self, complete: bool) -> list[str]:
+        """See `unkept` above."""
+        return unkept(self._records, self._store, self._job, self._run_dir, complete)
+
     def finish(self, keep_waiting: Callable[[], bool]) -> bool:
-        """Wait until all is kept; False when `keep_waiting` said no before."""
+        """Wait until all that is queued is sent; False when `keep_waiting` said no before."""
         with self._change:
             while (self._waiting or self._busy) and keep_waiting():
                 self._change.wait(timeout=0.2)
@@ -147,10 +177,12 @@ class Uploads:
 
     def _try(self, name: str) -> str:
         """Upload one; returns what went wrong, or ""."""
+        unsure = "the records do not answer, so the job may be another worker's by now"
         if not self._may_go_on():
-            return ""
+            return unsure
         try:
-            put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._may_go_on)
+            if not put_checkpoint(self._records, self._store, self._job, self._run_dir, name, self._may_go_on):
+                return unsure
         except RecordMissing as error:  # the job was deleted; the next heartbeat tells the worker
             logger.warning("%s", error)
         except (StoreError, RecordsUnusable, OSError, RunError) as error:

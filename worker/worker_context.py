@@ -35,7 +35,7 @@ class WorkerContext:
         self.settings = settings
         self.records: Records = open_records(settings.database_url)
         self.store: Store = open_store(settings)
-        host = socket.gethostname()
+        host = self.host = socket.gethostname()
         self.id = f"{host}-{os.getpid()}-{new_id()[:6]}"
         self.stopping = threading.Event()
         """Set when this process shall end: a training is saved and given back."""

@@ -277,7 +277,8 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
     if job.status == "stopped":
         if job.cancel == "discard":
             return "Stopped and discarded", "What it learnt is gone. It can be started again from the beginning."
-        return "Stopped and kept", "What is saved so far can be used, and training can go on from there."
+        usable = "What is saved so far can be used, and training can go on from there."
+        return "Stopped and kept", f"{job.error} {usable}" if job.error else usable
     return "Something went wrong", job.error or "The job ended without saying why. The log below may tell."
 
 

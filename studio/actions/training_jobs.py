@@ -25,6 +25,7 @@ from studio.actions.images import portrait
 from studio.actions.job_progress import JobProgress, Pace, progress_of
 from studio.actions.report import replies as replies_of
 from studio.actions.run_log import RunLog
+from studio.actions.safekeeping import safekeeping_words
 from studio.actions.scores import checkpoint_title
 from studio.actions.verdict import Verdict, verdict_of
 from studio.actions.workers import live_workers
@@ -59,6 +60,8 @@ class JobView:
     events: Sequence[Event]
     verdict: Verdict | None = None
     """What came of it; None before its end."""
+    safekeeping: tuple[str, ...] = ()
+    """Sentences about saved states that are not safe yet, or were damaged."""
 
     @property
     def is_over(self) -> bool:
@@ -133,8 +136,9 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
         workers = len(live_workers(context, "train"))
     name = context.records.characters.get(job.character).name if job.character else ""
     measured: dict[str, dict[str, Any]] = {}
+    kept = context.records.checkpoints.of_job(id)
     if job.status in ENDED:  # it may have been measured again since
-        measured = {one.name: one.scores for one in context.records.checkpoints.of_job(id) if one.scores}
+        measured = {one.name: one.scores for one in kept if one.scores}
     progress = progress_of(job, events, position=position, workers=workers, pace=pace, at=at, measured=measured)
     if job.status == "succeeded" and not progress.best:  # trained by 0.1, whose events do not name it
         found = best_of(context.records, job)
@@ -145,7 +149,8 @@ def job_view(context: AppContext, id: str, log: RunLog, pace: Pace | None = None
     if judged is not None and judged.findings:
         detail = "What falls short stands below, with what to do. Every saved state can be talked with all the same."
         progress = replace(progress, headline=judged.headline, detail=detail)
-    return JobView(job, name, progress, events, judged)
+    safe = safekeeping_words(job, events, {one.name for one in kept}, at)
+    return JobView(job, name, progress, events, judged, safe)
 
 
 def _hardly_trained(context: AppContext, job: Job) -> str:

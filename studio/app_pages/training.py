@@ -183,6 +183,8 @@ def _progress(context: AppContext, id: str) -> None:
         notes.append("taken up again once" if progress.resumes == 1 else "")
         if any(notes):
             widgets.quiet(" · ".join(filter(None, notes)))
+        for sentence in view.safekeeping:
+            widgets.quiet(sentence)
     for warning in progress.warnings:
         st.warning(f"**{widgets.escaped(warning.text)}** {widgets.escaped(warning.mend)}", icon=":material/warning:")
 

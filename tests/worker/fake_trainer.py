@@ -43,6 +43,9 @@ def main() -> int:
     print(file=sys.stderr)
     if how == "quick":
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0.2")))
+        base = run_dir / "checkpoints" / "base"
+        base.mkdir(parents=True, exist_ok=True)
+        (base / "scores.json").write_text('{"scores": {"reply_perplexity": 9.0}}', encoding="utf-8")
         (run_dir / "result.json").write_text('{"best": "base"}', encoding="utf-8")
         with (run_dir / "ran").open("a", encoding="utf-8") as file:  # a line for each time it ran to its end
             file.write(f"{os.getpid()}\n")
