@@ -18,6 +18,7 @@ import os
 import platform
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ from pipelines.core.run_folder import (
     read_result,
     repair_event_log,
     saved_for,
+    savings_of,
     step_over_damaged,
     write_exit,
     write_json,
@@ -184,7 +186,7 @@ def _sft(run_dir: Path, character: Character, recipe: Recipe, report: Report) ->
     from pipelines.models.presets import load
     from pipelines.training.sft import run_sft
 
-    plan = plan_for_this_device(recipe)
+    plan = plan_for_this_device(recipe, savings_of(run_dir))
     set_seed(recipe.seed)  # the adapter's first values are drawn from the global generator
     model, tokenizer = load(recipe.base, plan.bits)
     record_weights(run_dir, recipe.base, plan)
@@ -214,7 +216,7 @@ def _grpo(run_dir: Path, character: Character, recipe: Recipe, report: Report) -
     from pipelines.training.grpo import make_trainer, run_grpo
     from pipelines.training.sft_loss import lora_config
 
-    plan = plan_for_this_device(recipe)
+    plan = plan_for_this_device(recipe, savings_of(run_dir))
     set_seed(recipe.seed)
     model, tokenizer = load(recipe.base, plan.bits)
     record_weights(run_dir, recipe.base, plan)
@@ -332,6 +334,13 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
             ended = TrainerExit(FAILED, str(error))
         except WeightsMissing as error:
             ended = TrainerExit(FAILED, f"The base model is not there. {error}")
+        except Exception as error:
+            from pipelines.models.device_memory import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            traceback.print_exc()
+            ended = TrainerExit(FAILED, cause="memory")
     if ended.reason:
         print(f"pipelines.train: {ended.reason}", file=sys.stderr)
     if _is_first_process():

@@ -77,12 +77,12 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         forwarder.finish(lambda: not lease.lost)
         folder.remove()
     if end.reason == "hung":
-        return hang_outcome(context.settings.hang_timeout_s, end.log_tail)
+        return hang_outcome(context.settings.hang_timeout_s, end.log_tail, end.place)
     if end.status == COMPLETE:
         return JobOutcome("succeeded")
     if end.reason:
         return None if end.reason == "shutdown" else JobOutcome("stopped")
-    return failure_from_exit(end.status, end.error, end.log_tail, end.oom_killed, float("inf"))
+    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, float("inf"), end.place)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

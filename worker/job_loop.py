@@ -13,8 +13,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from pipelines.core.events import Event, Payload, RetryCause
 from pipelines.core.jobs.job import Job, JobKind, LeaseLost, RecordMissing, RecordsUnusable
+from pipelines.core.jobs.memory_plan import MOST_SAVINGS
 from pipelines.core.problems import CharacterProblems
+from pipelines.core.records.retries import Failure
 from pipelines.core.run_folder import RunError
 from pipelines.core.storage.store import StoreError
 from worker.chat_service import run_reply
@@ -94,6 +97,8 @@ def record_outcome(context: WorkerContext, job: Job, lease: Lease, outcome: JobO
                 if context.records.jobs.release(job.id, job.worker, job.attempt):
                     return
                 outcome = JobOutcome("stopped")  # a stop was asked for meanwhile
+            if outcome.cause and _tried_again(context, job, outcome.cause, outcome):
+                return
             if not context.records.jobs.finish(
                 job.id, job.worker, job.attempt, outcome.status, outcome.error, outcome.log_tail
             ):
@@ -106,3 +111,19 @@ def record_outcome(context: WorkerContext, job: Job, lease: Lease, outcome: JobO
                 logger.error("job %s is left to the sweeper: %s", job.id, error)
                 return
             time.sleep(1)
+
+
+def _tried_again(context: WorkerContext, job: Job, cause: RetryCause, outcome: JobOutcome) -> bool:
+    """Whether that was settled: queued again from the last checkpoint, or failed after too many tries."""
+    failure = Failure(cause, outcome.error, outcome.log_tail, outcome.place, job.savings < MOST_SAVINGS)
+    settled = context.records.jobs.retry(job.id, job.worker, job.attempt, failure)
+    if settled is None:
+        return False
+    logger.info("job %s: %s (%s), %s", job.id, cause, outcome.place or "before its first step", settled.status)
+    if settled.status == "queued":
+        said = Payload(attempt=job.attempt, failed=cause)
+        try:
+            context.records.events.note(job.id, job.attempt, Event("prepare", note=outcome.error, payload=said))
+        except (LeaseLost, RecordMissing) as error:  # somebody has it already, or it was deleted
+            logger.warning("%s", error)
+    return True

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.core.events import RetryCause
 from pipelines.core.jobs.job import JobStatus
 
 COMPLETE, FAILED, USAGE, STOPPED = 0, 1, 2, 3
@@ -44,24 +45,41 @@ class JobOutcome:
     status: JobStatus
     error: str = ""
     log_tail: str = ""
+    cause: RetryCause | None = None
+    """Why another try may get further; None when only a person can mend it."""
+    place: str = ""
+    """Where the trainer was, such as `sft-12`; "" before its first step."""
 
 
-def failure_from_exit(status: int, reason: str, tail: str, oom_killed: bool, free_disk_gb: float) -> JobOutcome:
+def failure_from_exit(
+    status: int, reason: str, tail: str, out_of_memory: bool, free_disk_gb: float, place: str = ""
+) -> JobOutcome:
     """The outcome of a trainer that left with this exit status (negative: the signal) without being asked to.
 
     reason: what the trainer itself said in `exit.json`, or "".
-    oom_killed: whether the kernel has ended processes for memory meanwhile.
+    out_of_memory: whether it said so there, or the kernel has ended processes for memory meanwhile.
     """
-    return JobOutcome("failed", _error_text(status, reason, tail, oom_killed, free_disk_gb), tail)
-
-
-def _error_text(status: int, reason: str, tail: str, oom_killed: bool, free_disk_gb: float) -> str:
     # A launcher or a shell reports a signal as 128 + its number.
     number = -status if status < 0 else status - 128 if status > 128 else 0
+    error, cause = _error_and_cause(number, status, reason, tail, out_of_memory, free_disk_gb)
+    return JobOutcome("failed", error, tail, cause, place)
+
+
+def _error_and_cause(
+    number: int, status: int, reason: str, tail: str, out_of_memory: bool, free_disk_gb: float
+) -> tuple[str, RetryCause | None]:
     if reason:
-        return " ".join(reason.split())
-    if _MEMORY.search(tail) or oom_killed:
-        return f"The training ran out of memory. {_LESS}"
+        return " ".join(reason.split()), None
+    # Libraries that a signal ends say so in the log alone.
+    if out_of_memory or _MEMORY.search(tail):
+        return f"The training ran out of memory. {_LESS}", "memory"
+    cause: RetryCause | None = "killed" if number == signal.SIGKILL else "crashed" if number else None
+    if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
+        cause = None
+    return _error_text(number, status, tail, free_disk_gb), cause
+
+
+def _error_text(number: int, status: int, tail: str, free_disk_gb: float) -> str:
     if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
         return (
             "The disk is full, so the training could not save. What was saved before is safe. Free some space on the "
@@ -94,14 +112,14 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def hang_outcome(hang_timeout_s: float, tail: str) -> JobOutcome:
+def hang_outcome(hang_timeout_s: float, tail: str, place: str = "") -> JobOutcome:
     """The outcome of a trainer that reported no event for so long."""
     error = (
         f"The training said nothing for {_span(hang_timeout_s)} and was ended: it hung. The log's end is kept below; "
         f"where it hung stands in its last lines. {_RESUME}. On a machine this slow, set UNDERSTUDY_HANG_TIMEOUT_S "
         "higher."
     )
-    return JobOutcome("failed", error, tail)
+    return JobOutcome("failed", error, tail, "hung", place)
 
 
 def missing_result(run_dir: Path, tail: str) -> JobOutcome:

@@ -27,7 +27,7 @@ from pipelines.core.jobs.job import ENDED, CharacterVersion, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.records import Records
-from pipelines.core.run_folder import RunError, clear_exit, read_events
+from pipelines.core.run_folder import RunError, clear_exit, read_events, set_savings
 from pipelines.core.storage.store import Store
 from pipelines.core.storage.stored_images import fetch_images
 from worker.local_checkpoints import Mended, fetch_checkpoints, mend_checkpoints
@@ -114,6 +114,7 @@ def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) 
         make_run_folder(folder.path, version, Recipe.from_json(job.recipe), store)
         mended = restore_progress(folder.path, job.id, records, store)
         missing = []
+    set_savings(folder.path, job.savings)
     clear_exit(folder.path)
     folder.note_attempt(job.attempt)
     return missing, mended

@@ -18,7 +18,7 @@ import psutil
 
 from pipelines.core.events import Event, Payload
 from pipelines.core.jobs.job import Job, RecordMissing, RecordsUnusable
-from pipelines.core.run_folder import CHECKPOINTS
+from pipelines.core.run_folder import CHECKPOINTS, RESULT_FILE
 from pipelines.core.storage.store import StoreError, put_content
 from worker.capacity import find_device, refusal_reason
 from worker.event_forwarder import EventForwarder
@@ -100,14 +100,15 @@ def _close(
     if end.reason == "discard":
         uploads.close()
         return discard(context, job, folder)
-    missing = _finish_uploads(context, lease, forwarder, uploads, end.status == COMPLETE)
+    complete = end.status == COMPLETE and (folder.path / RESULT_FILE).is_file()
+    missing = _finish_uploads(context, lease, forwarder, uploads, complete)
     if lease.lost:
         return None
     if lease.cancel == "discard":  # asked for while uploads were finishing
         uploads.close()
         return discard(context, job, folder)
     if end.reason == "hung":
-        return hang_outcome(context.settings.hang_timeout_s, end.log_tail)
+        return hang_outcome(context.settings.hang_timeout_s, end.log_tail, end.place)
     if end.status == COMPLETE:
         if missing and context.stopping.is_set():
             return None  # the next worker here finds the training complete, and sends the rest
@@ -117,7 +118,7 @@ def _close(
     if end.reason == "keep":
         return _stopped_outcome(context, end, missing)
     free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
-    return failure_from_exit(end.status, end.error, end.log_tail, end.oom_killed, free_gb)
+    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, free_gb, end.place)
 
 
 def _may_write(lease: Lease) -> bool:
@@ -177,11 +178,12 @@ def _finish_uploads(
 def _complete_outcome(
     context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, missing: list[str], tail: str
 ) -> JobOutcome:
-    if not (folder.path / "result.json").is_file():
+    if not (folder.path / RESULT_FILE).is_file():
         return missing_result(folder.path, tail)
     if missing:
-        return JobOutcome("failed", f"The training is complete, but {not_kept(missing, context.host)}", tail)
-    names = ("result.json", "run.json")
+        error = f"The training is complete, but {not_kept(missing, context.host)}"
+        return JobOutcome("failed", error, tail, "unkept")
+    names = (RESULT_FILE, "run.json")
     until = time.monotonic() + UPLOAD_PATIENCE_S
     while True:
         try:

@@ -42,11 +42,18 @@ class TrainerEnd:
     log_tail: str
     oom_killed: bool
     """Whether the kernel ended processes for memory meanwhile."""
+    place: str = ""
+    """The last step that it reported, such as `sft-12`; "" before the first."""
 
     @property
     def stopped_and_saved(self) -> bool:
         """Whether it saved before it left; a launcher turns this exit status into a failure of its own."""
         return STOPPED in (self.status, self.noted.status if self.noted else None)
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it ended for want of memory."""
+        return self.oom_killed or (self.noted is not None and self.noted.cause == "memory")
 
     @property
     def error(self) -> str:
@@ -64,6 +71,8 @@ class TrainerSupervisor:
     reason: StopReason = ""
     stop_requested_at: float = 0.0
     """When the trainer was told to save and leave, on the monotonic clock; 0 before."""
+    place: str = ""
+    """See `TrainerEnd`."""
 
     def check(self, lost: bool) -> None:
         """`lost`: the records say that the job is not ours any more."""
@@ -107,14 +116,15 @@ class TrainerSupervisor:
             self.check(forwarder.lost)
         self._forward(self.trainer.events(0), forwarder, on_event)
 
-    @staticmethod
-    def _forward(events: list[Event], forwarder: EventForwarder, on_event: Callable[[Event], None]) -> None:
+    def _forward(self, events: list[Event], forwarder: EventForwarder, on_event: Callable[[Event], None]) -> None:
         forwarder.send(events)
         for event in events:
+            if event.metrics and event.step:
+                self.place = f"{event.stage}-{event.step}"
             on_event(event)
 
     def end(self, run_dir: Path, oom_kills_before: int) -> TrainerEnd:
         """How it ended, once `follow` has returned."""
         oom_killed = kernel_oom_kills() > oom_kills_before
         status = self.trainer.exit_status() or 0
-        return TrainerEnd(self.reason, status, read_exit(run_dir), self.trainer.log_tail, oom_killed)
+        return TrainerEnd(self.reason, status, read_exit(run_dir), self.trainer.log_tail, oom_killed, self.place)

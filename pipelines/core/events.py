@@ -22,6 +22,11 @@ EarlyEnd = Literal["not_a_number", "reward_collapsed"]
 """Why a stage ended before its last step (`pipelines/training/early_stop.py`)."""
 
 
+RetryCause = Literal["memory", "killed", "crashed", "hung", "unkept"]
+"""Why a trainer ended that may get further when it is tried again: out of memory, SIGKILL, another signal, silence, or
+checkpoints that could not be sent."""
+
+
 class PreferenceCounts(TypedDict):
     """Preferences (`pipelines/core/character/preferences.py`) in one checkpoint of stage 2."""
 
@@ -40,6 +45,8 @@ class Payload(TypedDict, total=False):
     """`evaluate`: name of the checkpoint whose scores are the metrics."""
     attempt: int
     """`prepare`: noted by a worker that takes the job up, before the run itself begins."""
+    failed: RetryCause
+    """`prepare`: why the trainer of this attempt ended, noted by its worker when the job was queued again by itself."""
     fetched_again: list[str]
     """`prepare`: checkpoints that were damaged on the worker's disk and came from the object store instead."""
     stepped_over: list[str]

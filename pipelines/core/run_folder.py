@@ -209,6 +209,17 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     replace_durably(fresh, path)
 
 
+def savings_of(run_dir: Path) -> int:
+    """By how many steps the memory plan of this run is to be smaller than planned (`memory_plan.smaller_plan`)."""
+    return int(read_json(run_dir / "run.json").get("savings", 0))
+
+
+def set_savings(run_dir: Path, savings: int) -> None:
+    """Make the steps of a run smaller, since it ran out of memory."""
+    if savings_of(run_dir) != savings:
+        write_json(run_dir / "run.json", read_json(run_dir / "run.json") | {"savings": savings})
+
+
 @dataclass(frozen=True)
 class TrainerExit:
     """How `pipelines.train` ended as it says itself; a launcher in front of it has an exit status of its own."""
@@ -217,6 +228,8 @@ class TrainerExit:
     """Exit status of its first process, as `pipelines.train` documents them."""
     reason: str = ""
     """Why it failed, when the trainer itself knows."""
+    cause: Literal["", "memory"] = ""
+    """"memory" when it ran out of it."""
 
 
 def write_exit(run_dir: Path, ended: TrainerExit) -> None:

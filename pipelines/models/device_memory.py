@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from pipelines.core.jobs.memory_plan import MemoryPlan, plan_for
+from pipelines.core.jobs.memory_plan import MemoryPlan, plan_for, smaller_plan
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import RunError, read_json, write_json
 
@@ -26,8 +26,15 @@ def device_memory() -> tuple[str, float]:
     return "", float(psutil.virtual_memory().total)
 
 
-def plan_for_this_device(recipe: Recipe) -> MemoryPlan:
-    """How this run is made to fit the device of this process. RunError when it cannot be."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device or the machine had no memory left; torch has no type of its own for the machine's."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def plan_for_this_device(recipe: Recipe, savings: int = 0) -> MemoryPlan:
+    """How this run is made to fit the device of this process, `savings` steps smaller. RunError when it cannot be."""
     name, memory = device_memory()
     plan = plan_for(recipe.base, recipe, memory, on_gpu=bool(name), gpus=int(os.environ.get("WORLD_SIZE", "1")))
     if not plan.fits:
@@ -35,7 +42,7 @@ def plan_for_this_device(recipe: Recipe) -> MemoryPlan:
             f"{recipe.base} {plan.words}, and {name or 'this machine'} has {memory / 1e9:.1f} GB. Choose a smaller "
             "base model, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, or use a larger machine."
         )
-    return plan
+    return smaller_plan(plan, savings)
 
 
 def reply_bits(base: str) -> int:

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipelines.core.durable import replace_durably
+
 LOG_EVERY_S = 15.0
 SAVE_EVERY_S = 120.0
 STREAM_POSITION = "place"
@@ -199,7 +201,7 @@ def _save(part: BuildPart, optimiser: torch.optim.Optimizer, progress: Progress)
         "more": progress.part_state,
     }
     torch.save({**modules, "optimiser": optimiser.state_dict(), **figures}, incomplete)
-    incomplete.replace(part.state_file)
+    replace_durably(incomplete, part.state_file)
 
 
 def shuffled_batches(count: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:

@@ -81,7 +81,7 @@ class JobProgress:
     best: str = ""
     warnings: tuple[TrainingWarning, ...] = ()
     resumes: int = 0
-    """How often the job was resumed."""
+    """How often the job was taken up again."""
     time_words: str = ""
     """How long it takes still, and what it waits for; "" unless it runs."""
     preferences: PreferenceCounts | None = None
@@ -138,7 +138,7 @@ def progress_of(
         scores,
         best_in(events),
         training_warnings(loss, rewards, scores, _ended_early(events)),
-        max(0, sum(_begins_a_run(event) for event in events) - 1),
+        _resumes(events),
         time_words(_clock(job, events, attempt, stages, pace or {}, known, left, at))
         if job.status == "running"
         else "",
@@ -194,6 +194,12 @@ def _ended_early(events: Sequence[Event]) -> dict[EarlyEnd, int]:
 def _begins_a_run(event: Event) -> bool:
     # A worker that takes the job up notes a `prepare` of its own before the trainer's.
     return event.stage == "prepare" and not event.step and "attempt" not in event.payload
+
+
+def _resumes(events: Sequence[Event]) -> int:
+    # A trainer that was killed before its first event was taken up all the same; 0.1 noted no attempts.
+    attempts = {event.payload["attempt"] for event in events if "attempt" in event.payload}
+    return max(0, len(attempts) - 1, sum(_begins_a_run(event) for event in events) - 1)
 
 
 def pace_of(events: Sequence[Event]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the training page says about saved states being safe: not sent yet, damaged and fetched again, stepped over.
+"""What the training page says about a training that goes on by itself: tried again, saved states not sent, or damaged.
 
 Pure functions of a job, its events and the checkpoints whose rows are there; nothing is read from notes.
 """
@@ -8,19 +8,36 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from pipelines.core.events import Event
+from pipelines.core.events import Event, RetryCause
 from pipelines.core.jobs.job import Job
 from pipelines.core.run_folder import BASE, CHECKPOINTS, SCORES_FILE
 from studio.labels import counted
 
 PATIENCE_S = 60.0
 """So long the sending of a saved state may take before anything is said."""
+LIVE = ("queued", "running", "stopping")
+CAUSES: dict[RetryCause, str] = {
+    "memory": "ran out of memory and now takes smaller steps",
+    "killed": "was ended by the worker's machine",
+    "crashed": "crashed",
+    "hung": "hung and was ended",
+    "unkept": "could not send all its saved states",
+}
 
 
 def safekeeping_words(job: Job, events: Sequence[Event], kept: Collection[str], at: str = "") -> tuple[str, ...]:
     """Sentences for people, none where all is well. `kept`: names of checkpoints whose rows are there; `at`: the time
     now (UTC, ISO 8601), without it the time of the last event."""
-    return tuple(filter(None, (_damage(events), _unsent(job, events, kept, at or (events[-1].time if events else "")))))
+    at = at or (events[-1].time if events else "")
+    return tuple(filter(None, (_tried_again(job, events), _damage(events), _unsent(job, events, kept, at))))
+
+
+def _tried_again(job: Job, events: Sequence[Event]) -> str:
+    causes = [event.payload["failed"] for event in events if "failed" in event.payload]
+    if not causes or job.status not in LIVE:
+        return ""
+    times = {1: "once", 2: "twice"}.get(len(causes), f"{len(causes)} times")
+    return f"It {CAUSES[causes[-1]]}. Nothing has to be done: it went on by itself {times}, from the last saved state."
 
 
 def _damage(events: Sequence[Event]) -> str:
@@ -39,7 +56,7 @@ def _damage(events: Sequence[Event]) -> str:
 
 
 def _unsent(job: Job, events: Sequence[Event], kept: Collection[str], at: str) -> str:
-    if job.status not in ("queued", "running", "stopping"):  # how it ended says the rest
+    if job.status not in LIVE:  # how it ended says the rest
         return ""
     saved: dict[str, str] = {}
     for event in events:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from streamlit.testing.v1 import AppTest
 
-from pipelines.core.events import Event
+from pipelines.core.events import Event, RetryCause
 from pipelines.core.jobs.job import Job
-from studio.actions.safekeeping import PATIENCE_S, safekeeping_words
+from studio.actions.job_progress import progress_of
+from studio.actions.safekeeping import CAUSES, PATIENCE_S, safekeeping_words
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -42,6 +44,17 @@ def test_what_was_damaged_is_told() -> None:
         "2 saved states were damaged on the worker's disk and fetched again. 1 saved state could not"
     )
     assert "training went on from the one before" in said
+
+
+def test_a_training_that_went_on_by_itself_says_so_with_the_true_count() -> None:
+    tries = [Event("prepare", payload={"attempt": 1}), Event("prepare", payload={"attempt": 1, "failed": "killed"})]
+    tries += [Event("prepare", payload={"attempt": 2}), Event("prepare", payload={"attempt": 2, "failed": "memory"})]
+    tries += [Event("prepare", payload={"attempt": 3}), Event("prepare", note="reading")]
+    [said] = safekeeping_words(JOB, tries, set())
+    assert said.startswith("It ran out of memory and now takes smaller steps.") and "by itself twice" in said
+    assert progress_of(JOB, tries).resumes == 2, "two trainers were killed before they said anything"
+    assert safekeeping_words(replace(JOB, status="failed"), tries, set()) == ()
+    assert set(CAUSES) == set(get_args(RetryCause))
 
 
 def test_the_page_says_it(context: AppContext, tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ class Job(JsonRecord):
     started: str = ""
     """When the latest attempt began."""
     ended: str = ""
+    savings: int = 0
+    """By how many steps its memory plan is smaller than planned, since it ran out of memory."""
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,27 @@ def plan_for(
     return plan
 
 
+MOST_SAVINGS = len(STRATEGIES) - 1
+"""How many steps smaller than planned a run can become."""
+
+
+def smaller_plan(plan: MemoryPlan, steps: int) -> MemoryPlan:
+    """The plan so many steps further down `STRATEGIES`, for a run that went out of memory all the same.
+
+    The small base models cannot compute activations again: their steps are only cut into more micro-batches.
+    """
+
+    def shrunk(way: StepStrategy, most_parts: int) -> StepStrategy:
+        for _ in range(steps):
+            if way.checkpointing or plan.base not in LARGE:
+                way = replace(way, parts=max(way.parts, min(2 * way.parts, most_parts)))
+            else:
+                way = replace(way, checkpointing=True)
+        return way
+
+    return replace(plan, sft=shrunk(plan.sft, SFT_PARTS), grpo=shrunk(plan.grpo, STRATEGIES[-1].parts))
+
+
 def _held(model: Dimensions, bits: int, on_gpu: bool) -> tuple[float, float]:
     """Bytes of the weights, and of the keys and values of one position."""
     width = 2 if on_gpu else 4  # bf16 on a GPU, fp32 on a CPU

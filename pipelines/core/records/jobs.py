@@ -4,6 +4,7 @@
     running   finish -> succeeded, stopped, failed; request_stop -> stopping; release -> queued
     stopping  finish -> succeeded, stopped, failed
     running or stopping with a lease that has run out   release_lost -> queued, stopped, failed
+    running, its trainer killed   retry -> queued, failed
     stopped, failed   requeue -> queued
 
 Every step is one conditional update: of many that try, one changes the row and the others see that it is changed.
@@ -23,6 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from pipelines.core.jobs.job import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
 from pipelines.core.records.database import Database, later
 from pipelines.core.records.queue_order import next_job, place_of
+from pipelines.core.records.retries import Failure, lost_words, next_try, progress_of
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import JOBS
 
@@ -167,25 +169,47 @@ class Jobs:
             held = [*_held(id, worker, attempt), JOBS.c.status == "running"]
             return _change(connection, held, {**_FREE, "status": "queued"}) is not None
 
+    def retry(self, id: str, worker: str, attempt: int, failure: Failure) -> Job | None:
+        """Queue the job again at its old place, as the worker that has it, or end it as failed: see `retries.py`.
+
+        Returns the job as it is now; None, and nothing changed, for anybody else, or when a stop was asked for.
+        """
+        with self._database.write() as connection:
+            held = [*_held(id, worker, attempt), JOBS.c.status == "running"]
+            counts = (JOBS.c.retries, JOBS.c.progress, JOBS.c.failed_at, JOBS.c.savings)
+            row = connection.execute(select(*counts).where(*held).with_for_update()).mappings().one_or_none()
+            if row is None:
+                return None
+            changed, over = next_try(row, failure, progress_of(connection, id))
+            if over:
+                error, clock = f"{failure.error} {over}", self._database.clock(connection)
+                end = {"status": "failed", "ended": clock, "lease_until": "", "error": error}
+                return _change(connection, held, {**changed, **end, "log_tail": failure.log_tail})
+            return _change(connection, held, {**changed, **_FREE, "status": "queued"})
+
     def release_lost(self, max_attempts: int = 3) -> builtins.list[Job]:
         """Take jobs from workers whose lease has run out, and return them as they are now.
 
         Queued again, at their old place; stopped when a stop was asked for; failed when as many workers were lost on it
-        as `max_attempts` since somebody last queued it.
+        as `max_attempts` since it last got further or somebody queued it.
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection)
             overdue = [JOBS.c.status.in_(OWNED), JOBS.c.lease_until < clock]
             # Rows that somebody else is changing are left for the next round: two sweepers must not wait in a circle.
-            query = select(*_COLUMNS, JOBS.c.losses).where(*overdue).with_for_update(skip_locked=True)
+            counts = (JOBS.c.losses, JOBS.c.progress)
+            query = select(*_COLUMNS, *counts).where(*overdue).with_for_update(skip_locked=True)
             released = []
             for row in connection.execute(query).mappings().all():
-                losses = row["losses"] + 1
-                changed: dict[str, Any] = {"lease_until": "", "losses": losses}
+                progress = progress_of(connection, row["id"])
+                further = progress != row["progress"]
+                losses = 1 if further else row["losses"] + 1
+                changed: dict[str, Any] = {"lease_until": "", "losses": losses, "progress": progress}
+                changed |= {"retries": 0} if further else {}
                 if row["cancel"]:
                     changed |= {"status": "stopped", "ended": clock}
                 elif losses >= max_attempts:
-                    changed |= {"status": "failed", "ended": clock, "error": _lost(losses)}
+                    changed |= {"status": "failed", "ended": clock, "error": lost_words(losses)}
                 else:
                     changed |= {**_FREE, "status": "queued"}
                 job = _change(connection, [JOBS.c.id == row["id"], *overdue], changed)
@@ -207,6 +231,9 @@ class Jobs:
                 "queued": clock,
                 "nudged": clock,
                 "losses": 0,
+                "retries": 0,
+                "progress": 0,
+                "failed_at": "",
                 "cancel": "",
                 "error": "",
                 "log_tail": "",
@@ -277,11 +304,3 @@ def _change(connection: Connection, where: list[ColumnElement[bool]], values: di
     statement = update(JOBS).where(*where).values(**values).returning(*_COLUMNS)
     row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else _job(row)
-
-
-def _lost(losses: int) -> str:
-    """What a person reads when a job was given up."""
-    return (
-        f"The worker that ran this job disappeared {losses} times in a row, most likely because its machine ran out of "
-        "memory or was switched off. Look at the worker's log and resume the job: it goes on from its last checkpoint."
-    )

@@ -140,7 +140,12 @@ JOBS = Table(
     _text("started"),
     _text("ended"),
     _text("nudged"),  # when a message was last sent for it; "" when one is wanted
-    _whole("losses"),  # workers lost since somebody last queued it
+    _whole("losses"),  # workers lost since it last got further, or somebody queued it
+    # Added later: rows of before have these defaults.
+    Column("retries", Integer, nullable=False, server_default="0"),  # trainers that failed since then
+    Column("progress", Integer, nullable=False, server_default="0"),  # how far it was at the last of either
+    Column("savings", Integer, nullable=False, server_default="0"),
+    Column("failed_at", EXACT, nullable=False, server_default=""),  # where the last trainer failed: stage-step
     ForeignKeyConstraint(
         ["character", "version"],
         ["character_versions.character", "character_versions.version"],

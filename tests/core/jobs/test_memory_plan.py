@@ -11,6 +11,7 @@ from torch import nn
 
 from pipelines.core.jobs.memory_plan import (
     GIB,
+    MOST_SAVINGS,
     SFT_PARTS,
     STRATEGIES,
     USABLE,
@@ -18,6 +19,7 @@ from pipelines.core.jobs.memory_plan import (
     base_choices,
     need_of,
     plan_for,
+    smaller_plan,
 )
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
@@ -104,3 +106,15 @@ def test_the_small_ones_are_taken_as_measured() -> None:
     assert plan_for("starter", Recipe(), 5e9).fits and not plan_for("starter", Recipe(), 3e9).fits
     assert "needs 4.0 GB" in plan_for("starter", Recipe(), 3e9).words
     assert plan_for("something-new", Recipe(), 1e9).fits  # nothing is known, so nothing is refused
+
+
+def test_a_plan_becomes_smaller_step_by_step() -> None:
+    large = plan_for("janus-pro-1b", Recipe.for_effort("janus-pro-1b", "standard"), 800 * GIB)
+    ways = [smaller_plan(large, steps).grpo for steps in range(MOST_SAVINGS + 1)]
+    assert ways == list(STRATEGIES), "from the fastest way to the smallest"
+    assert [smaller_plan(large, steps).sft.parts for steps in range(MOST_SAVINGS + 1)] == [1, 1, 2, 2, 2]
+    small = plan_for("starter", Recipe.for_effort("starter", "quick"), 8 * GIB, on_gpu=False)
+    assert smaller_plan(small, 0) == small
+    first, last = smaller_plan(small, 1), smaller_plan(small, MOST_SAVINGS)
+    assert (first.sft, first.grpo) == (StepStrategy(parts=2), StepStrategy(parts=2)), "it cannot compute them again"
+    assert (last.sft.parts, last.grpo.parts) == (2, 8)
