@@ -1,8 +1,9 @@
 """The sweeper: repairs what crashes leave behind. `python -m worker.sweeper`, one or more of them.
 
 Every few seconds: jobs whose lease has run out are queued again (failed after the third lost worker), queued jobs whose
-message may be lost get another one while a worker is idle, workers that vanished are taken off the list. Once a day:
-objects that no record refers to are deleted, and run folders of jobs that ended a week ago.
+message may be lost get another one while a worker is idle, workers that vanished are taken off the list. After a sleep
+of the machine, or when a clock was set, leases only seem to have run out: workers are first given time to be heard of.
+Once a day: objects that no record refers to are deleted, and run folders of jobs that ended a week ago.
 """
 
 from __future__ import annotations
@@ -38,8 +39,14 @@ logger = logging.getLogger("understudy.sweeper")
 class Sweeper:
     """Rounds over one set of records and objects."""
 
-    def __init__(self, settings: Settings, records: Records, store: Store) -> None:
-        self._settings, self._records, self._store = settings, records, store
+    def __init__(
+        self, settings: Settings, records: Records, store: Store, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`steady`: a clock that nobody sets and that stands still while the machine sleeps."""
+        self._settings, self._records, self._store, self._steady = settings, records, store, steady
+        self._clocks: tuple[datetime, float] | None = None
+        """The records' clock and the steady one at the last round."""
+        self._wait_until = 0.0
         self._app = make_app(settings)
         self._cleaned = settings.home / "cleaned"
         """A file whose time is that of the last cleaning, so that a restart neither repeats nor postpones it."""
@@ -57,7 +64,22 @@ class Sweeper:
         except (RecordsUnusable, StoreError, OSError) as error:
             logger.warning("%s: %s", step.__name__.strip("_"), error)
 
+    def _clocks_agree(self) -> bool:
+        """Whether the records' clock has run like the steady one for half a lease, and so leases can be believed."""
+        before = self._steady()
+        wall = datetime.fromisoformat(self._records.clock())
+        steady = self._steady()
+        if self._clocks is not None:
+            apart = (wall - self._clocks[0]).total_seconds() - (steady - self._clocks[1])
+            if abs(apart) > self._settings.lease_s / 4 + (steady - before):
+                logger.warning("the clock jumped by %.0f s: lost workers are looked for a little later", apart)
+                self._wait_until = steady + self._settings.lease_s / 2  # longer than any heartbeat takes
+        self._clocks = wall, steady
+        return steady >= self._wait_until
+
     def _release(self) -> None:
+        if not self._clocks_agree():
+            return
         for job in self._records.jobs.release_lost(MAX_ATTEMPTS):
             logger.info("job %s lost its worker %s and is %s", job.id, job.worker or "(gone)", job.status)
             if job.cancel == "discard":

@@ -7,6 +7,7 @@ import time
 
 from pipelines.core.jobs.job import Checkpoint, Worker, new_id
 from pipelines.core.queue.submit import stop
+from pipelines.core.records.database import later
 from pipelines.core.storage.store import exists, put_content
 from tests.worker.conftest import Deployment
 from worker.run_folders import KEPT_S, RunFolder
@@ -83,6 +84,69 @@ def test_the_daily_cleaning(embedded: Deployment) -> None:
     assert not exists(embedded.store, unused) and exists(embedded.store, used)
     assert [id for id, folder in folders.items() if folder.path.exists()] == [waiting.id, recent.id]
     assert time.time() - marker.stat().st_mtime < 60
+
+
+class Machine:
+    """A machine whose steady clock the test sets."""
+
+    def __init__(self) -> None:
+        self.steady = 1000.0
+
+    def clock(self) -> float:
+        """Seconds that it was awake."""
+        return self.steady
+
+
+def test_a_machine_that_slept_takes_no_job_away(embedded: Deployment) -> None:
+    """Wall clock and leases ran on, the steady clock did not: the worker, which slept as well, is given time."""
+    machine = Machine()
+    sweeper = Sweeper(embedded.settings, embedded.records, embedded.store, machine.clock)
+    lease_s = embedded.settings.lease_s
+    job = embedded.training_without_message()
+    claimed = embedded.records.jobs.claim(job.id, "asleep", lease_s)
+    assert claimed is not None
+    sweeper.round()
+    embedded.records.jobs.heartbeat(job.id, "asleep", 0.01)  # the last one before the lid was closed
+    time.sleep(lease_s / 4 + 0.3)  # the night; the steady clock stands still
+    sweeper.round()
+    assert embedded.records.jobs.get(job.id).status == "running"
+    machine.steady += sweeper.every_s
+    sweeper.round()
+    assert embedded.records.jobs.get(job.id).status == "running", "it may need a moment"
+    embedded.records.jobs.heartbeat(job.id, "asleep", lease_s, claimed.attempt)
+    machine.steady += lease_s
+    sweeper.round()
+    assert embedded.records.jobs.get(job.id).attempt == 1 and embedded.records.jobs.get(job.id).status == "running"
+
+
+def test_a_worker_that_never_woke_up_loses_its_job_all_the_same(embedded: Deployment) -> None:
+    began = time.monotonic()
+    asleep = 0.0
+    sweeper = Sweeper(embedded.settings, embedded.records, embedded.store, lambda: time.monotonic() - began - asleep)
+    job = embedded.training_without_message()
+    embedded.records.jobs.claim(job.id, "gone", 0.01)
+    sweeper._clocks_agree()
+    asleep = time.monotonic() - began + embedded.settings.lease_s  # it slept for a lease, says the steady clock
+    sweeper.round()
+    assert embedded.records.jobs.get(job.id).status == "running"
+    time.sleep(embedded.settings.lease_s / 2 + 0.2)
+    sweeper.round()
+    assert embedded.records.jobs.get(job.id).status == "queued"
+
+
+def test_a_clock_that_is_set_back_a_day_keeps_no_lost_job_for_a_day(embedded: Deployment) -> None:
+    from sqlalchemy import create_engine, text
+
+    lost, alive = (embedded.training_without_message() for _ in range(2))
+    for job in (lost, alive):
+        embedded.records.jobs.claim(job.id, "worker", 60)
+    tomorrow = {"then": later(embedded.records.clock(), DAY_S)}
+    with create_engine(embedded.settings.database_url).begin() as connection:
+        connection.execute(text("UPDATE jobs SET lease_until = :then, heartbeat = :then"), tomorrow)
+    embedded.records.jobs.heartbeat(alive.id, "worker", 60)
+    sweeping(embedded).round()
+    assert embedded.records.jobs.get(lost.id).status == "queued"
+    assert embedded.records.jobs.get(alive.id).status == "running"
 
 
 def test_rounds_survive_records_that_do_not_answer(embedded: Deployment) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.core.jobs.job import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
@@ -29,6 +29,8 @@ from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import JOBS
 
 _COLUMNS = columns_of(Job, JOBS)
+FUTURE_S = 60.0
+"""So far ahead of the clock no heartbeat can be unless the clock was set back."""
 _FREE: dict[str, Any] = {"worker": "", "lease_until": "", "nudged": ""}
 """A job that no worker has, and that workers are to be notified of."""
 
@@ -195,7 +197,9 @@ class Jobs:
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection)
-            overdue = [JOBS.c.status.in_(OWNED), JOBS.c.lease_until < clock]
+            # One that was heard of in the future has a lease of then: the clock was set back since.
+            over = or_(JOBS.c.lease_until < clock, JOBS.c.heartbeat > later(clock, FUTURE_S))
+            overdue = [JOBS.c.status.in_(OWNED), over]
             # Rows that somebody else is changing are left for the next round: two sweepers must not wait in a circle.
             counts = (JOBS.c.losses, JOBS.c.progress)
             query = select(*_COLUMNS, *counts).where(*overdue).with_for_update(skip_locked=True)

@@ -33,6 +33,11 @@ class Records:
         """Every object key that any row refers to; some come more than once."""
         return object_keys(self._database)
 
+    def clock(self) -> str:
+        """The time that leases go by: UTC, ISO 8601."""
+        with self._database.read() as connection:
+            return self._database.clock(connection)
+
     def close(self) -> None:
         """Close idle connections, at the end of a program or test."""
         self._database.close()
