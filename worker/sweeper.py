@@ -19,8 +19,10 @@ from datetime import UTC, datetime
 from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.queue.broker import LOG_FORMAT, QUEUES, make_app, notify_worker
 from pipelines.core.records import Records, open_records
+from pipelines.core.records.store_check import settle_owner, store_alarm
 from pipelines.core.settings import Settings
-from pipelines.core.storage.garbage import collect_garbage
+from pipelines.core.storage.garbage import GRACE_S, collect_garbage
+from pipelines.core.storage.installation import check_owner
 from pipelines.core.storage.open_store import open_store
 from pipelines.core.storage.store import Store, StoreError
 from worker.run_folders import remove_old_folders
@@ -47,6 +49,7 @@ class Sweeper:
         self._clocks: tuple[datetime, float] | None = None
         """The records' clock and the steady one at the last round."""
         self._wait_until = 0.0
+        self._settled = False
         self._app = make_app(settings)
         self._cleaned = settings.home / "cleaned"
         """A file whose time is that of the last cleaning, so that a restart neither repeats nor postpones it."""
@@ -55,8 +58,15 @@ class Sweeper:
 
     def round(self) -> None:
         """All repairs once; what does not answer is tried again in the next round."""
-        for step in (self._release, self._notify, self._forget, self._clean):
+        for step in (self._settle, self._release, self._notify, self._forget, self._clean):
             self._try(step)
+
+    def _settle(self) -> None:
+        if not self._settled:
+            settle_owner(self._records, self._store)
+            self._settled = True
+            if alarm := store_alarm(self._records, self._store):
+                logger.error("%s", alarm)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -113,7 +123,8 @@ class Sweeper:
         if time.time() - self._cleaned.stat().st_mtime < DAY_S:
             return
         self._cleaned.touch()
-        gone = collect_garbage(self._store, self._records.keys(), GARBAGE_AGE_S, dry_run=False)
+        check_owner(self._store, self._records.installation())
+        gone = collect_garbage(self._store, self._records.keys(), GARBAGE_AGE_S, dry_run=False, grace_s=GRACE_S).gone
         if gone:
             logger.info("%d objects (%d bytes) that nothing refers to are deleted", len(gone), sum(n for _, n in gone))
         remove_old_folders(self._settings.runs_folder, self._records)

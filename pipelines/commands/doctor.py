@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         _starter(),
         _bundled(),
         _llm_endpoint(settings),
+        _records(settings),
     ]
     for finding in findings:
         print(f"{'ok ' if finding.ok else 'MEND'.ljust(3)} {finding.name}: {finding.found}")
@@ -155,3 +156,25 @@ def _llm_endpoint(settings: Settings) -> Finding:
     if not settings.llm_url:
         return Finding("expansion endpoint", True, "not set, nothing is sent anywhere")
     return Finding("expansion endpoint", True, f"{settings.llm_model} at {settings.llm_url}")
+
+
+def _records(settings: Settings) -> Finding:
+    """Whether records and objects belong together; makes neither of them."""
+    from pipelines.core.jobs.job import RecordsUnusable
+    from pipelines.core.records import open_records
+    from pipelines.core.records.store_check import store_alarm
+    from pipelines.core.storage.installation import is_empty
+    from pipelines.core.storage.open_store import open_store
+    from pipelines.core.storage.store import StoreError
+
+    mend = "see Restore in docs/operations.md; `understudy gc --adopt` when they do belong together"
+    try:
+        store = open_store(settings)
+        file = settings.database_url.removeprefix("sqlite:///")
+        if file != settings.database_url and not Path(file).is_file():
+            missing = f"{file} is missing, but pictures and adapters are kept: the database was lost or is another one"
+            return Finding("records", True, "none yet") if is_empty(store) else Finding("records", False, missing, mend)
+        alarm = store_alarm(open_records(settings.database_url), store)
+    except (RecordsUnusable, StoreError, OSError) as error:
+        return Finding("records", False, str(error), "start the servers that the settings name")
+    return Finding("records", not alarm, alarm or "they belong to the objects beside them", mend if alarm else "")

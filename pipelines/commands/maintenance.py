@@ -1,7 +1,7 @@
 """`understudy gc` and `understudy health`: garbage collection of stored objects, and the health check of containers.
 
-understudy gc --dry-run             objects that no record refers to, with their sizes
-understudy gc                       the same, deleted
+understudy gc --dry-run             objects that no record refers to, what becomes of each group, and why
+understudy gc                       puts them into the trash, and deletes what has been there for --grace days
 understudy health [--queue train]   exit status 0 when the records answer and, with --queue, this host has a worker
 """
 
@@ -21,7 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     gc = commands.add_parser("gc", parents=[shared], help="delete stored objects that no record refers to")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
     gc.add_argument("--older-than", type=float, default=24.0, metavar="HOURS", help="leave younger ones (24)")
-    gc.add_argument("--even-all", action="store_true", help="also when the records refer to nothing at all")
+    gc.add_argument("--grace", type=float, default=7.0, metavar="DAYS", help="how long they stay in the trash (7)")
+    gc.add_argument("--even-all", action="store_true", help="also when most or all of the objects would go")
+    gc.add_argument("--adopt", action="store_true", help="these records and objects belong together, say so first")
     gc.set_defaults(run=run_gc)
     health = commands.add_parser("health", parents=[shared], help="do the records answer, has this host a worker")
     health.add_argument("--queue", choices=("train", "reply"), help="a worker of this host must take jobs from it")
@@ -29,24 +31,40 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 
 
 def run_gc(arguments: argparse.Namespace) -> CommandResult:
-    """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys."""
+    """Delete, or list, what is old and in no record; the JSON object has number, bytes and keys, and what is left."""
     from pipelines.core.records import open_records
+    from pipelines.core.records.store_check import settle_owner
     from pipelines.core.storage.garbage import SAFE_S, collect_garbage
+    from pipelines.core.storage.installation import check_owner, claim_store
     from pipelines.core.storage.open_store import open_store
 
     if arguments.older_than * HOUR_S < SAFE_S:
         raise WrongUsage(f"--older-than must be at least {SAFE_S / HOUR_S:g} hours, or work in progress is lost")
     settings = Settings.from_environment()
     records = open_records(settings.database_url)
-    gone = collect_garbage(
-        open_store(settings), records.keys(), arguments.older_than * HOUR_S, arguments.dry_run, arguments.even_all
+    store = open_store(settings)
+    if arguments.adopt:
+        claim_store(store, records.installation())
+    elif not arguments.dry_run:
+        settle_owner(records, store)
+        check_owner(store, records.installation())
+    sweep = collect_garbage(
+        store,
+        records.keys(),
+        arguments.older_than * HOUR_S,
+        arguments.dry_run,
+        arguments.even_all,
+        grace_s=arguments.grace * 24 * HOUR_S,
     )
+    gone = sweep.gone
     size = sum(item_bytes for _, item_bytes in gone)
     for key, item_bytes in gone:
         print(f"{item_bytes:>12} {key}")
     print(f"{len(gone)} objects, {size / 1e6:.1f} MB {'would go' if arguments.dry_run else 'deleted'}")
+    print("\n".join(sweep.words))
     keys = [key for key, _ in gone]
-    return {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys}, 0
+    told = {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys, "trash": sweep.trash}
+    return {**told, "refused": sweep.refused}, 0
 
 
 def run_health(arguments: argparse.Namespace) -> CommandResult:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.core.jobs.draw_protocol import PROMPT_TASK
 from pipelines.core.jobs.job import Job, JobKind, RecordMissing, RecordsUnusable, Worker
 from pipelines.core.jobs.reply_protocol import SCENE
+from pipelines.core.records.store_check import store_alarm
 from pipelines.core.settings import Settings, without_password
 from pipelines.core.storage.garbage import SAFE_S, collect_garbage
 from pipelines.core.storage.store import StoreError
@@ -191,7 +192,16 @@ def disk_use(context: AppContext) -> list[DiskUse]:
 
 def garbage(context: AppContext) -> Sequence[tuple[str, int]]:
     """(key, bytes) of what cleaning would remove; removes nothing. StoreError when the records look wrong for it."""
-    return collect_garbage(context.store, context.records.keys(), older_than_s=SAFE_S, dry_run=True)
+    return collect_garbage(context.store, context.records.keys(), older_than_s=SAFE_S, dry_run=True).gone
+
+
+def alarm(context: AppContext) -> str:
+    """What is to be said when the objects are not those of these records; "" when all is well or one does not answer,
+    which `health` says."""
+    try:
+        return store_alarm(context.records, context.store)
+    except (StoreError, RecordsUnusable, OSError):
+        return ""
 
 
 def versions() -> dict[str, str]:

@@ -21,6 +21,8 @@ def page() -> None:
     """Everything, one below the other."""
     context = widgets.app_context()
     widgets.title("System", "What works for you in the background, and whether it is well.")
+    if said := system.alarm(context):
+        st.error(widgets.escaped(said), icon=":material/emergency:")
     st.fragment(_work, run_every=POLL_S)(context)
     _health(context)
     _disk(context)

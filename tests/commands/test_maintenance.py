@@ -14,6 +14,7 @@ from pipelines.cli import main
 from pipelines.core.jobs.job import Worker
 from pipelines.core.records import open_records
 from pipelines.core.settings import Settings
+from pipelines.core.storage.installation import OWN_KEYS, claim_store
 from pipelines.core.storage.open_store import open_store
 from pipelines.core.storage.store import put_content
 
@@ -37,11 +38,21 @@ def test_gc_leaves_what_a_draft_shows(settings: Settings, capsys: pytest.Capture
     assert main(["gc"]) == 1 and "UNDERSTUDY_DATABASE_URL" in capsys.readouterr().err
     records = open_records(settings.database_url)
     records.characters.create(settings.owner, {"images": [used]})
-    assert main(["gc", "--dry-run", "--json"]) == 0
-    assert answer(capsys) == {"objects": 1, "bytes": 6, "dry_run": True, "keys": [unused]}
+    assert main(["gc", "--dry-run", "--grace", "0", "--json"]) == 0
+    told = {"objects": 1, "bytes": 6, "dry_run": True, "keys": [unused], "trash": {}, "refused": ""}
+    assert answer(capsys) == told
     assert main(["gc", "--json"]) == 0
+    found = answer(capsys)
+    assert found["keys"] == [] and list(found["trash"]) == [unused]
+    assert main(["gc", "--dry-run"]) == 0
+    assert "1 objects (1 pictures) wait in the trash" in capsys.readouterr().out
+    assert main(["gc", "--grace", "0", "--json"]) == 0
     assert answer(capsys)["keys"] == [unused]
-    assert [item.key for item in store.keys("")] == [used]
+    assert [item.key for item in store.keys("") if item.key not in OWN_KEYS] == [used]
+    claim_store(store, "another")
+    assert main(["gc", "--grace", "0"]) == 1 and "understudy gc --adopt" in capsys.readouterr().err
+    assert main(["gc", "--grace", "0", "--adopt"]) == 0
+    assert main(["gc", "--grace", "0"]) == 0
     assert main(["gc", "--older-than", "1"]) == 2
 
 

@@ -150,7 +150,7 @@ def test_deleting_leaves_nothing_of_it_and_all_of_the_others(context: AppContext
     characters.delete(context, id)
     assert not exists(context.store, f"{tree}/COMPLETE")
     later = datetime.now(UTC) + timedelta(days=3)
-    gone = collect_garbage(context.store, context.records.keys(), 2 * 86400, dry_run=False, now=later)
+    gone = collect_garbage(context.store, context.records.keys(), 2 * 86400, dry_run=False, now=later).gone
     assert len(gone) > 20 and {item.key for item in context.store.keys("")} == kept
     assert [row.id for row in context.records.characters.list(context.owner)] == [other]
     with pytest.raises(RecordMissing):

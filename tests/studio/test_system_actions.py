@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from streamlit.testing.v1 import AppTest
+
 from pipelines.core.events import Event
 from pipelines.core.jobs.job import Job, Worker, new_id
 from pipelines.core.jobs.reply_protocol import scene_event, text_event
 from pipelines.core.settings import Settings
+from pipelines.core.storage.installation import claim_store
 from pipelines.core.storage.store import put_content
 from studio.actions import system
 from studio.context import AppContext
 from tests.studio import staged
+
+APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 
 
 def test_workers_and_what_they_do(context: AppContext, tmp_path: Path) -> None:
@@ -112,3 +117,14 @@ def test_versions_and_sizes() -> None:
         "123 MB",
         "5.6 GB",
     ]
+
+
+def test_records_that_are_not_those_of_the_objects_are_an_alarm(context: AppContext, tmp_path: Path) -> None:
+    """A lost database beside a full store is no fresh start."""
+    put_content(context.store, b"picture", "pictures", ".png")
+    claim_store(context.store, "the installation whose database was lost")
+    assert "The records are empty, but pictures" in system.alarm(context)
+    page = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/system.py").run()
+    assert not page.exception and "the database was lost" in page.error[0].value
+    claim_store(context.store, context.records.installation())
+    assert system.alarm(context) == "" and not page.run().error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
 from pipelines.core.jobs.job import Checkpoint, Worker, new_id
 from pipelines.core.queue.submit import stop
 from pipelines.core.records.database import later
-from pipelines.core.storage.store import exists, put_content
+from pipelines.core.storage.installation import TRASH_KEY, claim_store
+from pipelines.core.storage.store import exists, put_content, read
 from tests.worker.conftest import Deployment
 from worker.run_folders import KEPT_S, RunFolder
 from worker.sweeper import DAY_S, GARBAGE_AGE_S, Sweeper
@@ -81,9 +83,27 @@ def test_the_daily_cleaning(embedded: Deployment) -> None:
     marker = embedded.settings.home / "cleaned"
     os.utime(marker, (0, time.time() - DAY_S - 60))
     sweeper.round()
+    assert exists(embedded.store, unused), "it is in the trash"
+    trash = json.loads(read(embedded.store, TRASH_KEY))
+    embedded.store.put(TRASH_KEY, json.dumps(dict.fromkeys(trash, "2026-01-01T00:00:00+00:00")).encode())
+    assert list(trash) == [unused]
+    os.utime(marker, (0, time.time() - DAY_S - 60))
+    sweeper.round()
     assert not exists(embedded.store, unused) and exists(embedded.store, used)
     assert [id for id, folder in folders.items() if folder.path.exists()] == [waiting.id, recent.id]
     assert time.time() - marker.stat().st_mtime < 60
+
+
+def test_another_installations_objects_are_left_alone(embedded: Deployment) -> None:
+    key = put_content(embedded.store, b"somebody's", "pictures", ".png")
+    os.utime(embedded.store.root / key, (0, 0))  # type: ignore[attr-defined]
+    claim_store(embedded.store, "another")
+    embedded.version()
+    sweeper = sweeping(embedded)
+    for _ in range(2):
+        sweeper.round()
+        os.utime(embedded.settings.home / "cleaned", (0, time.time() - DAY_S - 60))
+    assert exists(embedded.store, key) and not exists(embedded.store, TRASH_KEY)
 
 
 class Machine:

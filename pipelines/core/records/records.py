@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy import select
+
 from pipelines.core.records.characters import Characters
 from pipelines.core.records.chats import Chats
 from pipelines.core.records.checkpoints import Checkpoints
@@ -14,6 +16,7 @@ from pipelines.core.records.database import Database
 from pipelines.core.records.events import Events
 from pipelines.core.records.jobs import Jobs
 from pipelines.core.records.object_keys import object_keys
+from pipelines.core.records.tables import INSTALLATION
 from pipelines.core.records.workers import Workers
 
 
@@ -32,6 +35,11 @@ class Records:
     def keys(self) -> Iterator[str]:
         """Every object key that any row refers to; some come more than once."""
         return object_keys(self._database)
+
+    def installation(self) -> str:
+        """The id of these records, which their object store has as well (`storage/installation.py`)."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(INSTALLATION.c.id)).scalar_one())
 
     def clock(self) -> str:
         """The time that leases go by: UTC, ISO 8601."""

@@ -1,7 +1,7 @@
 """The tables, as the code sees them. What is on disk is made by the migrations; a test proves that both are the same.
 
 Every row has an owner: characters, jobs and conversations name theirs, and every other row hangs on one of them by a
-foreign key, so that deleting a character takes everything with it. Only workers belong to nobody.
+foreign key, so that deleting a character takes everything with it. Only workers and the installation belong to nobody.
 
 Text columns compare by code point on both databases (PostgreSQL would ask the locale), because times and names are
 compared as text. JSON is kept as text: the two databases' own JSON types disagree about NaN and U+0000.
@@ -246,6 +246,9 @@ VOTES = Table(
     UniqueConstraint("conversation", "message", name="votes_once"),
     Index("votes_in_time", "created", "id"),
 )
+
+INSTALLATION = Table("installation", METADATA, Column("id", EXACT, primary_key=True))
+"""One row, made by the migration: whose records these are."""
 
 WORKERS = Table(
     "workers",
