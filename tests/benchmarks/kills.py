@@ -1,6 +1,6 @@
 """Random kills: SIGKILL to trainer, worker, Redis and object store in turn while toy trainings go through the queue.
 
-    python -m tests.benchmarks.kills [--kills 200] [--workers 2] [--seed 0] [--victims trainer,worker,redis,store]
+    python -m tests.benchmarks.kills [--kills 200] [--workers 2] [--seed 0] [--victims trainer,...] [--pauses 5,20]
 
 Real workers, real toy trainings, real redis-server and SeaweedFS; records in SQLite. At the end every job must have
 succeeded or failed with a reason, no job may have run twice at once, none may be lost, and no checkpoint row may name
@@ -41,6 +41,9 @@ BY_THEMSELVES = 0.9
 """Least share of the jobs with a killed trainer that must succeed without a person."""
 AHEAD = 2
 """Jobs that wait behind those that run."""
+PAUSES_S = (5.0, 20.0)
+"""Least and most seconds between two kills: a toy training takes half a minute, and what is killed more often than it
+can save anything is given up for good reason."""
 DRAIN_S = 900
 """So long the jobs have to come to their end once nobody is killed any more."""
 WANTED = ("sft-000002", "sft-000004", "grpo-000001", "grpo-000002")
@@ -188,7 +191,13 @@ def holds(deployment: Deployment, jobs: list[Job], watcher: Watcher, hit: Counte
 
 
 def run(
-    kills: int, workers: int, seed: int, home: Path, ahead: int = AHEAD, victims: Sequence[str] = VICTIMS
+    kills: int,
+    workers: int,
+    seed: int,
+    home: Path,
+    ahead: int = AHEAD,
+    victims: Sequence[str] = VICTIMS,
+    pauses_s: tuple[float, float] = PAUSES_S,
 ) -> dict[str, Any]:
     """The whole benchmark in a folder; so many jobs `ahead` wait behind those that run."""
     chosen = random.Random(seed)
@@ -207,7 +216,7 @@ def run(
                 waiting = [job for job in jobs[-3 * (workers + ahead) :] if _is_open(deployment, job)]
                 for _ in range(workers + ahead - len(waiting)):
                     jobs.append(deployment.training_of(version))
-                time.sleep(chosen.uniform(0.5, 3.0))
+                time.sleep(chosen.uniform(*pauses_s))
                 victim = victims[sum(done.values()) % len(victims)]
                 if kill(victim, deployment, crowd, servers, chosen, hit):
                     done[victim] += 1
@@ -249,10 +258,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--victims", default=",".join(VICTIMS))
+    parser.add_argument("--pauses", default="{},{}".format(*PAUSES_S), help="least and most seconds between two kills")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="understudy-kills-") as folder:
         home, victims = Path(folder) / "home", arguments.victims.split(",")
-        found = run(arguments.kills, arguments.workers, arguments.seed, home, victims=victims)
+        least, most = map(float, arguments.pauses.split(","))
+        found = run(arguments.kills, arguments.workers, arguments.seed, home, victims=victims, pauses_s=(least, most))
     print(json.dumps(found))
     return int(bool(broken(found)))
 
