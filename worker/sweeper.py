@@ -58,7 +58,7 @@ class Sweeper:
 
     def round(self) -> None:
         """All repairs once; what does not answer is tried again in the next round."""
-        for step in (self._settle, self._release, self._notify, self._forget, self._clean):
+        for step in (self._release, self._notify, self._forget, self._settle, self._clean):
             self._try(step)
 
     def _settle(self) -> None:

@@ -20,7 +20,7 @@ from pipelines.core.run_folder import START
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from studio import charts, evaluation_panel, sample_strip, verdict_panel, widgets
 from studio import training_dialogs as dialogs
-from studio.actions import estimates, evaluations, training_jobs
+from studio.actions import estimates, evaluations, system, training_jobs
 from studio.actions.checkpoint_options import marks_of
 from studio.actions.job_progress import JobProgress, StageProgress
 from studio.actions.run_log import RunLog
@@ -68,6 +68,9 @@ def page() -> None:
 def _all(context: AppContext) -> None:
     widgets.title("Training", "Every training, the newest first. Those that wait or run go on without this page.")
     lines = training_jobs.jobs(context, JOBS_PER_PAGE, widgets.param("before") or None)
+    if not lines and (said := system.alarm(context)):  # a lost database is no fresh start
+        st.error(widgets.escaped(said), icon=":material/emergency:")
+        return
     if not lines:
         widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
         return

@@ -126,5 +126,8 @@ def test_records_that_are_not_those_of_the_objects_are_an_alarm(context: AppCont
     assert "The records are empty, but pictures" in system.alarm(context)
     page = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/system.py").run()
     assert not page.exception and "the database was lost" in page.error[0].value
+    trainings = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/training.py").run()
+    assert not trainings.exception and "the database was lost" in trainings.error[0].value
+    assert "Nothing has been trained yet" not in str([one.proto for one in trainings.html])
     claim_store(context.store, context.records.installation())
     assert system.alarm(context) == "" and not page.run().error
