@@ -23,6 +23,7 @@ from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from pipelines.core.storage.open_store import open_store
 from pipelines.core.storage.store import Store, read
+from pipelines.core.upload_process import keep_spare
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -168,6 +169,7 @@ def shared_context() -> AppContext:
 @lru_cache(maxsize=4)
 def _opened(database: str, objects: str, owner: str) -> AppContext:
     # The arguments only tell one set of places from another.
+    keep_spare()
     return open_context(Settings.from_environment())
 
 

@@ -1,6 +1,6 @@
 """Uploads that are small and cost a lot: zip and picture bombs, texts that grow, patterns that never end.
 
-`bombs(whole)` lists forty of them; without `whole` they are a tenth as large, so that making them takes seconds. Each
+`bombs(whole)` lists forty and one; without `whole` they are a tenth as large, so that making them takes seconds. Each
 was once read by the studio for minutes or into gigabytes.
 """
 
@@ -116,9 +116,14 @@ def flat_png(side: int, colour_type: int = 2, depth: int = 8, chunks: bytes = b"
     return SIGNATURE + body + _chunk(b"IEND", b"")
 
 
+@cache
+def _packed_text(size: int) -> bytes:
+    return zlib.compress(b" " * size, 9)
+
+
 def texts_png(count: int, size: int, keyword: bytes = b"chara-ext-asset_:%d") -> bytes:
     """A picture with that many packed texts of `size`."""
-    packed = zlib.compress(b" " * size, 9)
+    packed = _packed_text(size)
     names = (keyword % number if b"%d" in keyword else keyword for number in range(count))
     return flat_png(128, chunks=b"".join(_chunk(b"zTXt", name + b"\0\0" + packed) for name in names))
 
@@ -263,7 +268,7 @@ def _pictures(whole: bool) -> list[Bomb]:
     found: list[tuple[str, Way, str, Callable[[], bytes]]] = [
         ("packed texts", "character", "assets.png", partial(texts_png, texts, size)),
         ("packed texts", "character", "card.png", partial(texts_png, texts, size, b"ccv3")),
-        ("packed texts", "character", "notes.zip", lambda: zipped({"a.png": texts_png(texts, size, b"chara")})),
+        ("packed texts", "character", "notes.zip", lambda: zipped({"a.png": texts_png(100, size, b"chara")})),
         ("empty chunks", "character", "chunks.png", partial(chunks_png, chunks)),
         ("empty chunks", "character", "behind.png", partial(chunks_png, chunks, b"prVt", True)),
         ("empty chunks", "pictures", "chunks.png", partial(chunks_png, min(chunks, 31 * 2**20))),
@@ -274,6 +279,7 @@ def _pictures(whole: bool) -> list[Bomb]:
         ("scans", "pictures", "scans.jpg", partial(scans_jpeg, scans, 2000)),
         ("scans", "character", "scans.zip", lambda: zipped({"01.jpg": scans_jpeg(scans, 2000)})),
         ("alpha", "pictures", "alpha.zip", lambda: zipped({f"{n}.png": alpha() + b"%d" % n for n in range(50)})),
+        ("one alpha", "pictures", "alpha.png", alpha),
     ]
     return [Bomb(*one) for one in found]
 
@@ -285,7 +291,7 @@ def _texts(whole: bool) -> list[Bomb]:
     near = 300 * size
     found: list[tuple[str, Way, str, Callable[[], bytes]]] = [
         ("long name", "character", "name.json", partial(named_card, 16_000, 125_000)),
-        ("long name", "character", "bot.json", partial(named_card, 16_000, 125_000, "<BOT>", "mes_example")),
+        ("long name", "character", "bot.json", partial(named_card, 16_000, 125_000, "<BOT>", "personality")),
         ("spaces", "character", "spaces.json", lambda: card(description=f"a{spaces}b", mes_example=f"x:{spaces}y")),
         ("spaces", "talks", "spaces.txt", lambda: f"Mira:{spaces}a\nYou:{spaces}b\n".encode()),
         ("spaces", "talks", "spaces.json", lambda: records(f"a{spaces}b")),
@@ -301,8 +307,8 @@ def _texts(whole: bool) -> list[Bomb]:
         ("near names", "character", "near.zip", partial(near_names, near)),
         ("near names", "pictures", "near.zip", partial(near_captions, near)),
         ("near names", "character", "keys.zip", partial(near_keys, near)),
-        ("one speaker", "talks", "speaker.txt", partial(talk, "Mira: a\n", 800_000 * size)),
-        ("one speaker", "talks", "labels.txt", lambda: "".join(f"N{n}: a\n" for n in range(80_000 * size)).encode()),
-        ("one speaker", "character", "speaker.json", lambda: card(mes_example="{{char}}: a\n" * (80_000 * size))),
+        ("one speaker", "talks", "speaker.txt", partial(talk, "Mira: a\n", 8_000_000)),
+        ("one speaker", "talks", "labels.txt", lambda: "".join(f"N{n}: a\n" for n in range(800_000)).encode()),
+        ("one speaker", "character", "speaker.json", lambda: card(mes_example="{{char}}: a\n" * 800_000)),
     ]
     return [Bomb(*one) for one in found]

@@ -22,11 +22,13 @@ from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import overall
 from pipelines.core.storage.store import MARKER, put_content
 from pipelines.core.storage.stored_images import read_image
+from pipelines.core.upload_process import UploadReader
 from studio.actions.draft_image_check import check_images
 from studio.actions.drafts import Draft, change, name_places, own_character
 from studio.actions.images import portrait, store_images
 from studio.actions.import_limits import fit_imported
 from studio.actions.surplus import untick_surplus
+from studio.actions.upload_readers import SmallImage
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -150,11 +152,13 @@ def draft_of_folder(context: AppContext, folder: Path) -> Draft:
     return draft_of_character(context, fit_imported(read_character(folder), "the folder")[0], folder)
 
 
-def draft_of_character(context: AppContext, character: Character, folder: Path) -> Draft:
-    """The draft of a character whose pictures and held-out split lie in a folder."""
+def draft_of_character(
+    context: AppContext, character: Character, folder: Path, small: dict[str, SmallImage] | None = None
+) -> Draft:
+    """The draft of a character whose pictures and held-out split lie in a folder; `small` are pictures' thumbnails."""
     split = read_test_split(folder)
     entries = json.loads(json.dumps(character_to_entries(character)))
-    draft: Draft = {**entries, "pictures": store_images(context, _bytes_of(folder, character.images))}
+    draft: Draft = {**entries, "pictures": store_images(context, _bytes_of(folder, character.images), small)}
     if character.input_images:
         paths = {file: image_path(folder, file) for file in character.input_images}
         draft["input_pictures"] = _stored_clean(context, paths)
@@ -169,10 +173,12 @@ def draft_of_character(context: AppContext, character: Character, folder: Path) 
 
 def _stored_clean(context: AppContext, paths: dict[str, Path]) -> dict[str, str]:
     """Object key by file name of pictures that are not edited in the wizard, without metadata."""
-    return {
-        file: put_content(context.store, clean_image(path.read_bytes()), "pictures", PurePosixPath(file).suffix.lower())
-        for file, path in paths.items()
-    }
+    stored = {}
+    with UploadReader() as process:
+        for file, path in paths.items():
+            clean = process.read(clean_image, path.read_bytes(), file=file)
+            stored[file] = put_content(context.store, clean, "pictures", PurePosixPath(file).suffix.lower())
+    return stored
 
 
 def _bytes_of(folder: Path, images: tuple[CharacterImage, ...]) -> dict[str, bytes]:

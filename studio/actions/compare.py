@@ -16,6 +16,7 @@ from pipelines.core.jobs.job import ChatMessage, Conversation, Job, RecordMissin
 from pipelines.core.jobs.reply_protocol import HistoryTurn, ReplyRequest
 from pipelines.core.queue import submit
 from pipelines.core.storage.store import put_content
+from pipelines.core.upload_process import read_apart
 from studio.actions.chat_turns import ChatTurn, history_of, refs_of, turns, user_turn
 from studio.actions.checkpoint_options import checkpoint_of
 from studio.actions.drafts import own_character
@@ -108,7 +109,7 @@ def send_message(
     if picture is not None:
         if len(picture) > MAX_ATTACHED_BYTES:
             raise NotPossible(f"The picture is larger than {MAX_ATTACHED_BYTES >> 20} MB: choose a smaller one.")
-        clean = clean_image(picture)
+        clean = read_apart(clean_image, picture, file="the picture")
         key = put_content(context.store, clean, "pictures", ".jpg" if clean.startswith(b"\xff\xd8") else ".png")
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
     kept = context.records.chats.add_message(

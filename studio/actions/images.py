@@ -24,20 +24,12 @@ from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
 from studio.actions.draft_image_check import Fix, check_images
 from studio.actions.drafts import Draft, caption_entry, change, image_entry, own_character
-from studio.actions.picture_uploads import (
-    PictureUpload,
-    captions_of,
-    plain_name,
-    read_uploads,
-    room_for_pictures,
-    too_many,
-)
+from studio.actions.picture_uploads import captions_of, read_uploads, room_for_pictures, too_many
 from studio.actions.refused_uploads import keep_refused
 from studio.actions.surplus import untick_surplus
+from studio.actions.upload_readers import PictureUpload, SmallImage, as_jpeg, open_clean, plain_name, small_image
 from studio.context import AppContext
 
-THUMB_PX = 256
-"""Side of the square that a thumbnail fits into; lists and grids show thumbnails."""
 PREVIEW_PX = 480
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
@@ -134,7 +126,9 @@ def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Proble
         before = own_character(context, id).draft
         refused = [*upload.refused, *too_many(before, upload)]
         taken = upload.pictures[: room_for_pictures(before)]
-        entries = [(name, _stored(context, data)) for name, data in taken]
+        entries = [
+            (name, _stored(context, data, small)) for (name, data), small in zip(taken, upload.small, strict=False)
+        ]
         notes: list[Problem] = []
 
         def edit(draft: Draft) -> None:
@@ -156,15 +150,14 @@ def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Proble
     return refused + notes
 
 
-def thumbnail(data: bytes, side_px: int = THUMB_PX) -> bytes:
-    """A picture as a small JPEG."""
-    with _opened(data) as image:
-        return _jpeg(image, side_px)
-
-
-def store_images(context: AppContext, images: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Entries of `pictures` for pictures that an import has cleaned already, by file name."""
-    return [{"file": file, "original": file, **_stored(context, data)} for file, data in images.items()]
+def store_images(
+    context: AppContext, images: dict[str, bytes], small: dict[str, SmallImage] | None = None
+) -> list[dict[str, Any]]:
+    """Entries of `pictures` for pictures that an import has cleaned already, by file name; `small` are thumbnails."""
+    known = small or {}
+    return [
+        {"file": file, "original": file, **_stored(context, data, known.get(file))} for file, data in images.items()
+    ]
 
 
 def remove(context: AppContext, id: str, file: str) -> None:
@@ -199,8 +192,8 @@ def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, acro
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
     """
-    with _opened(read_image(context.store, image_entry(draft, file)["key"], file)) as image:
-        return _jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
+    with open_clean(read_image(context.store, image_entry(draft, file)["key"], file)) as image:
+        return as_jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
 
 
 def make_portrait(context: AppContext, id: str, file: str) -> None:
@@ -231,18 +224,16 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
 # ---------------------------------------------------------------- bytes
 
 
-def _stored(context: AppContext, data: bytes) -> dict[str, Any]:
+def _stored(context: AppContext, data: bytes, small: SmallImage | None = None) -> dict[str, Any]:
     """Put a clean picture and its thumbnail into the object store; returns its entry of `pictures`."""
-    with _opened(data) as image:
-        thumb = _jpeg(image, THUMB_PX)
-        width, height = image.size
+    small = small or small_image(data)
     key = put_content(context.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
     return {
         "key": key,
-        "thumb_key": put_content(context.store, thumb, "pictures", ".jpg"),
+        "thumb_key": put_content(context.store, small.thumb, "pictures", ".jpg"),
         "sha256": PurePosixPath(key).stem,
-        "width": width,
-        "height": height,
+        "width": small.width,
+        "height": small.height,
         "problems": [],
         "fixes": [],
         "copy_of": "",
@@ -251,18 +242,6 @@ def _stored(context: AppContext, data: bytes) -> dict[str, Any]:
 
 def _suffix(data: bytes) -> str:
     return ".webp" if data[8:12] == b"WEBP" else ".png"
-
-
-def _opened(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-
-
-def _jpeg(image: Image.Image, side_px: int) -> bytes:
-    small = image.convert("RGB")
-    small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Image.Image:
@@ -275,7 +254,7 @@ def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Ima
 def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
     def edit(draft: Draft) -> None:
         entry = image_entry(draft, file)
-        with _opened(read_image(context.store, entry["key"], file)) as image:
+        with open_clean(read_image(context.store, entry["key"], file)) as image:
             changed = mend(image.convert("RGB"))
             out = io.BytesIO()
             if entry["key"].endswith(".jpg"):
@@ -297,7 +276,7 @@ def _free_name(draft: Draft, key: str) -> str:
 
 def face(portrait: bytes) -> Image.Image:
     """A portrait as a small square, for the round avatar beside what a character says."""
-    with _opened(portrait) as image:
+    with open_clean(portrait) as image:
         square = _squared(image.convert("RGB"), 0.0, 0.5, 0.3)
     square.thumbnail((96, 96), Image.Resampling.LANCZOS)
     return square

@@ -3,8 +3,8 @@
     staged = stage_character(context, name, file)      or stage_pictures, stage_talks
     take(context, staged.id) -> id of the character    or discard(context, staged.id)
 
-Files are untrusted: `import_character.py` reads them with its guards into a temporary folder. What was read waits in
-the context, not in the records or the object store, so that cancelling leaves nothing; a restart forgets it too.
+Files are untrusted: a process of its own reads them (`upload_readers.py`) into a temporary folder. What was read waits
+in the context, not in the records or the object store, so that cancelling leaves nothing; a restart forgets it too.
 `app_pages/review.py` draws it.
 """
 
@@ -20,22 +20,20 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
 from pipelines.core.character.character import Character, Interaction
-from pipelines.core.character.character_folder import image_path, read_character, read_test_split
 from pipelines.core.formats.chat_formats import Conversations
-from pipelines.core.formats.import_character import import_file
 from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.jobs.job import RecordMissing
 from pipelines.core.problems import CharacterProblems, Outcome, Problem
+from pipelines.core.upload_process import read_apart
 from studio.actions import images, picture_uploads, talk_uploads
 from studio.actions.captions import look_after_upload
 from studio.actions.card_gaps import lacking
 from studio.actions.characters import draft_of_character
 from studio.actions.drafts import Draft, own_character
 from studio.actions.drawings import draw_after_upload
-from studio.actions.images import thumbnail
 from studio.actions.import_limits import fit_imported
-from studio.actions.picture_uploads import PictureUpload, plain_name
 from studio.actions.refused_uploads import forget_refused
+from studio.actions.upload_readers import CharacterUpload, PictureUpload, plain_name, read_character_upload
 from studio.context import AppContext, Staged
 from studio.labels import counted
 
@@ -44,7 +42,6 @@ MAX_IMPORT_BYTES = 96 * 2**20
 MAX_SHOWN = 12
 """Pictures that are shown; the rest is counted."""
 _READ_BYTES = 1 << 20
-_THUMB_PX = 160
 
 Group = Outcome | Literal["missing"]
 
@@ -173,7 +170,7 @@ def _read_into(folder: tempfile.TemporaryDirectory[str], path: Path, name: str, 
     """The upload read into a folder of its own beside it."""
     target = Path(folder.name) / f"character-{secrets.token_hex(4)}"
     try:
-        notes = import_file(path, target, role, keeps_adapter=False, name=name)
+        read = read_apart(read_character_upload, str(path), str(target), role, name, file=name)
     except RoleNeeded as several:
         return StagedUpload(
             name,
@@ -185,19 +182,18 @@ def _read_into(folder: tempfile.TemporaryDirectory[str], path: Path, name: str, 
             partial(_read_into, folder, path, name),
             folder=folder,
         )
-    character, limits = fit_imported(read_character(target), name)
+    character, limits = fit_imported(read.character, name)
 
     def save(context: AppContext) -> str:
-        draft = draft_of_character(context, character, target)
+        draft = draft_of_character(context, character, target, read.small)
         return context.records.characters.create(context.owner, {**draft, "origin": name}).id
 
     entries: Draft = {"pictures": character.images, "interactions": character.interactions}
-    grouped = _grouped([*limits, *notes], lacking(entries))
-    return StagedUpload(name, "", _contents(character, target), grouped, save, folder=folder)
+    grouped = _grouped([*limits, *read.notes], lacking(entries))
+    return StagedUpload(name, "", _contents(character, read), grouped, save, folder=folder)
 
 
-def _contents(character: Character, folder: Path) -> Contents:
-    split = read_test_split(folder)
+def _contents(character: Character, read: CharacterUpload) -> Contents:
     counts = [
         counted(len(character.images), "picture"),
         counted(len(character.interactions), "conversation"),
@@ -205,8 +201,8 @@ def _contents(character: Character, folder: Path) -> Contents:
     ]
     if character.input_images:
         counts.append(counted(len(character.input_images), "picture") + " that others show")
-    if split is not None:
-        counts.append(f"a test of {counted(len(split.dialogues), 'conversation')}")
+    if read.test_dialogues is not None:
+        counts.append(f"a test of {counted(read.test_dialogues, 'conversation')}")
     shown = [(image.file, image.description) for image in character.images]
     shown += [(file, "somebody shows it") for file in character.input_images]
     texts = {
@@ -222,10 +218,7 @@ def _contents(character: Character, folder: Path) -> Contents:
     return Contents(
         tuple(counts),
         tuple((title, words) for title, words in texts.items() if words),
-        tuple(
-            StagedPicture(file, caption, thumbnail(image_path(folder, file).read_bytes(), _THUMB_PX))
-            for file, caption in shown[:MAX_SHOWN]
-        ),
+        tuple(StagedPicture(file, caption, read.small[file].thumb) for file, caption in shown[:MAX_SHOWN]),
         character.interactions,
         max(len(shown) - MAX_SHOWN, 0),
     )
@@ -275,10 +268,10 @@ def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, s
     there = draft.get("pictures", [])
     taken = upload.pictures[: picture_uploads.room_for_pictures(draft)]
     shown = []
-    for place, (name, data) in enumerate(taken[:MAX_SHOWN], start=len(there)):
+    for place, ((name, _), small) in enumerate(zip(taken[:MAX_SHOWN], upload.small, strict=False), start=len(there)):
         fields = upload.described.get(name, {})
         caption = captions.get(place) or fields.get("caption") or ", ".join(fields.values())
-        shown.append(StagedPicture(plain_name(name), caption, thumbnail(data, _THUMB_PX)))
+        shown.append(StagedPicture(plain_name(name), caption, small.thumb))
     described = sum(
         bool(captions.get(place) or upload.described.get(name))
         for place, (name, _) in enumerate(taken, start=len(there))
@@ -305,10 +298,10 @@ def stage_talks(context: AppContext, id: str, found: Conversations, source: str,
         talk_uploads.add_read(context, id, found, source)
         return id
 
-    known = [talk for talk in found.interactions if talk_uploads.entries_of_talk(talk) in fresh]
+    known = talk_uploads.taken_of(found, fresh)
     counts = [counted(len(fresh), "conversation")]
     if found.rejected:
         counts.append(f"{counted(len(found.rejected), 'answer')} that were not chosen")
-    staged = StagedUpload(source, id, Contents(tuple(counts), talks=tuple(known)), _grouped(notes), save, pasted=pasted)
+    staged = StagedUpload(source, id, Contents(tuple(counts), talks=known), _grouped(notes), save, pasted=pasted)
     context.stage(staged)
     return staged

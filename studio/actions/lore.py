@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.import_notes import notes_from
-from pipelines.core.formats.json_text import parse_json
-from pipelines.core.formats.lorebook import LoreEntry, is_lorebook
+from pipelines.core.formats.lorebook import LoreEntry
 from pipelines.core.formats.teach_lore import LoreUse, added_book, lore_of, lore_words, taught_as, teach
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.upload_process import read_apart
 from studio.actions.drafts import Draft, change, character_of, content_hash, short_id
-from studio.actions.picture_uploads import plain_name
+from studio.actions.upload_readers import plain_name, read_book
 from studio.context import AppContext
 
 MAX_BOOK_BYTES = 8 * 2**20
@@ -65,15 +64,7 @@ def upload(context: AppContext, id: str, name: str, data: bytes) -> list[Problem
     if len(data) > MAX_BOOK_BYTES:
         mend = "Take entries out that are not needed."
         raise CharacterProblems([Problem(name, f"{name} is larger than {MAX_BOOK_BYTES >> 20} MB.", mend)])
-    text, notes = decode_text(data, name)
-    try:
-        book = parse_json(text, name)
-    except ValueError as error:
-        mend = "Export the lorebook again as JSON."
-        raise CharacterProblems([Problem(name, f"{name} is not JSON ({error}).", mend)]) from error
-    if not is_lorebook(book):
-        mend = "Characters begin on the page Characters, conversations are added in step 3."
-        raise CharacterProblems([Problem(name, f"{name} is no lorebook.", mend)])
+    book, notes = read_apart(read_book, data, name, file=name)
     mended: Counter[str] = Counter()
 
     def edit(draft: Draft) -> None:

@@ -5,18 +5,18 @@ Reading saves nothing: `import_review.py` shows what was read before `add_read` 
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.serialize import character_to_entries
-from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import nickname_of
-from pipelines.core.formats.chat_formats import Conversations, read_conversations, with_rejected
+from pipelines.core.formats.chat_formats import Conversations, with_rejected
 from pipelines.core.formats.import_notes import EXAMPLE_CHARS, MAX_EXAMPLES
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.upload_process import read_apart
 from studio.actions.drafts import MAX_INTERACTIONS, Draft, change, character_of, entries_of, own_character, refuse_long
 from studio.actions.interactions import Turns, speaker_of
-from studio.actions.picture_uploads import plain_name
+from studio.actions.upload_readers import plain_name, read_talks
 from studio.context import AppContext
 
 PASTED = "The pasted text"
@@ -37,26 +37,25 @@ def read_file(context: AppContext, id: str, name: str, data: bytes) -> Conversat
     if len(data) > MAX_DATA_BYTES:
         message = f"{name} is larger than {MAX_DATA_BYTES >> 20} MB."
         raise CharacterProblems([Problem(name, message, "Split it, and send the best part.")])
-    text, notes = decode_text(data, name)
-    found = _read(context, id, text, name)
-    return replace(found, notes=notes + found.notes)
+    return _read(context, id, data, name)
 
 
-def _read(context: AppContext, id: str, text: str, source: str, nameless: str = "") -> Conversations:
+def _read(context: AppContext, id: str, text: bytes | str, source: str, nameless: str = "") -> Conversations:
     # `nameless` is put in the place of `{{char}}` while the character has no name.
     character, _ = character_of(own_character(context, id).draft)
-    return read_conversations(text, source, character.name or nameless, nickname_of(character.extensions))
+    names = (character.name or nameless, nickname_of(character.extensions))
+    return read_apart(read_talks, text, source, *names, file=source)
 
 
 def fresh_of(draft: Draft, found: Conversations, source: str) -> tuple[list[Turns], list[Problem]]:
     """Those conversations that are not there yet, as many as there is room for, and notes on the others."""
     entries = [entries_of_talk(talk) for talk in found.interactions]
-    known = entries_of(draft).get("interactions", [])
-    fresh = [interaction for interaction in entries if interaction not in known]
+    known = {_same(turns) for turns in entries_of(draft).get("interactions", [])}
+    fresh = [turns for turns in entries if _same(turns) not in known]
     room = max(MAX_INTERACTIONS - len(draft.get("interactions", [])), 0)
     notes = list(found.notes)
     if len(fresh) < len(entries):
-        twice = [turns for turns in entries if turns in known]
+        twice = [turns for turns in entries if _same(turns) in known]
         message = "conversations that are there already were left out."
         told = tuple(_opening(turns) for turns in twice[:MAX_EXAMPLES])
         notes.append(Problem(source, message, "", "warning", told, outcome="left out", count=len(twice)))
@@ -71,6 +70,17 @@ def entries_of_talk(talk: Interaction) -> Turns:
     """A conversation as the draft has it, without ids."""
     turns: Turns = character_to_entries(Character("", "", interactions=(talk,)))["interactions"][0]
     return turns
+
+
+def taken_of(found: Conversations, fresh: list[Turns]) -> tuple[Interaction, ...]:
+    """Those conversations of an upload that are taken in."""
+    taken = {_same(turns) for turns in fresh}
+    return tuple(talk for talk in found.interactions if _same(entries_of_talk(talk)) in taken)
+
+
+def _same(turns: Turns) -> str:
+    """Equal for equal conversations: comparing each with each takes minutes for a large file."""
+    return json.dumps(turns, sort_keys=True)
 
 
 def _opening(turns: Turns) -> str:

@@ -14,7 +14,7 @@ from pipelines.core.jobs.job import ENDED
 from studio import widgets
 from studio.actions import drafts, import_review, suggestions, talk_uploads
 from studio.actions.drafts import Draft
-from studio.actions.picture_uploads import plain_name
+from studio.actions.upload_readers import plain_name
 from studio.app_pages import review
 from studio.app_pages.create_fields import text_field
 from studio.context import AppContext

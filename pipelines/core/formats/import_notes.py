@@ -8,6 +8,7 @@ pictures in question with it; `notes_from` makes warnings of both. What became o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from pipelines.core.problems import Change, CharacterProblems, Outcome, Problem
@@ -55,6 +56,14 @@ class RoleNeeded(CharacterProblems):
             self.roles[together] = roles.total()
         mend = "Choose one of them: each is a character of its own."
         super().__init__([Problem(file, message, mend)])
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem], roles: Counter[str], together: str) -> RoleNeeded:
+        """The same again, where it comes from another process."""
+        found = cls.__new__(cls)
+        CharacterProblems.__init__(found, problems)
+        found.roles, found.together = roles, together
+        return found
 
 
 def chosen_role(file: str, roles: Counter[str], role: str, kind: str = "roles") -> str:
