@@ -16,6 +16,8 @@ from pipelines.core.upload_budget import spend
 
 MAX_NAME_CHARS = 200
 """As much of a name is put in the place of a macro; one of 80 can be trained."""
+MAX_NESTED = 20
+"""Choices inside choices that are resolved; deeper ones stay as they are. Each takes another look at all inside it."""
 
 PLACEHOLDER = re.compile(r"\{\{[^{}]{1,200}\}\}|\{\{[#/:]|<(?:START|BOT|CHAR|USER)>", re.IGNORECASE)
 """A macro or conditional block that a text still holds."""
@@ -82,7 +84,7 @@ def _outermost(text: str) -> Iterator[tuple[int, int]]:
                 yield start, brace.end()
 
 
-def _resolve_spans(text: str, character: str, user: str, counts: Counter[str]) -> str:
+def _resolve_spans(text: str, character: str, user: str, counts: Counter[str], depth: int = 0) -> str:
     out: list[str] = []
     opened: list[int] = []  # lengths of `out` where conditional blocks begin
     position = 0
@@ -96,7 +98,7 @@ def _resolve_spans(text: str, character: str, user: str, counts: Counter[str]) -
             del out[opened.pop() :]
             counts[left_out("conditional blocks were left out: what they say depends on a running chat")] += 1
         else:
-            value = _value(inner, character, user, counts)
+            value = _value(inner, character, user, counts, depth)
             possessive = _POSSESSIVE.match(text, end) if value == user == "you" else None
             if possessive:
                 value, position = "your", possessive.end()
@@ -118,7 +120,7 @@ def _between(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return " ".join(text[start:end] for start, end in zip(starts, ends, strict=True))
 
 
-def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str | None:
+def _value(inner: str, character: str, user: str, counts: Counter[str], depth: int) -> str | None:
     """What a macro says; None when only a running chat knows."""
     if inner.startswith("//") or inner.lower().startswith("comment:"):
         return ""
@@ -127,9 +129,9 @@ def _value(inner: str, character: str, user: str, counts: Counter[str]) -> str |
     if _CHARACTER.fullmatch(inner):
         return character
     choice = _CHOICE.fullmatch(inner)
-    if choice:
+    if choice and depth < MAX_NESTED:
         counts["choices by chance ({{random}}, {{pick}}) became their first one"] += 1
-        return _resolve_spans(_first_option(choice["list"].removeprefix(":")), character, user, counts)
+        return _resolve_spans(_first_option(choice["list"].removeprefix(":")), character, user, counts, depth + 1)
     if _MEDIA.fullmatch(inner):
         counts[left_out("macros that show a picture or play a sound were left out: nobody says them")] += 1
         return ""

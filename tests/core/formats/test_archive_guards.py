@@ -85,6 +85,13 @@ def test_a_long_name_does_not_multiply_a_text() -> None:
             resolve_macros("{char}" * 20_000, "M" * 200, "you")
 
 
+def test_choices_inside_choices_end() -> None:
+    assert resolve_macros("{{random:{{random:a,b}},c}}", "Mira", "you") == "a"
+    began = time.process_time()
+    deep = "{{random:" * 30_000 + "}}" * 30_000
+    assert resolve_macros(deep, "Mira", "you").startswith("{{random:") and time.process_time() - began < 5
+
+
 def test_long_numbers_of_yaml_stay_text() -> None:
     sixty = "1" + ":0" * 200_000
     began = time.process_time()
