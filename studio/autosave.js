@@ -197,11 +197,18 @@ if (!window.understudyAutosave) {
 
   // ---------------------------------------------------------------- a message that is not sent yet
 
-  const chatName = () => `understudy-chat:${new URLSearchParams(location.search).get("conversation") || ""}`;
+  const CHAT = "[data-testid=stChatInputTextArea]";
+  const CARRY_MS = 15000; // after a first message: how long its page may take to become that of the new conversation
+  const chatName = () => {
+    const of = new URLSearchParams(location.search);
+    return `understudy-chat:${of.get("conversation") || of.get("character") || ""}`;
+  };
   let chat = null;
+  let message = null; // { name, field, text, until } of the message that was sent last, while its page may still change
   setInterval(() => {
-    const field = document.querySelector("[data-testid=stChatInputTextArea]");
+    const field = document.querySelector(CHAT);
     try {
+      if (message) follow();
       if (field && field !== chat) {
         const kept = sessionStorage.getItem(chatName());
         if (field.disabled) return;
@@ -212,9 +219,9 @@ if (!window.understudyAutosave) {
       // without storage a message is lost with its page
     }
     chat = field;
-  }, 300);
+  }, 100);
   document.addEventListener("input", (event) => {
-    if (event.target.matches?.("[data-testid=stChatInputTextArea]") && event.target.value) {
+    if (event.target.matches?.(CHAT) && event.target.value) {
       try {
         sessionStorage.setItem(chatName(), event.target.value);
       } catch {
@@ -222,6 +229,29 @@ if (!window.understudyAutosave) {
       }
     }
   }, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches?.(CHAT)) sentFrom(event.target);
+  }, true);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[data-testid=stChatInputSubmitButton]")) sentFrom(document.querySelector(CHAT));
+  }, true);
+  function sentFrom(field) {
+    if (field?.value.trim()) message = { name: chatName(), field, text: field.value, until: Date.now() + CARRY_MS };
+  }
+  // What was sent is no draft any more. What is typed behind it goes along when the page becomes that of the new
+  // conversation: its address, and so the name of what is kept, changes only then.
+  function follow() {
+    const gone = !message.field.isConnected || message.field.value !== message.text;
+    if (gone && sessionStorage.getItem(message.name) === message.text) sessionStorage.removeItem(message.name);
+    const name = chatName();
+    if (name !== message.name) {
+      const isBegun = new URLSearchParams(location.search).has("conversation");
+      const typed = sessionStorage.getItem(message.name);
+      if (isBegun) sessionStorage.removeItem(message.name);
+      if (isBegun && typed && typed !== message.text && !sessionStorage.getItem(name)) sessionStorage.setItem(name, typed);
+      message = null;
+    } else if (Date.now() > message.until) message = null;
+  }
   function fill(field, text) {
     const kind = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;
     Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(field, text);

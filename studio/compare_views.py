@@ -29,7 +29,7 @@ from studio.actions.checkpoint_options import (
 )
 from studio.actions.compare import NotPossible
 from studio.context import AppContext
-from studio.labels import counted
+from studio.labels import counted, told_apart
 
 KINDS = {
     "card": (
@@ -76,12 +76,14 @@ def character_select(
         widgets.nothing_here("There is nobody to talk with yet.", widgets.CREATE, "Create a character")
         return None
     ids = list(rows)
+    # The oldest keeps its plain name, so no label changes when another of that name comes.
+    names = told_apart({one: rows[one].name or "A character" for one in sorted(ids, key=lambda one: rows[one].created)})
     select = st.selectbox if place is None else place.selectbox
     chosen = select(
         "Character",
         ids,
         index=ids.index(id) if id else 0,
-        format_func=lambda one: rows[one].name or "A character",
+        format_func=lambda one: names[one],
         width=width,
     )
     if id and chosen != id:
@@ -99,7 +101,7 @@ def checkpoint_select(
     was chosen is gone, `default` stands there ("": nothing). What should be known about it is said below,
     unless `warn` is False.
     """
-    labels = {one.ref: one.label for one in options}
+    labels = told_apart({one.ref: one.label for one in options})
     refs, chosen, key = list(labels), widgets.param(name), f"state-{name}"
     current = chosen if chosen in labels else default
     st.session_state[key] = current if current in labels else None

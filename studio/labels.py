@@ -5,6 +5,8 @@ Nothing here draws and nothing decides; pages and actions share it. Engineers' t
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pipelines.core.jobs.job import JobStatus
@@ -76,6 +78,23 @@ def time_range(low: float, high: float) -> str:
     _, last_unit = minutes(high).split()
     same = first_unit.rstrip("s") == last_unit.rstrip("s")
     return f"{first} to {minutes(high)}" if same else f"{minutes(low)} to {minutes(high)}"
+
+
+def told_apart(labels: Mapping[str, str]) -> dict[str, str]:
+    """The same labels, those that stand there more than once numbered: "Ada", "Ada (2)".
+
+    Streamlit tells what was chosen in a list by its label alone, so of two equal ones only the first could be chosen.
+    """
+    seen: Counter[str] = Counter()
+    found: dict[str, str] = {}
+    for key, label in labels.items():
+        seen[label] += 1
+        mine = label if seen[label] == 1 else f"{label} ({seen[label]})"
+        while mine in found.values():
+            seen[label] += 1
+            mine = f"{label} ({seen[label]})"
+        found[key] = mine
+    return found
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

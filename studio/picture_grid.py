@@ -14,7 +14,7 @@ from pipelines.core.run_folder import BASE
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import picture_prompts, training_jobs
-from studio.actions.checkpoint_options import CheckpointOption, unmeasured_base
+from studio.actions.checkpoint_options import CheckpointOption, default_of, unmeasured_base
 from studio.actions.picture_prompts import PromptPicture
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import SampleRow
@@ -35,9 +35,9 @@ def draw(context: AppContext, row: CharacterRow, choices: Sequence[CheckpointOpt
         saved = [SampleRow(unmeasured_base(job), checkpoint_title(BASE), ()), *saved]
     rows = {f"{job.id}:{one.checkpoint.name}": one for one in saved}
     names = list(rows)
-    st.session_state.setdefault("prompt-state", names[-1])
-    if st.session_state["prompt-state"] not in rows:
-        st.session_state["prompt-state"] = names[-1]
+    if st.session_state.get("prompt-state") not in rows:
+        first = default_of(choices)
+        st.session_state["prompt-state"] = first if first in rows else names[-1]
     if len(names) > 1:
         st.select_slider(
             "Saved state (arrow keys go from one to the next)",

@@ -37,10 +37,12 @@ def _before_and_after(context: AppContext, verdict: Verdict, samples: dict[str, 
         shown = samples.get(name, ())[:SHOWN]
         if not shown:
             continue
-        st.markdown(f"**{words}**, drawn from the same words")
+        st.markdown(f"**{words}**, asked for the same")
         with st.container(horizontal=True, gap="xsmall", key=f"verdict-{name}"):
             for sample in shown:
-                try:
-                    widgets.image(context.image(sample.key), f"{words}: {sample.label}", PICTURE_PX)
-                except StoreError:
-                    widgets.quiet("(this picture is gone)")
+                with st.container(width=PICTURE_PX, gap="xxsmall"):
+                    try:
+                        widgets.image(context.image(sample.key), f"{words}: {sample.label}", PICTURE_PX)
+                    except StoreError:
+                        widgets.quiet("(this picture is gone)")
+                    widgets.quiet(sample.label)

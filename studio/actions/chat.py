@@ -23,7 +23,7 @@ from studio.context import AppContext
 MAX_REPLY_CHARS = 4000
 """Most characters of a reply that somebody rewrites."""
 MAX_TITLE_CHARS = 60
-RECENT = 40
+RECENT = 1000
 """Latest conversations of a character among which chats are searched."""
 
 
@@ -62,7 +62,9 @@ def earlier_chats(context: AppContext, character: str, limit: int = 10) -> list[
             words = " ".join(first.text.split()) or "A picture"
             short = words if len(words) <= MAX_TITLE_CHARS else f"{words[:MAX_TITLE_CHARS].rstrip()}…"
             found.append(EarlierChat(one.id, short, one.created))
-    return found[:limit]
+        if len(found) == limit:
+            break
+    return found
 
 
 def branch(context: AppContext, conversation_id: str, number: int, with_turn: bool = True) -> Conversation:

@@ -67,8 +67,8 @@ BASES = (
         "Small, comes with the project, learns on any computer. Best for drawings.",
         False,
     ),
-    Preset("janus-pro-1b", base_title("janus-pro-1b"), "Larger and sharper; photographs too."),
-    Preset("janus-pro-7b", base_title("janus-pro-7b"), "The largest; best words and pictures."),
+    Preset("janus-pro-1b", base_title("janus-pro-1b"), "Larger; photographs too. Its published weights are untried."),
+    Preset("janus-pro-7b", base_title("janus-pro-7b"), "The largest. Its published weights are untried."),
 )
 CARD_SIZES_GB = (8, 12, 16, 24, 40, 80)
 """As graphics cards are sold, in GiB."""

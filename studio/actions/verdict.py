@@ -24,6 +24,9 @@ from studio.labels import counted
 
 VOICE_LEAST, FACTS_LEAST = 0.1, 0.5
 """Below these the character is not heard, and knows less than every second fact."""
+FITTING_LEFT = 0.5
+"""Share of how well pictures fitted the words before training, below which less of what is asked is drawn; only where
+there are no intervals to tell."""
 MENDS: Mapping[str, str] = {
     "does_not_speak": "Write more conversations with short, whole answers, and train again.",
     "leaks_prompt": "Shorten who they are and how they speak, write more conversations, and train again.",
@@ -97,6 +100,7 @@ def verdict(
             _likeness(card["likeness"], start["likeness"], entries, recipe),
             _voice(card["voice"], entries),
             _facts(card["facts_accuracy"]),
+            _fitting(card["image_text_match"], start["image_text_match"]),
         )
         if finding
     ]
@@ -153,3 +157,22 @@ def _facts(after: ScoreAxis) -> Finding | None:
         return None
     text = f"“{after.name}” is {after.shown} of 100: so many questions about them are answered rightly."
     return Finding("facts_accuracy", "it does not know its facts yet", text, "Train further, or shorten the answers.")
+
+
+def _fitting(after: ScoreAxis, before: ScoreAxis) -> Finding | None:
+    """Pictures that show less of what was asked for than they did before training, beyond what chance explains."""
+    if after.value is None or before.value is None:
+        return None
+    if after.interval and before.interval:
+        is_less = after.interval[1] < before.interval[0]
+    else:
+        is_less = after.value < FITTING_LEFT * before.value
+    if not is_less:
+        return None
+    return Finding(
+        "image_text_match",
+        "its pictures show less of what is asked for",
+        f"“{after.name}” is {after.shown} of 100, {before.shown} before training: faces, places and things come less "
+        "often as they were asked for.",
+        "Say in each caption which face, clothes and place it shows, add pictures in other places, and train again.",
+    )

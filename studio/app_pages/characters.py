@@ -118,7 +118,7 @@ def state(tile: Tile) -> None:
             widgets.status_badge(tile.job)
         if tile.score is not None:
             st.badge(
-                f"{100 * tile.score:.0f} of 100",
+                f"{100 * tile.score:.0f} of 100 overall",
                 icon=":material/star:",
                 color="violet",
                 help="All plain scores of the best saved state together",

@@ -18,6 +18,9 @@ from studio.compare_views import character_select, checkpoint_select
 from studio.context import AppContext
 from studio.labels import ago
 
+EARLIER, MORE = 10, 20
+"""Earlier chats in the list at first, and how many more come at each press."""
+
 
 def page() -> None:
     """The conversation that the address names, or the beginning of a new one."""
@@ -48,13 +51,7 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     with head:
         with st.container(width=400):
             ref = checkpoint_select("Who answers", choices, default or base, "who", warn=False)
-        earlier = chat.earlier_chats(context, row.id)
-        if earlier:
-            with st.popover("Earlier chats", icon=":material/history:"):
-                for one in earlier:
-                    label = f"{widgets.escaped(one.title)} · {ago(one.created)}"
-                    if st.button(label, key=f"chat-{one.id}", type="tertiary"):
-                        widgets.go(widgets.CHAT, conversation=one.id)
+        _earlier(context, row.id)
     widgets.caution(next((one.warning for one in choices if one.ref == ref), ""))
     if ref == base and not default:
         widgets.quiet("No saved state is far enough yet: the model before training answers until you choose one.")
@@ -69,6 +66,26 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
     one_chat_view.greeting(context, row)
     tools(context, None, again=False)
     say_something(f"Say something to {row.name or 'them'}", False, _say_first, context, row.id, ref)
+
+
+def _earlier(context: AppContext, character: str) -> None:
+    """The chats there have been, the newest first, and more of them at each press."""
+    key = f"chats-shown-{character}"
+    shown = st.session_state.get(key, EARLIER)
+    found = chat.earlier_chats(context, character, shown + 1)
+    if not found:
+        return
+    with st.popover("Earlier chats", icon=":material/history:"):
+        for one in found[:shown]:
+            label = f"{widgets.escaped(one.title)} · {ago(one.created)}"
+            if st.button(label, key=f"chat-{one.id}", type="tertiary"):
+                widgets.go(widgets.CHAT, conversation=one.id)
+        if len(found) > shown:
+            st.button("Show more", icon=":material/history:", on_click=_show_more, args=(key, shown))
+
+
+def _show_more(key: str, shown: int) -> None:
+    st.session_state[key] = shown + MORE
 
 
 def _say_first(context: AppContext, character: str, ref: str) -> None:

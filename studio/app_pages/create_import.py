@@ -31,7 +31,7 @@ def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
     with st.expander("Upload conversations", icon=":material/upload_file:"):
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
-            "ShareGPT or chat messages, JSON or JSON lines",
+            "Chats as JSON or JSON lines (ShareGPT, chat messages, SillyTavern), or as text",
             type=["json", "jsonl", "ndjson", "txt", "log"],
             key=f"data-{round}",
             max_upload_size=talk_uploads.MAX_DATA_BYTES >> 20,

@@ -266,9 +266,9 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
             )
         kind: Any = "primary" if job.status == "succeeded" else "secondary"
         if learnt and st.button("Chat", icon=":material/chat:", type=kind):
-            widgets.go(widgets.CHAT, character=job.character)
+            widgets.go(widgets.CHAT, character=job.character, who=_talker(context, job, learnt))
         if learnt and st.button("Talk and compare", icon=":material/compare:"):
-            widgets.go(widgets.COMPARE, character=job.character)
+            widgets.go(widgets.COMPARE, character=job.character, one=_talker(context, job, learnt))
         if job.status in ENDED:
             if learnt:
                 _dialog_button("Train further", ":material/trending_up:", lambda: dialogs.further(context, job, learnt))
@@ -277,6 +277,15 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
                 evaluation_panel.button(context, job)
         if learnt and job.status in ("stopped", "failed") and not evaluations.is_being_measured(context, job):
             _dialog_button("Discard", ":material/delete:", lambda: _discard(context, job))
+
+
+def _talker(context: AppContext, job: Job, learnt: list[Checkpoint]) -> str:
+    """`JOB:NAME` of the state of this training that comes first, so that its page does not lead to another training's;
+    "" while it runs, since what is not measured yet is nobody's default."""
+    if job.status not in ENDED:
+        return ""
+    marked = [one.name for one in learnt if one.name in marks_of(context, job)]
+    return f"{job.id}:{marked[0] if marked else learnt[-1].name}"
 
 
 def _dialog_button(label: str, icon: str, dialog: Callable[[], None]) -> None:

@@ -122,6 +122,7 @@ def test_a_branch_has_all_up_to_its_turn_and_goes_its_own_way(context: AppContex
     assert len(texts(context, other)) == len(texts(context, talk)) == 2
     titles = [one.title for one in chat.earlier_chats(context, talk.character)]
     assert titles == ["Question 0?", "Question 0?"]
+    assert len(chat.earlier_chats(context, talk.character, 1)) == 1
 
 
 def test_an_answer_can_be_rewritten_and_the_model_reads_that(context: AppContext, talk: Conversation) -> None:

@@ -9,10 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipelines.core.jobs.job import Job
+from pipelines.core.queue.training_results import BestCheckpoint
 from pipelines.core.score_axes import LEAST, WANTED
 from studio.actions import training_jobs
 from studio.actions.run_log import RunLog
-from studio.actions.verdict import MENDS, Verdict
+from studio.actions.verdict import MENDS, Verdict, verdict
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -52,7 +53,7 @@ def test_done_where_nothing_falls_short(context: AppContext, job: Job) -> None:
     measured(context, job, likeness=0.7)
     assert judged(context, job).headline == "Done" and judged(context, job).findings == ()
     assert training_jobs.job_view(context, job.id, RunLog(job.id)).progress.headline == "Done"
-    assert "Before training**, drawn" not in words_of(job)
+    assert "Before training**, asked" not in words_of(job)
 
 
 def test_low_likeness_is_said_with_pictures_and_what_to_do(context: AppContext, job: Job) -> None:
@@ -63,7 +64,7 @@ def test_low_likeness_is_said_with_pictures_and_what_to_do(context: AppContext, 
     assert finding.text.startswith("“Looks like them” is 41 of 100, 10 before training.")
     assert "there are 6, about 10" in finding.mend and "more effort" in finding.mend
     page = words_of(job)
-    assert "Trained, but it does not look like them yet" in page and "Before training**, drawn" in page
+    assert "Trained, but it does not look like them yet" in page and "Before training**, asked" in page
     assert "does not look like them yet" in page and "there are 6, about 10" in page
 
 
@@ -78,6 +79,25 @@ def test_a_fault_comes_first(context: AppContext, job: Job) -> None:
 def test_words_and_facts(context: AppContext, job: Job) -> None:
     measured(context, job, likeness=0.7, reply_perplexity=98.0, facts_accuracy=0.3)
     assert [finding.kind for finding in judged(context, job).findings] == ["voice", "facts_accuracy"]
+
+
+def test_pictures_that_show_less_of_what_is_asked_for(context: AppContext, job: Job) -> None:
+    measured(context, job, likeness=0.7, caption_match=0.1, reply_image_match=0.02)
+    [finding] = judged(context, job).findings
+    assert finding.kind == "image_text_match"
+    assert finding.text.startswith("“Picture fits the words” is 6 of 100, 30 before training")
+    assert judged(context, job).headline == "Trained, but its pictures show less of what is asked for"
+
+
+@pytest.mark.parametrize(("high", "falls"), [(0.29, True), (0.31, False)])
+def test_a_loss_inside_the_intervals_is_none(context: AppContext, job: Job, high: float, falls: bool) -> None:
+    rows = {row.name: row for row in context.records.checkpoints.of_job(job.id)}
+    before, after = (
+        replace(row, scores={"caption_match": value}, measurement={"intervals": {"image_text_match": low_high}})
+        for row, value, low_high in ((rows["base"], 0.4, (0.3, 0.5)), (rows["grpo-000002"], 0.2, (0.1, high)))
+    )
+    found = verdict(BestCheckpoint(job.id, "grpo-000002"), after, before, {}, {})
+    assert bool(found.findings) == falls
 
 
 def test_what_nobody_can_tell_is_no_failure_and_says_what_is_missing(context: AppContext, job: Job) -> None:
