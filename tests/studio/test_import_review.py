@@ -24,6 +24,14 @@ from tests.core.formats.mmrole_samples import write_data_set
 TALK = "<START>\n{{user}}: Hi\n{{char}}: Aye.\nBen: Me too.\nBen: Really."
 
 
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays behind is looked for: tests of other files that run at the same time may not be seen."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
 def card() -> bytes:
     return as_png({"ccv3": foreign(name="Vilde", mes_example=TALK + "\n<START>\nnobody says this")})
 
