@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.core.character.character import TestSplit
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.events import Event, Payload, Report
+from pipelines.core.jobs.case_counts import CASES
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import require_base
 from pipelines.core.run_folder import (
@@ -32,7 +33,7 @@ from pipelines.core.run_folder import (
     write_json,
 )
 from pipelines.evaluation.model_card import write_model_card
-from pipelines.evaluation.scorecard import CASES, EvalResult, eval_context, measure, voice_interval
+from pipelines.evaluation.scorecard import EvalResult, eval_context, measure, voice_interval
 from pipelines.inference.engine import InferenceEngine
 from pipelines.inference.generate import sampling_of
 from pipelines.inference.generate_images import contact_sheet, to_image

@@ -20,7 +20,7 @@ from pipelines.core.character.character import Character, ImagePart, Interaction
 from pipelines.core.character.character_folder import image_path, test_image_path
 from pipelines.core.character.system_prompt import system_message
 from pipelines.core.intervals import Interval, Readings, bootstrap, wilson
-from pipelines.core.jobs.recipe import Effort
+from pipelines.core.jobs.case_counts import CASES, CaseCounts
 from pipelines.core.reply_faults import is_wordless, leaks_prompt
 from pipelines.data.chat_template import Rendered, render, reply, user
 from pipelines.data.packing import NO_IMAGES, ImageBank, collate, open_image, pack_in_turn
@@ -67,24 +67,6 @@ SEED = 20
 """Seed of everything sampled for the scorecard."""
 DISTRACTORS = 4
 """Right answers of other questions that are added to a question's options."""
-
-
-@dataclass(frozen=True)
-class CaseCounts:
-    """How many cases a model is measured on, where the held-out split has as many."""
-
-    drawings: int
-    """Images drawn of held-out captions, at least; each caption is drawn equally often."""
-    questions: int
-    """Multiple-choice questions, at most; those of a longer split are taken evenly from all of it."""
-
-
-CASES: dict[Effort, CaseCounts] = {
-    "quick": CaseCounts(8, 20),
-    "standard": CaseCounts(60, 40),
-    "thorough": CaseCounts(60, 40),
-}
-"""Ten drawings put a tenth of likeness inside the noise; `quick` has minutes for everything and says its intervals."""
 
 
 @dataclass(frozen=True)

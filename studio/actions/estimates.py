@@ -1,16 +1,19 @@
 """How long a training takes: from trainings that ran here, else from the paces that ship with the program.
 
-`known_pace` is what the countdown of a running training begins with; its own steps take over as they come.
+`known_pace` is what the countdown of a running training begins with, and what is called its time on a quiet machine;
+its own steps take over as they come, and never count as such a time.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.core.jobs.durations import Pace, planned_seconds, shipped_pace
+from pipelines.core.events import Event
+from pipelines.core.jobs.durations import Pace, evaluate_seconds, planned_seconds, shipped_pace
 from pipelines.core.jobs.job import Job, JobStatus
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions.job_progress import pace_of
@@ -47,15 +50,11 @@ def estimate(context: AppContext, recipe: Recipe) -> Estimate:
     that ran here, and of what never ran here from the paces that ship with the program; else honestly nothing."""
     same = _whole_durations(context, recipe)
     if same:
-        low, high = min(same), max(same)
-        if len(same) < 3:
-            low, high = 0.8 * low, 1.25 * high
+        low, high = _range(same)
         told = f"{time_range(low, high)}, as {counted(len(same), 'such training')} took here"
         return Estimate(told, low, high, len(same))
-    own, runs = past_pace(context, recipe)
-    seconds = planned_seconds(recipe, {**_shipped(context, recipe), **own})
-    if runs and not own:  # their steps are not known, but how long they took in all
-        seconds *= _correction(context, recipe)
+    pace, runs = _pace_here(context, recipe)
+    seconds = planned_seconds(recipe, pace)
     if math.isnan(seconds):
         return Estimate("nobody knows yet: this will be the first training with this base model here")
     if runs:
@@ -69,34 +68,66 @@ def estimate(context: AppContext, recipe: Recipe) -> Estimate:
     return Estimate(told, low, high)
 
 
-def known_pace(context: AppContext, recipe: Recipe) -> Pace:
-    """Seconds of a step of each stage, as far as anybody knows: from runs here, else as shipped."""
-    return {**_shipped(context, recipe), **past_pace(context, recipe)[0]}
+def known_pace(context: AppContext, recipe: Recipe, but: str = "") -> Pace:
+    """Seconds of a step of each stage, as far as anybody knows: from runs here, else as shipped.
+
+    Where whole runs of this length are known their sum lies within what `estimate` says of them. `but`: id of the
+    training that asks, whose own pace is that of this hour.
+    """
+    pace, _ = _pace_here(context, recipe, but)
+    same, seconds = _whole_durations(context, recipe), planned_seconds(recipe, pace)
+    if not same or math.isnan(seconds):
+        return pace
+    low, high = _range(same)
+    return {stage: each * min(max(seconds, low), high) / seconds for stage, each in pace.items()}
 
 
-def past_pace(context: AppContext, recipe: Recipe) -> tuple[dict[str, float], int]:
+def past_pace(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[str, float], int]:
     """Seconds of a step of each stage in the latest runs on the same base model, and how many runs they are.
 
-    The time of a GRPO step is scaled by how many replies it samples. A run that was stopped, failed or is still under
-    way says as much of this machine, once it has some steps.
+    The time of a GRPO step is scaled by how many replies it samples, that of measuring by its cases. Of two middle
+    paces the faster counts, since other work on a machine only ever slows one down. Where none is finished, a run that
+    was stopped, failed or is still under way says something of this machine too, once it has some steps.
     """
     found: dict[str, list[float]] = {}
-    there = context.records.jobs.list(owner=None, kind="train", statuses=[*PARTIAL, "succeeded"], limit=10 * SAME_RUNS)
-    runs = 0
-    for job in [job for job in there if (job.recipe or {}).get("base") == recipe.base][: 2 * PAST_RUNS]:
-        if runs == PAST_RUNS:
-            break
-        log = RunLog(job.id).read_new(context.records)
-        if job.status != "succeeded" and sum(event.stage in ("sft", "grpo") for event in log) < FEWEST_STEPS:
-            continue
-        runs += 1
+    logs = _past_logs(context, recipe.base, but)
+    for job, log in logs:
         theirs = Recipe.from_json(job.recipe or {})
-        ratio = (recipe.grpo_prompts_per_step * recipe.grpo_group_size) / (
-            theirs.grpo_prompts_per_step * theirs.grpo_group_size
-        )
+        ratios = {
+            "grpo": (recipe.grpo_prompts_per_step * recipe.grpo_group_size)
+            / (theirs.grpo_prompts_per_step * theirs.grpo_group_size),
+            "evaluate": evaluate_seconds(recipe.effort) / evaluate_seconds(theirs.effort),
+        }
         for stage, seconds in pace_of(log).items():
-            found.setdefault(stage, []).append(seconds * ratio if stage == "grpo" else seconds)
-    return {stage: statistics.median(values) for stage, values in found.items()}, runs
+            found.setdefault(stage, []).append(seconds * ratios.get(stage, 1.0))
+    return {stage: statistics.median_low(values) for stage, values in found.items()}, len(logs)
+
+
+def _past_logs(context: AppContext, base: str, but: str) -> list[tuple[Job, Sequence[Event]]]:
+    """The latest finished runs on a base model with their events; where there are none, those that came some way."""
+    finished = [job for job in _finished(context) if (job.recipe or {}).get("base") == base]
+    if finished:
+        return [(job, RunLog(job.id).read_new(context.records)) for job in finished[:PAST_RUNS]]
+    there = context.records.jobs.list(owner=None, kind="train", statuses=PARTIAL, limit=10 * SAME_RUNS)
+    partial = [job for job in there if (job.recipe or {}).get("base") == base and job.id != but][: 2 * PAST_RUNS]
+    logs = [(job, RunLog(job.id).read_new(context.records)) for job in partial]
+    some_way = [(job, log) for job, log in logs if sum(one.stage in ("sft", "grpo") for one in log) >= FEWEST_STEPS]
+    return some_way[:PAST_RUNS]
+
+
+def _pace_here(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[str, float], int]:
+    """The pace, and how many runs here it is taken from: 0 where it is as shipped, or not known."""
+    (own, runs), shipped = past_pace(context, recipe, but), _shipped(context, recipe)
+    if runs and not own:  # their steps are not known, but how long they took in all
+        factor = _correction(context, recipe)
+        return {stage: seconds * factor for stage, seconds in shipped.items()}, runs
+    return {**shipped, **own}, runs
+
+
+def _range(same: Sequence[float]) -> tuple[float, float]:
+    """What is told of the durations of such runs: few of them say little about the next."""
+    low, high = min(same), max(same)
+    return (low, high) if len(same) >= 3 else (0.8 * low, 1.25 * high)
 
 
 def _whole_durations(context: AppContext, recipe: Recipe) -> list[float]:

@@ -11,7 +11,7 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pipelines.core.events import EarlyEnd, Event, PreferenceCounts, best_in
@@ -19,7 +19,8 @@ from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.score_names import LOSS_NAMES, REWARD_NAMES
 from pipelines.core.stage_names import STAGE_NAMES
-from studio.actions.time_left import RunClock, slowed, time_words
+from studio.actions.stage_at_work import is_over, stage_at_work
+from studio.actions.time_left import MEASURED_STEPS, RECENT_S, RunClock, slowed, time_words
 from studio.actions.training_warnings import TrainingWarning, training_warnings
 from studio.labels import counted
 
@@ -35,8 +36,8 @@ ABOUT = {
 
 PAUSE = 3.0
 """A gap this many times longer than most is no step's work."""
-PACE_STEPS = 8
-"""Latest steps whose mean pace gives the remaining time."""
+PACE_STEPS = 9
+"""Latest steps whose mean pace gives the remaining time: whole rounds of a row of words and two rows of pictures."""
 
 Pace = Mapping[str, float]
 """Stage -> seconds of one step, taken from earlier runs; a stage that is missing is not known."""
@@ -114,14 +115,7 @@ def progress_of(
     `at` is the time to reckon with (UTC, ISO 8601); without it the time of the last event. `measured` are scores by
     checkpoint that are newer than those of the events.
     """
-    recipe = Recipe.from_json(job.recipe) if job.recipe else Recipe()
-    attempt = _last_attempt(events)
-    known = slowed(pace or {}, _own_pace(attempt))
-    stages = tuple(_stage(stage, job, recipe, events, attempt, known, at) for stage in SHOWN_STAGES)
-    open_stages = [stage for stage in stages if stage.state in ("waiting", "running")]
-    left = None
-    if job.status == "running" and all(stage.seconds_left is not None for stage in open_stages):
-        left = sum(stage.seconds_left or 0.0 for stage in open_stages)
+    stages, left = _stages(job, events, pace or {}, at)
     scores = {event.payload["checkpoint"]: dict(event.metrics) for event in events if "checkpoint" in event.payload}
     scores |= {name: dict(one) for name, one in (measured or {}).items()}
     rewards = _rewards(events)
@@ -139,23 +133,32 @@ def progress_of(
         best_in(events),
         training_warnings(loss, rewards, scores, _ended_early(events)),
         _resumes(events),
-        time_words(_clock(job, events, attempt, stages, pace or {}, known, left, at))
-        if job.status == "running"
-        else "",
+        time_words(_clock(job, events, stages, pace or {}, left, at)) if job.status == "running" else "",
         next((event.payload["preferences"] for event in reversed(events) if "preferences" in event.payload), None),
     )
 
 
+def _recipe(job: Job) -> Recipe:
+    return Recipe.from_json(job.recipe) if job.recipe else Recipe()
+
+
+def _stages(
+    job: Job, events: Sequence[Event], guessed: Pace, at: str
+) -> tuple[tuple[StageProgress, ...], float | None]:
+    """The stages, and the seconds left of all together; None where those of one are not known."""
+    attempt = _last_attempt(events)
+    known = slowed(guessed, _own_pace(attempt))
+    stages = tuple(_stage(stage, job, events, attempt, known, at) for stage in SHOWN_STAGES)
+    open_stages = [stage for stage in stages if stage.state in ("waiting", "running")]
+    if job.status != "running" or any(stage.seconds_left is None for stage in open_stages):
+        return stages, None
+    return stages, sum(stage.seconds_left or 0.0 for stage in open_stages)
+
+
 def _clock(
-    job: Job,
-    events: Sequence[Event],
-    attempt: Sequence[Event],
-    stages: Sequence[StageProgress],
-    guessed: Pace,
-    known: Pace,
-    left: float | None,
-    at: str,
+    job: Job, events: Sequence[Event], stages: Sequence[StageProgress], guessed: Pace, left: float | None, at: str
 ) -> RunClock:
+    attempt = _last_attempt(events)
     first = len(events) - len(attempt)
     while first and events[first - 1].stage == "prepare" and "attempt" not in events[first].payload:
         first -= 1  # the worker fetches the character before the trainer begins
@@ -169,17 +172,39 @@ def _clock(
         rest = stage.total - max((event.step for event in before if event.stage == stage.stage), default=0)
         if stage.state != "left_out" and rest > 0:
             guess = None if guess is None or stage.stage not in guessed else guess + guessed[stage.stage] * rest
-    is_preparing = last is None or last.stage == "prepare"
+    at_work = _at_work(events, attempt, _recipe(job))
     return RunClock(
         _seconds_between(begun, at),
         _seconds_between(last.time if last else begun, at),
         guess,
         left,
-        sum(bool(event.metrics) for event in attempt if event.stage in ("sft", "grpo")),
-        None if last is None or is_preparing else known.get(last.stage),
-        _doing(last) if is_preparing else "",
+        _measured_steps(attempt),
+        slowed(guessed, _own_pace(attempt)).get(at_work),
+        "" if at_work else _doing(last),
         bool(before),
+        at_work,
+        _left_recently(job, events, begun, guessed, at),
     )
+
+
+def _at_work(events: Sequence[Event], attempt: Sequence[Event], recipe: Recipe) -> str:
+    """The stage at work; "" while an attempt gets ready, which one that goes on with measuring does not do for long."""
+    stage = stage_at_work(events, recipe)
+    is_ready = bool(attempt) and attempt[-1].stage != "prepare"
+    return stage if is_ready or stage == "evaluate" else ""
+
+
+def _measured_steps(attempt: Sequence[Event]) -> int:
+    return sum(bool(event.metrics) for event in attempt if event.stage in ("sft", "grpo"))
+
+
+def _left_recently(job: Job, events: Sequence[Event], begun: str, guessed: Pace, at: str) -> float | None:
+    """What was left RECENT_S ago by the steps until then; None where too few were measured, or nobody knew."""
+    if _seconds_between(begun, at) < RECENT_S:
+        return None
+    then = (datetime.fromisoformat(at) - timedelta(seconds=RECENT_S)).isoformat()
+    until = [event for event in events if _seconds_between(event.time, then) >= 0]
+    return _stages(job, until, guessed, then)[1] if _measured_steps(_last_attempt(until)) >= MEASURED_STEPS else None
 
 
 def _doing(last: Event | None) -> str:
@@ -215,7 +240,9 @@ def _own_pace(attempt: Sequence[Event]) -> dict[str, float]:
 def _pace(events: Sequence[Event], stage: str, most: int) -> float | None:
     gaps = []
     for before, after in itertools.pairwise(events):
-        if after.stage == stage and after.metrics and before.stage == stage:
+        # A checkpoint is measured right behind the stage that made it; other stages load their model first.
+        follows = before.stage == stage or (stage == "evaluate" and before.stage in ("sft", "grpo"))
+        if after.stage == stage and after.metrics and follows:
             gaps.append(max(0.0, _seconds_between(before.time, after.time)))
     # The first step of a stage includes loading the model; used only while there is no other.
     first = [event.metrics["seconds"] for event in events if event.stage == stage and "seconds" in event.metrics]
@@ -230,8 +257,9 @@ def _mean_without_pauses(gaps: Sequence[float]) -> float:
 
 
 def _stage(
-    stage: str, job: Job, recipe: Recipe, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
+    stage: str, job: Job, events: Sequence[Event], attempt: Sequence[Event], pace: Pace, at: str
 ) -> StageProgress:
+    recipe = _recipe(job)
     own = [event for event in events if event.stage == stage]
     planned = {"sft": recipe.sft_steps, "grpo": recipe.grpo_steps, "evaluate": recipe.checkpoint_count}[stage]
     total = own[-1].total if own and own[-1].total else planned
@@ -240,7 +268,7 @@ def _stage(
     left = None
     if state in ("waiting", "running") and stage in pace:
         left = pace[stage] * max(0, total - step)
-        if state == "running" and at and attempt and attempt[-1].stage == stage:
+        if at and stage == _at_work(events, attempt, recipe):
             # Less the time since the last event, at most one step.
             left -= min(pace[stage], max(0.0, _seconds_between(attempt[-1].time, at)))
         left = max(0.0, left)
@@ -249,19 +277,17 @@ def _stage(
 
 
 def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: int, total: int) -> StageState:
-    told = [event.stage for event in events if event.stage != "prepare"]
-    reached = stage in told
+    reached = any(event.stage == stage for event in events)
     if planned == 0 and not reached:
         return "left_out"
+    at_work = stage_at_work(events, _recipe(job))
     # Checkpoints are measured after each of the two stages, so the order of stages alone does not say what is over.
-    over = "save" in told or (stage == "sft" and reached and told[-1] != "sft")
-    over |= any(event.stage == stage for event in events if "ended_early" in event.payload)
-    if job.status == "succeeded" or over or (reached and total and step >= total):
+    over = at_work == "save" or is_over(events, stage) or (stage == "sft" and reached and at_work != "sft")
+    if job.status == "succeeded" or over:
         return "done"
     if job.status in ENDED:
         return "stopped" if reached else "waiting"
-    going_on = reached and job.status != "queued" and not (stage == "evaluate" and told[-1] != "evaluate")
-    return "running" if going_on else "waiting"
+    return "running" if stage == at_work and job.status != "queued" else "waiting"
 
 
 def _headline(job: Job, events: Sequence[Event], position: int | None, workers: int | None) -> tuple[str, str]:
@@ -273,8 +299,10 @@ def _headline(job: Job, events: Sequence[Event], position: int | None, workers: 
         return f"Number {position} in the queue", f"{position - 1} before it. It starts as soon as a worker is free."
     if job.status == "running":
         last = next((event for event in reversed(events) if event.stage in STAGE_NAMES), None)
-        told = last.note if last and "attempt" not in last.payload else ""  # who took it up is for engineers
-        return STAGE_NAMES[last.stage if last else "prepare"], told
+        stage = _at_work(events, _last_attempt(events), _recipe(job)) or "prepare"
+        is_of_stage = last is not None and last.stage in (stage, "prepare")
+        # Who took it up is for engineers, and a note on the stage before says nothing of this one.
+        return STAGE_NAMES[stage], last.note if last and is_of_stage and "attempt" not in last.payload else ""
     if job.status == "stopping":
         kept = "What is learnt so far is kept." if job.cancel == "keep" else "What it learnt is thrown away."
         return "Stopping", f"The step at hand is finished first. {kept}"

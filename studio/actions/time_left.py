@@ -2,8 +2,8 @@
 
 Before its first steps were measured there is only a guess, from other runs or as shipped; it is called one, and beside
 it stands how long the training has been going. Then what was measured in this attempt counts alone, also for the
-stages to come, and where that is much more than the guess it says so. When nothing has come for long, the words say
-what is being waited for.
+stages to come, and where that is much more than the guess it says so. What is at work counts down by the clock; where
+the time left does not fall, and where nothing has come for long, the words say why.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ BUSY_FACTOR = 2.0
 """So many times as long as guessed is much longer: the shipped paces are right within a factor of two."""
 STILL_S, STILL_STEPS = 60.0, 3.0
 """Nothing moves when no event came for so long, and for so many usual steps."""
+RECENT_S = 180.0
+"""The time left is compared with that of so long ago."""
+NEARLY_DONE_S = 1.0
+"""Less is not counted down any more."""
 PREPARE_USUAL_S = 60.0
 """Reading the character and loading the model on a quiet machine, at most."""
 BUSY = "the machine is busy with something else"
@@ -39,18 +43,25 @@ class RunClock:
     measured_steps: int
     """Steps of SFT and GRPO in this attempt."""
     step_s: float | None
-    """A usual step of the stage at hand; None before the first stage."""
+    """A usual step of the stage at work; None before the first stage, or where nobody knows."""
     doing: str
     """What it does before the first stage, such as "reading the model"; "" later."""
     is_resumed: bool = False
+    at_work: str = ""
+    """The stage; "" before the first one."""
+    left_recently_s: float | None = None
+    """What was left RECENT_S ago; None where too little was measured then."""
 
 
 def time_words(clock: RunClock) -> str:
     """One or two sentences without their last full stop; "" where nothing can be said."""
     how_long, waits_for = _how_long(clock), _what_it_waits_for(clock)
-    if waits_for and BUSY not in how_long:  # once is enough
-        waits_for += f": perhaps {BUSY}"
-    return ". ".join(filter(None, [how_long, waits_for]))
+    if waits_for:
+        busy = "" if BUSY in how_long else f": perhaps {BUSY}"  # once is enough
+        return f"{how_long}. {waits_for}{busy}"
+    if _is_over_its_time(clock):
+        return f"{how_long}. The {_unit(clock)} at hand takes a moment more than expected"
+    return how_long
 
 
 def slowed(guessed: Mapping[str, float], own: Mapping[str, float]) -> dict[str, float]:
@@ -63,9 +74,13 @@ def slowed(guessed: Mapping[str, float], own: Mapping[str, float]) -> dict[str, 
 
 def _how_long(clock: RunClock) -> str:
     if clock.measured_steps >= MEASURED_STEPS and clock.left_s is not None:
+        if clock.left_s < NEARLY_DONE_S:
+            return "nearly done"
         words = f"about {minutes(clock.left_s)} left"
         if clock.guess_s and clock.elapsed_s + clock.left_s > BUSY_FACTOR * clock.guess_s:
             words += f", as the latest steps went. On a quiet machine it is {minutes(clock.guess_s)} in all: {BUSY}"
+        elif clock.left_recently_s and clock.left_s > clock.left_recently_s - RECENT_S / 2:
+            words += ", as the latest steps went: they took longer than was expected of them"
         return words
     so_far = f"{minutes(clock.elapsed_s)} so far"
     if clock.guess_s is None:
@@ -83,4 +98,13 @@ def _what_it_waits_for(clock: RunClock) -> str:
         return ""
     if clock.doing:
         return f"It has been {clock.doing} for {minutes(clock.still_s)}, usually less than a minute"
-    return f"The step at hand takes {minutes(clock.still_s)} already, usually about {minutes(usual)}"
+    return f"The {_unit(clock)} at hand takes {minutes(clock.still_s)} already, usually about {minutes(usual)}"
+
+
+def _is_over_its_time(clock: RunClock) -> bool:
+    """Only of stages whose steps take about the same time: a row of words takes as long as three rows of pictures."""
+    return clock.at_work in ("grpo", "evaluate") and clock.step_s is not None and clock.still_s > clock.step_s
+
+
+def _unit(clock: RunClock) -> str:
+    return "check" if clock.at_work == "evaluate" else "step"

@@ -48,8 +48,8 @@ def _log(job: str) -> RunLog:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=100)
-def _pace(_context: AppContext, recipe: dict[str, Any]) -> dict[str, float]:
-    return dict(estimates.known_pace(_context, Recipe.from_json(recipe)))
+def _pace(_context: AppContext, recipe: dict[str, Any], job: str) -> dict[str, float]:
+    return dict(estimates.known_pace(_context, Recipe.from_json(recipe), but=job))
 
 
 def page() -> None:
@@ -159,7 +159,7 @@ def _begun(job: Job) -> None:
 
 def _job_view(context: AppContext, id: str) -> JobView:
     job = training_jobs.own_job(context, id)
-    pace = _pace(context, job.recipe) if job.recipe and job.status not in ENDED else {}
+    pace = _pace(context, job.recipe, job.id) if job.recipe and job.status not in ENDED else {}
     return training_jobs.job_view(context, id, _log(id), pace, now())
 
 

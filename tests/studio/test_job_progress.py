@@ -204,12 +204,12 @@ def test_the_same_events_tell_the_same_story() -> None:
 def test_a_stage_that_ended_by_itself_is_done_and_says_why() -> None:
     collapsed = Event("grpo", 1, 2, artifacts=("checkpoints/grpo-000001",), payload={"ended_early": "reward_collapsed"})
     found = progress_of(JOB, timed([*run_events(4, 1), collapsed]))
-    assert states(found) == ["done", "done", "waiting"]
+    assert states(found) == ["done", "done", "running"], "its last state is measured now"
     assert [sign.kind for sign in found.warnings] == ["reward_collapsed"] and "at step 1" in found.warnings[0].text
     broken = Event("sft", 3, 4, {"loss": float("nan")})
     ended = Event("sft", 3, 4, payload={"ended_early": "not_a_number"})
     found = progress_of(JOB, timed([*run_events(2, 0), broken, ended]))
-    assert states(found) == ["done", "waiting", "waiting"]
+    assert states(found) == ["done", "waiting", "running"]
     assert [sign.kind for sign in found.warnings] == ["not_a_number"], "once, in the words of what happened"
 
 
