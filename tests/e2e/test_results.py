@@ -134,6 +134,8 @@ def _numbers_mean_one_thing(page: Page, system: System, context: AppContext, job
     best = best_of_character(context.records, context.owner, job.character)
     assert best is not None
     strip = page.locator("p, small, span").filter(has_text=re.compile("^Of 100: "))
+    measured = [one for one in context.records.checkpoints.of_job(job.id) if one.scores]
+    expect(strip).to_have_count(len(measured))
     told = strip.all_inner_texts()
     withheld = page.get_by_text("Eight facts or more make it possible").first
     expect(withheld).to_be_visible()  # five facts are too few to ask about
