@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.core.character.amounts import TESTED_REPLIES
 from pipelines.core.score_names import AXIS_NAMES
 
 LEAST: Mapping[str, Mapping[str, int]] = {
     "likeness": {"held_out_images": 1, "captioned_drawings": 4},
-    "voice": {"held_out_conversations": 2, "held_out_replies": 4},
+    "voice": {"held_out_conversations": 2, "held_out_replies": TESTED_REPLIES},
     "facts_accuracy": {"questions": 8},
     "image_text_match": {"sampled_replies": 4},
     "variety": {"captioned_drawings": 4},
@@ -24,7 +25,8 @@ LEAST: Mapping[str, Mapping[str, int]] = {
 
 WANTED: Mapping[str, str] = {
     "likeness": "Six pictures or more make it possible: one is then kept for the test, and it needs a caption.",
-    "voice": "Eight conversations or more make it possible: two are then kept for the test, with four answers in all.",
+    "voice": "Two conversations or more that are kept for the test, with four answers in all, make it possible: "
+    "longer conversations, or more of them.",
     "facts_accuracy": "Eight facts or more make it possible, with four different answers among them.",
     "image_text_match": "Measure it again: it was measured on fewer answers than there are today.",
     "variety": "Six pictures or more with captions make it possible.",
@@ -63,8 +65,14 @@ class ScoreAxis:
         return f"{100 * self.value:.0f}{spread}"
 
 
-def will_be_withheld(conversations: int, replies: int, questions: int, described_images: int) -> tuple[str, ...]:
-    """What would make the scores possible that a test of this size will withhold; what it holds is counted."""
+def will_be_withheld(
+    conversations: int, replies: int, questions: int, described_images: int, voice: str = ""
+) -> tuple[str, ...]:
+    """What would make the scores possible that a test of this size will withhold; what it holds is counted.
+
+    `voice`: what would make that score possible for this very character.
+    """
+    wanted = {**WANTED, "voice": voice or WANTED["voice"]}
     counts = {
         "held_out_conversations": conversations,
         "held_out_replies": replies,
@@ -73,7 +81,7 @@ def will_be_withheld(conversations: int, replies: int, questions: int, described
         "captioned_drawings": 4 if described_images else 0,
         "sampled_replies": 4,
     }
-    return tuple(f"{AXIS_NAMES[axis].words}: {WANTED[axis]}" for axis in LEAST if is_too_little(axis, counts))
+    return tuple(f"{AXIS_NAMES[axis].words}: {wanted[axis]}" for axis in LEAST if is_too_little(axis, counts))
 
 
 def is_too_little(axis: str, counts: Mapping[str, int]) -> bool:

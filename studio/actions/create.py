@@ -12,7 +12,6 @@ from typing import Any
 
 from pipelines.core.character.amounts import GOOD_IMAGES, MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.checks import check_content
-from pipelines.core.character.held_out_split import with_held_out
 from pipelines.core.character.serialize import held_out_to_entries, split_from_entries
 from pipelines.core.jobs.job import CharacterVersion, Job, Worker, now
 from pipelines.core.jobs.memory_plan import GIB, plan_for
@@ -22,7 +21,7 @@ from pipelines.core.queue import submit
 from pipelines.core.seen_problems import doubt_problems
 from pipelines.core.yaml_text import write_yaml
 from studio.actions import drawings
-from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
+from studio.actions.drafts import Draft, change, character_of, entries_of, own_character, tested_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
 from studio.actions.votes import preferences_of
@@ -284,7 +283,7 @@ def published_entries(draft: Draft) -> dict[str, Any]:
     entries = entries_of(draft)
     if draft.get("test"):
         return entries  # a split came with the character
-    return {**entries, "held_out": held_out_to_entries(with_held_out(character_of(draft)[0]).held_out)}
+    return {**entries, "held_out": held_out_to_entries(tested_character(draft).held_out)}
 
 
 def image_count_words(draft: Draft) -> str:

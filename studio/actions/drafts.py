@@ -9,7 +9,7 @@ A draft is the entries of `character.yaml` (`serialize.character_to_entries`), a
     refused        what was uploaded last and could not be used (`refused_uploads.py`)
     test           entries of `test.yaml`, when the character came with a held-out split
     test_pictures  file name -> object key of the pictures of that split
-    held_out       what the creator chose to be kept for the test (`held_out.py`); without it, it is spread evenly
+    held_out, tested   what the creator chose to be kept for the test (`held_out.py`); what versions kept and learned
     corrected, corrections   answers corrected in a chat: hashes of their conversations, preferences (`feedback.py`)
     effort, base   effort and base model chosen in the last step
     drawings, drawings_job   how the model sees the character now (`drawings.py`)
@@ -27,12 +27,15 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pipelines.core.character.character import Character
+from pipelines.core.character.character import Character, HeldOut
 from pipelines.core.character.checks import MAX_NAME_CHARACTERS
-from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries
+from pipelines.core.character.held_out_split import Tested, with_held_out
+from pipelines.core.character.serialize import CHARACTER_KEYS, character_from_entries, held_out_to_entries
 from pipelines.core.jobs.job import CharacterRow, RecordMissing
+from pipelines.core.jobs.tested_before import tested_by
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.context import AppContext
 
@@ -59,11 +62,11 @@ MAX_FACTS = 1000
 
 
 def own_character(context: AppContext, id: str) -> CharacterRow:
-    """A character of this context's owner; RecordMissing for anybody else's."""
+    """A character of this context's owner, its draft with `tested`; RecordMissing for anybody else's."""
     row = context.records.characters.get(id)
     if row.owner != context.owner:
         raise RecordMissing(f"there is no character {id}: it was deleted, or the id is wrong")
-    return row
+    return _with_tested(context, row)
 
 
 def create(context: AppContext) -> str:
@@ -86,13 +89,45 @@ def change(context: AppContext, id: str, edit: Callable[[Draft], None]) -> Draft
 
 def _follow_held_out(draft: Draft, before: Mapping[str, list[Any]]) -> None:
     """Let the places in `held_out` name the conversations and facts that they named before an edit moved them."""
-    chosen = draft.get("held_out", {})
-    for key, kind in HELD_OUT_KINDS.items():
-        if key in chosen:
-            chosen[key] = moved_places(before[kind], _counted(draft, kind), chosen[key])
-    if "images" in chosen:
-        files = {entry["file"] for entry in draft.get("images", [])}
-        chosen["images"] = [file for file in chosen["images"] if file in files]
+    tested = draft.get("tested", {})
+    for chosen in (draft.get("held_out", {}), tested.get("kept", {}), tested.get("learned", {})):
+        for key, kind in HELD_OUT_KINDS.items():
+            if key in chosen:
+                chosen[key] = moved_places(before[kind], _counted(draft, kind), chosen[key])
+        if "images" in chosen:
+            files = {entry["file"] for entry in draft.get("images", [])}
+            chosen["images"] = [file for file in chosen["images"] if file in files]
+
+
+def _with_tested(context: AppContext, row: CharacterRow) -> CharacterRow:
+    """The row, its draft with what the versions kept for the test and learned that it does not tell of yet.
+
+    Right after a version was made the draft is the same, so its things are found; from then on `change` follows them.
+    """
+    tested = row.draft.get("tested", {"version": 0})
+    if tested["version"] >= row.version or "pictures" not in row.draft or row.draft.get("test"):
+        return row
+    character, _ = character_of(row.draft)
+    keys = {entry["file"]: entry["key"] for entry in row.draft["pictures"]}
+    learned = {key: set(found) for key, found in tested.get("learned", {}).items()}
+    kept: dict[str, Any] = {}
+    for number in range(tested["version"] + 1, row.version + 1):
+        found = tested_by(context.records.characters.version(row.id, number), character, keys)
+        kept = held_out_to_entries(found.kept)
+        for key, more in held_out_to_entries(found.learned).items():
+            learned[key] = learned.get(key, set()) | set(more)
+    tested = {"version": row.version, "kept": kept, "learned": {key: sorted(all) for key, all in learned.items()}}
+    return replace(row, draft={**row.draft, "tested": tested})
+
+
+def tested_character(draft: Mapping[str, Any]) -> Character:
+    """The character of a draft, with everything named that the next training keeps for the test."""
+    tested: Mapping[str, Mapping[str, Any]] = draft.get("tested", {})
+    kept, learned = (
+        HeldOut(*(tuple(part.get(key, ())) for key in ("conversations", "facts", "images")))
+        for part in (tested.get("kept", {}), tested.get("learned", {}))
+    )
+    return with_held_out(character_of(draft)[0], Tested(kept, learned))
 
 
 def _counted(draft: Draft, kind: str) -> list[Any]:
@@ -111,16 +146,19 @@ def _bare(item: Any) -> Any:
 def moved_places(before: list[Any], after: list[Any], places: list[int]) -> list[int]:
     """Where the items at these places are after an edit: the same object, else an equal one, else one that was changed
     at the same place of a list of the same length. What is gone is left out."""
-    found = []
+    objects = {id(one): at for at, one in enumerate(after)}
+    equals: dict[str, int] = {}
+    if any(id(before[place]) not in objects for place in places if place < len(before)):
+        equals = {content_hash(_bare(one)): at for at, one in reversed(list(enumerate(after)))}
+    found = set()
     for place in places:
         if place >= len(before):
             continue
-        item = before[place]
-        same = [at for at, one in enumerate(after) if one is item]
-        same = same or [at for at, one in enumerate(after) if _bare(one) == _bare(item)]
-        if not same and len(after) == len(before):
-            same = [place]
-        found += [at for at in same[:1] if at not in found]
+        at = objects.get(id(before[place]))
+        if at is None:
+            at = equals.get(content_hash(_bare(before[place])), place if len(after) == len(before) else None)
+        if at is not None:
+            found.add(at)
     return sorted(found)
 
 

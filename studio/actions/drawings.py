@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipelines.core.character.held_out_split import hold_out, with_held_out
+from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.references import ranked_references
 from pipelines.core.jobs.draw_protocol import (
     FOREIGN_LOSS,
@@ -31,7 +31,7 @@ from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.model_specs import REFERENCE_IMAGES, STARTER_PRESETS
 from pipelines.core.queue import submit
 from pipelines.core.storage.store import StoreError
-from studio.actions.drafts import Draft, change, character_of, entries_of, image_entry, own_character
+from studio.actions.drafts import Draft, change, character_of, entries_of, image_entry, own_character, tested_character
 from studio.actions.workers import is_training_beside, live_workers
 from studio.context import AppContext
 
@@ -71,9 +71,8 @@ def used_references(draft: Draft) -> tuple[str, ...]:
 
 
 def _ranked(draft: Draft) -> tuple[str, ...]:
-    character, _ = character_of(draft)
     # The same split as a training will make: what it holds out, it will not look at.
-    ranked = ranked_references(character if draft.get("test") else hold_out(with_held_out(character))[0])
+    ranked = ranked_references(character_of(draft)[0] if draft.get("test") else hold_out(tested_character(draft))[0])
     unusable = {entry["file"] for entry in draft.get("pictures", []) if _is_unusable(entry)}
     return tuple(sorted(ranked, key=lambda file: file in unusable))  # such as the same picture twice
 

@@ -7,16 +7,17 @@ that came with a held-out split of its own keeps that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.core.character.character import TestSplit
-from pipelines.core.character.held_out_split import hold_out, with_held_out
+from pipelines.core.character.character import Character, TestSplit
+from pipelines.core.character.held_out_conversations import answers_of, what_is_wanted
+from pipelines.core.character.held_out_split import held_places, hold_out
 from pipelines.core.character.serialize import character_from_entries, held_out_to_entries, split_from_entries
 from pipelines.core.jobs.job import CharacterVersion, Job
 from pipelines.core.problems import Problem
 from pipelines.core.score_axes import will_be_withheld
-from studio.actions.drafts import Draft, change, character_of
+from studio.actions.drafts import Draft, change, character_of, tested_character
 from studio.context import AppContext
 from studio.labels import counted, listed
 
@@ -58,6 +59,8 @@ class TestView:
     """File name and caption."""
     replies: int = 0
     """Answers in the conversations."""
+    wanted_voice: str = ""
+    """What would let it be tested how they sound; "" where it can be."""
     is_own: bool = False
     """Whether it came with the character: then its pictures are none of those of step 1, whatever they are called."""
 
@@ -65,7 +68,9 @@ class TestView:
     def missing(self) -> tuple[str, ...]:
         """The scores that rest on too little, each with what would make it possible."""
         described = sum(bool(caption) for _, caption in self.images)
-        return will_be_withheld(len(self.conversations), self.replies, len(self.questions), described)
+        return will_be_withheld(
+            len(self.conversations), self.replies, len(self.questions), described, self.wanted_voice
+        )
 
     @property
     def words(self) -> str:
@@ -83,7 +88,7 @@ def kinds(draft: Draft) -> tuple[KindView, ...]:
     if draft.get("test"):
         return ()
     character, _ = character_of(draft)
-    whole = held_out_to_entries(with_held_out(character).held_out)
+    whole = held_out_to_entries(tested_character(draft).held_out)
     chosen: Mapping[str, Any] = draft.get("held_out", {})
     conversations = tuple(
         Choosable(str(place), f"{place + 1}. {opening(talk)}") for place, talk in enumerate(character.interactions)
@@ -112,7 +117,7 @@ def kinds(draft: Draft) -> tuple[KindView, ...]:
 
 
 def choose(context: AppContext, id: str, kind: Kind, keys: Sequence[str] | None) -> None:
-    """Keep these for the test; None spreads them evenly again."""
+    """Keep these for the test; None keeps what the last version kept, and spreads the rest evenly."""
 
     def edit(draft: Draft) -> None:
         held_out = draft.setdefault("held_out", {})
@@ -130,7 +135,7 @@ def draft_test(draft: Draft) -> TestView:
     """What the next training will be measured on."""
     if draft.get("test"):
         return _view(split_from_entries(draft["test"], []), True)
-    return _view(hold_out(with_held_out(character_of(draft)[0]))[1])
+    return _view_of(tested_character(draft))
 
 
 def job_test(context: AppContext, job: Job) -> TestView | None:
@@ -138,7 +143,9 @@ def job_test(context: AppContext, job: Job) -> TestView | None:
     if not job.character or not job.version:
         return None
     version = context.records.characters.version(job.character, job.version)
-    return _view(split_of(version), version.test_entries is not None)
+    if version.test_entries is not None:
+        return _view(split_of(version), True)
+    return _view_of(character_from_entries(version.entries, []))
 
 
 def split_of(version: CharacterVersion) -> TestSplit:
@@ -155,11 +162,19 @@ def opening(talk: Sequence[Any]) -> str:
     return words if len(words) <= OPENING_CHARS else words[:OPENING_CHARS].rsplit(" ", 1)[0] + " …"
 
 
+def _view_of(character: Character) -> TestView:
+    kept = held_places(character).conversations or ()
+    answers = answers_of(character)
+    return replace(
+        _view(hold_out(character)[1]), wanted_voice=what_is_wanted(answers, [n for n in kept if n < len(answers)])
+    )
+
+
 def _view(split: TestSplit, is_own: bool = False) -> TestView:
     return TestView(
         tuple(opening(talk) for talk in split.dialogues),
         tuple(choice.question for choice in split.choices),
         tuple((image.file, image.description) for image in split.images),
         sum(turn.role == "character" for talk in split.dialogues for turn in talk),
-        is_own,
+        is_own=is_own,
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipelines.core.character.amounts import GOOD_INTERACTIONS, MORE_INTERACTIONS, TESTED_INTERACTIONS
 from pipelines.core.character.character import Character, Role
-from pipelines.core.character.held_out_split import HOLD_OUT_EVERY, HOLD_OUT_MIN_DIALOGUES, hold_out, with_held_out
+from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.serialize import ROLES
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
@@ -29,6 +29,7 @@ from studio.actions.drafts import (
     image_entry,
     refuse_long,
     short_id,
+    tested_character,
 )
 from studio.actions.held_out import TestView, draft_test
 from studio.context import AppContext
@@ -138,7 +139,7 @@ def _checked(character: Character) -> list[Problem]:
 def learned(draft: Draft) -> Learned:
     """How much is learned, how much is only prompted, and how much is held out."""
     character, _ = character_of(draft)
-    training = character if draft.get("test") else hold_out(with_held_out(character))[0]
+    training = character if draft.get("test") else hold_out(tested_character(draft))[0]
     replies = [turn for interaction in training.interactions for turn in interaction if turn.role == "character"]
     return Learned(
         len(replies),
@@ -157,8 +158,14 @@ def how_many_more(draft: Draft) -> str:
         return ""
     if count < TESTED_INTERACTIONS:
         return f"{counted(count, 'conversation')} so far: {MORE_INTERACTIONS}."
-    kept = f"one in {HOLD_OUT_EVERY}, at least {HOLD_OUT_MIN_DIALOGUES}, is kept for the test"
-    return f"{counted(count, 'conversation')} so far; {kept}. About {GOOD_INTERACTIONS} are good."
+    test, so_far = draft_test(draft), f"{counted(count, 'conversation')} so far"
+    if test.is_own:
+        told = "."
+    elif test.wanted_voice:
+        told = f", with too few answers to test how they sound. {test.wanted_voice}"
+    else:
+        told = f"; {len(test.conversations)} of them are kept for the test."
+    return f"{so_far}{told} About {GOOD_INTERACTIONS} are good."
 
 
 # ---------------------------------------------------------------- changes

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.character.character import Character
-from pipelines.core.character.held_out_split import hold_out, with_held_out
+from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.serialize import TEXT_KEYS
 from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.token_estimate import estimate_tokens
-from studio.actions.drafts import Draft, character_of, content_hash, entries_of
+from studio.actions.drafts import Draft, character_of, content_hash, entries_of, tested_character
 from studio.actions.votes import voted
 from studio.context import AppContext
 from studio.labels import counted, listed
@@ -124,8 +124,7 @@ def further_steps(material: NewMaterial, draft: Draft, recipe: Recipe) -> int:
     of a whole training, and at least one pass over all of the character."""
     if not material.is_anything:
         return 0
-    character, _ = character_of(draft)
-    training = character if draft.get("test") else hold_out(with_held_out(character))[0]
+    training = character_of(draft)[0] if draft.get("test") else hold_out(tested_character(draft))[0]
     cycle = 1 + recipe.sft_image_rows
     rows = max(one_pass_rows(training, recipe), round(material.share * recipe.sft_steps / cycle))
     return min(max(1, rows) * cycle, max(recipe.sft_steps, cycle))

@@ -18,6 +18,7 @@ from pipelines.core.queue.training_results import BestCheckpoint, best_of
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import ScoreAxis, scorecard
 from pipelines.core.score_names import LIKENESS_LEAST
+from studio.actions.held_out import job_test
 from studio.actions.scores import checkpoint_title
 from studio.context import AppContext
 from studio.labels import counted
@@ -79,7 +80,8 @@ def verdict_of(context: AppContext, job: Job) -> Verdict | None:
     if best is None:
         return None
     entries = context.records.characters.version(job.character, job.version).entries
-    return verdict(best, rows[best.name], rows.get(BASE), entries, job.recipe or {})
+    test = job_test(context, job)
+    return verdict(best, rows[best.name], rows.get(BASE), entries, job.recipe or {}, test.wanted_voice if test else "")
 
 
 def verdict(
@@ -88,8 +90,10 @@ def verdict(
     before: Checkpoint | None,
     entries: Mapping[str, Any],
     recipe: Mapping[str, Any],
+    wanted_voice: str = "",
 ) -> Verdict:
-    """The verdict on a checkpoint beside the one before training; `entries` are the character's as it was trained."""
+    """The verdict on a checkpoint beside the one before training; `entries` are the character's as it was trained, and
+    `wanted_voice` what would let it be tested how this very character sounds."""
     base = before.scores if before else None
     card = {axis.key: axis for axis in scorecard(after.scores, base, after.measurement)}
     start = {axis.key: axis for axis in scorecard(base or {}, base, before.measurement if before else None)}
@@ -104,7 +108,12 @@ def verdict(
         )
         if finding
     ]
-    unknown = tuple(f"{axis.name}: too little to tell. {axis.withheld}" for axis in card.values() if axis.withheld)
+    wanted = {"voice": wanted_voice} if wanted_voice else {}
+    unknown = tuple(
+        f"{axis.name}: too little to tell. {wanted.get(key, axis.withheld)}"
+        for key, axis in card.items()
+        if axis.withheld
+    )
     shows = any(finding.kind in ("likeness", "copies") for finding in findings)
     return Verdict(tuple(findings), unknown, shows, best.name)
 

@@ -36,10 +36,10 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
                 # Named after the test, since step 1 has other pictures of the same names.
                 st.markdown(f"- Test picture {file.partition('.')[0]}: {widgets.escaped(words or 'without words')}")
         for view in found:
-            _choose(context, id, view)
+            _choose(context, id, view, bool(draft.get("tested")))
 
 
-def _choose(context: AppContext, id: str, view: KindView) -> None:
+def _choose(context: AppContext, id: str, view: KindView, is_trained: bool) -> None:
     title, about = TITLES[view.kind]
     labels = {item.key: item.label for item in view.there}
     key = f"keep-{id}-{view.kind}"
@@ -56,7 +56,7 @@ def _choose(context: AppContext, id: str, view: KindView) -> None:
     )
     if view.is_chosen:
         st.button(
-            "Spread them evenly again",
+            "Keep what the last training kept" if is_trained else "Spread them evenly again",
             key=f"spread-{id}-{view.kind}",
             type="tertiary",
             on_click=widgets.act,

@@ -189,7 +189,7 @@ def test_a_character_published_by_the_command_line_opens_in_the_wizard(context: 
     version = submit.publish_folder(context.records, context.store, context.owner, BUNDLED / "quibb")
     draft = characters.open_draft(context, version.character)
     assert len(draft["pictures"]) == 10 and "image_keys" not in draft
-    assert drafts.own_character(context, version.character).draft == json.loads(json.dumps(draft))
+    assert context.records.characters.get(version.character).draft == json.loads(json.dumps(draft))
 
 
 def test_a_draft_outlives_the_studio(context: AppContext) -> None:

@@ -14,7 +14,7 @@ from pipelines.core.character.amounts import (
     GOOD_INTERACTIONS,
     MIN_IMAGES,
     MIN_INTERACTIONS,
-    TESTED_INTERACTIONS,
+    TESTED_AMOUNT,
 )
 from pipelines.core.problems import Problem
 from studio.actions import create, drafts, images
@@ -66,7 +66,7 @@ def test_words_of_a_caption_file_stand_on_the_card(context: AppContext, open_pag
 def test_one_truth_about_how_much_is_good() -> None:
     readme = " ".join((APP.parents[1] / "README.md").read_text(encoding="utf-8").split())
     assert f"about {GOOD_IMAGES} pictures (at least {MIN_IMAGES})" in readme
-    talks = f"about {GOOD_INTERACTIONS} short conversations (at least {MIN_INTERACTIONS}; {TESTED_INTERACTIONS} let"
+    talks = f"about {GOOD_INTERACTIONS} short conversations (at least {MIN_INTERACTIONS}; {TESTED_AMOUNT})"
     assert talks in readme and f"about {GOOD_FACTS} facts (none is needed)" in readme
 
 

@@ -12,7 +12,12 @@ MIN_INTERACTIONS, TESTED_INTERACTIONS, GOOD_INTERACTIONS = 1, 8, 40
 count too."""
 GOOD_FACTS = 20
 """Facts; none is needed."""
-MORE_INTERACTIONS = (
-    f"{TESTED_INTERACTIONS} let the result be tested, about {GOOD_INTERACTIONS} are good, short ones count too"
-)
+TESTED_REPLIES = 4
+"""Answers that the held-out conversations have in all, for a score to rest on."""
+HELD_OUT_AT_MOST = 4
+"""At most one conversation in this many is held out by itself, so that three quarters stay to learn from."""
+_OF_ONE_ANSWER = HELD_OUT_AT_MOST * TESTED_REPLIES
+TESTED_AMOUNT = f"{TESTED_INTERACTIONS} of two answers each, or {_OF_ONE_ANSWER} of one, let the result be tested"
+"""How many conversations let the result be tested."""
+MORE_INTERACTIONS = f"{TESTED_AMOUNT}, about {GOOD_INTERACTIONS} are good, short ones count too"
 """What more conversations are good for, in words that follow a colon or a semicolon."""

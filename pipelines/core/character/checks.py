@@ -22,6 +22,7 @@ from pipelines.core.character.character import Character, Fact, TestSplit
 from pipelines.core.character.character_folder import load_character, load_test_split
 from pipelines.core.character.folder_image_check import check_image_files, check_test_image_files
 from pipelines.core.character.held_out_check import check_held_out, check_split
+from pipelines.core.character.held_out_conversations import answers_of, kept_conversations, what_is_wanted
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.references import check_references
@@ -83,7 +84,7 @@ def check_content(
         problems += check_interactions(
             character.interactions, known_images, described, input_images=character.input_images
         )
-        problems += _check_amount(character)
+        problems += _check_amount(character, split)
     if "images" not in broken:
         problems += [*check_variety(character.images), *check_captions(character.images, character.appearance)]
         problems += [] if "references" in broken else check_references(character, split)
@@ -206,7 +207,7 @@ def _check_system_prompt(character: Character) -> list[Problem]:
     ]
 
 
-def _check_amount(character: Character) -> list[Problem]:
+def _check_amount(character: Character, split: TestSplit | None) -> list[Problem]:
     count = len(character.interactions)
     if count < MIN_INTERACTIONS:
         return [
@@ -236,6 +237,10 @@ def _check_amount(character: Character) -> list[Problem]:
                 "warning",
             )
         ]
+    wanted = what_is_wanted(answers_of(character), kept_conversations(answers_of(character)))
+    if wanted and split is None and character.held_out.conversations is None:
+        message = "The conversations that can be kept for the test have too few answers to tell how they sound."
+        return [Problem("interactions", message, wanted, "warning")]
     return []
 
 

@@ -2,19 +2,18 @@
 
 Conversations and pictures that are held out are no longer trained on. Facts stay in training: the questions ask
 whether they were learned, with other facts' answers as the wrong options. What is held out is the creator's choice
-(`Character.held_out`), and for the rest `with_held_out` spreads it over what there is. A version is published with all
-of it named, so that the split of a run never moves; one that an earlier version published names nothing, and keeps the
-split that it was trained with: every eighth.
+(`Character.held_out`); for the rest `with_held_out` keeps what the version before held out, so that two trainings can
+be compared, and spreads what is missing over what there is. A version is published with all of it named, so that the
+split of a run never moves; one from before that names nothing, and keeps what it was trained with: every eighth.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
-from pipelines.core.character.amounts import MIN_IMAGES, TESTED_INTERACTIONS
+from pipelines.core.character.amounts import HELD_OUT_AT_MOST, MIN_IMAGES
 from pipelines.core.character.character import (
     Character,
     Fact,
@@ -26,13 +25,10 @@ from pipelines.core.character.character import (
     MultipleChoice,
     TestSplit,
 )
+from pipelines.core.character.held_out_conversations import HOLD_OUT_EVERY, answers_of, kept_conversations, spread
 from pipelines.core.character.references import MOST_LOOKED_AT, ranked_references
 from pipelines.core.words import comparable_words, normalized_words
 
-HOLD_OUT_EVERY = TESTED_INTERACTIONS
-"""One conversation and one picture in this many is held out."""
-HOLD_OUT_MIN_DIALOGUES = 2
-"""Of conversations that are held out."""
 HOLD_OUT_MIN_IMAGES = MIN_IMAGES + 1
 """From this many pictures on one is held out, so that enough stay to train on."""
 MAX_CHOICES = 20
@@ -40,41 +36,63 @@ MAX_CHOICES = 20
 OPTION_COUNT = 4
 """Options of a question, the right one among them."""
 
-Item = TypeVar("Item")
+
+@dataclass(frozen=True)
+class Tested:
+    """Places and files in a character."""
+
+    kept: HeldOut
+    """What the latest version held out."""
+    learned: HeldOut
+    """Conversations and pictures that any of the versions learned."""
 
 
-def with_held_out(character: Character) -> Character:
-    """The character with everything named that is held out: what the creator chose, the rest spread evenly.
+UNTESTED = Tested(HeldOut(), HeldOut())
 
-    From 8 conversations on one in 8 and at least two, since one would decide by chance; from 6 pictures on one in 8 and
-    at least one, with a caption where there is one, since it is drawn from its caption, and never one of the best
-    references, since a picture that is looked at tests nothing; up to 20 facts with a question and an answer.
+
+def with_held_out(character: Character, tested: Tested = UNTESTED) -> Character:
+    """The character with everything named that is held out: what the creator chose, then what an earlier version held
+    out, the rest spread evenly.
+
+    Conversations as `kept_conversations` has it; from 6 pictures on one in 8 and at least one, with a caption where
+    there is one, since it is drawn from its caption, and never one of the best references, since a picture that is
+    looked at tests nothing; up to 20 facts with a question and an answer.
     """
-    chosen = character.held_out
-    conversations = chosen.conversations
+    chosen, before = character.held_out, tested.kept
+    conversations, images, facts = chosen.conversations, chosen.images, chosen.facts
     if conversations is None:
-        count = len(character.interactions)
-        kept = max(HOLD_OUT_MIN_DIALOGUES, count // HOLD_OUT_EVERY) if count >= HOLD_OUT_EVERY else 0
-        conversations = tuple(spread(range(count), kept))
-    images = chosen.images
+        conversations = kept_conversations(
+            answers_of(character), before.conversations or (), set(tested.learned.conversations or ())
+        )
     if images is None:
-        looked_at = {*character.references, *ranked_references(character)[:MOST_LOOKED_AT]}
-        free = [image for image in character.images if image.file not in looked_at]
-        count = len(character.images)
-        kept = max(1, count // HOLD_OUT_EVERY) if count >= HOLD_OUT_MIN_IMAGES else 0
-        described = [image.file for image in free if image.description]
-        images = tuple(spread(described if len(described) >= kept else [image.file for image in free], kept))
-    facts = chosen.facts
+        images = _kept_images(character, before.images or (), tested.learned.images or ())
     if facts is None:
-        facts = tuple(spread(_usable_facts(character.facts), MAX_CHOICES))
+        usable = _usable_facts(character.facts)
+        stay = [place for place in before.facts or () if place in usable][:MAX_CHOICES]
+        rest = spread([place for place in usable if place not in stay], MAX_CHOICES - len(stay))
+        facts = tuple(sorted([*stay, *rest]))
     return replace(character, held_out=HeldOut(conversations, facts, images))
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` of the items at even distances, none at the very edge; all where there are no more."""
-    if count >= len(items):
-        return list(items)
-    return [items[int((number + 0.5) * len(items) / count)] for number in range(count)]
+def _kept_images(character: Character, before: Sequence[str], learned: Sequence[str]) -> tuple[str, ...]:
+    """Files of the pictures that are held out; see `with_held_out`."""
+    files = [image.file for image in character.images]
+    if len(files) < HOLD_OUT_MIN_IMAGES:
+        return ()
+    stay = [file for file in files if file in before and file not in character.references]
+    stay = spread(stay, max(1, len(files) // HELD_OUT_AT_MOST))
+    others = tuple(image for image in character.images if image.file not in stay)
+    looked_at = {*character.references, *ranked_references(replace(character, images=others))[:MOST_LOOKED_AT]}
+    free = [image for image in others if image.file not in looked_at]
+    fresh = [image for image in free if image.file not in learned]
+    number = max(0, max(1, len(files) // HOLD_OUT_EVERY) - len(stay))
+    pools = [
+        [image for image in pool if image.description or not is_described]
+        for pool, is_described in ((fresh, True), (fresh, False), (free, True), (free, False))
+    ]
+    pool = next((pool for pool in pools if len(pool) >= number), free)
+    kept = {*stay, *(image.file for image in spread(pool, number))}
+    return tuple(file for file in files if file in kept)
 
 
 def hold_out(character: Character) -> tuple[Character, TestSplit]:
@@ -86,20 +104,14 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
     as a reference is never held out. A training conversation that shows a held-out picture keeps its words and scene
     without the picture.
     """
-    chosen = character.held_out
-    every_eighth = range(HOLD_OUT_EVERY - 1, len(character.interactions), HOLD_OUT_EVERY)
-    held_dialogues = set(every_eighth if chosen.conversations is None else chosen.conversations)
-    if chosen.images is None:
-        held_images = _held_images(character)
-    else:
-        held = set(chosen.images) - set(character.references)
-        held_images = {number for number, image in enumerate(character.images) if image.file in held}
-    test_images = tuple(image for number, image in enumerate(character.images) if number in held_images)
+    held = held_places(character)
+    held_dialogues, held_files = set(held.conversations or ()), set(held.images or ())
+    test_images = tuple(image for image in character.images if image.file in held_files)
     hidden = {image.file for image in test_images}
     training = replace(
         character,
         held_out=HeldOut(),
-        images=tuple(image for number, image in enumerate(character.images) if number not in held_images),
+        images=tuple(image for image in character.images if image.file not in held_files),
         interactions=tuple(
             _without_images(item, hidden)
             for number, item in enumerate(character.interactions)
@@ -109,11 +121,25 @@ def hold_out(character: Character) -> tuple[Character, TestSplit]:
     dialogues = tuple(item for number, item in enumerate(character.interactions) if number in held_dialogues)
     split = TestSplit(
         dialogues=dialogues,
-        choices=choices_from_facts(character.facts, chosen.facts),
+        choices=choices_from_facts(character.facts, held.facts),
         images=test_images,
         input_images=_shown_in(dialogues, character.input_images),
     )
     return replace(training, input_images=_shown_in(training.interactions, character.input_images)), split
+
+
+def held_places(character: Character) -> HeldOut:
+    """What `hold_out` holds out; facts stay None where none are named."""
+    chosen = character.held_out
+    conversations, images = chosen.conversations, chosen.images
+    if conversations is None:
+        conversations = tuple(range(HOLD_OUT_EVERY - 1, len(character.interactions), HOLD_OUT_EVERY))
+    if images is None:
+        held = _held_images(character)
+        images = tuple(image.file for number, image in enumerate(character.images) if number in held)
+    else:
+        images = tuple(file for file in images if file not in character.references)
+    return HeldOut(conversations, chosen.facts, images)
 
 
 def _shown_in(interactions: Sequence[Interaction], files: Sequence[str]) -> tuple[str, ...]:

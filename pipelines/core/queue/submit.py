@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 from celery import Celery
 
+from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
-from pipelines.core.character.held_out_split import with_held_out
+from pipelines.core.character.held_out_split import UNTESTED, Tested, with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
 from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
 from pipelines.core.jobs.recipe import LORA_FIELDS, Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
+from pipelines.core.jobs.tested_before import tested_by
 from pipelines.core.queue.broker import notify_worker
 from pipelines.core.records import Records
 from pipelines.core.run_folder import BASE, START, usable_files
@@ -34,16 +36,25 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
     character, split = read_character(folder), read_test_split(folder)
     files = [*(image.file for image in character.images), *character.input_images]
     images = _keep_pictures(store, {file: image_path(folder, file) for file in files})
-    entries = character_to_entries(character if split else with_held_out(character))
     test_entries, test_images = None, {}
     if split is not None:
         test_entries = split_to_entries(split)
         files = [*(image.file for image in split.images), *split.input_images]
         test_images = _keep_pictures(store, {file: test_image_path(folder, file) for file in files})
     known = next((row.id for row in records.characters.list(owner) if row.name == character.name), "")
+    if split is None:
+        character = with_held_out(character, _tested(records, known, character, images))
+    entries = character_to_entries(character)
     draft = {**entries, "image_keys": images}
     id = known or records.characters.create(owner, draft).id
     return records.characters.publish(id, entries, test_entries, images, test_images)
+
+
+def _tested(records: Records, id: str, character: Character, images: Mapping[str, str]) -> Tested:
+    """What the latest version of a character held out and learned; nothing where there is none."""
+    if not id or not records.characters.get(id).version:
+        return UNTESTED
+    return tested_by(records.characters.version(id), character, images)
 
 
 def _keep_pictures(store: Store, paths: Mapping[str, Path]) -> dict[str, str]:

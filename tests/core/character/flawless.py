@@ -45,6 +45,10 @@ def talk(number: int, *more: Message) -> Interaction:
 
 def flawless_character() -> Character:
     """A character without a single problem."""
+    talks = [
+        talk(n, message("user", f"And what of the way back, night {n}?"), message("character", f"{n} bells again."))
+        for n in range(9)
+    ]
     shown = (message("user", "Where are you now?"), message("character", "By the sea.", ["0.png"], "Ada, happy"))
     return Character(
         name="Ada",
@@ -56,7 +60,7 @@ def flawless_character() -> Character:
             for n, metal in enumerate(("tin", "iron", "glass", "brass", "silver", "clay"))
         ),
         images=tuple(CharacterImage(f"{n}.png", *look) for n, look in enumerate(LOOKS)),
-        interactions=(*(talk(n) for n in range(9)), shown),
+        interactions=(*talks, shown),
         consent=Consent("Drawn for this test.", "Ann", "2026-11-21", tuple(map(image_sha256, PICTURES.values()))),
         licence="CC0-1.0",
     )

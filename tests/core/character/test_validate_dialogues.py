@@ -87,7 +87,7 @@ def test_conversations_that_are_fine(ada: Character, turns: Interaction) -> None
 
 
 def test_doubled_conversations_and_replies(ada: Character) -> None:
-    again = check_content(with_talk(ada, *talk(3)))
+    again = check_content(with_talk(ada, *ada.interactions[3]))
     assert [(problem.field, problem.severity) for problem in again] == [
         ("interactions[10]", "warning"),
         ("interactions[10][1]", "warning"),
