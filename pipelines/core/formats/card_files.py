@@ -39,6 +39,8 @@ MAX_RATIO = 200
 RATIO_FREE_BYTES = 4 * 2**20
 """Below this size the ratio is not looked at."""
 
+NAMELESS = "a file without a name"
+"""What a file is called whose name the archive does not give."""
 _PIECE_BYTES = 2**18
 """Unpacked at once, so that no more than was claimed is ever held."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -225,6 +227,8 @@ def _refuse_many(file: str) -> NoReturn:
 
 def _members(archive: zipfile.ZipFile, file: str) -> list[zipfile.ZipInfo]:
     """The files that an archive lists, checked."""
+    for member in archive.infolist():
+        member.filename = member.filename or NAMELESS  # a damaged list: `is_dir` looks at the last letter
     members = [member for member in archive.infolist() if not member.is_dir()]
     spend("entries", len(members), file)
     for member in members:  # programs on Windows write backslashes between folders

@@ -97,3 +97,13 @@ def test_long_numbers_of_yaml_stay_text() -> None:
     began = time.process_time()
     read = read_yaml(f"name: Mira\nextensions:\n  a: {sixty}\n  b: 1:30:00\n".encode(), "character.yaml")
     assert read["extensions"] == {"a": sixty, "b": 5400} and time.process_time() - began < 3
+
+
+def test_a_file_without_a_name_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.charx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("card.json", as_json(foreign()))
+        archive.writestr(zipfile.ZipInfo(""), b"nobody knows")
+    assert read_card(path).character.name == "Haruhi Vale"
+    _, others = read_archive(path.read_bytes(), "a.charx", lambda name: name.endswith(".json"), Counter())
+    assert others == [card_files.NAMELESS]
