@@ -46,7 +46,7 @@ def main(run_dir: Path, sharded: bool) -> None:
     """As `pipelines.train.train` does it."""
     if sharded:
         plan_for_this_device = device_memory.plan_for_this_device
-        device_memory.plan_for_this_device = lambda recipe: spread(plan_for_this_device(recipe))
+        device_memory.plan_for_this_device = lambda *given: spread(plan_for_this_device(*given))
         sft.shard = grpo.shard = noting_shares(run_dir, sft.shard)
     recipe = Recipe.from_json(read_json(run_dir / "run.json")["recipe"])
     first = os.environ["RANK"] == "0"
