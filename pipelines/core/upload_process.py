@@ -105,16 +105,7 @@ class UploadReader:
     def _end(self) -> int:
         """Ends the process, whatever it does; its exit status."""
         process, self._process = self._process, None
-        if process is None:
-            return 0
-        _kill(process)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:  # what was not sent yet
-                    continue
-        return process.wait()
+        return 0 if process is None else _discard(process)
 
     def _refuse_broken(self, file: str, broken: Exception) -> NoReturn:
         """The process ended without an answer: which limit it was, by how it ended."""
@@ -235,12 +226,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _discard(process: subprocess.Popen[bytes]) -> None:
+def _discard(process: subprocess.Popen[bytes]) -> int:
+    """End the process, whatever it does; its exit status."""
     _kill(process)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            pipe.close()
-    process.wait()
+            try:
+                pipe.close()
+            except OSError:  # what was not sent yet
+                continue
+    return process.wait()
 
 
 def _ask(

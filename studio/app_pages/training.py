@@ -284,7 +284,8 @@ def _talker(context: AppContext, job: Job, learnt: list[Checkpoint]) -> str:
     "" while it runs, since what is not measured yet is nobody's default."""
     if job.status not in ENDED:
         return ""
-    marked = [one.name for one in learnt if one.name in marks_of(context, job)]
+    marks = marks_of(context, job)
+    marked = [one.name for one in learnt if one.name in marks]
     return f"{job.id}:{marked[0] if marked else learnt[-1].name}"
 
 

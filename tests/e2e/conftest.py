@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pipelines.core.settings import Settings
+from studio.context import AppContext, open_context
 from tests.services import absent, find_program, free_ports
 
 START_S = 300.0
@@ -68,6 +69,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         log.close()
+
+
+@pytest.fixture(scope="module")
+def context(system: System) -> Iterator[AppContext]:
+    """The records of the running system."""
+    opened = open_context(system.settings)
+    yield opened
+    opened.records.close()
 
 
 def wait_for_studio(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,7 +18,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
 from pipelines.core.queue.submit import submit_training
 from studio.actions import chat_turns
-from studio.context import AppContext, open_context
+from studio.context import AppContext
 from tests.core.formats.card_samples import as_png, foreign
 from tests.e2e.conftest import System
 from tests.e2e.screenshots import studio
@@ -29,14 +28,6 @@ from tests.toys import TOY_BASE, TOY_STEPS
 
 WHOLE_S = 1500
 SAID = "*waves* Where are **you**? <b>here</b> [map](https://example.org/map)"
-
-
-@pytest.fixture(scope="module")
-def context(system: System) -> Iterator[AppContext]:
-    """The records of the running system."""
-    opened = open_context(system.settings)
-    yield opened
-    opened.records.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -18,7 +17,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import submit_training
 from pipelines.core.queue.training_results import best_of_character
 from studio.actions import create, drafts, held_out, images, interactions
-from studio.context import AppContext, open_context
+from studio.context import AppContext
 from tests.e2e import own_character as pim
 from tests.e2e.conftest import System
 from tests.e2e.test_whole_way import ENDED as HEADING
@@ -33,14 +32,6 @@ BETTER = "Hail, late one. It rings on my lid."
 MARKED = re.compile(r"\((best|comes closest)\)")
 SLOW_STEPS = {**TOY_STEPS, "sft_steps": 4000, "sft_save_every": 2}
 """A training that saves soon and does not end by itself while the test looks."""
-
-
-@pytest.fixture(scope="module")
-def context(system: System) -> Iterator[AppContext]:
-    """The records of the running system."""
-    opened = open_context(system.settings)
-    yield opened
-    opened.records.close()
 
 
 @pytest.fixture(scope="module")
