@@ -176,12 +176,41 @@ if (!window.understudyAutosave) {
   function look() {
     clearTimeout(looking);
     const button = document.querySelector(".st-key-look-again button");
-    // Never into a run at work: that run may hold a press which it has not come to yet.
-    if (button && isStill()) button.click();
+    // Never into a run at work, nor into one that a press has just asked for: it may hold a press which it has not come
+    // to yet, or be about to change the address, and this request would still carry the old one.
+    if (button && isStill() && !isAwaited()) button.click();
     else looking = setTimeout(look, 200);
     for (const state of fields.values()) state.wants = false;
   }
   const isStill = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning";
+
+  // Whether somebody has just pressed something, and the run that comes of it has not been seen yet.
+  const AWAITED_MS = 2000;
+  let pressedAt = -Infinity;
+  const isAwaited = () => Date.now() - pressedAt < AWAITED_MS;
+  for (const kind of ["click", "change"]) {
+    document.addEventListener(kind, (event) => {
+      if (!event.target.closest?.(".st-key-autosave")) pressedAt = Date.now();
+    }, true);
+  }
+  new MutationObserver(() => {
+    if (!isStill()) pressedAt = -Infinity;
+  }).observe(document.documentElement, { subtree: true, attributeFilter: ["data-test-script-state"] });
+
+  // A request that left the page before it heard of its new address is answered with the old one's page. The browser's
+  // address is the right one: where the page was drawn from another, it is drawn anew, once.
+  const DIFFERS_MS = 300;
+  const addressOf = (text) => [...new URLSearchParams(text)].map(([name, value]) => `${name}=${value}`).sort().join("&");
+  let differs = { pair: "", since: 0, asked: false };
+  setInterval(() => {
+    const drawn = document.querySelector("[data-address]");
+    const pair = drawn && isStill() ? `${addressOf(drawn.dataset.address)} ${addressOf(location.search)}` : "";
+    if (pair !== differs.pair) differs = { pair, since: Date.now(), asked: false };
+    const [from, now] = pair.split(" ");
+    if (from === now || differs.asked || Date.now() - differs.since < DIFFERS_MS) return;
+    differs.asked = true;
+    look();
+  }, 100);
 
   const leave = () => {
     for (const entry of Object.values(journal)) {

@@ -38,6 +38,7 @@ def main() -> None:
         error_pages.storage_unusable(error)
     except Exception as error:  # noqa: BLE001  # whatever it is, nobody should read a traceback
         error_pages.unexpected(error)
+    widgets.note_address()
 
 
 if __name__ == "__main__":

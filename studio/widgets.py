@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -57,6 +58,11 @@ def apply_style() -> None:
     st.html(_STYLE)
     with st.container(key="autosave"), st.container(key=f"tab-{tab()}"):
         st.button("Look again", key="look-again")  # autosave.js presses it when the page has news
+
+
+def note_address() -> None:
+    """Tell `autosave.js` which address this run has drawn, at its end."""
+    st.html(f'<span class="u-drawn" data-address="{html.escape(urlencode(st.query_params.to_dict()))}"></span>')
 
 
 def tab() -> str:

@@ -6,25 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pipelines.core.records import Records, open_records
 from pipelines.core.settings import Settings
 from studio.context import AppContext, open_context
+from tests.e2e.studio_alone import Studio, started, wait_for_studio
 from tests.services import absent, find_program, free_ports
 
-START_S = 300.0
-"""Until the studio answers; a busy machine takes its time to import."""
 PATIENCE_MS = 120_000
 """Until something appears in the browser."""
+STUDIO_MS = 60_000
+"""The same where nothing waits for a model."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -79,17 +77,19 @@ def context(system: System) -> Iterator[AppContext]:
     opened.records.close()
 
 
-def wait_for_studio(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the studio answers; RuntimeError with its log when it does not."""
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise RuntimeError(f"`understudy up` does not answer:\n{log.read_text(errors='replace')[-3000:]}")
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The studio alone, for the tests of one file that wait for no model."""
+    with started(tmp_path_factory.mktemp("studio")) as running:
+        yield running
+
+
+@pytest.fixture
+def records(studio: Studio) -> Iterator[Records]:
+    """What the studio alone has kept, read beside it."""
+    opened = open_records(studio.settings.database_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +113,10 @@ def page(browser: Browser) -> Iterator[Page]:
     tab = context.new_page()
     yield tab
     context.close()
+
+
+@pytest.fixture
+def impatient(page: Page) -> None:
+    """For tests that wait for no model."""
+    expect.set_options(timeout=STUDIO_MS)
+    page.context.set_default_timeout(STUDIO_MS)

@@ -6,14 +6,32 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.core.settings import Settings
-from tests.e2e.conftest import wait_for_studio
 from tests.services import free_ports
+
+START_S = 300.0
+"""Until the studio answers; a busy machine takes its time to import."""
+
+
+def wait_for_studio(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the studio answers; RuntimeError with its log when it does not."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise RuntimeError(f"`understudy up` does not answer:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 @dataclass

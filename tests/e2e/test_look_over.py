@@ -5,36 +5,20 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from pipelines.core.records import Records, open_records
+from pipelines.core.records import Records
 from tests.core.drawings import drawing, encoded
 from tests.core.formats.card_samples import as_png, foreign
 from tests.core.formats.mmrole_samples import write_data_set
-from tests.e2e.studio_alone import Studio, started
+from tests.e2e.studio_alone import Studio
 from tests.e2e.test_whole_way import accessible, press, settled
 
 pytestmark = pytest.mark.timeout(300)
 TALK = "<START>\n{{user}}: Hi\n{{char}}: Aye.\nBen: Me too.\nBen: <b>Really</b>."
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The studio alone: nothing here waits for a model."""
-    with started(tmp_path_factory.mktemp("review")) as running:
-        yield running
-
-
-@pytest.fixture
-def records(studio: Studio) -> Iterator[Records]:
-    """What the studio has kept."""
-    opened = open_records(studio.settings.database_url)
-    yield opened
-    opened.close()
 
 
 def stored(studio: Studio) -> list[Path]:

@@ -5,90 +5,22 @@ The studio runs with its real database and store, without workers: nothing here 
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, WebSocketRoute, expect
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from playwright.sync_api import Page, expect
 
-from pipelines.core.records import Records, open_records
-from studio.actions import characters, chat_turns, compare
-from studio.actions.drafts import entries_of
+from pipelines.core.records import Records
+from studio.actions import chat_turns, compare
 from studio.context import open_context
 from tests.e2e import own_character as pim
-from tests.e2e import staging
-from tests.e2e.studio_alone import Studio, started
+from tests.e2e.studio_alone import Studio
 from tests.e2e.test_whole_way import accessible
+from tests.e2e.wizard_fields import PERSON_MS, ROBOT_MS, draft, field, new_character, press, raw, write
 from tests.studio import staged
 
-pytestmark = pytest.mark.timeout(600)
-PERSON_MS, ROBOT_MS = 80, 2
-"""Between two keys."""
-PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The studio alone, for the tests of this file."""
-    with started(tmp_path_factory.mktemp("typed")) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _impatient(page: Page) -> None:
-    """Nothing here waits for a model."""
-    expect.set_options(timeout=PATIENCE_MS)
-    page.context.set_default_timeout(PATIENCE_MS)
-
-
-@pytest.fixture
-def records(studio: Studio) -> Iterator[Records]:
-    """What the studio has kept, read beside it."""
-    opened = open_records(studio.settings.database_url)
-    yield opened
-    opened.close()
-
-
-def draft(records: Records, page: Page) -> dict[str, object]:
-    """What the character of this page has in the database, as `character.yaml` would."""
-    return entries_of(raw(records, page))
-
-
-def raw(records: Records, page: Page) -> dict[str, object]:
-    """The draft as it is stored."""
-    found = re.search("character=([0-9a-f]{32})", page.url)
-    assert found, page.url
-    return dict(records.characters.get(found[1]).draft)
-
-
-def field(page: Page, label: str) -> Locator:
-    """A field by its whole label."""
-    return page.get_by_label(label, exact=True)
-
-
-def write(page: Page, label: str, text: str, delay_ms: float) -> None:
-    """Click a field and type at its end."""
-    field(page, label).click()
-    page.keyboard.press("Control+End")
-    page.keyboard.type(text, delay=delay_ms)
-
-
-def press(page: Page, key: str) -> None:
-    """Press a button at once, whatever the page does."""
-    page.locator(f".st-key-{key} button").click()
-
-
-def new_character(page: Page, studio: Studio, step: int = 2) -> str:
-    """A character of one's own with nothing in it; returns its address at a step."""
-    page.goto(f"{studio.url}/create")
-    page.get_by_role("button", name="New character").click()
-    page.wait_for_url(re.compile("character="))
-    address = page.url.partition("&")[0] + f"&step={step}"
-    page.goto(address)
-    return address
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("impatient")]
 
 
 # ---------------------------------------------------------------- one tab, every step
@@ -235,17 +167,6 @@ def test_a_first_message_that_was_sent_does_not_come_back(page: Page, studio: St
     context.records.close()
 
 
-@pytest.fixture(scope="module")
-def training(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A training at work, so that its page looks again by itself every few seconds."""
-    context = open_context(studio.settings)
-    staging.workers(context)
-    job = staging.half_way(context, characters.try_bundled(context, "quibb"), None)
-    staging.workers(context, job.id)
-    context.records.close()
-    return job.id
-
-
 # ---------------------------------------------------------------- two tabs
 
 
@@ -322,62 +243,3 @@ def test_what_is_typed_while_the_studio_is_away_comes_later(
     page.goto(address)
     expect(field(page, "Who they are")).to_have_value("Typed while nobody listened.")
     assert raw(records, page)["persona"] == "Typed while nobody listened."
-
-
-def test_buttons_work_while_the_page_looks_again_by_itself(page: Page, studio: Studio, training: str) -> None:
-    page.goto(f"{studio.url}/training?job={training}")
-    stop = page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop", exact=True)
-    expect(stop).to_be_visible()
-    wait = random.Random(1)
-    for _ in range(10):
-        page.wait_for_timeout(wait.randrange(50, 2500))
-        stop.click(delay=wait.choice((0, 80, 400)))
-        expect(page.get_by_role("dialog")).to_be_visible(timeout=10_000)
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_have_count(0)
-
-
-def test_a_press_that_saves_a_field_and_moves_the_button_counts(page: Page, studio: Studio, records: Records) -> None:
-    page.set_viewport_size({"width": 1280, "height": 1800})  # nothing scrolls
-    new_character(page, studio)
-    field(page, "Who they are").click()
-    page.keyboard.type("Pim is a teapot.")
-    box = page.locator(".st-key-step-next button").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()  # the field is left: the page is drawn anew
-    page.wait_for_timeout(900)
-    page.evaluate("document.querySelector('.st-key-facts').style.paddingBottom = '90px'")  # what stands below moves
-    page.mouse.up()
-    expect(field(page, "How they speak")).to_be_visible()
-    assert raw(records, page)["persona"] == "Pim is a teapot."
-
-
-def test_a_page_that_never_hears_of_the_end_of_its_run_mends_itself(page: Page, studio: Studio) -> None:
-    lost: list[bool] = []
-
-    def between(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-
-        def from_server(message: str | bytes) -> None:
-            said = ForwardMsg()
-            said.ParseFromString(message if isinstance(message, bytes) else message.encode())
-            kind = said.WhichOneof("type")
-            runs = kind == "session_status_changed" and said.session_status_changed.script_is_running
-            if lost and kind in ("script_finished", "session_status_changed") and not runs:
-                return
-            socket.send(message)
-
-        server.on_message(from_server)
-
-    page.route_web_socket(re.compile("_stcore/stream"), between)
-    new_character(page, studio)
-    field(page, "Name").fill("Pim")
-    lost.append(True)
-    page.keyboard.press("Tab")
-    still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-    expect(still).to_have_count(0)
-    page.wait_for_timeout(3000)
-    lost.clear()
-    expect(still).to_have_count(1, timeout=60_000)
-    expect(field(page, "Name")).to_have_value("Pim")
