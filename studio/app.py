@@ -14,9 +14,10 @@ from starlette.middleware import Middleware
 
 from pipelines.core.queue import broker  # noqa: F401
 from pipelines.core.storage import store_s3  # noqa: F401  # imported late elsewhere; here before the first visitor comes
-from studio import autosave, download_route, error_pages, streamlit_patch
+from studio import autosave, download_route, error_pages, script_runs, streamlit_patch
 
 streamlit_patch.apply()
+script_runs.watch()
 
 app = st.App(
     Path(__file__).with_name("navigation.py"),

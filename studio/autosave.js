@@ -176,40 +176,43 @@ if (!window.understudyAutosave) {
   function look() {
     clearTimeout(looking);
     const button = document.querySelector(".st-key-look-again button");
-    // Never into a run at work, nor into one that a press has just asked for: it may hold a press which it has not come
-    // to yet, or be about to change the address, and this request would still carry the old one.
-    if (button && isStill() && !isAwaited()) button.click();
+    if (button && mayAsk()) button.click();
     else looking = setTimeout(look, 200);
     for (const state of fields.values()) state.wants = false;
   }
   const isStill = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "notRunning";
 
-  // Whether somebody has just pressed something, and the run that comes of it has not been seen yet.
+  // When the page may ask for a run on its own. Not while one is at work, nor when a press, or going back, has just asked
+  // for one that has not been seen yet: it may hold a press which it has not come to, or be about to change the address,
+  // and this request would still carry the old one. And not while a dialog is open, which a run would close.
   const AWAITED_MS = 2000;
+  const STILL_MS = 300; // what a run has sent is on the page a moment after its end
   let pressedAt = -Infinity;
-  const isAwaited = () => Date.now() - pressedAt < AWAITED_MS;
-  for (const kind of ["click", "change"]) {
-    document.addEventListener(kind, (event) => {
-      if (!event.target.closest?.(".st-key-autosave")) pressedAt = Date.now();
-    }, true);
-  }
+  let stillSince = Date.now();
+  const mayAsk = () => isStill() && Date.now() - stillSince >= STILL_MS && Date.now() - pressedAt >= AWAITED_MS &&
+    !document.querySelector("[role=dialog]");
+  const awaitRun = (event) => {
+    if (!event.target.closest?.(".st-key-autosave")) pressedAt = Date.now();
+  };
+  for (const kind of ["click", "change"]) document.addEventListener(kind, awaitRun, true);
+  window.addEventListener("popstate", awaitRun, true);
   new MutationObserver(() => {
-    if (!isStill()) pressedAt = -Infinity;
+    if (isStill()) stillSince = Date.now();
+    else pressedAt = -Infinity;
   }).observe(document.documentElement, { subtree: true, attributeFilter: ["data-test-script-state"] });
 
   // A request that left the page before it heard of its new address is answered with the old one's page. The browser's
   // address is the right one: where the page was drawn from another, it is drawn anew, once.
-  const DIFFERS_MS = 300;
   const addressOf = (text) => [...new URLSearchParams(text)].map(([name, value]) => `${name}=${value}`).sort().join("&");
-  let differs = { pair: "", since: 0, asked: false };
+  let differs = { pair: "", since: 0, isAsked: false };
   setInterval(() => {
     const drawn = document.querySelector("[data-address]");
-    const pair = drawn && isStill() ? `${addressOf(drawn.dataset.address)} ${addressOf(location.search)}` : "";
-    if (pair !== differs.pair) differs = { pair, since: Date.now(), asked: false };
+    const pair = drawn && mayAsk() ? `${addressOf(drawn.dataset.address)} ${addressOf(location.search)}` : "";
+    if (pair && pair !== differs.pair) differs = { pair, since: Date.now(), isAsked: false };
     const [from, now] = pair.split(" ");
-    if (from === now || differs.asked || Date.now() - differs.since < DIFFERS_MS) return;
-    differs.asked = true;
-    look();
+    if (!pair || from === now || differs.isAsked || Date.now() - differs.since < STILL_MS) return;
+    differs.isAsked = true;
+    document.querySelector(".st-key-look-again button")?.click();
   }, 100);
 
   const leave = () => {
@@ -321,6 +324,7 @@ if (!window.understudyAutosave) {
   // ---------------------------------------------------------------- a page that says for ever that it runs
 
   // Rarely a run's end does not reach the page. Asking for another run brings a new one; else the page is loaded anew.
+  // A run that the studio knows of is left to its work: it may be reading what was uploaded.
   const STUCK_MS = 20000;
   const RELOAD_EVERY_MS = 120000;
   let since = 0;
@@ -335,6 +339,9 @@ if (!window.understudyAutosave) {
     since ||= now;
     if (now - since < STUCK_MS) return;
     if (!asked) {
+      const answer = await fetch("keep", { method: "POST", body: JSON.stringify({ tab: tabName() }) }).catch(() => null);
+      const told = answer?.ok ? await answer.json().catch(() => null) : null;
+      if (!told || told.at_work || isStill()) return;
       asked = true;
       document.querySelector(".st-key-look-again button")?.click();
       return;

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
+from studio import script_runs
 from studio.actions import drafts, typed
 from studio.actions.typed import Typed
 from studio.context import AppContext, shared_context
@@ -46,9 +47,10 @@ async def receive(request: Request) -> Response:
         return PlainTextResponse("not taken", 403)
     try:
         told = json.loads(await request.body())
-        if "key" not in told:  # the script tells that it is there
-            shared_context().note_script(str(told["tab"]))
-            return JSONResponse({})
+        if "key" not in told:  # the script tells that it is there, and asks whether its page is being drawn
+            tab = str(told["tab"])
+            shared_context().note_script(tab)
+            return JSONResponse({"at_work": script_runs.is_at_work(tab)})
         one = Typed(str(told["key"]), str(told["value"]), str(told["base"]), str(told["tab"]), int(told["number"]))
         shared_context().note_script(one.tab)
         return JSONResponse(await run_in_threadpool(autosave, shared_context(), one))

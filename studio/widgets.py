@@ -22,6 +22,7 @@ from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusab
 from pipelines.core.jobs.reply_protocol import MAX_STRENGTH
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.storage.store import StoreError
+from studio import script_runs
 from studio.context import AppContext, shared_context
 from studio.labels import STATUS
 
@@ -56,6 +57,7 @@ def app_context() -> AppContext:
 def apply_style() -> None:
     """Our own style on top of the theme, and what `autosave.js` needs: the tab's name, a button to draw anew."""
     st.html(_STYLE)
+    script_runs.note_tab(tab())
     with st.container(key="autosave"), st.container(key=f"tab-{tab()}"):
         st.button("Look again", key="look-again")  # autosave.js presses it when the page has news
 

@@ -130,19 +130,17 @@ def press_look_again(page: Page) -> None:
 
 def test_a_page_that_never_hears_of_the_end_of_its_run_mends_itself(page: Page, studio: Studio) -> None:
     lost: list[bool] = []
+    told: list[str | bytes] = []
 
     def between(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
 
         def from_server(message: str | bytes) -> None:
-            said = ForwardMsg()
-            said.ParseFromString(message if isinstance(message, bytes) else message.encode())
-            kind = said.WhichOneof("type")
-            runs = kind == "session_status_changed" and said.session_status_changed.script_is_running
-            if lost and kind in ("script_finished", "session_status_changed") and not runs:
+            if lost and kind_of(message) in ("script_finished", "session_status_changed") and not is_begin(message):
                 return
             socket.send(message)
 
+        socket.on_message(lambda message: (told.append(message), server.send(message)))
         server.on_message(from_server)
 
     page.route_web_socket(re.compile("_stcore/stream"), between)
@@ -152,7 +150,35 @@ def test_a_page_that_never_hears_of_the_end_of_its_run_mends_itself(page: Page, 
     page.keyboard.press("Tab")
     still = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
     expect(still).to_have_count(0)
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(1000)
+    told.clear()
+    page.route("**/keep", lambda route: route.fulfill(json={"at_work": True}))  # as while an upload is read
+    page.wait_for_timeout(22_000)
+    assert not told, "a run at work is left to its work"
+    page.unroute("**/keep")
     lost.clear()
     expect(still).to_have_count(1, timeout=60_000)
     expect(field(page, "Name")).to_have_value("Pim")
+
+
+def is_begin(message: str | bytes) -> bool:
+    """Whether a message tells that a run begins."""
+    said = ForwardMsg()
+    said.ParseFromString(message if isinstance(message, bytes) else message.encode())
+    return said.WhichOneof("type") == "session_status_changed" and said.session_status_changed.script_is_running
+
+
+def test_a_dialog_stays_open_when_somebody_comes_back_to_the_tab(page: Page, studio: Studio, training: str) -> None:
+    page.goto(f"{studio.url}/training?job={training}")
+    stop = page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_be_visible()
+    for wait_ms in (0, 100, 400):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_timeout(wait_ms)
+        stop.click()
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.wait_for_timeout(3000)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
