@@ -171,10 +171,13 @@ def nothing_here(message: str, page: str = CHARACTERS, way_out: str = "To the ch
     st.page_link(page, label=way_out, icon=":material/arrow_back:")
 
 
-def status_badge(job: Job) -> None:
-    """A job's status in a word, a sign and a colour."""
+def status_badge(job: Job, shortfall: str = "") -> None:
+    """A job's status in a word, a sign and a colour; `shortfall` says why a training that is over is not good yet."""
     icon, colour = _STATUS_BADGE[job.status]
-    st.badge(STATUS[job.status], icon=icon, color=colour)  # type: ignore[arg-type]  # one of the literals above
+    words = STATUS[job.status]
+    if shortfall:
+        icon, colour, words = ":material/flag:", "orange", f"{words}, not good yet"
+    st.badge(words, icon=icon, color=colour, help=shortfall or None)  # type: ignore[arg-type]  # one of the literals above
 
 
 def problems(found: Iterable[Problem]) -> None:

@@ -29,6 +29,7 @@ from studio.actions.images import portrait, store_images
 from studio.actions.import_limits import fit_imported
 from studio.actions.surplus import untick_surplus
 from studio.actions.upload_readers import SmallImage
+from studio.actions.verdict import shortfall
 from studio.context import AppContext
 from studio.labels import counted
 
@@ -52,6 +53,8 @@ class Tile:
     """When it was last edited."""
     job: Job | None
     """Its latest training."""
+    shortfall: str
+    """Why that training is not good yet; "" where it is, and before its end."""
     score: float | None
     """Mean of the scores, 0 to 1, of its best checkpoint."""
 
@@ -76,6 +79,8 @@ class VersionView:
     """ "10 pictures, 43 conversations, 40 facts"."""
     jobs: tuple[Job, ...]
     """Trainings on it, newest first."""
+    shortfalls: tuple[str, ...]
+    """Of each of them, why it is not good yet, or ""."""
 
 
 def gallery(context: AppContext, search: str = "", start: int = 0, count: int = 24) -> tuple[list[Tile], int]:
@@ -99,6 +104,7 @@ def _tile(context: AppContext, row: CharacterRow, job: Job | None) -> Tile:
         bool(row.version) and row.changed > row.published,
         row.changed,
         job,
+        shortfall(context, job) if job else "",
         best_score(context, row.id) if job else None,
     )
 
@@ -204,7 +210,8 @@ def versions(context: AppContext, id: str) -> list[VersionView]:
             )
         )
         trained = tuple(job for job in jobs if job.version == number)
-        shown.append(VersionView(number, version.created, contents, trained))
+        falls = tuple(shortfall(context, job) for job in trained)
+        shown.append(VersionView(number, version.created, contents, trained, falls))
     return shown
 
 

@@ -27,7 +27,7 @@ from studio.actions.report import replies as replies_of
 from studio.actions.run_log import RunLog
 from studio.actions.safekeeping import safekeeping_words
 from studio.actions.scores import checkpoint_title
-from studio.actions.verdict import Verdict, verdict_of
+from studio.actions.verdict import Verdict, shortfall, verdict_of
 from studio.actions.workers import live_workers
 from studio.context import AppContext
 from studio.labels import STATUS, extent_words
@@ -48,6 +48,8 @@ class JobLine:
     """Of the stage it is in, 0 to 1."""
     portrait: bytes | None = None
     """The character's small picture."""
+    shortfall: str = ""
+    """Why a training that has succeeded is not good yet; "" for any other."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def jobs(context: AppContext, limit: int = 20, before: str | None = None) -> lis
         replace(
             _line(context, job, people[job.character].name if job.character in people else ""),
             portrait=faces.get(job.character),
+            shortfall=shortfall(context, job),
         )
         for job in rows
     ]

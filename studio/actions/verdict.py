@@ -75,13 +75,25 @@ def verdict_of(context: AppContext, job: Job) -> Verdict | None:
     """The verdict on a training that has succeeded; None for any other, and where nothing was measured."""
     if job.status != "succeeded" or not job.character:
         return None
-    rows = {row.name: row for row in context.records.checkpoints.of_job(job.id)}
+    test = job_test(context, job)
+    return _judged(context, job, test.wanted_voice if test else "")
+
+
+def shortfall(context: AppContext, job: Job) -> str:
+    """The headline of a training that has succeeded and falls short, for lists; "" for any other."""
+    if job.status != "succeeded" or not job.character:
+        return ""
+    found = _judged(context, job)
+    return found.headline if found and found.findings else ""
+
+
+def _judged(context: AppContext, job: Job, wanted_voice: str = "") -> Verdict | None:
     best = best_of(context.records, job)
     if best is None:
         return None
+    rows = {row.name: row for row in context.records.checkpoints.of_job(job.id)}
     entries = context.records.characters.version(job.character, job.version).entries
-    test = job_test(context, job)
-    return verdict(best, rows[best.name], rows.get(BASE), entries, job.recipe or {}, test.wanted_voice if test else "")
+    return verdict(best, rows[best.name], rows.get(BASE), entries, job.recipe or {}, wanted_voice)
 
 
 def verdict(

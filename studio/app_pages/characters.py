@@ -115,7 +115,7 @@ def state(tile: Tile) -> None:
         if tile.job is None:
             st.badge("Draft" if not tile.version else "Ready", icon=":material/edit:", color="gray")
         else:
-            widgets.status_badge(tile.job)
+            widgets.status_badge(tile.job, tile.shortfall)
         if tile.score is not None:
             st.badge(
                 f"{100 * tile.score:.0f} of 100 overall",
@@ -243,8 +243,8 @@ def history(context: AppContext, id: str, versions: list[characters.VersionView]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"**Version {version.number}**", width=110)
             widgets.quiet(f"{version.contents} · {ago(version.created)}")
-            for job in version.jobs[:3]:
-                widgets.status_badge(job)
+            for job, shortfall in list(zip(version.jobs, version.shortfalls, strict=True))[:3]:
+                widgets.status_badge(job, shortfall)
                 if st.button("Training", key=f"job-{job.id}", icon=":material/school:", type="tertiary"):
                     widgets.go(widgets.TRAINING, job=job.id)
             if st.button("Edit from here", key=f"back-{version.number}", icon=":material/history:", type="tertiary"):

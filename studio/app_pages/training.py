@@ -97,9 +97,11 @@ def _line(line: JobLine) -> None:
             st.html(f'<p class="u-name">{html.escape(line.name or "A character")}</p>')
             widgets.quiet(f"{_recipe_words(job)} · {ago(job.created)}")
     with state:
-        widgets.status_badge(job)
+        widgets.status_badge(job, line.shortfall)
         if line.stage:
             st.progress(min(1.0, line.fraction), text=line.stage)
+        elif line.shortfall:
+            widgets.quiet(line.shortfall)
         elif job.error:
             widgets.quiet(job.error.split("\n")[0][:160])
     with way:

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 from pipelines.core.jobs.job import Job
 from pipelines.core.queue.training_results import BestCheckpoint
 from pipelines.core.score_axes import LEAST, WANTED
-from studio.actions import training_jobs
+from studio.actions import characters, training_jobs
 from studio.actions.run_log import RunLog
-from studio.actions.verdict import MENDS, Verdict, verdict
+from studio.actions.verdict import MENDS, Verdict, shortfall, verdict
 from studio.context import AppContext
 from tests.studio import staged
 
@@ -41,8 +41,14 @@ def measured(context: AppContext, job: Job, counts: dict[str, int] = ENOUGH, **s
 
 def words_of(job: Job) -> str:
     """The training page as text."""
-    test = AppTest.from_file(str(APP), default_timeout=120).switch_page("app_pages/training.py")
-    test.query_params["job"] = job.id
+    return page_words("training", job=job.id)
+
+
+def page_words(page: str, **params: str) -> str:
+    """A page as text."""
+    test = AppTest.from_file(str(APP), default_timeout=120).switch_page(f"app_pages/{page}.py")
+    for name, value in params.items():
+        test.query_params[name] = value
     test.run()
     assert not test.exception, test.exception
     drawn = [*test.subheader, *test.warning, *test.html, *test.markdown]
@@ -54,6 +60,23 @@ def test_done_where_nothing_falls_short(context: AppContext, job: Job) -> None:
     assert judged(context, job).headline == "Done" and judged(context, job).findings == ()
     assert training_jobs.job_view(context, job.id, RunLog(job.id)).progress.headline == "Done"
     assert "Before training**, asked" not in words_of(job)
+
+
+def test_lists_do_not_call_it_good_either(context: AppContext, job: Job) -> None:
+    shown = {}
+    for likeness in (0.7, 0.1):
+        measured(context, job, likeness=likeness)
+        [tile], _ = characters.gallery(context)
+        [line] = training_jobs.jobs(context)
+        [version] = characters.versions(context, job.character)
+        assert [tile.shortfall] == [line.shortfall] == list(version.shortfalls)
+        shown[likeness] = tile.shortfall
+        for page, params in (("characters", {}), ("characters", {"character": job.character}), ("training", {})):
+            words = page_words(page, **params)
+            assert ("Trained, not good yet" in words) == bool(tile.shortfall), (page, params)
+    assert shown == {0.7: "", 0.1: "Trained, but it does not look like them yet"}
+    running = replace(job, status="running")
+    assert shortfall(context, running) == ""
 
 
 def test_low_likeness_is_said_with_pictures_and_what_to_do(context: AppContext, job: Job) -> None:
