@@ -49,6 +49,8 @@ class NewMaterial:
     """That choose one of two answers."""
     texts: tuple[str, ...]
     """Which texts were changed, as TEXT_NAMES calls them."""
+    references: bool
+    """Whether the creator chose other pictures to draw from."""
     share: float
     """Of what there is to learn, how much is new, 0 to 1: the largest share of conversations, pictures and facts."""
 
@@ -69,7 +71,8 @@ class NewMaterial:
             (self.votes, "vote"),
         )
         told = [counted(count, noun) for count, noun in found if count]
-        return (*told, *(f"a change of {text}" for text in self.texts))
+        told += [f"a change of {text}" for text in self.texts]
+        return (*told, "other pictures to draw from") if self.references else tuple(told)
 
     @property
     def words(self) -> str:
@@ -115,6 +118,7 @@ def compared(learnt: Mapping[str, Any], draft: Draft, votes: Iterable[Mapping[st
         len(facts),
         len(_new(votes, learnt.get("preferences", ()))),
         texts,
+        list(draft.get("references", ())) != list(learnt.get("references", ())),
         max(shares),
     )
 

@@ -14,7 +14,7 @@ from pipelines.data.packing import NO_IMAGES
 from pipelines.models.presets import load
 from pipelines.train import train
 from pipelines.training.sft_loss import packed_sft_rows
-from studio.actions import characters, compare, create, drafts, feedback, interactions, training_jobs
+from studio.actions import characters, compare, create, drafts, drawings, feedback, interactions, training_jobs
 from studio.actions.new_material import compared, further_steps, new_material, one_pass_rows
 from studio.context import AppContext
 from tests.studio import staged
@@ -72,6 +72,14 @@ def test_pictures_captions_and_facts_are_counted() -> None:
     }
     found = compared(before, draft)
     assert found.lines == ("1 picture", "1 changed caption", "1 fact") and found.share == pytest.approx(2 / 3)
+    assert compared(before, before | {"references": ["02.png"]}).lines == ("other pictures to draw from",)
+
+
+def test_other_references_are_new(context: AppContext, learnt: Job) -> None:
+    drawings.use_reference(context, learnt.character, "03.png", True)
+    assert new_material(context, learnt).words == "New since this training: other pictures to draw from."
+    drawings.forget_references(context, learnt.character)
+    assert not new_material(context, learnt).is_anything
 
 
 def test_what_is_new_gets_steps_of_the_basics_in_which_it_comes_up(context: AppContext, learnt: Job) -> None:
