@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.core.character import held_out_split
 from pipelines.core.character.character import CharacterImage, Fact, HeldOut
 from pipelines.core.character.character_folder import read_character, write_character
-from pipelines.core.character.held_out_split import Tested, with_held_out
+from pipelines.core.character.held_out_split import with_held_out
 from pipelines.core.jobs.job import CharacterVersion, Job, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import publish_folder
@@ -161,7 +162,9 @@ def test_pictures_and_facts_that_are_missing_are_none_that_were_learned() -> Non
         facts=tuple(Fact(f"Question {n}?", f"Answer {n}.") for n in range(30)),
     )
     learned = tuple(f"{n:02d}.png" for n in range(16) if n not in (5, 12))
-    kept = with_held_out(ada, Tested(HeldOut((), (1, 2), ("05.png",)), HeldOut((), None, learned))).held_out
+    kept = with_held_out(
+        ada, held_out_split.Tested(HeldOut((), (1, 2), ("05.png",)), HeldOut((), None, learned))
+    ).held_out
     assert kept.images == ("05.png", "12.png")
     assert kept.facts is not None and {1, 2} < set(kept.facts) and len(kept.facts) == 20
 
