@@ -35,6 +35,8 @@ class HubModel:
     """Owner and name on the Hugging Face hub."""
     revision: str
     """A full commit, or `main` where none could be established."""
+    files: tuple[str, ...] = ()
+    """What a whole checkpoint has, where it is not `config.json` and the files of its index."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ MODELS: dict[str, HubModel] = {
         # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
         HubModel("janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"),
         HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
+        # The one commit that was seen in a public cache; not confirmed against the hub.
+        HubModel(
+            "bagel-7b",
+            "ByteDance-Seed/BAGEL-7B-MoT",
+            "570026eca23479ee7df5a6ce9fb50a835530da30",
+            ("llm_config.json", "vit_config.json", "tokenizer.json", "ema.safetensors", "ae.safetensors"),
+        ),
         HubModel("dinov2", "facebook/dinov2-base", "main"),
         HubModel("clip", "openai/clip-vit-large-patch14", "main"),
         HubModel("vqa", "Salesforce/blip-vqa-base", "main"),
@@ -79,11 +88,11 @@ def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
     if settings.models:
         own = Path(settings.models) / model.repository.split("/")[1]
         if own.is_dir():
-            check_whole(own, f"{model.name} in {own}", "copy the folder again")
+            check_whole(own, f"{model.name} in {own}", "copy the folder again", model.files)
             return WeightsFolder(own, LOCAL_REVISION)
     folder = _from_hub(model, settings)
     again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
-    check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again)
+    check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again, model.files)
     return WeightsFolder(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
 
 
@@ -138,31 +147,40 @@ def _from_hub(model: HubModel, settings: Settings) -> Path:
         ) from error
 
 
-def check_whole(folder: Path, name: str, mend: str) -> None:
-    """Raise WeightsMissing when files of a checkpoint are missing or shorter than they say they are."""
+def check_whole(folder: Path, name: str, mend: str, files: tuple[str, ...] = ()) -> None:
+    """Raise WeightsMissing when files of a checkpoint are missing or shorter than they say they are.
+
+    files: as in `HubModel`.
+    """
     index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
-    if index.is_file():
-        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    missing = [file for file in ("config.json", *files) if not (folder / file).is_file()]
+    wanted = files or ("config.json", "model.safetensors")
+    if not files and index.is_file():
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        wanted = ("config.json", *sorted(set(weight_map.values())))
+    missing = [file for file in wanted if not (folder / file).is_file()]
     if missing:
         raise WeightsMissing(f"{name} is not whole: {', '.join(missing)} is missing; {mend}.")
-    for file in files:
-        _check_length(folder / file, name, mend)
+    for file in wanted:
+        if file.endswith(".safetensors"):
+            tensor_shapes(folder / file, name, mend)
 
 
-def _check_length(path: Path, name: str, mend: str) -> None:
+def tensor_shapes(path: Path, name: str, mend: str) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors of a whole file, from its header alone; WeightsMissing when it is damaged or cut."""
     # A safetensors file begins with the length of its header, and the header says where the last tensor ends.
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= size else b""
     try:
-        ends = [entry["data_offsets"][1] for key, entry in json.loads(header).items() if key != "__metadata__"]
+        tensors = {key: entry for key, entry in json.loads(header).items() if key != "__metadata__"}
+        ends = [entry["data_offsets"][1] for entry in tensors.values()]
+        shapes = {key: tuple(entry["shape"]) for key, entry in tensors.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsMissing(f"{name}: {path.name} is damaged; {mend}.") from error
     if size != 8 + length + max(ends, default=0):
         raise WeightsMissing(f"{name}: {path.name} has {size} of {8 + length + max(ends, default=0)} bytes; {mend}.")
+    return shapes
 
 
 def tensor_names(folder: Path) -> set[str]:

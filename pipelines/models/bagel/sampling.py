@@ -1,0 +1,249 @@
+"""Drawing images and writing text behind contexts, many rows at once.
+
+A noised image is a query of its marks and latents on a context, at one position number, and is not kept. Branches of
+guidance are more rows of the same pass, each with its own context and position.
+
+Dimension letters: R images, N tokens of one, D width of the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+
+from pipelines.models.bagel.config import LATENT_PATCH
+from pipelines.models.bagel.contexts import Context, ContextBatch
+from pipelines.models.bagel.decoder import Routing
+from pipelines.models.bagel.flow import (
+    FlowSampling,
+    StepDistribution,
+    euler_step,
+    guide,
+    noise_levels,
+    sde_step,
+)
+from pipelines.models.bagel.model import BagelModel
+from pipelines.models.bagel.patches import from_patches, grid_ids
+from pipelines.models.bagel.rows import Segment, Text
+from pipelines.models.decoding.decode_text import decode_text
+from pipelines.models.decoding.kv_cache import preallocated_cache
+from pipelines.models.decoding.prefill import DecoderState, eval_mode
+from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, Generators, OnIds, Sampling, TextSamples
+
+
+@dataclass(frozen=True, eq=False)
+class DrawingContexts:
+    """What an image is drawn behind, and what guidance compares with."""
+
+    full: Context
+    without_text: Context
+    """As it was right before the last text."""
+    without_images: Context
+    """All texts, no image."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrawingStep:
+    """Where a drawing stands before a step; shown as progress."""
+
+    step: int
+    steps: int
+    t: float
+    x: torch.Tensor
+    """(R, N, 64) at noise level t."""
+    velocity: torch.Tensor
+    """(R, N, 64) guided."""
+
+    @property
+    def estimate(self) -> torch.Tensor:
+        """(R, N, 64) the image that the velocity points away from."""
+        return self.x - self.t * self.velocity
+
+
+@dataclass(frozen=True, eq=False)
+class WindowStep:
+    """One stochastic step, for a policy gradient."""
+
+    t: float
+    t_next: float
+    x: torch.Tensor
+    """(R, N, 64) before, float32."""
+    x_next: torch.Tensor
+    """(R, N, 64) after, as sampled, float32."""
+    chosen_from: StepDistribution
+    logps: torch.Tensor
+    """(R,)."""
+
+
+@dataclass
+class Window:
+    """Steps that are stochastic; filled while drawing."""
+
+    steps: frozenset[int]
+    eta: float
+    generator: torch.Generator | None = None
+    taken: list[WindowStep] = field(default_factory=list)
+
+
+OnStep = Callable[[DrawingStep], None]
+"""Called at every step of a drawing; an exception raised in it ends the drawing and propagates."""
+
+
+def drawing_contexts(model: BagelModel, prompts: Sequence[Sequence[Segment]]) -> list[DrawingContexts]:
+    """Contexts of prompts, each ending in a text; prompts are read in one pass for each kind of context."""
+    for prompt in prompts:
+        if not prompt or not isinstance(prompt[-1], Text):
+            raise ValueError("an image is drawn from a text: the last segment of a prompt must be one")
+    with torch.no_grad(), eval_mode(model):
+        before = model.read([prompt[:-1] for prompt in prompts])
+        words = [[segment for segment in prompt if isinstance(segment, Text)] for prompt in prompts]
+        full = model.read(prompts)
+        has_images = [len(texts) < len(prompt) for texts, prompt in zip(words, prompts, strict=True)]
+        text_only = model.read(words) if any(has_images) else full
+    return [DrawingContexts(*kinds) for kinds in zip(full, before, text_only, strict=True)]
+
+
+def velocities(
+    model: BagelModel, contexts: ContextBatch, x: torch.Tensor, t: float, grid: tuple[int, int]
+) -> torch.Tensor:
+    """(R, N, 64) float32 of noised images x (R, N, 64), each behind its own context."""
+    rows, tokens, _ = x.shape
+    device, ids = x.device, model.config.ids
+    marks = model.get_input_embeddings()(torch.tensor([ids.image_start, ids.image_end], device=device))  # (2, D)
+    places = grid_ids(grid, model.config.latent_side).to(device).repeat(rows)
+    latents = model.embed_latents(x.flatten(0, 1), places, torch.tensor([t], device=device))
+    start, end = (mark.expand(rows, 1, -1) for mark in marks)
+    is_latent = torch.ones(rows, tokens + 2, dtype=torch.bool, device=device)
+    is_latent[:, 0] = is_latent[:, -1] = False
+    output = model.language_model.model(
+        inputs_embeds=torch.cat([start, latents.reshape(rows, tokens, -1), end], 1),
+        attention_mask=None if contexts.mask is None else contexts.mask.expand(-1, -1, tokens + 2, -1),
+        position_ids=contexts.positions[:, None].expand(-1, tokens + 2),
+        cache=contexts,
+        routing=Routing(is_latent),
+    )
+    return model.llm2vae(output.last_hidden_state[:, 1:-1]).float()
+
+
+@torch.no_grad()
+def draw(
+    model: BagelModel,
+    contexts: Sequence[DrawingContexts],
+    grid: tuple[int, int],
+    noise: torch.Tensor,
+    sampling: FlowSampling = FlowSampling(),  # noqa: B008 (frozen)
+    *,
+    on_step: OnStep | None = None,
+    window: Window | None = None,
+) -> torch.Tensor:
+    """Latent tokens (R, N, 64) float32 of one image of `grid` (h, w) tokens for each context, from noise (R, N, 64).
+
+    All images go through the model together; an image does not depend on the others.
+    """
+    x = noise.float()
+    count, layers = len(x), len(model.language_model.model.layers)
+    kinds = [[one.full for one in contexts]]
+    if sampling.text_guidance > 1:
+        kinds.append([one.without_text for one in contexts])
+        if sampling.image_guidance > 1:
+            kinds.append([one.without_images for one in contexts])
+    levels = noise_levels(sampling.points, sampling.shift).tolist()
+    with eval_mode(model):
+        batch = ContextBatch([one for kind in kinds for one in kind], x.shape[1] + 2, layers, x.device)
+        for step, (t, t_next) in enumerate(pairwise(levels)):
+            branches = len(kinds) if sampling.guided_at(t) else 1
+            found = velocities(model, batch.first(branches * count), x.repeat(branches, 1, 1), t, grid).split(count)
+            velocity = found[0]
+            if branches > 1:
+                velocity = guide(velocity, found[1], found[2] if branches > 2 else None, sampling)
+            if on_step is not None:
+                on_step(DrawingStep(step, len(levels) - 1, t, x, velocity))
+            if window is not None and step in window.steps:
+                x = _stochastic(x, velocity, t, t_next, levels[1], window)
+            else:
+                x = euler_step(x, velocity, t, t_next)
+    return x
+
+
+def _stochastic(
+    x: torch.Tensor, velocity: torch.Tensor, t: float, t_next: float, first_t: float, window: Window
+) -> torch.Tensor:
+    """One step of the window, which is written down in it."""
+    chosen_from = sde_step(x, velocity, t, t_next, window.eta, first_t)
+    noise = torch.randn(x.shape, generator=window.generator, device=x.device)
+    x_next = chosen_from.mean + chosen_from.std * noise
+    window.taken.append(WindowStep(t, t_next, x, x_next, chosen_from, chosen_from.log_prob(x_next)))
+    return x_next
+
+
+def latents_from(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Drawn tokens (R, N, 64) as latents (R, 16, 2 h, 2 w), for the autoencoder."""
+    return torch.stack([from_patches(one, grid, LATENT_PATCH) for one in tokens])
+
+
+@torch.no_grad()
+def write(
+    model: BagelModel,
+    contexts: Sequence[Context],
+    sampling: Sampling = DEFAULT_SAMPLING,
+    *,
+    num_return_sequences: int = 1,
+    generator: Generators = None,
+    on_ids: OnIds | None = None,
+) -> TextSamples:
+    """Sample a text behind each context, prompt-major; ids are without the start mark, the end mark included.
+
+    Keep the ids rather than the words for what comes after: tokenizing again may split them in another way.
+    """
+    ids, decoder = model.config.ids, model.language_model.model
+    with eval_mode(model):
+        state = _decoder_state(model, contexts)
+        state.repeat(num_return_sequences)
+        return decode_text(
+            state,
+            model.language_model.lm_head,
+            decoder.embed_tokens,
+            forbidden_id=ids.pad,
+            sampling=sampling,
+            stop_ids=(ids.text_end,),
+            generator=generator,
+            on_ids=on_ids,
+        )
+
+
+def _decoder_state(model: BagelModel, contexts: Sequence[Context]) -> DecoderState:
+    """Contexts flush right in one cache, with the start mark of a text read behind them."""
+    decoder, device, count = model.language_model.model, model.device, len(contexts)
+    lengths = torch.tensor([len(context) for context in contexts], device=device)
+    longest = int(lengths.max())
+    cache = preallocated_cache(decoder.config)
+    for layer in range(len(decoder.layers)):
+        batch = _flush_right(contexts, layer, longest)
+        if batch is not None:
+            cache.update(*batch, layer)
+    before = torch.arange(longest, device=device) >= longest - lengths[:, None]  # (N, P)
+    positions = torch.tensor([[context.position] for context in contexts], device=device)
+    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions)
+    start = decoder.embed_tokens(torch.full((count, 1), model.config.ids.text_start, device=device))
+    state.attention_mask = None if bool(before.all()) else before.long()
+    mask = None if state.attention_mask is None else before.new_ones(count, 1).long()
+    state._forward(start, mask, positions)
+    return state
+
+
+def _flush_right(contexts: Sequence[Context], layer: int, longest: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Keys and values (N, K, P, W) of one layer; None where no context has any."""
+    like = next((context.layers[layer] for context in contexts if context.layers), None)
+    if like is None:
+        return None
+    rows = []
+    for part in range(2):
+        blank = like[part].new_zeros(len(contexts), like[part].shape[1], longest, like[part].shape[3])
+        for row, context in enumerate(contexts):
+            if context.layers:
+                blank[row, :, longest - len(context) :] = context.layers[layer][part][0]
+        rows.append(blank)
+    return rows[0], rows[1]
