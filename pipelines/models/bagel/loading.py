@@ -59,7 +59,13 @@ def load_folder(
     """
     name = f"{name} in {folder}"
     check_whole(folder, name, AGAIN, MODELS[PRESET].files)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), padding_side="right")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"),
+        eos_token=PIECES["text_end"],
+        pad_token=PIECES["pad"],
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
     shapes = {file: tensor_shapes(folder / file, name, AGAIN) for file in (MODEL_FILE, AUTOENCODER_FILE)}
     config = _read_config(folder, name, shapes[MODEL_FILE], tokenizer, autoencoder or AUTOENCODER)
     model = empty_model(config)

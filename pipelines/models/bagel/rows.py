@@ -1,5 +1,7 @@
 """Packed rows: samples made of segments, one after another in one row, and what each position sees.
 
+A sample may have branches behind segments that all of them share: a system prompt stands once before many replies.
+
 A text is causal, an image full inside. A drawn (noised) image is seen by nobody else, so that several may stand behind
 one prefix and the prefix never depends on noise. All positions of an image have one number, and a drawn one uses up
 none: the clean copy behind it has the same.
@@ -61,6 +63,14 @@ class Dropped:
 Segment = Text | LookedAt | Clean | Drawn | Dropped
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Segments that all branches share, and branches that each go on from them without seeing each other."""
+
+    shared: Sequence[Segment]
+    branches: Sequence[Sequence[Segment]] = ()
+
+
 @dataclass
 class PackedRow:
     """One row of samples as tensors."""
@@ -73,6 +83,8 @@ class PackedRow:
     """(T,) for the rotary embedding."""
     sample: torch.Tensor
     """(T,) which sample a position belongs to."""
+    branch: torch.Tensor
+    """(T,) which branch of its sample; 0 for what all of them share."""
     split: torch.Tensor
     """(T,) which segment, counted over the whole row."""
     full: torch.Tensor
@@ -107,7 +119,7 @@ class PackedRow:
     """(Y,) one over the root of how many labels its text has, for a mean in which long texts count less."""
     sample_lengths: list[int]
     next_positions: list[int]
-    """For each sample, the position number that the next segment would have."""
+    """For each sample, the position number of what would come after its shared segments."""
 
     def to(self, device: torch.device) -> PackedRow:
         """The same on another device."""
@@ -128,6 +140,19 @@ class _Builder:
         """Append each value to the list of its name."""
         for name, value in values.items():
             self.parts.setdefault(name, []).append(value)
+
+    def segments(self, segments: Sequence[Segment], position: int, branch: int) -> int:
+        """Segments one after another; returns the position number of what would come next."""
+        start = self.places
+        for segment in segments:
+            if isinstance(segment, Text):
+                position += self.text(segment, position)
+            elif isinstance(segment, Dropped):
+                position += positions_taken(segment)
+            else:
+                position += self.image(segment, position)
+        self.put(branch=torch.full((self.places - start,), branch))
+        return position
 
     def text(self, segment: Text, position: int) -> int:
         """A text between its marks; returns how many position numbers it takes."""
@@ -188,21 +213,18 @@ def positions_taken(segment: Segment) -> int:
     return 0 if isinstance(segment, Drawn) else 1
 
 
-def pack(samples: Iterable[Sequence[Segment]], config: BagelConfig, first_position: int = 0) -> PackedRow:
+def pack(samples: Iterable[Sample | Sequence[Segment]], config: BagelConfig, first_position: int = 0) -> PackedRow:
     """One row of all samples. first_position: of each sample, where it goes on from a context."""
     builder = _Builder(config)
     lengths, ends = [], []
-    for number, segments in enumerate(samples):
-        start, position = builder.places, first_position
-        for segment in segments:
-            if isinstance(segment, Text):
-                position += builder.text(segment, position)
-            elif isinstance(segment, Dropped):
-                position += positions_taken(segment)
-            else:
-                position += builder.image(segment, position)
+    for number, given in enumerate(samples):
+        sample = given if isinstance(given, Sample) else Sample(given)
+        start = builder.places
+        end = builder.segments(sample.shared, first_position, branch=0)
+        for branch, segments in enumerate(sample.branches, start=1):
+            builder.segments(segments, end, branch)
         lengths.append(builder.places - start)
-        ends.append(position)
+        ends.append(end)
         builder.put(sample=torch.full((lengths[-1],), number))
     blank = {
         "patches": torch.zeros(0, config.vision["num_channels"] * config.vision["patch_size"] ** 2),
@@ -228,10 +250,36 @@ def sees(row: PackedRow, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor
     """
     own = row.split[query] == row.split[key]
     within = (query >= key) | (own & row.full[query])
-    return (row.sample[query] == row.sample[key]) & within & (own | ~row.noise[key])
+    related = (row.branch[key] == 0) | (row.branch[query] == row.branch[key])
+    return (row.sample[query] == row.sample[key]) & related & within & (own | ~row.noise[key])
 
 
 def visibility(row: PackedRow) -> torch.Tensor:
     """(T, T) bool, True where a query (row of the matrix) attends."""
     place = torch.arange(len(row.positions), device=row.positions.device)
     return sees(row, place[:, None], place[None, :])
+
+
+TEXT_DROPPED, IMAGE_DROPPED = 0.1, 0.3
+"""How often a condition is left out in training, as the authors do."""
+
+
+def with_dropped_conditions(
+    segments: Sequence[Segment],
+    generator: torch.Generator,
+    text: float = TEXT_DROPPED,
+    image: float = IMAGE_DROPPED,
+) -> list[Segment]:
+    """The same with some of its texts and clean or looked-at images left out, each by itself.
+
+    For what an image is drawn from: without it a model slowly loses what guidance compares with. An image's position
+    stays, a text's do not; what is learned or drawn is never left out.
+    """
+    kept: list[Segment] = []
+    for segment in segments:
+        chance = torch.rand((), generator=generator).item()
+        if isinstance(segment, Clean | LookedAt) and chance < image:
+            kept.append(Dropped())
+        elif not (isinstance(segment, Text) and not segment.learned and chance < text):
+            kept.append(segment)
+    return kept

@@ -6,18 +6,23 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipelines.models.bagel.autoencoder import latents_of
 from pipelines.models.bagel.decoder import TWIN
+from pipelines.models.bagel.flow import EDITING
 from pipelines.models.bagel.layout import config_7b, empty_model, published_tensors
 from pipelines.models.bagel.loading import load_folder
 from pipelines.models.bagel.model import BagelModel
 from pipelines.models.bagel.random_weights import BROKEN_CONFIG, TOY_AUTOENCODER, toy_config, write_layout
-from pipelines.models.bagel.rows import Text, pack
+from pipelines.models.bagel.rows import Clean, Drawn, LookedAt, Text, pack
+from pipelines.models.bagel.sampling import draw, drawing_contexts, latents_from, write
+from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.hub_weights import WeightsMissing
 from tests.models.bagel.golden_numbers import FOLDER
 
@@ -84,6 +89,27 @@ def test_a_published_folder_loads(folder: Path) -> None:
     twin.load_state_dict(model.state_dict())
     row = pack([[Text(ids[:-1], learned=True)]], model.config)
     assert torch.equal(model(row).ce, twin(row).ce)
+
+
+def test_it_runs_in_bf16_as_on_a_gpu(written: Path) -> None:
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model, _ = load_folder(written, "bagel-toy", dtype, TOY_AUTOENCODER)
+        assert model.llm2vae.weight.dtype == dtype and model.autoencoder.dtype == torch.float32
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.rand(1, 3, 28, 42, generator=generator) * 2 - 1
+        clean = latents_of(model.encode_images(torch.rand(1, 3, 32, 48, generator=generator) * 2 - 1))[0]
+        noise = torch.randn(1, 6, 64, generator=generator)
+        segments = [Clean(clean), LookedAt(pixels[0]), Text((5, 6, 7))]
+        scores = model(pack([[*segments, Text((8, 9), learned=True), Drawn(clean, 0.7, noise[0])]], model.config))
+        scores.loss.backward()
+        contexts = drawing_contexts(model, [segments])
+        drawn = draw(model, contexts, (2, 3), noise, replace(EDITING, points=4))
+        assert drawn.dtype == torch.float32 and model.decode_images(latents_from(drawn, (2, 3))).shape == (1, 3, 32, 48)
+        assert len(write(model, [contexts[0].full], Sampling(max_new_tokens=3)).ids[0]) > 0
+        found.append((scores.velocity, drawn))
+    for exact, rounded in zip(*found, strict=True):
+        assert (exact - rounded).abs().mean() < 0.05 * exact.abs().mean()
 
 
 def cut(folder: Path) -> None:

@@ -23,11 +23,13 @@ from pipelines.models.bagel.rows import (
     Dropped,
     LookedAt,
     PackedRow,
+    Sample,
     Segment,
     Text,
     pack,
     sees,
     visibility,
+    with_dropped_conditions,
 )
 from pipelines.models.bagel.sampling import write
 from pipelines.models.decoding.sampling import Sampling
@@ -213,6 +215,39 @@ def _mask_by_hand(samples: list[list[Segment]]) -> torch.Tensor:
     return seen
 
 
+def test_branches_share_what_stands_before_them_and_are_each_alone(model: BagelModel) -> None:
+    shared = [Text((17, 18)), look()]
+    branches: list[list[Segment]] = [
+        [Text((5,)), Text((10, 11, 12), learned=True)],
+        [WORDS, drawn(0.9), drawn(0.2, seed=3)],
+        [Clean(latents(seed=4)), Text((8, 9)), drawn(0.5, 3, 2, seed=5), Text((6,), learned=True)],
+    ]
+    row = row_of(model, training_samples()[0], Sample(shared, branches), [WORDS, drawn(0.3)])
+    alone = [training_samples()[0], *([*shared, *branch] for branch in branches), [WORDS, drawn(0.3)]]
+    apart = [model(row_of(model, segments)) for segments in alone]
+    together = model(row)
+    for name in ("ce", "mse", "velocity"):
+        wanted = torch.cat([getattr(one, name) for one in apart])
+        torch.testing.assert_close(getattr(together, name), wanted, atol=3e-5, rtol=0)
+    lengths = [len(row_of(model, segments).positions) for segments in alone]
+    prefix = len(row_of(model, shared).positions)
+    assert len(row.positions) == sum(lengths) - 2 * prefix  # the prefix stands once, not three times
+
+
+def test_conditions_are_dropped_by_chance(model: BagelModel) -> None:
+    segments = [WORDS, Clean(latents()), look(), Text((8,), learned=True), drawn()]
+    generator = torch.Generator().manual_seed(0)
+    many = [with_dropped_conditions(segments, generator) for _ in range(1000)]
+    words, images = sum(WORDS not in one for one in many), sum(isinstance(s, Dropped) for one in many for s in one)
+    assert 70 < words < 130 and 540 < images < 660
+    assert all(one[-2:] == segments[-2:] for one in many)
+    without = with_dropped_conditions(segments, generator, text=1.0, image=1.0)
+    row = row_of(model, without)
+    assert [type(one) for one in without] == [Dropped, Dropped, Text, Drawn]
+    assert int(row.positions[0]) == 2  # the images keep their numbers, the text does not
+    assert with_dropped_conditions(segments, generator, text=0.0, image=0.0) == segments
+
+
 def test_positions_count_images_once_and_drawn_ones_not_at_all(model: BagelModel) -> None:
     row = row_of(model, [WORDS, drawn(), Clean(latents()), Dropped(), look(), Text((8,))])
     first = [int(row.positions[row.split == split][0]) for split in range(5)]
@@ -242,6 +277,21 @@ def test_an_adapter_of_the_generation_expert_leaves_text_alone(tmp_path: Path) -
         assert len(names) == 2 * 14 and all(TWIN in name for name in names)
         merged = adapted.merge_and_unload()
         torch.testing.assert_close(merged(image).velocity, learned, atol=1e-5, rtol=0)
+
+
+def test_activation_checkpointing_changes_no_gradient() -> None:
+    row = pack(training_samples(), golden_model().config)
+    gradients = []
+    for checkpointing in (False, True):
+        model = golden_model()
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.train()
+        model(row).loss.backward()
+        gradients.append({name: one.grad for name, one in model.named_parameters() if one.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 100
+    for name, wanted in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], wanted, atol=1e-7, rtol=1e-5)
 
 
 # Text
