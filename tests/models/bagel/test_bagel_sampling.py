@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageChops
 
 from pipelines.models.bagel import sampling as sampling_module
 from pipelines.models.bagel.contexts import ContextBatch
 from pipelines.models.bagel.flow import FlowSampling, guide, noise_levels
+from pipelines.models.bagel.images import FOR_LATENTS, FOR_LOOKING, SizeRule, picture_of, pixels_of
 from pipelines.models.bagel.model import BagelModel
 from pipelines.models.bagel.patches import from_patches, grid_ids, to_patches
 from pipelines.models.bagel.rows import (
@@ -22,6 +26,7 @@ from pipelines.models.bagel.rows import (
     pack,
 )
 from pipelines.models.bagel.sampling import Window, draw, drawing_contexts, velocities
+from tests.benchmarks import bagel_first_look
 from tests.models.bagel.golden_numbers import golden_model, prompt
 
 WORDS = Text((5, 6, 7))
@@ -193,3 +198,42 @@ def test_a_window_of_stochastic_steps_can_be_scored_again(model: BagelModel) -> 
             velocity = velocities(model, batch, one.x, one.t, (2, 3))
         step = sampling_module.sde_step(one.x, velocity, one.t, one.t_next, window.eta, levels[1])
         assert torch.equal(step.log_prob(one.x_next), one.logps)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "after"),
+    [
+        (FOR_LATENTS, (1024, 1024), (1024, 1024)),
+        (FOR_LATENTS, (3000, 2000), (1024, 688)),
+        (FOR_LATENTS, (300, 200), (768, 512)),
+        (FOR_LATENTS, (4000, 500), (1024, 128)),
+        (FOR_LOOKING, (100, 100), (224, 224)),
+        (FOR_LOOKING, (1920, 1080), (980, 546)),
+        (SizeRule(2000, 100, 10, 250_000), (1000, 1000), (250, 250)),
+    ],
+)
+def test_pictures_are_resized_as_the_model_was_trained(
+    rule: SizeRule, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    assert rule.fit(*before) == after
+    pixels = pixels_of(Image.new("RGBA", (before[0] // 10, before[1] // 10), (0, 0, 0, 0)), rule)
+    assert pixels.min() == pixels.max() == 1  # transparent is white
+    assert pixels.shape[1] % rule.stride == 0 and pixels.shape[2] % rule.stride == 0
+
+
+def test_a_picture_comes_back_from_its_pixels() -> None:
+    picture = Image.effect_mandelbrot((512, 528), (-2, -1, 1, 1), 40).convert("RGB")
+    again = picture_of(pixels_of(picture, FOR_LATENTS))  # numbers are cut, not rounded, as the authors do
+    assert max(high for _, high in ImageChops.difference(again, picture).getextrema()) <= 1
+
+
+def test_the_first_look_at_published_weights_runs_on_a_toy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bagel_first_look.main(["--out", str(tmp_path), "--folder", "toy", "--points", "4", "--images", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "first_look.json").read_text(encoding="utf-8"))
+    assert found["finite"] and found["answer_ids"] > 0 and found["peak_memory_gb"] > 0
+    with Image.open(tmp_path / "drawn.png") as drawn_picture:
+        assert drawn_picture.size == (64, 64)
