@@ -4,8 +4,7 @@ The understanding expert (the library's own weights and names) serves text, mark
 (`..._moe_gen`) serves the latents that are drawn or drawn from. Attention is joint over all positions. One code path
 serves training, prefill and sampling: they differ in mask, positions and cache only.
 
-Dimension letters: B rows, T positions, M of all rows (B * T), U and G those of either expert, H heads, W width of a
-head, D width.
+Dimension letters: B rows, T positions, U and G those of either expert, H heads, W width of a head, D width.
 """
 
 from __future__ import annotations
@@ -34,14 +33,16 @@ TWIN = "_moe_gen"
 
 
 class Routing:
-    """Which positions go through which expert."""
+    """Which positions go through which expert, the same in all rows.
+
+    Experts get (B, U, D) and (B, G, D), so that what tells rows apart (`multi_lora.py`) still can.
+    """
 
     def __init__(self, is_latent: torch.Tensor) -> None:
-        """is_latent (B, T) bool: positions of image latents."""
-        flat = is_latent.flatten()
-        self.understanding = torch.nonzero(~flat).squeeze(-1)  # (U,) places in the flattened rows
-        self.generation = torch.nonzero(flat).squeeze(-1)  # (G,)
-        self.back = torch.cat([self.understanding, self.generation]).argsort()  # (M,)
+        """is_latent (T,) bool: positions of image latents."""
+        self.understanding = torch.nonzero(~is_latent).squeeze(-1)  # (U,)
+        self.generation = torch.nonzero(is_latent).squeeze(-1)  # (G,)
+        self.back = torch.cat([self.understanding, self.generation]).argsort()  # (T,)
 
     def __call__(
         self,
@@ -52,9 +53,8 @@ class Routing:
         """(B, T, ...) with each position through its own expert."""
         if not len(self.generation):
             return understanding(hidden)
-        flat = hidden.flatten(0, 1)
-        both = torch.cat([understanding(flat[self.understanding]), generation(flat[self.generation])])
-        return both[self.back].reshape(*hidden.shape[:2], *both.shape[1:])
+        own, twin = understanding(hidden[:, self.understanding]), generation(hidden[:, self.generation])
+        return torch.cat([own, twin], 1)[:, self.back]
 
 
 def add_twins(module: nn.Module, **twins: nn.Module) -> None:

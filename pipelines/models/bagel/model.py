@@ -109,7 +109,7 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
             attention_mask=mask[None, None],
             position_ids=row.positions[None],
             cache=cache,
-            routing=Routing(is_latent[None]),
+            routing=Routing(is_latent),
         )
         return output.last_hidden_state[0]
 

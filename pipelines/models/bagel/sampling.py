@@ -9,6 +9,7 @@ Dimension letters: R images, N tokens of one, D width of the decoder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -30,6 +31,7 @@ from pipelines.models.bagel.patches import from_patches, grid_ids
 from pipelines.models.bagel.rows import Segment, Text
 from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.kv_cache import preallocated_cache
+from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras
 from pipelines.models.decoding.prefill import DecoderState, eval_mode
 from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, Generators, OnIds, Sampling, TextSamples
 
@@ -92,17 +94,33 @@ OnStep = Callable[[DrawingStep], None]
 """Called at every step of a drawing; an exception raised in it ends the drawing and propagates."""
 
 
-def drawing_contexts(model: BagelModel, prompts: Sequence[Sequence[Segment]]) -> list[DrawingContexts]:
-    """Contexts of prompts, each ending in a text; prompts are read in one pass for each kind of context."""
+def read_prompts(
+    model: BagelModel, prompts: Sequence[Sequence[Segment]], adapters: Sequence[Adapter] | None = None
+) -> list[Context]:
+    """Contexts of prompts, those with one adapter in one pass; adapters: one for each prompt, None for the base."""
+    with torch.no_grad(), eval_mode(model):
+        if adapters is None:
+            return model.read(prompts)
+        found: dict[int, Context] = {}
+        for adapter in dict.fromkeys(adapters):
+            places = [place for place, own in enumerate(adapters) if own is adapter]
+            with apply_loras(model, LoraBatch([adapter])):
+                found |= dict(zip(places, model.read([prompts[place] for place in places]), strict=True))
+        return [found[place] for place in range(len(prompts))]
+
+
+def drawing_contexts(
+    model: BagelModel, prompts: Sequence[Sequence[Segment]], adapters: Sequence[Adapter] | None = None
+) -> list[DrawingContexts]:
+    """Contexts of prompts, each ending in a text; adapters as in `read_prompts`."""
     for prompt in prompts:
         if not prompt or not isinstance(prompt[-1], Text):
             raise ValueError("an image is drawn from a text: the last segment of a prompt must be one")
-    with torch.no_grad(), eval_mode(model):
-        before = model.read([prompt[:-1] for prompt in prompts])
-        words = [[segment for segment in prompt if isinstance(segment, Text)] for prompt in prompts]
-        full = model.read(prompts)
-        has_images = [len(texts) < len(prompt) for texts, prompt in zip(words, prompts, strict=True)]
-        text_only = model.read(words) if any(has_images) else full
+    full = read_prompts(model, prompts, adapters)
+    before = read_prompts(model, [prompt[:-1] for prompt in prompts], adapters)
+    words = [[segment for segment in prompt if isinstance(segment, Text)] for prompt in prompts]
+    has_images = [len(texts) < len(prompt) for texts, prompt in zip(words, prompts, strict=True)]
+    text_only = read_prompts(model, words, adapters) if any(has_images) else full
     return [DrawingContexts(*kinds) for kinds in zip(full, before, text_only, strict=True)]
 
 
@@ -116,8 +134,8 @@ def velocities(
     places = grid_ids(grid, model.config.latent_side).to(device).repeat(rows)
     latents = model.embed_latents(x.flatten(0, 1), places, torch.tensor([t], device=device))
     start, end = (mark.expand(rows, 1, -1) for mark in marks)
-    is_latent = torch.ones(rows, tokens + 2, dtype=torch.bool, device=device)
-    is_latent[:, 0] = is_latent[:, -1] = False
+    is_latent = torch.ones(tokens + 2, dtype=torch.bool, device=device)
+    is_latent[0] = is_latent[-1] = False
     output = model.language_model.model(
         inputs_embeds=torch.cat([start, latents.reshape(rows, tokens, -1), end], 1),
         attention_mask=None if contexts.mask is None else contexts.mask.expand(-1, -1, tokens + 2, -1),
@@ -136,12 +154,13 @@ def draw(
     noise: torch.Tensor,
     sampling: FlowSampling = FlowSampling(),  # noqa: B008 (frozen)
     *,
+    adapters: Sequence[Adapter] | None = None,
     on_step: OnStep | None = None,
     window: Window | None = None,
 ) -> torch.Tensor:
     """Latent tokens (R, N, 64) float32 of one image of `grid` (h, w) tokens for each context, from noise (R, N, 64).
 
-    All images go through the model together; an image does not depend on the others.
+    All images go through the model together; an image does not depend on the others. adapters: one for each image.
     """
     x = noise.float()
     count, layers = len(x), len(model.language_model.model.layers)
@@ -151,10 +170,14 @@ def draw(
         if sampling.image_guidance > 1:
             kinds.append([one.without_images for one in contexts])
     levels = noise_levels(sampling.points, sampling.shift).tolist()
-    with eval_mode(model):
+    loras = None if adapters is None else LoraBatch(adapters)
+    # Without adapters the very forward of training, so that a window's steps score as they were sampled.
+    with eval_mode(model), nullcontext() if loras is None else apply_loras(model, loras):
         batch = ContextBatch([one for kind in kinds for one in kind], x.shape[1] + 2, layers, x.device)
         for step, (t, t_next) in enumerate(pairwise(levels)):
             branches = len(kinds) if sampling.guided_at(t) else 1
+            if loras is not None:
+                loras.start(branches)
             found = velocities(model, batch.first(branches * count), x.repeat(branches, 1, 1), t, grid).split(count)
             velocity = found[0]
             if branches > 1:
@@ -191,16 +214,19 @@ def write(
     sampling: Sampling = DEFAULT_SAMPLING,
     *,
     num_return_sequences: int = 1,
+    adapters: Sequence[Adapter] | None = None,
     generator: Generators = None,
     on_ids: OnIds | None = None,
 ) -> TextSamples:
     """Sample a text behind each context, prompt-major; ids are without the start mark, the end mark included.
 
-    Keep the ids rather than the words for what comes after: tokenizing again may split them in another way.
+    adapters: one for each context. Keep the ids rather than the words for what comes after: tokenizing again may split
+    them in another way.
     """
     ids, decoder = model.config.ids, model.language_model.model
-    with eval_mode(model):
-        state = _decoder_state(model, contexts)
+    loras = None if adapters is None else LoraBatch(adapters)
+    with eval_mode(model), apply_loras(model, loras):
+        state = _decoder_state(model, contexts, loras)
         state.repeat(num_return_sequences)
         return decode_text(
             state,
@@ -214,7 +240,7 @@ def write(
         )
 
 
-def _decoder_state(model: BagelModel, contexts: Sequence[Context]) -> DecoderState:
+def _decoder_state(model: BagelModel, contexts: Sequence[Context], loras: LoraBatch | None) -> DecoderState:
     """Contexts flush right in one cache, with the start mark of a text read behind them."""
     decoder, device, count = model.language_model.model, model.device, len(contexts)
     lengths = torch.tensor([len(context) for context in contexts], device=device)
@@ -226,7 +252,7 @@ def _decoder_state(model: BagelModel, contexts: Sequence[Context]) -> DecoderSta
             cache.update(*batch, layer)
     before = torch.arange(longest, device=device) >= longest - lengths[:, None]  # (N, P)
     positions = torch.tensor([[context.position] for context in contexts], device=device)
-    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions)
+    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions, loras)
     start = decoder.embed_tokens(torch.full((count, 1), model.config.ids.text_start, device=device))
     state.attention_mask = None if bool(before.all()) else before.long()
     mask = None if state.attention_mask is None else before.new_ones(count, 1).long()

@@ -82,8 +82,8 @@ def marks_through_the_generation_expert(patch: pytest.MonkeyPatch, model: BagelM
 
     def wrong(self: decoder.Routing, is_latent: torch.Tensor) -> None:
         wide = is_latent.clone()
-        wide[:, 1:] |= is_latent[:, :-1]
-        wide[:, :-1] |= is_latent[:, 1:]
+        wide[1:] |= is_latent[:-1]
+        wide[:-1] |= is_latent[1:]
         right(self, wide)
 
     patch.setattr(decoder.Routing, "__init__", wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from pipelines.models.bagel.rows import (
     Text,
     pack,
 )
-from pipelines.models.bagel.sampling import Window, draw, drawing_contexts, velocities
+from pipelines.models.bagel.sampling import Window, draw, drawing_contexts, velocities, write
+from pipelines.models.decoding.multi_lora import Adapter
+from pipelines.models.decoding.sampling import Sampling
 from tests.benchmarks import bagel_first_look
 from tests.models.bagel.golden_numbers import golden_model, prompt
 
@@ -198,6 +201,46 @@ def test_a_window_of_stochastic_steps_can_be_scored_again(model: BagelModel) -> 
             velocity = velocities(model, batch, one.x, one.t, (2, 3))
         step = sampling_module.sde_step(one.x, velocity, one.t, one.t_next, window.eta, levels[1])
         assert torch.equal(step.log_prob(one.x_next), one.logps)
+
+
+def some_adapter(model: BagelModel, targets: str, seed: int) -> Adapter:
+    """A LoRA of rank 2 of these linears."""
+    weights = {
+        name: (0.3 * some(one.in_features, 2, seed=seed), 0.3 * some(2, one.out_features, seed=seed + 1))
+        for name, one in model.named_modules()
+        if re.fullmatch(targets, name)
+    }
+    return Adapter(f"adapter {seed}", weights)
+
+
+def merged(adapter: Adapter) -> BagelModel:
+    """A model with the adapter in its weights."""
+    model = golden_model()
+    with torch.no_grad():
+        for name, (down, up) in adapter.weights.items():
+            model.get_submodule(name).weight.add_((down @ up).T)
+    return model
+
+
+def test_each_image_and_each_text_of_a_batch_has_its_own_adapter() -> None:
+    model = golden_model()
+    both = f"(?:{model.language_targets})|(?:{model.image_targets})"
+    adapters = [some_adapter(model, both, 1), Adapter("base", {}), some_adapter(model, model.image_targets, 5)]
+    prompts: list[list[Segment]] = [[WORDS], prompt(editing=True), [Text((9, 8))]]
+    settings, noise = FlowSampling(5, image_guidance=1.5, interval=(0.5, 1.0)), some(3, 6, 64)
+    contexts = drawing_contexts(model, prompts, adapters)
+    together = draw(model, contexts, (2, 3), noise, settings, adapters=adapters)
+    greedy = Sampling(max_new_tokens=5, temperature=0)
+    texts = write(model, [one.full for one in contexts], greedy, num_return_sequences=2, adapters=adapters)
+    for number, adapter in enumerate(adapters):
+        own = merged(adapter)
+        alone = drawing_contexts(own, [prompts[number]])
+        wanted = draw(own, alone, (2, 3), noise[number : number + 1], settings)[0]
+        torch.testing.assert_close(together[number], wanted, atol=1e-4, rtol=0)
+        assert texts.ids[2 * number : 2 * number + 2] == write(own, [alone[0].full], greedy).ids * 2
+    assert (together - draw(model, drawing_contexts(model, prompts), (2, 3), noise, settings)).abs().amax((1, 2))[
+        0
+    ] > 0.1
 
 
 # Pictures
