@@ -9,6 +9,7 @@ Dimension letters: R rows, K key heads, P context positions, Q query positions, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,7 @@ class ContextBatch:
 
     def __init__(self, contexts: Sequence[Context], queries: int, layers: int, device: torch.device) -> None:
         """queries: positions of each row's query."""
-        self.rows, self.queries = len(contexts), queries
+        self.rows = len(contexts)
         lengths = torch.tensor([len(context) for context in contexts])
         self.longest = int(lengths.max())
         self.positions = torch.tensor([context.position for context in contexts], device=device)  # (R,)
@@ -80,9 +81,8 @@ class ContextBatch:
         """The first rows alone; shares memory."""
         if rows == self.rows:
             return self
-        part = object.__new__(ContextBatch)
-        part.rows, part.queries, part.longest = rows, self.queries, self.longest
-        part.positions = self.positions[:rows]
+        part = copy(self)
+        part.rows, part.positions = rows, self.positions[:rows]
         part.layers = [None if pair is None else (pair[0][:rows], pair[1][:rows]) for pair in self.layers]
         part.mask = None if self.mask is None else self.mask[:rows]
         return part

@@ -252,11 +252,9 @@ def _decoder_state(model: BagelModel, contexts: Sequence[Context], loras: LoraBa
             cache.update(*batch, layer)
     before = torch.arange(longest, device=device) >= longest - lengths[:, None]  # (N, P)
     positions = torch.tensor([[context.position] for context in contexts], device=device)
-    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions, loras)
-    start = decoder.embed_tokens(torch.full((count, 1), model.config.ids.text_start, device=device))
+    state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions - 1, loras)
     state.attention_mask = None if bool(before.all()) else before.long()
-    mask = None if state.attention_mask is None else before.new_ones(count, 1).long()
-    state._forward(start, mask, positions)
+    state.step(decoder.embed_tokens(torch.full((count, 1), model.config.ids.text_start, device=device)))
     return state
 
 
