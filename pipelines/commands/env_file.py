@@ -60,6 +60,7 @@ UNDERSTUDY_LLM_URL=
 UNDERSTUDY_LLM_MODEL=
 UNDERSTUDY_LLM_KEY=
 UNDERSTUDY_LLM_TIMEOUT_S=60
+UNDERSTUDY_REVISIONS=
 """
 """The file without secrets; `.env.example` is this text."""
 

@@ -18,6 +18,7 @@ from pipelines.core.settings import Settings
 
 WEIGHT_PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 """Files of a checkpoint that are fetched: never pickles, never code."""
+UNCONFIRMED = ""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -34,7 +35,7 @@ class HubModel:
     repository: str
     """Owner and name on the Hugging Face hub."""
     revision: str
-    """A full commit, or `main` where none could be established."""
+    """A full commit; UNCONFIRMED where none could be established, so that a setting must name one."""
     files: tuple[str, ...] = ()
     """What a whole checkpoint has, where it is not `config.json` and the files of its index."""
 
@@ -54,7 +55,8 @@ MODELS: dict[str, HubModel] = {
         # Named by three public projects that fetched it, one with the weights' size (4,153,396,574 bytes) and SHA-256
         # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
         HubModel("janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"),
-        HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", "main"),
+        # Nobody whom we could read names a commit of the large one.
+        HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", UNCONFIRMED),
         # The one commit that was seen in a public cache; not confirmed against the hub.
         HubModel(
             "bagel-7b",
@@ -62,10 +64,11 @@ MODELS: dict[str, HubModel] = {
             "570026eca23479ee7df5a6ce9fb50a835530da30",
             ("llm_config.json", "vit_config.json", "tokenizer.json", "ema.safetensors", "ae.safetensors"),
         ),
-        HubModel("dinov2", "facebook/dinov2-base", "main"),
-        HubModel("clip", "openai/clip-vit-large-patch14", "main"),
-        HubModel("vqa", "Salesforce/blip-vqa-base", "main"),
-        HubModel("minilm", "sentence-transformers/all-MiniLM-L6-v2", "main"),
+        # Each named by many public projects that pin it; `blip-vqa-base` also as the hub's `main` of 2026-09-14.
+        HubModel("dinov2", "facebook/dinov2-base", "f9e44c814b77203eaa57a6bdbbd535f21ede1415"),
+        HubModel("clip", "openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41"),
+        HubModel("vqa", "Salesforce/blip-vqa-base", "787b3d35d57e49572baabd22884b3d5a05acf072"),
+        HubModel("minilm", "sentence-transformers/all-MiniLM-L6-v2", "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"),
     )
 }
 """Base models and reward models by name. `UNDERSTUDY_REVISIONS` sets another revision."""
@@ -81,7 +84,7 @@ def pinned(name: str, settings: Settings | None = None) -> HubModel:
 def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
     """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else on the hub.
 
-    Raises WeightsMissing when it cannot be found, or is not complete.
+    Raises WeightsMissing when it cannot be found, is not complete, or no revision of it has been confirmed.
     """
     settings = settings or Settings.from_environment()
     model = pinned(name, settings)
@@ -90,10 +93,23 @@ def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
         if own.is_dir():
             check_whole(own, f"{model.name} in {own}", "copy the folder again", model.files)
             return WeightsFolder(own, LOCAL_REVISION)
+    if model.revision == UNCONFIRMED:
+        raise WeightsMissing(unconfirmed(model))
     folder = _from_hub(model, settings)
     again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
     check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again, model.files)
     return WeightsFolder(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
+
+
+def unconfirmed(model: HubModel) -> str:
+    """What to do about a checkpoint of which no commit could be established."""
+    own = model.repository.split("/")[1]
+    return (
+        f"{model.name} ({model.repository}): no revision of it is pinned here, so which one to use has to be confirmed "
+        f"once. Take a commit from huggingface.co/{model.repository}/commits/main and set "
+        f"UNDERSTUDY_REVISIONS={model.name}=COMMIT where workers run ({model.name}=main for whatever is newest), "
+        f"or put its files into a folder {own} in the folder that UNDERSTUDY_MODELS names."
+    )
 
 
 def _from_hub(model: HubModel, settings: Settings) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import pytest
 from huggingface_hub import constants, errors
 
 from pipelines.core.settings import Settings
-from pipelines.models.hub_weights import MODELS, WeightsMissing, fetch, pinned
+from pipelines.models.hub_weights import MODELS, UNCONFIRMED, WeightsMissing, fetch, pinned
 from pipelines.models.janus_loading import load_janus
 from pipelines.models.janus_random_weights import SIZES, write_layout
 
@@ -53,8 +55,10 @@ def told(kind: type[errors.HfHubHTTPError], status: int) -> Exception:
     return kind(f"{status}", response=answer)
 
 
-def test_the_small_model_is_pinned_to_a_commit_and_settings_may_say_otherwise(settings: Settings) -> None:
-    assert len(pinned("janus-pro-1b", settings).revision) == 40
+def test_every_checkpoint_is_pinned_to_a_commit_or_asks_and_settings_may_say_otherwise(settings: Settings) -> None:
+    asks = {name for name, model in MODELS.items() if model.revision == UNCONFIRMED}
+    assert asks == {"janus-pro-7b"}
+    assert all(re.fullmatch("[0-9a-f]{40}", model.revision) for name, model in MODELS.items() if name not in asks)
     other = Settings.from_environment({"UNDERSTUDY_REVISIONS": "janus-pro-7b=abc, dinov2=def"})
     assert pinned("janus-pro-7b", other).revision == "abc" and pinned("dinov2", other).revision == "def"
     assert pinned("janus-pro-1b", other) == JANUS
@@ -62,8 +66,23 @@ def test_the_small_model_is_pinned_to_a_commit_and_settings_may_say_otherwise(se
         Settings.from_environment({"UNDERSTUDY_REVISIONS": "janus"})
 
 
+def test_a_revision_that_nobody_pinned_is_confirmed_once(
+    cache: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = r"janus-pro-7b .*confirmed once.*UNDERSTUDY_REVISIONS=janus-pro-7b=COMMIT.*Janus-Pro-7B in the folder"
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answering(AssertionError("nothing is fetched before")))
+    with pytest.raises(WeightsMissing, match=asked):
+        fetch("janus-pro-7b", settings)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answering(ConnectionError("asked the hub")))
+    with pytest.raises(WeightsMissing, match=r"revision main.*asked the hub"):
+        fetch("janus-pro-7b", replace(settings, revisions={"janus-pro-7b": "main"}))
+    write_layout(tmp_path / "weights" / "Janus-Pro-7B", SIZES["toy"])
+    assert fetch("janus-pro-7b", replace(settings, models=str(tmp_path / "weights"))).revision == "local"
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_weights_out_of_reach_are_explained(cache: Path, settings: Settings, name: str) -> None:
+    settings = replace(settings, revisions={"janus-pro-7b": "main"})
     with pytest.raises(WeightsMissing, match=f"{name} .*could not be reached.*hf download.*'starter' needs no downl"):
         fetch(name, settings)
 
