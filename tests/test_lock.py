@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pipelines.core.jobs.memory_plan import GIB, plan_for
+from pipelines.core.jobs.model_specs import LARGE
+from pipelines.core.jobs.recipe import Effort, Recipe
+from studio.actions.create import CARD_SIZES_GB
+
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = {"studio": {"studio", "postgres"}, "worker": {"train", "postgres"}, "dev": {"train", "dev"}}
+LOCKS = {"studio": {"studio", "postgres"}, "worker": {"train", "four-bit", "postgres"}, "dev": {"train", "dev"}}
 """File in requirements/ -> the extras it holds, as requirements/lock.sh says it too."""
+UNTESTED = "four-bit"
+"""The extra of the worker's image that needs a GPU to do anything, so that the tests run without it."""
 PYTHONS = ("3.11.15", "3.12.11", "3.13.7")
 NEVER = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
 INSTALL = "pip install (?:--quiet )?--no-deps --require-hashes --requirement"
@@ -104,7 +111,27 @@ def test_torch_is_installed_by_name_and_the_studio_loads_no_model() -> None:
 
 def test_the_images_take_what_the_tests_ran_with() -> None:
     files = {name: {(one.name, str(one.specifier), *hashes) for one, hashes in locked(name)} for name in LOCKS}
-    assert files["studio"] | files["worker"] <= files["dev"]
+    more = {name for name, *_ in files["worker"] - files["dev"]}
+    assert files["studio"] <= files["dev"] and more == {one.name for one in asked({UNTESTED})} - {
+        one.name for one in asked(set())
+    }
+
+
+def test_the_worker_image_can_do_every_way_that_the_wizard_offers() -> None:
+    ways = {
+        plan_for(base, Recipe.for_effort(base, effort), gigabytes * GIB, replying=replying).bits
+        for base in LARGE
+        for effort in get_args(Effort)
+        for gigabytes in CARD_SIZES_GB
+        for replying in (False, True)
+    }
+    assert ways == {16, 4}, "some card takes 4 bits, so the image must be able to"
+    lock = {one.name for one, _ in locked("worker")}
+    assert {one.name for one in asked({"four-bit"})} - {one.name for one in asked(set())} == {"bitsandbytes"} <= lock
+    script = (ROOT / "requirements" / "lock.sh").read_text(encoding="utf-8")
+    for name, extras in LOCKS.items():
+        [line] = re.findall(rf"^lock {name} .*$", script, flags=re.MULTILINE)
+        assert set(re.findall(r"--extra (\S+)", line)) == extras
 
 
 def test_setup_and_images_install_the_lock_and_nothing_else() -> None:

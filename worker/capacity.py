@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -113,6 +114,11 @@ def refusal_reason(base: str, replying: bool, folder: Path, here: Device | None 
         return (
             f"{what} {base} needs about {rest.need.total / GB:.1f} GB of memory and {free} on {where}. Close other "
             "programs there, or wait until they are done, and resume the job."
+        )
+    if whole.bits == 4 and find_spec("bitsandbytes") is None:
+        return (
+            f"{what} {base} on {where} takes its base in 4 bits, and bitsandbytes is not installed there: "
+            "pip install 'understudy[four-bit]' (the worker's image has it), or choose a smaller base model."
         )
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_disk_gb = shutil.disk_usage(place).free / GB

@@ -15,6 +15,7 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.commands.console import CommandResult, bundled_slugs
@@ -107,8 +108,14 @@ def _bases() -> list[Finding]:
     name, memory = device_memory()
     plans = base_choices(memory, on_gpu=bool(name))
     where = name or "this machine without a GPU"
+    four_bit = "pip install 'understudy[four-bit]'"
     return [
-        Finding(f"base {base}", True, f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}")
+        Finding(
+            f"base {base}",
+            True,
+            f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}",
+            four_bit if plan.fits and plan.bits == 4 and find_spec("bitsandbytes") is None else "",
+        )
         for base, plan in plans.items()
         if base != "starter"
     ]

@@ -25,6 +25,7 @@ from pipelines.core.storage.store import read
 from studio.actions import downloads
 from studio.context import AppContext
 from tests.worker.conftest import Deployment
+from worker import capacity
 from worker.capacity import Device, refusal_reason
 from worker.job_loop import drain_queue, run_job
 from worker.run_folders import RunFolder
@@ -295,7 +296,9 @@ def test_records_that_do_not_answer_hold_the_trainer_still(
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_a_job_that_cannot_fit_says_so_at_once(embedded: Deployment, context: WorkerContext) -> None:
+def test_a_job_that_cannot_fit_says_so_at_once(
+    embedded: Deployment, context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = embedded.training()
     big = {**(job.recipe or {}), "base": "janus-pro-7b"}
     claimed = embedded.records.jobs.claim(job.id, context.id, 60)
@@ -304,7 +307,12 @@ def test_a_job_that_cannot_fit_says_so_at_once(embedded: Deployment, context: Wo
     assert "has 8.0 GB in all" in refusal_reason("janus-pro-7b", False, embedded.settings.home, small)
     card = Device("a GPU", 1, 25.0, 4.0)
     assert "only 4.0 of 25.0 GB are free" in refusal_reason("janus-pro-7b", False, embedded.settings.home, card)
-    assert refusal_reason("janus-pro-7b", False, embedded.settings.home, replace(card, free_gb=25.0)) == ""
+    free = replace(card, free_gb=25.0)  # where the base is kept in 4 bits
+    for installed in (True, False):
+        monkeypatch.setattr(capacity, "find_spec", lambda name, there=installed: there or None)
+        refusal = refusal_reason("janus-pro-7b", False, embedded.settings.home, free)
+        assert ("bitsandbytes is not installed there: pip install 'understudy[four-bit]'" in refusal) != installed
+    assert refusal_reason("janus-pro-1b", False, embedded.settings.home, free) == ""
     run_job(context, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "GB of memory" in ended.error
