@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies of labelled ids, computed in chunks where the logits would be large.
+"""Log-probabilities and entropies of labelled ids, without keeping logits where that costs nothing or they are large.
 
 Only labelled positions ever go through a head.
 
@@ -19,7 +19,9 @@ from pipelines.models.segments import stands_alone
 Head = Callable[[torch.Tensor], torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]
 LARGE_LOGITS = 2**26
-"""From this many (labelled positions times ids) on, logits are not kept: 268 MB in fp32, and as much for each copy."""
+"""From this many (labelled positions times ids) on, a head that learns computes its logits again instead of keeping
+them: 268 MB in fp32, and as much for each copy. A frozen head never keeps any: what it does more in the forward pass it
+does less in the backward pass."""
 CHUNK_POSITIONS = 512
 """Labelled positions of one chunk: 512 x 102400 logits are 210 MB in fp32."""
 
@@ -51,16 +53,17 @@ def compute_token_logprobs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies (L,) of ids (L,) after hidden states (L, H).
 
-    Where the logits (L, V) would be large, only those of one chunk exist at a time: for a frozen linear head the
-    gradient of the hidden states is computed along with them, for other heads they are recomputed in the backward pass.
+    With a frozen linear head only the logits of one chunk exist at a time: the gradient of the hidden states is
+    computed along with them. Other heads' logits are recomputed in the backward pass where (L, V) would be large.
     """
     needs_gradient = torch.is_grad_enabled() and hidden.requires_grad
     score = chunk_logprobs
     if needs_gradient and isinstance(head, nn.Module):
         weight = next(reversed(list(head.parameters())))  # (V, H) of its last layer
-        if len(ids) * len(weight) >= LARGE_LOGITS:
-            frozen = type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
-            score = frozen_head_logprobs if frozen else recomputed_chunk_logprobs
+        if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad:
+            score = frozen_head_logprobs
+        elif len(ids) * len(weight) >= LARGE_LOGITS:
+            score = recomputed_chunk_logprobs
     logps_of_chunks, entropies_of_chunks = [], []
     for start in range(0, len(ids), CHUNK_POSITIONS):
         chunk = slice(start, start + CHUNK_POSITIONS)
