@@ -11,6 +11,8 @@ EFFORT ?= quick
 BUILD ?= runs/starter-build
 DEVICE ?=
 SIZE ?=
+MINUTES ?= 8
+OUT ?=
 # Installed before everything else, by version alone: its builds for processors and GPUs are other files, so no lock
 # can name one hash. Without a GPU, the CPU build is a tenth of the download: pytorch.org says how to name it here.
 TORCH ?= torch==2.13.0
@@ -27,7 +29,7 @@ INSTALLED := $(VENV)/.understudy-installed
 # mypy wants folders that have something in them.
 STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
 
-.PHONY: help setup lock language demo studio test services check lint types build-starter clean
+.PHONY: help setup lock language demo studio test services check lint types build-starter gpu-check gpu-pack clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +40,8 @@ help:
 	@echo "make services       install the servers that tests start, where it may: Redis, PostgreSQL (make test calls it)"
 	@echo "make check          lint and types alone"
 	@echo "make lock           write requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest of everything)"
+	@echo "make gpu-check      what has only been written for GPUs, run on one in eight minutes (toy sizes without; MINUTES=, OUT=)"
+	@echo "make gpu-pack       what gpu-check needs on a machine without a network, in pieces of 48 MiB (OUT=)"
 	@echo "make build-starter  make the starter's own weights anew (hours on two cores; SIZE=gpu on a GPU: an hour)"
 	@echo "make clean          remove the virtual environment and caches; runs are kept"
 
@@ -110,6 +114,12 @@ types: $(INSTALLED)
 # Goes on where it stopped: every part keeps its state in BUILD.
 build-starter: $(INSTALLED) language
 	$(BIN)/python -m pipelines.starter_build.build all --out $(BUILD) $(if $(SIZE),--size $(SIZE)) $(if $(DEVICE),--device $(DEVICE))
+
+gpu-check: $(INSTALLED)
+	$(BIN)/python -m pipelines.benchmarks.gpu_check --minutes $(MINUTES) $(if $(OUT),--out $(OUT))
+
+gpu-pack: $(INSTALLED)
+	$(BIN)/python -m pipelines.benchmarks.gpu_pack $(if $(OUT),--out $(OUT))
 
 clean:
 	@if [ -e $(INSTALLED) ]; then rm -rf $(VENV); fi

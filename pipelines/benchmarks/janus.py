@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from pipelines.benchmarks.machine import RANDOM, Bench, settings_of
+from pipelines.benchmarks.machine import Bench, settings_of
 from pipelines.benchmarks.peak_memory import peak_memory
+from pipelines.benchmarks.random_bases import RANDOM_BASES
 from pipelines.core.jobs.recipe import Recipe
 
 STEPS = 3
@@ -76,7 +77,7 @@ def bench_janus(base: str = "random-1b", steps: int = STEPS) -> dict[str, Any]:
         "unit": "GB at most",
         "ratio_median": LIMIT_GB / peak,
         "ratios": [LIMIT_GB / peak],
-        "base": RANDOM.get(base, base),
+        "base": RANDOM_BASES.get(base, base),
         "seconds": seconds,
         "learnt": whole and moved > 0,
         "picture": list(pixels.shape),

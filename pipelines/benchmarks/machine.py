@@ -25,6 +25,8 @@ from torch import nn
 
 from pipelines.benchmarks.bench_character import always_draws, bench_character, terse_character
 from pipelines.benchmarks.peak_memory import forget_peak, peak_memory, peak_of, wait
+from pipelines.benchmarks.random_bases import RANDOM_BASES
+from pipelines.core.jobs.durations import planned_seconds
 from pipelines.core.jobs.memory_plan import NO_SAVINGS, MemoryPlan, StepStrategy, plan_for
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
@@ -45,10 +47,8 @@ from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import Rollouts, sample_rollouts
 from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
 
-RANDOM = {"random-toy": "janus-toy", "random-1b": "janus-pro-1b", "random-7b": "janus-pro-7b"}
-"""Checkpoints made on the spot -> the preset whose recipe and plan they follow."""
-SCORECARDS, DRAWINGS = 5, 14
-"""Of a `standard` run: the base and four checkpoints, each with so many pictures."""
+LOADS, DRAWINGS = 3, 14
+"""How often a run loads its base model, and how many pictures are drawn to measure a checkpoint."""
 
 
 class Bench:
@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, base: str, folder: Path, recipe: Recipe, plan: MemoryPlan, terse: bool = False) -> None:
         """`folder`: for pictures, and for the checkpoint of a `random-...` base."""
         began = time.perf_counter()
-        if base in RANDOM:
+        if base in RANDOM_BASES:
             write_layout(folder / base, SIZES[base.removeprefix("random-")])
             written = time.perf_counter()
             self.model, self.tokenizer = load_folder(folder / base, base, plan.bits)
@@ -91,11 +91,13 @@ class Bench:
         self.student.train()
         if strategy.checkpointing:
             self.model.activation_checkpointing_enable({"use_reentrant": False})
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            yield
-        if strategy.checkpointing:
-            self.model.activation_checkpointing_disable()
-        self.student.eval()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                yield
+        finally:  # a step that goes out of memory must not change the next one
+            if strategy.checkpointing:
+                self.model.activation_checkpointing_disable()
+            self.student.eval()
 
     def update(self) -> None:
         """One optimizer step on the accumulated gradients."""
@@ -203,7 +205,7 @@ def _padded(rollouts: Rollouts, longest: int, pad_id: int, device: torch.device)
 
 def settings_of(base: str, effort: str = "standard") -> tuple[Recipe, MemoryPlan]:
     """Recipe and memory plan of a base model on this machine."""
-    preset = RANDOM.get(base, base)
+    preset = RANDOM_BASES.get(base, base)
     if preset in LARGE:
         recipe = Recipe.for_effort(preset, effort)  # type: ignore[arg-type]
     else:  # toys read bytes, so their rows are longer than the starter's
@@ -225,16 +227,14 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
         bench = Bench(base, Path(name), recipe, plan)
         forget_peak(bench.device)
         found: dict[str, Any] = {"load_s": bench.seconds["load"]}
-        found |= _measure_sft(bench, repeats)
-        found |= _measure_grpo(bench, repeats, words)
+        found |= measure_sft(bench, repeats)
+        found |= measure_grpo(bench, repeats, words)
         found["plain_sft_tokens_per_s"] = plain_sft(bench)
         group = recipe.grpo_prompts_per_step * recipe.grpo_group_size
         plain = plain_pictures(bench, min(group, 8))
-        draws = [bench.timed(lambda: _draw(bench, DRAWINGS, 5.0))[0] for _ in range(2)][-1]
-        found |= {"scorecard_s": 1.3 * draws, "plain_pictures_per_s": plain}
-        found |= _machine(bench, found)
-    minutes = recipe.sft_steps * found["sft_step_s"] + recipe.grpo_steps * found["grpo_step_s"]
-    found["standard_minutes"] = (minutes + found["load_s"] * 3 + SCORECARDS * found["scorecard_s"]) / 60
+        found |= {"scorecard_s": measure_scorecard(bench), "plain_pictures_per_s": plain}
+        found |= device_shares(bench, found)
+    found["standard_minutes"] = projected_minutes(recipe, recipe, found)
     ours = found["pictures_per_s"]
     ratio = ours / plain
     return {
@@ -250,7 +250,25 @@ def bench_machine(base: str = "random-1b", repeats: int = 3, words: int = 0) -> 
     }
 
 
-def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
+def projected_minutes(recipe: Recipe, measured: Recipe, found: dict[str, Any]) -> float:
+    """Minutes of a whole run by `recipe`, from what was `found` of the steps of the recipe `measured`."""
+    samples, known = (one.grpo_prompts_per_step * one.grpo_group_size for one in (recipe, measured))
+    pace = {
+        "prepare": found["load_s"] * LOADS,
+        "sft": found["sft_step_s"],
+        "grpo": found["grpo_step_s"] * samples / known,
+        "evaluate": found["scorecard_s"],
+    }
+    return planned_seconds(recipe, pace) / 60
+
+
+def measure_scorecard(bench: Bench) -> float:
+    """Seconds of measuring one checkpoint: its pictures, and a third of their time for everything else."""
+    return 1.3 * [bench.timed(lambda: _draw(bench, DRAWINGS, 5.0))[0] for _ in range(2)][-1]
+
+
+def measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
+    """Seconds of a step of stage 1 as planned, and its rates; one step before them is not counted."""
     parts = bench.plan.sft.parts
     rows = bench.sft_rows(repeats + 1)
     times, counts = [], []
@@ -263,7 +281,8 @@ def _measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
     return {"sft_step_s": seconds, "sft_tokens_per_s": learned / seconds, "sft_positions": read}
 
 
-def _measure_grpo(bench: Bench, repeats: int, words: int) -> dict[str, float]:
+def measure_grpo(bench: Bench, repeats: int, words: int) -> dict[str, float]:
+    """Seconds of a step of stage 2 as planned, by what takes them, and its rates; replies have `words` ids."""
     recipe = bench.recipe
     samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.spec.image_tokens
     text_times, both_times, update_times = [], [], []
@@ -293,7 +312,7 @@ def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
     return bench.model.decode_images(bench.model.sample_images(drawing, Sampling(guidance_scale=guidance)).codes)
 
 
-def _machine(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
+def device_shares(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
     """Memory, and shares of the device's peak: 4 operations a weight and position for forward and backward."""
     name = torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else ""
     peak = peak_of(name)

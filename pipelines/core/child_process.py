@@ -26,16 +26,21 @@ def tied_to_parent(command: Sequence[str], death: signal.Signals = signal.SIGKIL
     return [sys.executable, "-S", __file__, str(os.getpid()), str(int(death)), str(nice), *command]
 
 
+def tie_to_parent(parent: int, death: int = signal.SIGKILL) -> None:
+    """Have the kernel end this process when `parent`, which started it, is gone; SystemExit when it is gone already."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(death))
+        if os.getppid() != parent:  # it died before the tie was made
+            sys.exit(1)
+
+
 def main() -> None:
     """Tie this process to its parent, then become the command."""
     (parent, death, nice), command = map(int, sys.argv[1:4]), sys.argv[4:]
     os.nice(nice)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death)
-        if os.getppid() != parent:  # it died before the tie was made
-            sys.exit(1)
+    tie_to_parent(parent, death)
     os.execvp(command[0], command)
 
 
