@@ -8,7 +8,7 @@ Dimension letters: B rows, T positions, L labelled positions, V ids, H hidden si
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -60,7 +60,7 @@ def compute_token_logprobs(
     score = chunk_logprobs
     if needs_gradient and isinstance(head, nn.Module):
         weight = next(reversed(list(head.parameters())))  # (V, H) of its last layer
-        if type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad:
+        if _is_weight_alone(head) and not head.weight.requires_grad:
             score = frozen_head_logprobs
         elif len(ids) * len(weight) >= LARGE_LOGITS:
             score = recomputed_chunk_logprobs
@@ -71,6 +71,11 @@ def compute_token_logprobs(
         logps_of_chunks.append(logps)
         entropies_of_chunks.append(entropy)
     return torch.cat(logps_of_chunks), torch.cat(entropies_of_chunks)
+
+
+def _is_weight_alone(head: nn.Module) -> TypeGuard[nn.Linear]:
+    # Who hooks a head wants it called, with what the hook makes of it.
+    return type(head) is nn.Linear and head.bias is None and not head._forward_hooks and not head._forward_pre_hooks
 
 
 def chunk_logprobs(head: Head, hidden: torch.Tensor, ids: torch.Tensor, entropies: bool) -> Pair:
