@@ -35,7 +35,7 @@ from pipelines.benchmarks.machine import (
 from pipelines.benchmarks.peak_memory import forget_peak, peak_memory, wait
 from pipelines.benchmarks.random_bases import RANDOM_BASES
 from pipelines.core.child_process import tied_to_parent
-from pipelines.core.jobs.memory_plan import CONTEXT, GIB, MemoryPlan, need_of, plan_for
+from pipelines.core.jobs.memory_plan import CONTEXT, GIB, REWARD_MODEL_BYTES, MemoryPlan, need_of, plan_for
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.versions import installed
@@ -265,18 +265,25 @@ def _planned(bench: Bench, stage: str, peak_gb: float) -> Part:
     plan, on_gpu = bench.plan, bench.device.type == "cuda"
     way = plan.sft if stage == "sft" else plan.grpo
     need = need_of(LARGE[preset], bench.recipe, stage, plan.bits, way, on_gpu)
-    planned = (need.total - CONTEXT) / 1e9
+    planned = (need.total - CONTEXT - _judges(bench.recipe, stage)) / 1e9
     return {"planned_gb": planned, "share_of_planned": peak_gb / planned}
+
+
+def _judges(recipe: Recipe, stage: str) -> float:
+    # Bytes of the pretrained judges, in the plan of a practice step and not loaded here.
+    return REWARD_MODEL_BYTES if stage == "grpo" and recipe.effort != "quick" else 0.0
 
 
 @contextmanager
 def allocator_held_to(gigabytes: int, device: torch.device) -> Iterator[None]:
-    """Inside, the device's allocator gives no more than a card of that size has (0: all)."""
+    """Inside, the device's allocator gives no more than a card of that size has beside its judges (0: all)."""
     if device.type != "cuda" or not gigabytes:
         yield
         return
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes * GIB - CONTEXT) / total), device)
+    torch.cuda.set_per_process_memory_fraction(
+        min(1.0, (gigabytes * GIB - CONTEXT - REWARD_MODEL_BYTES) / total), device
+    )
     try:
         yield
     finally:
@@ -331,6 +338,7 @@ def run_worker(base: str, context: StepContext) -> Iterator[Part]:
     if base in RANDOM_BASES and not context.toy:  # found where a published checkpoint of one's own would lie
         folder = context.folder / "models" / MODELS[preset].repository.split("/")[1]
         write_layout(folder, SIZES[base.removeprefix("random-")])
+        free_gpu_memory()
     if context.toy and base == "starter":
         preset = "starter-toy"
     understudy = [sys.executable, "-m", "pipelines.cli"]

@@ -64,6 +64,8 @@ class Bench:
         else:
             written = began
             self.model, self.tokenizer = load(base, plan.bits)
+        if torch.cuda.is_available() and self.model.device.type == "cpu":
+            self.model = self.model.to("cuda")  # the small ones are loaded for a processor; a trainer moves them
         self.seconds = {"write": written - began, "load": time.perf_counter() - written}
         self.recipe, self.plan, self.device = recipe, plan, self.model.device
         self.character = (terse_character if terse else bench_character)(folder)
