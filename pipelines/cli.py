@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from pipelines.commands import bench, character, chat, doctor, draw, env_file, evaluate, jobs, maintenance, train, up
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, reason_of
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, json_line, reason_of, say
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import RunError
+from pipelines.core.words import printable
 
 DONE, FAILED, USAGE = 0, 1, 2
 RENAMED: dict[tuple[str, ...], str] = {
@@ -30,11 +31,16 @@ RENAMED: dict[tuple[str, ...], str] = {
 """Commands of earlier versions; whoever types one is told its present name."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage without commands to the terminal: a file's name may hold some."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command adds itself."""
-    root = argparse.ArgumentParser(
-        prog="understudy", description="Teach one character to an open text+image model, and talk with it."
-    )
+    root = _Parser(prog="understudy", description="Teach one character to an open text+image model, and talk with it.")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="last line on standard output is one JSON object")
     shared.add_argument("--debug", action="store_true", help="show the full traceback when something fails")
@@ -49,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     for old, new in RENAMED.items():
         if tuple(words[: len(old)]) == old:
-            print(f"understudy: `understudy {' '.join(old)}` is `understudy {new}` now", file=sys.stderr)
+            say(f"understudy: `understudy {' '.join(old)}` is `understudy {new}` now", sys.stderr)
             return USAGE
     try:
         arguments = parser().parse_args(words)
@@ -61,10 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             run: Callable[[argparse.Namespace], CommandResult] = arguments.run
             answer, status = run(arguments)
     except WrongUsage as error:
-        print(f"understudy: {error}", file=sys.stderr)
+        say(f"understudy: {error}", sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        print("understudy: interrupted", file=sys.stderr)
+        say("understudy: interrupted", sys.stderr)
         return FAILED
     except (
         CommandFailed,
@@ -79,10 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ) as error:
         if arguments.debug:
             raise
-        print(f"understudy: {reason_of(error)}", file=sys.stderr)
+        say(f"understudy: {reason_of(error)}", sys.stderr)
         return FAILED
     if arguments.json:
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+        print(json_line(answer), flush=True)
     return status
 
 

@@ -9,7 +9,6 @@ first field is there.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.core.formats.json_text import parse_json
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from studio import script_runs
@@ -30,6 +30,8 @@ from studio.context import AppContext, shared_context
 AUTOSAVE_JS = Path(__file__).with_name("autosave.js")
 MAX_BYTES = 8 * typed.MAX_TYPED_CHARS
 """Of one message: a text and the one that it was edited from."""
+MAX_TAB_CHARS = 64
+"""Of a tab's name."""
 
 
 def autosave(context: AppContext, one: Typed) -> dict[str, Any]:
@@ -43,21 +45,32 @@ def autosave(context: AppContext, one: Typed) -> dict[str, Any]:
 
 async def receive(request: Request) -> Response:
     """One field. 503 asks the page to send it again, other errors not to."""
-    if not _is_own(request) or int(request.headers.get("content-length") or MAX_BYTES + 1) > MAX_BYTES:
+    size = request.headers.get("content-length", "")
+    if not _is_own(request) or not size.isdecimal() or int(size[:12]) > MAX_BYTES:
         return PlainTextResponse("not taken", 403)
     try:
-        told = json.loads(await request.body())
+        told = _told(await request.body())
         if "key" not in told:  # the script tells that it is there, and asks whether its page is being drawn
-            tab = str(told["tab"])
-            shared_context().note_script(tab)
-            return JSONResponse({"at_work": script_runs.is_at_work(tab)})
-        one = Typed(str(told["key"]), str(told["value"]), str(told["base"]), str(told["tab"]), int(told["number"]))
+            shared_context().note_script(told["tab"])
+            return JSONResponse({"at_work": script_runs.is_at_work(told["tab"])})
+        one = Typed(told["key"], told["value"], told["base"], told["tab"], told["number"])
         shared_context().note_script(one.tab)
         return JSONResponse(await run_in_threadpool(autosave, shared_context(), one))
     except RecordsUnusable as error:
         return PlainTextResponse(str(error), 503)
     except (ValueError, KeyError, TypeError, CharacterProblems, RecordMissing) as error:
         return PlainTextResponse(str(error), 400)
+
+
+def _told(body: bytes) -> dict[str, Any]:
+    """The fields of a message, each of its kind; ValueError for anything else."""
+    told = parse_json(body, "this message")
+    kinds = {"key": str, "value": str, "base": str, "tab": str, "number": int}
+    if not isinstance(told, dict) or any(type(value) is not kinds.get(name) for name, value in told.items()):
+        raise ValueError("this is no message of the studio's own pages")
+    if len(told.get("tab", "")) > MAX_TAB_CHARS:
+        raise ValueError("no tab of the studio's own pages is called so")
+    return told
 
 
 def _is_own(request: Request) -> bool:

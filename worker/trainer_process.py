@@ -25,6 +25,7 @@ import psutil
 
 from pipelines.core.child_process import tied_to_parent
 from pipelines.core.events import Event
+from pipelines.core.words import printable, tidy_text
 
 TAIL_LINES = 60
 """Lines of its log that are kept with the job."""
@@ -107,7 +108,7 @@ class TrainerProcess:
         if line:
             self._log.append(line)
             with contextlib.suppress(OSError):  # the worker's own log is full or closed; the tail is kept all the same
-                print(f"  {line}", file=sys.stderr, flush=True)
+                print(f"  {printable(tidy_text(line))}", file=sys.stderr, flush=True)
 
     def events(self, wait_s: float) -> list[Event]:
         """What came since the last call; waits up to so many seconds for the first."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, table
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say, table
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     from pipelines.benchmarks import BENCHMARKS
 
     answer = BENCHMARKS[arguments.name](arguments.base, arguments.repeats)
-    print(
+    say(
         f"{answer['name']}: ours {answer['ours']:.4g}, plain {answer['plain']:.4g} {answer['unit']}; "
         f"ratio {answer['ratio_median']:.2f} (above 1: ours is faster)"
     )
@@ -80,10 +80,10 @@ def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path | N
     except ImportError as error:
         raise CommandFailed(f"{error}; {DRAWING_NEEDS}") from error
     if results:
-        print(table(score_table(results)))
+        say(table(score_table(results)))
     for result in results:
         for line in (*result.notes, *(str(out / sheet) for sheet in result.sheets)):
-            print(f"{result.part}: {line}")
+            say(f"{result.part}: {line}")
     return answer | {"quick": quick}, 1 if answer["skipped"] else 0
 
 

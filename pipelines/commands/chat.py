@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, add_strength, check_strength_flag
-from pipelines.core.formats.json_text import tidy_text
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, add_strength, check_strength_flag, say
 from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
+from pipelines.core.words import printable, tidy_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         return {"replies": _answer(sides, tidy_text(arguments.say), outputs, arguments.seed, best_of)}, 0
     replies: list[dict[str, Any]] = []
     greeting = sides[0].character.greeting
-    print(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
+    say(f"{greeting}\n(an empty line ends the chat)" if greeting else "(an empty line ends the chat)")
     while line := _read_line():
         turn = len(replies) // len(sides)
         folder = arguments.picture.parent if arguments.picture else sides[0].run_dir / "chat"
@@ -100,7 +100,7 @@ def _read_line() -> str:
     try:
         return tidy_text(input("you: ")).strip()
     except EOFError:
-        print()
+        say()
         return ""
 
 
@@ -183,7 +183,7 @@ def _answer(
             refresh()
     for number in range(len(sides)):
         first_text_s, seconds = replies[number]["first_text_s"], replies[number]["seconds"]
-        print(f"  ({first_text_s:.1f} s to the first words, {seconds:.1f} s in all)", file=sys.stderr)
+        say(f"  ({first_text_s:.1f} s to the first words, {seconds:.1f} s in all)", sys.stderr)
     return [replies[number] for number in range(len(sides))]
 
 
@@ -214,11 +214,11 @@ def live_lines(sides: list[ChatSide], console: Console) -> Iterator[Any]:
     from rich.text import Text
 
     def text() -> str:
-        return "\n".join(line for side in sides for line in side.lines)
+        return printable("\n".join(line for side in sides for line in side.lines))
 
     if not console.is_terminal:  # a file or a pipe: no control codes, no folded lines
         yield lambda: None
-        print(text(), flush=True)
+        say(text())
         return
     with Live(console=console, vertical_overflow="visible", refresh_per_second=12) as live:
         yield lambda: live.update(Text(text()))  # drawn at the next refresh

@@ -6,15 +6,18 @@ Nothing here imports torch.
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pipelines.core.checkpoint_selection import FAULTS
 from pipelines.core.jobs.reply_protocol import MAX_STRENGTH, check_strength
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import scorecard as score_axes
 from pipelines.core.score_names import AXIS_NAMES, SCORE_NAMES
+from pipelines.core.words import COMMANDS, printable
 
 BUNDLED = Path(__file__).resolve().parent.parent / "core" / "bundled"
 
@@ -30,8 +33,21 @@ class WrongUsage(Exception):
     """Arguments that argparse cannot judge by itself. Exit status 2."""
 
 
+def say(text: object = "", file: TextIO | None = None) -> None:
+    """Print a line; names and texts of strangers in it give the terminal no commands."""
+    print(printable(str(text)), file=file or sys.stdout, flush=True)
+
+
+def json_line(answer: object) -> str:
+    """The answer of a command as one line of JSON, without a sign that a terminal or UTF-8 does not take."""
+    text = json.dumps(answer, ensure_ascii=False)
+    return COMMANDS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def reason_of(error: BaseException) -> str:
     """The error's text in one line; the name of its class when it has none."""
+    if isinstance(error, UnicodeEncodeError):  # bytes of a command line that are no letters
+        return f"{error.object[:80]!r} holds signs that no text has"
     text = " ".join(str(error).split())
     return text or type(error).__name__
 

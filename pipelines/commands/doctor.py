@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.commands.console import CommandResult, bundled_slugs
+from pipelines.commands.console import CommandResult, bundled_slugs, say
 from pipelines.core.settings import Settings, shared_cache_dir
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         _records(settings),
     ]
     for finding in findings:
-        print(f"{'ok ' if finding.ok else 'MEND'.ljust(3)} {finding.name}: {finding.found}")
+        say(f"{'ok ' if finding.ok else 'MEND'.ljust(3)} {finding.name}: {finding.found}")
         if finding.mend:
-            print(f"      {finding.mend}")
+            say(f"      {finding.mend}")
     ok = all(finding.ok for finding in findings)
     return {"ok": ok, "findings": [asdict(finding) for finding in findings]}, 0 if ok else 1
 

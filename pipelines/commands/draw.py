@@ -24,12 +24,13 @@ from pipelines.commands.console import (
     add_strength,
     character_folder,
     check_strength_flag,
+    say,
 )
 from pipelines.core.character.character_folder import CHARACTER_FILE, read_character
-from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.reply_protocol import MAX_BEST_OF
 from pipelines.core.run_folder import BASE, read_json
+from pipelines.core.words import tidy_text
 
 if TYPE_CHECKING:
     from pipelines.core.character.character import Character
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     files = [out if n == 1 else out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(1, len(pictures) + 1)]
     for file, picture in zip(files, pictures, strict=True):
         picture.save(file)
-        print(file)
+        say(file)
     seconds = round(time.monotonic() - began, 2)
     return {
         "character": drawn.character.name,

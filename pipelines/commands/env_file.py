@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say
 
 EXAMPLE = """\
 # What docker-compose.yml reads. Do not fill this in by hand: `understudy init-env --out .env` makes a .env with fresh
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         ) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    print(f"{arguments.out}: keep it to yourself, and a copy with the backups")
+    say(f"{arguments.out}: keep it to yourself, and a copy with the backups")
     return answer, 0
 
 

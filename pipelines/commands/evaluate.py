@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.console import CommandFailed, CommandResult, scorecard
+from pipelines.commands.console import CommandFailed, CommandResult, say, scorecard
 from pipelines.commands.progress import progress
 
 
@@ -35,5 +35,5 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         )
     with progress() as show:
         checkpoints = evaluate_run(arguments.run_dir, tuple(arguments.checkpoint), show, again=True)
-    print(scorecard(checkpoints))
+    say(scorecard(checkpoints))
     return {"checkpoints": checkpoints}, 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult, best_words, scorecard
+from pipelines.commands.console import CommandFailed, CommandResult, best_words, say, scorecard
 from pipelines.commands.progress import progress
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.settings import Settings
@@ -63,11 +63,11 @@ def train_in_queue(character_dir: Path, recipe: Recipe) -> CommandResult:
     records, owner = context.records, context.settings.owner
     version = submit.publish_folder(records, context.store, owner, character_dir)
     job = submit.submit_training(records, context.app, owner, version, recipe)
-    print(place_in_queue(context, job))
-    print(f"stop it with: understudy jobs stop {job.id[:8]} (Ctrl-C here leaves it running)")
+    say(place_in_queue(context, job))
+    say(f"stop it with: understudy jobs stop {job.id[:8]} (Ctrl-C here leaves it running)")
     alive = records.workers.list(alive_within_s=context.settings.worker_alive_s)
     if not any("train" in worker.queues for worker in alive):
-        print("No training worker is running; it waits until one is: understudy up")
+        say("No training worker is running; it waits until one is: understudy up")
     try:
         with progress() as show:
             job = follow(context, job.id, show)
@@ -104,8 +104,8 @@ def _result(context: JobContext, job: Job) -> CommandResult:
         {key: row[key] for key in ("name", "stage", "step", "scores", "measurement")}
         for row in (one.to_json() for one in context.records.checkpoints.of_job(job.id))
     ]
-    print(scorecard(checkpoints, str(result.get("best", ""))))
-    print(best_words(result))
+    say(scorecard(checkpoints, str(result.get("best", ""))))
+    say(best_words(result))
     return {
         "job": job.id,
         "seconds": result.get("seconds"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, scorecard, table
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say, scorecard, table
 from pipelines.commands.follow_job import JobContext, open_job_context, place_in_queue
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
@@ -57,16 +57,16 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         raise WrongUsage(f"{flags} go with clone and continue; the recipe of a job never changes")
     if arguments.verb in NEW_TRAINING:
         job = _new_training(context, arguments)
-        print(place_in_queue(context, job))
+        say(place_in_queue(context, job))
         return {"job": job.to_json()}, 0
     job = find(context, arguments.id or "")
     if arguments.verb == "stop":
         job = submit.stop(context.records, job.id, "discard" if arguments.discard else "keep")
         kept = "" if arguments.discard else f"; what was learnt is kept (understudy jobs resume {job.id[:8]})"
-        print(f"{job.id[:8]} is {job.status}{kept}")
+        say(f"{job.id[:8]} is {job.status}{kept}")
     elif arguments.verb == "resume":
         job = submit.resume(context.records, context.app, job.id)
-        print(f"{job.id[:8]} is {job.status}")
+        say(f"{job.id[:8]} is {job.status}")
     else:
         _show(context, job)
     return {"job": job.to_json()}, 0
@@ -86,7 +86,7 @@ def _new_training(context: JobContext, arguments: argparse.Namespace) -> Job:
     kept = {} if new else recipe.differences(recipe.with_new_defaults())
     for name, (then, today) in kept.items():
         if name.partition(".")[0] not in changes:
-            print(f"kept from then: {name} {then} (today {today}); --new-defaults takes today's")
+            say(f"kept from then: {name} {then} (today {today}); --new-defaults takes today's")
     if arguments.verb == "clone":
         return submit.clone(context.records, context.app, old.id, changes, latest, new)
     if not checkpoint:
@@ -115,7 +115,7 @@ def _list(context: JobContext, limit: int) -> CommandResult:
     for job in jobs:
         made = job.created[:16].replace("T", " ")
         rows.append([job.id[:8], job.kind, job.status, _character_name(context, job), made, _note(context, job)])
-    print(table(rows) if jobs else "no jobs yet: understudy train CHARACTER --queue")
+    say(table(rows) if jobs else "no jobs yet: understudy train CHARACTER --queue")
     return {"jobs": [job.to_json() for job in jobs]}, 0
 
 
@@ -149,10 +149,10 @@ def _show(context: JobContext, job: Job) -> None:
         ("error", job.error),
     ):
         if text:
-            print(f"{label:<10} {text}")
+            say(f"{label:<10} {text}")
     checkpoints = context.records.checkpoints.of_job(job.id)
     if checkpoints:
         best = best_of(context.records, job)
-        print(scorecard([one.to_json() for one in checkpoints], best.name if best else ""))
+        say(scorecard([one.to_json() for one in checkpoints], best.name if best else ""))
     if job.log_tail:
-        print(f"the end of its log:\n{job.log_tail}")
+        say(f"the end of its log:\n{job.log_tail}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say
 from pipelines.core.settings import Settings
 
 HOUR_S = 3600.0
@@ -59,9 +59,9 @@ def run_gc(arguments: argparse.Namespace) -> CommandResult:
     gone = sweep.gone
     size = sum(item_bytes for _, item_bytes in gone)
     for key, item_bytes in gone:
-        print(f"{item_bytes:>12} {key}")
-    print(f"{len(gone)} objects, {size / 1e6:.1f} MB {'would go' if arguments.dry_run else 'deleted'}")
-    print("\n".join(sweep.words))
+        say(f"{item_bytes:>12} {key}")
+    say(f"{len(gone)} objects, {size / 1e6:.1f} MB {'would go' if arguments.dry_run else 'deleted'}")
+    say("\n".join(sweep.words))
     keys = [key for key, _ in gone]
     told = {"objects": len(gone), "bytes": size, "dry_run": arguments.dry_run, "keys": keys, "trash": sweep.trash}
     return {**told, "refused": sweep.refused}, 0
@@ -77,5 +77,5 @@ def run_health(arguments: argparse.Namespace) -> CommandResult:
     here = [worker for worker in open_records(settings.database_url).workers.list(within_s) if worker.host == host]
     if arguments.queue and not any(arguments.queue in worker.queues for worker in here):
         raise CommandFailed(f"no worker for {arguments.queue} was seen on {host} in the last {within_s:g} s")
-    print(f"records answer; {len(here)} workers on {host}")
+    say(f"records answer; {len(here)} workers on {host}")
     return {"ok": True, "host": host, "workers": [worker.id for worker in here]}, 0

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from pipelines.core.child_process import tied_to_parent
+from pipelines.core.words import printable, tidy_text
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Seconds before a program that died is started again, doubled each time."""
@@ -107,7 +108,7 @@ class Programs:
 
     def _relay(self, name: str, lines: IO[bytes]) -> None:
         for line in lines:
-            text = line.decode("utf-8", "replace").rstrip()
+            text = tidy_text(line.decode("utf-8", "replace").rstrip().rsplit("\r", 1)[-1])
             if text:
                 self.say(name, text)
 
@@ -118,7 +119,7 @@ class Programs:
             number = next((i for i, program in enumerate(self.programs) if program.name == name), 0)
             prefix = f"\033[{COLOURS[number % len(COLOURS)]}m{prefix}\033[0m"
         with _PRINTING, contextlib.suppress(OSError):  # the terminal was closed; the programs go on
-            print(prefix, text, file=sys.stderr, flush=True)
+            print(prefix, printable(text), file=sys.stderr, flush=True)
 
     def stop(self, at_once: threading.Event) -> None:
         """SIGTERM to each, then wait; SIGKILL after its grace period, or to all when `at_once` is set."""

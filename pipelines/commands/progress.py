@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.commands.console import say
 from pipelines.core.events import Event, Report
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.stage_names import STAGE_NAMES
@@ -44,7 +45,7 @@ def progress() -> Iterator[Report]:
             bars.update(tasks[event.stage], total=max(event.total, 1), completed=completed, numbers=numbers)
             if not console.is_terminal:
                 step = f" {event.step}/{event.total}" if event.total else ""
-                print(f"{words}{step}  {numbers}", file=sys.stderr, flush=True)
+                say(f"{words}{step}  {numbers}", sys.stderr)
 
         yield show
 

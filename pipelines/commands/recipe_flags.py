@@ -10,7 +10,9 @@ import json
 from typing import Any
 
 from pipelines.commands.console import WrongUsage
+from pipelines.core.formats.json_text import parse_json
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.problems import CharacterProblems
 
 
 def add_set_flag(command: argparse.ArgumentParser, help: str) -> None:
@@ -33,9 +35,9 @@ def recipe_overrides(pairs: list[str], recipe: Recipe | None = None) -> dict[str
             raise WrongUsage(f"--set {pair}: write FIELD=VALUE with one of {', '.join(defaults)}")
         default = defaults[name]
         try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise WrongUsage(f"--set {pair}: {text!r} is not a number or a JSON object") from error
+            value = parse_json(text, name)
+        except (ValueError, CharacterProblems) as error:
+            raise WrongUsage(f"--set {pair}: {text[:80]!r} is not a number or a JSON object") from error
         if isinstance(default, float) and type(value) is int:
             value = float(value)
         if type(value) is not type(default):

@@ -16,6 +16,7 @@ from pipelines.commands.console import (
     WrongUsage,
     best_words,
     character_folder,
+    say,
     scorecard,
 )
 from pipelines.commands.follow_job import train_in_queue
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     if arguments.resume and recorded and overrides:
         raise WrongUsage("--set cannot change a run that is resumed; its recipe is in run.json")
     if arguments.resume and not recorded:
-        print(f"{run_dir} holds no run yet; starting from the beginning.")
+        say(f"{run_dir} holds no run yet; starting from the beginning.")
     if not recorded:
         recipe = Recipe.for_effort(arguments.base, arguments.effort, **overrides)
         _start(run_dir, character_folder(arguments.character), recipe)
@@ -81,10 +82,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             f"stopped; everything learnt so far is kept in {run_dir}. Go on with: "
             f"understudy train {arguments.character} --out {run_dir} --resume"
         ) from error
-    print(scorecard(result["checkpoints"], result["best"]))
+    say(scorecard(result["checkpoints"], result["best"]))
     used = f"{result['seconds']:.0f} s in all, at most {peak_memory_bytes() / 1e9:.1f} GB of memory"
-    print(f"{best_words(result)} ({used})")
-    print(f"Talk with it: understudy chat {run_dir}")
+    say(f"{best_words(result)} ({used})")
+    say(f"Talk with it: understudy chat {run_dir}")
     keys = ("run", "seconds", "stages", "best", "best_faults", "checkpoints")
     return {key: result[key] for key in keys}, 0
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 DEFAULT_HOME = "~/.understudy"
+MAX_SECONDS = 30 * 24 * 3600
+"""No time of a setting is longer; days that no calendar has stop every clock."""
 HEARTBEATS_PER_LEASE = 3
 """Fewest heartbeats in a lease: two may be lost to a slow disk or network before a job is given to another worker."""
 RENAMED_VARIABLES = {
@@ -126,8 +129,6 @@ class Settings:
                 "UNDERSTUDY_LLM_URL",
                 "UNDERSTUDY_LLM_MODEL",
             )
-        if self.llm_timeout_s <= 0:
-            raise SettingError("UNDERSTUDY_LLM_TIMEOUT_S must be above 0 seconds", "UNDERSTUDY_LLM_TIMEOUT_S")
 
     def _check_addresses(self) -> None:
         # Passwords stand in these addresses, so an error never shows one.
@@ -177,10 +178,12 @@ class Settings:
             "UNDERSTUDY_HEARTBEAT_S": self.heartbeat_s,
             "UNDERSTUDY_HANG_TIMEOUT_S": self.hang_timeout_s,
             "UNDERSTUDY_STOP_GRACE_S": self.stop_grace_s,
+            "UNDERSTUDY_LLM_TIMEOUT_S": self.llm_timeout_s,
         }
         for name, seconds in times.items():
-            if not seconds > 0:  # also refuses nan
-                raise SettingError(f"{name} is {seconds:g}: it must be above 0 seconds", name)
+            if not 0 < seconds <= MAX_SECONDS:  # also refuses nan
+                told = f"it must be above 0 seconds, and at most {MAX_SECONDS:,}"
+                raise SettingError(f"{name} is {seconds:g}: {told}", name)
         if self.heartbeat_s * HEARTBEATS_PER_LEASE > self.lease_s:
             raise SettingError(
                 f"UNDERSTUDY_HEARTBEAT_S is {self.heartbeat_s:g} and UNDERSTUDY_LEASE_S is {self.lease_s:g}: "
@@ -200,6 +203,9 @@ class Settings:
         """Read the variables; ValueError names the variable that is wrong."""
         given = os.environ if environment is None else environment
         values = {name: text.strip() for name, text in given.items() if name.startswith("UNDERSTUDY_")}
+        odd = next((name for name, text in values.items() if any(map(_is_odd, text))), "")
+        if odd:
+            raise SettingError(f"{odd} holds a sign that no setting has: a control character, or no UTF-8", odd)
         from_old = {new: old for new, old in RENAMED_VARIABLES.items() if not values.get(new) and values.get(old)}
         try:
             return cls._from_values(values | {new: values[old] for new, old in from_old.items()})
@@ -276,6 +282,10 @@ class Settings:
     def runs_folder(self) -> Path:
         """Run folders of jobs; `understudy train` writes to its `--out`."""
         return self.home / "runs"
+
+
+def _is_odd(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cs")
 
 
 def shared_cache_dir() -> Path:

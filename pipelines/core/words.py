@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 from itertools import pairwise
+from typing import Any
 
 LETTERS_PER_WORD = 2
 """Letters of a script without spaces that count as one word; Chinese and Japanese words have 1.5 to 2.5."""
@@ -46,8 +47,40 @@ _INVISIBLE = re.compile(
 )
 
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f\x85\ufffe\uffff]")
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 """Control characters and colours of terminals, which nobody sees or says; tabs and line feeds are none."""
+COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal takes for a command, and what turns the direction of letters; halves of characters."""
+_OLD_BREAKS = re.compile(r"[\x0b\x0c\x85]+")
+
+
+def tidy_text(text: str) -> str:
+    """The text with Unix line ends, without control characters and with half surrogates replaced."""
+    if CONTROL.search(text):
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
+    return whole_text(text)
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may be given it: what would move its cursor or turn its letters around is spelled out."""
+    return text if text.isprintable() else COMMANDS.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def whole_text(text: str) -> str:
+    """The text with half surrogates, which UTF-8 cannot hold, replaced."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def whole_value(value: Any) -> Any:
+    """A value of JSON or YAML whose texts have no half surrogates."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list | tuple):
+        return [whole_value(item) for item in value]
+    if isinstance(value, dict):
+        return {whole_text(key) if isinstance(key, str) else key: whole_value(item) for key, item in value.items()}
+    return value
 
 
 def visible(text: str) -> str:

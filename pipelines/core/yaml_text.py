@@ -14,6 +14,7 @@ import yaml
 
 from pipelines.core.decode_text import decode_text
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.words import whole_text, whole_value
 
 MAX_YAML_BYTES = 2 * 1024 * 1024
 """Largest yaml file read or written; a character of 1,000 conversations is about 0.5 MiB."""
@@ -118,7 +119,7 @@ def read_yaml(data: bytes, file: str) -> dict[str, Any]:
             f"{file} is not a list of entries like `name: Mira`.",
             "Begin each entry at the start of a line with its key, a colon and a space.",
         )
-    return {str(key): value for key, value in loaded.items()}
+    return {whole_text(str(key)): whole_value(value) for key, value in loaded.items()}
 
 
 def write_yaml(entries: dict[str, Any], file: str) -> bytes:
@@ -237,11 +238,11 @@ def _open_brackets(text: str, mark: yaml.Mark) -> int:
 
 
 def _to_plain_types(value: object, file: str, depth: int) -> Any:
-    """The value in the types that YAML has itself: text keys, lists, no lone surrogates (which UTF-8 cannot hold)."""
+    """The value in the types that YAML has itself: text keys, lists, texts as `read_yaml` gives them back."""
     if depth > MAX_DEPTH:
         _refuse(file, f"{file} would be nested more than {MAX_DEPTH} deep.", "Take the deepest extension out.")
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole_text(value)
     if isinstance(value, dict):
         return {
             _to_plain_types(str(key), file, depth): _to_plain_types(item, file, depth + 1)

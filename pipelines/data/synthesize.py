@@ -24,6 +24,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction, TestSplit
 from pipelines.core.character.system_prompt import system_text
 from pipelines.core.formats.chat_formats import conversations_from_json
+from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.settings import Settings
 from pipelines.core.words import comparable_words, count_words, normalized_words
@@ -211,8 +212,8 @@ def _ask(messages: list[dict[str, str]], settings: Settings) -> str:
 
 def _words(raw: bytes, address: str) -> str:
     try:
-        content = json.loads(raw)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+        content = parse_json(raw, address)["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError, CharacterProblems) as error:
         raise SynthesizeError(f"{address} did not answer like an OpenAI-compatible endpoint: check the URL") from error
     if not isinstance(content, str):
         raise SynthesizeError(f"{address} answered without text: choose a chat model in UNDERSTUDY_LLM_MODEL")

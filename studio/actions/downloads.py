@@ -20,6 +20,7 @@ from typing import Any
 
 from pipelines.core.character.character_folder import write_character
 from pipelines.core.character.serialize import character_from_entries
+from pipelines.core.file_names import storable
 from pipelines.core.formats.card_export import export_card
 from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.jobs.training_extent import TrainingExtent, training_extents
@@ -229,13 +230,13 @@ def _file_name(context: AppContext, job: Job, checkpoint: Checkpoint, strength: 
 
 def _plain_name(context: AppContext, job: Job) -> str:
     name = str(context.records.characters.version(job.character, job.version).entries.get("name", ""))
-    return _plain(name) or "character"
+    return storable(_plain(name), "character")
 
 
 def _plain(text: str) -> str:
     """Words as they may stand in a file's name anywhere: at most 40 letters, digits and hyphens."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40]
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-")
 
 
 def _manifest(job: Job, checkpoint: Checkpoint, notes: Iterable[str]) -> dict[str, Any]:

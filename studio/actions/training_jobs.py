@@ -6,12 +6,12 @@ somebody else is treated as one that does not exist.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines.core.events import Event
+from pipelines.core.formats.json_text import parse_json
 from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.training_extent import training_extents
@@ -249,7 +249,7 @@ def clone_with_text(
     more: object = {}
     if text.strip():
         try:
-            more = json.loads(text)
+            more = parse_json(text, "these settings")
         except ValueError as error:
             raise ValueError(f'these settings are not JSON ({error}); write them like {{"sft_steps": 60}}') from error
     if not isinstance(more, dict):

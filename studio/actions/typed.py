@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines.core.formats.caption_files import MAX_CAPTION_CHARS
 from pipelines.core.jobs.job import now
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.words import tidy_text
 from studio.actions.drafts import (
     MAX_CHARS,
     MAX_FACTS,
@@ -200,6 +201,7 @@ def keep(context: AppContext, typed: Typed) -> State:
     place = place_of(typed.key)
     if place is None:
         raise ValueError(f"{typed.key!r} names no field")
+    typed = replace(typed, text=tidy_text(typed.text), base=tidy_text(typed.base))
     if len(typed.text) > MAX_TYPED_CHARS:
         message = f"{len(typed.text):,} characters are more than can be kept; {MAX_TYPED_CHARS:,} are the most."
         raise CharacterProblems([Problem(place.name, message, "It stays in the field until you leave this page.")])
@@ -269,12 +271,12 @@ def written_by(draft: Mapping[str, Any], place: Place, text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return hashlib.sha256(tidy_text(text).encode()).hexdigest()[:16]
 
 
 def _is_same(one: str, other: str) -> bool:
     """Whether two texts say the same: a browser's field changes line ends, and a field of one line has none."""
-    return one == other or one.split() == other.split()
+    return one == other or tidy_text(one).split() == tidy_text(other).split()
 
 
 # ---------------------------------------------------------------- clashes
@@ -284,9 +286,8 @@ def _add_clash(draft: Draft, place: Place, typed: Typed) -> None:
     clashes = draft.setdefault("clashes", [])
     entry = next((one for one in clashes if (one["place"], one["tab"]) == (place.name, typed.tab)), None)
     if entry is None:
-        if not typed.text.strip() or any(
-            one["place"] == place.name and _is_same(one["text"], typed.text) for one in clashes
-        ):
+        known = any(one["place"] == place.name and _is_same(one["text"], typed.text) for one in clashes)
+        if known or not typed.text.strip():
             return
         entry = {"place": place.name, "tab": typed.tab}
         clashes.append(entry)

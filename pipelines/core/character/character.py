@@ -7,17 +7,16 @@ value: there are no ids and no storage keys here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.core.file_names import is_storable
+
 Role = Literal["system", "user", "character"]
 
-# No folder, no leading dot, no sign that Windows refuses, at most 120 characters.
 MAX_FILE_NAME = 120
 """Most characters of a picture's file name."""
-_FILE_NAME = re.compile(rf"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{{0,{MAX_FILE_NAME - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class CharacterImage:
 
 def is_file_name(name: str) -> bool:
     """Whether `name` is one plain file name (`CharacterImage.file`), safe to join to a folder on every system."""
-    return _FILE_NAME.fullmatch(name) is not None and not name.endswith((".", " "))
+    return len(name) <= MAX_FILE_NAME and is_storable(name)
 
 
 @dataclass(frozen=True)

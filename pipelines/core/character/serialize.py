@@ -26,6 +26,7 @@ from pipelines.core.character.character import (
 from pipelines.core.character.field_values import kind_of, read_list, read_mapping, read_text, to_json
 from pipelines.core.character.names import tidy_name
 from pipelines.core.character.preferences import preference_to_entries, read_preference
+from pipelines.core.file_names import MAX_NAME_BYTES, is_device, name_bytes
 from pipelines.core.problems import Problem, unknown_keys
 
 TEXT_KEYS = ("name", "persona", "style", "appearance", "greeting", "scenario", "licence")
@@ -209,11 +210,15 @@ def _read_file_name(value: object, field: str, what: str, problems: list[Problem
 def _mend_for_name(name: str) -> str:
     """What keeps a name from being a plain file name, as an advice."""
     if "/" not in name and "\\" not in name:
-        signs = sorted({sign for sign in name if sign in ':*?"<>|' or sign < " "})
+        signs = sorted({sign for sign in name if sign in ':*?"<>|' or not sign.isprintable()})
         if signs:
             return f"Rename the picture without {' and '.join(map(repr, signs))}, which not every system allows."
         if len(name) > MAX_FILE_NAME:
             return f"The name is longer than {MAX_FILE_NAME} characters: rename the picture, like 03.png."
+        if is_device(name):
+            return "Windows keeps that name for a device: rename the picture, like 03.png."
+        if name_bytes(name) > MAX_NAME_BYTES:
+            return f"The name takes more than {MAX_NAME_BYTES} bytes: rename the picture, like 03.png."
     return "Put the picture into the folder itself and write only its name, like 03.png."
 
 

@@ -16,14 +16,13 @@ from typing import Literal, TypeVar
 
 from pipelines.core.character.character import Interaction, Role, message
 from pipelines.core.formats.import_notes import Mended, tell
-from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
 from pipelines.core.formats.media_marks import needs_marks, without_marks
 from pipelines.core.formats.prompted_names import prompted_name
 from pipelines.core.formats.speaker_labels import Labelled, SpeakerLabels, SpeakerNames
 from pipelines.core.formats.unsure_words import unsure_words
 from pipelines.core.problems import Change, changed, left_out
-from pipelines.core.words import visible
+from pipelines.core.words import tidy_text, visible
 
 DEFAULT_USER_LINE = "Hello."
 """What the user is taken to have said where a sample holds only the character's words."""

@@ -34,7 +34,6 @@ from pipelines.core.formats.card_examples import (
 from pipelines.core.formats.chat_logs import chat_logs
 from pipelines.core.formats.chat_records import read_values, records_of
 from pipelines.core.formats.import_notes import Mended, notes_from, refuse, tell
-from pipelines.core.formats.json_text import tidy_text
 from pipelines.core.formats.label_words import NARRATOR_LABELS
 from pipelines.core.formats.media_marks import needs_marks, without_marks
 from pipelines.core.formats.mmrole_files import split_of
@@ -45,7 +44,7 @@ from pipelines.core.formats.speaker_labels import SpeakerLabels, SpeakerNames
 from pipelines.core.formats.transcripts import transcripts_of
 from pipelines.core.formats.turn_fields import ROLES, RawRecord, RawTurn
 from pipelines.core.problems import CharacterProblems, Problem, changed, left_out
-from pipelines.core.words import visible
+from pipelines.core.words import tidy_text, visible
 
 BAD_LEFT_OUT = left_out("answers that the file marks as bad were not taken", "Nothing to do: they are never learned.")
 SAME_LEFT_OUT = left_out("rejected answers that say the same as the chosen one were left out")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES
 from pipelines.core.formats.import_notes import refuse
 from pipelines.core.problems import left_out
-from pipelines.core.words import CONTROL
+from pipelines.core.words import tidy_text
 from pipelines.core.yaml_text import MAX_DEPTH
 
 MAX_JSON_DEPTH = MAX_DEPTH - 4
@@ -26,7 +25,6 @@ NOT_JSON = left_out(
 )
 
 
-_OLD_BREAKS = re.compile(r"[\x0b\x0c\x85]+")
 _MAX_DIGITS = 300
 
 
@@ -71,16 +69,6 @@ def _tidy_value(value: Any, file: str, depth: int) -> Any:
     if isinstance(value, dict):
         return {tidy_text(key): _tidy_value(item, file, depth - 1) for key, item in value.items()}
     return value
-
-
-def tidy_text(text: str) -> str:
-    """The text with Unix line ends, without control characters and with half surrogates replaced."""
-    if CONTROL.search(text):
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        text = CONTROL.sub("", _OLD_BREAKS.sub("\n", text))
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def text_of(item: Mapping[str, Any], key: str) -> str:

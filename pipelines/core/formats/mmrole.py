@@ -18,7 +18,7 @@ from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipelines.core.character.character import MAX_FILE_NAME, Character, Fact, Interaction, TestSplit, message
+from pipelines.core.character.character import Character, Fact, Interaction, TestSplit, is_file_name, message
 from pipelines.core.formats.import_notes import Mended, chosen_role, note, notes_from, refuse, tell
 from pipelines.core.formats.imported_character import ImportedCharacter
 from pipelines.core.formats.mmrole_files import MMRoleSource, Sample
@@ -73,7 +73,10 @@ class _Pictures:
 def file_name(image: str) -> str:
     """A picture's name in the character folder: its path with two underscores between folders, which leads back."""
     name = re.sub(r"[\\:*?\"<>|\x00-\x1f]", "_", "__".join(PurePosixPath(image).parts)).lstrip(".")
-    return name if len(name) <= MAX_FILE_NAME else f"{hashlib.sha256(name.encode()).hexdigest()[:16]}{name[-8:]}"
+    if not name or is_file_name(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{digest}{PurePosixPath(image).suffix.lower()}"
 
 
 def choose_role(source: MMRoleSource, role: str = "") -> str:

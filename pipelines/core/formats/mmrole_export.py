@@ -20,6 +20,7 @@ from typing import Any
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import image_path, read_character, read_test_split, test_image_path
 from pipelines.core.character.image_decode import without_metadata
+from pipelines.core.file_names import is_storable
 from pipelines.core.formats.card_files import read_bytes, write_archive
 from pipelines.core.formats.import_notes import notes_from, refuse
 from pipelines.core.formats.mmrole import digest, kept_of, texts_of
@@ -81,7 +82,10 @@ def _dump(samples: Sequence[dict[str, Any]]) -> bytes:
 def _image_of(character: Character, interaction: Interaction) -> str:
     """The path below `images/` of the picture that a conversation begins with; "" without one."""
     files = interaction[0].images if interaction else ()
-    return _kept(character, interaction).get("image") or (files[0].replace("__", "/") if files else "")
+    named = [_kept(character, interaction).get("image", ""), *(file.replace("__", "/") for file in files[:1])]
+    # Others may have written the card that a path was kept from: none leads out of the folder.
+    plain = (path for path in named if all(map(is_storable, path.split("/"))))
+    return next(plain, files[0] if files else "")
 
 
 def _train_samples(character: Character, mended: Counter[str]) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal
 
-from pipelines.core.formats.json_text import tidy_text
+from pipelines.core.file_names import storable
 from pipelines.core.problems import left_out
+from pipelines.core.words import tidy_text
 
 Scenario = Literal["comment", "human-role", "inter-role"]
 SCENARIOS: tuple[Scenario, ...] = ("comment", "human-role", "inter-role")
@@ -84,7 +85,7 @@ class MMRoleRecord:
 
 def folder_name(role: str) -> str:
     """A role's name as one folder: no separators, nothing that a system refuses."""
-    return re.sub(r"[\\/:*?\"<>|\x00-\x1f]", "_", role).strip(" .").replace(" ", "_")[:80] or "role"
+    return storable(role.replace(" ", "_")[:80], "role")
 
 
 def is_record(value: Any) -> bool:

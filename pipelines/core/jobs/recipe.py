@@ -123,6 +123,8 @@ class Recipe:
     than 1: with the starter 1.0 smudges (docs/log.md)."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            _check_amount(name, value)
         # Steps and sizes that cannot be run are refused here, before a GPU is asked for.
         if self.grpo_steps and self.grpo_group_size < 2:
             raise ValueError(
@@ -221,6 +223,19 @@ class Recipe:
         if "lora_rank" in known:
             known = {**NEWER_RECIPE_KEYS, "image_lora_rank": known["lora_rank"], **known}
         return cls(**known)
+
+
+MAX_AMOUNT = 10**9
+"""No setting is larger; numbers of thousands of digits are no mistake in a unit."""
+
+
+def _check_amount(name: str, value: Any) -> None:
+    """ValueError for a number that no setting can be, in a table too."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_amount(f"{name}.{key}", inner)
+    elif isinstance(value, int | float) and name != "seed" and not 0 <= value <= MAX_AMOUNT:  # nan is in no range
+        raise ValueError(f"{name} must be a number from 0 to {MAX_AMOUNT:,}")
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,20 +30,32 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TEXT as POSTGRESQL_TEXT
 from sqlalchemy.types import TypeDecorator
 
+from pipelines.core.words import whole_value
+
 
 class JsonText(TypeDecorator[Any]):
-    """A JSON value as text. Only ASCII is written, so that a half character in a log line cannot refuse the row."""
+    """A JSON value as text, in ASCII. Half characters, which no page can draw, are replaced on the way in and out."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """None stays NULL."""
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        if value is None:
+            return None
+        text = json.dumps(value, separators=(",", ":"))
+        return json.dumps(whole_value(value), separators=(",", ":")) if _MAY_BE_HALF in text else text
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """The inverse."""
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        found = json.loads(value)
+        return whole_value(found) if _MAY_BE_HALF in value else found
+
+
+_MAY_BE_HALF = "\\ud"
+"""Begins both halves of a character in JSON."""
 
 
 class FreeText(TypeDecorator[str]):
