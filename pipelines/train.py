@@ -39,6 +39,7 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.held_out_split import hold_out, with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries
+from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.checkpoint_selection import FAULTS, choose_best
 from pipelines.core.events import Event, Payload, Report, Stopped, leaves_unsaved
 from pipelines.core.jobs.recipe import Recipe
@@ -75,7 +76,7 @@ def prepare_run(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:
 
     Raises CharacterProblems, or RunError when the run folder is in use.
     """
-    character, split = read_character(character_dir), read_test_split(character_dir)
+    character, split = with_clean_texts(read_character(character_dir)), with_clean_texts(read_test_split(character_dir))
     character = character if split else with_held_out(character)
     images = _clean_images(character_dir / IMAGES, character.images, character.input_images)
     test_images = _clean_images(character_dir / TEST_IMAGES, split.images, split.input_images) if split else {}

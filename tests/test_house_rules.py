@@ -217,6 +217,25 @@ def test_renames_go_through_one_function() -> None:
     assert len(wrong) == 1 and wrong[0].startswith("pipelines/core/durable.py:"), wrong
 
 
+def test_commands_write_through_one_function() -> None:
+    """`say` and `json_line` of `console.py` give the terminal no commands, whatever a name or an error holds."""
+    allowed = {
+        "pipelines/commands/console.py": 1,
+        "pipelines/commands/env_file.py": 1,  # our own text
+        "pipelines/commands/processes.py": 1,  # colours the name of a program itself
+        "pipelines/cli.py": 1,  # the line of JSON
+    }
+    found = Counter(
+        short(path)
+        for path in sources("pipelines")
+        for node in ast.walk(tree(path))
+        if short(path).startswith(("pipelines/commands/", "pipelines/cli.py"))
+        and isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "print"
+    )
+    assert dict(found) == allowed
+
+
 def test_dependencies_are_in_the_docs() -> None:
     page = text_of("dependencies.md").lower()
     missing = [name for name in dependencies() if f"`{name.lower()}`" not in page]

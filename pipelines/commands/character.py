@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, bundled_slugs, character_folder
+from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, bundled_slugs, character_folder, say
 
 if TYPE_CHECKING:
     from pipelines.core.problems import Problem
@@ -90,8 +90,8 @@ def run_check(arguments: argparse.Namespace) -> CommandResult:
         report["problems"] += [problem.to_json() for problem in _seen_problems(folder)]
     for problem in report["problems"]:
         kind = "" if problem["severity"] == "error" else " (only a hint)"
-        print(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
-    print("Ready to be trained." if report["ok"] else "Not ready to be trained.")
+        say(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
+    say("Ready to be trained." if report["ok"] else "Not ready to be trained.")
     return report, 0 if report["ok"] else 1
 
 
@@ -126,7 +126,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
     except RoleNeeded as several:
         raise CommandFailed(f"{several} Name it with --role, or take all with --all-roles.") from several
     _print_notes(notes)
-    print(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
+    say(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
     return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
 
 
@@ -165,7 +165,7 @@ def _import_all_roles(source: Path, folder: Path) -> CommandResult:
     _print_notes(notes)
     if not written:
         raise CommandFailed(f"no role of {source} could be read")
-    print(f"Wrote {len(written)} characters below {folder}.")
+    say(f"Wrote {len(written)} characters below {folder}.")
     return {"folders": written, "notes": [note.to_json() for note in notes]}, 0
 
 
@@ -202,7 +202,7 @@ def run_export(arguments: argparse.Namespace) -> CommandResult:
         folder = character_folder(arguments.source)
     notes = export_mmrole(folder, arguments.file) if is_mmrole else export_card(folder, arguments.file, adapter)
     _print_notes(notes)
-    print(f"Wrote {arguments.file}.")
+    say(f"Wrote {arguments.file}.")
     return {
         "file": str(arguments.file),
         "adapter": adapter.name if adapter else None,
@@ -220,6 +220,8 @@ def run_augment(arguments: argparse.Namespace) -> CommandResult:
         write_character,
         write_test_split,
     )
+    from pipelines.core.character.text_pictures import with_clean_texts
+    from pipelines.core.formats.card_export import clean_images
     from pipelines.core.settings import Settings
     from pipelines.data.synthesize import SynthesizeError, synthesize
 
@@ -228,23 +230,23 @@ def run_augment(arguments: argparse.Namespace) -> CommandResult:
     if arguments.folder.exists():
         raise CommandFailed(f"{arguments.folder} is there already; name a new folder")
     source = character_folder(arguments.source)
-    character, split = read_character(source), read_test_split(source)
+    character, split = with_clean_texts(read_character(source)), with_clean_texts(read_test_split(source))
     try:
         found = synthesize(character, split, arguments.count, Settings.from_environment(), arguments.seed)
     except SynthesizeError as error:
         raise CommandFailed(str(error)) from error
     wider = replace(character, interactions=(*character.interactions, *found.interactions))
     if split is not None:
-        write_test_split(split, arguments.folder, source / TEST_IMAGES)
-    write_character(wider, arguments.folder, source / IMAGES)
+        write_test_split(split, arguments.folder, clean_images(source / IMAGES) | clean_images(source / TEST_IMAGES))
+    write_character(wider, arguments.folder, clean_images(source / IMAGES))
     left_out = "".join(f", {count} left out ({reason})" for reason, count in found.dropped.items())
-    print(f"Wrote {arguments.folder} with {len(found.interactions)} new conversations{left_out}.")
-    print("They stand last in its character.yaml: read and edit them before you train.")
+    say(f"Wrote {arguments.folder} with {len(found.interactions)} new conversations{left_out}.")
+    say("They stand last in its character.yaml: read and edit them before you train.")
     return {"folder": str(arguments.folder), "added": len(found.interactions), "dropped": found.dropped}, 0
 
 
 def _print_notes(notes: Iterable[Problem]) -> None:
     for note in notes:
-        print(f"{note.field}: {note.said} {note.mend}".rstrip())
+        say(f"{note.field}: {note.said} {note.mend}".rstrip())
         for example in note.examples:
-            print(f"    {example}")
+            say(f"    {example}")

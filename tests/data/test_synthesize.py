@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
+from pipelines.commands.console import character_folder
 from pipelines.core.character.character import Character, MultipleChoice, TestSplit
 from pipelines.core.character.character_folder import read_character, read_test_split
 from pipelines.core.settings import Settings
@@ -171,3 +173,22 @@ def test_the_command_writes_a_copy_to_edit(endpoint, monkeypatch, tmp_path, caps
     assert main(["character", "augment", "quibb", str(tmp_path / "other")]) == 1
     assert "nothing was sent" in capsys.readouterr().err
     assert len(endpoint.seen) == 1
+
+
+def test_the_copy_has_nothing_but_pixels(endpoint, monkeypatch, tmp_path):
+    source = tmp_path / "quibb"
+    shutil.copytree(character_folder("quibb"), source)
+    file = read_character(source).images[0].file
+    (source / "images" / file).write_bytes((source / "images" / file).read_bytes() + b"SECRET")
+    lines = [{"role": "user", "content": "Which shelf is dusty?"}, {"role": "assistant", "content": "Hm-hm. The top."}]
+    endpoint.answers = [json.dumps({"messages": lines})]
+    monkeypatch.setenv("UNDERSTUDY_LLM_URL", f"http://127.0.0.1:{endpoint.port}/v1")
+    monkeypatch.setenv("UNDERSTUDY_LLM_MODEL", "writer")
+    assert main(["character", "augment", str(source), str(tmp_path / "wider"), "--count", "1"]) == 0
+    assert not any(b"SECRET" in path.read_bytes() for path in (tmp_path / "wider").rglob("*") if path.is_file())
+
+
+def test_an_answer_that_is_nested_deeply_is_told(endpoint: Endpoint, settings: Settings, mira: Character) -> None:
+    endpoint.answers = ["[" * 50_000, "{}"]
+    with pytest.raises(SynthesizeError, match="nothing usable"):
+        synthesize(mira, None, wanted=1, settings=settings)

@@ -62,6 +62,14 @@ SCORES: dict[str, dict[str, float]] = {
     },
 }
 
+
+def jpeg(colour: str) -> bytes:
+    """A small thumbnail."""
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(out, "JPEG")
+    return out.getvalue()
+
+
 CONSENT = {"statement": "I drew them.", "given_by": "Ann", "given_at": "2026-11-20T00:00:00.000000+00:00"}
 
 
@@ -141,7 +149,11 @@ def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     blobs: dict[str, bytes] = {path: text.encode() for path, text in texts.items()}
     if step:
         blobs["adapter_model.safetensors"] = f"weights of {name}".encode()
-        blobs |= {"references.safetensors": b"codes", "references/01.jpg": b"small", "references/02.jpg": b"small too"}
+        blobs |= {
+            "references.safetensors": b"codes",
+            "references/01.jpg": jpeg("red"),
+            "references/02.jpg": jpeg("tan"),
+        }
     colours = {"base": "gray", "sft": "olive", "grpo": "teal"}
     blobs |= {f"samples/{at:02d}.png": png(colours[stage], 40 + at) for at in range(1, 4)}
     blobs["samples/sheet.png"] = png(colours[stage], 90)

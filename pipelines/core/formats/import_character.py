@@ -25,6 +25,7 @@ from pipelines.core.character.character_folder import (
 )
 from pipelines.core.character.image_decode import require_pixels, without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
+from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.formats.card_files import read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.card_notes import lorebook_notes
@@ -155,6 +156,7 @@ def _import_card(card: CardImport, folder: Path, file: str, keeps_adapter: bool,
     mended: Counter[str] = Mended()
     taught = teach(card.character, constant_entries(card.character.extensions), lore, mended)
     character, images = _with_clean_images(taught, card.images, mended)
+    character = with_clean_texts(character, mended)
     character = replace(character, extensions=fit_extensions(character.extensions, mended))
     notes = card.notes + (lorebook_notes(lore_of(character.extensions), file) if lore == "keep" else [])
     write_character(character, folder, images, file)
@@ -245,9 +247,9 @@ def _import_zip(
     pictures = _files_under(inside, IMAGES)
     listed = [*(image.file for image in character.images), *character.input_images]
     _tell_unlisted(listed, pictures, mended)
-    character, images = _with_clean_images(character, pictures, mended)
+    character, images = _with_clean_images(with_clean_texts(character, mended), pictures, mended)
     if test is not None:
-        test, held = _with_clean_test_images(test, _files_under(inside, TEST_IMAGES), mended)
+        test, held = _with_clean_test_images(with_clean_texts(test, mended), _files_under(inside, TEST_IMAGES), mended)
         write_test_split(test, folder, held)
     write_character(character, folder, images)
     _write_adapter(_files_under(inside, ADAPTER_FOLDER), folder if keeps_adapter else None, mended)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pipelines.core.character.character import Character, Fact
 from pipelines.core.character.character_folder import CHARACTER_FILE, read_character, write_character
 from pipelines.core.character.checks import LONG_FACT_TOKENS
+from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import KEPT_KEY, kept_card, nickname_of, without_stale_originals
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
@@ -149,7 +150,7 @@ def import_lorebook(source: Path, folder: Path, use: LoreUse = "keep") -> list[P
     if not is_lorebook(book):
         return None
     mended: Counter[str] = Counter()
-    character, added = added_book(read_character(folder), book, use, mended)
+    character, added = added_book(read_character(folder), with_clean_texts(book, mended), use, mended)
     if added:
         write_character(character, folder)
     return notes_from(mended, source.name)

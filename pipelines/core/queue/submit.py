@@ -18,6 +18,7 @@ from pipelines.core.character.character_folder import image_path, read_character
 from pipelines.core.character.held_out_split import UNTESTED, Tested, with_held_out
 from pipelines.core.character.image_decode import clean_image
 from pipelines.core.character.serialize import character_to_entries, split_to_entries
+from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.jobs.job import CharacterVersion, Checkpoint, Job, new_id
 from pipelines.core.jobs.recipe import LORA_FIELDS, Recipe
 from pipelines.core.jobs.reply_protocol import ReplyRequest
@@ -33,7 +34,7 @@ def publish_folder(records: Records, store: Store, owner: str, folder: Path) -> 
 
     The same folder again gives the same version. Raises CharacterProblems, StoreError or RecordsUnusable.
     """
-    character, split = read_character(folder), read_test_split(folder)
+    character, split = with_clean_texts(read_character(folder)), with_clean_texts(read_test_split(folder))
     files = [*(image.file for image in character.images), *character.input_images]
     images = _keep_pictures(store, {file: image_path(folder, file) for file in files})
     test_entries, test_images = None, {}

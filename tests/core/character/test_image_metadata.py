@@ -37,17 +37,52 @@ def exif() -> Image.Exif:
     return tags
 
 
-def with_chunk(kind: bytes, body: bytes) -> bytes:
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_chunk(kind: bytes, body: bytes, plain: bytes = b"") -> bytes:
     """A PNG with one more chunk behind its header."""
+    plain = plain or encoded("PNG")
+    return plain[:33] + png_chunk(kind, body) + plain[33:]
+
+
+def with_last_chunk(kind: bytes, body: bytes) -> bytes:
+    """A PNG with one more chunk before its end."""
     plain = encoded("PNG")
-    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return plain[:33] + chunk + plain[33:]
+    return plain[:-12] + png_chunk(kind, body) + plain[-12:]
 
 
-def with_segment(marker: int, body: bytes) -> bytes:
+def with_segment(marker: int, body: bytes, plain: bytes = b"") -> bytes:
     """A JPEG with one more segment behind JFIF's header."""
-    plain = encoded("JPEG")
+    plain = plain or encoded("JPEG")
     return plain[:20] + b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body + plain[20:]
+
+
+def with_rows(more: bytes) -> bytes:
+    """A PNG whose packed rows go on behind the last one."""
+    plain = encoded("PNG")
+    start, end = plain.index(b"IDAT") - 4, len(plain) - 12
+    rows = zlib.decompress(plain[start + 8 : end - 4])
+    return plain[:start] + png_chunk(b"IDAT", zlib.compress(rows + more)) + plain[end:]
+
+
+def with_riff(kind: bytes, body: bytes) -> bytes:
+    """A WebP with one more chunk at its end, which counts as part of the file."""
+    plain = encoded("WEBP")
+    body += b"\0" * (len(body) % 2)
+    whole = plain[8:] + kind + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", len(whole)) + whole
+
+
+def extended_xmp() -> bytes:
+    """XMP that did not fit into one segment of a JPEG: the standard part and two of the extended one."""
+    digest = b"0" * 32
+    data = with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x HasExtendedXMP='" + digest + b"'/>")
+    for number in range(2):
+        place = struct.pack(">II", 12, 6 * number)
+        data = with_segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + digest + place + MARK, data)
+    return data
 
 
 def with_text() -> bytes:
@@ -74,6 +109,23 @@ CARRYING: dict[str, Callable[[], bytes]] = {
     "bytes behind a WebP": lambda: encoded("WEBP") + MARK,
     "a profile in a JPEG": lambda: encoded("JPEG", icc_profile=SRGB),
     "a profile in a PNG": lambda: encoded("PNG", icc_profile=SRGB),
+    "extended XMP in a JPEG": extended_xmp,
+    "a place in a private chunk": lambda: with_chunk(b"gpSd", b"48.2N 16.4E SECRET"),
+    "a time in a private chunk at the end": lambda: with_last_chunk(b"orNT", b"2026:11:27 SECRET"),
+    "XMP in a PNG": lambda: with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x>SECRET</x>"),
+    "a palette nobody needs": lambda: with_chunk(b"sPLT", b"SECRET\0\x08\0\0\0\0\0\0"),
+    "bytes in a chunk of numbers": lambda: with_chunk(b"gAMA", b"\0\0\xb1\x8f" + MARK),
+    "a chunk of numbers twice": lambda: with_chunk(
+        b"pHYs", b"SECRETabc", with_chunk(b"pHYs", b"\0\0\x0b\x13" * 2 + b"\1")
+    ),
+    "bytes behind the rows of a PNG": lambda: with_rows(MARK),
+    "a chunk of pixels behind the last one": lambda: with_last_chunk(b"IDAT", MARK),
+    "a private segment of a JPEG": lambda: with_segment(0xE5, MARK),
+    "the last private segment of a JPEG": lambda: with_segment(0xEF, MARK),
+    "bytes behind JFIF's header": lambda: with_segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0SECRET"),
+    "an unknown part of a WebP": lambda: with_riff(b"SEcr", MARK),
+    "pixels twice in a WebP": lambda: with_riff(b"VP8 ", MARK),
+    "a profile in a WebP": lambda: encoded("WEBP", icc_profile=SRGB),
     "a second frame": lambda: encoded("MPO", save_all=True, append_images=[drawing()]),
 }
 
