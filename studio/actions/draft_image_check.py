@@ -10,14 +10,12 @@ from functools import lru_cache
 from typing import Literal
 
 from pipelines.core.character.image_check import GOOD_ASPECT, ImageReport, check_image
-from pipelines.core.character.image_decode import LONGEST_PX
-from pipelines.core.character.image_header import read_header
 from pipelines.core.character.image_set_check import is_copy
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.storage.store import read
 from pipelines.core.upload_process import read_apart
 from studio.actions.drafts import Draft
-from studio.actions.upload_readers import read_report, report_of
+from studio.actions.upload_readers import is_small, read_report, report_of
 from studio.context import AppContext
 
 Fix = Literal["crop", "drop"]
@@ -30,7 +28,7 @@ NAME = "This picture"
 def _image_report(context: AppContext, key: str) -> tuple[ImageReport | None, tuple[Problem, ...]]:
     # Keys are content addresses, so a result never goes stale.
     data = read(context.store, key)
-    if read_header(data).cost <= LONGEST_PX**2:  # cleaned on the way in
+    if is_small(data):
         report, found = check_image(data, NAME)
         return report, tuple(found)
     try:

@@ -7,11 +7,10 @@ stored in the draft, so that drawing the page decodes nothing.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from PIL import Image
 
@@ -19,17 +18,29 @@ from pipelines.core.character.caption_lint import check_captions
 from pipelines.core.character.character import CharacterImage
 from pipelines.core.character.image_set_check import check_image_count, check_variety
 from pipelines.core.formats.caption_files import caption_id
-from pipelines.core.problems import Problem, errors
+from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.storage.store import StoreError, put_content
 from pipelines.core.storage.stored_images import read_image
+from pipelines.core.upload_process import read_apart
 from studio.actions.draft_image_check import Fix, check_images
 from studio.actions.drafts import Draft, caption_entry, change, image_entry, own_character
 from studio.actions.picture_uploads import captions_of, read_uploads, room_for_pictures, too_many
 from studio.actions.refused_uploads import keep_refused
 from studio.actions.surplus import untick_surplus
-from studio.actions.upload_readers import PictureUpload, SmallImage, as_jpeg, open_clean, plain_name, small_image
+from studio.actions.upload_readers import (
+    PictureUpload,
+    SmallImage,
+    Square,
+    is_small,
+    open_clean,
+    plain_name,
+    redrawn,
+    small_image,
+    square_preview,
+)
 from studio.context import AppContext
 
+Result = TypeVar("Result")
 PREVIEW_PX = 480
 Rating = Literal["green", "amber", "red"]
 CAPTION_FIELDS = ("expression", "clothes", "place", "pose")
@@ -179,12 +190,12 @@ def remove(context: AppContext, id: str, file: str) -> None:
 
 def rotate(context: AppContext, id: str, file: str) -> None:
     """Rotate a picture by 90 degrees clockwise."""
-    _redraw(context, id, file, lambda image: image.transpose(Image.Transpose.ROTATE_270))
+    _redraw(context, id, file, None)
 
 
 def crop(context: AppContext, id: str, file: str, zoom: float, across: float, down: float) -> None:
     """Cut a picture to a square; see `crop_preview`."""
-    _redraw(context, id, file, lambda image: _squared(image, zoom, across, down))
+    _redraw(context, id, file, Square(zoom, across, down))
 
 
 def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, across: float, down: float) -> bytes:
@@ -192,8 +203,8 @@ def crop_preview(context: AppContext, draft: Draft, file: str, zoom: float, acro
 
     `zoom` 0 to 1 makes the square smaller, `across` and `down` 0 to 1 move it from the left and from the top.
     """
-    with open_clean(read_image(context.store, image_entry(draft, file)["key"], file)) as image:
-        return as_jpeg(_squared(image, zoom, across, down), PREVIEW_PX)
+    data = read_image(context.store, image_entry(draft, file)["key"], file)
+    return _opened(square_preview, data, file, Square(zoom, across, down), PREVIEW_PX, file=file)
 
 
 def make_portrait(context: AppContext, id: str, file: str) -> None:
@@ -226,7 +237,7 @@ def describe(context: AppContext, id: str, file: str, field: str, words: str) ->
 
 def _stored(context: AppContext, data: bytes, small: SmallImage | None = None) -> dict[str, Any]:
     """Put a clean picture and its thumbnail into the object store; returns its entry of `pictures`."""
-    small = small or small_image(data)
+    small = small or _opened(small_image, data, file="the picture")
     key = put_content(context.store, data, "pictures", ".jpg" if data.startswith(b"\xff\xd8") else _suffix(data))
     return {
         "key": key,
@@ -244,24 +255,21 @@ def _suffix(data: bytes) -> str:
     return ".webp" if data[8:12] == b"WEBP" else ".png"
 
 
-def _squared(image: Image.Image, zoom: float, across: float, down: float) -> Image.Image:
-    side = max(1, round(min(image.size) * (1 - 0.7 * min(max(zoom, 0.0), 1.0))))
-    left = round((image.width - side) * min(max(across, 0.0), 1.0))
-    top = round((image.height - side) * min(max(down, 0.0), 1.0))
-    return image.crop((left, top, left + side, top + side))
+def _opened(reader: Callable[..., Result], data: bytes, *arguments: object, file: str) -> Result:
+    """What a reader makes of a stored picture: here of one of the usual size, else in a process of its own."""
+    return reader(data, *arguments) if is_small(data) else read_apart(reader, data, *arguments, file=file)
 
 
-def _redraw(context: AppContext, id: str, file: str, mend: Any) -> None:
+def _redraw(context: AppContext, id: str, file: str, square: Square | None) -> None:
+    key = image_entry(own_character(context, id).draft, file)["key"]
+    made = _stored(context, *_opened(redrawn, read_image(context.store, key, file), file, square, file=file))
+
     def edit(draft: Draft) -> None:
         entry = image_entry(draft, file)
-        with open_clean(read_image(context.store, entry["key"], file)) as image:
-            changed = mend(image.convert("RGB"))
-            out = io.BytesIO()
-            if entry["key"].endswith(".jpg"):
-                changed.save(out, "JPEG", quality=95, subsampling=0)
-            else:
-                changed.save(out, "PNG")
-        entry.update(_stored(context, out.getvalue()))
+        if entry["key"] != key:
+            message = f"The picture {file} was changed meanwhile."
+            raise CharacterProblems([Problem("images", message, "Look at it, and try again.")])
+        entry.update(made)
         check_images(context, draft)
 
     change(context, id, edit)
@@ -277,6 +285,6 @@ def _free_name(draft: Draft, key: str) -> str:
 def face(portrait: bytes) -> Image.Image:
     """A portrait as a small square, for the round avatar beside what a character says."""
     with open_clean(portrait) as image:
-        square = _squared(image.convert("RGB"), 0.0, 0.5, 0.3)
+        square = Square(0.0, 0.5, 0.3).cut(image.convert("RGB"))
     square.thumbnail((96, 96), Image.Resampling.LANCZOS)
     return square

@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.core.character.image_decode import without_metadata
+from pipelines.core.character.image_metadata import holds_only_pixels
 from pipelines.core.storage.store import Store, fetch_files, read
 
 
 def read_image(store: Store, key: str, name: str = "the picture") -> bytes:
     """The picture's bytes as they were put, or cleaned when they hold metadata.
 
-    Raises CharacterProblems, with the field `images/{name}`, for what is no picture; StoreError.
+    No pixel is decoded of what is clean. Raises CharacterProblems, with the field `images/{name}`, for what is no
+    picture; StoreError.
     """
-    return without_metadata(read(store, key), name)
+    data = read(store, key)
+    return data if holds_only_pixels(data) else without_metadata(data, name)
 
 
 def fetch_images(store: Store, images: Mapping[str, str], folder: Path) -> None:
@@ -27,6 +30,5 @@ def fetch_images(store: Store, images: Mapping[str, str], folder: Path) -> None:
     fetch_files(store, images, folder)
     for file in images:
         stored = (folder / file).read_bytes()
-        clean = without_metadata(stored, file)
-        if clean != stored:
-            (folder / file).write_bytes(clean)
+        if not holds_only_pixels(stored):
+            (folder / file).write_bytes(without_metadata(stored, file))
