@@ -293,7 +293,7 @@ def read_talks(data: bytes | str, source: str, name: str, nickname: str) -> Conv
     text, notes = (data, []) if isinstance(data, str) else decode_text(data, source)
     refuse_endless(text, source)
     found = read_conversations(text, source, name, nickname)
-    return replace(found, notes=notes + found.notes)
+    return replace(with_clean_texts(found), notes=notes + found.notes)
 
 
 def read_book(data: bytes, name: str) -> tuple[dict[str, Any], list[Problem]]:

@@ -31,6 +31,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.submit import publish_folder
 from pipelines.train import prepare_run
 from studio.actions import compare, drafts, images, import_review, lore
+from studio.actions.upload_readers import read_talks
 from studio.context import AppContext
 from tests.core.character.test_image_metadata import CARRYING, MARK, encoded, with_chunk
 from tests.core.formats.card_samples import as_charx, as_json, foreign
@@ -342,3 +343,17 @@ def test_what_is_uploaded_or_shown_in_a_chat_is_stored_clean(context: AppContext
     chat = compare.start_conversation(context, job.character, f"{job.id}:base", f"{job.id}:sft-000004", False)
     compare.send_message(context, chat.id, "Look.", pictures["00.jpg"])
     assert told_under(context.settings.home) == []
+
+
+def test_pictures_in_the_words_of_conversations_come_in_clean(context: AppContext, tmp_path: Path) -> None:
+    shown = url_of(CARRYING["a comment in a JPEG"]())
+    lines = [
+        as_json({"prompt": f"Rain {number}? {shown}", "chosen": f"Always. {shown}", "rejected": f"As an AI {shown}"})
+        for number in range(8)
+    ]
+    folder = folder_of({"01.png": encoded("PNG"), "02.png": encoded("PNG")}, tmp_path / "tola")
+    (tmp_path / "talk.jsonl").write_bytes(b"\n".join(lines))
+    import_file(tmp_path / "talk.jsonl", folder)
+    assert told_under(folder) == []
+    found = read_talks(b"\n".join(lines), "talk.jsonl", "Tola", "")
+    assert found.rejected and not any(mark in repr(found).encode() for mark in MARKS)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import read_character, write_character
+from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.decode_text import decode_text
 from pipelines.core.formats.card_fields import nickname_of
 from pipelines.core.formats.card_files import MAX_TEXT_BYTES, read_bytes
@@ -71,7 +72,7 @@ def add_conversations(source: Path, folder: Path) -> list[Problem]:
         mended[left_out("conversations that are there already were left out")] += len(found.interactions) - len(new)
     character = replace(character, interactions=character.interactions + tuple(new))
     extensions = with_rejected(character.extensions, found.rejected)
-    write_character(replace(character, extensions=extensions), folder)
+    write_character(with_clean_texts(replace(character, extensions=extensions)), folder)
     return found.notes + notes_from(mended, source.name)
 
 
