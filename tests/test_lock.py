@@ -11,6 +11,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from pipelines.core.jobs.memory_plan import GIB, plan_for
 from pipelines.core.jobs.model_specs import LARGE
@@ -24,6 +25,17 @@ UNTESTED = "four-bit"
 """The extra of the worker's image that needs a GPU to do anything, so that the tests run without it."""
 PYTHONS = ("3.11.15", "3.12.11", "3.13.7")
 NEVER = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
+HOLES = {
+    "starlette": "1.3.1",
+    "pillow": "13.0.0",
+    "urllib3": "2.8.0",
+    "torch": "2.13.0",
+    "accelerate": "1.15.0",
+    "pip": "26.2",
+    "setuptools": "83.0.0",
+    "pytest": "9.0.3",
+}
+"""Package -> the first version without a hole that is known; docs/dependencies.md says which."""
 INSTALL = "pip install (?:--quiet )?--no-deps --require-hashes --requirement"
 
 
@@ -96,6 +108,18 @@ def test_what_the_project_asks_for_is_locked(name: str, python: str) -> None:
         version = version_for(packages, wanted.name, python)
         assert version, f"make lock: {wanted} is not in requirements/{name}.txt"
         assert wanted.specifier.contains(version), f"make lock: {wanted}, and {name}.txt has {version}"
+
+
+def test_no_version_with_a_known_hole_may_be_installed() -> None:
+    extras = set(project()["project"]["optional-dependencies"])
+    bounds = {one.name: one.specifier for one in asked(extras)}
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    for name, first in HOLES.items():
+        [lowest] = [Version(one.version) for one in bounds[name] if one.operator == ">="]
+        assert lowest >= Version(first), f"{name} {lowest} is allowed, {first} is the first without a known hole"
+        assert f"| `{name}` | {first} |" in page
+    for name, specifier in bounds.items():
+        assert specifier or name == "types-PyYAML", f"{name} has no lower bound"
 
 
 def test_torch_is_installed_by_name_and_the_studio_loads_no_model() -> None:
