@@ -25,6 +25,7 @@ import psutil
 
 from pipelines.core.child_process import tied_to_parent
 from pipelines.core.events import Event
+from pipelines.core.settings import environment_without_secrets
 from pipelines.core.words import printable, tidy_text
 
 TAIL_LINES = 60
@@ -52,7 +53,7 @@ class TrainerProcess:
     def __init__(self, command: Sequence[str], lock: int | None = None) -> None:
         """`lock`: a file descriptor that it inherits, so that a lock on it lasts as long as any of its processes."""
         environment = {
-            **os.environ,
+            **environment_without_secrets(),  # it has a run folder and the cache, and nothing to do with servers
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",  # a hung trainer that is aborted says where it hung

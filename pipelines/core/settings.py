@@ -288,6 +288,18 @@ def _is_odd(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cs")
 
 
+NEEDED_BY_CHILDREN = ("UNDERSTUDY_HOME", "UNDERSTUDY_MODELS", "UNDERSTUDY_REVISIONS")
+"""What a process that trains, or reads an upload, needs of our settings."""
+SECRET_CHARACTERS = 8
+"""A shorter value is not looked for inside of others."""
+_OF_SERVERS = re.compile(
+    r"UNDERSTUDY_.*|(POSTGRES|REDIS|REDISCLI|MINIO|AWS|S3|CELERY|DATABASE|BROKER)_.*"
+    r"|PG(PASSWORD|PASSFILE|USER|HOST|PORT|DATABASE|SERVICE|SERVICEFILE)|.*(PASSWORD|SECRET).*"
+)
+_SECRET = re.compile(r".*(PASSWORD|SECRET|ACCESS_KEY|LLM_KEY|EXPAND_KEY|AUTH).*")
+_PASSWORD_IN_URL = re.compile(r"\w://[^:/@\s]*:([^@\s]+)@")
+
+
 def shared_cache_dir() -> Path:
     """The model cache of the default home, which other homes look into before they fetch; it need not exist."""
     return Path(os.path.expanduser(DEFAULT_HOME)) / "cache"  # unlike Path's, it never raises: a container has no home
@@ -298,6 +310,21 @@ def cache_dir() -> Path:
     folder = Settings.from_environment().cache_folder
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def environment_without_secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a process that needs no server: of our settings only NEEDED_BY_CHILDREN, no address, key or
+    password of records, broker or objects under any name, whether set for us or for the servers themselves."""
+    given = dict(os.environ if environment is None else environment)
+    ours = {name: text for name, text in given.items() if _OF_SERVERS.fullmatch(name)}
+    secrets = {text for name, text in ours.items() if _SECRET.fullmatch(name)}
+    secrets |= {password for text in ours.values() for password in _PASSWORD_IN_URL.findall(text)}
+    hidden = [text for text in secrets if len(text) >= SECRET_CHARACTERS]
+    return {
+        name: text
+        for name, text in given.items()
+        if name in NEEDED_BY_CHILDREN or not (name in ours or any(secret in text for secret in hidden))
+    }
 
 
 def without_password(url: str) -> str:

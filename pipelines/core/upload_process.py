@@ -32,6 +32,7 @@ from typing import IO, Any, NoReturn, TypeVar, cast
 
 from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.problems import CharacterProblems, Problem
+from pipelines.core.settings import environment_without_secrets
 from pipelines.core.upload_budget import upload_budget
 
 Result = TypeVar("Result")
@@ -208,7 +209,7 @@ def _start(limits: ReadLimits) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         # One thread: each takes address space, and what is read here is no matter of linear algebra.
-        env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env={**environment_without_secrets(), "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
 

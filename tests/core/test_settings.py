@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.core.settings import RENAMED_VARIABLES, SettingError, Settings, cache_dir, without_password
+from pipelines.commands.env_file import SECRETS, environment_text
+from pipelines.core.settings import (
+    RENAMED_VARIABLES,
+    SettingError,
+    Settings,
+    cache_dir,
+    environment_without_secrets,
+    without_password,
+)
 
 S3 = {
     "UNDERSTUDY_OBJECTS": "s3",
@@ -130,3 +138,33 @@ def test_passwords_in_addresses_are_not_shown(tmp_path: Path) -> None:
 def test_cache_dir_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "home"))
     assert cache_dir() == tmp_path / "home" / "cache" and cache_dir().is_dir()
+
+
+def test_a_child_is_told_no_secret_under_any_name() -> None:
+    secrets = {name: f"not-a-secret-{place}" for place, name in enumerate(SECRETS)}
+    server = f"postgresql://understudy:{secrets['POSTGRES_PASSWORD']}@postgres:5432/understudy"
+    other = {
+        "UNDERSTUDY_HOME": "/home/ada/.understudy",
+        "UNDERSTUDY_MODELS": "/models",
+        "HOME": "/home/ada",
+        "PATH": "/home/ada/.understudy/bin:/bin",
+        "HTTPS_PROXY": "http://ada:proxy-word@proxy:3128",
+        "HF_TOKEN": "hf_of-the-hub",
+        "CUDA_VISIBLE_DEVICES": "1",
+    }
+    given = secrets | {
+        "UNDERSTUDY_DATABASE_URL": server,
+        "UNDERSTUDY_BROKER_URL": f"redis://:{secrets['REDIS_PASSWORD']}@redis:6379/0",
+        "UNDERSTUDY_LLM_KEY": "of-the-endpoint",
+        "PGPASSWORD": secrets["POSTGRES_PASSWORD"],
+        "REDISCLI_AUTH": "of-the-client",
+        "MY_OWN_COPY": f"--url={server}",
+    }
+    assert environment_without_secrets({**given, **other}) == other
+    made = dict(line.split("=", 1) for line in environment_text().splitlines() if "=" in line and line[0] != "#")
+    assert environment_without_secrets(made).keys() <= {"STUDIO_PUBLISH", "OBJECTS_PUBLISH", "INSIDE_ADDRESS"} | {
+        "TRAIN_GPU",
+        "REPLY_GPU",
+        "TRAIN_MEMORY",
+        "REPLY_MEMORY",
+    }

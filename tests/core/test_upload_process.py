@@ -57,6 +57,10 @@ def broken(status: int) -> None:
     os.kill(os.getpid(), status)
 
 
+def its_environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
 def odd() -> None:
     raise KeyError("SECRET")
 
@@ -104,6 +108,14 @@ def test_one_budget_for_all_files_of_an_upload() -> None:
         with pytest.raises(CharacterProblems, match="1,500 million pixels"):
             process.read(spent, 10**9, file="b.png")
     read_apart(spent, 10**9, file="a.png")
+
+
+def test_it_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", "postgresql://understudy:sesame-of-the-records@postgres/understudy")
+    monkeypatch.setenv("UNDERSTUDY_S3_SECRET_KEY", "sesame-of-s3")
+    upload_process._SPARE.end()  # one that waits was started before
+    environment = read_apart(its_environment, file="mira.png")
+    assert "sesame" not in str(environment) and environment["OMP_NUM_THREADS"] == "1"
 
 
 def test_memory_has_a_limit() -> None:

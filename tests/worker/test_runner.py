@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.core.checkpoint_sums import SUMS_FILE
@@ -25,11 +26,12 @@ from pipelines.core.storage.store import read
 from studio.actions import downloads
 from studio.context import AppContext
 from tests.worker.conftest import Deployment
-from worker import capacity
+from worker import capacity, runner
 from worker.capacity import Device, refusal_reason
 from worker.job_loop import drain_queue, run_job
 from worker.run_folders import RunFolder
 from worker.runner import TrainerCommand, run_training
+from worker.trainer_process import note_trainer
 from worker.uploads import put_checkpoint
 from worker.worker_context import WorkerContext
 
@@ -65,13 +67,26 @@ def same_bytes(deployment: Deployment, job: Job, run_dir: Path, names: list[str]
             assert read(deployment.store, key) == files[path].read_bytes()
 
 
-def test_a_toy_training_ends_with_everything_kept(deployment: Deployment) -> None:
+def test_a_toy_training_ends_with_everything_kept(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"UNDERSTUDY_S3_SECRET_KEY": "sesame-of-s3", "POSTGRES_PASSWORD": "sesame-of-the-records"}
+    for name, value in (deployment.environment | secrets).items():
+        monkeypatch.setenv(name, value)
+    told: list[str] = []
+
+    def note(path: Path, pid: int) -> None:
+        told.extend(f"{name}={value}" for name, value in psutil.Process(pid).environ().items())
+        note_trainer(path, pid)
+
+    monkeypatch.setattr(runner, "note_trainer", note)
     job = deployment.training()
     context = deployment.worker_context()
     try:
         assert drain_queue(context, ("train",)) == 1
     finally:
         context.close()
+    assert f"UNDERSTUDY_HOME={deployment.settings.home}" in told
+    assert [line for line in told if line.startswith("UNDERSTUDY_")] == [f"UNDERSTUDY_HOME={deployment.settings.home}"]
+    assert "sesame" not in "".join(told), "a trainer needs no database and no store"
     ended = deployment.records.jobs.get(job.id)
     assert (ended.status, ended.error, ended.attempt) == ("succeeded", "", 1)
     run_dir = deployment.settings.runs_folder / job.id
