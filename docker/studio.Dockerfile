@@ -2,7 +2,7 @@
 #
 #   docker build --file docker/studio.Dockerfile --tag understudy-studio:0.1.0 .
 
-FROM python:3.11.15-slim-bookworm AS build
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3 AS build
 RUN python -m venv /opt/understudy
 WORKDIR /src
 COPY requirements/studio.txt requirements/studio.txt
@@ -14,8 +14,9 @@ COPY studio studio
 COPY worker worker
 RUN /opt/understudy/bin/python -m pip install --no-deps --no-build-isolation .
 
-FROM python:3.11.15-slim-bookworm
-RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy \
+    && install -d -o 10001 -g 10001 /var/lib/understudy/tmp
 COPY --from=build /opt/understudy /opt/understudy
 ENV PATH=/opt/understudy/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -3,7 +3,7 @@
 #
 #   docker build --file docker/worker.Dockerfile --tag understudy-worker:0.1.0 .
 
-FROM python:3.11.15-slim-bookworm AS build
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3 AS build
 # The Makefile's TORCH; first, so that a change of ours or of the lock does not fetch gigabytes again.
 ARG TORCH=torch==2.13.0
 RUN python -m venv /opt/understudy
@@ -19,7 +19,7 @@ COPY studio studio
 COPY worker worker
 RUN /opt/understudy/bin/python -m pip install --no-deps --no-build-isolation .
 
-FROM python:3.11.15-slim-bookworm
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3
 RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/understudy understudy
 COPY --from=build /opt/understudy /opt/understudy
 ENV PATH=/opt/understudy/bin:$PATH \

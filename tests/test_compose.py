@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -116,8 +117,11 @@ def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     # PostgreSQL's versions have two numbers.
     exact = r"\d+\.\d+\.\d+(-[a-z]+)*|\d+\.\d+-alpine|RELEASE\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ"
     for image in bases | images:
-        tag = image.rpartition(":")[2]
+        name, _, digest = image.partition("@")
+        tag = name.rpartition(":")[2]
         assert re.fullmatch(exact, tag), image
+        built_here = image.startswith("understudy-")
+        assert built_here or re.fullmatch(r"sha256:[0-9a-f]{64}", digest), f"{image}: a tag may be moved, a digest not"
         if "minio" in image:
             assert image.startswith("quay.io/"), "Docker Hub has no MinIO any more"
         if image.startswith("understudy-"):
@@ -233,6 +237,45 @@ def test_nobody_is_root_and_nobody_gains_rights(services: dict[str, Any]) -> Non
             assert service["user"] == "0:0" and service["network_mode"] == "none" and service["cap_add"] == ["CHOWN"]
         else:
             assert service["user"] in ("10001:10001", "redis", "postgres") and "cap_add" not in service, name
+
+
+def test_pinning_anew_is_documented() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "docker buildx imagetools inspect" in page and "docker compose config --lock-image-digests" in page
+
+
+def test_no_image_is_written_to_and_nobody_takes_everything(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert "mem_limit" in service and service["pids_limit"] > 0, name
+        memory = interpolated(str(service["mem_limit"]), {})
+        assert re.fullmatch(r"\d+[mg]", memory), name
+        for place in service.get("tmpfs", []):
+            assert re.fullmatch(r"/[a-z/]+:size=\d+[mg],mode=1777(,exec)?", place), f"{name}: {place} has no size"
+        written = [volume.split(":")[1] for volume in service.get("volumes", []) if not volume.endswith(":ro")]
+        assert name == "minio-volume" or any(place.startswith("/tmp:") for place in service["tmpfs"]), name
+        if name in OURS:
+            home = service["environment"]["UNDERSTUDY_HOME"]
+            assert home in written, f"{name} writes to its home"
+            assert service["environment"].get("TMPDIR", home).startswith(home)
+    assert "/var/run/postgresql" in str(services["postgres"]["tmpfs"])
+    studio = (ROOT / "docker" / "studio.Dockerfile").read_text(encoding="utf-8")
+    assert f"install -d -o 10001 -g 10001 {services['studio']['environment']['TMPDIR']}" in studio
+
+
+def test_records_messages_and_objects_do_not_see_each_other(services: dict[str, Any]) -> None:
+    networks = {name: set(service.get("networks", ())) for name, service in services.items()}
+    assert set.union(*networks.values()) == set(load("docker-compose.yml")["networks"])
+    assert networks["minio-volume"] == set() and services["minio-volume"]["network_mode"] == "none"
+    kept = {"postgres": "records", "redis": "queue", "minio": "objects"}
+    assert all(network in networks[name] for name, network in kept.items())
+    for one, other in itertools.combinations(kept, 2):
+        assert not networks[one] & networks[other], f"{one} sees {other}"
+    assert networks["minio-bucket"] == {"objects"}
+    for name in OURS:
+        assert set(kept.values()) <= networks[name]
+    at_the_front = {name for name, names in networks.items() if "front" in names}
+    assert at_the_front == {"studio", "minio"}, "what outsiders reach"
 
 
 def test_health_and_order_of_start(services: dict[str, Any]) -> None:

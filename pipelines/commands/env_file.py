@@ -45,6 +45,9 @@ INSIDE_ADDRESS=127.0.0.1
 # --- GPUs, by their number in nvidia-smi; one may do both ---
 TRAIN_GPU=0
 REPLY_GPU=0
+# Most memory of each of the two; more than the host has is no limit.
+TRAIN_MEMORY=32g
+REPLY_MEMORY=32g
 # Without a GPU, take the # away:
 # COMPOSE_FILE=docker-compose.yml:docker-compose.cpu.yml
 
