@@ -42,6 +42,8 @@ from pipelines.core.character.serialize import character_to_entries
 from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.checkpoint_selection import FAULTS, choose_best
 from pipelines.core.events import Event, Payload, Report, Stopped, leaves_unsaved
+from pipelines.core.full_disk import full_words, is_full
+from pipelines.core.jobs.durations import working_seconds
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import require_base
 from pipelines.core.process_memory import give_back_freed_memory
@@ -259,8 +261,7 @@ def stage_totals(events: Sequence[Event]) -> dict[str, Any]:
     seconds = dict.fromkeys(("prepare", "sft", "grpo", "evaluate", "save"), 0.0)
     for before, after in itertools.pairwise(events):
         if after.stage != "prepare":
-            gap = datetime.fromisoformat(after.time) - datetime.fromisoformat(before.time)
-            seconds[after.stage] += gap.total_seconds()
+            seconds[after.stage] += working_seconds(before.time, after.time)
     stages = {}
     for stage in ("sft", "grpo"):
         own = [event for event in events if event.stage == stage and "tokens" in event.metrics]
@@ -338,10 +339,13 @@ def run_as_process(run_dir: Path, events: bool, work: Callable[[Report], object]
         except Exception as error:
             from pipelines.models.device_memory import is_out_of_memory
 
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) and not is_full(error):
                 raise
             traceback.print_exc()
             ended = TrainerExit(FAILED, cause="memory")
+            if is_full(error):
+                ended = TrainerExit(FAILED)
+                print(full_words(run_dir, "the training could not save"), file=sys.stderr)
     if ended.reason:
         print(f"pipelines.train: {ended.reason}", file=sys.stderr)
     if _is_first_process():

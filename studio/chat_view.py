@@ -53,7 +53,7 @@ def conversation_view(context: AppContext, conversation: Conversation, row: Char
         with st.container(key=f"turn-{turn.number}"):
             said(context, turn)
             if turn.state in ("waiting", "running"):
-                st.fragment(_written, run_every=POLL_S)(context, conversation, row, turn.number)
+                widgets.live(_written, POLL_S)(context, conversation, row, turn.number)
             else:
                 _answers(context, conversation, row, turn)
     moving = bool(told) and told[-1].state in ("waiting", "running")

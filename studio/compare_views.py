@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pipelines.core.jobs.job import CharacterRow, Checkpoint, RecordMissing
+from pipelines.core.full_disk import is_full
+from pipelines.core.jobs.job import CharacterRow, Checkpoint, RecordMissing, RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import ScoreAxis, scorecard
@@ -303,8 +304,13 @@ def _ready(context: AppContext, ref: str, kind: str, strength: float) -> None:
                 else:
                     made = MAKERS[kind](context, ref)
             way.empty()
-        except (NotPossible, CharacterProblems, StoreError) as error:
+        except (NotPossible, CharacterProblems, StoreError, RecordsUnusable) as error:
             st.error(widgets.escaped(str(error)), icon=":material/error:")
+            return
+        except OSError as error:
+            if not is_full(error):
+                raise
+            st.error(widgets.escaped(f"{widgets.disk_words(error)} {widgets.DISK_MEND}"), icon=":material/error:")
             return
         st.session_state[f"ready-{key}"] = made
     try:

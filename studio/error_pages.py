@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from pipelines.core.full_disk import is_full
 from studio import widgets
 
 logger = logging.getLogger("understudy.studio")
@@ -21,10 +22,17 @@ logger = logging.getLogger("understudy.studio")
 def storage_unusable(error: Exception) -> None:
     """The records or the object store do not answer."""
     widgets.title("The studio cannot reach what it keeps")
-    st.write(
-        "The place where characters, pictures and trainings are kept does not answer. Nothing is lost by that. It may "
-        "be busy or not started yet: try again in a moment."
-    )
+    if is_full(error):
+        st.write(widgets.escaped(widgets.sentence(str(error))))
+    else:
+        st.write(f"{widgets.OUT_OF_REACH} It may be busy or not started yet: try again in a moment.")
+    _way_on(error)
+
+
+def disk_full(error: OSError) -> None:
+    """There was no room for what the page had to write."""
+    widgets.title("The disk is full")
+    st.write(widgets.escaped(f"{widgets.disk_words(error)} {widgets.DISK_MEND}"))
     _way_on(error)
 
 

@@ -54,7 +54,7 @@ def draw(context: AppContext, training: Job) -> None:
     if evaluation is None:
         return
     st.session_state[_seen_key(training)] = (evaluation.job.id, evaluation.job.status)
-    st.fragment(_panel, run_every=None if evaluation.is_over else POLL_S)(context, training)
+    widgets.live(_panel, None if evaluation.is_over else POLL_S)(context, training)
 
 
 def _panel(context: AppContext, training: Job) -> None:

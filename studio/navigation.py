@@ -10,6 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pipelines.core.full_disk import is_full
 from pipelines.core.jobs.job import RecordMissing, RecordsUnusable
 from pipelines.core.storage.store import StoreError
 from studio import error_pages, widgets
@@ -36,6 +37,11 @@ def main() -> None:
         widgets.nothing_here(str(error))
     except (RecordsUnusable, StoreError) as error:
         error_pages.storage_unusable(error)
+    except OSError as error:
+        if is_full(error):
+            error_pages.disk_full(error)
+        else:
+            error_pages.unexpected(error)
     except Exception as error:  # noqa: BLE001  # whatever it is, nobody should read a traceback
         error_pages.unexpected(error)
     widgets.note_address()

@@ -22,7 +22,7 @@ def draw(context: AppContext, row: CharacterRow) -> None:
         who = row.name or "This character"
         widgets.nothing_here(f"{who} cannot answer yet: train it first.", widgets.TRAINING, "To the trainings")
     else:
-        st.fragment(_trained, run_every=POLL_S)(context, row)
+        widgets.live(_trained, POLL_S)(context, row)
 
 
 def _trained(context: AppContext, row: CharacterRow) -> None:

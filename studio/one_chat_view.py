@@ -40,7 +40,7 @@ def draw(context: AppContext, conversation: Conversation, row: CharacterRow, hea
         with st.container(key=f"turn-{turn.number}"):
             said(context, turn)
             if turn.state in MOVING:
-                st.fragment(_written, run_every=POLL_S)(context, conversation, row, turn.number)
+                widgets.live(_written, POLL_S)(context, conversation, row, turn.number)
             else:
                 _answer(context, row, turn)
                 if not moving:

@@ -50,7 +50,7 @@ def draw(context: AppContext, row: CharacterRow, choices: Sequence[CheckpointOpt
     _ask(context, row, names, state)
     asked = picture_prompts.prompt_pictures(context, row.id)
     working = any(one.is_working for states in asked.values() for one in states.values())
-    st.fragment(_own, run_every=POLL_S if working else None)(context, row, state, rows[state].title)
+    widgets.live(_own, POLL_S if working else None)(context, row, state, rows[state].title)
     if rows[state].samples:
         st.subheader("The prompts of every check", anchor=False)
         with st.container(horizontal=True, gap="small", key="strip-grid-fixed"):

@@ -37,9 +37,7 @@ def draw(context: AppContext, job: Job, rows: list[SampleRow], marks: Mapping[st
     if not rows:
         widgets.quiet("Every saved state draws the same prompts when it is checked, after the basics and at the end.")
     if waiting:
-        st.fragment(_live_samples, run_every=POLL_S if job.status not in ENDED else None)(
-            context, job, waiting, cautions
-        )
+        widgets.live(_live_samples, POLL_S if job.status not in ENDED else None)(context, job, waiting, cautions)
     if not rows:
         return
     labels = [sample.label for sample in rows[0].samples]

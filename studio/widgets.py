@@ -6,18 +6,22 @@ is drawn, so that a name like `<script>` or `# Title` is seen as it was written 
 
 from __future__ import annotations
 
+import functools
 import html
+import logging
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec
 from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from pipelines.core.full_disk import full_words, is_full
 from pipelines.core.jobs.job import Job, JobStatus, RecordMissing, RecordsUnusable
 from pipelines.core.jobs.reply_protocol import MAX_STRENGTH
 from pipelines.core.problems import CharacterProblems, Problem
@@ -26,6 +30,9 @@ from studio import script_runs
 from studio.context import AppContext, shared_context
 from studio.labels import STATUS
 
+P = ParamSpec("P")
+logger = logging.getLogger("understudy.studio")
+
 CHARACTERS = "app_pages/characters.py"
 CREATE = "app_pages/create.py"
 TRAINING = "app_pages/training.py"
@@ -33,6 +40,11 @@ CHAT = "app_pages/chat.py"
 COMPARE = "app_pages/compare.py"
 SYSTEM = "app_pages/system.py"
 
+OUT_OF_REACH = (
+    "The place where characters, pictures and trainings are kept does not answer. Nothing is lost by that: trainings "
+    "go on, and what you type is kept in this browser until it can be saved."
+)
+DISK_MEND = "Free some space there and try again."
 PRESS_S = 10.0
 """How long a press waits for a run that comes to its button; later, nobody expects it any more."""
 MAX_SHOWN_PROBLEMS = 8
@@ -138,7 +150,37 @@ def attempt(action: Callable[..., object], *args: object) -> object:
         remember_problems(error.problems)
     except (RecordMissing, RecordsUnusable, StoreError, ValueError) as error:
         remember_problems([Problem("", sentence(str(error)), "")])
+    except OSError as error:
+        if not is_full(error):
+            raise
+        remember_problems([Problem("", disk_words(error), DISK_MEND)])
     return None
+
+
+def disk_words(error: OSError) -> str:
+    """What is said of a disk that was full when something was to be written to it."""
+    return full_words(error.filename or tempfile.gettempdir(), "this could not be done")
+
+
+def live(draw: Callable[P, None], every_s: float | None) -> Callable[P, None]:
+    """A part of a page that is drawn again by itself every so many seconds; None: only with the page.
+
+    What a part raises would else be told in English for engineers, in place of the part: `navigation.py` catches only
+    what a whole page raises.
+    """
+
+    @functools.wraps(draw)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except RecordMissing as error:
+            nothing_here(str(error))
+        except (RecordsUnusable, StoreError) as error:
+            logger.warning("a part of a page cannot be drawn: %s", error)
+            again = f"It is tried again every {every_s:g} seconds." if every_s else "Look again in a moment."
+            st.warning(f"{OUT_OF_REACH} {again}", icon=":material/cloud_off:")
+
+    return st.fragment(guarded, run_every=every_s)
 
 
 def act(action: Callable[..., object], *args: object) -> None:

@@ -236,6 +236,12 @@ def test_commands_write_through_one_function() -> None:
     assert dict(found) == allowed
 
 
+def test_parts_that_draw_themselves_again_tell_what_is_out_of_reach() -> None:
+    """`widgets.live` says it plainly; what `st.fragment` alone raises is told in Streamlit's words for engineers."""
+    found = [short(path) for path in sources("studio") if "st.fragment" in path.read_text(encoding="utf-8")]
+    assert found == ["studio/widgets.py"], found
+
+
 def test_dependencies_are_in_the_docs() -> None:
     page = text_of("dependencies.md").lower()
     missing = [name for name in dependencies() if f"`{name.lower()}`" not in page]

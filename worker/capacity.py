@@ -7,7 +7,6 @@ A job that cannot fit fails at once with the reason instead of after minutes. Wh
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,12 +14,12 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.core.full_disk import lacking_space
 from pipelines.core.jobs.memory_plan import plan_for
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.core.settings import Settings
 
 GB = 1e9
-LEAST_DISK_GB = 1.0
-"""A run folder of the starter takes a few hundred megabytes."""
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits")
 
 
@@ -91,11 +90,8 @@ def _container_limit() -> tuple[float, float]:
     return (float(limit), float(used)) if limit.isdigit() and used.isdigit() else (float("inf"), 0.0)
 
 
-def refusal_reason(base: str, replying: bool, folder: Path, here: Device | None = None) -> str:
-    """Why a job on this base model cannot start here, with the mend; "" when it can.
-
-    `folder` is where it would write; it need not exist yet.
-    """
+def refusal_reason(base: str, replying: bool, settings: Settings, here: Device | None = None) -> str:
+    """Why a job on this base model cannot start here, with the mend; "" when it can."""
     here = here or find_device()
     recipe = Recipe.for_effort(base, "standard")
     whole, rest = (
@@ -120,11 +116,5 @@ def refusal_reason(base: str, replying: bool, folder: Path, here: Device | None 
             f"{what} {base} on {where} takes its base in 4 bits, and bitsandbytes is not installed there: "
             "pip install 'understudy[four-bit]' (the worker's image has it), or choose a smaller base model."
         )
-    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free_disk_gb = shutil.disk_usage(place).free / GB
-    if not replying and free_disk_gb < LEAST_DISK_GB:
-        return (
-            f"The disk is full: {free_disk_gb:.1f} GB are free for {folder}, and a run takes up to "
-            f"{LEAST_DISK_GB:.0f} GB. Free some space, or point UNDERSTUDY_HOME at another disk, and resume the job."
-        )
-    return ""
+    lacking = [] if replying else lacking_space(settings)
+    return f"{lacking[0]} Then resume the job." if lacking else ""

@@ -86,7 +86,7 @@ class ModelHolder:
             from pipelines.inference.engine import InferenceEngine
 
             self.base, self.engine, self.beside = "", None, None  # free the present model before the next one is loaded
-            refusal = refusal_reason(base, True, context.settings.home)
+            refusal = refusal_reason(base, True, context.settings)
             if refusal:
                 raise RunError(refusal)
             self.engine = InferenceEngine(base)

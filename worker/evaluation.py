@@ -43,7 +43,7 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         raise RunError(f"job {trained.id} is no training: there is nothing to measure")
     recipe = Recipe.from_json(trained.recipe)
     folder = RunFolder(context.settings.runs_folder, job.id)
-    refusal = refusal_reason(recipe.base, False, folder.path)
+    refusal = refusal_reason(recipe.base, False, context.settings)
     if refusal:
         return JobOutcome("failed", refusal)
     forwarder = EventForwarder(context.records, job.id, job.attempt)
@@ -82,7 +82,8 @@ def run_evaluation(context: WorkerContext, job: Job, lease: Lease) -> JobOutcome
         return JobOutcome("succeeded")
     if end.reason:
         return None if end.reason == "shutdown" else JobOutcome("stopped")
-    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, float("inf"), end.place)
+    where = f"{folder.path} on {context.host}"
+    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, float("inf"), end.place, where)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,12 +8,12 @@ shut down. A worker that dies here is noticed by the sweeper, once the lease has
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.core.events import Event, Payload, RetryCause
+from pipelines.core.full_disk import is_full
 from pipelines.core.jobs.job import Job, JobKind, LeaseLost, RecordMissing, RecordsUnusable
 from pipelines.core.jobs.memory_plan import MOST_SAVINGS
 from pipelines.core.problems import CharacterProblems
@@ -23,7 +23,7 @@ from pipelines.core.storage.store import StoreError
 from worker.chat_service import run_reply
 from worker.evaluation import run_evaluation
 from worker.lease import Lease
-from worker.outcome import JobOutcome
+from worker.outcome import JobOutcome, disk_error
 from worker.run_folders import FolderBusy
 from worker.runner import run_training
 from worker.worker_context import WorkerContext
@@ -72,7 +72,7 @@ def run_job(context: WorkerContext, job: Job, run: JobRunner) -> None:
         except (CharacterProblems, RunError, StoreError, RecordMissing, FolderBusy, ValueError, TypeError) as error:
             outcome = JobOutcome("failed", " ".join(str(error).split()))
         except OSError as error:
-            outcome = JobOutcome("failed", _machine_error(error))
+            outcome = JobOutcome("failed", _machine_error(error, context))
         except Exception as error:
             logger.exception("job %s failed in the worker itself", job.id)
             kind = type(error).__name__
@@ -80,12 +80,10 @@ def run_job(context: WorkerContext, job: Job, run: JobRunner) -> None:
         record_outcome(context, job, lease, outcome)
 
 
-def _machine_error(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            "The disk of the worker's machine is full. What was saved before is safe. Free some space there, or point "
-            "UNDERSTUDY_HOME at another disk, and resume the job."
-        )
+def _machine_error(error: OSError, context: WorkerContext) -> str:
+    if is_full(error):
+        place = error.filename or context.settings.home
+        return disk_error(f"{place} on {context.host}", "the job could not go on")
     return f"The worker's machine failed ({error}). Mend it and resume the job."
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.core.events import RetryCause
+from pipelines.core.full_disk import full_words, says_full
 from pipelines.core.jobs.job import JobStatus
 
 COMPLETE, FAILED, USAGE, STOPPED = 0, 1, 2, 3
@@ -23,7 +24,6 @@ _MEMORY = re.compile(
     r"|not enough memory|std::bad_alloc|CUBLAS_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-_DISK = re.compile(r"No space left on device|Disk quota exceeded|ENOSPC|disk is full", re.IGNORECASE)
 _HUB = re.compile(
     r"couldn't connect to|LocalEntryNotFoundError|OfflineModeIsEnabled|RepositoryNotFoundError|"
     r"is not a local folder and is not a valid model identifier|cannot find the requested files in the (?:disk|local) "
@@ -52,39 +52,45 @@ class JobOutcome:
 
 
 def failure_from_exit(
-    status: int, reason: str, tail: str, out_of_memory: bool, free_disk_gb: float, place: str = ""
+    status: int,
+    reason: str,
+    tail: str,
+    out_of_memory: bool,
+    free_disk_gb: float,
+    place: str = "",
+    folder: str = "the worker's machine",
 ) -> JobOutcome:
     """The outcome of a trainer that left with this exit status (negative: the signal) without being asked to.
 
     reason: what the trainer itself said in `exit.json`, or "".
     out_of_memory: whether it said so there, or the kernel has ended processes for memory meanwhile.
+    folder: where it wrote to.
     """
     # A launcher or a shell reports a signal as 128 + its number.
     number = -status if status < 0 else status - 128 if status > 128 else 0
-    error, cause = _error_and_cause(number, status, reason, tail, out_of_memory, free_disk_gb)
+    if not reason and (says_full(tail) or (free_disk_gb < 0.05 and number)) and not out_of_memory:
+        return JobOutcome("failed", disk_error(folder, "the training could not save"), tail, None, place)
+    error, cause = _error_and_cause(number, status, reason, tail, out_of_memory)
     return JobOutcome("failed", error, tail, cause, place)
 
 
+def disk_error(folder: str, what: str) -> str:
+    """What a person reads when a job ended since a disk was full."""
+    return f"{full_words(folder, what)} Free some space there, or point UNDERSTUDY_HOME at another disk. {_RESUME}."
+
+
 def _error_and_cause(
-    number: int, status: int, reason: str, tail: str, out_of_memory: bool, free_disk_gb: float
+    number: int, status: int, reason: str, tail: str, out_of_memory: bool
 ) -> tuple[str, RetryCause | None]:
     if reason:
         return " ".join(reason.split()), None
     # Libraries that a signal ends say so in the log alone.
     if out_of_memory or _MEMORY.search(tail):
         return f"The training ran out of memory. {_LESS}", "memory"
-    cause: RetryCause | None = "killed" if number == signal.SIGKILL else "crashed" if number else None
-    if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
-        cause = None
-    return _error_text(number, status, tail, free_disk_gb), cause
+    return _error_text(number, status, tail), "killed" if number == signal.SIGKILL else "crashed" if number else None
 
 
-def _error_text(number: int, status: int, tail: str, free_disk_gb: float) -> str:
-    if _DISK.search(tail) or (free_disk_gb < 0.05 and number):
-        return (
-            "The disk is full, so the training could not save. What was saved before is safe. Free some space on the "
-            f"worker's machine, or point UNDERSTUDY_HOME at another disk. {_RESUME}."
-        )
+def _error_text(number: int, status: int, tail: str) -> str:
     if _HUB.search(tail):
         return (
             "The base model could not be fetched and is not in the cache of the worker's machine. Check its "
@@ -127,11 +133,15 @@ def missing_result(run_dir: Path, tail: str) -> JobOutcome:
     return JobOutcome("failed", f"The training ended without leaving a result in {run_dir.name}. {_RESUME}.", tail)
 
 
-def not_kept(missing: Sequence[str], host: str) -> str:
-    """Half a sentence, and what to do, about what did not reach the object store and the records in time."""
+def not_kept(missing: Sequence[str], host: str, why: str = "") -> str:
+    """Half a sentence, and what to do, about what did not reach the object store and the records in time.
+
+    why: what was said at the last try.
+    """
+    reason = why or "the object store or the records did not answer"
     return (
-        f"{', '.join(missing)} could not be kept: the object store or the records did not answer. They are safe on the "
-        f"worker's machine ({host}). Once both answer again, resume the job there: only what is missing is sent."
+        f"{', '.join(missing)} could not be kept: {reason}. They are safe on the worker's machine ({host}). Once that "
+        "is mended, resume the job there: only what is missing is sent."
     )
 
 

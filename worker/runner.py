@@ -58,7 +58,7 @@ def run_training(
     base = str((job.recipe or {}).get("base", ""))
     folder = RunFolder(context.settings.runs_folder, job.id)
     remove_old_folders(context.settings.runs_folder, context.records)  # before free disk space is measured
-    refusal = refusal_reason(base, False, folder.path)
+    refusal = refusal_reason(base, False, context.settings)
     if refusal:
         return JobOutcome("failed", refusal)
     forwarder = EventForwarder(context.records, job.id, job.attempt)
@@ -112,13 +112,14 @@ def _close(
     if end.status == COMPLETE:
         if missing and context.stopping.is_set():
             return None  # the next worker here finds the training complete, and sends the rest
-        return _complete_outcome(context, job, lease, folder, missing, end.log_tail)
+        return _complete_outcome(context, job, lease, folder, missing, end.log_tail, uploads.last_error)
     if end.reason == "shutdown":
         return None
     if end.reason == "keep":
-        return _stopped_outcome(context, end, missing)
+        return _stopped_outcome(context, end, missing, uploads.last_error)
     free_gb = psutil.disk_usage(str(folder.path)).free / 1e9
-    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, free_gb, end.place)
+    where = f"{folder.path} on {context.host}"
+    return failure_from_exit(end.status, end.error, end.log_tail, end.out_of_memory, free_gb, end.place, where)
 
 
 def _may_write(lease: Lease) -> bool:
@@ -176,12 +177,12 @@ def _finish_uploads(
 
 
 def _complete_outcome(
-    context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, missing: list[str], tail: str
+    context: WorkerContext, job: Job, lease: Lease, folder: RunFolder, missing: list[str], tail: str, why: str
 ) -> JobOutcome:
     if not (folder.path / RESULT_FILE).is_file():
         return missing_result(folder.path, tail)
     if missing:
-        error = f"The training is complete, but {not_kept(missing, context.host)}"
+        error = f"The training is complete, but {not_kept(missing, context.host, why)}"
         return JobOutcome("failed", error, tail, "unkept")
     names = (RESULT_FILE, "run.json")
     until = time.monotonic() + UPLOAD_PATIENCE_S
@@ -197,10 +198,11 @@ def _complete_outcome(
             time.sleep(1)
 
 
-def _stopped_outcome(context: WorkerContext, end: TrainerEnd, missing: list[str]) -> JobOutcome:
+def _stopped_outcome(context: WorkerContext, end: TrainerEnd, missing: list[str], why: str) -> JobOutcome:
     """Stopped and kept by a person."""
     if end.stopped_and_saved and missing:
-        return JobOutcome("stopped", f"The training was stopped, but {not_kept(missing, context.host)}", end.log_tail)
+        error = f"The training was stopped, but {not_kept(missing, context.host, why)}"
+        return JobOutcome("stopped", error, end.log_tail)
     if end.stopped_and_saved:
         return JobOutcome("stopped")
     error = (

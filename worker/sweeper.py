@@ -2,7 +2,8 @@
 
 Every few seconds: jobs whose lease has run out are queued again (failed after the third lost worker), queued jobs whose
 message may be lost get another one while a worker is idle, workers that vanished are taken off the list. After a sleep
-of the machine, or when a clock was set, leases only seem to have run out: workers are first given time to be heard of.
+of the machine, when a clock was set, or after the records were away, leases only seem to have run out: workers are
+first given time to be heard of.
 Once a day: objects that no record refers to are deleted, and run folders of jobs that ended a week ago.
 """
 
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.queue.broker import LOG_FORMAT, QUEUES, make_app, notify_worker
@@ -32,6 +33,8 @@ MAX_ATTEMPTS = 3
 DAY_S = 24 * 3600.0
 GARBAGE_AGE_S = 2 * DAY_S
 """Objects younger than this are never deleted."""
+OPEN_AGAIN_S = 3.0
+"""Seconds between tries to reach records that do not answer."""
 FORGET_S = DAY_S
 """A worker that was not seen for so long is taken off the list; until then the system page shows it as missing."""
 
@@ -83,14 +86,23 @@ class Sweeper:
             apart = (wall - self._clocks[0]).total_seconds() - (steady - self._clocks[1])
             if abs(apart) > self._settings.lease_s / 4 + (steady - before):
                 logger.warning("the clock jumped by %.0f s: lost workers are looked for a little later", apart)
-                self._wait_until = steady + self._settings.lease_s / 2  # longer than any heartbeat takes
+                self.note_absence()
         self._clocks = wall, steady
         return steady >= self._wait_until
 
+    def note_absence(self) -> None:
+        """The records were away: workers could not be heard of either, so they are given time as after a jump."""
+        self._wait_until = self._steady() + self._settings.lease_s / 2  # longer than any heartbeat takes
+
     def _release(self) -> None:
-        if not self._clocks_agree():
-            return
-        for job in self._records.jobs.release_lost(MAX_ATTEMPTS):
+        try:
+            if not self._clocks_agree():
+                return
+            released = self._records.jobs.release_lost(MAX_ATTEMPTS)
+        except RecordsUnusable:
+            self.note_absence()
+            raise
+        for job in released:
             logger.info("job %s lost its worker %s and is %s", job.id, job.worker or "(gone)", job.status)
             if job.cancel == "discard":
                 self._records.checkpoints.remove_all(job.id)
@@ -111,16 +123,17 @@ class Sweeper:
         self._records.jobs.mark_notified([job.id for job in sent])
 
     def _forget(self) -> None:
-        now = datetime.now(UTC)
+        now = datetime.fromisoformat(self._records.clock())
         for worker in self._records.workers.list():
-            if (now - datetime.fromisoformat(worker.seen)).total_seconds() > FORGET_S:
+            # One that was seen a day ahead was seen before the clock was set back.
+            if abs((now - datetime.fromisoformat(worker.seen)).total_seconds()) > FORGET_S:
                 self._records.workers.forget(worker.id)
 
     def _clean(self) -> None:
         if not self._cleaned.exists():  # a day from now, when whoever just began has found their way
             self._cleaned.parent.mkdir(parents=True, exist_ok=True)
             self._cleaned.touch()
-        if time.time() - self._cleaned.stat().st_mtime < DAY_S:
+        if 0 <= time.time() - self._cleaned.stat().st_mtime < DAY_S:  # below 0: the clock was set back since
             return
         self._cleaned.touch()
         check_owner(self._store, self._records.installation())
@@ -138,11 +151,26 @@ def main() -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    sweeper = Sweeper(settings, open_records(settings.database_url), open_store(settings))
+    records = _open_patiently(settings, over)
+    if records is None:
+        return
+    sweeper = Sweeper(settings, records, open_store(settings))
+    sweeper.note_absence()  # what was before nobody knows
     logger.info("looking every %.0f s", sweeper.every_s)
     while not over.is_set():
         sweeper.round()
         over.wait(sweeper.every_s)
+
+
+def _open_patiently(settings: Settings, over: threading.Event) -> Records | None:
+    """The records, as soon as they answer; None when this program is to end before."""
+    while not over.is_set():
+        try:
+            return open_records(settings.database_url)
+        except RecordsUnusable as error:
+            logger.warning("%s", error)
+            over.wait(OPEN_AGAIN_S)
+    return None
 
 
 if __name__ == "__main__":

@@ -81,8 +81,12 @@ class WorkerContext:
             if self._closed:
                 return
             try:
-                self.records.workers.seen(self.id, self._job)
-            except RecordMissing:  # forgotten while the machine slept or the records were away
-                self.records.workers.register(replace(self._row, job=self._job))
+                self._tell_presence()
             except RecordsUnusable as error:
                 logger.warning("this worker could not report its presence: %s", error)
+
+    def _tell_presence(self) -> None:
+        try:
+            self.records.workers.seen(self.id, self._job)
+        except RecordMissing:  # forgotten while the machine slept or the records were away
+            self.records.workers.register(replace(self._row, job=self._job))

@@ -83,6 +83,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
 def run_check(arguments: argparse.Namespace) -> CommandResult:
     """Print the problems; exit status 0 only when there are none."""
     from pipelines.core.character.checks import check_report
+    from pipelines.core.full_disk import lacking_space
+    from pipelines.core.settings import Settings
 
     folder = character_folder(arguments.folder)
     report: dict[str, Any] = check_report(folder)
@@ -92,6 +94,9 @@ def run_check(arguments: argparse.Namespace) -> CommandResult:
         kind = "" if problem["severity"] == "error" else " (only a hint)"
         say(f"{problem['field']}: {problem['message']} {problem['mend']}{kind}")
     say("Ready to be trained." if report["ok"] else "Not ready to be trained.")
+    report["room"] = lacking_space(Settings.from_environment())
+    for sentence in report["room"]:
+        say(sentence)
     return report, 0 if report["ok"] else 1
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipelines.core.checkpoint_selection import FAULTS
+from pipelines.core.full_disk import is_full
 from pipelines.core.jobs.reply_protocol import MAX_STRENGTH, check_strength
 from pipelines.core.run_folder import BASE
 from pipelines.core.score_axes import scorecard as score_axes
@@ -45,11 +46,13 @@ def json_line(answer: object) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The error's text in one line; the name of its class when it has none."""
+    """The error's text in one line; the name of its class when it has none. A full disk is called that."""
     if isinstance(error, UnicodeEncodeError):  # bytes of a command line that are no letters
         return f"{error.object[:80]!r} holds signs that no text has"
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    if is_full(error) and "full" not in text:
+        return f"the disk is full ({text}): what was saved before is safe; free some space and go on"
+    return text
 
 
 def bundled_slugs() -> list[str]:

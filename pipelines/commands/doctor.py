@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.commands.console import CommandResult, bundled_slugs, say
+from pipelines.core.full_disk import existing, lacking_space
 from pipelines.core.settings import Settings, shared_cache_dir
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "pillow")
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         *_bases(),
         _memory(),
         _disk(settings.home),
+        _room(settings),
         _language(settings.cache_folder),
         _starter(),
         _bundled(),
@@ -129,11 +131,17 @@ def _memory() -> Finding:
 
 
 def _disk(home: Path) -> Finding:
-    place = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(place).free / 2**30
+    free = shutil.disk_usage(existing(home)).free / 2**30
     good = free >= DISK_GIB
     mend = f"free {DISK_GIB} GiB, or point UNDERSTUDY_HOME at another disk"
     return Finding("disk", good, f"{free:.1f} GiB free for {home}", "" if good else mend)
+
+
+def _room(settings: Settings) -> Finding:
+    """Whether run folders, objects and records have room for one more training, wherever each of them is."""
+    lacking = lacking_space(settings)
+    found = " ".join(lacking) or "enough for a training, its objects and its records"
+    return Finding("room", not lacking, found, "see A full disk in docs/operations.md" if lacking else "")
 
 
 def _language(cache: Path) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from pipelines.commands.console import (
@@ -23,6 +24,7 @@ from pipelines.commands.follow_job import train_in_queue
 from pipelines.commands.progress import progress
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
 from pipelines.core.events import Event, Stopped, leaves_unsaved
+from pipelines.core.full_disk import RUN_GB, lacking_at
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.process_memory import peak_memory_bytes
 
@@ -59,6 +61,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         raise WrongUsage("--set cannot change a run that is resumed; its recipe is in run.json")
     if arguments.resume and not recorded:
         say(f"{run_dir} holds no run yet; starting from the beginning.")
+    for sentence in lacking_at([(run_dir.absolute(), "the run folder", RUN_GB)]):
+        say(sentence, file=sys.stderr)
     if not recorded:
         recipe = Recipe.for_effort(arguments.base, arguments.effort, **overrides)
         _start(run_dir, character_folder(arguments.character), recipe)

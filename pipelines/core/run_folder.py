@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -266,5 +267,5 @@ def repair_event_log(run_dir: Path) -> int:
         text = path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
-            path.write_bytes(whole)
+            os.truncate(path, len(whole))  # written anew, all of it would be lost where the disk is full
     return len(read_events(run_dir))

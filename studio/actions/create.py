@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.core.character.amounts import GOOD_IMAGES, MAX_IMAGES, MIN_IMAGES
 from pipelines.core.character.checks import check_content
 from pipelines.core.character.serialize import held_out_to_entries, split_from_entries
+from pipelines.core.full_disk import lacking_space
 from pipelines.core.jobs.job import CharacterVersion, Job, Worker, now
 from pipelines.core.jobs.memory_plan import GIB, plan_for
 from pipelines.core.jobs.recipe import Effort, Recipe
@@ -235,6 +236,12 @@ def _refusal_reason(base: Preset, workers: list[Worker]) -> str:
 def has_training_worker(context: AppContext) -> bool:
     """Whether a worker that trains is running."""
     return bool(live_workers(context, "train"))
+
+
+def room_warnings(context: AppContext) -> list[str]:
+    """Disks of this machine that have too little room for a training; none where the workers are other machines."""
+    embedded = context.settings.database_url.startswith("sqlite:///")
+    return lacking_space(context.settings) if embedded else []
 
 
 # ---------------------------------------------------------------- start

@@ -6,6 +6,7 @@ its own steps take over as they come, and never count as such a time.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.core.events import Event
-from pipelines.core.jobs.durations import Pace, evaluate_seconds, planned_seconds, shipped_pace
+from pipelines.core.jobs.durations import (
+    LONGEST_STEP_S,
+    Pace,
+    evaluate_seconds,
+    planned_seconds,
+    shipped_pace,
+    working_seconds,
+)
 from pipelines.core.jobs.job import Job, JobStatus
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions.job_progress import pace_of
@@ -135,24 +143,31 @@ def _whole_durations(context: AppContext, recipe: Recipe) -> list[float]:
     lengths = ("base", "sft_steps", "grpo_steps")
     wanted = [recipe.to_json()[name] for name in lengths]
     alike = [job for job in _finished(context) if [(job.recipe or {}).get(name) for name in lengths] == wanted]
-    return [seconds for job in alike if (seconds := _took(job))][:SAME_RUNS]
+    return [seconds for job in alike if (seconds := _took(context, job))][:SAME_RUNS]
 
 
 def _correction(context: AppContext, recipe: Recipe) -> float:
     """How much longer finished runs on the same base model took here than the shipped pace says; 1 without any."""
     ratios = []
     for job in _finished(context):
-        if (job.recipe or {}).get("base") == recipe.base and (seconds := _took(job)):
+        if (job.recipe or {}).get("base") == recipe.base and (seconds := _took(context, job)):
             theirs = Recipe.from_json(job.recipe or {})
             ratios.append(seconds / planned_seconds(theirs, _shipped(context, theirs)))
     return statistics.median(ratios[:PAST_RUNS]) if ratios else 1.0
 
 
-def _took(job: Job) -> float:
-    """Seconds of a finished run; 0 for one that was resumed, since its start is overwritten."""
+def _took(context: AppContext, job: Job) -> float:
+    """Seconds of a finished run; 0 for one that was resumed, since its start is overwritten.
+
+    Where the clock was set meanwhile its events tell, each of which is near the one before.
+    """
     if job.attempt != 1 or not job.started or not job.ended:
         return 0.0
-    return (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
+    whole = (datetime.fromisoformat(job.ended) - datetime.fromisoformat(job.started)).total_seconds()
+    if 0 < whole <= LONGEST_STEP_S:
+        return whole
+    times = [job.started, *(event.time for event in RunLog(job.id).read_new(context.records)), job.ended]
+    return sum(working_seconds(before, after) for before, after in itertools.pairwise(times))
 
 
 def _finished(context: AppContext) -> list[Job]:

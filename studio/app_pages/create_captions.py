@@ -21,7 +21,7 @@ POLL_S = 1
 def draw(context: AppContext, id: str, view: CaptionsView) -> None:
     """The line about all pictures: the job that runs, what it suggests, or the button that begins it."""
     if view.is_working:
-        st.fragment(watch, run_every=POLL_S)(context, id)
+        widgets.live(watch, POLL_S)(context, id)
         return
     if view.error:
         widgets.quiet(f"I could not look at your pictures: {view.error}")

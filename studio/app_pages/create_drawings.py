@@ -24,7 +24,7 @@ def draw(context: AppContext, id: str, draft: Draft, view: DrawingsView) -> None
     with st.container(border=True, key="drawings", gap="small"):
         st.markdown("**This is how I see them now**")
         if view.state in ("waiting", "drawing"):
-            st.fragment(watch, run_every=POLL_S)(context, id)
+            widgets.live(watch, POLL_S)(context, id)
         else:
             made(context, id, view)
         reference_words(context, id, draft)

@@ -22,6 +22,9 @@ from studio.labels import counted
 
 EXAMPLE = "<START>\n{{user}}: Good evening!\n{{char}}: Evening. Mind the wet stairs."
 
+LLM_POLL_S = 3.0
+"""Seconds between two looks while conversations are written."""
+
 
 def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
     """Ways to add many conversations at once."""
@@ -68,7 +71,7 @@ def llm_suggestions(context: AppContext, id: str) -> None:
     """Request conversations from the endpoint, wait, and review them."""
     job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)
     if job is not None and job.status not in ENDED:
-        watch_llm(context, id)
+        widgets.live(watch_llm, LLM_POLL_S)(context, id)
         return
     if job is not None and job.error:
         st.warning(widgets.escaped(job.error), icon=":material/error:")
@@ -90,7 +93,6 @@ def llm_suggestions(context: AppContext, id: str) -> None:
         )
 
 
-@st.fragment(run_every=3)
 def watch_llm(context: AppContext, id: str) -> None:
     """Looks again every three seconds while the job runs, and no longer."""
     job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)

@@ -191,7 +191,9 @@ def train_button(context: AppContext, id: str, found: Summary, effort: Effort, b
         reason = next(choice.reason for choice in create.preset_choices(context) if choice.base.preset == base)
         if reason:
             st.warning(widgets.escaped(reason), icon=":material/memory:")
-        elif not create.has_training_worker(context):
+        for sentence in create.room_warnings(context):
+            st.warning(widgets.escaped(sentence), icon=":material/hard_drive:")
+        if not reason and not create.has_training_worker(context):
             widgets.quiet("No worker is running just now: the training waits in the queue until one is.")
         if not found.can_train:
             missing_buttons(found)

@@ -23,7 +23,7 @@ def page() -> None:
     widgets.title("System", "What works for you in the background, and whether it is well.")
     if said := system.alarm(context):
         st.error(widgets.escaped(said), icon=":material/emergency:")
-    st.fragment(_work, run_every=POLL_S)(context)
+    widgets.live(_work, POLL_S)(context)
     _health(context)
     _disk(context)
     _engineers(context)

@@ -75,7 +75,7 @@ def _all(context: AppContext) -> None:
         widgets.nothing_here("Nothing has been trained yet.", widgets.CREATE, "Create a character")
         return
     active = any(line.job.status not in ENDED for line in lines)
-    st.fragment(_list, run_every=POLL_S if active else None)(context, widgets.param("before") or None)
+    widgets.live(_list, POLL_S if active else None)(context, widgets.param("before") or None)
     if len(lines) == JOBS_PER_PAGE and st.button("Earlier trainings", icon=":material/history:"):
         st.query_params["before"] = lines[-1].job.id
         st.rerun()
@@ -132,20 +132,20 @@ def _one(context: AppContext, id: str) -> None:
             widgets.image(face, f"Portrait of {view.name}", HEAD_PX)
         with st.container(gap="xxsmall", width="stretch"):
             st.html(f'<h1 class="u-h1">{html.escape(view.name or "Training")}</h1>')
-            st.fragment(_begun, run_every=None if view.is_over else CHARTS_S)(view.job)
+            widgets.live(_begun, None if view.is_over else CHARTS_S)(view.job)
     widgets.show_problems()
     if view.job.parent:
         widgets.quiet(_follows(rows, view.job))
     _buttons(context, view, [row.checkpoint for row in rows])
     again = None if view.is_over else POLL_S
-    st.fragment(_progress, run_every=again)(context, id)
+    widgets.live(_progress, again)(context, id)
     if view.verdict is not None:
         verdict_panel.draw(context, view.verdict, rows)
-    st.fragment(_charts, run_every=None if view.is_over else CHARTS_S)(context, id)
+    widgets.live(_charts, None if view.is_over else CHARTS_S)(context, id)
     if view.is_over:
         evaluation_panel.draw(context, view.job)
     sample_strip.draw(context, view.job, rows, marks_of(context, view.job))
-    st.fragment(_engineer_details, run_every=None if view.is_over else CHARTS_S)(context, id)
+    widgets.live(_engineer_details, None if view.is_over else CHARTS_S)(context, id)
 
 
 def _follows(rows: list[SampleRow], job: Job) -> str:

@@ -144,10 +144,10 @@ def test_a_child_is_told_no_secret_under_any_name() -> None:
     secrets = {name: f"not-a-secret-{place}" for place, name in enumerate(SECRETS)}
     server = f"postgresql://understudy:{secrets['POSTGRES_PASSWORD']}@postgres:5432/understudy"
     other = {
-        "UNDERSTUDY_HOME": "/home/ada/.understudy",
+        "UNDERSTUDY_HOME": "/srv/ada/.understudy",
         "UNDERSTUDY_MODELS": "/models",
-        "HOME": "/home/ada",
-        "PATH": "/home/ada/.understudy/bin:/bin",
+        "HOME": "/srv/ada",
+        "PATH": "/srv/ada/.understudy/bin:/bin",
         "HTTPS_PROXY": "http://ada:proxy-word@proxy:3128",
         "HF_TOKEN": "hf_of-the-hub",
         "CUDA_VISIBLE_DEVICES": "1",

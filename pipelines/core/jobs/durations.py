@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 
 from pipelines.core.jobs.case_counts import CASES
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
@@ -29,8 +30,16 @@ QUICK_EVALUATE_S = 40.0
 DRAWING_S, QUESTION_S = 1.0, 0.3
 """One more drawing of a batch; one more question with its options (0.6 s of one core's time)."""
 PREPARE_S, SAVE_S = 15.0, 5.0
+LONGEST_STEP_S = 6 * 3600.0
+"""No step and no check takes so long: a trainer that is silent for a quarter of an hour counts as hung."""
 CORES_EXPONENT = 0.6
 """Twice the cores take 2 ** -0.6 of the time: small matrices do not fill many cores."""
+
+
+def working_seconds(before: str, after: str) -> float:
+    """Seconds from one event to the next (UTC, ISO 8601); 0 where the clock was set, or the machine slept, between."""
+    seconds = (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
+    return seconds if 0 <= seconds <= LONGEST_STEP_S else 0.0
 
 
 def evaluate_seconds(effort: Effort) -> float:

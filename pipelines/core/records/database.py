@@ -28,6 +28,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from pipelines.core.jobs.job import RecordsUnusable, now
 
+FUTURE_S = 60.0
+"""So far ahead of the clock no time in the records can be unless the clock was set back since."""
 BUSY_S = 30
 """How long a writer waits for another one before it gives up."""
 _OUTSIDE = (exc.DatabaseError, exc.OperationalError, exc.InterfaceError)
@@ -44,6 +46,15 @@ _MENDS = {
     "authentication failed": "check user and password in UNDERSTUDY_DATABASE_URL",
     "does not exist": "make the database or user first, or name another one in UNDERSTUDY_DATABASE_URL",
 }
+_SERVER_TIMES = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""libpq's: seconds, the last one milliseconds. A server that is gone without a word (a cable, a firewall) is noticed in
+half a minute, where TCP alone takes hours."""
 _SERVER_CLOCK = text("""SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""")
 
 
@@ -115,7 +126,7 @@ class Database:
 
     def new_engine(self, foreign_keys: bool = True) -> Engine:
         """A pool of connections; a migration takes one without foreign keys, since SQLite changes tables by copying."""
-        connect = {"timeout": BUSY_S} if self.is_sqlite else {"connect_timeout": 10}
+        connect: dict[str, Any] = {"timeout": BUSY_S} if self.is_sqlite else dict(_SERVER_TIMES)
         engine = create_engine(
             self.url,
             connect_args=connect,

@@ -22,15 +22,13 @@ from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, tu
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.core.jobs.job import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
-from pipelines.core.records.database import Database, later
+from pipelines.core.records.database import FUTURE_S, Database, later
 from pipelines.core.records.queue_order import next_job, place_of
 from pipelines.core.records.retries import Failure, lost_words, next_try, progress_of
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import JOBS
 
 _COLUMNS = columns_of(Job, JOBS)
-FUTURE_S = 60.0
-"""So far ahead of the clock no heartbeat can be unless the clock was set back."""
 _FREE: dict[str, Any] = {"worker": "", "lease_until": "", "nudged": ""}
 """A job that no worker has, and that workers are to be notified of."""
 
@@ -253,10 +251,11 @@ class Jobs:
     def waiting(self, older_than_s: float, limit: int = 1000) -> builtins.list[Job]:
         """Queued jobs whose last message is so old that it may be lost, most urgent first."""
         with self._database.read() as connection:
-            then = later(self._database.clock(connection), -older_than_s)
+            clock = self._database.clock(connection)
+            old = or_(JOBS.c.nudged <= later(clock, -older_than_s), JOBS.c.nudged > later(clock, FUTURE_S))
             query = (
                 select(*_COLUMNS)
-                .where(JOBS.c.status == "queued", JOBS.c.nudged <= then)
+                .where(JOBS.c.status == "queued", old)
                 .order_by(JOBS.c.priority.desc(), JOBS.c.queued, JOBS.c.id)
                 .limit(limit)
             )

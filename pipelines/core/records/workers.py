@@ -11,7 +11,7 @@ from dataclasses import replace
 from sqlalchemy import delete, select, update
 
 from pipelines.core.jobs.job import RecordMissing, Worker
-from pipelines.core.records.database import Database, later
+from pipelines.core.records.database import FUTURE_S, Database, later
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
 from pipelines.core.records.tables import WORKERS
 
@@ -47,7 +47,8 @@ class Workers:
         query = select(*_COLUMNS).order_by(WORKERS.c.host, WORKERS.c.started, WORKERS.c.id)
         with self._database.read() as connection:
             if alive_within_s is not None:
-                query = query.where(WORKERS.c.seen >= later(self._database.clock(connection), -alive_within_s))
+                clock = self._database.clock(connection)
+                query = query.where(WORKERS.c.seen.between(later(clock, -alive_within_s), later(clock, FUTURE_S)))
             return [from_row(Worker, row) for row in connection.execute(query).mappings()]
 
     def forget(self, id: str) -> None:

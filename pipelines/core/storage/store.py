@@ -13,7 +13,6 @@ at all, and what is read is checked against its SHA-256. What nothing refers to 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -28,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from pipelines.core.durable import replace_durably
+from pipelines.core.full_disk import is_full
 
 KINDS = ("pictures", "adapters", "samples", "exports", "runs")
 """First segment of every key."""
@@ -121,10 +121,10 @@ def read(store: Store, key: str) -> bytes:
 
 def fetch(store: Store, key: str, path: Path) -> None:
     """Write the object to a file, streamed, checked and renamed into place; tried again when it came damaged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     for wait_s in (*FETCH_WAITS_S, None):
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with store.open(key) as stream, part.open("wb") as file:
                 shutil.copyfileobj(stream, file, CHUNK_BYTES)
             replace_durably(part, path)
@@ -134,7 +134,7 @@ def fetch(store: Store, key: str, path: Path) -> None:
                 raise
             time.sleep(wait_s)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if is_full(error):
                 raise StoreError(f"{path} could not be written: the disk is full; free space there") from error
             raise
         finally:

@@ -7,7 +7,6 @@ place, so a reader sees all of it or nothing, whoever is killed and whenever.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines.core.durable import replace_durably
+from pipelines.core.full_disk import is_full
 from pipelines.core.storage.store import (
     CHUNK_BYTES,
     CheckedStream,
@@ -79,7 +79,7 @@ class FolderStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_durably(part, path)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise StoreError(f"{key} was not kept, the disk of {self.root} is full: free space there") from error
             raise
         finally:

@@ -146,6 +146,9 @@ class S3Store:
         if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
             mend = "look at UNDERSTUDY_S3_ACCESS_KEY, UNDERSTUDY_S3_SECRET_KEY and what that key may do"
             return StoreError(f"{what}: {self.endpoint} refuses our key ({code}); {mend}")
+        if code == "RequestTimeTooSkewed":
+            mend = "set both right, best by NTP"
+            return StoreError(f"{what}: the clock of this machine is not that of {self.endpoint}; {mend}")
         if code in ("XMinioStorageFull", "InsufficientStorage"):
             return StoreError(f"{what}: the disk of {self.endpoint} is full; free space there")
         if isinstance(error, HTTPError):
