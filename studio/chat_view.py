@@ -284,7 +284,14 @@ def tools(context: AppContext, conversation: Conversation | None, again: bool) -
 
 
 def say_something(prompt: str, moving: bool, on_submit: Callable[..., None], *args: object) -> None:
-    """The input at the bottom of the page. moving: an answer is being written; on_submit takes `args` and sends it."""
+    """The input at the bottom of the page. moving: an answer is being written; on_submit takes `args` and sends it.
+
+    The second of `args` is the id of where it is said: words that could not be sent stand in the field there again.
+    """
+    place, words = st.session_state.get("unsaid", ("", ""))
+    if place and place == args[1]:
+        del st.session_state["unsaid"]
+        st.session_state["say"] = words
     if why := st.session_state.pop("unsent", ""):
         st.error(widgets.escaped(why), icon=":material/error:")
     st.chat_input(
@@ -303,8 +310,11 @@ def send_said(context: AppContext, conversation_id: str) -> None:
     send(context, conversation_id)
 
 
-def send(context: AppContext, conversation_id: str) -> bool:
-    """Send the message; False where it cannot be sent: that is explained above the field, and it stands there again."""
+def send(context: AppContext, conversation_id: str, place: str = "") -> bool:
+    """Send the message; False where it cannot be sent: that is explained above the field, and it stands there again.
+
+    place: where it is said, unless that is the conversation (`say_something`).
+    """
     state = st.session_state
     message: Any = state["say"]
     attached = message.files[0].getvalue() if message.files else None
@@ -318,7 +328,15 @@ def send(context: AppContext, conversation_id: str) -> bool:
         state["unsent"] = str(error)
     else:
         return True
-    state["say"] = words
     if attached is not None:
         state["unsent"] += " Your picture has to be attached again."
+    keep_unsaid(place or conversation_id)
     return False
+
+
+def keep_unsaid(place: str) -> None:
+    """The words that were just sent stand in the field again as soon as the page can be drawn.
+
+    Not at once: with records that do not answer the page has no field now, and Streamlit forgets what stood there.
+    """
+    st.session_state["unsaid"] = (place, st.session_state["say"].text or "")

@@ -5,6 +5,7 @@ A tmpfs that is mounted on the folder, which root may do on Linux; elsewhere the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -34,7 +35,8 @@ class SmallDisk:
         """Take all room but so many bytes."""
         with self._balloon.open("ab") as file:
             while (more := self.free - leave) > 0:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), more)
+                with contextlib.suppress(OSError):  # others write meanwhile: look again
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), more)
 
     def make_room(self) -> None:
         """Give it back."""

@@ -13,7 +13,7 @@ from pipelines.core.jobs.job import CharacterRow, Conversation
 from studio import no_state_yet, one_chat_view, widgets
 from studio.actions import chat, compare, workers
 from studio.actions.checkpoint_options import CheckpointOption, base_of, checkpoint_options, default_of
-from studio.chat_view import say_something, send, tools
+from studio.chat_view import keep_unsaid, say_something, send, tools
 from studio.compare_views import character_select, checkpoint_select
 from studio.context import AppContext
 from studio.labels import ago
@@ -91,7 +91,9 @@ def _show_more(key: str, shown: int) -> None:
 def _say_first(context: AppContext, character: str, ref: str) -> None:
     """The first message makes the conversation."""
     conversation = widgets.attempt(chat.start_chat, context, character, ref)
-    if isinstance(conversation, Conversation) and send(context, conversation.id):
+    if not isinstance(conversation, Conversation):
+        keep_unsaid(character)
+    elif send(context, conversation.id, character):
         st.query_params.from_dict({"conversation": conversation.id})
 
 

@@ -2,6 +2,7 @@
 
 kill-once-3      SIGKILL behind step 3 of stage 1, the first time
 kill-always-3    the same every time
+full-3           fills the small disk AILING_DISK but for AILING_LEAVE bytes behind step 3, the first time
 memory           torch's own error in stage 1 for as long as a step is one batch
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from pipelines.training.trainer_mixin import RunTrainerMixin
+from tests.small_disk import SmallDisk
 
 
 def main() -> int:
@@ -32,7 +34,10 @@ def main() -> int:
         here = trainer.stage == "sft" and trainer.state.global_step == int(how[-1])
         if here and ("always" in how or not marker.exists()):
             marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            if how.startswith("full"):
+                SmallDisk(Path(os.environ["AILING_DISK"])).fill(int(os.environ["AILING_LEAVE"]))
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     run_sft = sft.run_sft
 

@@ -48,7 +48,9 @@ class Workers:
         with self._database.read() as connection:
             if alive_within_s is not None:
                 clock = self._database.clock(connection)
-                query = query.where(WORKERS.c.seen.between(later(clock, -alive_within_s), later(clock, FUTURE_S)))
+                # Ahead of the clock are those that were seen before it was set back.
+                seen = WORKERS.c.seen
+                query = query.where(seen >= later(clock, -alive_within_s), seen <= later(clock, FUTURE_S))
             return [from_row(Worker, row) for row in connection.execute(query).mappings()]
 
     def forget(self, id: str) -> None:
