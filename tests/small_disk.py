@@ -1,4 +1,6 @@
-"""A real file system of a few megabytes, that fills: `with small_disk(folder, 64) as disk: disk.fill(); disk.make_room()`.
+"""A real file system of a few megabytes that fills.
+
+    with small_disk(folder, 64) as disk: disk.fill(); disk.make_room()
 
 A tmpfs that is mounted on the folder, which root may do on Linux; elsewhere the test is left out.
 """

@@ -19,8 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -85,10 +84,8 @@ def sweeping(deployment: Deployment) -> Iterator[None]:
 def work(context: WorkerContext, until: Callable[[], bool]) -> None:
     """Take jobs until it is so, as a worker does: one that cannot be claimed is tried again."""
     while not until():
-        try:
+        with suppress(RecordsUnusable):
             drain_queue(context, ("train",), {"train": _ailing})
-        except RecordsUnusable:
-            pass
         time.sleep(0.3)
 
 
@@ -138,10 +135,12 @@ def _fill_and_go_on(deployment: Deployment, disk: Any, place: str) -> dict[str, 
             said = deployment.records.jobs.get(job.id)
             before = [row.name for row in deployment.records.checkpoints.of_job(job.id)]
             disk.make_room()
+            # A worker may have waited with saying it until the records could be written.
+            _until_ended(status, began)
+            said = said if said.error else deployment.records.jobs.get(job.id)
             if said.status == "failed":
                 resume(deployment.records, deployment.app, job.id)
-            while status() not in ENDED and time.monotonic() - began < 600:
-                time.sleep(0.2)
+                _until_ended(status, began)
     finally:
         context.stopping.set()
         worker.join(timeout=120)
@@ -160,6 +159,11 @@ def _fill_and_go_on(deployment: Deployment, disk: Any, place: str) -> dict[str, 
         "seconds": round(time.monotonic() - began, 1),
         "wrong": wrong,
     }
+
+
+def _until_ended(status: Callable[[], str], began: float) -> None:
+    while status() not in ENDED and time.monotonic() - began < 600:
+        time.sleep(0.2)
 
 
 def disk(found: dict[str, Any], save: Callable[[], None]) -> None:

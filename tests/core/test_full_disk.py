@@ -20,9 +20,9 @@ from pipelines.core.durable import replace_durably
 from pipelines.core.events import Event
 from pipelines.core.full_disk import is_full, lacking_space, says_full
 from pipelines.core.jobs.job import RecordsUnusable
+from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.broker import make_app, notify_worker
 from pipelines.core.queue.submit import publish_folder, submit_training
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import open_records
 from pipelines.core.run_folder import read_events, repair_event_log, write_json
 from pipelines.core.settings import Settings
@@ -110,7 +110,7 @@ def test_libraries_say_it_in_their_own_ways(disk: SmallDisk) -> None:
     weights = {"a": torch.zeros(2_000_000)}
     disk.fill(leave=1_000_000)
     for save in (torch.save, save_file):
-        with pytest.raises(Exception) as refused:  # noqa: B017  # each has a class of its own
+        with pytest.raises(Exception) as refused:  # each has a class of its own
             save(weights, disk.folder / "weights")
         assert is_full(refused.value), f"{type(refused.value)}: {refused.value}"
         assert says_full(f"{type(refused.value).__name__}: {refused.value}")
@@ -137,7 +137,9 @@ def test_too_little_room_is_said_beforehand(
     assert json.loads(out.out)["room"] == [said] and said in out.err
 
 
-def test_messages_that_cannot_be_written_wait_in_the_records(disk: SmallDisk, toy_character: Path, tmp_path: Path) -> None:
+def test_messages_that_cannot_be_written_wait_in_the_records(
+    disk: SmallDisk, toy_character: Path, tmp_path: Path
+) -> None:
     """The file of messages, and Redis, whose append-only file is on that disk."""
     (disk.folder / "redis").mkdir()
     redis = RedisServer(disk.folder / "redis")
