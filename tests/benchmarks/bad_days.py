@@ -24,15 +24,22 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
 from pipelines.core import full_disk
 from pipelines.core.jobs.job import ENDED, Job, RecordsUnusable
 from pipelines.core.queue.submit import resume
-from pipelines.core.run_folder import BASE
+from pipelines.core.run_folder import BASE, read_json
 from pipelines.core.settings import Settings
 from pipelines.core.storage.store import StoreError, read
+from studio import autosave
+from tests.services import PostgresServer, running
 from tests.small_disk import small_disk
 from tests.toys import write_toy
 from tests.worker.conftest import QUICK, Deployment, open_deployment
+from tests.worker.processes import sweeper, worker
 from worker import runner
 from worker.job_loop import drain_queue
 from worker.sweeper import Sweeper
@@ -40,6 +47,7 @@ from worker.worker_context import WorkerContext
 
 WANTED = (BASE, "sft-000002", "sft-000004", "grpo-000001", "grpo-000002")
 """Checkpoints of the toy recipe."""
+APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 PLACES = ("runs", "objects", "records", "home")
 LEAVES = (0, 4_000, 60_000, 400_000)
 """Bytes that are left when the disk fills: which file is cut depends on it."""
@@ -178,6 +186,128 @@ def disk(found: dict[str, Any], save: Callable[[], None]) -> None:
                 save()
 
 
+# ---------------------------------------------------------------- the clock
+
+
+JUMPS = ("+0d", "+1d", "-1d", "+0d")
+"""What the clock says before the training, from its second step, from its first practice, and from its end."""
+
+
+def faked_clock(file: Path) -> dict[str, str]:
+    """The environment of programs whose wall clock is what the file says; {} without libfaketime."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        return {}
+    return {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def clock_case(folder: Path) -> dict[str, Any]:
+    """A training in real programs whose clock jumps a day forward, two days back and a day forward again."""
+    folder.mkdir(parents=True)
+    file = folder / "clock"
+    extra = faked_clock(file)
+    if not extra:
+        return {"left_out": "libfaketime is not installed (apt-get install libfaketime)", "wrong": []}
+    deployment = open_deployment(Settings(home=folder / "home", **QUICK), write_toy(folder / "ada"))
+    began, seen = time.monotonic(), []
+
+    def set_clock(place: int) -> None:
+        fresh = file.with_suffix(".new")
+        fresh.write_text(JUMPS[place], encoding="ascii")
+        fresh.rename(file)
+        seen.append(JUMPS[place])
+
+    set_clock(0)
+    job = deployment.training()
+    with worker(deployment, **extra), sweeper(deployment, **extra):
+        while (status := deployment.records.jobs.get(job.id).status) not in ENDED and time.monotonic() - began < 600:
+            stages = [event.stage for event in deployment.records.events.after(job.id) if event.metrics]
+            reached = 2 if "grpo" in stages else 1 if stages.count("sft") >= 2 else 0
+            if len(seen) == reached:
+                set_clock(len(seen))
+            elif len(seen) <= reached:
+                set_clock(reached)
+            time.sleep(0.1)
+        set_clock(3)
+        later = deployment.training()
+        while deployment.records.jobs.get(later.id).status not in ENDED and time.monotonic() - began < 600:
+            time.sleep(0.2)
+    ended = deployment.records.jobs.get(job.id)
+    wrong = whole(deployment, ended) + whole(deployment, deployment.records.jobs.get(later.id))
+    result = read_json(deployment.settings.runs_folder / job.id / "result.json") if status == "succeeded" else {}
+    if not 0 < result.get("seconds", 0) < 600:
+        wrong.append(f"it says that it took {result.get('seconds')} s")
+    if ended.attempt != 1:
+        wrong.append(f"it was taken from its worker: attempt {ended.attempt}")
+    times = [event.time[:10] for event in deployment.records.events.after(job.id, limit=100_000)]
+    deployment.records.close()
+    return {"days": sorted(set(times)), "seconds": result.get("seconds"), "attempt": ended.attempt, "wrong": wrong}
+
+
+# ---------------------------------------------------------------- the records
+
+
+def records_case(away_s: float, folder: Path) -> dict[str, Any]:
+    """PostgreSQL away under a training and a studio in which somebody looks around and types."""
+    with running(PostgresServer) as server, server.database("away") as url:
+        settings = Settings(home=folder / "home", database_url=url, **QUICK)
+        deployment = open_deployment(settings, write_toy(folder / "ada"))
+        wrong: list[str] = []
+        with worker(deployment), sweeper(deployment), mock.patch.dict(os.environ, deployment.environment):
+            draft = deployment.records.characters.create("local", {"name": "Bea", "persona": ""})
+            job = deployment.training()
+            while not [one for one in deployment.records.events.after(job.id) if one.stage == "sft" and one.metrics]:
+                time.sleep(0.2)
+            server.stop()
+            looks = _look_around(draft.id, away_s, wrong)
+            server.start()
+            back = time.monotonic()
+            if (status := _keep(draft.id, "Typed while it was away.").status_code) != 200:
+                wrong.append(f"what was typed is not taken afterwards: {status}")
+            while deployment.records.jobs.get(job.id).status not in ENDED and time.monotonic() - back < 300:
+                time.sleep(0.3)
+        ended = deployment.records.jobs.get(job.id)
+        wrong += whole(deployment, ended)
+        if deployment.records.characters.get(draft.id).draft["persona"] != "Typed while it was away.":
+            wrong.append("what was typed is lost")
+        deployment.records.close()
+        return {
+            "away_s": away_s,
+            "looks": looks,
+            "attempt": ended.attempt,
+            "back_s": round(time.monotonic() - back, 1),
+            "wrong": wrong,
+        }
+
+
+def _look_around(draft: str, away_s: float, wrong: list[str]) -> int:
+    """Pages, and words that are typed, while nothing answers; how often somebody looked."""
+    looks, until = 0, time.monotonic() + away_s
+    while time.monotonic() < until:
+        for name in ("characters", "training", "chat"):
+            page = AppTest.from_file(str(APP), default_timeout=120).switch_page(f"app_pages/{name}.py").run()
+            if "does not answer. Nothing is lost" not in " ".join(str(one.value) for one in page.markdown):
+                wrong.append(f"the page {name} does not say it")
+        if (status := _keep(draft, "Typed while it was away.").status_code) != 503:
+            wrong.append(f"the browser is told {status}, so it would not send it again")
+        looks += 1
+        time.sleep(min(10.0, away_s / 4))
+    return looks
+
+
+def _keep(draft: str, words: str) -> Any:
+    typed = {"key": f"text-{draft}-persona", "value": words, "base": "", "tab": "a", "number": 1}
+    browser = TestClient(Starlette(routes=autosave.ROUTES), base_url="http://studio")
+    return browser.post("/keep", json=typed, headers={"sec-fetch-site": "same-origin"})
+
+
 def broken(found: dict[str, Any]) -> list[str]:
     """Names of cases in which something does not hold."""
     return [name for name, case in found.items() if case["wrong"]]
@@ -202,6 +332,13 @@ def main() -> int:
     every = not (arguments.disk or arguments.clock or arguments.records)
     if arguments.disk or every:
         disk(found, save)
+    with tempfile.TemporaryDirectory(prefix="understudy-bad-day-") as folder:
+        if (arguments.clock or every) and "clock" not in found:
+            found["clock"] = clock_case(Path(folder) / "clock")
+            save()
+        if (arguments.records or every) and "records" not in found:
+            found["records"] = records_case(arguments.away, Path(folder) / "records")
+            save()
     print(json.dumps(found))
     return int(bool(broken(found)))
 

@@ -57,9 +57,9 @@ class Process:
 
 @contextmanager
 def worker(
-    deployment: Deployment, queue: str = "train", name: str = "worker", app: str = "worker.tasks"
+    deployment: Deployment, queue: str = "train", name: str = "worker", app: str = "worker.tasks", **extra: str
 ) -> Iterator[Process]:
-    """A Celery worker as `understudy up` starts it."""
+    """A Celery worker as `understudy up` starts it; `extra` goes into its environment."""
     command = [
         sys.executable,
         "-m",
@@ -81,7 +81,7 @@ def worker(
         "--loglevel",
         "INFO",
     ]
-    process = Process(command, deployment, deployment.settings.home.parent / f"{name}.log")
+    process = Process(command, deployment, deployment.settings.home.parent / f"{name}.log", **extra)
     try:
         yield process
     finally:
@@ -89,11 +89,10 @@ def worker(
 
 
 @contextmanager
-def sweeper(deployment: Deployment) -> Iterator[Process]:
+def sweeper(deployment: Deployment, **extra: str) -> Iterator[Process]:
     """The sweeper."""
-    process = Process(
-        [sys.executable, "-m", "worker.sweeper"], deployment, deployment.settings.home.parent / "sweeper.log"
-    )
+    log = deployment.settings.home.parent / "sweeper.log"
+    process = Process([sys.executable, "-m", "worker.sweeper"], deployment, log, **extra)
     try:
         yield process
     finally:
