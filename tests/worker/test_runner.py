@@ -132,7 +132,7 @@ def test_a_training_of_other_weights_is_not_resumed_and_stays_what_it_was(
         ("memory", "ran out of memory"),
         ("killed", "killed from outside (signal 9)"),
         ("segfault", "SIGSEGV"),
-        ("disk", "The disk is full"),
+        ("disk", "is full, so the training could not save"),
         ("missing", "The base model is not there. Weights are missing; install again."),
         ("error", "exit status 1: ValueError: a sample does not fit"),
         ("own", "RUN/run.json cannot be read; restore it"),
@@ -319,15 +319,15 @@ def test_a_job_that_cannot_fit_says_so_at_once(
     claimed = embedded.records.jobs.claim(job.id, context.id, 60)
     assert claimed is not None
     small = Device("", 0, 8.0, 6.0)
-    assert "has 8.0 GB in all" in refusal_reason("janus-pro-7b", False, embedded.settings.home, small)
+    assert "has 8.0 GB in all" in refusal_reason("janus-pro-7b", False, embedded.settings, small)
     card = Device("a GPU", 1, 25.0, 4.0)
-    assert "only 4.0 of 25.0 GB are free" in refusal_reason("janus-pro-7b", False, embedded.settings.home, card)
+    assert "only 4.0 of 25.0 GB are free" in refusal_reason("janus-pro-7b", False, embedded.settings, card)
     free = replace(card, free_gb=25.0)  # where the base is kept in 4 bits
     for installed in (True, False):
         monkeypatch.setattr(capacity, "find_spec", lambda name, there=installed: there or None)
-        refusal = refusal_reason("janus-pro-7b", False, embedded.settings.home, free)
+        refusal = refusal_reason("janus-pro-7b", False, embedded.settings, free)
         assert ("bitsandbytes is not installed there: pip install 'understudy[four-bit]'" in refusal) != installed
-    assert refusal_reason("janus-pro-1b", False, embedded.settings.home, free) == ""
+    assert refusal_reason("janus-pro-1b", False, embedded.settings, free) == ""
     run_job(context, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
     assert ended.status == "failed" and "GB of memory" in ended.error
