@@ -33,7 +33,9 @@ MAX_CACHED_IMAGES = 2000
 MAX_CACHED_BYTES = 128 * 1024
 """Larger objects are not kept."""
 MAX_STAGED = 8
-"""Uploads that wait to be looked over; each may hold as much as an upload may."""
+"""Uploads that wait to be looked over."""
+MAX_STAGED_BYTES = 512 * 2**20
+"""That they hold in memory together; the newest may hold as much as an upload may."""
 STAGED_S = 4 * 3600.0
 MAX_SENT = 2000
 """Fields of browser tabs of which the latest texts are known."""
@@ -59,6 +61,8 @@ class Staged:
 
     folder: tempfile.TemporaryDirectory[str] | None = None
     """Where its files are; it goes with the upload."""
+    held_bytes: int = 0
+    """What it holds in memory, about."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     made_s: float = field(default_factory=time.monotonic)
 
@@ -109,14 +113,14 @@ class AppContext:
     def stage(self, upload: Staged) -> None:
         """Keep an upload until somebody has looked it over; the oldest go when there are many, and after some hours."""
         with self._lock:
+            self._staged.pop(upload.id, None)
+            count, held = 1, upload.held_bytes
+            gone = []
+            for id, one in reversed(list(self._staged.items())):
+                count, held = count + 1, held + one.held_bytes
+                if count > MAX_STAGED or held > MAX_STAGED_BYTES or one.made_s < upload.made_s - STAGED_S:
+                    gone.append(self._staged.pop(id))
             self._staged[upload.id] = upload
-            spare = len(self._staged) - MAX_STAGED
-            old = [
-                id
-                for place, (id, one) in enumerate(self._staged.items())
-                if place < spare or one.made_s < upload.made_s - STAGED_S
-            ]
-            gone = [self._staged.pop(id) for id in old]
         for one in gone:
             one.discard()
 

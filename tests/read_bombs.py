@@ -45,7 +45,7 @@ def measured(bomb: Bomb) -> Took:
             is_refused, problems, process_mb = read_apart(_told, reader, arguments, file=bomb.file)
         except CharacterProblems as limit:
             is_refused, problems, process_mb = True, list(limit.problems), 0
-        seconds, grown = time.monotonic() - began, _status_mb("VmHWM") - before
+        seconds, grown = time.monotonic() - began, status_mb("VmHWM") - before
     words = " ".join(f"{problem.message} {problem.mend}" for problem in problems)
     return Took(str(bomb), seconds, process_mb, max(grown, 0), is_refused, words)
 
@@ -67,23 +67,31 @@ def _told(reader: Callable[..., object], arguments: tuple[object, ...]) -> tuple
     try:
         found = reader(*arguments)
     except RoleNeeded as several:
-        return False, list(several.problems), _status_mb("VmHWM")
+        return False, list(several.problems), status_mb("VmHWM")
     except CharacterProblems as refused:
-        return True, list(refused.problems), _status_mb("VmHWM")
+        return True, list(refused.problems), status_mb("VmHWM")
     if reader is read_pictures:
-        return not found.pictures, list(found.refused), _status_mb("VmHWM")  # type: ignore[attr-defined]
+        return not found.pictures, list(found.refused), status_mb("VmHWM")  # type: ignore[attr-defined]
     notes = found[1] if isinstance(found, tuple) else found.notes  # type: ignore[attr-defined]
-    return False, list(notes), _status_mb("VmHWM")
+    return False, list(notes), status_mb("VmHWM")
+
+
+def measure_self() -> tuple[float, int]:
+    """Runs in the process: its processor seconds so far, and the most that it held since the last call."""
+    peak = status_mb("VmHWM")
+    _reset_peak()
+    return time.process_time(), peak
 
 
 def _reset_peak() -> int:
     """This process's memory; from now on its peak is counted anew."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status_mb("VmRSS")
+    return status_mb("VmRSS")
 
 
-def _status_mb(key: str) -> int:
+def status_mb(key: str) -> int:
+    """A line of this process's status, in MB; 0 where there is none."""
     if sys.platform != "linux":
         return 0
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -8,7 +8,7 @@ stored in the draft, so that drawing the page decodes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar
 
@@ -122,13 +122,16 @@ def _caption(entry: dict[str, Any]) -> dict[str, str]:
     return {key: str(entry.get(key, "")) for key in (*CAPTION_FIELDS, "caption")}
 
 
-def add(context: AppContext, id: str, files: Sequence[tuple[str, bytes]]) -> list[Problem]:
+def add(
+    context: AppContext, id: str, files: Sequence[tuple[str, bytes]], refused: Sequence[Problem] = ()
+) -> list[Problem]:
     """Add pictures to a draft, and captions: a text file with a picture's name is its caption.
 
     Sets of pictures (`picture_sets.py`: kohya zips, the table of an image folder) are unpacked. Returns what could not
-    be used; the others are kept.
+    be used, after what was refused before; the others are kept.
     """
-    return add_read(context, id, read_uploads(files))
+    upload = read_uploads(files)
+    return add_read(context, id, replace(upload, refused=(*refused, *upload.refused)))
 
 
 def add_read(context: AppContext, id: str, upload: PictureUpload) -> list[Problem]:

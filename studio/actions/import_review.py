@@ -42,6 +42,8 @@ MAX_IMPORT_BYTES = 96 * 2**20
 MAX_SHOWN = 12
 """Pictures that are shown; the rest is counted."""
 _READ_BYTES = 1 << 20
+_TURN_BYTES = 500
+"""That a turn takes in memory besides its words."""
 
 Group = Outcome | Literal["missing"]
 
@@ -246,7 +248,14 @@ def _read_pictures(context: AppContext, id: str, files: Sequence[tuple[str, byte
         upload = picture_uploads.read_uploads(files, str(draft.get("name", "")), role)
     except RoleNeeded as several:
         return StagedUpload(
-            name, id, Contents(), _grouped([]), None, several.roles, partial(_read_pictures, context, id, files)
+            name,
+            id,
+            Contents(),
+            _grouped([]),
+            None,
+            several.roles,
+            partial(_read_pictures, context, id, files),
+            held_bytes=_size(files),
         )
     captions, told = picture_uploads.captions_of(draft, upload)
     notes = [*upload.refused, *picture_uploads.too_many(draft, upload), *told]
@@ -261,7 +270,13 @@ def _read_pictures(context: AppContext, id: str, files: Sequence[tuple[str, byte
         draw_after_upload(context, id)
         return id
 
-    return StagedUpload(name, id, _picture_contents(draft, upload, captions), _grouped(notes), save)
+    contents = _picture_contents(draft, upload, captions)
+    held = _size(upload.pictures) + _size(upload.captions)
+    return StagedUpload(name, id, contents, _grouped(notes), save, held_bytes=held)
+
+
+def _size(files: Sequence[tuple[str, bytes]]) -> int:
+    return sum(len(data) for _, data in files)
 
 
 def _picture_contents(draft: Draft, upload: PictureUpload, captions: dict[int, str]) -> Contents:
@@ -302,6 +317,8 @@ def stage_talks(context: AppContext, id: str, found: Conversations, source: str,
     counts = [counted(len(fresh), "conversation")]
     if found.rejected:
         counts.append(f"{counted(len(found.rejected), 'answer')} that were not chosen")
-    staged = StagedUpload(source, id, Contents(tuple(counts), talks=known), _grouped(notes), save, pasted=pasted)
+    held = sum(_TURN_BYTES + len(turn.text) for talk in found.interactions for turn in talk)
+    contents = Contents(tuple(counts), talks=known)
+    staged = StagedUpload(source, id, contents, _grouped(notes), save, pasted=pasted, held_bytes=held)
     context.stage(staged)
     return staged

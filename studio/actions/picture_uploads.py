@@ -13,7 +13,14 @@ from pipelines.core.formats.picture_tables import is_metadata
 from pipelines.core.problems import CharacterProblems, Problem
 from pipelines.core.upload_process import UploadReader, read_apart
 from studio.actions.drafts import MAX_DRAFT_IMAGES, Draft
-from studio.actions.upload_readers import PictureUpload, is_set, plain_name, read_pictures
+from studio.actions.upload_readers import (
+    MAX_CLEAN_BYTES,
+    PictureUpload,
+    is_set,
+    no_room,
+    plain_name,
+    read_pictures,
+)
 from studio.labels import counted
 
 MAX_SET_BYTES = 96 * 2**20  # of an upload, which may be a zip; one picture is at most MAX_IMAGE_BYTES
@@ -30,12 +37,17 @@ def read_uploads(files: Sequence[tuple[str, bytes]], name: str = "", role: str =
     if is_set(files):
         return read_apart(read_pictures, files, name, role, file=plain_name(files[0][0]))
     parts: list[PictureUpload] = []
+    size = 0
     with UploadReader() as process:  # each file by itself, so that one that breaks it takes no other along
         for file in files:
             try:
-                parts.append(process.read(read_pictures, (file,), file=plain_name(file[0])))
+                part = process.read(read_pictures, (file,), file=plain_name(file[0]))
             except CharacterProblems as error:
-                parts.append(PictureUpload((), (), {}, error.problems))
+                part = PictureUpload((), (), {}, error.problems)
+            size += sum(len(data) for _, data in part.pictures)
+            if part.pictures and size > MAX_CLEAN_BYTES:
+                part = PictureUpload((), (), {}, (no_room(plain_name(file[0])),))
+            parts.append(part)
     return PictureUpload(
         tuple(one for part in parts for one in part.pictures),
         tuple(one for part in parts for one in part.captions),

@@ -25,7 +25,7 @@ from pipelines.core.character.image_decode import LONGEST_PX, MAX_IMAGE_BYTES, c
 from pipelines.core.character.image_header import read_header
 from pipelines.core.character.text_pictures import with_clean_texts
 from pipelines.core.decode_text import decode_text
-from pipelines.core.formats.caption_files import is_caption_file, is_picture
+from pipelines.core.formats.caption_files import MAX_CAPTION_BYTES, is_caption_file, is_picture
 from pipelines.core.formats.card_files import read_archive
 from pipelines.core.formats.chat_formats import Conversations, read_conversations
 from pipelines.core.formats.import_character import import_file
@@ -177,7 +177,7 @@ def read_pictures(files: Sequence[tuple[str, bytes]], name: str = "", role: str 
     files, described, refused = _unpacked(files, name, role)
     taken: list[tuple[str, bytes]] = []
     small: list[SmallImage] = []
-    captions = [(name, data) for name, data in files if is_caption_file(name)]
+    captions = [(name, data[:MAX_CAPTION_BYTES]) for name, data in files if is_caption_file(name)]
     size = 0
     for name, data in files:
         if is_caption_file(name):
@@ -189,13 +189,17 @@ def read_pictures(files: Sequence[tuple[str, bytes]], name: str = "", role: str 
             continue
         size += len(clean)
         if size > MAX_CLEAN_BYTES:
-            message = f"{plain_name(name)} found no room: {MAX_CLEAN_BYTES >> 20} MB of pictures are taken at once."
-            mend = "Drop it in again with the next ones."
-            refused.append(Problem(f"images/{plain_name(name)}", message, mend, subject=plain_name(name)))
+            refused.append(no_room(plain_name(name)))
             continue
         taken.append((name, clean))
         small.append(small_image(clean))
     return PictureUpload(tuple(taken), tuple(captions), described, tuple(refused), tuple(small))
+
+
+def no_room(name: str) -> Problem:
+    """What is told of a picture when those before it took all the room; `name` as it may be shown."""
+    message = f"{name} found no room: {MAX_CLEAN_BYTES >> 20} MB of pictures are taken at once."
+    return Problem(f"images/{name}", message, "Drop it in again with the next ones.", subject=name)
 
 
 def is_set(files: Sequence[tuple[str, bytes]]) -> bool:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import html
+import io
 
 import streamlit as st
 
 from pipelines.core.character.amounts import GOOD_IMAGES, GOOD_INTERACTIONS, MIN_IMAGES
 from pipelines.core.jobs.job import ENDED
-from studio import widgets
+from studio import held_uploads, widgets
 from studio.actions import characters, drafts, images, import_review
 from studio.actions.characters import Tile
 from studio.app_pages import review
@@ -179,8 +180,11 @@ def begin(context: AppContext) -> None:
         )
         if upload is not None:
             st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
-            with st.spinner("Reading the file"):
-                review.show(widgets.attempt(import_review.stage_character, context, upload.name, upload))
+            files, refused = held_uploads.take([upload])
+            widgets.remember_problems(refused)
+            for name, data in files:
+                with st.spinner("Reading the file"):
+                    review.show(widgets.attempt(import_review.stage_character, context, name, io.BytesIO(data)))
             st.rerun()
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pipelines.core.formats.chat_formats import Conversations
 from pipelines.core.jobs.job import ENDED
-from studio import widgets
+from studio import held_uploads, widgets
 from studio.actions import drafts, import_review, suggestions, talk_uploads
 from studio.actions.drafts import Draft
 from studio.actions.upload_readers import plain_name
@@ -58,9 +58,12 @@ def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded file and show what is in it."""
     file = st.session_state.get(f"data-{round}")
     if file is not None and widgets.new_uploads([file]):
-        found = widgets.attempt(talk_uploads.read_file, context, id, file.name, file.getvalue())
-        if isinstance(found, Conversations):
-            review.show(widgets.attempt(import_review.stage_talks, context, id, found, plain_name(file.name)))
+        files, refused = held_uploads.take([file])
+        widgets.remember_problems(refused)
+        for name, data in files:
+            found = widgets.attempt(talk_uploads.read_file, context, id, name, data)
+            if isinstance(found, Conversations):
+                review.show(widgets.attempt(import_review.stage_talks, context, id, found, plain_name(name)))
         st.session_state["data-round"] = round + 1  # also when it was refused: it stays refused
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from studio import widgets
+from studio import held_uploads, widgets
 from studio.actions import lore
 from studio.actions.drafts import Draft
 from studio.actions.lore import LoreView
@@ -86,7 +86,10 @@ def upload(context: AppContext, id: str, round: int) -> None:
     """Read the uploaded lorebook."""
     file = st.session_state.get(f"lore-file-{round}")
     if file is not None and widgets.new_uploads([file]):
-        notes = widgets.attempt(lore.upload, context, id, file.name, file.getvalue())
-        if isinstance(notes, list):
-            widgets.remember_problems(notes)
+        files, refused = held_uploads.take([file])
+        widgets.remember_problems(refused)
+        for name, data in files:
+            notes = widgets.attempt(lore.upload, context, id, name, data)
+            if isinstance(notes, list):
+                widgets.remember_problems(notes)
         st.session_state["lore-round"] = round + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pipelines.core.character.amounts import MAX_IMAGES
-from studio import widgets
+from studio import held_uploads, widgets
 from studio.actions import captions, drawings, images, import_review, picture_uploads, refused_uploads, surplus
 from studio.actions.drafts import Draft
 from studio.app_pages import review
@@ -40,18 +40,19 @@ def take(context: AppContext, id: str, round: int) -> None:
     dropped = widgets.new_uploads(st.session_state.get(f"pictures-{round}") or [])
     if not dropped:
         return
-    files = [(upload.name, upload.getvalue()) for upload in dropped]
+    files, refused = held_uploads.take(dropped)
     st.session_state["pictures-round"] = round + 1
-    if picture_uploads.needs_review(name for name, _ in files):
+    if files and picture_uploads.needs_review(name for name, _ in files):
+        widgets.remember_problems(refused)
         review.show(widgets.attempt(import_review.stage_pictures, context, id, files))
         return
-    told = widgets.attempt(images.add, context, id, files)
+    told = widgets.attempt(images.add, context, id, files, refused)
     if isinstance(told, list):
         widgets.attempt(captions.look_after_upload, context, id)  # first: it takes seconds, the drawings longer
         widgets.attempt(drawings.draw_after_upload, context, id)
         names = {problem.field for problem in told if problem.severity == "error"}
-        if len(files) > len(names):
-            st.toast(f"{counted(len(files) - len(names), 'file')} taken in", icon=":material/check:")
+        if len(dropped) > len(names):
+            st.toast(f"{counted(len(dropped) - len(names), 'file')} taken in", icon=":material/check:")
 
 
 def refused(context: AppContext, id: str, draft: Draft) -> None:

@@ -21,6 +21,9 @@ from studio.labels import counted
 
 SHOWN_TALKS, MORE_TALKS = 5, 20
 """Conversations that are shown at first, and that a press of the button adds: each is a part of the page."""
+SHOWN_TURNS, SHOWN_NOTES = 60, 60
+"""Turns of a conversation, and notes of a group, that are shown; the others are counted. A file may have ten thousand,
+and a page of as many parts stands still for half a minute."""
 GROUPS: dict[Group, tuple[str, str, str]] = {
     "left out": ("Left out", ":material/block:", "This is not taken in."),
     "changed": ("Changed on the way", ":material/build:", "This is taken in, but not as it stood in the file."),
@@ -154,12 +157,14 @@ def talks(id: str, found: tuple[Interaction, ...]) -> None:
         opening = next((turn.text for turn in talk if turn.text), "")
         label = f"Conversation {number}: {' '.join(opening.split())[:60]}"
         with st.expander(widgets.escaped(label), key=f"talk-{id}-{number}"):
-            for turn in talk:
+            for turn in talk[:SHOWN_TURNS]:
                 who = "They answer" if turn.role == "character" else turn.speaker or "Somebody says"
                 st.html(
                     f'<p class="u-quiet">{html.escape(who)}</p>'
                     f'<div class="u-told">{html.escape(turn.text or "(shows a picture)")}</div>'
                 )
+            if len(talk) > SHOWN_TURNS:
+                widgets.quiet(f"And {counted(len(talk) - SHOWN_TURNS, 'more turn', 'more turns')}.")
     left = len(found) - shown
     if left > 0:
         more = f"Show {counted(min(left, MORE_TALKS), 'more conversation', 'more conversations')}"
@@ -187,7 +192,7 @@ def notes(title: str, icon: str, about: str, found: tuple[Problem, ...], picture
     with st.container(border=True, gap="small"):
         st.subheader(f"{icon} {title}", anchor=False)
         widgets.quiet(about)
-        for item in found:
+        for item in found[:SHOWN_NOTES]:
             st.markdown(f"**{widgets.escaped(_told(item))}** {widgets.escaped(item.mend)}")
             for line in item.examples:
                 st.html(f'<blockquote class="u-line">{html.escape(line)}</blockquote>')
@@ -196,3 +201,5 @@ def notes(title: str, icon: str, about: str, found: tuple[Problem, ...], picture
                 with st.container(horizontal=True, gap="small"):
                     for one in meant[:3]:
                         picture(one)
+        if len(found) > SHOWN_NOTES:
+            widgets.quiet(f"And {len(found) - SHOWN_NOTES:,} more of this kind.")

@@ -98,6 +98,23 @@ def test_nobody_takes_it_in_twice_and_the_oldest_goes(context: AppContext, monke
     assert folders() == before and len(context.records.characters.list(context.owner)) == 1
 
 
+def test_what_waits_holds_no_more_memory_than_it_may(context: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = drafts.create(context)
+    picture = encoded(drawing(2))
+    first, second = (
+        import_review.stage_pictures(context, id, [(f"{name}.png", picture), (f"{name}.txt", b"laughing")])
+        for name in ("first", "second")
+    )
+    assert first.held_bytes > 1000 and import_review.get(context, first.id) is first
+    monkeypatch.setattr(contexts, "MAX_STAGED_BYTES", 2 * first.held_bytes)
+    talk = import_review.stage_talks(context, id, talk_uploads.read_file(context, id, "a.txt", TALK.encode()), "a.txt")
+    assert talk.held_bytes > 500
+    assert import_review.get(context, first.id) is None and import_review.get(context, second.id) is second
+    monkeypatch.setattr(contexts, "MAX_STAGED_BYTES", 10)
+    third = import_review.stage_pictures(context, id, [("third.png", picture), ("third.txt", b"laughing")])
+    assert import_review.get(context, third.id) is third and import_review.get(context, talk.id) is None
+
+
 def test_a_file_of_many_roles_asks_for_one(context: AppContext, tmp_path: Path) -> None:
     root = write_data_set(tmp_path / "data_set")
     packed = io.BytesIO()

@@ -16,9 +16,11 @@ from pipelines.core.character.amounts import (
     MIN_INTERACTIONS,
     TESTED_AMOUNT,
 )
+from pipelines.core.character.character import message
 from pipelines.core.problems import Problem
 from studio.actions import create, drafts, images
-from studio.context import AppContext
+from studio.actions.import_review import Contents, StagedUpload
+from studio.context import AppContext, shared_context
 from tests.toys import write_toy
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
@@ -108,3 +110,16 @@ def test_all_conversations_of_an_import_can_be_opened(context: AppContext, open_
     assert listed() == 25 and shown.button(key="more-talks").label == "Show 7 more conversations"
     shown.button(key="more-talks").click().run()
     assert listed() == 32 and "more-talks" not in [button.key for button in shown.button]
+
+
+def test_a_page_of_an_import_has_an_end(context: AppContext, open_page: Open) -> None:
+    talk = tuple(message(role, f"words {n}") for n in range(50) for role in ("user", "character"))
+    notes = tuple(Problem("images", f"{n}.txt belongs to no picture.", "Rename it.", "warning") for n in range(75))
+    id = drafts.create(context)
+    staged = StagedUpload("a.zip", id, Contents(talks=(talk,)), {"left out": notes}, lambda context: id)
+    shared_context().stage(staged)
+    shown = open_page(**{"character": id, "import": staged.id})
+    assert sum("belongs to no picture" in str(one.value) for one in shown.markdown) == 60
+    told = [one.proto.body for one in shown.get("html")]
+    assert any("And 15 more of this kind." in words for words in told), told
+    assert any("And 40 more turns." in words for words in told)

@@ -20,7 +20,8 @@ CAPTION_SUFFIXES = (".txt", ".caption")
 """Of two captions of one picture the one with the earlier ending counts: people write .txt, programs .caption."""
 MAX_CAPTION_CHARS = 200
 """Longer captions are cut at a word, with a note: a picture is drawn from the last words before it."""
-_MAX_BYTES = 64_000
+MAX_CAPTION_BYTES = 64_000
+"""Of a caption file so much is read."""
 
 
 def is_picture(name: str) -> bool:
@@ -107,7 +108,7 @@ def _assign(
     assigned: dict[int, str], place: int, pictures: Sequence[str], name: str, data: bytes, notes: list[Problem]
 ) -> None:
     try:
-        text, told = decode_text(data[:_MAX_BYTES], name)
+        text, told = decode_text(data[:MAX_CAPTION_BYTES], name)
     except CharacterProblems as error:
         notes += [replace(item, field="images", severity="warning", outcome="left out") for item in error.problems]
         return

@@ -115,7 +115,7 @@ def read_mmrole(source: MMRoleSource, role: str = "") -> ImportedCharacter:
         )
     for image in sorted(pictures.missing)[:1]:
         more = "" if len(pictures.missing) == 1 else f" and {len(pictures.missing) - 1} more"
-        mended[left_out(f"pictures that are not in images/ were left out: {image}{more}")] += len(pictures.missing)
+        mended[left_out(f"pictures that are not in images/ were left out: {image[:80]}{more}")] += len(pictures.missing)
     character = _character(role, records, [*trained, *tests])
     in_training, in_test = _shown(trained), _shown(tests)
     character_images = {file: pictures.found[file] for file in in_training}

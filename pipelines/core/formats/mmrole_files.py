@@ -217,6 +217,9 @@ def _picture_in(root: Path, image: str) -> bytes | None:
     if inside.is_absolute() or ".." in inside.parts or not image.lower().endswith(_PICTURES):
         return None
     path = root / inside
-    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            return None
+    except OSError:  # a name that no file can have
         return None
     return path.read_bytes()

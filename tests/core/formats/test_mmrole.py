@@ -165,6 +165,15 @@ def test_missing_pictures_are_told(tmp_path: Path) -> None:
     assert any("The_Ferry_Tales/01.jpg" in note.message for note in notes)
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "a" + "/b" * 5000 + ".jpg", "a\0b.jpg", "\ud800.jpg", "CON.jpg"])
+def test_a_picture_that_no_file_can_be_called_is_missing(tmp_path: Path, name: str) -> None:
+    samples = [{**one, "image": name} for one in train_samples() if one["role"] == "Tola"]
+    (tmp_path / "train.json").write_text(json.dumps(samples), encoding="utf-8")
+    notes = import_file(tmp_path / "train.json", tmp_path / "tola", "Tola")
+    assert any("not in images/" in item.message for item in notes)
+    assert all(len(item.message.encode("utf-8")) < 400 for item in notes)
+
+
 def test_unknown_speakers_are_somebody_else() -> None:
     history = "[human]: Who is that?\n[Ben]: Me!\n[Tola]: My brother."
     record = parse_record(
