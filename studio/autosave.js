@@ -205,7 +205,14 @@ if (!window.understudyAutosave) {
   // address is the right one: where the page was drawn from another, it is drawn anew, once.
   const addressOf = (text) => [...new URLSearchParams(text)].map(([name, value]) => `${name}=${value}`).sort().join("&");
   let differs = { pair: "", since: 0, isAsked: false };
+  let news = ""; // of a part of the page that draws itself (widgets.draw_anew)
   setInterval(() => {
+    const told = document.querySelector("[data-news]")?.dataset.news;
+    if (told && told !== news && mayAsk()) {
+      news = told;
+      document.querySelector(".st-key-look-again button")?.click();
+      return;
+    }
     const drawn = document.querySelector("[data-address]");
     const pair = drawn && mayAsk() ? `${addressOf(drawn.dataset.address)} ${addressOf(location.search)}` : "";
     if (pair && pair !== differs.pair) differs = { pair, since: Date.now(), isAsked: false };

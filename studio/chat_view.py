@@ -88,7 +88,9 @@ def _written(context: AppContext, conversation: Conversation, row: CharacterRow,
     """A turn while it is answered; once its answers are there, the page is drawn anew."""
     turn = next((turn for turn in chat_turns.turns(context, conversation) if turn.number == number), None)
     if turn is None or turn.state not in ("waiting", "running"):
-        st.rerun()
+        widgets.draw_anew()
+    if turn is None:
+        return
     _answers(context, conversation, row, turn)
 
 

@@ -63,7 +63,7 @@ def _panel(context: AppContext, training: Job) -> None:
         return
     # Scores and pictures stand elsewhere on the page, so a new status draws all of it anew.
     if st.session_state.get(_seen_key(training)) != (evaluation.job.id, evaluation.job.status):
-        st.rerun()
+        widgets.draw_anew()
     with st.container(border=True, key="evaluation"):
         if evaluation.job.status == "failed":
             st.error(

@@ -28,7 +28,8 @@ def draw(context: AppContext, row: CharacterRow) -> None:
 def _trained(context: AppContext, row: CharacterRow) -> None:
     found = being_trained(context, row.id)
     if found is None or checkpoint_options(context, row.id):
-        st.rerun()
+        widgets.draw_anew()
+        return
     st.info(widgets.escaped(f"{row.name or 'This character'} {found.words}"), icon=":material/school:")
     st.page_link(
         widgets.TRAINING, label="See the training", icon=":material/arrow_forward:", query_params={"job": found.job}

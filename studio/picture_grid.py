@@ -50,6 +50,7 @@ def draw(context: AppContext, row: CharacterRow, choices: Sequence[CheckpointOpt
     _ask(context, row, names, state)
     asked = picture_prompts.prompt_pictures(context, row.id)
     working = any(one.is_working for states in asked.values() for one in states.values())
+    st.session_state["prompt-working"] = working
     widgets.live(_own, POLL_S if working else None)(context, row, state, rows[state].title)
     if rows[state].samples:
         st.subheader("The prompts of every check", anchor=False)
@@ -94,9 +95,7 @@ def _own(context: AppContext, row: CharacterRow, state: str, title: str) -> None
     asked = picture_prompts.prompt_pictures(context, row.id)
     working = any(one.is_working for states in asked.values() for one in states.values())
     if st.session_state.get("prompt-working") and not working:
-        st.session_state["prompt-working"] = False
-        st.rerun()
-    st.session_state["prompt-working"] = working
+        widgets.draw_anew()
     if not asked:
         return
     st.subheader("Your prompts", anchor=False)

@@ -14,11 +14,13 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pipelines.core.full_disk import full_words, is_full
@@ -47,6 +49,9 @@ OUT_OF_REACH = (
 DISK_MEND = "Free some space there and try again."
 PRESS_S = 10.0
 """How long a press waits for a run that comes to its button; later, nobody expects it any more."""
+SHOWN = "shown-problems"
+SHOWN_S = 60.0
+"""How long problems stand on a page that is drawn anew without an action."""
 MAX_SHOWN_PROBLEMS = 8
 """Problems of one click that are shown; the rest is counted."""
 _STYLE = Path(__file__).with_name("style.css")
@@ -59,6 +64,17 @@ _STATUS_BADGE: dict[JobStatus, tuple[str, str]] = {
     "stopped": (":material/stop_circle:", "gray"),
     "failed": (":material/error:", "red"),
 }
+
+
+@dataclass(frozen=True)
+class ShownProblems:
+    """What went wrong with the latest action."""
+
+    problems: tuple[Problem, ...]
+    address: tuple[object, ...]
+    """Of the page that told it."""
+    since: float
+    """`time.monotonic()` when it was first told."""
 
 
 def app_context() -> AppContext:
@@ -144,6 +160,7 @@ def quiet(text: str) -> None:
 
 def attempt(action: Callable[..., object], *args: object) -> object:
     """Run an action for a button or field; why it failed is shown by `show_problems` in the same run."""
+    st.session_state.pop(SHOWN, None)  # somebody goes on: what an earlier action said is read
     try:
         return action(*args)
     except CharacterProblems as error:
@@ -183,6 +200,18 @@ def live(draw: Callable[P, None], every_s: float | None) -> Callable[P, None]:
     return st.fragment(guarded, run_every=every_s)
 
 
+def draw_anew() -> None:
+    """Have the whole page drawn anew, from a part of it that draws itself again: as soon as no dialog is open.
+
+    A run of the whole page closes a dialog, with what is typed in it, so `autosave.js` asks for that run. Where the
+    browser has no such script the page is drawn at once.
+    """
+    if shared_context().has_script(tab()):
+        st.html(f'<span class="u-news" data-news="{secrets.token_hex(4)}"></span>')
+    else:
+        st.rerun()
+
+
 def act(action: Callable[..., object], *args: object) -> None:
     """`attempt` for a button that wants no answer."""
     attempt(action, *args)
@@ -194,8 +223,24 @@ def remember_problems(found: Iterable[Problem]) -> None:
 
 
 def show_problems() -> None:
-    """Draw what `attempt` and `remember_problems` kept, once."""
-    found: list[Problem] = st.session_state.pop("problems", [])
+    """Draw what `attempt` and `remember_problems` kept: until the next action, the next address, or for SHOWN_S.
+
+    Not in one run alone. Another may follow at once that nobody asked for (an emptied upload field, a redraw by
+    `autosave.js`), and the words would be gone before they are read.
+    """
+    state = st.session_state
+    context = get_script_run_ctx()
+    address = (context.page_script_hash if context else "", *sorted(st.query_params.to_dict().items()))
+    if state.get("problems"):
+        state[SHOWN] = ShownProblems(tuple(state.problems), address, time.monotonic())
+        state.pop("problems", None)  # only now: a run that is cut short in between shows them again
+    shown: ShownProblems | None = state.get(SHOWN)
+    if shown is None:
+        return
+    if shown.address != address or time.monotonic() - shown.since > SHOWN_S:
+        state.pop(SHOWN, None)
+        return
+    found = shown.problems
     problems(list(dict.fromkeys(found))[:MAX_SHOWN_PROBLEMS])
     if len(found) > MAX_SHOWN_PROBLEMS:
         quiet(f"And {len(found) - MAX_SHOWN_PROBLEMS} more of this kind.")

@@ -171,21 +171,32 @@ def begin(context: AppContext) -> None:
             "character folder or of pictures."
         )
         round = st.session_state.setdefault("import-round", 0)
-        upload = st.file_uploader(
+        st.file_uploader(
             "Character Card or zip",
             type=["png", "json", "charx", "byaf", "zip", "webp", "jpg", "yaml", "yml"],
             key=f"import-{round}",
             max_upload_size=import_review.MAX_IMPORT_BYTES >> 20,
             label_visibility="collapsed",
+            on_change=take,
+            args=(context, round),
         )
-        if upload is not None:
-            st.session_state["import-round"] = round + 1  # an emptied uploader, so that nothing is taken twice
-            files, refused = held_uploads.take([upload])
-            widgets.remember_problems(refused)
-            for name, data in files:
-                with st.spinner("Reading the file"):
-                    review.show(widgets.attempt(import_review.stage_character, context, name, io.BytesIO(data)))
-            st.rerun()
+
+
+def take(context: AppContext, round: int) -> None:
+    """Read the upload, and empty the uploader so that it is not taken twice.
+
+    A callback, since the next request cuts the rest of a run short: what was read would be lost without a word.
+    """
+    upload = st.session_state.get(f"import-{round}")
+    dropped = widgets.new_uploads([upload] if upload else [])
+    if not dropped:
+        return
+    files, refused = held_uploads.take(dropped)
+    st.session_state["import-round"] = round + 1
+    widgets.remember_problems(refused)
+    for name, data in files:
+        with st.spinner("Reading the file"):
+            review.show(widgets.attempt(import_review.stage_character, context, name, io.BytesIO(data)))
 
 
 # ---------------------------------------------------------------- one character

@@ -47,7 +47,8 @@ def watch(context: AppContext, id: str) -> None:
     """Looks again while the job runs; the page is drawn anew when it is over."""
     view = captions.captions_view(context, id)
     if not view.is_working:
-        st.rerun()
+        widgets.draw_anew()
+        return
     words = waiting_words(context, "to look at the pictures")
     if view.is_loading:
         words = f"{LOADING_WORDS}, then it looks at your pictures"

@@ -34,7 +34,8 @@ def watch(context: AppContext, id: str) -> None:
     """Looks again while the job runs, and no longer."""
     view = drawings.drawings_view(context, id)
     if view.state not in ("waiting", "drawing"):
-        st.rerun()
+        widgets.draw_anew()
+        return
     if view.state == "waiting":
         words = waiting_words(context, "to draw")
     elif view.is_loading:

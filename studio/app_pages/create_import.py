@@ -100,7 +100,8 @@ def watch_llm(context: AppContext, id: str) -> None:
     """Looks again every three seconds while the job runs, and no longer."""
     job, written = suggestions.interaction_suggestions(context, drafts.own_character(context, id).draft)
     if job is None or job.status in ENDED:
-        st.rerun()
+        widgets.draw_anew()
+        return
     widgets.quiet(f"Being written, {counted(len(written), 'conversation')} so far.")
 
 

@@ -173,7 +173,7 @@ def _progress(context: AppContext, id: str) -> None:
     measured = sum(any(path.startswith("samples/") for path in one.files) for one in checkpoints)
     seen = (job.status, len(checkpoints), measured)
     if st.session_state.get(f"seen-{id}", seen) != seen:
-        st.rerun()
+        widgets.draw_anew()
     with st.container(border=True, key="now"):
         st.subheader(progress.headline, anchor=False)
         if progress.detail:

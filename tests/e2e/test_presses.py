@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from pipelines.core.jobs.job import Checkpoint
 from pipelines.core.records import Records
 from studio.actions import characters
 from studio.context import open_context
@@ -166,6 +167,23 @@ def is_begin(message: str | bytes) -> bool:
     said = ForwardMsg()
     said.ParseFromString(message if isinstance(message, bytes) else message.encode())
     return said.WhichOneof("type") == "session_status_changed" and said.session_status_changed.script_is_running
+
+
+def test_a_dialog_stays_open_while_a_training_goes_on(page: Page, studio: Studio, training: str) -> None:
+    page.goto(f"{studio.url}/training?job={training}")
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    news = page.locator("[data-news]")
+    expect(news).to_have_count(0)
+    context = open_context(studio.settings)
+    context.records.checkpoints.put(Checkpoint(training, "base", "base", 0, "starter"))  # saved just now
+    context.records.close()
+    expect(news).to_have_count(1)  # the page looks every two seconds
+    page.wait_for_timeout(3000)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(news).to_have_count(0)
 
 
 def test_a_dialog_stays_open_when_somebody_comes_back_to_the_tab(page: Page, studio: Studio, training: str) -> None:

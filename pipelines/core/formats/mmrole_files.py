@@ -143,15 +143,22 @@ def _next_value(text: str, at: int) -> int:
 
 
 def find_source(path: Path, name: str = "") -> MMRoleSource | None:
-    """The source at a path, called `name` in problems; None when nothing in it is a sample of MMRole."""
+    """The source at a path; None when nothing in it is a sample of MMRole.
+
+    name: what it is called in problems, where it was uploaded and lies under a temporary name. Nothing on this
+    machine beside such a file belongs to it, whatever pictures it names.
+    """
+    is_uploaded = bool(name)
     name = name or path.name
     if path.is_dir():
         found = _of_folder(path, name)
     elif path.suffix.lower() in _RECORD_SUFFIXES:
         # Of the folders above only those of the published layout say something.
-        above = [folder.name for folder in reversed(path.resolve().parents[:2]) if folder.name in _LAYOUT]
+        folders = [] if is_uploaded else path.resolve().parents[:2]
+        above = [folder.name for folder in reversed(folders) if folder.name in _LAYOUT]
         inside = "/".join([*above, name])
-        found = MMRoleSource(name, {inside: lambda: _blocks(path)}, lambda image: _beside(path, image))
+        picture = (lambda image: None) if is_uploaded else (lambda image: _beside(path, image))
+        found = MMRoleSource(name, {inside: lambda: _blocks(path)}, picture)
     elif path.suffix.lower() == ".zip":
         found = _of_zip(path, name)
     else:

@@ -174,6 +174,15 @@ def test_a_picture_that_no_file_can_be_called_is_missing(tmp_path: Path, name: s
     assert all(len(item.message.encode("utf-8")) < 400 for item in notes)
 
 
+def test_pictures_beside_an_uploaded_file_are_none_of_its_own(tmp_path: Path) -> None:
+    samples = write_data_set(tmp_path / "data_set") / "data/train/train_85k.json"
+    notes = import_file(samples, tmp_path / "own", "Tola")
+    assert not any("not in images/" in note.message for note in notes)
+    notes = import_file(samples, tmp_path / "uploaded", "Tola", name="samples.json")
+    assert any("not in images/" in note.message for note in notes)
+    assert not list((tmp_path / "uploaded").rglob("*.jpg"))
+
+
 def test_unknown_speakers_are_somebody_else() -> None:
     history = "[human]: Who is that?\n[Ben]: Me!\n[Tola]: My brother."
     record = parse_record(
