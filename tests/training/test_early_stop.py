@@ -47,7 +47,7 @@ def test_kept_weights_come_back_exactly() -> None:
 def test_a_stage_that_ended_early_is_over_for_a_resumed_run(toy_character: Path, tmp_path: Path) -> None:
     """Stopped after stage 1 ended by itself, the run goes on with stage 2 and measures both."""
     run_dir = tmp_path / "run"
-    broken = {**TOY_STEPS, "sft_learning_rate": 1e30, "sft_steps": 8, "sft_save_every": 8}
+    broken = {**TOY_STEPS, "sft_learning_rate": 1e9, "sft_steps": 8, "sft_save_every": 8}
     prepare_run(run_dir, toy_character, Recipe.for_effort(TOY_BASE, "quick", **broken))
 
     def stop_when_it_ends(event: Event) -> None:
