@@ -119,9 +119,14 @@ def test_the_page_does_not_ask_on_its_own_while_a_press_is_on_its_way(page: Page
 
 def kind_of(message: str | bytes) -> str | None:
     """What a message of the studio to the page tells."""
+    return parsed(message).WhichOneof("type")
+
+
+def parsed(message: str | bytes) -> ForwardMsg:
+    """A message of the studio to the page."""
     said = ForwardMsg()
     said.ParseFromString(message if isinstance(message, bytes) else message.encode())
-    return said.WhichOneof("type")
+    return said
 
 
 def press_look_again(page: Page) -> None:
@@ -164,9 +169,7 @@ def test_a_page_that_never_hears_of_the_end_of_its_run_mends_itself(page: Page, 
 
 def is_begin(message: str | bytes) -> bool:
     """Whether a message tells that a run begins."""
-    said = ForwardMsg()
-    said.ParseFromString(message if isinstance(message, bytes) else message.encode())
-    return said.WhichOneof("type") == "session_status_changed" and said.session_status_changed.script_is_running
+    return kind_of(message) == "session_status_changed" and parsed(message).session_status_changed.script_is_running
 
 
 def test_a_dialog_stays_open_while_a_training_goes_on(page: Page, studio: Studio, training: str) -> None:

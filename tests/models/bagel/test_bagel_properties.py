@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
@@ -21,7 +19,6 @@ from pipelines.models.bagel.rows import (
     Clean,
     Drawn,
     Dropped,
-    LookedAt,
     PackedRow,
     Sample,
     Segment,
@@ -34,40 +31,7 @@ from pipelines.models.bagel.rows import (
 from pipelines.models.bagel.sampling import write
 from pipelines.models.decoding.sampling import Sampling
 from tests.models.bagel.golden_numbers import golden_model, numbers, training_samples
-
-WORDS = Text((5, 6, 7))
-
-
-@pytest.fixture(scope="module")
-def shared_model() -> BagelModel:
-    return golden_model()
-
-
-@pytest.fixture
-def model(shared_model: BagelModel) -> BagelModel:
-    shared_model.zero_grad()
-    return shared_model
-
-
-def some(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def latents(rows: int = 2, columns: int = 3, seed: int = 0) -> torch.Tensor:
-    return some(16, 2 * rows, 2 * columns, seed=seed)
-
-
-def drawn(t: float = 0.6, rows: int = 2, columns: int = 3, seed: int = 0, noise_seed: int = 9) -> Drawn:
-    return Drawn(latents(rows, columns, seed), t, some(rows * columns, 64, seed=noise_seed))
-
-
-def look(seed: int = 0) -> LookedAt:
-    return LookedAt(some(3, 28, 42, seed=seed))
-
-
-def row_of(model: BagelModel, *samples: Sequence[Segment]) -> PackedRow:
-    return pack(samples, model.config)
-
+from tests.models.bagel.segments_of_noise import WORDS, drawn, latents, look, row_of, some
 
 # Experts
 
