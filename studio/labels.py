@@ -45,6 +45,12 @@ def extent_words(extent: TrainingExtent) -> str:
     return f"{at} of the basics, and never measured: nobody knows yet how much they look and talk like themselves."
 
 
+NOT_CHECKED = (
+    "Its training still runs and has not checked this state yet: nobody knows how much they look and talk like themselves."
+)
+"""What somebody should know before they choose a state that a running training has saved and not measured."""
+
+
 def ago(time: str, clock: datetime | None = None) -> str:
     """How long ago a moment of the records (UTC, ISO 8601) was: "5 minutes ago"; "" for no time."""
     if not time:

@@ -5,6 +5,7 @@ Read from the records alone; drawn by `no_state_yet.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pipelines.core.jobs.job import Job
@@ -31,10 +32,17 @@ def being_trained(context: AppContext, character: str) -> BeingTrained | None:
     return BeingTrained(found[0].id, _words(context, found[0])) if found else None
 
 
+def first_saved_step(recipe: Recipe, share: float = 0.0) -> int:
+    """The step after which a training first saves a state, or first one with at least this share of the basics."""
+    if not recipe.sft_steps:
+        return min(recipe.grpo_steps, recipe.grpo_save_every)
+    every, least = recipe.sft_save_every, max(1.0, share * recipe.sft_steps)
+    return min(recipe.sft_steps, every * math.ceil(least / every))
+
+
 def _words(context: AppContext, job: Job) -> str:
     recipe = Recipe.from_json(job.recipe or {})
-    first = min(recipe.sft_steps, recipe.sft_save_every) or min(recipe.grpo_steps, recipe.grpo_save_every)
-    then = f"They can answer once the first state is saved, after step {first}."
+    then = f"They can answer once the first state is saved, after step {first_saved_step(recipe)}."
     if job.status == "queued":
         return f"waits to be trained. {then}"
     if job.status == "stopping":

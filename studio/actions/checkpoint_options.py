@@ -17,12 +17,12 @@ from pipelines.core.jobs.job import ENDED, Checkpoint, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.jobs.training_extent import TrainingExtent, training_extents
 from pipelines.core.queue.training_results import TRAININGS, BestCheckpoint, best_of, best_of_character
-from pipelines.core.run_folder import BASE
+from pipelines.core.run_folder import BASE, START
 from studio.actions.drafts import own_character
 from studio.actions.scores import checkpoint_title
 from studio.actions.training_jobs import own_job
 from studio.context import AppContext
-from studio.labels import EFFORTS, base_title, extent_words, listed
+from studio.labels import EFFORTS, NOT_CHECKED, base_title, extent_words, listed
 
 Mark = Literal["", "best", "comes closest"]
 
@@ -41,15 +41,10 @@ class CheckpointOption:
     rank: int = 0
     """As a default where none is marked: 3 measured; of a training that is over, 2 saved as planned, 1 saved by a stop;
     0 never."""
-    extent: TrainingExtent | None = None
-    """Where it has had little training or is unmeasured."""
+    warning: str = ""
+    """What somebody should know who chooses it; "" when there is nothing to say."""
     is_over: bool = True
     """Its training does nothing more."""
-
-    @property
-    def warning(self) -> str:
-        """What somebody should know who chooses it; "" when there is nothing to say."""
-        return extent_words(self.extent) if self.extent and not self.mark else ""
 
     @property
     def is_best(self) -> bool:
@@ -78,7 +73,8 @@ def checkpoint_options(context: AppContext, character: str) -> list[CheckpointOp
 
 def _option(job: Job, one: Checkpoint, mark: Mark, extent: TrainingExtent | None) -> CheckpointOption:
     ref, words = f"{job.id}:{one.name}", label(job, one, mark, extent)
-    return CheckpointOption(ref, words, one.base, mark, _rank(job, one, extent), extent, job.status in ENDED)
+    warning = "" if mark else state_warning(job, one, extent)
+    return CheckpointOption(ref, words, one.base, mark, _rank(job, one, extent), warning, job.status in ENDED)
 
 
 def _base_option(job: Job, base: str) -> CheckpointOption:
@@ -95,6 +91,14 @@ def _rank(job: Job, one: Checkpoint, extent: TrainingExtent | None) -> int:
     if one.scores:
         return 3
     return 0 if job.status not in ENDED else 2 if one.saved_for == "plan" else 1
+
+
+def state_warning(job: Job, one: Checkpoint, extent: TrainingExtent | None) -> str:
+    """What somebody should know of a state without a mark: little training, or that nobody has measured it."""
+    unchecked = job.status not in ENDED and not one.scores and one.name not in (BASE, START)
+    if unchecked and not (extent and extent.is_hardly_trained):
+        return NOT_CHECKED
+    return extent_words(extent) if extent else ""
 
 
 def mark_of(first: BestCheckpoint | None, job: str, name: str) -> Mark:
@@ -130,18 +134,27 @@ def sides_of(options: Sequence[CheckpointOption]) -> tuple[str, str]:
     """The two that are compared until others are chosen: the first, and the model before training.
 
     The first is `default_of`; where nothing deserves to be it, the only state, so that comparing shows how little it
-    has learned, unless its training still runs.
+    has learned.
     """
-    only = only_one_of(options)
-    is_over = all(one.is_over for one in options if one.ref == only)
-    first = default_of(options) or (only if is_over else "")
+    first = default_of(options) or only_one_of(options)
     return first, base_of(options, first)
 
 
 def only_one_of(options: Sequence[CheckpointOption]) -> str:
-    """`JOB:NAME` of the trained state where there is a single one, so that nobody has to choose it; else ""."""
-    trained = [one.ref for one in options if not one.ref.endswith(f":{BASE}")]
-    return trained[0] if len(trained) == 1 else ""
+    """`JOB:NAME` of the trained state where there is a single one and its training is over, so that nobody has to
+    choose it; else ""."""
+    trained = [one for one in options if not one.ref.endswith(f":{BASE}")]
+    return trained[0].ref if len(trained) == 1 and trained[0].is_over else ""
+
+
+def why_no_default(options: Sequence[CheckpointOption]) -> str:
+    """Why no trained state stands there by itself, as the beginning of a sentence; "" where one does."""
+    if default_of(options):
+        return ""
+    saved = next((one.label for one in options if one.warning == NOT_CHECKED), "")
+    if saved:
+        return f"“{saved}” is saved, but its training still runs and has not checked it yet"
+    return "No saved state is far enough yet"
 
 
 def first_in_words(context: AppContext, character: str) -> str:
@@ -186,8 +199,7 @@ def warning_of(context: AppContext, ref: str) -> str:
         job, one = checkpoint_of(context, ref)
     except RecordMissing:
         return ""
-    extent = _extents(context, job).get(one.name)
-    return "" if extent is None or one.name in marks_of(context, job) else extent_words(extent)
+    return "" if one.name in marks_of(context, job) else state_warning(job, one, _extents(context, job).get(one.name))
 
 
 def _extents(context: AppContext, job: Job) -> Mapping[str, TrainingExtent]:

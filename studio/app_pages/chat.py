@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pipelines.core.jobs.job import CharacterRow, Conversation
 from studio import no_state_yet, one_chat_view, widgets
 from studio.actions import chat, compare, workers
-from studio.actions.checkpoint_options import CheckpointOption, base_of, checkpoint_options, default_of
+from studio.actions.checkpoint_options import CheckpointOption, base_of, checkpoint_options, default_of, why_no_default
 from studio.chat_view import keep_unsaid, say_something, send, tools
 from studio.compare_views import character_select, checkpoint_select
 from studio.context import AppContext
@@ -54,7 +54,8 @@ def _begin(context: AppContext, row: CharacterRow, choices: list[CheckpointOptio
         _earlier(context, row.id)
     widgets.caution(next((one.warning for one in choices if one.ref == ref), ""))
     if ref == base and not default:
-        widgets.quiet("No saved state is far enough yet: the model before training answers until you choose one.")
+        words = f"{why_no_default(choices)}: the model before training answers until you choose another."
+        st.info(widgets.escaped(words), icon=":material/hourglass_empty:")
     if not workers.live_workers(context, "reply"):
         st.warning(
             "No worker is running, so nobody answers just now. See the System page.", icon=":material/power_off:"

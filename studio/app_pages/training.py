@@ -24,6 +24,7 @@ from studio.actions import estimates, evaluations, system, training_jobs
 from studio.actions.checkpoint_options import marks_of
 from studio.actions.job_progress import JobProgress, StageProgress
 from studio.actions.run_log import RunLog
+from studio.actions.talk_start import talk_start
 from studio.actions.training_jobs import JobLine, JobView, SampleRow
 from studio.context import AppContext
 from studio.labels import EFFORTS, ago, base_title
@@ -255,6 +256,7 @@ def _engineer_details(context: AppContext, id: str) -> None:
 def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) -> None:
     job = view.job
     learnt = [one for one in checkpoints if one.adapter_key]
+    begin = talk_start(context, job, checkpoints)
     with st.container(horizontal=True, key="buttons"):
         if job.status in ("queued", "running"):
             _dialog_button("Stop", ":material/stop_circle:", lambda: _stop(context, job))
@@ -267,10 +269,10 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
                 args=(training_jobs.resume, context, job.id),
             )
         kind: Any = "primary" if job.status == "succeeded" else "secondary"
-        if learnt and st.button("Chat", icon=":material/chat:", type=kind):
-            widgets.go(widgets.CHAT, character=job.character, who=_talker(context, job, learnt))
-        if learnt and st.button("Talk and compare", icon=":material/compare:"):
-            widgets.go(widgets.COMPARE, character=job.character, one=_talker(context, job, learnt))
+        if begin.ref and st.button("Chat", icon=":material/chat:", type=kind):
+            widgets.go(widgets.CHAT, character=job.character, who=begin.ref)
+        if begin.ref and st.button("Talk and compare", icon=":material/compare:"):
+            widgets.go(widgets.COMPARE, character=job.character, one=begin.ref)
         if job.status in ENDED:
             if learnt:
                 _dialog_button("Train further", ":material/trending_up:", lambda: dialogs.further(context, job, learnt))
@@ -279,16 +281,8 @@ def _buttons(context: AppContext, view: JobView, checkpoints: list[Checkpoint]) 
                 evaluation_panel.button(context, job)
         if learnt and job.status in ("stopped", "failed") and not evaluations.is_being_measured(context, job):
             _dialog_button("Discard", ":material/delete:", lambda: _discard(context, job))
-
-
-def _talker(context: AppContext, job: Job, learnt: list[Checkpoint]) -> str:
-    """`JOB:NAME` of the state of this training that comes first, so that its page does not lead to another training's;
-    "" while it runs, since what is not measured yet is nobody's default."""
-    if job.status not in ENDED:
-        return ""
-    marks = marks_of(context, job)
-    marked = [one.name for one in learnt if one.name in marks]
-    return f"{job.id}:{marked[0] if marked else learnt[-1].name}"
+    if begin.words:
+        widgets.quiet(begin.words)
 
 
 def _dialog_button(label: str, icon: str, dialog: Callable[[], None]) -> None:

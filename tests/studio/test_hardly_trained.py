@@ -107,7 +107,7 @@ def test_every_place_where_a_state_is_chosen_says_so(context: AppContext, charac
     staged.alive(context)
     test = open_page("chat", character=character)
     assert test.selectbox[1].value == f"{job.id}:base" and not warnings(test)
-    assert any("No saved state is far enough yet" in str(one.proto) for one in test.html)
+    assert "No saved state is far enough yet" in test.info[0].value
     test.selectbox[1].set_value(state).run()
     assert warnings(test) == [WARNING]
     talk = chat.start_chat(context, character, state)
