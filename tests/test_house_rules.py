@@ -236,6 +236,29 @@ def test_commands_write_through_one_function() -> None:
     assert dict(found) == allowed
 
 
+def test_messages_name_commands_as_they_can_be_typed() -> None:
+    """`as_typed` and `install_as_typed` of `command_line.py`: `understudy` and `pip` are on nobody's path by `make`."""
+    allowed = {
+        "pipelines/commands/env_file.py": "the head of .env.example, read where it was made",
+        "pipelines/evaluation/model_card.py": "a README that goes elsewhere",
+        "pipelines/training/trainer_mixin.py": "a README that goes elsewhere",
+        "studio/actions/downloads.py": "lines of a zip for other machines",
+        "pipelines/core/command_line.py": "where they are made",
+    }
+    command = r"\bunderstudy (?:train|chat|draw|evaluate|bench|character|doctor|up|jobs|gc|health|init-env)\b"
+    named = re.compile(rf"{command}|\bpip install '?understudy")
+    wrong = []
+    for path in sources(*OURS):
+        docs = {id(node.value) for node in ast.walk(tree(path)) if isinstance(node, ast.Expr)}
+        wrong += [
+            f"{short(path)}:{node.lineno}: {node.value[:80]}"
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+            if named.search(node.value) and short(path) not in allowed
+        ]
+    assert not wrong, wrong
+
+
 def test_parts_that_draw_themselves_again_tell_what_is_out_of_reach() -> None:
     """`widgets.live` says it plainly; what `st.fragment` alone raises is told in Streamlit's words for engineers."""
     found = [short(path) for path in sources("studio") if "st.fragment" in path.read_text(encoding="utf-8")]

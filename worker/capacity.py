@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.full_disk import lacking_space
 from pipelines.core.jobs.memory_plan import plan_for
 from pipelines.core.jobs.recipe import Recipe
@@ -114,7 +115,7 @@ def refusal_reason(base: str, replying: bool, settings: Settings, here: Device |
     if whole.bits == 4 and find_spec("bitsandbytes") is None:
         return (
             f"{what} {base} on {where} takes its base in 4 bits, and bitsandbytes is not installed there: "
-            "pip install 'understudy[four-bit]' (the worker's image has it), or choose a smaller base model."
+            f"{install_as_typed('four-bit')} (the worker's image has it), or choose a smaller base model."
         )
     lacking = [] if replying else lacking_space(settings)
     return f"{lacking[0]} Then resume the job." if lacking else ""

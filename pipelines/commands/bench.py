@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say, table
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.jobs.model_specs import STARTER_PRESETS
 
 BENCHES = ("sft", "sample", "grpo", "reply", "starter", "gpu", "janus")
@@ -21,7 +22,7 @@ STARTER_PARTS = ("drawings", "people", "fewshot", "own-art", "characters", "repl
 """Keys of `pipelines.starter_build.bench.run_bench.PARTS` in their order; here, since `--help` loads no torch."""
 OUT, QUICK_OUT = Path("runs/bench-starter"), Path("runs/bench-starter-quick")
 """Apart, since `--quick` trains less, and trainings of another recipe are made anew."""
-DRAWING_NEEDS = "drawing what is measured on needs: pip install 'understudy[build]'"
+DRAWING_NEEDS = "drawing what is measured on needs"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
@@ -78,7 +79,7 @@ def bench_starter(base: str, parts: list[str] | None, quick: bool, out: Path | N
         chosen = [name for name in STARTER_PARTS if not parts or name in parts]
         answer, results = run_bench(BenchContext(out, QUICK if quick else WHOLE, base), chosen)
     except ImportError as error:
-        raise CommandFailed(f"{error}; {DRAWING_NEEDS}") from error
+        raise CommandFailed(f"{error}; {DRAWING_NEEDS}: {install_as_typed('build')}") from error
     if results:
         say(table(score_table(results)))
     for result in results:
@@ -98,5 +99,5 @@ def measure_build(folder: Path, quick: bool) -> CommandResult:
 
         sections = measure_all(folder, build_config(folder).build_size, quick=quick)
     except ImportError as error:
-        raise CommandFailed(f"{error}; {DRAWING_NEEDS}") from error
+        raise CommandFailed(f"{error}; {DRAWING_NEEDS}: {install_as_typed('build')}") from error
     return {"name": "starter", **sections}, 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, bundled_slugs, character_folder, say
+from pipelines.core.command_line import as_typed
 
 if TYPE_CHECKING:
     from pipelines.core.problems import Problem
@@ -131,7 +132,7 @@ def run_import(arguments: argparse.Namespace) -> CommandResult:
     except RoleNeeded as several:
         raise CommandFailed(f"{several} Name it with --role, or take all with --all-roles.") from several
     _print_notes(notes)
-    say(f"Wrote {arguments.folder}. Next: understudy character check {arguments.folder}")
+    say(f"Wrote {arguments.folder}. Next: {as_typed('character check', arguments.folder)}")
     return {"folder": str(arguments.folder), "notes": [note.to_json() for note in notes]}, 0
 
 

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.commands.console import CommandResult, bundled_slugs, say
+from pipelines.core.command_line import as_typed, install_as_typed
 from pipelines.core.full_disk import existing, lacking_space
 from pipelines.core.settings import Settings, shared_cache_dir
 
@@ -110,7 +111,7 @@ def _bases() -> list[Finding]:
     name, memory = device_memory()
     plans = base_choices(memory, on_gpu=bool(name))
     where = name or "this machine without a GPU"
-    four_bit = "pip install 'understudy[four-bit]'"
+    four_bit = install_as_typed("four-bit")
     return [
         Finding(
             f"base {base}",
@@ -148,8 +149,9 @@ def _language(cache: Path) -> Finding:
     for place in (cache, shared_cache_dir()):  # as models/starter/language.py looks for it
         folder = place / "language-smollm2-135m"
         if (folder / "model.safetensors").is_file():
-            return Finding("language expert", True, str(folder))
-    return Finding("language expert", False, "not in the cache", "understudy doctor --fetch")
+            of_whom = "" if place == cache else " (the default home's, which serves every home)"
+            return Finding("language expert", True, f"{folder}{of_whom}")
+    return Finding("language expert", False, "not in the cache", as_typed("doctor --fetch"))
 
 
 def _starter() -> Finding:
@@ -182,7 +184,7 @@ def _records(settings: Settings) -> Finding:
     from pipelines.core.storage.open_store import open_store
     from pipelines.core.storage.store import StoreError
 
-    mend = "see Restore in docs/operations.md; `understudy gc --adopt` when they do belong together"
+    mend = f"see Restore in docs/operations.md; `{as_typed('gc --adopt')}` when they do belong together"
     try:
         store = open_store(settings)
         file = settings.database_url.removeprefix("sqlite:///")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.console import CommandFailed, CommandResult, best_words, say, scorecard
 from pipelines.commands.progress import progress
+from pipelines.core.command_line import as_typed
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.settings import Settings
 
@@ -64,16 +65,16 @@ def train_in_queue(character_dir: Path, recipe: Recipe) -> CommandResult:
     version = submit.publish_folder(records, context.store, owner, character_dir)
     job = submit.submit_training(records, context.app, owner, version, recipe)
     say(place_in_queue(context, job))
-    say(f"stop it with: understudy jobs stop {job.id[:8]} (Ctrl-C here leaves it running)")
+    say(f"stop it with: {as_typed('jobs stop', job.id[:8])} (Ctrl-C here leaves it running)")
     alive = records.workers.list(alive_within_s=context.settings.worker_alive_s)
     if not any("train" in worker.queues for worker in alive):
-        say("No training worker is running; it waits until one is: understudy up")
+        say(f"No training worker is running; it waits until one is: {as_typed('up --only train-worker')}")
     try:
         with progress() as show:
             job = follow(context, job.id, show)
     except KeyboardInterrupt as error:
         raise CommandFailed(
-            f"job {job.id[:8]} goes on without this window; look at it with: understudy jobs show {job.id[:8]}"
+            f"job {job.id[:8]} goes on without this window; look at it with: {as_typed('jobs show', job.id[:8])}"
         ) from error
     return _result(context, job)
 
@@ -98,7 +99,7 @@ def _result(context: JobContext, job: Job) -> CommandResult:
     from pipelines.core.queue.training_results import result_of
 
     if job.status != "succeeded":
-        raise CommandFailed(job.error or f"job {job.id[:8]} was stopped; understudy jobs resume {job.id[:8]} goes on")
+        raise CommandFailed(job.error or f"job {job.id[:8]} was stopped; {as_typed('jobs resume', job.id[:8])} goes on")
     result: dict[str, Any] = result_of(context.records, context.store, job.id) or {}
     checkpoints = [
         {key: row[key] for key in ("name", "stage", "step", "scores", "measurement")}

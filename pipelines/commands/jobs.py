@@ -13,6 +13,7 @@ import argparse
 from pipelines.commands.console import CommandFailed, CommandResult, WrongUsage, say, scorecard, table
 from pipelines.commands.follow_job import JobContext, open_job_context, place_in_queue
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
+from pipelines.core.command_line import as_typed
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.queue.training_results import best_of
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     job = find(context, arguments.id or "")
     if arguments.verb == "stop":
         job = submit.stop(context.records, job.id, "discard" if arguments.discard else "keep")
-        kept = "" if arguments.discard else f"; what was learnt is kept (understudy jobs resume {job.id[:8]})"
+        kept = "" if arguments.discard else f"; what was learnt is kept ({as_typed('jobs resume', job.id[:8])})"
         say(f"{job.id[:8]} is {job.status}{kept}")
     elif arguments.verb == "resume":
         job = submit.resume(context.records, context.app, job.id)
@@ -90,14 +91,14 @@ def _new_training(context: JobContext, arguments: argparse.Namespace) -> Job:
     if arguments.verb == "clone":
         return submit.clone(context.records, context.app, old.id, changes, latest, new)
     if not checkpoint:
-        raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `understudy jobs show {start}` lists them")
+        raise WrongUsage(f"name a checkpoint, such as {start}:sft-000028; `{as_typed('jobs show', start)}` lists them")
     return submit.continue_training(context.records, context.app, old.id, checkpoint, changes, latest, new)
 
 
 def find(context: JobContext, start: str) -> Job:
     """The owner's job whose id begins with `start`; CommandFailed when there is none or more than one."""
     if not start:
-        raise CommandFailed("name a job: `understudy jobs` lists them")
+        raise CommandFailed(f"name a job: `{as_typed('jobs')}` lists them")
     jobs = context.records.jobs
     try:
         return jobs.get(start)
@@ -105,7 +106,7 @@ def find(context: JobContext, start: str) -> Job:
         matches = [job for job in jobs.list(context.settings.owner, limit=1000) if job.id.startswith(start)]
     if len(matches) != 1:
         what = "no job" if not matches else f"{len(matches)} jobs"
-        raise CommandFailed(f"{what} with an id that begins with {start}: `understudy jobs` lists them")
+        raise CommandFailed(f"{what} with an id that begins with {start}: `{as_typed('jobs')}` lists them")
     return matches[0]
 
 
@@ -115,7 +116,7 @@ def _list(context: JobContext, limit: int) -> CommandResult:
     for job in jobs:
         made = job.created[:16].replace("T", " ")
         rows.append([job.id[:8], job.kind, job.status, _character_name(context, job), made, _note(context, job)])
-    say(table(rows) if jobs else "no jobs yet: understudy train CHARACTER --queue")
+    say(table(rows) if jobs else f"no jobs yet: {as_typed('train CHARACTER --queue')}")
     return {"jobs": [job.to_json() for job in jobs]}, 0
 
 

@@ -23,6 +23,7 @@ from pipelines.commands.console import (
 from pipelines.commands.follow_job import train_in_queue
 from pipelines.commands.progress import progress
 from pipelines.commands.recipe_flags import add_set_flag, recipe_overrides
+from pipelines.core.command_line import as_typed
 from pipelines.core.events import Event, Stopped, leaves_unsaved
 from pipelines.core.full_disk import RUN_GB, lacking_at
 from pipelines.core.jobs.recipe import Recipe
@@ -34,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: a
     command = commands.add_parser("train", parents=[shared], help="teach one character to the model")
     command.add_argument("character", metavar="CHARACTER_DIR", help="character folder, or the name of a bundled one")
     command.add_argument("--out", metavar="RUN", type=Path, help="run folder, made if missing")
-    command.add_argument("--queue", action="store_true", help="have a worker do it, without --out (understudy up)")
+    command.add_argument("--queue", action="store_true", help="have a worker do it, without --out (where `up` runs)")
     command.add_argument("--base", default="starter", help="preset of the base model (default: starter)")
     command.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
     command.add_argument("--resume", action="store_true", help="go on with RUN where it was stopped or killed")
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Prepare the run folder unless it is resumed, train, and print the scorecard."""
     overrides = recipe_overrides(arguments.overrides)
     if arguments.queue == (arguments.out is not None) or (arguments.queue and arguments.resume):
-        raise WrongUsage("train takes either --out RUN, or --queue alone (resume with: understudy jobs resume ID)")
+        raise WrongUsage(f"train takes either --out RUN, or --queue alone (resume with: {as_typed('jobs resume ID')})")
     if arguments.queue:
         folder = character_folder(arguments.character)
         check(folder)
@@ -84,12 +85,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     except Stopped as error:
         raise CommandFailed(
             f"stopped; everything learnt so far is kept in {run_dir}. Go on with: "
-            f"understudy train {arguments.character} --out {run_dir} --resume"
+            + as_typed("train --resume", arguments.character, "--out", run_dir)
         ) from error
     say(scorecard(result["checkpoints"], result["best"]))
     used = f"{result['seconds']:.0f} s in all, at most {peak_memory_bytes() / 1e9:.1f} GB of memory"
     say(f"{best_words(result)} ({used})")
-    say(f"Talk with it: understudy chat {run_dir}")
+    say(f"Talk with it: {as_typed('chat', run_dir)}")
     keys = ("run", "seconds", "stages", "best", "best_faults", "checkpoints")
     return {key: result[key] for key in keys}, 0
 
@@ -102,7 +103,7 @@ def check(character_dir: Path) -> None:
     if not report["ok"]:
         problems = [problem for problem in report["problems"] if problem["severity"] == "error"]
         first, more = problems[0], len(problems) - 1
-        also = f" ({more} more: understudy character check {character_dir})" if more else ""
+        also = f" ({more} more: {as_typed('character check', character_dir)})" if more else ""
         raise CommandFailed(f"{first['field']}: {first['message']} {first['mend']}{also}")
 
 

@@ -149,7 +149,7 @@ def alone(home: Path) -> Iterator[None]:
             file.seek(0)
             who = file.read().strip()
             raise CommandFailed(
-                f"understudy up is already running on {home} (process {who}); stop that one, or set UNDERSTUDY_HOME to "
+                f"another `up` is already running on {home} (process {who}); stop that one, or set UNDERSTUDY_HOME to "
                 "another folder"
             ) from error
         file.truncate(0)

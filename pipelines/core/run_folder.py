@@ -177,7 +177,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `understudy train`?") from error
+        raise RunError(f"{path} does not exist: is {path.parent} a run folder, as training makes them?") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read ({error}); restore it or train again into a new folder") from error
     if not isinstance(data, dict):

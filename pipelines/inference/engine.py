@@ -29,6 +29,7 @@ from pipelines.core.character.character import Character, Interaction
 from pipelines.core.character.character_folder import image_path, read_character
 from pipelines.core.character.references import ranked_references
 from pipelines.core.character.system_prompt import system_message
+from pipelines.core.command_line import as_typed
 from pipelines.core.run_folder import BASE, CHARACTER_FOLDER, RunError, adapters, checkpoint_folder, read_json
 from pipelines.data.chat_template import look_ids, look_of, render
 from pipelines.data.packing import open_image
@@ -316,7 +317,7 @@ def find_checkpoint(text: str) -> CheckpointRef:
     if not run or (not run_dir.is_dir() and Path(text).is_dir()):  # a colon inside the folder's own name
         run_dir, name = Path(text).expanduser(), ""
     if not (run_dir / "run.json").is_file():
-        raise RunError(f"{run_dir} is not a run folder: it has no run.json. Make one with `understudy train`")
+        raise RunError(f"{run_dir} is not a run folder: it has no run.json. Make one with `{as_typed('train')}`")
     there = adapters(run_dir)
     if not name:
         name = read_json(run_dir / "result.json")["best"] if (run_dir / "result.json").is_file() else ""

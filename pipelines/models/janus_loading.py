@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.model_identity import ModelIdentity
 from pipelines.models.hub_weights import MODELS, WeightsMissing, check_whole, fetch, tensor_names
 from pipelines.models.interface import identify
@@ -80,7 +81,7 @@ def _four_bit_settings(name: str, dtype: torch.dtype) -> dict[str, Any]:
     if not torch.cuda.is_available():
         raise ValueError(f"{name} in 4 bits needs a GPU; without one use bits=16, or the base model 'starter'")
     if find_spec("bitsandbytes") is None:
-        raise ValueError(f"{name} in 4 bits needs bitsandbytes: pip install 'understudy[four-bit]'")
+        raise ValueError(f"{name} in 4 bits needs bitsandbytes: {install_as_typed('four-bit')}")
     from transformers import BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(

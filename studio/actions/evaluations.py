@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.queue import submit
 from pipelines.core.run_folder import BASE
 from studio.actions.training_jobs import own_job
-from studio.actions.workers import live_workers
+from studio.actions.workers import TRAIN_WORKER, live_workers
 from studio.context import AppContext
 from studio.labels import ago, counted
 
@@ -103,7 +104,7 @@ def evaluation_view(context: AppContext, training: Job) -> EvaluationView | None
 def _words(context: AppContext, job: Job, measured: int, total: int) -> str:
     if job.status == "queued":
         if not live_workers(context, "train"):
-            return "Waits to be measured again. No worker is running: start one with `understudy up`."
+            return f"Waits to be measured again. No worker is running: start one with `{as_typed(TRAIN_WORKER)}`."
         return "Waits to be measured again, until a worker is free."
     if job.status == "running":
         done = f"{measured} of {counted(total, 'saved state')} done" if total else "loading the model"

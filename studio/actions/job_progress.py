@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.events import EarlyEnd, Event, PreferenceCounts, best_in
 from pipelines.core.jobs.job import ENDED, Job
 from pipelines.core.jobs.recipe import Recipe
@@ -22,6 +23,7 @@ from pipelines.core.stage_names import STAGE_NAMES
 from studio.actions.stage_at_work import is_over, stage_at_work
 from studio.actions.time_left import MEASURED_STEPS, RECENT_S, RunClock, slowed, time_words
 from studio.actions.training_warnings import TrainingWarning, training_warnings
+from studio.actions.workers import TRAIN_WORKER
 from studio.labels import counted
 
 SHOWN_STAGES = ("sft", "grpo", "evaluate")
@@ -293,7 +295,8 @@ def _state(stage: str, job: Job, events: Sequence[Event], planned: int, step: in
 def _headline(job: Job, events: Sequence[Event], position: int | None, workers: int | None) -> tuple[str, str]:
     if job.status == "queued":
         if workers == 0:
-            return "Waiting for a worker", "No worker is running. Start one with `understudy up`; the job waits for it."
+            start = as_typed(TRAIN_WORKER)
+            return "Waiting for a worker", f"No worker is running. Start one with `{start}`; the job waits for it."
         if position is None or position <= 1:
             return "Next in the queue", "It starts as soon as a worker is free."
         return f"Number {position} in the queue", f"{position - 1} before it. It starts as soon as a worker is free."

@@ -44,7 +44,9 @@ def talk_start(context: AppContext, job: Job, checkpoints: Sequence[Checkpoint])
     if not ranked:
         return TalkStart("", _when(job))
     found = ranked[-1]
-    return TalkStart(f"{job.id}:{found.name}", f"Chat and compare begin with “{checkpoint_title(found.name)}”{_of(found)}")
+    return TalkStart(
+        f"{job.id}:{found.name}", f"Chat and compare begin with “{checkpoint_title(found.name)}”{_of(found)}"
+    )
 
 
 def _of(state: Checkpoint) -> str:

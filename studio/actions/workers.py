@@ -8,6 +8,8 @@ from __future__ import annotations
 from pipelines.core.jobs.job import RecordMissing, Worker
 from studio.context import AppContext
 
+TRAIN_WORKER, REPLY_WORKER = "up --only train-worker", "up --only reply-worker"
+"""What starts one beside a studio that runs: a second `up` on the same home is refused."""
 LOADING_WORDS = "The worker loads its model, which takes some seconds, and a minute or more the first time"
 BUSY_WITH = {
     "warm": "The worker is loading its model, which takes a minute or more the first time; then it comes to this",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.storage.store import StoreError
 from studio import widgets
 from studio.actions import system
 from studio.actions.system import WorkerLine
+from studio.actions.workers import REPLY_WORKER, TRAIN_WORKER
 from studio.context import AppContext
 from studio.labels import ago, counted
 
@@ -34,7 +36,8 @@ def _work(context: AppContext) -> None:
     lines = system.workers(context)
     if not any(line.is_alive for line in lines):
         st.warning(
-            "No worker is running, so nothing is trained and nobody answers. Start one with `understudy up`.",
+            "No worker is running, so nothing is trained and nobody answers. One that ended is started again within a "
+            f"minute where `make studio` runs; by hand: `{as_typed(TRAIN_WORKER)}`, `{as_typed(REPLY_WORKER)}`.",
             icon=":material/power_off:",
         )
     for line in lines:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.core.character.image_decode import decode_image, image_sha256
+from pipelines.core.command_line import as_typed
 from pipelines.core.problems import CharacterProblems, Problem, errors
 
 MIN_SIDE_PX = 96
@@ -210,7 +211,7 @@ def _pixel_problems(report: ImageReport, grey: npt.NDArray[np.float32], small: n
             Problem(
                 where,
                 f"{name} tells more than it shows ({report.metadata}).",
-                "Save it again without metadata, or take it in with `understudy character import` or "
+                f"Save it again without metadata, or take it in with `{as_typed('character import')}` or "
                 "the studio, which strip it.",
                 "warning",
             )

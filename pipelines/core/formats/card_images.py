@@ -26,6 +26,7 @@ from pipelines.core.character.amounts import MAX_IMAGES
 from pipelines.core.character.character import Character, CharacterImage, Interaction, is_file_name, message
 from pipelines.core.character.image_decode import MAX_PIXELS
 from pipelines.core.character.image_header import read_header
+from pipelines.core.command_line import as_typed
 from pipelines.core.formats.card_files import PNG_SIGNATURE, chunks_of, decode_base64
 from pipelines.core.formats.import_notes import refuse, tell
 from pipelines.core.problems import CharacterProblems, left_out
@@ -225,7 +226,7 @@ def png_avatar(data: bytes, file: str) -> bytes:
             image.convert("RGBA" if "A" in image.getbands() else "RGB").save(out, "PNG")
             return out.getvalue()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
-        refuse(file, "cannot be opened as a picture", "Replace it; `understudy character check` lists all such.")
+        refuse(file, "cannot be opened as a picture", f"Replace it; `{as_typed('character check')}` lists all such.")
 
 
 def holds_card(data: bytes) -> bool:

@@ -26,6 +26,7 @@ from pipelines.core.character.character_folder import (
 from pipelines.core.character.image_decode import require_pixels, without_metadata
 from pipelines.core.character.serialize import character_from_entries, split_from_entries
 from pipelines.core.character.text_pictures import with_clean_texts
+from pipelines.core.command_line import as_typed
 from pipelines.core.formats.card_files import read_bytes
 from pipelines.core.formats.card_images import is_adapter_file, rename_images, suffix_of
 from pipelines.core.formats.card_notes import lorebook_notes
@@ -170,7 +171,7 @@ def _write_adapter(files: dict[str, bytes], folder: Path | None, mended: Counter
     plain = {name: data for name, data in files.items() if is_adapter_file(name) and name not in pictures}
     if plain and folder is None:
         sentence = "an adapter came with it and was left out: adapters cannot be brought into the studio yet"
-        mended[left_out(sentence, "Train the character here; `understudy character import` keeps it.")] += 1
+        mended[left_out(sentence, f"Train the character here; `{as_typed('character import')}` keeps it.")] += 1
     elif plain and folder is not None:
         plain |= _clean_images(pictures, mended)[1]
         for name, content in plain.items():

