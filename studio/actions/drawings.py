@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pipelines.core.character.held_out_split import hold_out
 from pipelines.core.character.references import ranked_references
 from pipelines.core.jobs.draw_protocol import (
+    DRAW_TASK,
     FOREIGN_LOSS,
     SHOWN_LOOKS,
     Drawings,
@@ -27,6 +28,7 @@ from pipelines.core.jobs.draw_protocol import (
     drawings_in,
     shown_entries,
 )
+from pipelines.core.jobs.durations import working_seconds
 from pipelines.core.jobs.job import ENDED, Job, RecordMissing, new_id
 from pipelines.core.jobs.model_specs import REFERENCE_IMAGES, STARTER_PRESETS
 from pipelines.core.queue import submit
@@ -37,6 +39,8 @@ from studio.context import AppContext
 
 USED = REFERENCE_IMAGES["starter"]
 """How many references are looked at."""
+RECENT_REPLIES = 100
+"""Latest jobs of the reply queue among which drawings are looked for."""
 State = Literal["none", "waiting", "drawing", "done", "failed"]
 
 
@@ -109,6 +113,13 @@ def forget_references(context: AppContext, id: str) -> None:
 def can_draw(context: AppContext) -> bool:
     """Whether a worker is running that would draw at once."""
     return bool(live_workers(context, "reply"))
+
+
+def last_took_s(context: AppContext) -> float:
+    """Seconds that the latest drawings of any character took here, loading and rebuilding included; 0 without any."""
+    jobs = context.records.jobs.list(kind="reply", statuses=["succeeded"], limit=RECENT_REPLIES)
+    latest = next((job for job in jobs if job.request.get("task") == DRAW_TASK and job.started and job.ended), None)
+    return working_seconds(latest.started, latest.ended) if latest else 0.0
 
 
 def warm(context: AppContext) -> None:

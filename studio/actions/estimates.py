@@ -22,7 +22,7 @@ from pipelines.core.jobs.durations import (
     shipped_pace,
     working_seconds,
 )
-from pipelines.core.jobs.job import Job, JobStatus
+from pipelines.core.jobs.job import ENDED, Job, JobStatus
 from pipelines.core.jobs.recipe import Recipe
 from studio.actions.job_progress import pace_of
 from studio.actions.run_log import RunLog
@@ -61,19 +61,28 @@ def estimate(context: AppContext, recipe: Recipe) -> Estimate:
         low, high = _range(same)
         told = f"{time_range(low, high)}, as {counted(len(same), 'such training')} took here"
         return Estimate(told, low, high, len(same))
-    pace, runs = _pace_here(context, recipe)
+    pace, past = _pace_here(context, recipe)
     seconds = planned_seconds(recipe, pace)
     if math.isnan(seconds):
         return Estimate("nobody knows yet: this will be the first training with this base model here")
-    if runs:
+    if past:
         low, high = seconds / OWN_SPREAD, seconds * OWN_SPREAD
-        told = f"roughly {time_range(low, high)}, reckoned from {counted(runs, 'training')} that ran here"
-        return Estimate(told, low, high, runs)
+        told = f"roughly {time_range(low, high)}, reckoned from {_which(past)}"
+        return Estimate(told, low, high, len(past))
     low, high = seconds / SHIPPED_SPREAD, seconds * SHIPPED_SPREAD
     told = (
         f"{time_range(low, high)}, as measured elsewhere{_on_what(context)}; the first training here will tell better"
     )
     return Estimate(told, low, high)
+
+
+def _which(past: Sequence[Job]) -> str:
+    """The trainings of an estimate; one that still runs is called so, since nobody knows yet how long it takes."""
+    running = sum(job.status not in ENDED for job in past)
+    if running == len(past):
+        return "the training that runs here just now" if running == 1 else f"{running} trainings that run here just now"
+    still = f", {running} of which {'runs' if running == 1 else 'run'} still" if running else ""
+    return f"{counted(len(past), 'training')} that ran here{still}"
 
 
 def known_pace(context: AppContext, recipe: Recipe, but: str = "") -> Pace:
@@ -97,6 +106,11 @@ def past_pace(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[
     paces the faster counts, since other work on a machine only ever slows one down. Where none is finished, a run that
     was stopped, failed or is still under way says something of this machine too, once it has some steps.
     """
+    pace, past = _past(context, recipe, but)
+    return pace, len(past)
+
+
+def _past(context: AppContext, recipe: Recipe, but: str) -> tuple[dict[str, float], list[Job]]:
     found: dict[str, list[float]] = {}
     logs = _past_logs(context, recipe.base, but)
     for job, log in logs:
@@ -108,7 +122,7 @@ def past_pace(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[
         }
         for stage, seconds in pace_of(log).items():
             found.setdefault(stage, []).append(seconds * ratios.get(stage, 1.0))
-    return {stage: statistics.median_low(values) for stage, values in found.items()}, len(logs)
+    return {stage: statistics.median_low(values) for stage, values in found.items()}, [job for job, _ in logs]
 
 
 def _past_logs(context: AppContext, base: str, but: str) -> list[tuple[Job, Sequence[Event]]]:
@@ -123,13 +137,13 @@ def _past_logs(context: AppContext, base: str, but: str) -> list[tuple[Job, Sequ
     return some_way[:PAST_RUNS]
 
 
-def _pace_here(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[str, float], int]:
-    """The pace, and how many runs here it is taken from: 0 where it is as shipped, or not known."""
-    (own, runs), shipped = past_pace(context, recipe, but), _shipped(context, recipe)
-    if runs and not own:  # their steps are not known, but how long they took in all
+def _pace_here(context: AppContext, recipe: Recipe, but: str = "") -> tuple[dict[str, float], list[Job]]:
+    """The pace, and the runs here that it is taken from: none where it is as shipped, or not known."""
+    (own, past), shipped = _past(context, recipe, but), _shipped(context, recipe)
+    if past and not own:  # their steps are not known, but how long they took in all
         factor = _correction(context, recipe)
-        return {stage: seconds * factor for stage, seconds in shipped.items()}, runs
-    return {**shipped, **own}, runs
+        return {stage: seconds * factor for stage, seconds in shipped.items()}, past
+    return {**shipped, **own}, past
 
 
 def _range(same: Sequence[float]) -> tuple[float, float]:

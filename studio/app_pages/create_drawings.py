@@ -14,6 +14,7 @@ from studio.actions.drafts import Draft, own_character
 from studio.actions.drawings import DrawingsView
 from studio.actions.workers import LOADING_WORDS, is_training_beside, waiting_words
 from studio.context import AppContext
+from studio.labels import minutes
 
 POLL_S = 1
 """Seconds between looks at a job that draws."""
@@ -70,10 +71,9 @@ def made(context: AppContext, id: str, view: DrawingsView) -> None:
         widgets.quiet("Your pictures or words have changed since these were drawn.")
     if not view.drawn:
         if drawings.can_draw(context):
-            widgets.quiet(
-                "Four drawings from your pictures, though nothing is learned yet. "
-                "It takes about ten seconds, and longer while the machine does something else."
-            )
+            took = drawings.last_took_s(context)
+            measured = f" The last ones here took {minutes(took)}." if took else ""
+            widgets.quiet(f"Four drawings from your pictures, though nothing is learned yet.{measured}")
         else:
             widgets.quiet("No worker is running, so nothing is drawn yet. You can go on, and come back for it.")
     st.button(

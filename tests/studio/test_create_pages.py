@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipelines.core.jobs.draw_protocol import drawing_event, rebuilt_event, style_event
-from pipelines.core.jobs.job import Worker
+from pipelines.core.jobs.job import Job, Worker, new_id
 from pipelines.core.jobs.reply_protocol import loading_event
 from studio.actions import characters, create, drafts, images, interactions
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
+from tests.studio import staged
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
 TIMEOUT_S = 120
@@ -247,6 +249,23 @@ def test_a_base_model_that_no_worker_can_run_says_so(context: AppContext, quibb:
     shown.radio(key=f"base-{quibb}").set_value("janus-pro-7b").run()
     assert shown.button(key="train").disabled and "no worker is running" in words(shown)
     assert draft_of(context, quibb)["base"] == "janus-pro-7b"
+
+
+def test_how_long_drawings_take_is_told_as_it_was_measured_here(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
+    images.add(context, id, [(f"{seed}.png", encoded(drawing(seed))) for seed in (1, 2)])
+    staged.alive(context)
+    nothing = words(open_page("create", character=id, step=1))
+    assert "nothing is learned yet." in nothing and "second" not in nothing and "The last ones" not in nothing
+    # The latest counts; answers in a chat are no drawings, and what failed or was stopped took its own time.
+    for minute, (task, took, status) in enumerate(
+        [("draw", 10, "succeeded"), ("draw", 97, "succeeded"), ("reply", 3, "succeeded"), ("draw", 1, "stopped")]
+    ):
+        job = Job(new_id(), "reply", context.owner, request={"task": task}, status=status)  # type: ignore[arg-type]
+        at = datetime(2026, 11, 20, 10, minute, tzinfo=UTC)
+        times = [one.isoformat(timespec="microseconds") for one in (at, at + timedelta(seconds=took))]
+        context.records.jobs.add(replace(job, created=times[0], started=times[0], ended=times[1]))
+    assert "The last ones here took 2 minutes." in words(open_page("create", character=id, step=1))
 
 
 def test_the_pictures_step_shows_drawings_and_takes_references(context: AppContext, open_page: Open) -> None:

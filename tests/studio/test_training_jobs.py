@@ -173,9 +173,15 @@ def test_a_run_that_was_stopped_tells_the_pace_of_this_machine(context: AppConte
     assert estimates.past_pace(context, recipe) == ({}, 0), "too few steps"
     staged.told(context, job, [Event("sft", 6, 40, {"loss": 1.0})], seconds=7.0)
     assert estimates.past_pace(context, recipe) == ({"sft": pytest.approx(7.0)}, 1), "while it runs"
+    told = estimates.estimate(context, recipe)
+    assert told.runs == 1 and told.words.endswith("reckoned from the training that runs here just now")
     context.records.jobs.finish(job.id, staged.WORKER, job.attempt, "stopped")
     found = estimates.estimate(context, recipe)
-    assert found.runs == 1 and "reckoned from 1 training that ran here" in found.words
+    assert found.runs == 1 and found.words.endswith("reckoned from 1 training that ran here")
+    second = staged.claimed(context, staged.queued(context, character))
+    staged.told(context, second, [Event("sft", step, 40, {"loss": 1.0}) for step in range(1, 8)], seconds=7.0)
+    both = estimates.estimate(context, recipe)
+    assert both.words.endswith("reckoned from 2 trainings that ran here, 1 of which runs still")
     assert found.high_s / found.low_s < wide.high_s / wide.low_s
 
 
