@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import parser
+from pipelines.core.formats.chat_formats import read_conversations
+from pipelines.core.settings import DEFAULT_HOME, Settings
 from tests.source_files import ROOT, repository_files, short
 
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "log.md")]
@@ -137,6 +139,39 @@ def test_names_are_in_the_files_they_are_said_to_be_in(page: Path) -> None:
         if not any(re.search(rf"\b{last}\b", file.read_text(encoding="utf-8")) for file in files):
             wrong.append(f"{name} in {path}")
     assert not wrong, f"{short(page)}: {wrong}"
+
+
+def readme_section(title: str) -> str:
+    """The part of the README below a heading."""
+    return (ROOT / "README.md").read_text(encoding="utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_conversations_that_the_readme_shows_can_be_read() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", readme_section("Try it"), flags=re.MULTILINE | re.DOTALL)
+    text = next(block for block in blocks if block.startswith("<START>"))
+    lines = next(block for block in blocks if block.startswith("{"))
+    for file, block, count in (("talks.txt", text, 2), ("talks.jsonl", lines, 1)):
+        found = read_conversations(block, file, "Tova")
+        assert [len(one) for one in found.interactions] == [2] * count, file
+        assert not found.notes, file
+
+
+def test_what_the_readme_begins_with_can_be_typed() -> None:
+    """`make setup` puts nothing on the path; engineers, further down, know how to activate an environment."""
+    bare = re.findall(r"^understudy .*|`understudy [a-z].*?`", readme_section("Try it"), flags=re.MULTILINE)
+    assert not bare and ".venv/bin/understudy train" in readme_section("Try it")
+
+
+def test_the_readme_says_where_work_is_kept_and_on_which_port() -> None:
+    words = readme_section("Try it")
+    assert f"http://localhost:{Settings.studio_port}" in words and "UNDERSTUDY_STUDIO_PORT" in words
+    assert f"`{DEFAULT_HOME}`" in words and "UNDERSTUDY_HOME" in words
+
+
+def test_the_page_for_creators_names_no_code() -> None:
+    page = ROOT / "docs" / "studio.md"
+    named = [code for code in in_backticks(page) if re.search(r"\.(?:py|js|css)$|[a-z]_[a-z]|[a-z][A-Z]|\w/\w", code)]
+    assert set(named) <= {"~/.understudy"}, f"{named}: such things stand in docs/studio_code.md"
 
 
 def test_architecture_is_three_pages() -> None:
