@@ -35,5 +35,8 @@ def install_as_typed(extra: str) -> str:
 
 def _from_here(path: Path) -> str:
     """The path as a shell takes it, from the working directory where it lies below that."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted; a message is no place to fail
+        return shlex.quote(str(path))
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

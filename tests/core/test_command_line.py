@@ -55,6 +55,13 @@ def test_from_elsewhere(venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert as_typed("jobs") == f"'{bin}/understudy' jobs" and typed(as_typed("jobs")) == ["jobs"]
 
 
+def test_from_a_folder_that_is_gone(venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert as_typed("jobs") == f"{venv}/understudy jobs"
+
+
 def test_where_a_shell_finds_it(venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{venv}{os.pathsep}/usr/bin")
     assert as_typed("jobs") == "understudy jobs"
