@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from pipelines.core.checkpoint_sums import SUMS_FILE
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.queue.submit import clone, continue_training, resume, stop
 from pipelines.core.queue.training_results import result_of
@@ -326,7 +327,7 @@ def test_a_job_that_cannot_fit_says_so_at_once(
     for installed in (True, False):
         monkeypatch.setattr(capacity, "find_spec", lambda name, there=installed: there or None)
         refusal = refusal_reason("janus-pro-7b", False, embedded.settings, free)
-        assert ("bitsandbytes is not installed there: pip install 'understudy[four-bit]'" in refusal) != installed
+        assert (f"bitsandbytes is not installed there: {install_as_typed('four-bit')}" in refusal) != installed
     assert refusal_reason("janus-pro-1b", False, embedded.settings, free) == ""
     run_job(context, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
