@@ -27,6 +27,7 @@ from studio.actions.checkpoint_options import (
     label_of,
     only_one_of,
     sides_of,
+    why_no_default,
 )
 from studio.actions.compare import NotPossible
 from studio.context import AppContext
@@ -120,6 +121,8 @@ def checkpoint_select(
         on_change=keep,
     )
     ref = chosen_now or ""
+    if not ref and (why := why_no_default(options)):
+        widgets.quiet(f"{why}: nothing stands here until you choose it.")
     if warn:
         widgets.caution(next((one.warning for one in options if one.ref == ref), ""))
     return ref

@@ -47,8 +47,6 @@ def page() -> None:
     view = _view()
     if view != VOTES and (said := checkpoint_options.first_in_words(context, row.id)):
         widgets.quiet(said)
-    if view in (TALK, SCORES, DOWNLOAD) and not (conversation or checkpoint_options.sides_of(choices)[0]):
-        widgets.quiet(f"{checkpoint_options.why_no_default(choices)}: nothing is chosen until you choose it.")
     if view == TALK:
         if conversation is None:
             _begin(context, row, choices)

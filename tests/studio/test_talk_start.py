@@ -70,7 +70,7 @@ def test_a_training_being_checked_leads_to_its_own_state_and_says_so(context: Ap
     assert test.selectbox[1].value == state and warnings(test) == [NOT_CHECKED] and not test.info
     test = led(context, job, "Talk and compare")
     assert next(box.value for box in test.selectbox if box.label == "One") == state
-    assert warnings(test) == [NOT_CHECKED]
+    assert warnings(test) == [NOT_CHECKED] and "nothing stands here" not in small_words(test)
     assert not next(button for button in test.button if button.label == "Start talking").disabled
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_chosen_by_itself_before_it_is_checked(context: AppContext, c
     for view, label in (("Talk", "One"), ("Scorecards", "One"), ("Download", "Which state")):
         test = open_page("compare", character=character, view=view)
         assert next(box.value for box in test.selectbox if box.label == label) is None, view
-        assert f"{why}: nothing is chosen until you choose it." in small_words(test), view
+        assert f"{why}: nothing stands here until you choose it." in small_words(test), view
     staged.trained(context, character)
     assert why_no_default(checkpoint_options(context, character)) == ""
 
