@@ -1,13 +1,12 @@
 """Suggestions: facts and looks found in the persona's own sentences, and conversations from a background job.
 
 Nothing here changes a draft by itself: a suggestion is shown, edited if need be, and taken by a click. Facts come from
-patterns of everyday English (`persona_facts.py`); conversations come from the endpoint in UNDERSTUDY_LLM_URL, and
-only when one is set. Captions are in `captions.py`.
+patterns of everyday English (`persona_facts.py`; looks and speech by `misplaced.py`); conversations come from the
+endpoint in UNDERSTUDY_LLM_URL, and only when one is set. Captions are in `captions.py`.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,10 @@ from pipelines.core.character.character import Fact
 from pipelines.core.jobs.job import Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import conversations_in
 from pipelines.core.queue import submit
-from pipelines.core.words import comparable_words, sentences_of
+from pipelines.core.words import comparable_words
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.interactions import Turns, add_interaction
+from studio.actions.misplaced import LOOKS, speech_sentences, whole_sentences
 from studio.actions.persona_facts import FactSuggestion, facts_in
 from studio.context import AppContext
 
@@ -27,20 +27,14 @@ def _set_of(words: str) -> frozenset[str]:
 
 
 MAX_FACTS_SHOWN = 8
+MAX_MISPLACED = 12
+"""Sentences of one field that are suggested to be moved at once."""
 SAME_SHARE = 0.8
 """Share of an answer's words that a written fact must have to say the same."""
 _QUESTION_WORDS = frozenset(("who", "what", "where", "when", "why", "how", "which", "whom", "whose"))
 _FUNCTION_WORDS = _set_of(
     "a an the of in on at by to for from with and or but is are was were be been am do does did has have had i you he "
     "she it we they me him her us them my your his its our their this that there s"
-)
-
-_LOOKS = re.compile(
-    r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
-)
-_TALK = re.compile(
-    r"\b(?:speaks?|talks?|says?|voice|swears?|accent|whispers?|jokes?|sentences|calls? (?:you|everyone))\b",
-    re.IGNORECASE,
 )
 
 
@@ -87,13 +81,14 @@ def _content(text: str) -> set[str]:
 def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:
     """Sentences of the persona about looks or talk, where that field is still empty."""
     character, _ = character_of(draft)
-    found = []
-    for sentence in _sentences(character.persona):
-        if not character.appearance.strip() and _LOOKS.search(sentence):
-            found.append(MisplacedSentence(sentence, "appearance"))
-        elif not character.style.strip() and _TALK.search(sentence):
-            found.append(MisplacedSentence(sentence, "style"))
-    return found[:4]
+    sentences = whole_sentences(character.persona)
+    found: dict[str, list[MisplacedSentence]] = {"appearance": [], "style": []}
+    for sentence, is_speech in zip(sentences, speech_sentences(sentences), strict=True):
+        if not character.appearance.strip() and LOOKS.search(sentence):
+            found["appearance"].append(MisplacedSentence(sentence, "appearance"))
+        elif not character.style.strip() and is_speech:
+            found["style"].append(MisplacedSentence(sentence, "style"))
+    return [one for field in found.values() for one in field[:MAX_MISPLACED]]
 
 
 def take_fact(context: AppContext, id: str, fact: FactSuggestion) -> None:
@@ -110,16 +105,12 @@ def move_sentences(context: AppContext, id: str, field: str) -> None:
 
     def edit(draft: Draft) -> None:
         moved = [one.sentence for one in misplaced_sentences(draft) if one.field == field]
-        for sentence in moved:
-            draft["persona"] = " ".join(draft["persona"].replace(sentence, "", 1).split())
+        for sentence in moved:  # they are in one line
+            draft["persona"] = " ".join(" ".join(draft["persona"].split()).replace(sentence, "", 1).split())
         if moved:
             draft[field] = " ".join(filter(None, [str(draft.get(field, "")).strip(), *moved]))
 
     change(context, id, edit)
-
-
-def _sentences(text: str) -> list[str]:
-    return sentences_of(" ".join(text.split()))
 
 
 # ---------------------------------------------------------------- conversations

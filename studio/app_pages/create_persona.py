@@ -79,7 +79,7 @@ def suggested(context: AppContext, id: str, draft: Draft) -> None:
         sentences = [one.sentence for one in misplaced if one.field == field]
         if sentences:
             with st.container(border=True, gap="xsmall"):
-                widgets.quiet(f"This tells {words}: “{' '.join(sentences)[:300]}”")
+                widgets.quiet(f"This tells {words}: “{' '.join(sentences)}”")
                 st.button(
                     f"Move it to {words}",
                     key=f"move-{field}",
