@@ -96,8 +96,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def check(character_dir: Path) -> None:
-    """Check the character as a creator would want it; CommandFailed with the first problem."""
-    from pipelines.core.character.checks import check_report
+    """Check the character as a creator would want it; CommandFailed with the first problem.
+
+    Of what could be better it is said where the system prompt is cut: that is what is trained.
+    """
+    from pipelines.core.character.character_folder import read_character
+    from pipelines.core.character.checks import check_report, check_system_prompt
 
     report = check_report(character_dir)
     if not report["ok"]:
@@ -105,6 +109,8 @@ def check(character_dir: Path) -> None:
         first, more = problems[0], len(problems) - 1
         also = f" ({more} more: {as_typed('character check', character_dir)})" if more else ""
         raise CommandFailed(f"{first['field']}: {first['message']} {first['mend']}{also}")
+    for cut in check_system_prompt(read_character(character_dir)):
+        say(f"{cut.field}: {cut.message} {cut.mend}")
 
 
 def _start(run_dir: Path, character_dir: Path, recipe: Recipe) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.core.character.amounts import GOOD_IMAGES, MAX_IMAGES, MIN_IMAGES
-from pipelines.core.character.checks import check_content
+from pipelines.core.character.checks import check_content, check_system_prompt
 from pipelines.core.character.serialize import held_out_to_entries, split_from_entries
 from pipelines.core.full_disk import lacking_space
 from pipelines.core.jobs.job import CharacterVersion, Job, Worker, now
@@ -148,6 +148,16 @@ def all_problems(draft: Draft) -> list[Problem]:
 def step_of(problem: Problem) -> int:
     """The step of the wizard where a problem is mended."""
     return _STEP_OF.get(problem.field.split("[")[0].split(".")[0], 2)
+
+
+def prompt_problems(draft: Draft) -> list[Problem]:
+    """That the system prompt is too long and so is cut; steps 2, 3 and 4 say it, whichever text is blamed."""
+    return check_system_prompt(character_of(draft)[0])
+
+
+def problems_beside(draft: Draft, step: int) -> list[Problem]:
+    """What stands beside the fields of step 2 or 3, both of which have texts of the system prompt."""
+    return list(dict.fromkeys([*prompt_problems(draft), *summary(draft).problems[step]]))
 
 
 def states(draft: Draft) -> dict[int, str]:

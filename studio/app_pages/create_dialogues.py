@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pipelines.core.character.system_prompt import budget_words
 from studio import widgets
 from studio.actions import create, drafts, images, interactions
 from studio.actions.drafts import Draft
@@ -17,6 +18,8 @@ from studio.app_pages.create_import import import_interactions
 from studio.context import AppContext
 from studio.labels import counted
 
+LISTED = ("interactions", "input_images")
+"""Fields whose problems stand in the editor and beside it."""
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
 
 
@@ -26,7 +29,8 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with left:
         text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            widgets.problems(item for item in create.summary(draft).problems[3] if item.field == "style")
+            beside = create.problems_beside(draft, 3)
+            widgets.problems(item for item in beside if not item.field.startswith(LISTED))
         views = interactions.interaction_views(draft)
         editor(context, id, draft, views)
     with right:
@@ -245,7 +249,7 @@ def learned(what: Learned, draft: Draft) -> None:
         )
         st.markdown("**Told each time, not learned** :material/campaign:")
         widgets.quiet(
-            f"Who they are, how they speak and look, and the scene: about {what.prompt_tokens} tokens. "
+            f"Who they are, how they speak and look, and the scene: {budget_words(what.prompt_tokens)}. "
             "What others say to them is read, never imitated."
         )
         if what.test.conversations or what.test.questions or what.test.images:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from pipelines.core.character.system_prompt import (
     SYSTEM_PROMPT_TOKENS,
+    budget_words,
     estimate_system_prompt,
     fits_system_prompt,
     system_text,
@@ -45,7 +46,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         prompt_preview(draft)
         suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            widgets.problems(create.summary(draft).problems[2])
+            widgets.problems(create.problems_beside(draft, 2))
 
 
 def prompt_preview(draft: Draft) -> None:
@@ -54,10 +55,8 @@ def prompt_preview(draft: Draft) -> None:
     tokens = estimate_system_prompt(character)
     st.markdown("**What the model will be told**")
     fits = fits_system_prompt(tokens)
-    words = f"About {tokens} of {SYSTEM_PROMPT_TOKENS} tokens"
-    if tokens > SYSTEM_PROMPT_TOKENS:
-        words = f"About {tokens} tokens" + (", just enough" if fits else f"; {SYSTEM_PROMPT_TOKENS} are the most")
-    st.progress(min(1.0, tokens / SYSTEM_PROMPT_TOKENS), text=words)
+    words = budget_words(tokens)
+    st.progress(min(1.0, tokens / SYSTEM_PROMPT_TOKENS), text=words[:1].upper() + words[1:])
     if not fits:
         st.warning("Too long: this is what is left when it is cut.", icon=":material/content_cut:")
     shown = system_text(character) if character.name or character.persona else "Nothing yet. Begin with the name."

@@ -42,7 +42,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     left, right = st.columns([1.25, 1], gap="large")
     with left:
         overview(context, draft, found)
-        left_to_mend(found)
+        left_to_mend(draft, found)
         create_held_out.draw(context, id, draft)
         text_field(
             context,
@@ -68,13 +68,17 @@ def overview(context: AppContext, draft: Draft, found: Summary) -> None:
             widgets.chips(list(found.lines))
 
 
-def left_to_mend(found: Summary) -> None:
+def left_to_mend(draft: Draft, found: Summary) -> None:
     """Problems by the step that mends them, each with a button to that step."""
     if not any(found.problems.values()):
         st.success("Nothing is left to mend.", icon=":material/check_circle:")
+    cut = [item for item in create.prompt_problems(draft) if item.severity == "warning"]
+    widgets.problems(cut)  # in sight: the hints are folded away
+    for item in cut:
+        back_to_step(create.step_of(item), "cut")
     for step, items in found.problems.items():
         wrong = [item for item in items if item.severity == "error"]
-        hints = [item for item in items if item.severity == "warning"]
+        hints = [item for item in items if item.severity == "warning" and item not in cut]
         if step == len(create.STEPS):
             widgets.problems(item for item in hints if item.field != "licence")
             continue

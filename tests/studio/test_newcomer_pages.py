@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pipelines.cli import main
 from pipelines.core.character.amounts import (
     GOOD_FACTS,
     GOOD_IMAGES,
@@ -17,6 +19,8 @@ from pipelines.core.character.amounts import (
     TESTED_AMOUNT,
 )
 from pipelines.core.character.character import message
+from pipelines.core.character.character_folder import write_character
+from pipelines.core.character.system_prompt import budget_words, estimate_system_prompt, system_text
 from pipelines.core.problems import Problem
 from studio.actions import create, drafts, images
 from studio.actions.import_review import Contents, StagedUpload
@@ -123,3 +127,27 @@ def test_a_page_of_an_import_has_an_end(context: AppContext, open_page: Open) ->
     told = [one.proto.body for one in shown.get("html")]
     assert any("And 15 more of this kind." in words for words in told), told
     assert any("And 40 more turns." in words for words in told)
+
+
+def test_how_much_the_model_is_told_is_judged_alike_on_every_step(
+    context: AppContext, open_page: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id = drafts.create(context)
+    drafts.set_text(context, id, "name", "Ada Marigold of the Northern Light")  # the name does not count
+    drafts.set_text(context, id, "persona", "She keeps a light for the ships. " * 36)
+    for sentences, fits in ((12, True), (13, False)):
+        drafts.set_text(context, id, "style", "Dry as salt. " * sentences)
+        character = drafts.character_of(drafts.own_character(context, id).draft)[0]
+        told = budget_words(estimate_system_prompt(character))
+        assert (" ".join(character.persona.split()) in system_text(character)) == fits  # what is trained
+        assert told == f"about {336 if fits else 339} of 336 tokens"
+        for step in (2, 3, 4):
+            page = open_page(character=id, step=step)
+            warnings = [str(item.value) for item in page.warning if told in str(item.value)]
+            assert len(warnings) == (not fits), step
+        assert any(told in str(item.proto) for item in open_page(character=id, step=3).get("html"))
+        folder = tmp_path / f"fits-{fits}"
+        write_character(character, folder, {})
+        with contextlib.suppress(SystemExit):
+            main(["character", "check", str(folder)])
+        assert (told in capsys.readouterr().out) == (not fits)

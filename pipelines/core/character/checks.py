@@ -26,13 +26,18 @@ from pipelines.core.character.held_out_conversations import answers_of, kept_con
 from pipelines.core.character.image_check import ImageReport
 from pipelines.core.character.image_set_check import check_variety
 from pipelines.core.character.references import check_references
-from pipelines.core.character.system_prompt import SYSTEM_PROMPT_TOKENS, estimate_system_prompt, fits_system_prompt
+from pipelines.core.character.system_prompt import (
+    SYSTEM_PROMPT_TOKENS,
+    budget_words,
+    estimate_system_prompt,
+    fits_system_prompt,
+)
 from pipelines.core.character.validate_dialogues import check_interactions, check_placeholders
 from pipelines.core.problems import Problem, Severity, errors, missing_entry
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.core.words import count_words, normalized_words
 
-REFUSED_SYSTEM_PROMPT_TOKENS = 4 * SYSTEM_PROMPT_TOKENS
+REFUSED_SYSTEM_PROMPT_TOKENS = 1280
 """Beyond this a training row of 2,048 tokens (`Recipe.sft_row_max_tokens`) would hold little else."""
 SHORT_PERSONA_WORDS = 12
 """Shorter personas are warned of."""
@@ -135,7 +140,7 @@ def _check_texts(character: Character) -> list[Problem]:
     if len(character.name) > MAX_NAME_CHARACTERS or "\n" in character.name:
         message = "The name is longer than one short line."
         found.append(Problem("name", message, "Write only the name; the rest belongs into the persona."))
-    found += _check_system_prompt(character)
+    found += check_system_prompt(character)
     wanted = (
         (
             "style",
@@ -181,8 +186,8 @@ def _check_persona(persona: str) -> list[Problem]:
     return []
 
 
-def _check_system_prompt(character: Character) -> list[Problem]:
-    """The token budget of the prompt, blamed on its longest part."""
+def check_system_prompt(character: Character) -> list[Problem]:
+    """The token budget of the prompt, blamed on its longest part; the one judgement of it, told wherever it matters."""
     parts = {
         "persona": character.persona,
         "style": character.style,
@@ -198,8 +203,8 @@ def _check_system_prompt(character: Character) -> list[Problem]:
     return [
         Problem(
             longest,
-            f"Persona, style, appearance and scenario are about {tokens} tokens together ({words} words); "
-            f"{SYSTEM_PROMPT_TOKENS} are kept for them.",
+            f"Persona, style, appearance and scenario are {budget_words(tokens)} together ({words} words); what is "
+            "more is cut.",
             f"Shorten them to about {max(room, 1)} words, {longest} first: what the character knows belongs into "
             "facts, how they talk into conversations.",
             "error" if tokens > REFUSED_SYSTEM_PROMPT_TOKENS else "warning",

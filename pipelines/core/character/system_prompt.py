@@ -9,11 +9,9 @@ from pipelines.core.character.character import Character, Message, TextPart
 from pipelines.core.token_estimate import estimate_tokens
 from pipelines.core.words import cut_at_sentence
 
-SYSTEM_PROMPT_TOKENS = 320
-"""Budget of name, persona, style, appearance and scenario together, as `estimate_tokens` counts. Every training row and
-every chat begins with them."""
-SYSTEM_PROMPT_TOLERANCE = 1.05
-"""Estimates up to this factor over the budget pass: for English personas the estimate is good to 4 %."""
+SYSTEM_PROMPT_TOKENS = 336
+"""Most tokens of persona, style, appearance and scenario together, as `estimate_system_prompt` counts. Every training
+row and every chat begins with them; what is more is cut."""
 
 _STYLE, _LOOKS, _SCENARIO = "How you speak:", "How you look:", "Where you are:"
 PROMPT_LABELS = tuple(label.lower() for label in (_STYLE, _LOOKS, _SCENARIO))
@@ -21,14 +19,29 @@ PROMPT_LABELS = tuple(label.lower() for label in (_STYLE, _LOOKS, _SCENARIO))
 
 
 def fits_system_prompt(tokens: int) -> bool:
-    """Whether an estimated count is within the budget and its tolerance."""
-    return tokens <= SYSTEM_PROMPT_TOLERANCE * SYSTEM_PROMPT_TOKENS
+    """Whether an estimated count is within the budget; what fits is never cut, and what is cut does not fit."""
+    return tokens <= SYSTEM_PROMPT_TOKENS
+
+
+def budget_words(tokens: int) -> str:
+    """An estimated count against the budget, as it is told everywhere."""
+    return f"about {tokens} of {SYSTEM_PROMPT_TOKENS} tokens"
 
 
 def estimate_system_prompt(character: Character) -> int:
-    """The estimated tokens that count against the budget; the few words around them do not."""
-    texts = (character.name, character.persona, character.style, character.appearance, character.scenario)
-    return sum(estimate_tokens(text) for text in texts)
+    """The estimated tokens that count against the budget; the name and the few words around them do not."""
+    return estimate_tokens("".join(_parts(character).values()))
+
+
+def _parts(character: Character) -> dict[str, str]:
+    """What stands in the system prompt, each in one line behind its label."""
+    texts = {
+        f"You are {character.name}. ": character.persona,
+        f"\n{_STYLE} ": character.style,
+        f"\n{_LOOKS} ": character.appearance,
+        f"\n{_SCENARIO} ": character.scenario,
+    }
+    return {label: " ".join(text.split()) for label, text in texts.items()}
 
 
 def system_message(character: Character) -> Message:
@@ -38,17 +51,9 @@ def system_message(character: Character) -> Message:
 
 def system_text(character: Character) -> str:
     """The words of the system prompt; over the budget, the longest part is cut at a sentence end until it fits."""
-    texts = {
-        f"You are {character.name}. ": character.persona,
-        f"\n{_STYLE} ": character.style,
-        f"\n{_LOOKS} ": character.appearance,
-        f"\n{_SCENARIO} ": character.scenario,
-    }
-    texts = {label: " ".join(text.split()) for label, text in texts.items()}
-    # Without the name, and rounded up once: never more than `estimate_system_prompt`, so what the checks let pass
-    # stays whole.
+    texts = _parts(character)
     while not fits_system_prompt(tokens := estimate_tokens("".join(texts.values()))):
-        over = tokens - SYSTEM_PROMPT_TOLERANCE * SYSTEM_PROMPT_TOKENS
+        over = tokens - SYSTEM_PROMPT_TOKENS
         longest = max(texts, key=lambda label: estimate_tokens(texts[label]))
         text = texts[longest]
         # At most half at a time: another part may be the longest by then.

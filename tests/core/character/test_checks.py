@@ -43,9 +43,9 @@ def test_warnings_do_not_make_a_folder_bad(tmp_path: Path, ada: Character) -> No
     [
         ({"persona": " "}, "persona", "is empty", "error"),
         ({"persona": "A ferry pilot."}, "persona", "only 3 words", "warning"),
-        ({"persona": LONG * 80}, "persona", f"{SYSTEM_PROMPT_TOKENS} are kept", "warning"),
-        ({"persona": LONG * 400}, "persona", f"{SYSTEM_PROMPT_TOKENS} are kept", "error"),
-        ({"scenario": LONG * 80}, "scenario", f"{SYSTEM_PROMPT_TOKENS} are kept", "warning"),
+        ({"persona": LONG * 80}, "persona", f"of {SYSTEM_PROMPT_TOKENS} tokens together", "warning"),
+        ({"persona": LONG * 400}, "persona", f"of {SYSTEM_PROMPT_TOKENS} tokens together", "error"),
+        ({"scenario": LONG * 80}, "scenario", f"of {SYSTEM_PROMPT_TOKENS} tokens together", "warning"),
         ({"greeting": "Hello {{user}}!"}, "greeting", "{{user}}", "warning"),
         ({"name": "Ada\nof the ferry"}, "name", "longer than one short line", "error"),
         ({"style": ""}, "style", "how the character speaks", "warning"),
