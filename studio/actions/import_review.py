@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
 from pipelines.core.character.character import Character, Interaction
+from pipelines.core.formats.blank_lines import NOT_PARTED, PARTED
 from pipelines.core.formats.chat_formats import Conversations
 from pipelines.core.formats.import_notes import RoleNeeded
 from pipelines.core.jobs.job import RecordMissing
@@ -90,6 +91,12 @@ class StagedUpload(Staged):
     """Reads it again for one of the names."""
     pasted: str = ""
     """Words of the field that the upload came from, which is emptied when they are taken in."""
+    readings: tuple[str, ...] = ()
+    """In words, the two ways in which the file can be read: divided at empty lines, and as one conversation."""
+    reading: int = 0
+    """Which of `readings` this is."""
+    read_otherwise: Callable[[AppContext], StagedUpload] | None = None
+    """Makes the other one of it."""
 
 
 def get(context: AppContext, id: str) -> StagedUpload | None:
@@ -155,6 +162,15 @@ def choose_role(context: AppContext, id: str, role: str) -> None:
     if staged is None or staged.read is None:
         raise RecordMissing("this upload was taken in or cancelled already")
     context.stage(replace(staged.read(role), id=id, roles=staged.roles, read=staged.read))
+
+
+def choose_reading(context: AppContext, id: str, reading: int) -> None:
+    """Take the file divided at empty lines (0), or as one conversation (1)."""
+    staged = get(context, id)
+    if staged is None or staged.read_otherwise is None:
+        raise RecordMissing("this upload was taken in or cancelled already")
+    if staged.reading != reading:
+        context.stage(replace(staged.read_otherwise(context), id=id))
 
 
 def _receive(source: BinaryIO, path: Path, name: str) -> None:
@@ -305,6 +321,12 @@ def stage_talks(context: AppContext, id: str, found: Conversations, source: str,
     Raises:
         CharacterProblems: all of them are there already.
     """
+    staged = _read_talks(id, found, source, pasted, context)
+    context.stage(staged)
+    return staged
+
+
+def _read_talks(id: str, found: Conversations, source: str, pasted: str, context: AppContext) -> StagedUpload:
     fresh, notes = talk_uploads.fresh_of(own_character(context, id).draft, found, source)
     if not fresh and not found.rejected:
         raise CharacterProblems(notes)
@@ -320,5 +342,23 @@ def stage_talks(context: AppContext, id: str, found: Conversations, source: str,
     held = sum(_TURN_BYTES + len(turn.text) for talk in found.interactions for turn in talk)
     contents = Contents(tuple(counts), talks=known)
     staged = StagedUpload(source, id, contents, _grouped(notes), save, pasted=pasted, held_bytes=held)
-    context.stage(staged)
-    return staged
+    if found.otherwise is None:
+        return staged
+    notes = [item for item in notes if item.message.removesuffix(".") not in (PARTED, NOT_PARTED)]  # asked above
+    other = replace(found.otherwise, otherwise=replace(found, otherwise=None))
+    both = (found, other) if found.is_parted else (other, found)
+    return replace(
+        staged,
+        notes=_grouped(notes),
+        held_bytes=2 * held,
+        readings=tuple(map(_reading, both)),
+        reading=both.index(found),
+        read_otherwise=partial(_read_talks, id, other, source, pasted),
+    )
+
+
+def _reading(found: Conversations) -> str:
+    """How many conversations a file holds, in words."""
+    exchanges = sum(turn.role == "character" for talk in found.interactions for turn in talk)
+    count = counted(len(found.interactions), "conversation")
+    return f"{count}, divided by the empty lines" if found.is_parted else f"{count} of {counted(exchanges, 'exchange')}"

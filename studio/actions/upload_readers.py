@@ -293,11 +293,16 @@ def read_character_upload(path: str, folder: str, role: str, name: str) -> Chara
 
 @upload_budget()
 def read_talks(data: bytes | str, source: str, name: str, nickname: str) -> Conversations:
-    """The conversations of a file of any known form, or of a text; CharacterProblems for none."""
+    """The conversations of a file of any known form, or of a text, in both ways where it may be read in two.
+
+    CharacterProblems for none.
+    """
     text, notes = (data, []) if isinstance(data, str) else decode_text(data, source)
     refuse_endless(text, source)
     found = read_conversations(text, source, name, nickname)
-    return replace(with_clean_texts(found), notes=notes + found.notes)
+    other = None if found.is_parted is None else read_conversations(text, source, name, nickname, not found.is_parted)
+    found, other = (one and replace(with_clean_texts(one), notes=notes + one.notes) for one in (found, other))
+    return replace(found, otherwise=other)
 
 
 def read_book(data: bytes, name: str) -> tuple[dict[str, Any], list[Problem]]:

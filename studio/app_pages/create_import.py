@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from pipelines.core.formats.chat_formats import Conversations
+from pipelines.core.formats.import_conversations import CONVERSATION_SUFFIXES
 from pipelines.core.jobs.job import ENDED
 from studio import held_uploads, widgets
 from studio.actions import drafts, import_review, suggestions, talk_uploads
@@ -35,7 +36,7 @@ def import_interactions(context: AppContext, id: str, draft: Draft) -> None:
         round = st.session_state.setdefault("data-round", 0)
         st.file_uploader(
             "Chats as JSON or JSON lines (ShareGPT, chat messages, SillyTavern), or as text",
-            type=["json", "jsonl", "ndjson", "txt", "log"],
+            type=[suffix.removeprefix(".") for suffix in CONVERSATION_SUFFIXES],
             key=f"data-{round}",
             max_upload_size=talk_uploads.MAX_DATA_BYTES >> 20,
             on_change=upload,

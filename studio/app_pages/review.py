@@ -48,6 +48,8 @@ def page(context: AppContext, id: str) -> None:
     widgets.show_problems()
     if staged.roles:
         choose_role(context, staged)
+    if staged.readings:
+        choose_reading(context, staged)
     if staged.save is not None:
         widgets.chips([*staged.contents.counts, *_counts_of_notes(staged)])
     buttons(context, staged)
@@ -88,6 +90,25 @@ def take_role(context: AppContext, id: str) -> None:
     role = st.session_state.get(f"role-{id}")
     if role:
         widgets.attempt(import_review.choose_role, context, id, role)
+
+
+def choose_reading(context: AppContext, staged: StagedUpload) -> None:
+    """Whether empty lines between exchanges are the ends of conversations."""
+    key = f"reading-{staged.id}"
+    st.session_state[key] = staged.reading  # also when the choice could not be followed
+    st.radio(
+        "Empty lines stand between the exchanges. What is it?",
+        range(len(staged.readings)),
+        key=key,
+        format_func=staged.readings.__getitem__,
+        on_change=take_reading,
+        args=(context, staged.id),
+    )
+
+
+def take_reading(context: AppContext, id: str) -> None:
+    """Take it as it was chosen."""
+    widgets.attempt(import_review.choose_reading, context, id, st.session_state[f"reading-{id}"])
 
 
 def buttons(context: AppContext, staged: StagedUpload) -> None:

@@ -80,6 +80,19 @@ def test_an_import_is_looked_over_cancelled_and_taken_in(
     press(page, "Take it in")
     expect(page.get_by_text("2 conversations so far")).to_be_visible()
 
+    # A file of examples, divided by empty lines: it says so, and may be one conversation.
+    (tmp_path / "talks.txt").write_text("\n\n".join(f"User: Number {n}?\nVilde: It is {n}." for n in range(20)))
+    page.get_by_text("Upload conversations").click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "talks.txt")
+    expect(page.get_by_text("20 conversations", exact=True)).to_be_visible()
+    accessible(page, "look it over")
+    page.get_by_text("1 conversation of 20 exchanges").click()
+    expect(page.get_by_text("1 conversation", exact=True)).to_be_visible()
+    page.get_by_text("20 conversations, divided by the empty lines").click()
+    expect(page.get_by_text("20 conversations", exact=True)).to_be_visible()
+    press(page, "Take it in")
+    expect(page.get_by_text("22 conversations so far")).to_be_visible()
+
 
 def test_data_of_many_roles_asks_for_one(page: Page, studio: Studio, records: Records, tmp_path: Path) -> None:
     root = write_data_set(tmp_path / "data_set")

@@ -116,6 +116,28 @@ def test_all_conversations_of_an_import_can_be_opened(context: AppContext, open_
     assert listed() == 32 and "more-talks" not in [button.key for button in shown.button]
 
 
+def test_whether_empty_lines_divide_a_text_is_shown_and_chosen(context: AppContext, open_page: Open) -> None:
+    id = drafts.create(context)
+    talk = "\n\n".join(f"User: Question {number}?\n{{{{char}}}}: Aye, {number}." for number in range(20))
+    shown = open_page(character=id, step=3)
+    shown.text_area(key=f"text-{id}-pasted").set_value(talk).run()
+    next(button for button in shown.button if button.label == "Read them").click().run()
+
+    def chips() -> str:
+        return " ".join(one.proto.body for one in shown.get("html"))
+
+    assert shown.radio[0].options == ["20 conversations, divided by the empty lines", "1 conversation of 20 exchanges"]
+    assert shown.radio[0].value == 0 and ">20 conversations<" in chips()
+    shown.radio[0].set_value(1).run()
+    assert shown.radio[0].value == 1 and ">1 conversation<" in chips() and not shown.exception
+    assert "interactions" not in drafts.own_character(context, id).draft  # nothing is saved yet
+    shown.radio[0].set_value(0).run()
+    assert ">20 conversations<" in chips()
+    shown.radio[0].set_value(1).run()
+    shown.button(key="take-import").click().run()
+    assert [len(talk) for talk in drafts.own_character(context, id).draft["interactions"]] == [40]
+
+
 def test_a_page_of_an_import_has_an_end(context: AppContext, open_page: Open) -> None:
     talk = tuple(message(role, f"words {n}") for n in range(50) for role in ("user", "character"))
     notes = tuple(Problem("images", f"{n}.txt belongs to no picture.", "Rename it.", "warning") for n in range(75))

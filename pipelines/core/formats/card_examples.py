@@ -11,10 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal, TypeVar
 
 from pipelines.core.character.character import Interaction, Role, message
+from pipelines.core.formats.blank_lines import TITLE, TITLED
+from pipelines.core.formats.blank_lines import part as part_at_blank
 from pipelines.core.formats.import_notes import Mended, tell
 from pipelines.core.formats.label_lines import label_key, one_speaker_a_line, with_lines_and_colons
 from pipelines.core.formats.media_marks import needs_marks, without_marks
@@ -41,6 +43,7 @@ CALL_BY_NAME = "If one of them is the character, call it by its whole name in th
 """What to do about speakers that nobody knows."""
 ASIDES_LEFT_OUT = left_out("stage directions between a name and its colon were left out")
 NARRATION_LEFT_OUT = left_out("lines of a narrator or of the program were left out")
+TITLES_LEFT_OUT = left_out("titles between conversations were left out")
 SHOWN_LEFT_OUT = left_out(
     "what the user only showed was left out, with its answers: pictures, films and sounds do not come along"
 )
@@ -77,16 +80,23 @@ class BlockTurn:
     """A user's turn that was all or partly a picture, film or sound, and says nothing without it."""
     called: Literal["", "name", "role"] = ""
     """Whether the source calls the speaker by the character's name, or only by a role such as "assistant"."""
+    is_after_blank: bool = False
+    """An empty line stands before it."""
 
 
-def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, ...], Counter[str]]:
+def read_blocks(
+    text: str, speakers: SpeakerNames, parts_at_blank: bool | None = None
+) -> tuple[tuple[Interaction, ...], Counter[str]]:
     """Conversations of `<START>` blocks, and how often something had to be mended (sentence -> count).
 
     A turn runs to the next speaker's prefix at the start of a line, so it may span lines. Words before
-    the first prefix of a block belong to nobody and are left out.
+    the first prefix of a block belong to nobody and are left out. `parts_at_blank`: whether empty lines part a text
+    without other marks, None where the text itself has to say (`blank_lines.py`).
     """
     mended: Counter[str] = Mended()
-    blocks = [block for block in _START.split(tidy_text(text)) if block and block.strip()]
+    pieces = _START.split(tidy_text(text))
+    blocks = [block for block in pieces if block and block.strip()]
+    is_alone, is_marked = len(blocks) == 1, len(pieces) > 1
     blocks = [one_speaker_a_line(with_lines_and_colons(block)) for block in first_of(blocks, mended)]
     labels = SpeakerLabels.of_blocks(speakers, blocks)
     interactions = []
@@ -106,7 +116,11 @@ def read_blocks(text: str, speakers: SpeakerNames) -> tuple[tuple[Interaction, .
             replace(turn_of(part, without_marks(part.words, mended), mended), is_shown=needs_marks(part.words))
             for part in parts
         ]
-        for talk in _parted(turns):
+        talks = _parted(turns, mended)
+        if is_alone and len(talks) == 1:
+            after = [turn.is_after_blank for turn in turns]
+            talks = part_at_blank(talks[0], [turn.role for turn in turns], after, parts_at_blank, is_marked, mended)
+        for talk in talks:
             settled = settle_turns(
                 [replace(turn, text=speakers.resolve_in_speech(turn.text, mended)) for turn in talk], mended
             )
@@ -123,7 +137,7 @@ def turn_of(part: Labelled, words: str, mended: Counter[str]) -> BlockTurn:
     called: Literal["", "name", "role"] = ""
     if part.speaker == "character" and part.label:
         called = "role" if part.is_role else "name"
-    return BlockTurn(part.speaker, words, name=part.label, called=called)
+    return BlockTurn(part.speaker, words, name=part.label, called=called, is_after_blank=part.is_after_blank)
 
 
 def first_of(items: list[T], mended: Counter[str]) -> list[T]:
@@ -154,10 +168,11 @@ def _told(labels: SpeakerLabels) -> Counter[str]:
         told[f"the lines of {labels.user!r} were taken as the user's"] += 1
     if labels.others:
         told[somebody_else(labels.others)] += sum(labels.others.values())
-    if labels.doubtful:
-        sentence = f"lines were taken as part of a reply: those that begin with {named(labels.doubtful)}"
-        doubtful = changed(sentence, "If somebody else says them, take them out of the reply.")
-        told[doubtful] += sum(labels.doubtful.values())
+    doubtful = {label: count for label, count in labels.doubtful.items() if not TITLE.fullmatch(label)}
+    if doubtful:
+        sentence = f"lines were taken as part of a reply: those that begin with {named(doubtful)}"
+        note = changed(sentence, "If somebody else says them, take them out of the reply.")
+        told[note] += sum(doubtful.values())
     return told
 
 
@@ -188,9 +203,9 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(repr(name[:40]) for name in listed[:_MOST_NAMES]) + more
 
 
-def _parted(turns: Sequence[BlockTurn]) -> list[list[BlockTurn]]:
-    """The conversations of a block: a line of stars or dashes behind the character's words begins a new one."""
-    bare = [_SEPARATOR.sub("", turn.text) for turn in turns]
+def _parted(turns: Sequence[BlockTurn], mended: Counter[str]) -> list[list[BlockTurn]]:
+    """The conversations of a block: a line of stars, or a title, behind the character's words begins a new one."""
+    bare = [_SEPARATOR.sub("", words) for words in without_titles(turns, mended)]
     cut = [words != turn.text for words, turn in zip(bare, turns, strict=True)]
     # Lines between all turns part nothing.
     everywhere = any(is_cut and turn.role == "user" for is_cut, turn in zip(cut, turns, strict=True))
@@ -200,6 +215,17 @@ def _parted(turns: Sequence[BlockTurn]) -> list[list[BlockTurn]]:
         if is_cut and not everywhere and turn.role != "user":
             talks.append([])
     return [talk for talk in talks if talk]
+
+
+def without_titles(turns: Sequence[BlockTurn], mended: Counter[str]) -> list[str]:
+    """The words of each turn without the title of a conversation that begins behind it, with the user's line."""
+    words = [turn.text for turn in turns]
+    for place, (turn, following) in enumerate(pairwise(turns)):
+        title = TITLED.search(turn.text) if turn.role != "user" and following.role != "character" else None
+        if title is not None:
+            tell(mended, TITLES_LEFT_OUT, title.group())
+            words[place] = turn.text[: title.start()]
+    return words
 
 
 def write_blocks(interactions: Iterable[Interaction]) -> str:

@@ -182,7 +182,8 @@ def _from_standard_fields(data: dict[str, Any], mended: Counter[str]) -> Charact
         speakers.resolve_in_description(text_of(data, "personality"), mended),
     )
     texts = [description] if personality in description else [description, personality]
-    interactions, found = read_blocks(f"{told}\n<START>\n" + text_of(data, "mes_example"), speakers)
+    examples = text_of(data, "mes_example")
+    interactions, found = read_blocks(f"{told}\n<START>\n{examples}" if told.strip() else examples, speakers)
     mended.update(found)
     return Character(
         name=speakers.name,

@@ -17,6 +17,7 @@ from typing import Literal, NoReturn
 from pipelines.core.character.character import Interaction
 from pipelines.core.character.macros import is_character_macro, is_user_macro
 from pipelines.core.character.preferences import REJECTED_KEY
+from pipelines.core.formats.blank_lines import NOT_PARTED, PARTED
 from pipelines.core.formats.card_examples import (
     CALL_BY_NAME,
     BlockTurn,
@@ -74,19 +75,29 @@ class Conversations:
     notes: list[Problem]
     """What was mended or left out, counted; warnings all."""
     rejected: tuple[RejectedReply, ...] = ()
+    is_parted: bool | None = None
+    """Whether empty lines were taken as the ends of conversations; None where they cannot be meant so."""
+    otherwise: Conversations | None = None
+    """The same text read the other way, where somebody may choose."""
 
 
-def read_conversations(text: str, file: str, name: str = "", nickname: str = "") -> Conversations:
+def read_conversations(
+    text: str, file: str, name: str = "", nickname: str = "", parts_at_blank: bool | None = None
+) -> Conversations:
     """The conversations of a text: JSON, JSON lines, `<START>` blocks, a log of `Name: words`, a model's chat format.
 
-    `name` is the character's; without one only roles and macros say who speaks.
+    `name` is the character's; without one only roles and macros say who speaks. `parts_at_blank`: whether empty lines
+    are the ends of conversations, where they may be (`blank_lines.py`); None where the text itself has to say.
     """
     if _JSON_BEGINS.match(text.lstrip("\ufeff")):
         return conversations_from_json(text, file, name, nickname)
-    if talks := transcripts_of(text.lstrip("\ufeff")):
-        reader = _Reader(SpeakerNames(name, nickname))
-        return reader.found([RawRecord(tuple(talk)) for talk in talks], Counter(), file)
-    return Conversations(*interactions_from_start_blocks(text, name, nickname, file))
+    reader = _Reader(SpeakerNames(name, nickname))
+    if talks := transcripts_of(text.lstrip("\ufeff"), parts_at_blank, reader.mended):
+        found = reader.found([RawRecord(tuple(talk)) for talk in talks], Counter(), file)
+    else:
+        found = Conversations(*interactions_from_start_blocks(text, name, nickname, file, parts_at_blank))
+    told = {note.message.removesuffix(".") for note in found.notes}
+    return replace(found, is_parted=PARTED in told if told & {PARTED, NOT_PARTED} else None)
 
 
 def with_rejected(extensions: Mapping[str, object], rejected: Iterable[RejectedReply]) -> dict[str, object]:
@@ -101,10 +112,10 @@ def with_rejected(extensions: Mapping[str, object], rejected: Iterable[RejectedR
 
 
 def interactions_from_start_blocks(
-    text: str, name: str, nickname: str = "", file: str = "the examples"
+    text: str, name: str, nickname: str = "", file: str = "the examples", parts_at_blank: bool | None = None
 ) -> tuple[tuple[Interaction, ...], list[Problem]]:
     """Conversations of `<START>` blocks or a log, with `{{user}}:`, `{{char}}:` or a name before each turn."""
-    interactions, mended = read_blocks(tidy_text(text).lstrip("\ufeff"), SpeakerNames(name, nickname))
+    interactions, mended = read_blocks(tidy_text(text).lstrip("\ufeff"), SpeakerNames(name, nickname), parts_at_blank)
     if not interactions:
         _refuse_all(file, "", "Begin each with <START>, and each turn with {{user}}: or {{char}}:.", mended)
     return interactions, notes_from(mended, file)

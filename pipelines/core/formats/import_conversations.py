@@ -23,7 +23,7 @@ from pipelines.core.formats.json_text import parse_json
 from pipelines.core.problems import Problem, left_out
 from pipelines.core.words import normalized_words
 
-CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".log")
+CONVERSATION_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".md", ".log")
 """Endings of files that are read as conversations for a character that is there."""
 
 MAX_LINES = 200_000

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from pipelines.core.character.macros import is_character_macro, is_user_macro, resolve_macros
 from pipelines.core.character.names import split_title
+from pipelines.core.formats.blank_lines import is_blank
 from pipelines.core.formats.label_lines import LabelLine, label_key, label_lines, one_speaker_a_line
 from pipelines.core.formats.label_words import (
     CHARACTER_LABELS,
@@ -86,6 +87,8 @@ class Labelled:
     """A stage direction that stood beside the label."""
     is_role: bool = False
     """The label is what assistants are called, and no name."""
+    is_after_blank: bool = False
+    """An empty line stands before the label."""
 
 
 @dataclass
@@ -241,7 +244,9 @@ class SpeakerLabels:
         for number, (line, kind) in enumerate(found):
             end = found[number + 1][0].start if number + 1 < len(found) else len(text)
             is_role = label_key(line.label) in CHARACTER_LABELS and not self.names.is_character(line.label)
-            parts.append(Labelled(kind, line.label, text[line.end : end], line.aside, is_role))
+            words = text[line.end : end]
+            is_after_blank = is_blank(parts[-1].words if parts else before)
+            parts.append(Labelled(kind, line.label, words, line.aside, is_role, is_after_blank))
         return before, parts
 
     def _lines(self, text: str) -> list[LabelLine]:
