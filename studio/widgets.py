@@ -91,8 +91,20 @@ def apply_style() -> None:
 
 
 def note_address() -> None:
-    """Tell `autosave.js` which address this run has drawn, at its end."""
+    """Tell `autosave.js` which address this run has drawn, at its end; `is_new_here` asks for it."""
+    st.session_state["drawn"] = address()
     st.html(f'<span class="u-drawn" data-address="{html.escape(urlencode(st.query_params.to_dict()))}"></span>')
+
+
+def address() -> tuple[object, ...]:
+    """Which page with which parameters is drawn."""
+    context = get_script_run_ctx()
+    return (context.page_script_hash if context else "", *sorted(st.query_params.to_dict().items()))
+
+
+def is_new_here() -> bool:
+    """Whether the run before this one drew another page, or the page with other parameters."""
+    return bool(st.session_state.get("drawn") != address())
 
 
 def tab() -> str:
@@ -229,15 +241,13 @@ def show_problems() -> None:
     `autosave.js`), and the words would be gone before they are read.
     """
     state = st.session_state
-    context = get_script_run_ctx()
-    address = (context.page_script_hash if context else "", *sorted(st.query_params.to_dict().items()))
     if state.get("problems"):
-        state[SHOWN] = ShownProblems(tuple(state.problems), address, time.monotonic())
+        state[SHOWN] = ShownProblems(tuple(state.problems), address(), time.monotonic())
         state.pop("problems", None)  # only now: a run that is cut short in between shows them again
     shown: ShownProblems | None = state.get(SHOWN)
     if shown is None:
         return
-    if shown.address != address or time.monotonic() - shown.since > SHOWN_S:
+    if shown.address != address() or time.monotonic() - shown.since > SHOWN_S:
         state.pop(SHOWN, None)
         return
     found = shown.problems

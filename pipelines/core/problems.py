@@ -43,6 +43,8 @@ class Problem:
     """The file that `message` begins with, so that files with the same fault can be told together; not in the JSON."""
     form_mend: str = ""
     """What to do about it on a page that has a field for it, "" where `mend` fits there too; not in the JSON."""
+    is_unfinished: bool = False
+    """Something has yet to be written there, so that nothing is wrong while somebody writes it; not in the JSON."""
 
     @property
     def said(self) -> str:
@@ -71,7 +73,8 @@ class Problem:
 
 def missing_entry(field: str, message: str, entry: str, how: str) -> Problem:
     """A warning that an entry of `character.yaml` is not there; `how` goes on after "Add it" and "Fill it in"."""
-    return Problem(field, message, f"Add `{entry}:`{how}", "warning", form_mend=f"Fill it in{how}")
+    mend, form_mend = f"Add `{entry}:`{how}", f"Fill it in{how}"
+    return Problem(field, message, mend, "warning", form_mend=form_mend, is_unfinished=True)
 
 
 class Change(str):

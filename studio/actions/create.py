@@ -22,6 +22,7 @@ from pipelines.core.queue import submit
 from pipelines.core.seen_problems import doubt_problems
 from pipelines.core.yaml_text import write_yaml
 from studio.actions import drawings
+from studio.actions.at_work import NOWHERE, AtWork
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character, tested_character
 from studio.actions.images import image_set_problems
 from studio.actions.typed import long_texts
@@ -97,9 +98,12 @@ class Summary:
         return not any(errors(found) for found in self.problems.values())
 
 
-def summary(draft: Draft) -> Summary:
-    """Everything that the checks of `understudy character check` find in a draft, by the step that mends it."""
-    found = all_problems(draft)
+def summary(draft: Draft, writing: AtWork = NOWHERE) -> Summary:
+    """Everything that the checks of `understudy character check` find in a draft, by the step that mends it.
+
+    What somebody is just writing, and has not finished, is none of it.
+    """
+    found = writing.finished(all_problems(draft))
     by_step = {step: tuple(item for item in found if step_of(item) == step) for step in range(1, len(STEPS) + 1)}
     lines = (
         counted(len(draft.get("pictures", ())), "picture"),
@@ -117,7 +121,7 @@ def all_problems(draft: Draft) -> list[Problem]:
     content = [item for item in check_content(character, split) if not item.field.startswith("images")]
     if not character.name.strip():
         unread = [item for item in unread if item.field != "name"]
-        content.insert(0, Problem("name", "The character has no name.", "Give them one."))
+        content.insert(0, Problem("name", "The character has no name.", "Give them one.", is_unfinished=True))
     pictures = [
         Problem(
             "images",
@@ -155,14 +159,14 @@ def prompt_problems(draft: Draft) -> list[Problem]:
     return check_system_prompt(character_of(draft)[0])
 
 
-def problems_beside(draft: Draft, step: int) -> list[Problem]:
+def problems_beside(draft: Draft, step: int, writing: AtWork = NOWHERE) -> list[Problem]:
     """What stands beside the fields of step 2 or 3, both of which have texts of the system prompt."""
-    return list(dict.fromkeys([*prompt_problems(draft), *summary(draft).problems[step]]))
+    return list(dict.fromkeys([*prompt_problems(draft), *summary(draft, writing).problems[step]]))
 
 
-def states(draft: Draft) -> dict[int, str]:
+def states(draft: Draft, writing: AtWork = NOWHERE) -> dict[int, str]:
     """Step -> "error", "warning" or "" for the marks on the wizard's steps."""
-    found = summary(draft).problems
+    found = summary(draft, writing).problems
     return {step: "error" if errors(items) else "warning" if items else "" for step, items in found.items()}
 
 

@@ -19,6 +19,7 @@ from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.character.validate_dialogues import check_interactions
 from pipelines.core.problems import CharacterProblems, Problem, errors
 from pipelines.core.token_estimate import estimate_tokens
+from studio.actions.at_work import NOWHERE, AtWork
 from studio.actions.drafts import (
     MAX_INTERACTIONS,
     MAX_TURN_CHARS,
@@ -92,10 +93,13 @@ class Learned:
     """About how many tokens stand before every conversation as the system prompt; they are not learned."""
 
 
-def interaction_views(draft: Draft) -> list[InteractionView]:
-    """All conversations with what is wrong in them, in their order; nothing is wrong yet where nothing was typed."""
+def interaction_views(draft: Draft, writing: AtWork = NOWHERE) -> list[InteractionView]:
+    """All conversations with what is wrong in them, in their order.
+
+    Nothing is wrong yet where nothing was typed, and nothing is missing yet where somebody is writing.
+    """
     listed: list[Turns] = draft.get("interactions", [])
-    lints = lint(draft)
+    lints = lint(draft, writing)
     shown = []
     for number, turns in enumerate(listed):
         found = {} if is_untouched(turns) else lints
@@ -117,12 +121,12 @@ def is_untouched(turns: Turns) -> bool:
     return not any(str(turn.get(name) or "").strip() for turn in turns for name in held)
 
 
-def lint(draft: Draft) -> dict[str, tuple[Problem, ...]]:
+def lint(draft: Draft, writing: AtWork = NOWHERE) -> dict[str, tuple[Problem, ...]]:
     """Place (`interactions[2]`, `interactions[2][1]`) -> what is wrong there."""
     character, unread = character_of(draft)
     places: dict[str, tuple[Problem, ...]] = {}
     unread = [problem for problem in unread if problem.field.startswith("interactions")]
-    for problem in [*unread, *_checked(character)]:
+    for problem in writing.finished([*unread, *_checked(character)]):
         place = problem.field
         while place and not place.endswith("]"):  # interactions[2][1].scene belongs to its turn
             place = place.rpartition(".")[0]

@@ -299,10 +299,11 @@ def read_talks(data: bytes | str, source: str, name: str, nickname: str) -> Conv
     """
     text, notes = (data, []) if isinstance(data, str) else decode_text(data, source)
     refuse_endless(text, source)
-    found = read_conversations(text, source, name, nickname)
-    other = None if found.is_parted is None else read_conversations(text, source, name, nickname, not found.is_parted)
-    found, other = (one and replace(with_clean_texts(one), notes=notes + one.notes) for one in (found, other))
-    return replace(found, otherwise=other)
+    ways = [read_conversations(text, source, name, nickname)]
+    if ways[0].is_parted is not None:
+        ways.append(read_conversations(text, source, name, nickname, not ways[0].is_parted))
+    found, *otherwise = (replace(with_clean_texts(one), notes=notes + one.notes) for one in ways)
+    return replace(found, otherwise=next(iter(otherwise), None))
 
 
 def read_book(data: bytes, name: str) -> tuple[dict[str, Any], list[Problem]]:

@@ -14,7 +14,7 @@ from pipelines.core.character.amounts import GOOD_IMAGES
 from studio import widgets
 from studio.actions import characters, create, drafts
 from studio.app_pages import create_dialogues, create_images, create_persona, create_train, review
-from studio.app_pages.create_fields import show_clashes, to_step
+from studio.app_pages.create_fields import show_clashes, to_step, writing_at
 from studio.context import AppContext
 from studio.labels import ago
 
@@ -80,7 +80,7 @@ def choose(context: AppContext) -> None:
 
 def show_steps(draft: drafts.Draft, step: int) -> None:
     """The four steps with their marks; any of them may be gone to at any time."""
-    states = create.states(draft)
+    states = create.states(draft, writing_at(draft))
     st.session_state["step"] = step
     st.segmented_control(
         "Step",

@@ -13,7 +13,7 @@ from studio import widgets
 from studio.actions import create, drafts, images, interactions
 from studio.actions.drafts import Draft
 from studio.actions.interactions import InteractionView, Learned, TurnView
-from studio.app_pages.create_fields import text_field, typed_field
+from studio.app_pages.create_fields import text_field, typed_field, writing_at
 from studio.app_pages.create_import import import_interactions
 from studio.context import AppContext
 from studio.labels import counted
@@ -29,9 +29,9 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     with left:
         text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            beside = create.problems_beside(draft, 3)
+            beside = create.problems_beside(draft, 3, writing_at(draft))
             widgets.problems(item for item in beside if not item.field.startswith(LISTED))
-        views = interactions.interaction_views(draft)
+        views = interactions.interaction_views(draft, writing_at(draft))
         editor(context, id, draft, views)
     with right:
         learned(interactions.learned(draft), draft)

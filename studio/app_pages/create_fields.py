@@ -11,7 +11,8 @@ from typing import Any
 import streamlit as st
 
 from studio import widgets
-from studio.actions import typed
+from studio.actions import at_work, typed
+from studio.actions.at_work import AtWork
 from studio.actions.drafts import Draft
 from studio.actions.typed import Clash, Typed
 from studio.context import AppContext
@@ -66,6 +67,14 @@ def keep_field(context: AppContext, key: str) -> None:
     kept = widgets.attempt(typed.keep, context, Typed(key, state[key], state.get(f"seen-{key}", ""), widgets.tab()))
     if kept is None:  # the reason is shown; the text stays in its field
         state[f"refused-{key}"] = state[key]
+
+
+def writing_at(draft: Draft) -> AtWork:
+    """Where somebody is typing on this page; what they typed before they came to it is left."""
+    last = at_work.last_written(draft, widgets.tab())
+    if widgets.is_new_here():
+        st.session_state["written-before"] = last
+    return at_work.NOWHERE if last == st.session_state.get("written-before") else at_work.at_work(draft, last)
 
 
 def empty_field(context: AppContext, id: str, field: str) -> None:

@@ -17,7 +17,7 @@ from studio.actions.captions import CaptionsView
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
 from studio.app_pages import create_captions, create_drawings, create_uploads
-from studio.app_pages.create_fields import typed_field
+from studio.app_pages.create_fields import typed_field, writing_at
 from studio.context import AppContext
 
 RATINGS = {
@@ -112,7 +112,7 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
         with st.container(gap="xxsmall", key=f"captions-{file}"):
             own_words_field(context, id, draft, file, f"In your own words, picture {name}")
         widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
-        if file in seen.contradicted:
+        if file in seen.contradicted and writing_at(draft).file != file:  # not of half a word
             create_captions.contradiction(context, id, file, seen.contradicted[file])
         return
     with st.container(gap="xxsmall", key=f"captions-{file}"):
@@ -125,7 +125,7 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
                 f"{label}: {example}",
                 label_visibility="collapsed",
             )
-    if file in seen.contradicted:
+    if file in seen.contradicted and writing_at(draft).file != file:  # not of half a word
         create_captions.contradiction(context, id, file, seen.contradicted[file])
 
 

@@ -20,7 +20,7 @@ from studio import widgets
 from studio.actions import create, drafts, suggestions
 from studio.actions.drafts import Draft
 from studio.app_pages.create_facts import facts
-from studio.app_pages.create_fields import text_field
+from studio.app_pages.create_fields import text_field, writing_at
 from studio.app_pages.create_lore import lorebook
 from studio.context import AppContext
 
@@ -46,7 +46,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         prompt_preview(draft)
         suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            widgets.problems(create.problems_beside(draft, 2))
+            widgets.problems(create.problems_beside(draft, 2, writing_at(draft)))
 
 
 def prompt_preview(draft: Draft) -> None:

@@ -99,6 +99,26 @@ def test_a_fact_is_taken_out_and_the_rows_stay_numbered(page: Page, studio: Stud
     assert [fact["question"] for fact in draft(records, page)["facts"]] == left  # type: ignore[attr-defined]
 
 
+def test_a_fact_is_no_error_while_its_answer_is_typed(page: Page, studio: Studio) -> None:
+    new_character(page, studio)
+    write(page, "Name", pim.NAME, ROBOT_MS)
+    write(page, "Who they are", pim.PERSONA, ROBOT_MS)
+    write(page, "Question 1", "Where do you work?", PERSON_MS)
+    expect(field(page, "Question 4")).to_be_visible()  # drawn anew: the row was kept
+    page.keyboard.press("Tab")
+    page.keyboard.type("In the shop", delay=PERSON_MS)
+    fault = page.get_by_text("Fact 1 has no answer")
+    write(page, "Question 2", "Where?", ROBOT_MS)
+    page.keyboard.press("Tab")
+    expect(field(page, "Question 5")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page.get_by_text("has no answer")).to_have_count(0)
+    write(page, "Who they are", " Pim waits.", ROBOT_MS)
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Fact 2 has no answer").first).to_be_visible()
+    expect(fault).to_have_count(0)
+
+
 # ---------------------------------------------------------------- too long
 
 

@@ -108,7 +108,8 @@ def check_facts(facts: Sequence[Fact]) -> list[Problem]:
         field, what = f"facts[{number}]", f"Fact {number + 1}"
         for part, text in (("question", fact.question), ("answer", fact.answer)):
             if not text.strip():
-                found.append(Problem(f"{field}.{part}", f"{what} has no {part}.", f"Write the {part}, or take it out."))
+                mend = f"Write the {part}, or take it out."
+                found.append(Problem(f"{field}.{part}", f"{what} has no {part}.", mend, is_unfinished=True))
         if estimate_tokens(fact.answer) > LONG_FACT_TOKENS:
             found.append(
                 Problem(
@@ -124,7 +125,8 @@ def check_facts(facts: Sequence[Fact]) -> list[Problem]:
             agrees = answer == normalized_words(fact.answer)
             message = f"{what} asks the same as fact {first + 1}" + ("." if agrees else " but answers differently.")
             severity: Severity = "warning" if agrees else "error"
-            found.append(Problem(f"{field}.question", message, "Keep one of the two.", severity))
+            mend = "Keep one of the two."
+            found.append(Problem(f"{field}.question", message, mend, severity, is_unfinished=True))
         elif question:
             seen[question] = (number, normalized_words(fact.answer))
     return found
@@ -178,11 +180,11 @@ def _check_persona(persona: str) -> list[Problem]:
     words = count_words(persona)
     if not persona.strip():
         mend = "Say in a few sentences who the character is, what they want and what they know."
-        return [Problem("persona", "The persona is empty.", mend)]
+        return [Problem("persona", "The persona is empty.", mend, is_unfinished=True)]
     if words < SHORT_PERSONA_WORDS:
         message = f"The persona is only {words} words long."
         mend = "A few sentences about life, wishes and habits give the voice something to hold on to."
-        return [Problem("persona", message, mend, "warning")]
+        return [Problem("persona", message, mend, "warning", is_unfinished=True)]
     return []
 
 

@@ -120,11 +120,8 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
             found.append(Problem(f"{where}[{index}]", message, "Take it out; only user and character speak."))
     if interaction[-1].role == "user":
         message = f"{what.capitalize()} does not end with the character."
-        found.append(
-            Problem(
-                f"{where}[{len(interaction) - 1}]", message, "Write the character's reply, or take the last line out."
-            )
-        )
+        mend = "Write the character's reply, or take the last line out."
+        found.append(Problem(f"{where}[{len(interaction) - 1}]", message, mend, is_unfinished=True))
     elif not any(turn.role == "user" for turn in interaction):
         found.append(
             Problem(
@@ -132,6 +129,7 @@ def _check_order(interaction: Interaction, where: str, what: str) -> list[Proble
                 f"Nobody speaks to the character in {what}.",
                 "Put a user's line before the reply, so that it answers something.",
                 "warning",
+                is_unfinished=True,
             )
         )
     return found
@@ -144,7 +142,8 @@ def _check_turn(
     name = what.capitalize()
     shows = bool(turn.images) or (turn.role == "character" and bool(turn.scene.strip()))
     if not visible(turn.text) and not shows:
-        found.append(Problem(where, f"{name} is empty.", "Write its words, or take the turn out."))
+        mend = "Write its words, or take the turn out."
+        found.append(Problem(where, f"{name} is empty.", mend, is_unfinished=True))
     tokens = estimate_tokens(turn.prompt_text)
     if tokens > MAX_TURN_TOKENS:
         found.append(
