@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from pipelines.core.words import sentences_of
 
-LOOKS = re.compile(
+_LOOKS = re.compile(
     r"\b(?:hair|eyes?|beard|moustache|mustache|skin|freckles|scar|glasses|tall|wears?|fur|horns|tail)\b", re.IGNORECASE
 )
 
+_QUOTED = re.compile(r"\"[^\"]*\"|\u201c[^\u201d]*\u201d|\B['\u2018][^'\u2019]{1,60}['\u2019]")
 MAX_SENTENCE = 500
 """Characters of a sentence that are looked at."""
 _QUOTE = r"['\"\u2018\u201c\u00ab]"
@@ -116,6 +117,11 @@ def whole_sentences(text: str) -> list[str]:
     return found
 
 
+def is_about_looks(sentence: str) -> bool:
+    """Whether a sentence of a persona says how the character looks; what they say in quotes does not."""
+    return _LOOKS.search(_QUOTED.sub("", sentence)) is not None
+
+
 def is_about_speech(sentence: str) -> bool:
     """Whether a sentence of a persona says how the character speaks."""
     plain = sentence[:MAX_SENTENCE].replace("\u2019", "'")
@@ -130,7 +136,7 @@ def speech_sentences(sentences: Sequence[str]) -> list[bool]:
     told = [is_about_speech(one) for one in sentences]
     for place in range(1, len(sentences) - 1):
         one = sentences[place]
-        is_listed = _BARE.match(one) and not _PRONOUN.match(one) and len(one.split()) <= 6 and not LOOKS.search(one)
+        is_listed = _BARE.match(one) and not _PRONOUN.match(one) and len(one.split()) <= 6 and not is_about_looks(one)
         if not told[place] and is_listed and told[place - 1] and told[place + 1]:
             told[place] = True
     return told

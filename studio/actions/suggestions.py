@@ -17,7 +17,7 @@ from pipelines.core.queue import submit
 from pipelines.core.words import comparable_words
 from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
 from studio.actions.interactions import Turns, add_interaction
-from studio.actions.misplaced import LOOKS, speech_sentences, whole_sentences
+from studio.actions.misplaced import is_about_looks, speech_sentences, whole_sentences
 from studio.actions.persona_facts import FactSuggestion, facts_in
 from studio.context import AppContext
 
@@ -84,7 +84,7 @@ def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:
     sentences = whole_sentences(character.persona)
     found: dict[str, list[MisplacedSentence]] = {"appearance": [], "style": []}
     for sentence, is_speech in zip(sentences, speech_sentences(sentences), strict=True):
-        if not character.appearance.strip() and LOOKS.search(sentence):
+        if not character.appearance.strip() and is_about_looks(sentence):
             found["appearance"].append(MisplacedSentence(sentence, "appearance"))
         elif not character.style.strip() and is_speech:
             found["style"].append(MisplacedSentence(sentence, "style"))

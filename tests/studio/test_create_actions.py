@@ -14,7 +14,7 @@ from pipelines.core.character.system_prompt import estimate_system_prompt
 from pipelines.core.jobs.job import Worker
 from pipelines.core.problems import CharacterProblems, Problem
 from studio.actions import characters, create, drafts, images, interactions, suggestions, talk_uploads
-from studio.actions.misplaced import is_about_speech
+from studio.actions.misplaced import is_about_looks, is_about_speech
 from studio.context import AppContext
 from tests.core.drawings import drawing, encoded
 from tests.core.formats.card_samples import as_charx
@@ -190,6 +190,7 @@ def test_speech_is_told_from_other_sentences() -> None:
     """On sentences that were written before the patterns; the patterns before these found 14 of 40, and 11 of 50."""
     found = [sum(map(is_about_speech, told)) for told in (HELD_OUT_SPEECH, HELD_OUT_OTHER)]
     assert found[0] >= 36 and found[1] <= 2
+    assert not is_about_looks('It calls you "tall one".') and is_about_looks("She is tall and calls you 'love'.")
 
 
 def test_what_is_written_in_other_words_is_not_suggested_again(context: AppContext, id: str) -> None:
