@@ -15,7 +15,7 @@ from pipelines.core.jobs.job import Job, RecordMissing, new_id
 from pipelines.core.jobs.reply_protocol import conversations_in
 from pipelines.core.queue import submit
 from pipelines.core.words import comparable_words
-from studio.actions.drafts import Draft, change, character_of, entries_of, own_character
+from studio.actions.drafts import MAX_CHARS, Draft, change, character_of, entries_of, own_character
 from studio.actions.interactions import Turns, add_interaction
 from studio.actions.misplaced import is_about_looks, speech_sentences, whole_sentences
 from studio.actions.persona_facts import FactSuggestion, facts_in
@@ -81,6 +81,8 @@ def _content(text: str) -> set[str]:
 def misplaced_sentences(draft: Draft) -> list[MisplacedSentence]:
     """Sentences of the persona about looks or talk, where that field is still empty."""
     character, _ = character_of(draft)
+    if len(character.persona) > 2 * MAX_CHARS["persona"]:
+        return []  # a book: it takes long, and must be shortened first
     sentences = whole_sentences(character.persona)
     found: dict[str, list[MisplacedSentence]] = {"appearance": [], "style": []}
     for sentence, is_speech in zip(sentences, speech_sentences(sentences), strict=True):
