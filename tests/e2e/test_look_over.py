@@ -85,6 +85,7 @@ def test_an_import_is_looked_over_cancelled_and_taken_in(
     page.get_by_text("Upload conversations").click()
     page.locator("input[type=file]").first.set_input_files(tmp_path / "talks.txt")
     expect(page.get_by_text("20 conversations", exact=True)).to_be_visible()
+    expect(page.get_by_test_id("stToast")).to_have_count(0, timeout=20_000)  # its dialog has no name
     accessible(page, "look it over")
     page.get_by_text("1 conversation of 20 exchanges").click()
     expect(page.get_by_text("1 conversation", exact=True)).to_be_visible()
