@@ -183,6 +183,8 @@ def test_a_conversation_is_written_like_a_chat(context: AppContext, open_page: O
     talks = drafts.entries_of(draft_of(context, id))["interactions"]
     assert talks == [[{"user": "Who are you?"}, {"character": "Ada, as you see."}]]
     button(shown, "Somebody says").click().run()
+    assert "is empty" not in words(shown)  # it is about to be written
+    shown.text_area(key=f"text-{id}-style").set_value("Short.").run()
     assert "is empty" in words(shown) and "to mend" in shown.selectbox(key="talk").options[0]
     assert "1 answer," in words(shown)
 
