@@ -84,24 +84,48 @@ if (!window.understudyAutosave) {
     if (fields.get(key)?.wants) look();
   }, true);
 
-  // A field that is made anew while somebody writes in it gets back their words, the cursor and the focus.
-  let writing = null; // {key, element, value, at}
+  // A field that is made anew while somebody writes in it gets back their words, the cursor and the focus; keys that come
+  // while there is no field are added to the words.
+  const GAP_MS = 5000; // so long such a field is waited for
+  let writing = null; // {key, element, value, at, lostAt}
   const noteWriting = (element) => {
     const key = keyOf(element);
-    if (key) writing = { key, element, value: element.value, at: element.selectionEnd };
+    if (key) writing = { key, element, value: element.value, at: element.selectionEnd, lostAt: 0 };
+  };
+  const isLost = () => {
+    if (!writing?.lostAt) return false;
+    const held = document.activeElement;
+    if ((held && held !== document.body) || Date.now() - writing.lostAt > GAP_MS) writing = null;
+    return Boolean(writing);
   };
   document.addEventListener("input", (event) => noteWriting(event.target));
   document.addEventListener("focusout", (event) => {
-    if (event.target.isConnected && event.target === writing?.element) writing = null;
+    // Told also of a field that is taken away, while it still stands there: the observer below hears of that first.
+    const left = event.target;
+    setTimeout(() => {
+      if (left === writing?.element && !writing.lostAt) writing = null;
+    });
   });
-  new MutationObserver(() => {
-    if (!writing || writing.element.isConnected) return;
-    const { key, value, at } = writing;
-    const held = document.activeElement;
-    if (held && held !== document.body) {
-      writing = null;
+  document.addEventListener("keydown", (event) => {
+    if (!isLost()) return;
+    const { value, at } = writing;
+    const isWord = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
+    const key = isWord ? event.key : event.key === "Enter" && writing.element instanceof HTMLTextAreaElement ? "\n" : "";
+    if (key) Object.assign(writing, { value: value.slice(0, at) + key + value.slice(at), at: at + 1 });
+    else if (event.key === "Backspace") {
+      Object.assign(writing, { value: value.slice(0, Math.max(0, at - 1)) + value.slice(at), at: Math.max(0, at - 1) });
+    } else {
+      if (event.key === "Tab" || event.key === "Escape") writing = null;
       return;
     }
+    event.preventDefault();
+  }, true);
+  document.addEventListener("pointerdown", () => isLost() && (writing = null), true);
+  new MutationObserver((changes) => {
+    const isTaken = (change) => [...change.removedNodes].some((node) => node.contains(writing.element));
+    if (writing && !writing.lostAt && changes.some(isTaken)) writing.lostAt = Date.now(); // also when it is only moved
+    if (!isLost()) return;
+    const { key, value, at } = writing;
     const box = document.querySelector(`.${CSS.escape(`st-key-${key}`)}`);
     const found = box?.querySelector("input, textarea");
     if (!found) return;
@@ -353,11 +377,25 @@ if (!window.understudyAutosave) {
       document.querySelector(".st-key-look-again button")?.click();
       return;
     }
-    const last = Number(sessionStorage.getItem("understudy-reload") || 0);
-    if (now - since < 2 * STUCK_MS || now - last < RELOAD_EVERY_MS) return;
+    if (now - since >= 2 * STUCK_MS) loadAnew(RELOAD_EVERY_MS);
+  }, 1000);
+  async function loadAnew(everyMs) {
+    if (Date.now() - Number(sessionStorage.getItem("understudy-reload") || 0) < everyMs) return;
     const health = await fetch("_stcore/health").catch(() => null);
     if (!health?.ok || isStill()) return;
-    sessionStorage.setItem("understudy-reload", String(now));
+    sessionStorage.setItem("understudy-reload", String(Date.now()));
     location.reload();
-  }, 1000);
+  }
+
+  // A fault in Streamlit's own page leaves nothing of it, a white page. What was typed is kept in storage by then.
+  const EMPTY_MS = 1000;
+  const EMPTY_EVERY_MS = 10000;
+  let wasDrawn = false;
+  let emptySince = 0;
+  setInterval(() => {
+    const isDrawn = Boolean(document.getElementById("root")?.childElementCount);
+    wasDrawn ||= isDrawn;
+    emptySince = isDrawn || !wasDrawn ? 0 : emptySince || Date.now();
+    if (emptySince && Date.now() - emptySince >= EMPTY_MS) loadAnew(EMPTY_EVERY_MS);
+  }, 250);
 }

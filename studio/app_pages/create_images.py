@@ -65,7 +65,8 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
             "lost there stay lost, so choose pictures that come back well."
         )
     widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
-    with st.container(key="grid-pictures-pairs" if view.rebuilt else "grid-pictures"):
+    # One key with and without what is made of the pictures: with another one all fields in it would be made anew.
+    with st.container(key="grid-pictures"):
         used = drawings.used_references(draft)
         for one in shown:
             draw_picture(context, id, draft, one, seen, view.rebuilt.get(one.file), one.file in used)

@@ -6,8 +6,10 @@ captions can be suggested. The worker has the real starter.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,7 @@ def test_pictures_are_told_honestly(page: Page, system: System, tmp_path: Path) 
     press(page, "I have read this")
     expect(refused).to_have_count(0)
     expect(tile(page, 7)).to_contain_text("nearly black")
+    _is_written_on_while_the_pictures_are_looked_at(page, system)
     # How the model sees each picture, whom it would draw from them, and what it cannot hold.
     expect(page.get_by_role("img", name=re.compile("as the model can draw it"))).to_have_count(8, timeout=LOOKED_MS)
     expect(page.get_by_role("img", name=re.compile("^Drawing: "))).to_have_count(4)
@@ -100,6 +103,32 @@ def test_pictures_are_told_honestly(page: Page, system: System, tmp_path: Path) 
     accessible(page, "pictures with doubts")
     _captions_are_linted(page)
     _too_many_are_ticked(page, system, tmp_path)
+
+
+def _is_written_on_while_the_pictures_are_looked_at(page: Page, system: System) -> None:
+    """Somebody types without a pause in one caption until the rebuilt pictures stand there, and on."""
+    field = page.get_by_label("Place in picture 03")
+    field.click()
+    rebuilt = page.get_by_role("img", name=re.compile("as the model can draw it"))
+    written, end = "", time.monotonic() + LOOKED_MS / 1000
+    keys, left = itertools.cycle("under the old lamp "), 40
+    while left and time.monotonic() < end:
+        key = next(keys)
+        page.keyboard.type(key)
+        written += key
+        page.wait_for_timeout(20)
+        left -= rebuilt.count() == 8
+        if left == 40 and len(written) > 150:
+            page.keyboard.press("Control+a")
+            written = ""
+    assert not left, "the pictures were not looked at"
+    expect(field).to_be_focused()
+    expect(field).to_have_value(written)
+    page.keyboard.press("Tab")
+    settled(page)
+    kept = next(one for one in draft(system, page)["images"] if str(one["file"]).startswith("03"))
+    assert kept["place"] == written.strip()
+    field.fill("")
 
 
 def _captions_are_linted(page: Page) -> None:
