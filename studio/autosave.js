@@ -87,10 +87,17 @@ if (!window.understudyAutosave) {
   // A field that is made anew while somebody writes in it gets back their words, the cursor and the focus; keys that come
   // while there is no field are added to the words.
   const GAP_MS = 5000; // so long such a field is waited for
-  let writing = null; // {key, element, value, at, lostAt}
-  const noteWriting = (element) => {
+  let writing = null; // {key, element, value, from, to (what is selected), isTyped, lostAt}
+  const noteWriting = (element, isTyped) => {
     const key = keyOf(element);
-    if (key) writing = { key, element, value: element.value, at: element.selectionEnd, lostAt: 0 };
+    if (!key) return;
+    const { value, selectionStart: from, selectionEnd: to } = element;
+    writing = { key, element, value, from, to, isTyped, lostAt: 0 };
+  };
+  const putIn = (text, from, to) => {
+    const { value } = writing;
+    Object.assign(writing, { value: value.slice(0, from) + text + value.slice(to), from: from + text.length });
+    Object.assign(writing, { to: writing.from, isTyped: true });
   };
   const isLost = () => {
     if (!writing?.lostAt) return false;
@@ -98,7 +105,11 @@ if (!window.understudyAutosave) {
     if ((held && held !== document.body) || Date.now() - writing.lostAt > GAP_MS) writing = null;
     return Boolean(writing);
   };
-  document.addEventListener("input", (event) => noteWriting(event.target));
+  document.addEventListener("focusin", (event) => noteWriting(event.target, false));
+  document.addEventListener("input", (event) => noteWriting(event.target, true));
+  document.addEventListener("selectionchange", () => {
+    if (writing && document.activeElement === writing.element) noteWriting(writing.element, writing.isTyped);
+  });
   document.addEventListener("focusout", (event) => {
     // Told also of a field that is taken away, while it still stands there: the observer below hears of that first.
     const left = event.target;
@@ -108,13 +119,14 @@ if (!window.understudyAutosave) {
   });
   document.addEventListener("keydown", (event) => {
     if (!isLost()) return;
-    const { value, at } = writing;
-    const isWord = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
-    const key = isWord ? event.key : event.key === "Enter" && writing.element instanceof HTMLTextAreaElement ? "\n" : "";
-    if (key) Object.assign(writing, { value: value.slice(0, at) + key + value.slice(at), at: at + 1 });
-    else if (event.key === "Backspace") {
-      Object.assign(writing, { value: value.slice(0, Math.max(0, at - 1)) + value.slice(at), at: Math.max(0, at - 1) });
-    } else {
+    const { from, to, value } = writing;
+    const isCommand = event.ctrlKey || event.metaKey;
+    const isWord = event.key.length === 1 && !isCommand && !event.altKey;
+    if (isWord) putIn(event.key, from, to);
+    else if (event.key === "Enter" && writing.element instanceof HTMLTextAreaElement) putIn("\n", from, to);
+    else if (event.key === "Backspace") putIn("", from === to ? Math.max(0, from - 1) : from, to);
+    else if (isCommand && event.key === "a") Object.assign(writing, { from: 0, to: value.length });
+    else {
       if (event.key === "Tab" || event.key === "Escape") writing = null;
       return;
     }
@@ -125,14 +137,14 @@ if (!window.understudyAutosave) {
     const isTaken = (change) => [...change.removedNodes].some((node) => node.contains(writing.element));
     if (writing && !writing.lostAt && changes.some(isTaken)) writing.lostAt = Date.now(); // also when it is only moved
     if (!isLost()) return;
-    const { key, value, at } = writing;
+    const { key, value, from, to, isTyped } = writing;
     const box = document.querySelector(`.${CSS.escape(`st-key-${key}`)}`);
     const found = box?.querySelector("input, textarea");
     if (!found) return;
     found.focus();
-    if (found.value !== value) fill(found, value);
-    found.setSelectionRange(at, at);
-    noteWriting(found);
+    if (isTyped && found.value !== value) fill(found, value); // else the newer text of another tab stays
+    found.setSelectionRange(from, to);
+    noteWriting(found, isTyped);
   }).observe(document.documentElement, { childList: true, subtree: true });
 
   let counter = 0;

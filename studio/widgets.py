@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, Literal, NoReturn, ParamSpec
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
@@ -120,6 +121,15 @@ def pressed(label: str, *, key: str, **how: Any) -> bool:
     name = f"pressed-{key}"
     st.button(label, key=key, on_click=_note_press, args=(name,), **how)
     return bool(time.monotonic() - st.session_state.pop(name, float("-inf")) < PRESS_S)
+
+
+def slot(gap: Literal["small", "xsmall", "xxsmall"] = "small") -> DeltaGenerator:
+    """A place for what comes and goes above or between fields; empty, it takes no room on the page.
+
+    Streamlit sends a page piece by piece, each to its number among its siblings. Where one comes to stand before a
+    field, the field gives its number away and comes back with the next one: made anew, without the cursor.
+    """
+    return st.container(gap=gap)
 
 
 def new_uploads(uploads: Sequence[UploadedFile]) -> list[UploadedFile]:

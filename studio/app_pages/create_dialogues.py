@@ -28,9 +28,10 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     left, right = st.columns([1.9, 1], gap="large")
     with left:
         text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
-        if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            beside = create.problems_beside(draft, 3, writing_at(draft))
-            widgets.problems(item for item in beside if not item.field.startswith(LISTED))
+        with widgets.slot():
+            if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
+                beside = create.problems_beside(draft, 3, writing_at(draft))
+                widgets.problems(item for item in beside if not item.field.startswith(LISTED))
         views = interactions.interaction_views(draft, writing_at(draft))
         editor(context, id, draft, views)
     with right:
@@ -64,15 +65,17 @@ def editor(context: AppContext, id: str, draft: Draft, views: list[InteractionVi
             type="secondary" if views else "primary",
         )
     few = interactions.how_many_more(draft)
-    if few:
-        widgets.quiet(widgets.sentence(few))
+    with widgets.slot():
+        if few:
+            widgets.quiet(widgets.sentence(few))
     if not views:
         st.info("Write the first one: what somebody says to them, and what they answer.", icon=":material/forum:")
         return
     view = views[number]
     face = images.portrait(context, draft)
     with st.container(border=True, key=f"talk-{view.ids[0] if view.ids else number}"):
-        widgets.problems(view.problems)
+        with widgets.slot():
+            widgets.problems(view.problems)
         for place, turn in enumerate(view.turns):
             draw_turn(context, id, draft, view, place, turn, face)
         with st.container(horizontal=True):

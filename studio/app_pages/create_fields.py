@@ -56,8 +56,9 @@ def typed_field(
     else:
         st.text_area(label, height=height, **shared, **how)
     told = typed.over_limit(state[key], typed.limit_of(place))
-    if told:
-        st.markdown(f":red[:material/error:] {widgets.escaped(told)}")
+    with widgets.slot():
+        if told:
+            st.markdown(f":red[:material/error:] {widgets.escaped(told)}")
 
 
 def keep_field(context: AppContext, key: str) -> None:

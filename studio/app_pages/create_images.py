@@ -39,8 +39,34 @@ OWN_WORDS_PX = 68
 
 def draw(context: AppContext, id: str, draft: Draft) -> None:
     """The step as a whole."""
-    create_uploads.draw(context, id, draft)
     shown = images.image_views(context, draft)
+    with widgets.slot():
+        above(context, id, draft, shown)
+    if not shown:
+        return
+    seen = captions.captions_view(context, id)
+    view = drawings.drawings_view(context, id)
+    with widgets.slot():
+        create_drawings.draw(context, id, draft, view)
+        create_captions.draw(context, id, seen)
+        if view.rebuilt:
+            widgets.quiet(
+                "Beside each picture stands what I make of it. No drawing of mine shows more: eyes and mouths that are "
+                "lost there stay lost, so choose pictures that come back well."
+            )
+        widgets.quiet(
+            "Say what varies: face, clothes, place, pose. What nobody names is learned as always being there."
+        )
+    # One key with and without what is made of the pictures: with another one all fields in it would be made anew.
+    with st.container(key="grid-pictures"):
+        used = drawings.used_references(draft)
+        for one in shown:
+            draw_picture(context, id, draft, one, seen, view.rebuilt.get(one.file), one.file in used)
+
+
+def above(context: AppContext, id: str, draft: Draft, shown: list[ImageView]) -> None:
+    """The upload, and what is said of the pictures as a set."""
+    create_uploads.draw(context, id, draft)
     found = images.image_set_problems(draft)
     if shown:
         st.markdown(f"**{create.image_count_words(draft)}**")
@@ -50,26 +76,9 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
             for item in found:
                 sign = ":red[:material/error:]" if item.severity == "error" else ":orange[:material/lightbulb:]"
                 st.markdown(f"{sign} {widgets.escaped(item.message)} {widgets.escaped(item.mend)}")
-    if not shown:
-        if not st.session_state.get("starter-warmed"):
-            st.session_state["starter-warmed"] = True
-            widgets.attempt(drawings.warm, context)
-        return
-    seen = captions.captions_view(context, id)
-    view = drawings.drawings_view(context, id)
-    create_drawings.draw(context, id, draft, view)
-    create_captions.draw(context, id, seen)
-    if view.rebuilt:
-        widgets.quiet(
-            "Beside each picture stands what I make of it. No drawing of mine shows more: eyes and mouths that are "
-            "lost there stay lost, so choose pictures that come back well."
-        )
-    widgets.quiet("Say what varies: face, clothes, place, pose. What nobody names is learned as always being there.")
-    # One key with and without what is made of the pictures: with another one all fields in it would be made anew.
-    with st.container(key="grid-pictures"):
-        used = drawings.used_references(draft)
-        for one in shown:
-            draw_picture(context, id, draft, one, seen, view.rebuilt.get(one.file), one.file in used)
+    if not shown and not st.session_state.get("starter-warmed"):
+        st.session_state["starter-warmed"] = True
+        widgets.attempt(drawings.warm, context)
 
 
 def draw_picture(
@@ -86,48 +95,51 @@ def draw_picture(
     words, icon, colour = RATINGS["amber" if doubts and view.rating == "green" else view.rating]
     name = view.file.partition(".")[0]
     with st.container(border=True, key=f"tile-{view.file}", gap="small"):
-        show_picture(view, rebuilt, name)
+        with widgets.slot():
+            show_picture(view, rebuilt, name)
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             st.badge(f"{name} {words}", icon=icon, color=colour)  # type: ignore[arg-type]  # one of LIGHTS
             if view.is_portrait:
                 st.badge("Portrait", icon=":material/star:", color="violet", help="Stands for them in lists")
         reference_toggle(context, id, view.file, name, is_reference)
-        for problem in (*view.problems, *doubts):
-            widgets.quiet(f"{problem.message} {problem.mend}")
-        crop_label, crop_icon = "Crop to a square", ":material/crop:"
-        if "crop" in view.fixes and widgets.pressed(crop_label, key=f"fix-crop-{view.file}", icon=crop_icon):
-            crop(context, id, view.file)
-        if "drop" in view.fixes:
-            edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
+        with widgets.slot():
+            for problem in (*view.problems, *doubts):
+                widgets.quiet(f"{problem.message} {problem.mend}")
+            crop_label, crop_icon = "Crop to a square", ":material/crop:"
+            if "crop" in view.fixes and widgets.pressed(crop_label, key=f"fix-crop-{view.file}", icon=crop_icon):
+                crop(context, id, view.file)
+            if "drop" in view.fixes:
+                edit_button("Take this one out", "fix-drop", "delete", images.remove, context, id, view.file, "content")
         draw_caption(context, id, draft, view.file, name, seen)
         more(context, id, draft, view, name)
 
 
 def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: str, seen: CaptionsView) -> None:
     """The fields of what varies, with what is suggested for them and what speaks against them."""
-    if file in seen.suggested:
-        create_captions.suggestion(context, id, file, seen.suggested[file])
-    elif file in seen.guessed:
-        create_captions.guess(context, id, file, seen.guessed[file])
-    if own_words(draft, file):
-        with st.container(gap="xxsmall", key=f"captions-{file}"):
+    with widgets.slot():
+        if file in seen.suggested:
+            create_captions.suggestion(context, id, file, seen.suggested[file])
+        elif file in seen.guessed:
+            create_captions.guess(context, id, file, seen.guessed[file])
+    has_own_words = bool(own_words(draft, file))
+    with st.container(gap="xxsmall", key=f"captions-{file}"):
+        if has_own_words:
             own_words_field(context, id, draft, file, f"In your own words, picture {name}")
-        widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
+        else:
+            for field, (label, example) in FIELDS.items():
+                typed_field(
+                    context,
+                    draft,
+                    f"caption-{id}-{file}-{field}",
+                    f"{label} in picture {name}",
+                    f"{label}: {example}",
+                    label_visibility="collapsed",
+                )
+    with widgets.slot():
+        if has_own_words:
+            widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
         if file in seen.contradicted and writing_at(draft).file != file:  # not of half a word
             create_captions.contradiction(context, id, file, seen.contradicted[file])
-        return
-    with st.container(gap="xxsmall", key=f"captions-{file}"):
-        for field, (label, example) in FIELDS.items():
-            typed_field(
-                context,
-                draft,
-                f"caption-{id}-{file}-{field}",
-                f"{label} in picture {name}",
-                f"{label}: {example}",
-                label_visibility="collapsed",
-            )
-    if file in seen.contradicted and writing_at(draft).file != file:  # not of half a word
-        create_captions.contradiction(context, id, file, seen.contradicted[file])
 
 
 def own_words(draft: Draft, file: str) -> str:

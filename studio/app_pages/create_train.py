@@ -41,9 +41,10 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
     found = create.summary(draft)
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        overview(context, draft, found)
-        left_to_mend(draft, found)
-        create_held_out.draw(context, id, draft)
+        with widgets.slot():
+            overview(context, draft, found)
+            left_to_mend(draft, found)
+            create_held_out.draw(context, id, draft)
         text_field(
             context,
             id,
@@ -126,8 +127,9 @@ def consent(context: AppContext, id: str, draft: Draft) -> None:
                 "Take it back", type="tertiary", on_click=widgets.act, args=(create.withdraw_consent, context, id)
             )
             return
-        if given.get("statement"):
-            st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
+        with widgets.slot():
+            if given.get("statement"):
+                st.warning("Pictures were added or changed since. Please state it again.", icon=":material/history:")
         kind = st.radio(
             "What is true?",
             list(create.STATEMENTS),

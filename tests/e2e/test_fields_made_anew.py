@@ -40,6 +40,21 @@ def test_keys_that_come_while_there_is_no_field_are_added(page: Page, studio: St
     assert draft(records, page)["persona"] == "Pim is a pot of TEA, and old."
 
 
+def test_a_field_that_goes_before_its_first_key_takes_it(page: Page, studio: Studio) -> None:
+    new_character(page, studio)
+    persona = field(page, "Who they are")
+    persona.click()
+    page.keyboard.type("Pim.")
+    page.keyboard.press("Tab")
+    persona.click()
+    page.evaluate(TAKE_AWAY)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("A")
+    page.evaluate("window.place.append(window.box)")
+    page.keyboard.type(" pot.")
+    expect(persona).to_have_value("A pot.")
+
+
 def test_a_field_that_was_left_does_not_take_the_cursor_back(page: Page, studio: Studio) -> None:
     new_character(page, studio)
     persona = field(page, "Who they are")

@@ -109,6 +109,7 @@ def _is_written_on_while_the_pictures_are_looked_at(page: Page, system: System) 
     """Somebody types without a pause in one caption until the rebuilt pictures stand there, and on."""
     field = page.get_by_label("Place in picture 03")
     field.click()
+    element = field.element_handle()
     rebuilt = page.get_by_role("img", name=re.compile("as the model can draw it"))
     written, end = "", time.monotonic() + LOOKED_MS / 1000
     keys, left = itertools.cycle("under the old lamp "), 40
@@ -122,12 +123,13 @@ def _is_written_on_while_the_pictures_are_looked_at(page: Page, system: System) 
             page.keyboard.press("Control+a")
             written = ""
     assert not left, "the pictures were not looked at"
+    assert element is not None and element.evaluate("one => one.isConnected"), "the field was made anew"
     expect(field).to_be_focused()
     expect(field).to_have_value(written)
     page.keyboard.press("Tab")
     settled(page)
     kept = next(one for one in draft(system, page)["images"] if str(one["file"]).startswith("03"))
-    assert kept["place"] == written.strip()
+    assert str(kept["place"]).strip() == written.strip()
     field.fill("")
 
 
