@@ -110,7 +110,9 @@ def is_new_here() -> bool:
 
 def tab() -> str:
     """The name of this browser tab's session: texts are kept with it (`actions/typed.py`)."""
-    return str(st.session_state.setdefault("tab", secrets.token_hex(8)))
+    if "tab" not in st.session_state:
+        st.session_state["tab"] = secrets.token_hex(8)
+    return str(st.session_state["tab"])
 
 
 def pressed(label: str, *, key: str, **how: Any) -> bool:

@@ -159,15 +159,14 @@ def prompt_problems(draft: Draft) -> list[Problem]:
     return check_system_prompt(character_of(draft)[0])
 
 
-def problems_beside(draft: Draft, step: int, writing: AtWork = NOWHERE) -> list[Problem]:
+def problems_beside(draft: Draft, step: int, found: Summary) -> list[Problem]:
     """What stands beside the fields of step 2 or 3, both of which have texts of the system prompt."""
-    return list(dict.fromkeys([*prompt_problems(draft), *summary(draft, writing).problems[step]]))
+    return list(dict.fromkeys([*prompt_problems(draft), *found.problems[step]]))
 
 
-def states(draft: Draft, writing: AtWork = NOWHERE) -> dict[int, str]:
+def states(found: Summary) -> dict[int, str]:
     """Step -> "error", "warning" or "" for the marks on the wizard's steps."""
-    found = summary(draft, writing).problems
-    return {step: "error" if errors(items) else "warning" if items else "" for step, items in found.items()}
+    return {step: "error" if errors(items) else "warning" if items else "" for step, items in found.problems.items()}
 
 
 # ---------------------------------------------------------------- consent

@@ -13,6 +13,7 @@ import streamlit as st
 from pipelines.core.character.amounts import GOOD_IMAGES
 from studio import widgets
 from studio.actions import characters, create, drafts
+from studio.actions.create import Summary
 from studio.app_pages import create_dialogues, create_images, create_persona, create_train, review
 from studio.app_pages.create_fields import show_clashes, to_step, writing_at
 from studio.context import AppContext
@@ -44,7 +45,8 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(f'<h1 class="u-h1">{html.escape(row.name or "New character")}</h1>', width="content")
         st.html(f'<p class="u-quiet" role="status">Saved {html.escape(ago(row.changed))}</p>', width="content")
-    show_steps(draft, step)
+    checked = create.summary(draft, writing_at(draft))
+    show_steps(checked, step)
     widgets.quiet(ABOUT[step - 1])
     with st.container(key="news"):
         widgets.show_problems()
@@ -53,8 +55,10 @@ def page() -> None:
     # Streamlit knows a container without a key by its place among its siblings: where something comes to stand before
     # it, it is made anew, and the field in it that somebody is writing in is gone. So what holds fields has a key.
     with st.container(key=f"step-{step}"):
-        draw = (create_images.draw, create_persona.draw, create_dialogues.draw, create_train.draw)[step - 1]
-        draw(context, id, draft)
+        if step in (1, 4):
+            (create_images.draw if step == 1 else create_train.draw)(context, id, draft)
+        else:
+            (create_persona.draw if step == 2 else create_dialogues.draw)(context, id, draft, checked)
     step_buttons(step)
 
 
@@ -78,9 +82,9 @@ def choose(context: AppContext) -> None:
     st.page_link(widgets.CHARACTERS, label="Characters", icon=":material/groups:")
 
 
-def show_steps(draft: drafts.Draft, step: int) -> None:
+def show_steps(checked: Summary, step: int) -> None:
     """The four steps with their marks; any of them may be gone to at any time."""
-    states = create.states(draft, writing_at(draft))
+    states = create.states(checked)
     st.session_state["step"] = step
     st.segmented_control(
         "Step",

@@ -11,6 +11,7 @@ import streamlit as st
 from pipelines.core.character.system_prompt import budget_words
 from studio import widgets
 from studio.actions import create, drafts, images, interactions
+from studio.actions.create import Summary
 from studio.actions.drafts import Draft
 from studio.actions.interactions import InteractionView, Learned, TurnView
 from studio.app_pages.create_fields import text_field, typed_field, writing_at
@@ -23,14 +24,14 @@ LISTED = ("interactions", "input_images")
 SIGNS = {"error": " (to mend)", "warning": " (could be better)", "": ""}
 
 
-def draw(context: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft, checked: Summary) -> None:
     """The step as a whole."""
     left, right = st.columns([1.9, 1], gap="large")
     with left:
         text_field(context, id, draft, "style", "Short sentences, dry jokes, calls everybody “tall one”.", 80)
         with widgets.slot():
             if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-                beside = create.problems_beside(draft, 3, writing_at(draft))
+                beside = create.problems_beside(draft, 3, checked)
                 widgets.problems(item for item in beside if not item.field.startswith(LISTED))
         views = interactions.interaction_views(draft, writing_at(draft))
         editor(context, id, draft, views)

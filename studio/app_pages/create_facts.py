@@ -12,7 +12,7 @@ from pipelines.core.character.amounts import GOOD_FACTS
 from studio import widgets
 from studio.actions import drafts, typed
 from studio.actions.drafts import Draft
-from studio.app_pages.create_fields import typed_field
+from studio.app_pages.create_fields import over_limit, row_field
 from studio.context import AppContext
 
 EMPTY_ROWS = 3
@@ -47,8 +47,8 @@ def fact_row(context: AppContext, id: str, draft: Draft, row: str, number: int) 
     name = number or "without words"
     with st.container(key=f"fact-row-{row}", horizontal=True, vertical_alignment="top", gap="xsmall"):
         st.html(f'<p class="u-number">{number or ""}</p>', width="content")
-        for part, example in (("question", "Where do you live?"), ("answer", "In the old mill.")):
-            typed_field(
+        too_long = [
+            row_field(
                 context,
                 draft,
                 f"fact-{id}-{row}-{part}",
@@ -56,6 +56,8 @@ def fact_row(context: AppContext, id: str, draft: Draft, row: str, number: int) 
                 example if number == 1 else part.capitalize(),
                 label_visibility="collapsed",
             )
+            for part, example in (("question", "Where do you live?"), ("answer", "In the old mill."))
+        ]
         st.button(
             f"Take out fact {name}",
             key=f"fact-out-{row}",
@@ -65,3 +67,4 @@ def fact_row(context: AppContext, id: str, draft: Draft, row: str, number: int) 
             on_click=widgets.act,
             args=(typed.remove_fact, context, id, row),
         )
+        over_limit(*too_long)

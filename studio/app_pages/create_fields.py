@@ -35,8 +35,25 @@ def text_field(
 def typed_field(
     context: AppContext, draft: Draft, key: str, label: str, example: str = "", height: Any = None, **how: Any
 ) -> None:
+    """A text of the draft as in `row_field`; what is too long is counted below it."""
+    told = row_field(context, draft, key, label, example, height, **how)
+    with widgets.slot():
+        over_limit(told)
+
+
+def over_limit(*told: str) -> None:
+    """What is said of texts that are too long."""
+    for words in told:
+        if words:
+            st.markdown(f":red[:material/error:] {widgets.escaped(words)}")
+
+
+def row_field(
+    context: AppContext, draft: Draft, key: str, label: str, example: str = "", height: Any = None, **how: Any
+) -> str:
     """A text of the draft by the key of its place (`typed.PLACES`), kept as it is typed: by `autosave.js`, which knows
-    it by this key, and when it is left. One line, or an area of `height`. What is too long is counted below it.
+    it by this key, and when it is left. One line, or an area of `height`. Returns what is to be said by `over_limit`
+    at the end of its row.
     """
     place = typed.place_of(key)
     assert place is not None, key
@@ -46,7 +63,8 @@ def typed_field(
     shown = state.get(key)
     if shown is None or shown not in (stands, state.get(f"refused-{key}")):
         state[key] = stands
-    state[f"seen-{key}"] = stands
+    # In one entry: Streamlit goes through all of the session's state for each field.
+    state.setdefault("fields-seen", {})[key] = stands
     typed.note_shown(context, key, stands, widgets.tab())
     # Also as the default: a text set by the state is told to the browser in this run alone, and a run that a newer one
     # cuts short may never tell it. The field of a page just loaded stayed empty then.
@@ -55,17 +73,16 @@ def typed_field(
         st.text_input(label, **shared, **how)
     else:
         st.text_area(label, height=height, **shared, **how)
-    told = typed.over_limit(state[key], typed.limit_of(place))
-    with widgets.slot():
-        if told:
-            st.markdown(f":red[:material/error:] {widgets.escaped(told)}")
+    return typed.over_limit(state[key], typed.limit_of(place))
 
 
 def keep_field(context: AppContext, key: str) -> None:
     """Keep what stands in a field of the page, edited from what the page had shown there."""
     state = st.session_state
     state.pop(f"refused-{key}", None)
-    kept = widgets.attempt(typed.keep, context, Typed(key, state[key], state.get(f"seen-{key}", ""), widgets.tab()))
+    kept = widgets.attempt(
+        typed.keep, context, Typed(key, state[key], state.get("fields-seen", {}).get(key, ""), widgets.tab())
+    )
     if kept is None:  # the reason is shown; the text stays in its field
         state[f"refused-{key}"] = state[key]
 

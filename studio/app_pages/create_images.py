@@ -17,7 +17,7 @@ from studio.actions.captions import CaptionsView
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
 from studio.app_pages import create_captions, create_drawings, create_uploads
-from studio.app_pages.create_fields import typed_field, writing_at
+from studio.app_pages.create_fields import over_limit, row_field, typed_field, writing_at
 from studio.context import AppContext
 
 RATINGS = {
@@ -126,15 +126,19 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
         if has_own_words:
             own_words_field(context, id, draft, file, f"In your own words, picture {name}")
         else:
-            for field, (label, example) in FIELDS.items():
-                typed_field(
-                    context,
-                    draft,
-                    f"caption-{id}-{file}-{field}",
-                    f"{label} in picture {name}",
-                    f"{label}: {example}",
-                    label_visibility="collapsed",
-                )
+            over_limit(
+                *[
+                    row_field(
+                        context,
+                        draft,
+                        f"caption-{id}-{file}-{field}",
+                        f"{label} in picture {name}",
+                        f"{label}: {example}",
+                        label_visibility="collapsed",
+                    )
+                    for field, (label, example) in FIELDS.items()
+                ]
+            )
     with widgets.slot():
         if has_own_words:
             widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")

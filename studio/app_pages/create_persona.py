@@ -18,9 +18,10 @@ from pipelines.core.character.system_prompt import (
 )
 from studio import widgets
 from studio.actions import create, drafts, suggestions
+from studio.actions.create import Summary
 from studio.actions.drafts import Draft
 from studio.app_pages.create_facts import facts
-from studio.app_pages.create_fields import text_field, writing_at
+from studio.app_pages.create_fields import text_field
 from studio.app_pages.create_lore import lorebook
 from studio.context import AppContext
 
@@ -33,7 +34,7 @@ FIELDS = (
 )
 
 
-def draw(context: AppContext, id: str, draft: Draft) -> None:
+def draw(context: AppContext, id: str, draft: Draft, checked: Summary) -> None:
     """The step as a whole: forms on the left, system prompt and suggestions on the right."""
     left, right = st.columns([1.5, 1], gap="large")
     with left:
@@ -46,7 +47,7 @@ def draw(context: AppContext, id: str, draft: Draft) -> None:
         prompt_preview(draft)
         suggested(context, id, draft)
         if draft.get("name") or draft.get("persona"):  # an empty form shows no problems
-            widgets.problems(create.problems_beside(draft, 2, writing_at(draft)))
+            widgets.problems(create.problems_beside(draft, 2, checked))
 
 
 def prompt_preview(draft: Draft) -> None:
