@@ -20,10 +20,18 @@ setInterval(async () => {
 }, 3000);
 </script></body></html>`;
 
-self.addEventListener("install", () => self.skipWaiting());
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+// A page is asked for while this worker starts, and what a page is made of does not pass through it where the browser
+// can leave it out: else every page waits for the worker.
+self.addEventListener("install", (event) => {
+  event.waitUntil(event.addRoutes?.({ condition: { not: { requestMode: "navigate" } }, source: "network" }).catch(() => {}));
+  self.skipWaiting();
+});
+self.addEventListener("activate", (event) => {
+  event.waitUntil(Promise.all([self.clients.claim(), self.registration.navigationPreload?.enable()]));
+});
 self.addEventListener("fetch", (event) => {
   if (event.request.mode !== "navigate" || new URL(event.request.url).pathname.includes("/files/")) return;
   const headers = { "Content-Type": "text/html; charset=utf-8" };
-  event.respondWith(fetch(event.request).catch(() => new Response(PAGE, { status: 503, headers })));
+  const ask = async () => (await event.preloadResponse) || fetch(event.request);
+  event.respondWith(ask().catch(() => new Response(PAGE, { status: 503, headers })));
 });
