@@ -26,8 +26,6 @@ class AtWork:
 
     field: str = ""
     """As problems name it: `persona`, `facts[4]`, `interactions[2]`; "" for none."""
-    file: str = ""
-    """The picture whose caption it is."""
 
     def finished(self, found: Iterable[Problem]) -> list[Problem]:
         """The problems without those of something that is not finished there."""
@@ -55,8 +53,6 @@ def at_work(draft: Mapping[str, Any], written: Written | None) -> AtWork:
         return NOWHERE
     if place.kind == "text":
         return AtWork(place.parts[0])
-    if place.kind == "caption":
-        return AtWork(file=f"{place.parts[0]}.{place.parts[1]}")
     if place.kind == "fact":
         rows = [fact.get("id") for fact in draft.get("facts", ()) if is_written(fact)]
         return AtWork(f"facts[{rows.index(place.parts[0])}]") if place.parts[0] in rows else NOWHERE

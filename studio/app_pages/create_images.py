@@ -17,7 +17,7 @@ from studio.actions.captions import CaptionsView
 from studio.actions.drafts import Draft, own_character
 from studio.actions.images import ImageView
 from studio.app_pages import create_captions, create_drawings, create_uploads
-from studio.app_pages.create_fields import over_limit, row_field, typed_field, writing_at
+from studio.app_pages.create_fields import over_limit, row_field, typed_field
 from studio.context import AppContext
 
 RATINGS = {
@@ -142,7 +142,7 @@ def draw_caption(context: AppContext, id: str, draft: Draft, file: str, name: st
     with widgets.slot():
         if has_own_words:
             widgets.quiet("Stands in place of face, clothes, place and pose; empty it to tell those one by one.")
-        if file in seen.contradicted and writing_at(draft).file != file:  # not of half a word
+        if file in seen.contradicted:
             create_captions.contradiction(context, id, file, seen.contradicted[file])
 
 

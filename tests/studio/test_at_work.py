@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from studio.actions import drafts, images
+from studio.actions import drafts
 from studio.actions.at_work import AtWork, at_work
-from studio.actions.captions import CaptionsView
-from studio.app_pages import create_images
 from studio.context import AppContext
-from tests.core.drawings import drawing, encoded
 
 APP = Path(__file__).resolve().parents[2] / "studio" / "navigation.py"
 
@@ -86,23 +83,10 @@ def turn_of(context: AppContext, id: str, number: int) -> str:
     return str(drafts.own_character(context, id).draft["interactions"][number - 1][0]["id"])
 
 
-def test_a_caption_that_is_being_typed_is_not_contradicted(
-    context: AppContext, id: str, monkeypatch: pytest.MonkeyPatch, go: Callable[..., AppTest]
-) -> None:
-    images.add(context, id, [(f"{n}.png", encoded(drawing(n))) for n in (1, 2)])
-    seen = CaptionsView(contradicted={file: {"expression": "sad"} for file in ("01.png", "02.png")})
-    monkeypatch.setattr(create_images.captions, "captions_view", lambda *_: seen)
-    shown = go(id, 1)
-    contradictions = [one.key for one in shown.button if str(one.key).startswith("uphold-")]
-    assert len(contradictions) == 2
-    shown.text_input(key=f"caption-{id}-01.png-expression").set_value("hap").run()
-    assert [one.key for one in shown.button if str(one.key).startswith("uphold-")] == ["uphold-02.png"]
-
-
 def test_what_was_taken_out_is_nobodys_work() -> None:
     draft = {"facts": [{"id": "ab", "question": "", "answer": ""}, {"id": "cd", "question": "Who?"}]}
     assert at_work(draft, ("fact-cd-answer", "x")) == AtWork("facts[0]")  # rows without words do not count
     for gone in ("fact-ab-question", "fact-ef-answer", "words-ab", "scene-ab", "nothing", ""):
         assert at_work(draft, (gone, "x")) == AtWork()
-    assert at_work(draft, ("caption-01-png-place", "x")) == AtWork(file="01.png")
+    assert at_work(draft, ("caption-01-png-place", "x")) == AtWork()  # a word against a picture is told at once
     assert at_work(draft, None) == AtWork() and at_work(draft, ("text-persona", "x")) == AtWork("persona")
