@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import psutil
 import pytest
 
 from pipelines.core.settings import Settings
@@ -155,6 +156,19 @@ class PostgresServer(Server):
         options = [word for setting in settings for word in ("-c", setting)]
         return [program("postgres"), "-D", str(self.folder / "data"), *options]
 
+    def kill(self) -> None:
+        """SIGKILL to the postmaster and its children; each is in a session of its own, and holds the shared memory."""
+        children: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            if self.process is not None:
+                psutil.Process(self.process.pid).suspend()  # so that it starts no more
+                children = psutil.Process(self.process.pid).children(recursive=True)
+            for child in children:
+                child.kill()
+        super().kill()
+        while any(map(is_alive, children)):
+            time.sleep(0.01)
+
     def answers(self) -> bool:
         import psycopg
 
@@ -286,6 +300,14 @@ def _bytes(data: bytes) -> Any:
     import io
 
     return io.BytesIO(data)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that ended and that nobody has waited for does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _user_exists(name: str) -> bool:

@@ -6,10 +6,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.core.settings import Settings
-from tests.services import PostgresServer, RedisServer, S3Server, absent, find_program, free_ports, running
+from tests.services import PostgresServer, RedisServer, S3Server, absent, find_program, free_ports, is_alive, running
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -53,6 +54,27 @@ def test_killed_servers_start_again(postgres_server: PostgresServer, s3_server: 
         server.kill()
         server.start()
         assert server.answers()
+
+
+def test_a_killed_postgres_leaves_nobody_behind_and_has_what_was_committed() -> None:
+    import psycopg
+
+    with running(PostgresServer) as server, server.database("kept") as url:
+        address = url.replace("+psycopg", "")
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE TABLE words (word text)")
+            connection.commit()
+            connection.execute("INSERT INTO words VALUES ('in the middle')")
+            connection.execute("SELECT pg_backend_pid()")
+            assert server.process is not None
+            family = psutil.Process(server.process.pid).children(recursive=True)
+            server.kill()
+            assert len(family) > 3 and not any(map(is_alive, family))
+            with pytest.raises(psycopg.OperationalError):
+                connection.commit()
+        server.start()
+        with psycopg.connect(address) as connection:
+            assert connection.execute("SELECT * FROM words").fetchall() == []
 
 
 def test_an_absent_server_skips_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
