@@ -77,10 +77,10 @@ class RunFolder:
                     time.sleep(0.2)
             yield file.fileno()
 
-    def last_attempt_was(self, attempt: int) -> bool:
-        """Whether that attempt was the last one to work here."""
+    def last_attempt_was(self, *attempts: int) -> bool:
+        """Whether one of these attempts was the last one to work here."""
         try:
-            return bool(json.loads(self.note_path.read_text(encoding="utf-8"))["attempt"] == attempt)
+            return bool(json.loads(self.note_path.read_text(encoding="utf-8"))["attempt"] in attempts)
         except (OSError, ValueError, KeyError):
             return False
 
@@ -106,10 +106,12 @@ def prepare_folder(folder: RunFolder, job: Job, records: Records, store: Store) 
     """
     if job.recipe is None or not job.version:
         raise RunError(f"job {job.id} has no recipe or no published character; send it again from the studio")
-    if (folder.path / "run.json").is_file() and folder.last_attempt_was(job.attempt - 1):
+    if (folder.path / "run.json").is_file() and folder.last_attempt_was(job.attempt - 1, job.attempt):
+        folder.note_attempt(job.attempt)  # at once: should this attempt end before it trains, the next goes on here
         missing = unsent_events(folder.path, records, job.id)
         mended = mend_checkpoints(folder.path, job.id, records, store)
     else:
+        folder.note_path.unlink(missing_ok=True)  # what is half restored is nothing to go on in
         version = records.characters.version(job.character, job.version)
         make_run_folder(folder.path, version, Recipe.from_json(job.recipe), store)
         mended = restore_progress(folder.path, job.id, records, store)

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -23,7 +24,7 @@ from pipelines.core.storage.store import StoreError, put_content
 from worker.capacity import find_device, refusal_reason
 from worker.event_forwarder import EventForwarder
 from worker.lease import Lease
-from worker.local_checkpoints import GONE, Mended
+from worker.local_checkpoints import GONE
 from worker.outcome import (
     COMPLETE,
     JobOutcome,
@@ -41,13 +42,16 @@ from worker.worker_context import WorkerContext
 
 PREPARE_PATIENCE_S = 300.0
 UPLOAD_PATIENCE_S = 900.0
-"""How long to wait for a store that does not answer, before and after the training."""
+"""How long to wait for a store, or records, that do not answer, before and after the training."""
+BEGIN_AGAIN_S = 2.0
+"""Seconds between two tries before the training."""
 EVENTS, UNKNOWN = "the newest events", "some states, nobody could look which,"
 """Among names of checkpoints that were not kept."""
 
 TrainerCommand = Callable[[Path, int], Sequence[str]]
 """Run folder and number of GPUs -> command line."""
 
+T = TypeVar("T")
 logger = logging.getLogger("understudy.worker")
 
 
@@ -57,22 +61,27 @@ def run_training(
     """Train until it ends one way or another. None: the job is not ours any more, or was given back to the queue."""
     base = str((job.recipe or {}).get("base", ""))
     folder = RunFolder(context.settings.runs_folder, job.id)
-    remove_old_folders(context.settings.runs_folder, context.records)  # before free disk space is measured
+
+    def patiently(do: Callable[[], T]) -> T:
+        return _patiently(context, job, lease, do)
+
+    # Before free disk space is measured.
+    patiently(lambda: remove_old_folders(context.settings.runs_folder, context.records))
     refusal = refusal_reason(base, False, context.settings)
     if refusal:
         return JobOutcome("failed", refusal)
     forwarder = EventForwarder(context.records, job.id, job.attempt)
     taken_up = Event("prepare", note=f"attempt {job.attempt} on {context.id}", payload=Payload(attempt=job.attempt))
-    context.records.events.note(job.id, job.attempt, taken_up)
+    patiently(lambda: context.records.events.note(job.id, job.attempt, taken_up))
     with folder.locked(context.settings.lease_s, lambda: not lease.lost) as lock:
-        unsent, mended = _prepare_patiently(context, job, lease, folder)
+        unsent, mended = patiently(lambda: prepare_folder(folder, job, context.records, context.store))
         forwarder.send(unsent)
-        note_mended(job, context.records, mended)
+        patiently(lambda: note_mended(job, context.records, mended))
         if lease.lost:
             return None
         uploads = Uploads(context.records, context.store, job.id, folder.path, lambda: _may_write(lease))
         try:
-            uploads.add_missing()
+            patiently(uploads.add_missing)
             kills = kernel_oom_kills()
             with TrainerProcess(command(folder.path, find_device().gpus), lock) as trainer:
                 note_trainer(folder.pid_path, trainer.pid)
@@ -126,19 +135,19 @@ def _may_write(lease: Lease) -> bool:
     return not lease.lost and not lease.must_pause
 
 
-def _prepare_patiently(context: WorkerContext, job: Job, lease: Lease, folder: RunFolder) -> tuple[list[Event], Mended]:
-    """`prepare_folder`, repeated for a while when the store does not answer."""
+def _patiently(context: WorkerContext, job: Job, lease: Lease, do: Callable[[], T]) -> T:
+    """What comes before the trainer, repeated for a while when store or records do not answer."""
     until = time.monotonic() + PREPARE_PATIENCE_S
     while True:
         try:
-            return prepare_folder(folder, job, context.records, context.store)
+            return do()
         except GONE:
             raise
-        except StoreError as error:
+        except (StoreError, RecordsUnusable) as error:
             if time.monotonic() > until or lease.lost or lease.cancel or context.stopping.is_set():
                 raise
-            logger.warning("job %s waits for the object store: %s", job.id, error)
-            time.sleep(2)
+            logger.warning("job %s waits to begin: %s", job.id, error)
+            time.sleep(BEGIN_AGAIN_S)
 
 
 def _queue_checkpoints(event: Event, uploads: Uploads) -> None:
@@ -214,8 +223,8 @@ def _stopped_outcome(context: WorkerContext, end: TrainerEnd, missing: list[str]
 
 def discard(context: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
     """Delete the job's checkpoints and run folder; the stored bytes go with the next garbage collection."""
-    context.records.checkpoints.remove_all(job.id)
     folder.remove()
+    context.records.checkpoints.remove_all(job.id)  # records that do not answer leave this to the sweeper
     return JobOutcome("stopped")
 
 

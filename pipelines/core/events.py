@@ -22,9 +22,9 @@ EarlyEnd = Literal["not_a_number", "reward_collapsed"]
 """Why a stage ended before its last step (`pipelines/training/early_stop.py`)."""
 
 
-RetryCause = Literal["memory", "killed", "crashed", "hung", "unkept"]
-"""Why a trainer ended that may get further when it is tried again: out of memory, SIGKILL, another signal, silence, or
-checkpoints that could not be sent."""
+RetryCause = Literal["memory", "killed", "crashed", "hung", "unkept", "records"]
+"""Why an attempt ended of which another may get further: its trainer was out of memory, ended by SIGKILL or another
+signal, or silent, checkpoints could not be sent, or the records could not be used."""
 
 
 class PreferenceCounts(TypedDict):

@@ -22,6 +22,7 @@ CAUSES: dict[RetryCause, str] = {
     "crashed": "crashed",
     "hung": "hung and was ended",
     "unkept": "could not send all its saved states",
+    "records": "could not reach the records",
 }
 
 

@@ -15,6 +15,7 @@ from pipelines.core.storage.store import StoreError, exists
 from tests.worker.conftest import Deployment
 from worker import runner
 from worker.job_loop import drain_queue
+from worker.local_checkpoints import Mended
 from worker.run_folders import RunFolder
 from worker.uploads import Uploads, put_checkpoint, unkept
 from worker.worker_context import WorkerContext
@@ -51,7 +52,7 @@ def test_what_could_not_be_kept_is_told_and_sent_by_the_next_attempt(
         if away == "records":
             for name in ("put", "of_job"):
                 patch.setattr(context.records.checkpoints, name, refuse)
-            patch.setattr(runner, "prepare_folder", lambda *_: ([], runner.Mended()))
+            patch.setattr(runner, "prepare_folder", lambda *_: ([], Mended()))
             patch.setattr(Uploads, "add_missing", lambda _: None)  # they were there when the worker began
         else:
             patch.setattr(context.store, "put", refuse)
@@ -87,7 +88,7 @@ def test_records_that_come_back_while_a_training_ends(
 
         return answer
 
-    monkeypatch.setattr(runner, "prepare_folder", lambda *_: ([], runner.Mended()))
+    monkeypatch.setattr(runner, "prepare_folder", lambda *_: ([], Mended()))
     monkeypatch.setattr(context.records.checkpoints, "put", when_back(put))
     monkeypatch.setattr(context.records.checkpoints, "of_job", when_back(of_job))
     monkeypatch.setattr(Uploads, "add_missing", lambda _: None)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import Connection
 
+from pipelines.core.jobs.job import ENDED, RecordsUnusable
 from pipelines.core.queue.submit import stop
 from pipelines.core.records.database import Database
 from pipelines.core.settings import Settings
 from tests.services import PostgresServer
 from tests.worker.conftest import QUICK, Deployment, open_deployment
 from tests.worker.processes import wait_for, worker
-from tests.worker.test_runner import busy
+from tests.worker.test_runner import busy, work
+from worker import runner
 from worker.sweeper import Sweeper
+from worker.worker_context import WorkerContext
 
 LEASE_S = 3.0
 
@@ -109,3 +117,66 @@ def test_a_server_that_vanishes_without_a_word_is_noticed(on_server: Deployment)
         told = driver.info.get_parameters()
     assert told["tcp_user_timeout"] == "20000" and told["keepalives_idle"] == "10"
     assert told["connect_timeout"] == "10"
+
+
+class Breaking:
+    """Breaks one transaction of a worker: its connection before the commit, or the answer to what was committed."""
+
+    def __init__(self, context: WorkerContext, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url, self.wanted, self.before, self.count = url, -1, True, 0
+        database = context.records._database
+        for name in ("read", "write"):
+            monkeypatch.setattr(database, name, self._breaking(getattr(database, name)))
+
+    def _breaking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @contextmanager
+        def transaction(*arguments: Any, **named: Any) -> Iterator[Connection]:
+            number = -2  # not of heartbeats, of which nobody knows how many there are
+            if not threading.current_thread().name.startswith(("lease", "presence")):
+                number, self.count = self.count, self.count + 1
+            with original(*arguments, **named) as connection:
+                yield connection
+                if number == self.wanted and self.before:
+                    self._end_session_of(connection)
+                    connection.exec_driver_sql("SELECT 1")  # a commit of what only read asks nobody
+            if number == self.wanted and not self.before:
+                raise RecordsUnusable("the answer was lost")
+
+        return transaction
+
+    def _end_session_of(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_training_outlives_a_broken_transaction_wherever_it_is(
+    before: bool, on_server: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each transaction of a training breaks once; only a lost answer to the claim itself costs an attempt."""
+    monkeypatch.setattr(runner, "BEGIN_AGAIN_S", 0.05)
+    context = on_server.worker_context()
+    sweeper = Sweeper(on_server.settings, on_server.records, on_server.store)
+    breaking = Breaking(context, on_server.settings.database_url, monkeypatch)
+    breaking.before = before
+    version, wanted, attempts = on_server.version(), 0, []
+    try:
+        while wanted < breaking.count or not wanted:
+            breaking.count, breaking.wanted = 0, wanted
+            job = on_server.training_of(version)
+            until = time.monotonic() + 30
+            while (ended := on_server.records.jobs.get(job.id)).status not in ENDED and time.monotonic() < until:
+                with suppress(RecordsUnusable):
+                    work(context, "quick")
+                sweeper.round()
+            events = on_server.records.events.after(job.id)
+            assert (ended.status, ended.error) == ("succeeded", ""), f"transaction {wanted}: {ended}"
+            assert [event.sequence for event in events] == list(range(len(events)))
+            assert [row.name for row in on_server.records.checkpoints.of_job(job.id)] == ["base"]
+            attempts.append(ended.attempt)
+            wanted += 1
+        assert attempts == [1 if before else 2, *[1] * (len(attempts) - 1)] and len(attempts) > 10
+    finally:
+        context.close()

@@ -11,13 +11,16 @@ import pytest
 from PIL import Image
 
 from pipelines.core.character.character_folder import read_character, write_character
+from pipelines.core.jobs.job import RecordsUnusable
 from pipelines.core.problems import CharacterProblems
 from pipelines.core.queue.submit import publish_folder
-from pipelines.core.run_folder import read_json
-from pipelines.core.storage.store import read
+from pipelines.core.run_folder import adapters, read_json
+from pipelines.core.storage.store import StoreError, read
 from pipelines.train import prepare_run
 from tests.worker.conftest import Deployment
-from worker.run_folders import make_run_folder, read_version
+from worker import run_folders
+from worker.run_folders import RunFolder, make_run_folder, prepare_folder, read_version
+from worker.uploads import put_checkpoint
 
 
 def contents(run_dir: Path) -> dict[str, object]:
@@ -81,3 +84,50 @@ def test_a_version_that_cannot_be_read_changes_nothing(embedded: Deployment, tmp
     with pytest.raises(CharacterProblems, match="is not in images"):
         make_run_folder(kept.parent, replace(published, images=missing), embedded.recipe(), embedded.store)
     assert kept.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("trouble", [RecordsUnusable("away"), StoreError("away")])
+def test_an_attempt_that_ends_before_it_trains_takes_nothing_away(
+    trouble: Exception, embedded: Deployment, toy_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learnt and could not be sent yet is on this machine alone."""
+    job = embedded.training()
+    folder = RunFolder(embedded.settings.runs_folder, job.id)
+    shutil.copytree(toy_run, folder.path)
+    folder.note_attempt(1)
+    learnt = adapters(folder.path)
+
+    def prepare(attempt: int) -> None:
+        prepare_folder(folder, replace(job, attempt=attempt), embedded.records, embedded.store)
+
+    def refuse(*_: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folders, "mend_checkpoints", refuse)
+        for _ in range(2):  # a worker tries more than once
+            with pytest.raises(type(trouble)):
+                prepare(2)
+    prepare(3)
+    assert adapters(folder.path) == learnt
+
+
+def test_a_folder_that_was_restored_by_half_is_made_anew(
+    embedded: Deployment, toy_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = embedded.training()
+    folder = RunFolder(embedded.settings.runs_folder, job.id)
+    put_checkpoint(embedded.records, embedded.store, job.id, toy_run, "sft-000002")
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    folder.note_attempt(1)  # but the folder is gone
+
+    def refuse(*_: object) -> None:
+        raise StoreError("away")
+
+    job = replace(job, attempt=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folders, "restore_progress", refuse)
+        with pytest.raises(StoreError):
+            prepare_folder(folder, job, embedded.records, embedded.store)
+    prepare_folder(folder, job, embedded.records, embedded.store)
+    assert adapters(folder.path) == ["sft-000002"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.job import Job, RecordsUnusable
 from pipelines.core.run_folder import BASE, adapters, read_json
 from tests.worker.conftest import Deployment
 from worker.job_loop import drain_queue
@@ -58,3 +58,19 @@ def test_out_of_memory_takes_smaller_steps(embedded: Deployment, context: Worker
     assert read_json(run_dir / "run.json")["savings"] == 1
     state = read_json(run_dir / "checkpoints" / "sft-000004" / "trainer_state.json")
     assert state["global_step"] == 4
+
+
+def test_records_that_cannot_be_used_are_tried_again_and_then_told(
+    embedded: Deployment, context: WorkerContext
+) -> None:
+    """A worker that is there and says what it met is not one that disappeared."""
+    job, tries = embedded.training(), []
+
+    def refuse(*_: object) -> None:
+        tries.append(1)
+        raise RecordsUnusable("the records at x cannot be used (a page is unreadable): restore the last backup")
+
+    assert drain_queue(context, ("train",), {"train": refuse}) == len(tries) == 3
+    ended = embedded.records.jobs.get(job.id)
+    assert ended.status == "failed" and "(a page is unreadable): restore the last backup" in ended.error
+    assert "tried again 2 times" in ended.error and causes(embedded, job) == ["records", "records"]
