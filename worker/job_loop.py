@@ -67,10 +67,8 @@ def run_job(context: WorkerContext, job: Job, run: JobRunner) -> None:
             logger.warning("%s", error)
             return
         except RecordsUnusable as error:
-            if lease.cancel:  # the sweeper stops it, and throws away what is not to be kept
-                logger.error("job %s is left to the sweeper: %s", job.id, error)
-                return
-            outcome = JobOutcome("failed", _records_error(error), cause="records")
+            said = f"The worker could not go on: {error}. Mend that and resume the job."
+            outcome = JobOutcome("stopped", said) if lease.cancel else JobOutcome("failed", said, cause="records")
         except (CharacterProblems, RunError, StoreError, RecordMissing, FolderBusy, ValueError, TypeError) as error:
             outcome = JobOutcome("failed", " ".join(str(error).split()))
         except OSError as error:
@@ -80,10 +78,6 @@ def run_job(context: WorkerContext, job: Job, run: JobRunner) -> None:
             kind = type(error).__name__
             outcome = JobOutcome("failed", f"The worker failed ({kind}: {error}). Its log says where; resume the job.")
         record_outcome(context, job, lease, outcome)
-
-
-def _records_error(error: RecordsUnusable) -> str:
-    return f"The worker could not go on: {error}. Mend that and resume the job."
 
 
 def _machine_error(error: OSError, context: WorkerContext) -> str:

@@ -108,14 +108,14 @@ def _close(
         return None
     if end.reason == "discard":
         uploads.close()
-        return discard(context, job, folder)
+        return discard(folder)
     complete = end.status == COMPLETE and (folder.path / RESULT_FILE).is_file()
     missing = _finish_uploads(context, lease, forwarder, uploads, complete)
     if lease.lost:
         return None
     if lease.cancel == "discard":  # asked for while uploads were finishing
         uploads.close()
-        return discard(context, job, folder)
+        return discard(folder)
     if end.reason == "hung":
         return hang_outcome(context.settings.hang_timeout_s, end.log_tail, end.place)
     if end.status == COMPLETE:
@@ -221,10 +221,9 @@ def _stopped_outcome(context: WorkerContext, end: TrainerEnd, missing: list[str]
     return JobOutcome("stopped", error, end.log_tail)
 
 
-def discard(context: WorkerContext, job: Job, folder: RunFolder) -> JobOutcome:
-    """Delete the job's checkpoints and run folder; the stored bytes go with the next garbage collection."""
+def discard(folder: RunFolder) -> JobOutcome:
+    """Delete the run folder; the records forget the job's checkpoints when its end is recorded."""
     folder.remove()
-    context.records.checkpoints.remove_all(job.id)  # records that do not answer leave this to the sweeper
     return JobOutcome("stopped")
 
 

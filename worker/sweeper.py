@@ -104,8 +104,6 @@ class Sweeper:
             raise
         for job in released:
             logger.info("job %s lost its worker %s and is %s", job.id, job.worker or "(gone)", job.status)
-            if job.cancel == "discard":
-                self._records.checkpoints.remove_all(job.id)
 
     def _notify(self) -> None:
         """Send as many messages as there are idle workers; a busy one claims its next job by itself."""

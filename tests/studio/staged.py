@@ -144,6 +144,11 @@ def run_events(sft: int = 4, grpo: int = 2, evaluated: tuple[str, ...] = ()) -> 
 
 def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     """A measured checkpoint with its bytes; the base has no adapter."""
+    return context.records.checkpoints.put(unkept_checkpoint(context, job, name))
+
+
+def unkept_checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
+    """The same without its row."""
     stage, _, step = name.partition("-")
     texts = {"README.md": "# Ada\n", "adapter_config.json": '{"lora_alpha": 16}'} if step else {}
     blobs: dict[str, bytes] = {path: text.encode() for path, text in texts.items()}
@@ -161,20 +166,8 @@ def checkpoint(context: AppContext, job: Job, name: str) -> Checkpoint:
     blobs["scores.json"] = json.dumps({"scores": SCORES[name], "replies": replies}).encode()
     files = {path: put_content(context.store, data, _kind(path), Path(path).suffix) for path, data in blobs.items()}
     samples = tuple(key for path, key in files.items() if path.startswith("samples/"))
-    return context.records.checkpoints.put(
-        Checkpoint(
-            job.id,
-            name,
-            stage,
-            int(step or 0),
-            TOY_BASE,
-            "",
-            f"adapters/{job.id}/{name}" if step else "",
-            SCORES[name],
-            samples,
-            files,
-        )
-    )
+    key = f"adapters/{job.id}/{name}" if step else ""
+    return Checkpoint(job.id, name, stage, int(step or 0), TOY_BASE, "", key, SCORES[name], samples, files)
 
 
 def _kind(path: str) -> str:

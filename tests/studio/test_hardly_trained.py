@@ -42,8 +42,7 @@ def stopped(context: AppContext, character: str, step: int = 6, end: bool = True
     job = staged.claimed(context, staged.queued(context, character, sft_steps=84, sft_save_every=84))
     events = [replace(event, total=84) if event.stage == "sft" else event for event in staged.run_events(step, 0)]
     staged.told(context, job, events)
-    row = staged.checkpoint(context, job, "sft-000004")
-    context.records.checkpoints.remove_all(job.id)
+    row = staged.unkept_checkpoint(context, job, "sft-000004")
     files = {path: key for path, key in row.files.items() if "samples/" not in path and path != "scores.json"}
     name = f"sft-{step:06d}"
     row = replace(row, name=name, step=step, scores={}, samples=(), files=files, saved_for="stop")

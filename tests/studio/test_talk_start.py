@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pipelines.core.jobs.job import Job
+from pipelines.core.jobs.job import Checkpoint, Job
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import START
 from studio.actions.being_trained import first_saved_step
@@ -31,10 +31,14 @@ def character(context: AppContext, tmp_path: Path) -> str:
 
 def saved(context: AppContext, job: Job, name: str, measured: bool = False) -> None:
     """A state of a training, not measured unless asked for."""
-    row = staged.checkpoint(context, job, name)
-    if not measured:
-        files = {path: key for path, key in row.files.items() if "samples/" not in path and path != "scores.json"}
-        context.records.checkpoints.put(replace(row, scores={}, samples=(), files=files))
+    row = staged.unkept_checkpoint(context, job, name)
+    context.records.checkpoints.put(row if measured else unmeasured(row))
+
+
+def unmeasured(row: Checkpoint) -> Checkpoint:
+    """The same before it was measured."""
+    files = {path: key for path, key in row.files.items() if "samples/" not in path and path != "scores.json"}
+    return replace(row, scores={}, samples=(), files=files)
 
 
 def at_work(context: AppContext, character: str, sft: int = 4, grpo: int = 0) -> Job:
@@ -112,9 +116,7 @@ def test_what_it_has_checked_comes_before_what_it_has_not(context: AppContext, c
 
 def test_a_further_training_begins_with_what_it_goes_on_from(context: AppContext, character: str) -> None:
     job = at_work(context, character, sft=1)
-    saved(context, job, "sft-000004")
-    row = context.records.checkpoints.get(job.id, "sft-000004")
-    context.records.checkpoints.remove_all(job.id)
+    row = unmeasured(staged.unkept_checkpoint(context, job, "sft-000004"))
     context.records.checkpoints.put(replace(row, name=START, stage=START, step=0))
     found = talk_start(context, job, context.records.checkpoints.of_job(job.id))
     assert found.ref == f"{job.id}:{START}" and "until this training has saved a state of its own" in found.words

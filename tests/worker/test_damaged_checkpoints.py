@@ -105,7 +105,7 @@ def test_without_sums_the_names_of_the_objects_tell(embedded: Deployment, toy_ru
 
 def test_what_was_never_sent_is_stepped_over(embedded: Deployment, toy_run: Path) -> None:
     job, run_dir = left_behind(embedded, toy_run)
-    embedded.records.checkpoints.remove_all(job.id)
+    embedded.records.jobs.request_stop(job.id, "discard")
     cut_off(checkpoint_folder(run_dir, "grpo-000001") / WEIGHTS)
     (checkpoint_folder(run_dir, "sft-000004") / SUMS_FILE).write_bytes(b"\0\0")
     (checkpoint_folder(run_dir, "sft-000002") / "scores.json").write_bytes(b"\0\0")

@@ -49,6 +49,6 @@ def test_what_was_discarded_meanwhile_does_not_come_back(embedded: Deployment, t
     job = evaluations.measure_again(context, trained.id)
     with worker(embedded) as process:
         wait_for(lambda: embedded.records.events.latest(job.id, "prepare") is not None, what=lambda: process.said)
-        embedded.records.checkpoints.remove_all(trained.id)
+        embedded.records.jobs.request_stop(trained.id, "discard")
         wait_for(lambda: embedded.records.jobs.get(job.id).status in ENDED, what=lambda: process.said)
     assert embedded.records.checkpoints.of_job(trained.id) == []

@@ -113,7 +113,7 @@ def test_what_is_missing_has_its_name(embedded: Deployment, toy_run: Path, tmp_p
     (run_dir / "checkpoints" / "sft-000004" / "samples" / "later.png").write_bytes(b"drawn after it was sent")
     assert unkept(records, store, job.id, run_dir, complete=True) == ["sft-000004"]
     shutil.rmtree(run_dir / "checkpoints" / BASE)
-    records.checkpoints.remove_all(job.id)
+    records.jobs.request_stop(job.id, "discard")
     shutil.rmtree(run_dir / "checkpoints" / "sft-000004")
     assert BASE in unkept(records, store, job.id, run_dir, complete=True)
     assert BASE not in unkept(records, store, job.id, run_dir, complete=False), "one that was stopped before measuring"

@@ -190,15 +190,12 @@ def submit_captions(
 
 
 def stop(records: Records, id: str, how: Literal["keep", "discard"]) -> Job:
-    """Ask for a stop. What a job made is thrown away at once when no worker has it, else by its worker.
+    """Ask for a stop. What a job made is thrown away at once when no worker has it, else when its worker ends it.
 
     A job that has ended keeps its status. Where it was stopped or failed, discarding removes its checkpoints; one that
     has succeeded stays whole.
     """
-    job = records.jobs.request_stop(id, how)
-    if how == "discard" and job.status in ("stopped", "failed"):
-        records.checkpoints.remove_all(id)
-    return job
+    return records.jobs.request_stop(id, how)
 
 
 def resume(records: Records, app: Celery, id: str) -> Job:

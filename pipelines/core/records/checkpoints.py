@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import case, select
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.core.jobs.job import Checkpoint, RecordMissing
@@ -55,11 +55,6 @@ class Checkpoints:
         if row is None:
             raise RecordMissing(f"job {job} has no checkpoint {name!r}: it was deleted, or the name is wrong")
         return _checkpoint(row)
-
-    def remove_all(self, job: str) -> None:
-        """Forget all checkpoints of a job that is discarded; their bytes go when the object store is next cleaned."""
-        with self._database.write() as connection:
-            connection.execute(delete(CHECKPOINTS).where(CHECKPOINTS.c.job == job))
 
 
 def _checkpoint(row: Any) -> Checkpoint:

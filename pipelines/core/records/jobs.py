@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.core.jobs.job import ENDED, OWNED, Job, JobKind, JobStatus, LeaseLost, RecordMissing
@@ -26,7 +26,7 @@ from pipelines.core.records.database import FUTURE_S, Database, later
 from pipelines.core.records.queue_order import next_job, place_of
 from pipelines.core.records.retries import Failure, lost_words, next_try, progress_of
 from pipelines.core.records.row_mapping import columns_of, from_row, to_row
-from pipelines.core.records.tables import JOBS
+from pipelines.core.records.tables import CHECKPOINTS, JOBS
 
 _COLUMNS = columns_of(Job, JOBS)
 _FREE: dict[str, Any] = {"worker": "", "lease_until": "", "nudged": ""}
@@ -134,7 +134,7 @@ class Jobs:
         """Ask for a stop: a queued job is stopped at once, a running one is stopping until its worker ends it.
 
         `discard` outdoes an earlier `keep`, never the other way round. A job that has ended keeps its status; where it
-        was stopped or failed, `discard` is noted, so that resuming it begins anew.
+        was stopped or failed, `discard` is noted and its checkpoints go, so that resuming it begins anew.
         """
         with self._database.write() as connection:
             clock = self._database.clock(connection)
@@ -303,7 +303,16 @@ def _unfinished(id: str) -> list[ColumnElement[bool]]:
 
 
 def _change(connection: Connection, where: list[ColumnElement[bool]], values: dict[str, Any]) -> Job | None:
-    """One conditional update: the job as it is now, or None when the conditions did not hold."""
+    """One conditional update: the job as it is now, or None when the conditions did not hold.
+
+    What has ended and is to be thrown away loses its checkpoints with it, whoever ends it; their bytes go when the
+    object store is next cleaned.
+    """
     statement = update(JOBS).where(*where).values(**values).returning(*_COLUMNS)
     row = connection.execute(statement).mappings().one_or_none()
-    return None if row is None else _job(row)
+    if row is None:
+        return None
+    job = _job(row)
+    if job.cancel == "discard" and job.status in ("stopped", "failed"):
+        connection.execute(delete(CHECKPOINTS).where(CHECKPOINTS.c.job == job.id))
+    return job

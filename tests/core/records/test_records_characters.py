@@ -103,7 +103,7 @@ def test_checkpoints_come_in_the_order_of_training(records: Records, job: Job) -
     assert records.checkpoints.get(job.id, "sft-000060") == anew and len(records.checkpoints.of_job(job.id)) == 4
     other = records.jobs.add(Job(new_id(), "train", "ada"))
     records.checkpoints.put(Checkpoint(other.id, "base", "base", 0, "starter"))
-    records.checkpoints.remove_all(other.id)
+    records.jobs.request_stop(other.id, "discard")
     assert records.checkpoints.of_job(other.id) == [] and len(records.checkpoints.of_job(job.id)) == 4
     with pytest.raises(RecordMissing, match="sft-000999"):
         records.checkpoints.get(job.id, "sft-000999")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from pipelines.core.jobs.job import Job, LeaseLost, RecordMissing, new_id
+from pipelines.core.jobs.job import Checkpoint, Job, LeaseLost, RecordMissing, new_id
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.records import Records
 from pipelines.core.records.tables import JOBS
@@ -173,6 +173,35 @@ def test_a_lost_job_that_was_to_stop_is_stopped(records: Records, job: Job, canc
     records.jobs.request_stop(job.id, cancel)  # type: ignore[arg-type]
     (row,) = records.jobs.release_lost()
     assert (row.status, row.cancel, row.error) == ("stopped", cancel, "") and row.ended
+
+
+@pytest.mark.parametrize("ending", ["queued", "finished", "lost", "failed", "failed before", "kept before"])
+def test_what_is_thrown_away_goes_in_the_transaction_that_ends_it(records: Records, job: Job, ending: str) -> None:
+    """In one of its own it came back with a resume when the records went away in between."""
+    records.checkpoints.put(Checkpoint(job.id, "base", "base", 0, "starter"))
+    other = records.jobs.add(Job(new_id(), "train", "ada"))
+    records.checkpoints.put(Checkpoint(other.id, "base", "base", 0, "starter"))
+    if ending != "queued":
+        records.jobs.claim(job.id, "worker", LOST)
+    if ending.endswith("before"):
+        records.jobs.finish(job.id, "worker", 1, "failed" if ending == "failed before" else "stopped")
+    assert len(records.checkpoints.of_job(job.id)) == 1
+    records.jobs.request_stop(job.id, "discard")
+    if ending in ("finished", "failed"):
+        assert len(records.checkpoints.of_job(job.id)) == 1, "it may succeed before its worker hears of it"
+        records.jobs.finish(job.id, "worker", 1, "stopped" if ending == "finished" else "failed")
+    if ending == "lost":
+        records.jobs.release_lost()
+    assert records.checkpoints.of_job(job.id) == [] and len(records.checkpoints.of_job(other.id)) == 1
+
+
+def test_what_has_succeeded_is_not_thrown_away(records: Records, job: Job) -> None:
+    records.checkpoints.put(Checkpoint(job.id, "base", "base", 0, "starter"))
+    records.jobs.claim(job.id, "worker", 60)
+    records.jobs.request_stop(job.id, "discard")
+    records.jobs.finish(job.id, "worker", 1, "succeeded")
+    records.jobs.request_stop(job.id, "discard")
+    assert len(records.checkpoints.of_job(job.id)) == 1
 
 
 def test_a_worker_gives_a_job_back(records: Records, job: Job) -> None:
