@@ -5,7 +5,7 @@
 Servers, workers and trainers have sessions of their own, and some of them write over their environment or their command
 line, so they are known by their working directory: every temporary folder that is made meanwhile lies below this one. A
 guard, a process of its own, ends them when the block is left, and when the benchmark is killed itself. Ctrl-C, SIGTERM
-and SIGHUP leave the block as KeyboardInterrupt, once: what is being ended is not interrupted.
+and SIGHUP (not under nohup) leave the block as KeyboardInterrupt, once: what is being ended is not interrupted.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def scratch_folder(name: str) -> Iterator[Path]:
     folder.chmod(0o755)
     command = [sys.executable, "-m", "tests.benchmarks.scratch", str(folder)]
     guard = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
-    before, handlers = tempfile.tempdir, {number: signal.signal(number, _leave_once) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
+    before, handlers = tempfile.tempdir, {number: signal.signal(number, _leave_once) for number in heard}
     tempfile.tempdir = str(folder)
     try:
         yield folder
