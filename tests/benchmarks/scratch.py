@@ -3,7 +3,7 @@
     with scratch_folder("kills") as folder: ...
 
 Servers, workers and trainers have sessions of their own, and some of them write over their environment or their command
-line, so they are known by their working directory: every temporary folder that is made meanwhile lies below this one. A
+line, so they are known by their working directory: every temporary folder that anybody makes lies below this one. A
 guard, a process of its own, ends them when the block is left, and when the benchmark is killed itself. Ctrl-C, SIGTERM
 and SIGHUP (not under nohup) leave the block as KeyboardInterrupt, once: what is being ended is not interrupted.
 """
@@ -80,13 +80,17 @@ def scratch_folder(name: str) -> Iterator[Path]:
     guard = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
     heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
     before, handlers = tempfile.tempdir, {number: signal.signal(number, _leave_once) for number in heard}
-    tempfile.tempdir = str(folder)
+    outer = os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     try:
         yield folder
     finally:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         tempfile.tempdir = before
+        os.environ.pop("TMPDIR")
+        if outer is not None:
+            os.environ["TMPDIR"] = outer
         assert guard.stdin is not None
         guard.stdin.close()
         guard.wait()
