@@ -104,7 +104,7 @@ class _Drawing:
                 seed=request.seed,
                 sampling=sampling_of(checkpoint.recipe),
                 best_of=request.best_of,
-                on_step=lambda: self._step(engine.model.spec.image_tokens),
+                on_step=lambda: self._step(engine.model.spec.drawing_steps),
             )
         except ValueError as error:
             raise RunError(str(error)) from error
@@ -132,7 +132,7 @@ class _Drawing:
             request.looks,
             references=[files[file] for file in ranked_references(character) if file in files],
             seed=request.seed,
-            on_step=lambda: self._step(engine.model.spec.image_tokens),
+            on_step=lambda: self._step(engine.model.spec.drawing_steps),
         )
         for number, (look, picture) in enumerate(zip(request.looks, pictures, strict=True)):
             self._send(drawing_event(number, len(pictures), look, self._kept(picture), self._seconds))

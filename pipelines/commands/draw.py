@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     began = time.monotonic()
     with _bar(arguments.count) as loaded:
         drawn = _open(arguments.who, arguments.base)
-        advance = loaded(drawn.engine.model.spec.image_tokens)
+        advance = loaded(drawn.engine.model.spec.drawing_steps)
         pictures = drawn.engine.draw(
             drawn.name,
             drawn.character,

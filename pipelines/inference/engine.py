@@ -244,9 +244,9 @@ class InferenceEngine:
 
     def rebuild(self, file: Path) -> Image.Image:
         """An image as the model's own tokenizer gives it back: the most that a drawing can show of it."""
-        codes = torch.tensor([self._encode(file, file.stat().st_mtime_ns)], device=self.model.device)
+        pixels = open_image(file, self.model.spec.image_px)[None].to(self.model.device)
         with self._model_lock, torch.inference_mode():
-            return to_image(self.model.decode_images(codes)[0])
+            return to_image(self.model.decode_images(self.model.encode_images(pixels))[0])
 
     def read_image(self, file: Path) -> ImageReading:
         """What the base model sees in an image: captions, and doubts whether it can be learned from.

@@ -50,7 +50,7 @@ def generate_images(
         on_ids=None if on_step is None else lambda new_ids: on_step(),
     )
     with torch.inference_mode():
-        return model.decode_images(samples.codes)
+        return model.decode_images(samples.images)
 
 
 def to_image(pixels: torch.Tensor) -> Image.Image:

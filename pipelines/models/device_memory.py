@@ -8,11 +8,13 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import torch
 
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.jobs.memory_plan import MemoryPlan, plan_for, smaller_plan
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import RunError, read_json, write_json
@@ -43,6 +45,16 @@ def plan_for_this_device(recipe: Recipe, savings: int = 0) -> MemoryPlan:
             "base model, lower grpo_group_size, grpo_prompts_per_step or sft_row_max_tokens, or use a larger machine."
         )
     return smaller_plan(plan, savings)
+
+
+def check_bits(name: str, bits: int) -> None:
+    """ValueError where a base model of that name cannot be kept in so many bits here."""
+    if bits not in (4, 16):
+        raise ValueError(f"bits is {bits}: a base model is kept in 16 or in 4 bits")
+    if bits == 4 and not torch.cuda.is_available():
+        raise ValueError(f"{name} in 4 bits needs a GPU; without one use bits=16, or the base model 'starter'")
+    if bits == 4 and find_spec("bitsandbytes") is None:
+        raise ValueError(f"{name} in 4 bits needs bitsandbytes: {install_as_typed('four-bit')}")
 
 
 def reply_bits(base: str) -> int:

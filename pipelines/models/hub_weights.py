@@ -38,6 +38,10 @@ class HubModel:
     """A full commit; UNCONFIRMED where none could be established, so that a setting must name one."""
     files: tuple[str, ...] = ()
     """What a whole checkpoint has, where it is not `config.json` and the files of its index."""
+    licence: str = ""
+    """Of its weights, as its page says; empty where that is more than a name."""
+    gigabytes: float = 0.0
+    """What its files take, in units of 10^9 bytes; 0 for a small one."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,19 @@ MODELS: dict[str, HubModel] = {
     for model in (
         # Named by three public projects that fetched it, one with the weights' size (4,153,396,574 bytes) and SHA-256
         # (9d1a416f...cb942); the size is that of our class's 964 tensors in bf16 and a header.
-        HubModel("janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e"),
+        HubModel(
+            "janus-pro-1b", "deepseek-community/Janus-Pro-1B", "1655280bb75959cc1cb85529a2a8b26e7016072e", gigabytes=4.2
+        ),
         # Nobody whom we could read names a commit of the large one.
-        HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", UNCONFIRMED),
+        HubModel("janus-pro-7b", "deepseek-community/Janus-Pro-7B", UNCONFIRMED, gigabytes=14.8),
         # The one commit that was seen in a public cache; not confirmed against the hub.
         HubModel(
             "bagel-7b",
             "ByteDance-Seed/BAGEL-7B-MoT",
             "570026eca23479ee7df5a6ce9fb50a835530da30",
             ("llm_config.json", "vit_config.json", "tokenizer.json", "ema.safetensors", "ae.safetensors"),
+            "Apache-2.0",
+            29.6,
         ),
         # Each named by many public projects that pin it; `blip-vqa-base` also as the hub's `main` of 2026-09-14.
         HubModel("dinov2", "facebook/dinov2-base", "f9e44c814b77203eaa57a6bdbbd535f21ede1415"),
@@ -81,8 +89,8 @@ def pinned(name: str, settings: Settings | None = None) -> HubModel:
     return replace(model, revision=settings.revisions.get(name, model.revision))
 
 
-def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
-    """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else on the hub.
+def fetch(name: str, settings: Settings | None = None, only_here: bool = False) -> WeightsFolder:
+    """Find a checkpoint: in `UNDERSTUDY_MODELS`, else in the hub's cache, else (not `only_here`) on the hub.
 
     Raises WeightsMissing when it cannot be found, is not complete, or no revision of it has been confirmed.
     """
@@ -95,7 +103,7 @@ def fetch(name: str, settings: Settings | None = None) -> WeightsFolder:
             return WeightsFolder(own, LOCAL_REVISION)
     if model.revision == UNCONFIRMED:
         raise WeightsMissing(unconfirmed(model))
-    folder = _from_hub(model, settings)
+    folder = _from_hub(model, settings, only_here)
     again = f"run `hf download {model.repository} --revision {model.revision}` again where there is a connection"
     check_whole(folder, f"{model.name} ({model.repository}) in the cache {folder}", again, model.files)
     return WeightsFolder(folder, folder.name if _COMMIT.fullmatch(folder.name) else model.revision)
@@ -112,7 +120,16 @@ def unconfirmed(model: HubModel) -> str:
     )
 
 
-def _from_hub(model: HubModel, settings: Settings) -> Path:
+def is_here(name: str, settings: Settings | None = None) -> bool:
+    """Whether a checkpoint is on this machine, whole; asks nobody."""
+    try:
+        fetch(name, settings, only_here=True)
+    except WeightsMissing:
+        return False
+    return True
+
+
+def _from_hub(model: HubModel, settings: Settings, only_here: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -126,7 +143,13 @@ def _from_hub(model: HubModel, settings: Settings) -> Path:
     page = f"huggingface.co/{model.repository}"
     own = f"or put its files into a folder {model.repository.split('/')[1]} in the folder that UNDERSTUDY_MODELS names"
     try:
-        return Path(snapshot_download(model.repository, revision=model.revision, allow_patterns=list(WEIGHT_PATTERNS)))
+        folder = snapshot_download(
+            model.repository,
+            revision=model.revision,
+            allow_patterns=list(WEIGHT_PATTERNS),
+            local_files_only=only_here,
+        )
+        return Path(folder)
     except GatedRepoError as error:
         raise WeightsMissing(
             f"{name} asks you to accept its terms: open {page}, accept, then run `hf auth login`, {own}."

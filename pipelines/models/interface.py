@@ -5,7 +5,11 @@ by `boi_id` (a text id), takes exactly `image_tokens` codes, and ends its turn: 
 sequence or packed segment. Images that are looked at (not drawn) enter as `image_input_tokens` times
 `image_placeholder_id` each, filled in order from `pixel_values`.
 
-Dimension letters: B rows, T positions, N images, P prompts, G samples of a prompt, C codes of one image.
+A family that draws by flow matching has latents instead of codes (`ModelSpec.latent_width`). Its one code stands in
+their places, and `forward` gets the latents themselves, noise, and how much of it there is in each image.
+
+Dimension letters: B rows, T positions, N images, P prompts, G samples of a prompt, C codes (or latents) of one image,
+W numbers of a latent.
 """
 
 from __future__ import annotations
@@ -36,11 +40,16 @@ class Scores(ModelOutput):
     """What `forward` returns. Entropies cost a pass over the whole vocabulary and are zeros unless asked for."""
 
     loss: torch.Tensor | None = None
-    """Mean of -logps over labelled positions, text and codes counted alike; None without labels."""
+    """Mean of -logps over labelled positions, text and codes counted alike; None without labels. Of a family that draws
+    latents, the mean over labelled text plus the mean of `flow`."""
     logps: torch.Tensor | None = None
     """(B, T) log p(input_ids[:, t] | before t) where labels[:, t] != -100, else 0."""
     entropies: torch.Tensor | None = None
     """(B, T) entropy of the next-token distribution at the same positions, nats, no gradient."""
+    velocity: torch.Tensor | None = None
+    """(N, C, W) float32, of each drawn image's latents, from image to noise; None where images are codes."""
+    flow: torch.Tensor | None = None
+    """(N,) mean squared error of the velocity of each drawn image; None where images are codes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,9 @@ class ChatFormat:
     image_before: str = ""
     """Before the placeholders of a looked-at image."""
     image_after: str = ""
+    image_outside: bool = False
+    """Whether looked-at images stand before their turn instead of inside it, and a drawn one behind the end of the text
+    that it is drawn from."""
 
 
 CHATML = ChatFormat(
@@ -88,9 +100,9 @@ class ModelSpec:
     text_vocab: int
     """Ids below this are text."""
     codebook: int
-    """How many different image codes there are."""
+    """How many different image codes there are; 1 where images are latents, whose places code 0 takes."""
     image_tokens: int
-    """Codes of one drawn image."""
+    """Codes, or latents, of one drawn image."""
     image_px: int
     """Side of an image in pixels, drawn or looked at."""
     image_input_tokens: int
@@ -112,6 +124,15 @@ class ModelSpec:
     its own. A small model on a CPU samples a whole batch faster when rows need not be drawn prompt by prompt."""
     in_known_words: Callable[[str], str] = as_written
     """A text that an image is drawn from, with the nearest words that the image side was trained on."""
+    latent_width: int = 0
+    """Numbers of each of an image's latents, which a family draws by flow matching; 0: its images are codes."""
+    flow_steps: int = 0
+    """Steps in which latents are drawn for people; practice and previews take fewer."""
+
+    @property
+    def drawing_steps(self) -> int:
+        """How often `on_ids` is called while images are drawn for people."""
+        return self.flow_steps or self.image_tokens
 
 
 @dataclass(frozen=True)
@@ -171,6 +192,9 @@ class UnifiedModel(Protocol):
         pixel_values: torch.Tensor | None = None,
         reference_codes: torch.Tensor | None = None,
         entropies: bool = False,
+        latents: torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
+        noise_levels: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Scores:
         """Log-probabilities of the labelled ids.
@@ -182,16 +206,18 @@ class UnifiedModel(Protocol):
         the prefix: images are drawn from their own turn alone. pixel_values (N, 3, px, px) in [-1, 1] fill the image
         placeholders in reading order. reference_codes (N, R, C): codes of the references of each drawn image in reading
         order, -1 where it has fewer than R; N may be 1 where all have the same. entropies: whether to compute them.
+        Of a family that draws latents also latents (N, C, W) of the drawn images in reading order, noise (N, C, W) and
+        noise_levels (N,) from 0 (none) to 1 (nothing else); only such a family takes them.
         kwargs: a family's own arguments, and IGNORED_TRAINER_KWARGS; TypeError for anything else.
         """
         ...
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, px, px) in [-1, 1] to codes (N, C)."""
+        """(N, 3, px, px) in [-1, 1] to codes (N, C), or to means and deviations (N, C, 2 W) of latents."""
         ...
 
     def decode_images(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes (N, C) to pixels (N, 3, px, px) in [-1, 1]."""
+        """Codes (N, C) to pixels (N, 3, px, px) in [-1, 1]; or latents (N, C, W), or what `encode_images` gives."""
         ...
 
     def sample_text(
@@ -230,7 +256,7 @@ class UnifiedModel(Protocol):
         """Draw `num_return_sequences` images after each prompt (which ends in `boi_id`), prompt-major.
 
         Uses the image fields of `sampling`. reference_codes (P, R, C): as in `forward`, for each prompt. The other
-        arguments as in `sample_text`; on_ids gets codes in [0, codebook).
+        arguments as in `sample_text`; on_ids gets codes in [0, codebook), and for latents 0 after each step.
         """
         ...
 

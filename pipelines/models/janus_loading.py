@@ -7,15 +7,14 @@ in 4 bits.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer, JanusConfig, PreTrainedTokenizerBase
 
-from pipelines.core.command_line import install_as_typed
 from pipelines.core.model_identity import ModelIdentity
+from pipelines.models.device_memory import check_bits
 from pipelines.models.hub_weights import MODELS, WeightsMissing, check_whole, fetch, tensor_names
 from pipelines.models.interface import identify
 from pipelines.models.janus import CHAT_FORMAT, JanusModel
@@ -54,8 +53,7 @@ def load_folder(
 
     dtype: bf16 on a GPU and fp32 on a CPU unless given.
     """
-    if bits not in (4, 16):
-        raise ValueError(f"bits is {bits}: a base model is kept in 16 or in 4 bits")
+    check_bits(name, bits)
     on_gpu = torch.cuda.is_available()
     dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
     check_whole(folder, f"{name} in {folder}", "copy or download it again")
@@ -69,7 +67,7 @@ def load_folder(
     config.tie_word_embeddings = "lm_head.weight" not in tensor_names(folder)
     settings: dict[str, Any] = {"config": config, "dtype": dtype}
     if bits == 4:
-        settings |= _four_bit_settings(name, dtype)
+        settings |= _four_bit_settings(dtype)
     # Straight to its device and dtype: not first whole on the CPU, nor in fp32.
     model = JanusModel.from_pretrained(folder, **settings, device_map={"": "cuda" if on_gpu else "cpu"})
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -77,11 +75,7 @@ def load_folder(
     return model.eval(), tokenizer
 
 
-def _four_bit_settings(name: str, dtype: torch.dtype) -> dict[str, Any]:
-    if not torch.cuda.is_available():
-        raise ValueError(f"{name} in 4 bits needs a GPU; without one use bits=16, or the base model 'starter'")
-    if find_spec("bitsandbytes") is None:
-        raise ValueError(f"{name} in 4 bits needs bitsandbytes: {install_as_typed('four-bit')}")
+def _four_bit_settings(dtype: torch.dtype) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(

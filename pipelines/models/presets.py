@@ -18,8 +18,10 @@ PRESETS: dict[str, str] = {
     "starter": "The embedded default: SmolLM2-135M with a small image expert, for two CPU cores.",
     "starter-toy": "The starter's classes at toy size with random weights, for tests.",
     "janus-toy": "Janus' classes at toy size with random weights, for tests.",
+    "bagel-toy": "BAGEL's classes at toy size with random weights, for tests; needs the extra bagel.",
     "janus-pro-1b": "deepseek-community/Janus-Pro-1B, 384 px, 576 codes; a GPU of 12 GB or more.",
     "janus-pro-7b": "deepseek-community/Janus-Pro-7B, 384 px, 576 codes; a GPU of 24 GB or more.",
+    "bagel-7b": "ByteDance-Seed/BAGEL-7B-MoT, 512 px, 1,024 latents, untried; a GPU of 24 GB or more, extra bagel.",
 }
 
 
@@ -41,6 +43,14 @@ def load(preset: str, bits: int = 16) -> tuple[UnifiedModel, PreTrainedTokenizer
         from pipelines.models.janus import toy_janus
 
         return toy_janus()
+    if preset == "bagel-toy":
+        from pipelines.models.bagel.random_weights import toy_bagel
+
+        return toy_bagel()
+    if preset == "bagel-7b":
+        from pipelines.models.bagel.loading import load_bagel
+
+        return load_bagel(bits)
     if preset in PRESETS:
         from pipelines.models.janus_loading import load_janus
 

@@ -61,7 +61,7 @@ def first_look(
     tokens = draw(model, contexts, grid, noise, sampling)
     wait(device)
     times["draw_s"] = time.perf_counter() - started - times["read_s"]
-    drawn = picture_of(model.decode_images(latents_from(tokens, grid))[0])
+    drawn = picture_of(model.pixels_of(latents_from(tokens, grid))[0])
     drawn.save(out / "drawn.png")
     started = time.perf_counter()
     largest = model.config.vision_side * FOR_LOOKING.stride

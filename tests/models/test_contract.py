@@ -1,78 +1,27 @@
 """The contract of `pipelines.models.interface`, one test body for every family at toy size (the real classes, random
-weights). A new family joins by one line in FAMILIES."""
+weights). A new family joins by one line in `families.FAMILIES`."""
 
 from __future__ import annotations
 
 import math
-import re
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from torch import nn
-from trl.trainer.utils import add_fused_lm_head
 
+from pipelines.models.decoding.multi_lora import Adapter, LoraBatch
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.models.janus import toy_janus
 from pipelines.models.segments import FIRST_ALONE
-from pipelines.models.starter.model import toy_starter
-
-
-def lively_starter(seed: int = 0):
-    """The toy starter with wider weights: as it comes, its greedy samples hardly depend on the prompt."""
-    model, tokenizer = toy_starter(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim > 1 and not name.startswith("vq."):
-                weight.mul_(7)
-    return model, tokenizer
-
-
-FAMILIES = {"janus": toy_janus, "starter": lively_starter}
-
-SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
-TALKS = [
-    "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n",
-    "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
-    "<|im_start|>user\nDraw yourself: happy, in the snow.<|im_end|>\n<|im_start|>assistant\n",
-]
-
-
-@pytest.fixture(scope="module", params=list(FAMILIES))
-def family(request):
-    """(model, tokenizer); tests that change weights build their own."""
-    return FAMILIES[request.param](seed=0)
-
-
-@pytest.fixture(params=list(FAMILIES))
-def fresh(request):
-    """(model, tokenizer) that a test may change."""
-    return FAMILIES[request.param](seed=0)
-
-
-def some_codes(model, count: int, seed: int = 0) -> list[list[int]]:
-    """Codes of `count` pictures in the one id space."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(model.spec.codebook, (count, model.spec.image_tokens), generator=generator)
-    return (drawn + model.spec.text_vocab).tolist()
-
-
-def some_images(model, count: int) -> torch.Tensor:
-    px = model.spec.image_px
-    return torch.rand(count, 3, px, px, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-def scored(model, ids: list[int], **more) -> torch.Tensor:
-    """(T,) log-probabilities of every id but the first."""
-    row = torch.tensor([ids])
-    labels = row.clone()
-    labels[:, 0] = -100
-    with torch.no_grad():
-        return model(row, labels=labels, **more).logps[0]
-
-
-def prompts_for_pictures(model, tokenizer) -> list[list[int]]:
-    return [tokenizer(SYSTEM + talk)["input_ids"] + [model.spec.boi_id] for talk in TALKS]
+from tests.models.families import (
+    SYSTEM,
+    TALKS,
+    noised,
+    prompts_for_pictures,
+    readings,
+    scored,
+    seeds,
+    some_codes,
+    some_images,
+)
 
 
 def test_shape_fits_the_tokenizer(family):
@@ -90,9 +39,14 @@ def test_loss_is_the_mean_over_labelled_ids_and_unlabelled_ones_are_zero(family)
     ids = torch.tensor([words + [model.spec.boi_id] + some_codes(model, 1)[0]])
     labels = ids.clone()
     labels[:, : len(words)] = -100
-    scores = model(ids, labels=labels, entropies=True)
+    scores = model(ids, labels=labels, entropies=True, **noised(model, ids))
     assert scores.logps.shape == ids.shape
     assert not scores.logps[labels == -100].any()
+    if model.spec.latent_width:
+        words_loss = -scores.logps[0, len(words)].item()
+        assert words_loss > 0 and scores.loss.item() == pytest.approx(words_loss + scores.flow.mean().item(), rel=1e-5)
+        assert scores.flow.shape == (1,) and not scores.logps[0, len(words) + 1 :].any()
+        return
     assert (scores.logps[labels != -100] < 0).all()
     assert scores.loss.item() == pytest.approx(-scores.logps[labels != -100].mean().item(), rel=1e-5)
     spread = scores.entropies[labels != -100]
@@ -117,7 +71,7 @@ def test_packed_rows_equal_the_same_samples_scored_separately(family):
     with torch.no_grad():
         for filler in (0, len(parts)):  # whatever segment padding is said to belong to
             segment_ids = torch.tensor([segments + [filler] * padding])
-            packed = model(row, mask, labels, segment_ids).logps[0]
+            packed = readings(model, row, mask, labels, segment_ids)[0]
             start = len(prefix)
             assert torch.allclose(packed[:start], scored(model, prefix), atol=1e-4)
             for part in parts:
@@ -137,7 +91,7 @@ def test_a_segment_that_stands_alone_is_scored_as_a_row_of_its_own(family):
     segments = torch.tensor([[number for number, ids in parts for _ in ids]])
     labels = row.where(row >= model.spec.text_vocab, -100)
     with torch.no_grad():
-        packed = model(row, labels=labels, segment_ids=segments).logps
+        packed = readings(model, row, labels=labels, segments=segments)
     codes = model.spec.image_tokens
     assert torch.allclose(packed[labels != -100], scored(model, image)[-codes:], atol=1e-4)
     assert not torch.allclose(scored(model, image)[-codes:], scored(model, prefix + image)[-codes:], atol=1e-4)
@@ -153,7 +107,7 @@ def test_padding_changes_nothing(family, side: str):
     labels, mask = torch.full_like(row, -100), torch.zeros_like(row)
     labels[:, keep], mask[:, keep] = row[:, keep], 1
     with torch.no_grad():
-        padded = model(row, mask, labels).logps[0, keep]
+        padded = readings(model, row, mask, labels)[0, keep]
     assert torch.allclose(padded, scored(model, ids), atol=1e-4)
 
 
@@ -249,18 +203,42 @@ def test_picture_groups_equal_each_sample_alone(family):
     prompts = prompts_for_pictures(model, tokenizer)
     for guidance in (1.0, 3.0):
         sampling = Sampling(guidance_scale=guidance, image_temperature=0.0)
-        together = model.sample_images(prompts, sampling, num_return_sequences=2)
+        together = model.sample_images(prompts, sampling, num_return_sequences=2, generator=seeds(3))
         assert together.codes.shape == together.logps.shape == (6, model.spec.image_tokens)
         for place, prompt in enumerate(prompts):
-            alone = model.sample_images([prompt], sampling)
-            for sample in (2 * place, 2 * place + 1):
-                assert together.codes[sample].tolist() == alone.codes[0].tolist()
-                assert torch.allclose(together.logps[sample], alone.logps[0], atol=1e-4)
+            alone = model.sample_images([prompt], sampling, num_return_sequences=2, generator=seeds(3)[place])
+            for sample, own in ((2 * place, 0), (2 * place + 1, 1)):
+                assert together.codes[sample].tolist() == alone.codes[own].tolist()
+                assert torch.allclose(together.logps[sample], alone.logps[own], atol=1e-4)
+                assert torch.allclose(together.images[sample], alone.images[own], atol=1e-4)
+
+
+def test_an_adapter_that_adds_nothing_draws_what_the_model_draws(family):
+    model, tokenizer = family
+    prompts = prompts_for_pictures(model, tokenizer)
+    sampling = Sampling(guidance_scale=2.0)
+    loras = LoraBatch([Adapter("one", {}), Adapter("other", {}), Adapter("one", {})])
+    for some in (None, loras):
+        drawn = model.sample_images(prompts, sampling, num_return_sequences=2, generator=seeds(3), loras=some)
+        said = model.sample_text(prompts, Sampling(max_new_tokens=4, temperature=0.0), loras=some)
+        if some is None:
+            plain, words = drawn, said
+    assert torch.allclose(drawn.images.float(), plain.images.float(), atol=1e-4) and said.ids == words.ids
+
+
+def test_progress_is_told_as_often_as_the_spec_says(family):
+    model, tokenizer = family
+    steps = []
+    prompts = prompts_for_pictures(model, tokenizer)
+    model.sample_images(prompts, num_return_sequences=2, on_ids=lambda ids: steps.append(sorted(ids)))
+    assert steps == [[*range(6)]] * model.spec.drawing_steps
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_picture_samples_know_their_log_probabilities_under_the_plain_model(family, guidance: float):
     model, tokenizer = family
+    if model.spec.latent_width:
+        pytest.skip("an image of latents has no log-probability; its steps are in the tests of the family")
     prompts = prompts_for_pictures(model, tokenizer)
     samples = model.sample_images(
         prompts,
@@ -290,7 +268,7 @@ def test_the_generator_decides(family):
         generator = torch.Generator().manual_seed(seed)
         text = model.sample_text(words, Sampling(max_new_tokens=8), num_return_sequences=2, generator=generator)
         drawn = model.sample_images(pictures, num_return_sequences=2, generator=generator)
-        return text.ids, drawn.codes.tolist()
+        return text.ids, drawn.images.tolist()
 
     assert draw(0) == draw(0)
     assert draw(0)[0] != draw(1)[0] and draw(0)[1] != draw(1)[1]
@@ -301,99 +279,14 @@ def test_pictures_go_to_codes_and_back_in_range(family):
     model, _ = family
     spec = model.spec
     codes = model.encode_images(some_images(model, 2))
-    assert codes.shape == (2, spec.image_tokens) and codes.dtype == torch.int64
-    assert codes.min() >= 0 and codes.max() < spec.codebook
+    if spec.latent_width:
+        assert codes.shape == (2, spec.image_tokens, 2 * spec.latent_width) and codes.dtype == torch.float32
+        means, deviations = codes.chunk(2, -1)
+        assert (deviations > 0).all() and torch.equal(model.decode_images(means), model.decode_images(codes))
+    else:
+        assert codes.shape == (2, spec.image_tokens) and codes.dtype == torch.int64
+        assert codes.min() >= 0 and codes.max() < spec.codebook
     pixels = model.decode_images(codes)
     assert pixels.shape == (2, 3, spec.image_px, spec.image_px) and pixels.dtype == torch.float32
     assert pixels.abs().max() <= 1 and pixels.std() > 0
     assert not torch.equal(pixels[0], pixels[1])
-
-
-def test_targets_name_linear_modules_and_split_the_model(family):
-    model, _ = family
-    modules = dict(model.named_modules())
-    found = {}
-    for pattern in (model.language_targets, model.image_targets):
-        found[pattern] = {name for name in modules if re.fullmatch(pattern, name)}
-        assert found[pattern] and all(isinstance(modules[name], nn.Linear) for name in found[pattern])
-    assert not found[model.language_targets] & found[model.image_targets]
-    assert not any("lm_head" in name for names in found.values() for name in names)  # TRL refuses adapters there
-
-
-def test_training_the_picture_side_leaves_text_bit_equal(fresh):
-    model, tokenizer = fresh
-    words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
-    picture = [*words, model.spec.boi_id, *some_codes(model, 1)[0]]
-    text_before, picture_before = scored(model, words), scored(model, picture)
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.image_targets))
-    optimiser = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.02)
-    ids = torch.tensor([picture])
-    labels = ids.where(ids >= model.spec.text_vocab, -100)
-    losses = []
-    for _ in range(4):
-        loss = adapted(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    assert torch.equal(scored(model, words), text_before)
-    after = scored(model, picture)
-    assert torch.equal(after[: len(words) + 1], picture_before[: len(words) + 1])  # words before a picture too
-    assert not torch.allclose(after[len(words) + 1 :], picture_before[len(words) + 1 :])
-
-
-def test_training_the_language_side_changes_words_and_pictures(fresh):
-    model, tokenizer = fresh
-    words = tokenizer(SYSTEM + TALKS[0] + "Hello.")["input_ids"]
-    ids = torch.tensor([[*words, model.spec.boi_id, *some_codes(model, 1)[0]]])
-    before = scored(model, ids[0].tolist())
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=model.language_targets))
-    weights = [p for p in adapted.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=0.02)
-    for _ in range(2):
-        adapted(input_ids=ids, labels=ids.where(ids >= model.spec.text_vocab, -100)).loss.backward()
-        optimiser.step()
-        assert any(p.grad is not None and p.grad.any() for p in weights)  # the picture loss reaches the words' LoRA
-        optimiser.zero_grad()
-    after = scored(model, ids[0].tolist())
-    assert not torch.allclose(after[1 : len(words)], before[1 : len(words)])
-    assert not torch.allclose(after[len(words) + 1 :], before[len(words) + 1 :])
-
-
-def test_arguments_that_would_do_nothing_are_refused(fresh):
-    model, tokenizer = fresh
-    ids = torch.tensor([tokenizer(SYSTEM)["input_ids"]])
-    with pytest.raises(TypeError, match=r"forward does not take images"):
-        model(ids, images=some_images(model, 1))
-    with pytest.raises(TypeError, match=r"forward does not take fused_lm_head"):
-        model(ids, labels=ids, fused_lm_head=True)
-    expected = model(ids, labels=ids, use_cache=False, inputs_embeds=None).logps
-    assert expected.any()
-    add_fused_lm_head(model)  # what TRL's trainers do to every model; it scores words alone
-    assert torch.equal(model(input_ids=ids, labels=ids).logps, expected)
-    with pytest.raises((RuntimeError, AttributeError)):
-        model(input_ids=ids, labels=ids, fused_lm_head=True)
-
-
-def test_saved_and_loaded_it_is_the_same_model(fresh, tmp_path):
-    model, tokenizer = fresh
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    again = type(model).from_pretrained(tmp_path).eval()
-    assert again.spec == model.spec
-    words = tokenizer(SYSTEM)["input_ids"]
-    ids = [*words, model.spec.boi_id, *some_codes(model, 1)[0]]
-    assert torch.equal(scored(again, ids), scored(model, ids))
-    pictures = some_images(model, 1)
-    assert torch.equal(again.encode_images(pictures), model.encode_images(pictures))
-    codes = model.encode_images(pictures)
-    assert torch.equal(again.decode_images(codes), model.decode_images(codes))
-
-
-def test_a_toy_is_the_same_for_the_same_seed_only(fresh):
-    model, _ = fresh
-    make = next(make for make in FAMILIES.values() if isinstance(make()[0], type(model)))
-    one, other = make(seed=0)[0].state_dict(), make(seed=1)[0].state_dict()
-    assert all(torch.equal(value, one[name]) for name, value in model.state_dict().items())
-    assert any(not torch.equal(value, other[name]) for name, value in one.items())

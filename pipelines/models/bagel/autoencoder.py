@@ -80,6 +80,11 @@ def latents_of(moments: torch.Tensor, noise: torch.Tensor | None = None) -> torc
     return AUTOENCODER_SCALE * (sample - AUTOENCODER_SHIFT)
 
 
+def deviations_of(moments: torch.Tensor) -> torch.Tensor:
+    """Moments (N, 2 C, h, w) to the deviations (N, C, h, w) of the latents that are sampled from them."""
+    return AUTOENCODER_SCALE * torch.exp(0.5 * moments.float().chunk(2, 1)[1])
+
+
 def decode_latents(autoencoder: Any, latents: torch.Tensor) -> torch.Tensor:
     """Latents (N, C, h, w) to float32 pixels (N, 3, H, W), about in [-1, 1]."""
     weight = autoencoder.decoder.conv_in.weight

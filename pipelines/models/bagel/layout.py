@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipelines.models.bagel.autoencoder import published_name, published_shape
 from pipelines.models.bagel.config import BagelConfig
-from pipelines.models.bagel.model import BagelModel
+from pipelines.models.bagel.unified import UnifiedBagel
 
 MODEL_FILE, AUTOENCODER_FILE = "ema.safetensors", "ae.safetensors"
 LANGUAGE_FILE, VISION_FILE = "llm_config.json", "vit_config.json"
@@ -23,6 +24,7 @@ PIECES = {
     "image_start": "<|vision_start|>",
     "image_end": "<|vision_end|>",
     "pad": "<|endoftext|>",
+    "looked_at": "<|image_pad|>",
 }
 """Field of `SpecialIds` -> the tokenizer's piece."""
 LANGUAGE_7B: dict[str, Any] = {
@@ -70,18 +72,29 @@ def config_7b() -> BagelConfig:
     return BagelConfig(text=LANGUAGE_7B, vision=used_vision(VISION_7B))
 
 
-def empty_model(config: BagelConfig) -> BagelModel:
+def wrapped_tokenizer(**source: Any) -> PreTrainedTokenizerBase:
+    """The published tokenizer as the library's class; source: its `tokenizer_file` or `tokenizer_object`."""
+    return PreTrainedTokenizerFast(
+        **source,
+        eos_token=PIECES["text_end"],
+        pad_token=PIECES["pad"],
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def empty_model(config: BagelConfig) -> UnifiedBagel:
     """On the meta device: names and shapes, no memory."""
     with torch.device("meta"):
-        return BagelModel(config)
+        return UnifiedBagel(config)
 
 
-def published_tensors(model: BagelModel) -> dict[str, dict[str, tuple[int, ...]]]:
+def published_tensors(model: UnifiedBagel) -> dict[str, dict[str, tuple[int, ...]]]:
     """File -> published name -> shape."""
     return {file: dict(names.values()) for file, names in published_names(model).items()}
 
 
-def published_names(model: BagelModel) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
+def published_names(model: UnifiedBagel) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
     """File -> our name -> (published name, published shape)."""
     found: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {MODEL_FILE: {}, AUTOENCODER_FILE: {}}
     levels = len(model.config.autoencoder["ch_mult"])

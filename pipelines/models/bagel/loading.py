@@ -1,8 +1,8 @@
 """BAGEL from its published folder: every file by name, every tensor once, nothing else.
 
 `load_folder` is for any folder in the published layout, `load_bagel` for a pinned one from the hub. bf16 on a GPU, fp32
-on a CPU unless told otherwise; the autoencoder stays fp32, as published. `config.json` is never read: at the pinned
-commit it is not valid JSON.
+on a CPU unless told otherwise, or 4 bits; the autoencoder stays fp32, as published. `config.json` is never read: at the
+pinned commit it is not valid JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from pipelines.core.model_identity import ModelIdentity
-from pipelines.models.bagel.config import AUTOENCODER, TEXT_NUMBERS, VISION_NUMBERS, BagelConfig
+from pipelines.models.bagel.config import (
+    AUTOENCODER,
+    IMAGE_PX,
+    LOOK_PX,
+    PIXELS_PER_LATENT,
+    TEXT_NUMBERS,
+    VISION_NUMBERS,
+    BagelConfig,
+)
 from pipelines.models.bagel.decoder import TWIN
+from pipelines.models.bagel.four_bits import as_parameter_of, use_four_bits
 from pipelines.models.bagel.layout import (
     AUTOENCODER_FILE,
     LANGUAGE_FILE,
@@ -30,8 +39,10 @@ from pipelines.models.bagel.layout import (
     empty_model,
     published_names,
     used_vision,
+    wrapped_tokenizer,
 )
-from pipelines.models.bagel.model import BagelModel
+from pipelines.models.bagel.unified import UnifiedBagel
+from pipelines.models.device_memory import check_bits
 from pipelines.models.hub_weights import MODELS, WeightsMissing, check_whole, fetch, tensor_shapes
 from pipelines.models.interface import identify
 
@@ -41,31 +52,32 @@ SHOWN = 3
 """Tensor names in a message."""
 
 
-def load_bagel() -> tuple[BagelModel, PreTrainedTokenizerBase]:
+def load_bagel(bits: int = 16) -> tuple[UnifiedBagel, PreTrainedTokenizerBase]:
     """BAGEL-7B-MoT and its tokenizer, from a local folder, the hub's cache or the hub."""
+    check_bits(PRESET, bits)
     found = fetch(PRESET)
-    model, tokenizer = load_folder(found.folder, PRESET)
+    model, tokenizer = load_folder(found.folder, PRESET, bits=bits)
     identify(model, ModelIdentity(MODELS[PRESET].repository, found.revision))
     return model, tokenizer
 
 
 def load_folder(
-    folder: Path, name: str, dtype: torch.dtype | None = None, autoencoder: dict[str, Any] | None = None
-) -> tuple[BagelModel, PreTrainedTokenizerBase]:
+    folder: Path,
+    name: str,
+    dtype: torch.dtype | None = None,
+    autoencoder: dict[str, Any] | None = None,
+    bits: int = 16,
+) -> tuple[UnifiedBagel, PreTrainedTokenizerBase]:
     """A model and its tokenizer from files in the published layout; `name` is for messages.
 
-    autoencoder: its numbers, which stand in no file, where they are not the published ones. Raises WeightsMissing with
-    the file and what to do when something is missing, damaged or of another model.
+    autoencoder: its numbers, which stand in no file, where they are not the published ones. bits: 4 keeps the linears
+    of both experts in 4 bits. Raises WeightsMissing with the file and what to do when something is missing, damaged or
+    of another model.
     """
+    check_bits(name, bits)
     name = f"{name} in {folder}"
     check_whole(folder, name, AGAIN, MODELS[PRESET].files)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"),
-        eos_token=PIECES["text_end"],
-        pad_token=PIECES["pad"],
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-    )
+    tokenizer = wrapped_tokenizer(tokenizer_file=str(folder / "tokenizer.json"))
     shapes = {file: tensor_shapes(folder / file, name, AGAIN) for file in (MODEL_FILE, AUTOENCODER_FILE)}
     config = _read_config(folder, name, shapes[MODEL_FILE], tokenizer, autoencoder or AUTOENCODER)
     model = empty_model(config)
@@ -74,10 +86,12 @@ def load_folder(
         _check_tensors(f"{name}: {file}", dict(own.values()), shapes[file])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if bits == 4:
+        use_four_bits(model, dtype)
     _fill(model, folder, names[MODEL_FILE], device, dtype)
     _fill(model, folder, names[AUTOENCODER_FILE], device, torch.float32)
     # Its frequencies are in no file, so they are still on the meta device.
-    model.language_model.model.rotary_emb = Qwen3RotaryEmbedding(config.text_config()).to(device)
+    model.language_model.model.rotary_emb = Qwen3RotaryEmbedding(config.decoder_config()).to(device)
     return model.eval(), tokenizer
 
 
@@ -103,12 +117,16 @@ def _read_config(
             + (f"it lacks {', '.join(missing)}" if missing else f"{len(tokenizer)} ids, {text['vocab_size']} are known")
             + "); fetch all files from one place."
         )
+    latent_side = _table_side(name, "latent_pos_embed.pos_embed", shapes)
+    vision_side = _table_side(name, "vit_pos_embed.pos_embed", shapes)
     return BagelConfig(
         text=text,
         vision={"num_channels": 3, **used_vision(vision)},
         autoencoder=autoencoder,
-        latent_side=_table_side(name, "latent_pos_embed.pos_embed", shapes),
-        vision_side=_table_side(name, "vit_pos_embed.pos_embed", shapes),
+        latent_side=latent_side,
+        vision_side=vision_side,
+        image_px=min(IMAGE_PX, latent_side * PIXELS_PER_LATENT),
+        look_px=min(LOOK_PX, vision_side * vision["patch_size"]),
         special_ids={field: vocabulary[piece] for field, piece in PIECES.items()},
     )
 
@@ -168,7 +186,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _fill(
-    model: BagelModel,
+    model: UnifiedBagel,
     folder: Path,
     names: dict[str, tuple[str, tuple[int, ...]]],
     device: torch.device,
@@ -182,5 +200,4 @@ def _fill(
             tensor = tensors.get_tensor(published).to(dtype).reshape(shapes[name])
             module, _, leaf = name.rpartition(".")
             owner = model.get_submodule(module)
-            trainable = getattr(owner, leaf).requires_grad
-            setattr(owner, leaf, torch.nn.Parameter(tensor, requires_grad=trainable))
+            setattr(owner, leaf, as_parameter_of(owner, leaf, tensor))

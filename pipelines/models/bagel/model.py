@@ -1,8 +1,8 @@
 """BAGEL (https://huggingface.co/ByteDance-Seed/BAGEL-7B-MoT): one decoder that writes text and draws by flow matching.
 
 Written from a description of layout and formulas, with library parts: transformers' Qwen3 and SigLIP, diffusers'
-autoencoder. Modules have the published names, so that files load one to one. It is not a `UnifiedModel` yet: rows are
-made of segments (`rows.py`) instead of ids, and images are latents instead of codes, so no trainer can train it.
+autoencoder. Modules have the published names, so that files load one to one. Rows are made of segments (`rows.py`)
+here; `unified.py` is the same model behind the contract, with rows of ids.
 
 Dimension letters: T positions of a row, N latent tokens, R those that are drawn, Y labels, D width of the decoder.
 """
@@ -25,6 +25,7 @@ from pipelines.models.bagel.config import BagelConfig
 from pipelines.models.bagel.contexts import EMPTY, Context, ReadingCache
 from pipelines.models.bagel.decoder import Routing, TwinLanguageModel
 from pipelines.models.bagel.embeddings import Connector, PositionTable, TimeEmbedder
+from pipelines.models.bagel.row_blocks import blocks_of
 from pipelines.models.bagel.rows import Drawn, PackedRow, Segment, pack, visibility
 from pipelines.models.bagel.vision_tower import VisionTower
 from pipelines.models.decoding.token_logprobs import compute_token_logprobs
@@ -33,7 +34,7 @@ from pipelines.models.interface import CheckpointingByOldNames
 
 @dataclass
 class RowScores(ModelOutput):
-    """What `forward` returns of a packed row."""
+    """What `score_row` returns of a packed row."""
 
     loss: torch.Tensor | None = None
     """Weighted sum of the means of `ce` and `mse`."""
@@ -65,8 +66,8 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
 
     def __init__(self, config: BagelConfig) -> None:
         super().__init__(config)
-        width, vision = config.hidden_size, config.vision_config()
-        self.language_model = TwinLanguageModel(config.text_config())
+        width, vision = config.hidden_size, config.tower_config()
+        self.language_model = TwinLanguageModel(config.decoder_config())
         self.vit_model = VisionTower(vision)
         self.connector = Connector(vision.hidden_size, width)
         self.vit_pos_embed = PositionTable(config.vision_side, width)
@@ -81,7 +82,7 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
         """Of text ids."""
         return self.language_model.model.embed_tokens
 
-    def forward(self, row: PackedRow, ce_weight: float = 1.0, mse_weight: float = 1.0) -> RowScores:
+    def score_row(self, row: PackedRow, ce_weight: float = 1.0, mse_weight: float = 1.0) -> RowScores:
         """Both losses of a packed row in one pass."""
         hidden = self.hidden_states(row)  # (T, D)
         logps = hidden.new_zeros(0, dtype=torch.float32)
@@ -100,6 +101,7 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
     def hidden_states(self, row: PackedRow, cache: Any = None, seen_before: int = 0) -> torch.Tensor:
         """(T, D) after the last norms. cache: a `ReadingCache` over a context of `seen_before` positions."""
         mask = visibility(row)
+        blocks = blocks_of(row, mask) if cache is None else None
         if seen_before:
             mask = torch.cat([mask.new_ones(len(mask), seen_before), mask], 1)
         is_latent = torch.zeros_like(row.positions, dtype=torch.bool)
@@ -110,6 +112,7 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
             position_ids=row.positions[None],
             cache=cache,
             routing=Routing(is_latent),
+            packed_blocks=blocks,
         )
         return output.last_hidden_state[0]
 
@@ -141,11 +144,11 @@ class BagelModel(CheckpointingByOldNames, PreTrainedModel):
         return cache.contexts(row.sample_lengths, row.next_positions)
 
     @torch.no_grad()
-    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+    def moments_of(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in [-1, 1] to moments (N, 32, H / 8, W / 8); `latents_of` takes means or samples from them."""
         return encode_moments(self.autoencoder, pixels)
 
     @torch.no_grad()
-    def decode_images(self, latents: torch.Tensor) -> torch.Tensor:
+    def pixels_of(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents (N, 16, H / 8, W / 8) to float32 pixels (N, 3, H, W) in [-1, 1]."""
         return decode_latents(self.autoencoder, latents).clamp(-1, 1)

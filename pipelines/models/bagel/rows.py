@@ -128,8 +128,8 @@ class PackedRow:
 
 
 @dataclass
-class _Builder:
-    """Lists that grow segment by segment."""
+class RowBuilder:
+    """Lists that grow segment by segment, and the row they make."""
 
     config: BagelConfig
     places: int = 0
@@ -156,13 +156,16 @@ class _Builder:
 
     def text(self, segment: Text, position: int) -> int:
         """A text between its marks; returns how many position numbers it takes."""
-        ids, start = [self.config.ids.text_start, *segment.ids, self.config.ids.text_end], self.places
-        places = torch.arange(start, start + len(ids))
-        self.put(text_ids=torch.tensor(ids), text_places=places)
+        ids = [self.config.ids.text_start, *segment.ids, self.config.ids.text_end]
         if segment.learned:
-            labels = len(ids) - 1
-            self.put(label_ids=torch.tensor(ids[1:]), label_places=places[:-1])
+            labels, places = len(ids) - 1, torch.arange(self.places, self.places + len(ids) - 1)
+            self.put(label_ids=torch.tensor(ids[1:]), label_places=places)
             self.put(label_weights=torch.full((labels,), labels**-0.5))
+        return self.ids(ids, position)
+
+    def ids(self, ids: Sequence[int], position: int) -> int:
+        """Ids of texts, with all the marks that there are; returns how many position numbers they take."""
+        self.put(text_ids=torch.tensor(ids), text_places=torch.arange(self.places, self.places + len(ids)))
         self._finish(position + torch.arange(len(ids)), full=False, noise=False)
         return len(ids)
 
@@ -207,6 +210,24 @@ class _Builder:
         self.places += len(positions)
         self.splits += 1
 
+    def row(self, sample_lengths: list[int], next_positions: list[int]) -> PackedRow:
+        """The row as far as it is built; the lists as in `PackedRow`."""
+        vision, width = self.config.vision, self.config.latent_width
+        blank = {
+            "patches": torch.zeros(0, vision["num_channels"] * vision["patch_size"] ** 2),
+            "latents": torch.zeros(0, width),
+            "velocity": torch.zeros(0, width),
+            "latent_t": torch.zeros(0),
+            "label_weights": torch.zeros(0),
+        }
+        tensors = {}
+        for one in fields(PackedRow):
+            if one.name not in ("patch_lengths", "sample_lengths", "next_positions"):
+                parts = self.parts.get(one.name) or [blank.get(one.name, torch.zeros(0, dtype=torch.long))]
+                tensors[one.name] = torch.cat(parts)
+        lengths = self.parts.get("patch_lengths", [])
+        return PackedRow(**tensors, patch_lengths=lengths, sample_lengths=sample_lengths, next_positions=next_positions)
+
 
 def positions_taken(segment: Segment) -> int:
     """Position numbers that an image uses up: none where it is drawn."""
@@ -215,7 +236,7 @@ def positions_taken(segment: Segment) -> int:
 
 def pack(samples: Iterable[Sample | Sequence[Segment]], config: BagelConfig, first_position: int = 0) -> PackedRow:
     """One row of all samples. first_position: of each sample, where it goes on from a context."""
-    builder = _Builder(config)
+    builder = RowBuilder(config)
     lengths, ends = [], []
     for number, given in enumerate(samples):
         sample = given if isinstance(given, Sample) else Sample(given)
@@ -226,21 +247,7 @@ def pack(samples: Iterable[Sample | Sequence[Segment]], config: BagelConfig, fir
         lengths.append(builder.places - start)
         ends.append(end)
         builder.put(sample=torch.full((lengths[-1],), number))
-    blank = {
-        "patches": torch.zeros(0, config.vision["num_channels"] * config.vision["patch_size"] ** 2),
-        "latents": torch.zeros(0, config.latent_width),
-        "velocity": torch.zeros(0, config.latent_width),
-        "latent_t": torch.zeros(0),
-        "label_weights": torch.zeros(0),
-    }
-    tensors = {}
-    for one in fields(PackedRow):
-        if one.name not in ("patch_lengths", "sample_lengths", "next_positions"):
-            parts = builder.parts.get(one.name) or [blank.get(one.name, torch.zeros(0, dtype=torch.long))]
-            tensors[one.name] = torch.cat(parts)
-    return PackedRow(
-        **tensors, patch_lengths=builder.parts.get("patch_lengths", []), sample_lengths=lengths, next_positions=ends
-    )
+    return builder.row(lengths, ends)
 
 
 def sees(row: PackedRow, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

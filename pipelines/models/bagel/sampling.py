@@ -20,7 +20,6 @@ from pipelines.models.bagel.contexts import Context, ContextBatch
 from pipelines.models.bagel.decoder import Routing
 from pipelines.models.bagel.flow import (
     FlowSampling,
-    StepDistribution,
     euler_step,
     guide,
     noise_levels,
@@ -33,7 +32,15 @@ from pipelines.models.decoding.decode_text import decode_text
 from pipelines.models.decoding.kv_cache import preallocated_cache
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch, apply_loras
 from pipelines.models.decoding.prefill import DecoderState, eval_mode
-from pipelines.models.decoding.sampling import DEFAULT_SAMPLING, Generators, OnIds, Sampling, TextSamples
+from pipelines.models.decoding.sampling import (
+    DEFAULT_SAMPLING,
+    FlowStep,
+    Generators,
+    LogitsProcessor,
+    OnIds,
+    Sampling,
+    TextSamples,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,29 +72,15 @@ class DrawingStep:
         return self.x - self.t * self.velocity
 
 
-@dataclass(frozen=True, eq=False)
-class WindowStep:
-    """One stochastic step, for a policy gradient."""
-
-    t: float
-    t_next: float
-    x: torch.Tensor
-    """(R, N, 64) before, float32."""
-    x_next: torch.Tensor
-    """(R, N, 64) after, as sampled, float32."""
-    chosen_from: StepDistribution
-    logps: torch.Tensor
-    """(R,)."""
-
-
 @dataclass
 class Window:
     """Steps that are stochastic; filled while drawing."""
 
     steps: frozenset[int]
     eta: float
-    generator: torch.Generator | None = None
-    taken: list[WindowStep] = field(default_factory=list)
+    generator: Generators = None
+    """One, or one for each prompt of the images, which come prompt-major."""
+    taken: list[FlowStep] = field(default_factory=list)
 
 
 OnStep = Callable[[DrawingStep], None]
@@ -98,15 +91,27 @@ def read_prompts(
     model: BagelModel, prompts: Sequence[Sequence[Segment]], adapters: Sequence[Adapter] | None = None
 ) -> list[Context]:
     """Contexts of prompts, those with one adapter in one pass; adapters: one for each prompt, None for the base."""
+    return read_by_adapter(
+        model, len(prompts), lambda places: model.read([prompts[place] for place in places]), adapters
+    )
+
+
+def read_by_adapter(
+    model: BagelModel,
+    count: int,
+    read: Callable[[Sequence[int]], list[Context]],
+    adapters: Sequence[Adapter] | None,
+) -> list[Context]:
+    """Contexts of `count` prompts: `read` is called with the numbers of those that have one adapter."""
     with torch.no_grad(), eval_mode(model):
         if adapters is None:
-            return model.read(prompts)
+            return read(range(count))
         found: dict[int, Context] = {}
         for adapter in dict.fromkeys(adapters):
             places = [place for place, own in enumerate(adapters) if own is adapter]
             with apply_loras(model, LoraBatch([adapter])):
-                found |= dict(zip(places, model.read([prompts[place] for place in places]), strict=True))
-        return [found[place] for place in range(len(prompts))]
+                found |= dict(zip(places, read(places), strict=True))
+        return [found[place] for place in range(count)]
 
 
 def drawing_contexts(
@@ -196,10 +201,18 @@ def _stochastic(
 ) -> torch.Tensor:
     """One step of the window, which is written down in it."""
     chosen_from = sde_step(x, velocity, t, t_next, window.eta, first_t)
-    noise = torch.randn(x.shape, generator=window.generator, device=x.device)
-    x_next = chosen_from.mean + chosen_from.std * noise
-    window.taken.append(WindowStep(t, t_next, x, x_next, chosen_from, chosen_from.log_prob(x_next)))
+    x_next = chosen_from.mean + chosen_from.std * noise_for(x.shape, window.generator, x.device)
+    logps = chosen_from.log_prob(x_next)
+    window.taken.append(FlowStep(t, t_next, first_t, x, x_next, chosen_from.mean, logps))
     return x_next
+
+
+def noise_for(shape: Sequence[int], generator: Generators, device: torch.device) -> torch.Tensor:
+    """Normal numbers (R, ...) of images that come prompt-major, each prompt's own where it has a generator."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return torch.randn(*shape, generator=generator, device=device)
+    group = shape[0] // len(generator)
+    return torch.cat([torch.randn(group, *shape[1:], generator=own, device=device) for own in generator])
 
 
 def latents_from(tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
@@ -217,32 +230,39 @@ def write(
     adapters: Sequence[Adapter] | None = None,
     generator: Generators = None,
     on_ids: OnIds | None = None,
+    last_ids: Sequence[int] | None = None,
+    stop_ids: tuple[int, ...] | None = None,
+    logits_processor: LogitsProcessor | None = None,
 ) -> TextSamples:
     """Sample a text behind each context, prompt-major; ids are without the start mark, the end mark included.
 
-    adapters: one for each context. Keep the ids rather than the words for what comes after: tokenizing again may split
-    them in another way.
+    adapters: one for each context. last_ids: one id that is read behind each context, the start mark unless given.
+    stop_ids: what ends a text, the end mark unless given. Keep the ids rather than the words for what comes after:
+    tokenizing again may split them in another way.
     """
     ids, decoder = model.config.ids, model.language_model.model
     loras = None if adapters is None else LoraBatch(adapters)
     with eval_mode(model), apply_loras(model, loras):
-        state = _decoder_state(model, contexts, loras)
+        state = _decoder_state(model, contexts, loras, last_ids or [ids.text_start] * len(contexts))
         state.repeat(num_return_sequences)
         return decode_text(
             state,
             model.language_model.lm_head,
             decoder.embed_tokens,
-            forbidden_id=ids.pad,
+            forbidden_id=ids.pad if stop_ids is None else ids.looked_at,
             sampling=sampling,
-            stop_ids=(ids.text_end,),
+            stop_ids=(ids.text_end,) if stop_ids is None else stop_ids,
             generator=generator,
             on_ids=on_ids,
+            logits_processor=logits_processor,
         )
 
 
-def _decoder_state(model: BagelModel, contexts: Sequence[Context], loras: LoraBatch | None) -> DecoderState:
-    """Contexts flush right in one cache, with the start mark of a text read behind them."""
-    decoder, device, count = model.language_model.model, model.device, len(contexts)
+def _decoder_state(
+    model: BagelModel, contexts: Sequence[Context], loras: LoraBatch | None, last_ids: Sequence[int]
+) -> DecoderState:
+    """Contexts flush right in one cache, with one id of each text read behind them."""
+    decoder, device = model.language_model.model, model.device
     lengths = torch.tensor([len(context) for context in contexts], device=device)
     longest = int(lengths.max())
     cache = preallocated_cache(decoder.config)
@@ -254,7 +274,7 @@ def _decoder_state(model: BagelModel, contexts: Sequence[Context], loras: LoraBa
     positions = torch.tensor([[context.position] for context in contexts], device=device)
     state = DecoderState(decoder, torch.empty(0, device=device), cache, None, positions - 1, loras)
     state.attention_mask = None if bool(before.all()) else before.long()
-    state.step(decoder.embed_tokens(torch.full((count, 1), model.config.ids.text_start, device=device)))
+    state.step(decoder.embed_tokens(torch.tensor(last_ids, device=device)[:, None]))
     return state
 
 

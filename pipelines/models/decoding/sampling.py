@@ -8,7 +8,7 @@ Dimension letters: B rows, R rows still in the batch, P prompts, G samples of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -43,6 +43,12 @@ class Sampling:
     """Of image codes; 0 is greedy."""
     image_top_k: int = 0
     """Of image codes: the k likeliest; 0 keeps all."""
+    flow_steps: int = 0
+    """Steps in which latents are drawn, by a family that has them instead of codes; 0: as many as for people."""
+    flow_window: tuple[int, ...] = ()
+    """Which of these steps are stochastic and written down, so that practice can learn from their probabilities."""
+    flow_noise: float = 1.0
+    """Strength of the noise of stochastic steps."""
 
 
 DEFAULT_SAMPLING = Sampling()
@@ -58,6 +64,39 @@ class TextSamples:
     """Log-probability of each id under the untempered, unfiltered model."""
 
 
+@dataclass(frozen=True, eq=False)
+class FlowStep:
+    """One stochastic step of N drawings of latents."""
+
+    t: float
+    """Noise level before it."""
+    t_next: float
+    first_t: float
+    """The second noise level of the drawing, which stands for `t` in a formula where `t` is 1."""
+    x: torch.Tensor
+    """(N, C, W) before it, float32."""
+    x_next: torch.Tensor
+    """(N, C, W) after it, as sampled."""
+    mean: torch.Tensor
+    """(N, C, W) of what it was sampled from."""
+    logps: torch.Tensor
+    """(N,) log-probability of what was sampled, a mean over all numbers."""
+
+    def select(self, images: Sequence[int]) -> FlowStep:
+        """The same of some of the drawings."""
+        rows = torch.tensor(images, device=self.x.device)
+        x, x_next, mean, logps = (part[rows] for part in (self.x, self.x_next, self.mean, self.logps))
+        return replace(self, x=x, x_next=x_next, mean=mean, logps=logps)
+
+
+def joined_steps(steps: Sequence[FlowStep]) -> FlowStep:
+    """The same step of several batches of drawings as one of all of them."""
+    x, x_next, mean, logps = (
+        torch.cat(parts) for parts in zip(*((one.x, one.x_next, one.mean, one.logps) for one in steps), strict=True)
+    )
+    return replace(steps[0], x=x, x_next=x_next, mean=mean, logps=logps)
+
+
 @dataclass
 class ImageSamples:
     """Sampled images, prompt-major."""
@@ -65,7 +104,16 @@ class ImageSamples:
     codes: torch.Tensor
     """(N, C) int64 in [0, codebook)."""
     logps: torch.Tensor
-    """(N, C) float32, under the untempered, unfiltered model without guidance."""
+    """(N, C) float32, under the untempered, unfiltered model without guidance; zeros where images are latents."""
+    latents: torch.Tensor | None = None
+    """(N, C, W) float32 of a family that draws latents, whose codes are all 0."""
+    steps: list[FlowStep] = field(default_factory=list)
+    """The stochastic steps of `Sampling.flow_window`."""
+
+    @property
+    def images(self) -> torch.Tensor:
+        """What `UnifiedModel.decode_images` takes."""
+        return self.codes if self.latents is None else self.latents
 
 
 NUCLEUS_WIDTHS = (1024, 8192)

@@ -107,7 +107,7 @@ def training_deviations(model: BagelModel, gradients: bool = True) -> dict[str, 
     found = {name: getattr(row, own) for name, own in ROW_NAMES.items()}
     found["visible"] = rows.visibility(row)
     found["sample_lens"], found["vit_token_seqlens"] = torch.tensor(row.sample_lengths), torch.tensor(row.patch_lengths)
-    scores = model(row)
+    scores = model.score_row(row)
     found |= {"hidden": scores.hidden, "ce": scores.ce, "mse": scores.mse}
     if gradients:
         model.zero_grad()

@@ -35,7 +35,7 @@ def model() -> BagelModel:
 def part_deviations(model: BagelModel) -> dict[str, float]:
     """Of autoencoder, vision tower and time embedder by themselves."""
     known = numbers()
-    moments = model.encode_images(known["ae.image"])
+    moments = model.moments_of(known["ae.image"])
     patches = to_patches(known["vit.image"], 14)
     found = {
         "ae.moments": moments,

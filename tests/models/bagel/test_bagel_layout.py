@@ -19,7 +19,14 @@ from pipelines.models.bagel.flow import EDITING
 from pipelines.models.bagel.layout import config_7b, empty_model, published_tensors
 from pipelines.models.bagel.loading import load_folder
 from pipelines.models.bagel.model import BagelModel
-from pipelines.models.bagel.random_weights import BROKEN_CONFIG, TOY_AUTOENCODER, toy_config, write_layout
+from pipelines.models.bagel.random_weights import (
+    BROKEN_CONFIG,
+    TOY_AUTOENCODER,
+    full_size_config,
+    random_bagel,
+    toy_config,
+    write_layout,
+)
 from pipelines.models.bagel.rows import Clean, Drawn, LookedAt, Text, pack
 from pipelines.models.bagel.sampling import draw, drawing_contexts, latents_from, write
 from pipelines.models.decoding.sampling import Sampling
@@ -88,7 +95,7 @@ def test_a_published_folder_loads(folder: Path) -> None:
     twin = BagelModel(toy_config()).eval()
     twin.load_state_dict(model.state_dict())
     row = pack([[Text(ids[:-1], learned=True)]], model.config)
-    assert torch.equal(model(row).ce, twin(row).ce)
+    assert torch.equal(model.score_row(row).ce, twin.score_row(row).ce)
 
 
 def test_it_runs_in_bf16_as_on_a_gpu(written: Path) -> None:
@@ -98,18 +105,32 @@ def test_it_runs_in_bf16_as_on_a_gpu(written: Path) -> None:
         assert model.llm2vae.weight.dtype == dtype and model.autoencoder.dtype == torch.float32
         generator = torch.Generator().manual_seed(0)
         pixels = torch.rand(1, 3, 28, 42, generator=generator) * 2 - 1
-        clean = latents_of(model.encode_images(torch.rand(1, 3, 32, 48, generator=generator) * 2 - 1))[0]
+        clean = latents_of(model.moments_of(torch.rand(1, 3, 32, 48, generator=generator) * 2 - 1))[0]
         noise = torch.randn(1, 6, 64, generator=generator)
         segments = [Clean(clean), LookedAt(pixels[0]), Text((5, 6, 7))]
-        scores = model(pack([[*segments, Text((8, 9), learned=True), Drawn(clean, 0.7, noise[0])]], model.config))
+        scores = model.score_row(
+            pack([[*segments, Text((8, 9), learned=True), Drawn(clean, 0.7, noise[0])]], model.config)
+        )
         scores.loss.backward()
         contexts = drawing_contexts(model, [segments])
         drawn = draw(model, contexts, (2, 3), noise, replace(EDITING, points=4))
-        assert drawn.dtype == torch.float32 and model.decode_images(latents_from(drawn, (2, 3))).shape == (1, 3, 32, 48)
+        assert drawn.dtype == torch.float32 and model.pixels_of(latents_from(drawn, (2, 3))).shape == (1, 3, 32, 48)
         assert len(write(model, [contexts[0].full], Sampling(max_new_tokens=3)).ids[0]) > 0
         found.append((scores.velocity, drawn))
     for exact, rounded in zip(*found, strict=True):
         assert (exact - rounded).abs().mean() < 0.05 * exact.abs().mean()
+
+
+def test_random_weights_are_made_where_they_stay(written: Path) -> None:
+    model, tokenizer = random_bagel(toy_config(), torch.device("cpu"), torch.bfloat16)
+    read, _ = load_folder(written, "bagel-toy", torch.bfloat16, TOY_AUTOENCODER)
+    wanted = {name: (one.shape, one.dtype, one.requires_grad) for name, one in read.named_parameters()}
+    assert wanted == {name: (one.shape, one.dtype, one.requires_grad) for name, one in model.named_parameters()}
+    assert torch.equal(model.latent_pos_embed.pos_embed, read.latent_pos_embed.pos_embed)
+    ids = torch.tensor([tokenizer("<|im_start|>Hm?<|im_end|>")["input_ids"]])
+    assert model(ids, labels=ids).logps.isfinite().all()
+    full = full_size_config()
+    assert full.ids == toy_config().ids and empty_model(full).spec.image_tokens == 1024
 
 
 def cut(folder: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 from torch.nn.attention.flex_attention import create_mask
 from transformers import Qwen3ForCausalLM, SiglipVisionModel
 
+from pipelines.models.bagel import row_blocks
 from pipelines.models.bagel.contexts import Context
 from pipelines.models.bagel.decoder import TWIN
 from pipelines.models.bagel.model import BagelModel
@@ -67,7 +69,7 @@ def test_with_equal_experts_the_decoder_is_the_librarys_under_the_same_mask() ->
 
 def library_decoder(model: BagelModel) -> Qwen3ForCausalLM:
     """The understanding expert as transformers' Qwen3; its output projection has a bias more, which is zero."""
-    library = Qwen3ForCausalLM(model.config.text_config()).eval()
+    library = Qwen3ForCausalLM(model.config.decoder_config()).eval()
     own = {name: one for name, one in model.language_model.state_dict().items() if TWIN not in name}
     missing, extra = library.load_state_dict(own, strict=False)
     assert not extra and all(name.endswith("o_proj.bias") for name in missing)
@@ -81,11 +83,11 @@ def test_text_alone_is_the_librarys_decoder(model: BagelModel) -> None:
     with torch.no_grad():
         logits = library_decoder(model)(input_ids=row.text_ids[None]).logits[0]
     wanted = -logits.log_softmax(-1)[row.label_places].gather(1, row.label_ids[:, None])[:, 0]
-    torch.testing.assert_close(model(row).ce, wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.score_row(row).ce, wanted, atol=1e-5, rtol=0)
 
 
 def test_a_whole_square_image_is_seen_as_by_the_librarys_tower(model: BagelModel) -> None:
-    library = SiglipVisionModel(model.config.vision_config()).eval()
+    library = SiglipVisionModel(model.config.tower_config()).eval()
     state = {}
     for name, weight in model.vit_model.vision_model.state_dict().items():
         conv = weight.reshape(-1, 14, 14, 3).permute(0, 3, 1, 2) if name.endswith("patch_embedding.weight") else weight
@@ -117,7 +119,7 @@ def test_noise_reaches_nobody_else(model: BagelModel) -> None:
     assert (first[own] != second[own]).any(1).all()
     noise = some(6, 64).requires_grad_()
     row = row_of(model, [WORDS, Drawn(latents(), 0.6, noise), text])
-    scores = model(row)
+    scores = model.score_row(row)
     gradient = torch.autograd.grad(scores.ce.sum(), noise, allow_unused=True, retain_graph=True)[0]
     assert gradient is None or not gradient.any()
     assert torch.autograd.grad(scores.velocity.sum(), noise)[0].any()
@@ -125,10 +127,10 @@ def test_noise_reaches_nobody_else(model: BagelModel) -> None:
 
 def test_several_noised_images_behind_one_prefix_are_each_alone(model: BagelModel) -> None:
     images = [drawn(0.9, seed=1), drawn(0.4, 3, 2, seed=2), drawn(0.4, seed=3, noise_seed=4)]
-    alone = [model(row_of(model, [WORDS, one])).velocity for one in images]
+    alone = [model.score_row(row_of(model, [WORDS, one])).velocity for one in images]
     for order in ([0, 1, 2], [2, 0, 1]):
         row = row_of(model, [WORDS, *(images[place] for place in order)])
-        packed = model(row).velocity
+        packed = model.score_row(row).velocity
         for number, place in enumerate(order):
             torch.testing.assert_close(packed[row.drawn_image == number], alone[place], atol=1e-6, rtol=1e-6)
 
@@ -188,8 +190,8 @@ def test_branches_share_what_stands_before_them_and_are_each_alone(model: BagelM
     ]
     row = row_of(model, training_samples()[0], Sample(shared, branches), [WORDS, drawn(0.3)])
     alone = [training_samples()[0], *([*shared, *branch] for branch in branches), [WORDS, drawn(0.3)]]
-    apart = [model(row_of(model, segments)) for segments in alone]
-    together = model(row)
+    apart = [model.score_row(row_of(model, segments)) for segments in alone]
+    together = model.score_row(row)
     for name in ("ce", "mse", "velocity"):
         wanted = torch.cat([getattr(one, name) for one in apart])
         torch.testing.assert_close(getattr(together, name), wanted, atol=3e-5, rtol=0)
@@ -219,6 +221,46 @@ def test_positions_count_images_once_and_drawn_ones_not_at_all(model: BagelModel
     assert row.positions[row.split == 4].tolist() == [8, 9, 10]
 
 
+# Blocks
+
+
+def random_row(rng: random.Random, model: BagelModel) -> PackedRow:
+    """A sample with branches, then samples without: texts, looked-at images, drawn ones."""
+
+    def some_segments() -> list[Segment]:
+        texts = [Text(tuple(rng.choices(range(50), k=rng.randint(1, 30))), learned=rng.random() < 0.5)]
+        texts += [look(rng.randrange(9))] if rng.random() < 0.4 else []
+        images = [drawn(rng.random(), rng.randint(1, 4), rng.randint(1, 4)) for _ in range(rng.randrange(3))]
+        return [*texts, *images]
+
+    first = Sample(some_segments(), [some_segments() for _ in range(rng.randrange(5))])
+    return pack([first, *[some_segments() for _ in range(rng.randrange(5))]], model.config)
+
+
+def test_blocks_give_the_numbers_and_gradients_of_the_masked_square(
+    model: BagelModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, used = random.Random(0), []
+    right = row_blocks.blocks_of
+    monkeypatch.setattr(row_blocks, "BLOCK", 1)  # as small as runs allow
+    for _ in range(12):
+        row = random_row(rng, model)
+        found = []
+        for blocks in (lambda row, mask: used.append(right(row, mask)) or used[-1], lambda row, mask: None):
+            monkeypatch.setattr("pipelines.models.bagel.model.blocks_of", blocks)
+            scores = model.score_row(row)
+            weight = model.language_model.model.layers[0].self_attn.q_proj.weight
+            gradient = torch.autograd.grad(scores.loss, weight) if scores.loss.requires_grad else (torch.zeros(1),)
+            found.append((scores.hidden, gradient[0]))
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
+        pairs = sum(block.mask.numel() for block in used[-1])
+        assert pairs <= len(row.positions) ** 2
+    assert all(used) and max(map(len, used)) > 2
+    several = pack([Sample([WORDS], [[WORDS], [WORDS]])] * 2, model.config)
+    assert right(several, visibility(several)) is None
+
+
 # Adapters
 
 
@@ -226,21 +268,21 @@ def test_an_adapter_of_the_generation_expert_leaves_text_alone(tmp_path: Path) -
     model = golden_model()
     text, image = row_of(model, [look(), WORDS]), row_of(model, [WORDS, drawn()])
     with torch.no_grad():
-        before = model.hidden_states(text), model(image).velocity
+        before = model.hidden_states(text), model.score_row(image).velocity
         adapted = get_peft_model(model, LoraConfig(r=4, target_modules=BagelModel.image_targets))
         for name, weight in adapted.named_parameters():
             if "lora_" in name:
                 weight.copy_(0.3 * some(*weight.shape))
-        learned = adapted(image).velocity
+        learned = model.score_row(image).velocity
         assert torch.equal(model.hidden_states(text), before[0]) and not torch.equal(learned, before[1])
         with adapted.disable_adapter():
-            assert torch.equal(adapted(image).velocity, before[1])
+            assert torch.equal(model.score_row(image).velocity, before[1])
         adapted.save_pretrained(tmp_path)
         with safe_open(tmp_path / "adapter_model.safetensors", "pt") as file:
             names = list(file.keys())
         assert len(names) == 2 * 14 and all(TWIN in name for name in names)
         merged = adapted.merge_and_unload()
-        torch.testing.assert_close(merged(image).velocity, learned, atol=1e-5, rtol=0)
+        torch.testing.assert_close(merged.score_row(image).velocity, learned, atol=1e-5, rtol=0)
 
 
 def test_activation_checkpointing_changes_no_gradient() -> None:
@@ -251,7 +293,7 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.train()
-        model(row).loss.backward()
+        model.score_row(row).loss.backward()
         gradients.append({name: one.grad for name, one in model.named_parameters() if one.grad is not None})
     assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 100
     for name, wanted in gradients[0].items():
@@ -276,13 +318,13 @@ def test_sampled_text_scores_as_it_was_sampled(model: BagelModel) -> None:
     for number, (ids, logps) in enumerate(zip(samples.ids, samples.logps, strict=True)):
         ended = ids[-1] == model.config.ids.text_end
         row = row_of(model, [*prompts[number // 2], Text(ids[:-1] if ended else ids, learned=True)])
-        again = -model(row).ce[: len(ids)]
+        again = -model.score_row(row).ce[: len(ids)]
         torch.testing.assert_close(again, torch.tensor(logps), atol=1e-4, rtol=0)
 
 
 def test_training_losses_are_means_with_weights(model: BagelModel) -> None:
     row = row_of(model, *training_samples())
-    scores = model(row, ce_weight=0.25, mse_weight=2.0)
+    scores = model.score_row(row, ce_weight=0.25, mse_weight=2.0)
     torch.testing.assert_close(scores.loss, 0.25 * scores.ce.mean() + 2 * scores.mse.mean())
     assert numbers()["train.ce"].shape == scores.ce.shape
-    assert model(row_of(model, [WORDS])).loss == 0
+    assert model.score_row(row_of(model, [WORDS])).loss == 0

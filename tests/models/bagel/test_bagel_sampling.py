@@ -35,7 +35,7 @@ def test_a_context_and_a_query_are_one_pass(model: BagelModel) -> None:
     for segments in ([WORDS], [Clean(latents(seed=5)), look(), WORDS]):
         image = drawn()
         row = row_of(model, [*segments, image])
-        wanted = model(row).velocity
+        wanted = model.score_row(row).velocity
         context = model.read([segments])[0]
         assert context.position == int(row.positions[-1]) and len(context) == int((row.split < len(segments)).sum())
         x_t = row.latents[-6:][None]

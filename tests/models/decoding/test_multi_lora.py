@@ -17,6 +17,7 @@ from pipelines.models.decoding.multi_lora import Adapter, AdapterError, LoraBatc
 from pipelines.models.decoding.prefix_cache import PrefixCache
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.presets import load
+from tests.models.families import noised
 
 SYSTEM = "<|im_start|>system\nYou are Mira Vale, who keeps a lighthouse.<|im_end|>\n"
 TALKS = ("Who are you?", "Hi", "Draw yourself: happy, in the snow.")
@@ -40,7 +41,7 @@ def write_adapters(model: Any, folder: Path) -> list[Path]:
     return paths
 
 
-@pytest.fixture(scope="module", params=["starter-toy", "janus-toy"])
+@pytest.fixture(scope="module", params=["starter-toy", "janus-toy", "bagel-toy"])
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(model, tokenizer, folders of two adapters)"""
     model, tokenizer = load(request.param)
@@ -85,21 +86,32 @@ def test_mixed_words_equal_each_adapter_alone(family: Any, remembered: bool) -> 
         assert len(prefix_cache) >= 3
 
 
+def noise(prompts: int) -> list[torch.Generator]:
+    """The same of each prompt; greedy codes need none."""
+    return [torch.Generator().manual_seed(0) for _ in range(prompts)]
+
+
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_mixed_pictures_equal_each_adapter_alone(family: Any, guidance: float) -> None:
     model, tokenizer, folders = family
     prompts = [[*prompt, model.spec.boi_id] for prompt in prompts_of(tokenizer)]
     settings = {"sampling": replace(GREEDY, guidance_scale=guidance)}
     alone = [
-        alone_with_peft(model, folder, lambda prompt=prompt: model.sample_images([prompt], **settings))
+        alone_with_peft(
+            model,
+            folder,
+            lambda prompt=prompt: model.sample_images([prompt], num_return_sequences=2, generator=noise(1), **settings),
+        )
         for folder, prompt in zip((*folders, None), prompts, strict=True)
     ]
-    assert not torch.equal(alone[0].codes, alone[2].codes)
-    adapters = [*(read_adapter(folder, model) for folder in folders), BASE]
-    mixed = model.sample_images(prompts, num_return_sequences=2, loras=LoraBatch(adapters, PrefixCache()), **settings)
+    assert not torch.equal(alone[0].images, alone[2].images)
+    loras = LoraBatch([*(read_adapter(folder, model) for folder in folders), BASE], PrefixCache())
+    mixed = model.sample_images(prompts, num_return_sequences=2, generator=noise(3), loras=loras, **settings)
     for row in range(6):
-        assert mixed.codes[row].tolist() == alone[row // 2].codes[0].tolist()
-        assert torch.allclose(mixed.logps[row], alone[row // 2].logps[0], atol=1e-4)
+        own = alone[row // 2]
+        assert mixed.codes[row].tolist() == own.codes[row % 2].tolist()
+        assert torch.allclose(mixed.logps[row], own.logps[row % 2], atol=1e-4)
+        assert torch.allclose(mixed.images[row], own.images[row % 2], atol=1e-4)
 
 
 def test_looked_at_pictures_go_through_their_own_adapter(family: Any) -> None:
@@ -132,7 +144,8 @@ def test_one_adapter_for_all_equals_peft_and_leaves_nothing_behind(family: Any) 
 
     def scored() -> torch.Tensor:
         with torch.no_grad():
-            return model(ids, labels=labels).logps
+            scores = model(ids, labels=labels, **noised(model, ids))
+        return scores.logps if scores.velocity is None else scores.velocity
 
     before = scored()
     for folder in folders:
@@ -154,12 +167,13 @@ def test_a_prompts_own_generator_makes_it_independent_of_the_others(family: Any)
 
     sampling = Sampling(max_new_tokens=8, temperature=1.3, top_p=0.99, guidance_scale=2.0)
     together = model.sample_text(prompts, sampling, num_return_sequences=2, generator=generators(5, 6, 7)).ids
-    drawn = model.sample_images(pictures, sampling, generator=generators(5, 6, 7)).codes.tolist()
+    drawn = model.sample_images(pictures, sampling, generator=generators(5, 6, 7)).images
     for i, seed in enumerate((5, 6, 7)):
         [one] = generators(seed)
         alone = model.sample_text([prompts[i]], sampling, num_return_sequences=2, generator=one)
         assert alone.ids == together[2 * i : 2 * i + 2]
-        assert model.sample_images([pictures[i]], sampling, generator=generators(seed)).codes[0].tolist() == drawn[i]
+        own = model.sample_images([pictures[i]], sampling, generator=generators(seed))
+        assert torch.allclose(own.images[0], drawn[i], atol=0 if own.latents is None else 1e-4)
     assert together[0] != together[1]
 
 
