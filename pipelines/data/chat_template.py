@@ -167,7 +167,13 @@ def look_ids(look: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def image_turn(subject: Subject, look: str, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The turn that an image is drawn from, alone, in words that the family knows; ends in begin-of-image."""
-    return [*_image_head(subject, spec, tokenizer), *look_ids(spec.in_known_words(look), tokenizer), spec.boi_id]
+    known = look_ids(spec.in_known_words(look), tokenizer)
+    return [*_image_head(subject, spec, tokenizer), *known, *_before_image(spec), spec.boi_id]
+
+
+def _before_image(spec: ModelSpec) -> list[int]:
+    """What ends the text that an image is drawn from, where the image stands outside of it."""
+    return [spec.eot_id] if spec.chat_format.image_outside else []
 
 
 def _image_head(subject: Subject, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -198,7 +204,8 @@ class ImageTurn:
         size = len(self.chat_head)
         for end in range(len(reply), size - 1, -1):  # no sampler writes a head, so the last one is the scene's
             if list(reply[end - size : end]) == self.chat_head:
-                return [*self.image_head, *self._known(reply[end:])]
+                known = self._known(reply[end:])
+                return [*self.image_head, *known[:-1], *_before_image(self.spec), *known[-1:]]
         raise ValueError("the reply announces an image and has no scene")
 
     def _known(self, look: Sequence[int]) -> Sequence[int]:
@@ -289,12 +296,15 @@ class _Writer:
         # embeddings of `pixel_values`.
         chat_format = self.spec.chat_format
         template = chat_format.system if message.role == "system" else chat_format.user
-        self.put_text(template.before)
+        if not chat_format.image_outside:
+            self.put_text(template.before)
         self.input_images += message.images
         for _ in message.images:
             self.put_text(chat_format.image_before)
             self.put([self.spec.image_placeholder_id] * self.spec.image_input_tokens)
             self.put_text(chat_format.image_after)
+        if chat_format.image_outside:
+            self.put_text(template.before)
         self.put_text(message.prompt_text, content=True)
         self.put([self.spec.eot_id] if template.closed else [])
         self.put_text(template.after)

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from pipelines.core.character.character import Character
 from pipelines.core.character.character_folder import image_path
 from pipelines.data.chat_template import Subject, image_turn, subject_of
+from pipelines.data.latent_images import without_texts
 from pipelines.data.packing import ImageBank, PackedRow, pixels_of, upright_square
 from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
 from pipelines.models.segments import FIRST_ALONE
@@ -31,6 +32,8 @@ VARIANT_SHARE = 0.5
 """Share of an image's rows in which it is one of its crops."""
 REPLAY = "replay/"
 """What names of replayed images begin with, which a character's files never do."""
+CROP = "crop/"
+"""The same of crops of images that are latents."""
 ROWS_APART = 1_000_000
 """So that rows of drawings alone do not repeat the choices of other rows."""
 NAMELESS_SHARE = 0.3
@@ -41,13 +44,22 @@ NAMELESS_SHARE = 0.3
 def with_variants(images: ImageBank, model: UnifiedModel, character: Character, folder: Path, seed: int) -> ImageBank:
     """The bank with the codes of VARIANTS random crops of each image, half of them mirrored where no side is named."""
     rng = random.Random(f"crops {seed}")
-    variants = {}
+    variants: dict[str, list[list[int]]] = {}
+    latents = dict(images.latents)
     for image in character.images:
         square = upright_square(image_path(folder, image.file))
         may_mirror = not {"left", "right"} & set(image.description.lower().replace(",", " ").split())
         crops = torch.stack([_crop(square, model.spec.image_px, may_mirror, rng) for _ in range(VARIANTS)])
-        variants[image.file] = model.encode_images(crops.to(model.device)).tolist()
-    return replace(images, variants=variants)
+        encoded = model.encode_images(crops.to(model.device))
+        if images.latents:
+            latents |= {_crop_name(image.file, number): one for number, one in enumerate(encoded.cpu())}
+        else:
+            variants[image.file] = encoded.tolist()
+    return replace(images, variants=variants, latents=latents)
+
+
+def _crop_name(file: str, number: int) -> str:
+    return f"{CROP}{number}/{file}"
 
 
 def _crop(square: Image.Image, px: int, may_mirror: bool, rng: random.Random) -> torch.Tensor:
@@ -82,7 +94,10 @@ class ImageRows:
         drawings.references = [self.images.references.get(name, ()) for name in row.drawn_images]
         for _ in range(replayed if self.figures else 0):
             self._replay(drawings, rng)
-        return drawings.row()
+        if not self.spec.latent_width:
+            return drawings.row()
+        drawings.keep(without_texts(drawings.ids, drawings.segments, self.spec.boi_id, self.spec.text_vocab, rng))
+        return replace(drawings.row(), noise_seed=rng.getrandbits(48))
 
     def images_only(self, number: int, own: int, replayed: int) -> PackedRow:
         """The row of drawings with that number: `own` images of the character in reshuffled epochs, then figures."""
@@ -109,6 +124,8 @@ class ImageRows:
         # The codes of the row's images stand in the order of their names, each in one piece.
         places = [place for place, token in enumerate(drawings.ids) if token >= self.spec.text_vocab]
         for number, name in enumerate(drawings.names):
+            if _crop_name(name, 0) in self.images.latents and rng.random() < VARIANT_SHARE:
+                drawings.names[number] = _crop_name(name, rng.randrange(VARIANTS))
             variants = self.images.variants.get(name)
             if variants and rng.random() < VARIANT_SHARE:
                 first = places[number * self.spec.image_tokens]
@@ -124,6 +141,14 @@ class _Drawings:
         self.ids, self.labels, self.segments = list(row.ids), list(row.labels), list(row.segments)
         self.names = list(row.drawn_images)
         self.references: list[tuple[str, ...]] = list(row.references)
+        self.weights = list(row.weights)
+
+    def keep(self, places: Sequence[int]) -> None:
+        self.ids, self.labels, self.segments = (
+            [values[place] for place in places] for values in (self.ids, self.labels, self.segments)
+        )
+        if self.weights:
+            self.weights = [self.weights[place] for place in places]
 
     def add(
         self, name: str, turn: Sequence[int], codes: Sequence[int], references: tuple[str, ...] | None = None
@@ -136,9 +161,10 @@ class _Drawings:
         self.names.append(name)
         if references is not None:
             self.references.append(references)
+        if self.weights:
+            self.weights += [1.0] * (len(self.ids) - len(self.weights))
 
     def row(self) -> PackedRow:
-        weights = self.start.weights
         return replace(
             self.start,
             ids=self.ids,
@@ -146,5 +172,5 @@ class _Drawings:
             segments=self.segments,
             drawn_images=tuple(self.names),
             references=tuple(self.references),
-            weights=(*weights, *[1.0] * (len(self.ids) - len(weights))) if weights else (),
+            weights=tuple(self.weights),
         )

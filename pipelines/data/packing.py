@@ -24,6 +24,7 @@ from pipelines.core.character.character import Character
 from pipelines.core.character.references import ranked_references, references_of
 from pipelines.core.run_folder import REFERENCE_THUMBNAILS
 from pipelines.data.chat_template import NOBODY, Rendered, Subject, render_truncated
+from pipelines.data.latent_images import noised_images
 from pipelines.data.references import reference_batch
 from pipelines.data.samples import LEARNED_WORDS, Sample
 from pipelines.models.decoding.multi_lora import write_references
@@ -49,6 +50,9 @@ class ImageBank:
     """The references of anything new that is drawn of the character."""
     variants: dict[str, list[list[int]]] = field(default_factory=dict)
     """Codes of crops of each image (`pipelines/data/image_rows.py`)."""
+    latents: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Means and deviations (C, 2 W) of the latents of each image and of its crops, where images are latents; their
+    codes only hold their places."""
 
     def reference_codes(self, rows: Sequence[PackedRow]) -> torch.Tensor | None:
         """(N, R, C) codes of the references of all images that the rows draw, as the model's forward takes them."""
@@ -80,6 +84,8 @@ class PackedRow:
     """Loss weight of each id, for supervised text; empty: 1 each."""
     references: tuple[tuple[str, ...], ...] = ()
     """The references of each drawn image, where they are not those of `ImageBank.references`."""
+    noise_seed: int = 0
+    """Of what is sampled to learn images that are latents."""
 
     @property
     def drawn(self) -> int:
@@ -120,13 +126,19 @@ def encode_images(model: UnifiedModel, character: Character, folder: Path) -> Im
         return ImageBank({}, shown)
     stacked = torch.stack([open_image(folder / "images" / name, model.spec.image_px) for name in names])
     device = next(model.parameters()).device
-    codes = model.encode_images(stacked.to(device)).tolist()  # (N, image_tokens)
+    encoded = model.encode_images(stacked.to(device))
+    latents: dict[str, torch.Tensor] = {}
+    if model.spec.latent_width:
+        latents = dict(zip(names, encoded.cpu(), strict=True))
+        encoded = encoded.new_zeros(len(names), model.spec.image_tokens, dtype=torch.long)
+    codes = encoded.tolist()  # (N, image_tokens)
     ranked, count = ranked_references(character), model.spec.max_references
     return ImageBank(
         dict(zip(names, codes, strict=True)),
         shown | dict(zip(names, stacked, strict=True)),
         {name: references_of(ranked, count, name) for name in names} if count else {},
         references_of(ranked, count),
+        latents=latents,
     )
 
 
@@ -171,12 +183,14 @@ def shared_prefix(rendered: Sequence[Rendered], spec: ModelSpec) -> int:
     """Length of the common prefix of all samples, short of the first supervised id, of one id before it, and of images.
 
     The one id stays in each segment because its position predicts the first supervised id, in each segment another.
-    Image placeholders stay out because each sample fills them with its own image.
+    Image placeholders stay out because each sample fills them with its own image, and the mark before them where an
+    image stands outside of its turn: there both see each other.
     """
     length = min(item.mask.index(1) - 1 for item in rendered)
     for item in rendered:
         if item.input_images:
-            length = min(length, item.ids.index(spec.image_placeholder_id))
+            first = item.ids.index(spec.image_placeholder_id)
+            length = min(length, first - 1 if spec.chat_format.image_outside else first)
         length = next((i for i in range(length) if item.ids[i] != rendered[0].ids[i]), length)
     return length
 
@@ -273,9 +287,9 @@ def pack_in_turn(rendered: Sequence[Rendered], spec: ModelSpec, max_tokens: int)
 def collate(rows: Sequence[PackedRow], spec: ModelSpec, images: ImageBank = NO_IMAGES) -> dict[str, torch.Tensor]:
     """The model's input: input_ids, attention_mask, labels, segment_ids (B, T), padded right.
 
-    With images to look at also pixel_values, with images to draw reference_codes, where the bank has any. Padding has a
-    segment of its own, since segment 0 would count as prefix. Rows with weights add `loss_weights` (B, T), which the
-    loss pops before the forward.
+    With images to look at also pixel_values, with images to draw reference_codes, where the bank has any, or latents
+    with noise on them. Padding has a segment of its own, since segment 0 would count as prefix. Rows with weights add
+    `loss_weights` (B, T), which the loss pops before the forward.
     """
     length = max(len(row.ids) for row in rows)
 
@@ -296,4 +310,6 @@ def collate(rows: Sequence[PackedRow], spec: ModelSpec, images: ImageBank = NO_I
     references = images.reference_codes(rows)
     if references is not None:
         batch["reference_codes"] = references  # (N, R, C)
+    if images.latents:
+        batch |= noised_images([([images.latents[name] for name in row.drawn_images], row.noise_seed) for row in rows])
     return batch

@@ -63,4 +63,4 @@ class ReplayLoss:
             batch = collate([row], spec, self.images)
             batch = {key: value.to(device) for key, value in batch.items()}
             weights = batch.pop("loss_weights", None)
-            yield weight * sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights).loss
+            yield weight * sft_loss(model(**batch), batch["labels"], spec.text_vocab, weights).loss

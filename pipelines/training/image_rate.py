@@ -41,5 +41,5 @@ def untrained_image_loss(model: UnifiedModel, rows: Sequence[PackedRow], images:
         batch = {key: value.to(model.device) for key, value in collate([row], model.spec, images).items()}
         batch.pop("loss_weights", None)
         with torch.inference_mode():
-            losses.append(sft_loss(model(**batch).logps, batch["labels"], text_vocab).codes)
+            losses.append(sft_loss(model(**batch), batch["labels"], text_vocab).codes)
     return sum(losses) / len(losses) if losses else 0.0

@@ -100,7 +100,7 @@ class PackedTrainer(RunTrainerMixin, SFTTrainer):
         """Our forward and `sft_loss`; the parameters are transformers' Trainer's."""
         weights = inputs.pop("loss_weights", None)
         scores: Scores = self.unwrap(model)(**inputs)
-        row_loss = sft_loss(scores.logps, inputs["labels"], self.spec.text_vocab, weights)
+        row_loss = sft_loss(scores, inputs["labels"], self.spec.text_vocab, weights)
         self.row_losses.append(row_loss)
         return (row_loss.loss, scores) if return_outputs else row_loss.loss
 

@@ -20,7 +20,7 @@ from pipelines.data.chat_template import subject_of
 from pipelines.data.image_rows import ImageRows
 from pipelines.data.packing import ImageBank, PackedRow, pack_rows, render_samples, shared_prefix, tokens_after_prefix
 from pipelines.data.samples import Sample, sample_order, training_samples
-from pipelines.models.interface import ModelSpec, ReplayFigure, UnifiedModel
+from pipelines.models.interface import ModelSpec, ReplayFigure, Scores, UnifiedModel
 
 LONGEST_SAMPLE = 2048
 """Most positions of a conversation that is learned; rows are made longer to hold it (`pipelines.core.character.checks`
@@ -28,7 +28,7 @@ warns of longer ones)."""
 SHORTEST_ROOM = 192
 """Positions behind the prefix of a row at least, however few conversations there are."""
 IMAGE_LOSS_WEIGHT = 1.0
-"""Weight of the codes' mean cross-entropy beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
+"""Weight of the images' mean loss beside the text's (UniCharacter, arXiv 2605.08129: 1.0 beside 0.25)."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,26 @@ class SftLoss:
     words: float
     """Weighted mean of -log p over supervised text ids, nats; 0 when there are none."""
     codes: float
-    """The same over image codes, unweighted."""
+    """The same over image codes, unweighted; of latents the mean squared error of their velocity."""
     tokens: int
     """Supervised positions."""
 
 
-def sft_loss(
-    logps: torch.Tensor, labels: torch.Tensor, text_vocab: int, weights: torch.Tensor | None = None
-) -> SftLoss:
-    """Weighted mean cross-entropy of text plus IMAGE_LOSS_WEIGHT times that of codes.
+def sft_loss(scores: Scores, labels: torch.Tensor, text_vocab: int, weights: torch.Tensor | None = None) -> SftLoss:
+    """Weighted mean cross-entropy of text plus IMAGE_LOSS_WEIGHT times that of codes, or the error of latents.
 
-    logps (B, T), 0 where labels (B, T) are -100; ids at or above `text_vocab` are codes; weights (B, T) of text ids.
+    scores: of a forward with these labels (B, T); ids at or above `text_vocab` are codes; weights (B, T) of text ids.
     Text and codes are averaged apart: one image's 144 to 576 codes would drown the ten words of a reply.
     """
+    logps = scores.logps
     is_code = labels >= text_vocab
     is_word = (labels >= 0) & ~is_code
     counted = is_word.float() if weights is None else is_word * weights  # (B, T)
     words = -(logps * counted).sum() / counted.sum().clamp(min=1)
-    codes = -(logps * is_code).sum() / is_code.sum().clamp(min=1)
+    if scores.flow is None:
+        codes = -(logps * is_code).sum() / is_code.sum().clamp(min=1)
+    else:
+        codes = scores.flow.sum() / max(1, len(scores.flow))
     return SftLoss(words + IMAGE_LOSS_WEIGHT * codes, words.item(), codes.item(), int((labels >= 0).sum()))
 
 

@@ -33,7 +33,7 @@ WILD = Sampling(max_new_tokens=60, temperature=4.0, top_p=1.0)
 MODES: tuple[ImageMode, ...] = ("auto", "always", "never")
 
 
-@pytest.fixture(scope="module", params=["starter-toy", "janus-toy"])
+@pytest.fixture(scope="module", params=["starter-toy", "janus-toy", "bagel-toy"])
 def family(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     model, tokenizer = load(request.param)
     return model.eval(), tokenizer

@@ -72,7 +72,7 @@ def student() -> PeftModel:
 def sft_step(model: PeftModel) -> torch.Tensor:
     """The loss of a row of words."""
     ids = torch.randint(5, 250, (1, WORDS * SAMPLES), generator=torch.Generator().manual_seed(1))
-    return sft_loss(model(input_ids=ids, labels=ids).logps, ids, SIZE.vocab).loss
+    return sft_loss(model(input_ids=ids, labels=ids), ids, SIZE.vocab).loss
 
 
 def grpo_step(model: PeftModel) -> torch.Tensor:

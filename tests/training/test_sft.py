@@ -20,6 +20,7 @@ from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.model_identity import UNKNOWN_MODEL, identity_in
 from pipelines.core.run_folder import checkpoint_name, ends_stage_early, saved_for
 from pipelines.data.packing import PackedRow, collate, encode_images
+from pipelines.models.interface import Scores
 from pipelines.models.janus import toy_janus
 from pipelines.models.starter.model import toy_starter
 from pipelines.training import image_rate
@@ -57,12 +58,12 @@ def names(run_dir: Path) -> list[str]:
 def test_loss_weighs_words_and_codes_apart() -> None:
     logps = torch.tensor([[0.0, -1.0, -3.0, -4.0, -6.0]], requires_grad=True)
     labels = torch.tensor([[-100, 5, 6, 100, 101]])  # two words, two codes
-    loss = sft_loss(logps, labels, text_vocab=100)
+    loss = sft_loss(Scores(logps=logps), labels, text_vocab=100)
     assert loss.loss.item() == pytest.approx(2.0 + 1.0 * 5.0)
     assert (loss.words, loss.codes, loss.tokens) == (2.0, 5.0, 4)
     loss.loss.backward()
     assert logps.grad.tolist() == [[0.0, -0.5, -0.5, -0.5, -0.5]]
-    text_only = sft_loss(logps, torch.tensor([[-100, 5, 6, -100, -100]]), text_vocab=100)
+    text_only = sft_loss(Scores(logps=logps), torch.tensor([[-100, 5, 6, -100, -100]]), text_vocab=100)
     assert text_only.loss.item() == pytest.approx(2.0) and text_only.codes == 0
 
 
@@ -98,7 +99,7 @@ def test_words_and_codes_are_learned(run: Run, mira: Character) -> None:
         batch = collate([row], spec, pictures)
         weights = batch.pop("loss_weights", None)
         with torch.no_grad():
-            return sft_loss(model(**batch).logps, batch["labels"], spec.text_vocab, weights)
+            return sft_loss(model(**batch), batch["labels"], spec.text_vocab, weights)
 
     with model.disable_adapter():
         plain, plain_drawings = losses(talks), losses(drawings)
@@ -128,7 +129,7 @@ def test_words_of_facts_and_requests_count_more(run: Run, mira: Character) -> No
     plain = packed_sft_rows(mira, even, model.spec, run.tokenizer, pictures, rows=1)[0]
     assert plain.ids == row.ids and plain.weights == ()
     logps, labels = torch.tensor([[-1.0, -3.0]]), torch.tensor([[5, 6]])
-    assert sft_loss(logps, labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
+    assert sft_loss(Scores(logps=logps), labels, 100, torch.tensor([[1.0, 3.0]])).words == pytest.approx(2.5)
 
 
 def test_few_conversations_make_short_rows(run: Run, mira: Character) -> None:
