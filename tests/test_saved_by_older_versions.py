@@ -179,8 +179,10 @@ def test_every_key_of_an_old_recipe_is_read() -> None:
     for table, names in (("task_shares", TASKS), ("reward_weights", REWARDS)):
         kept[table] = {names.get(name, name): value for name, value in kept[table].items()}
     assert {name: recipe[name] for name in kept} == kept
-    # Beside a count of 0, and without preferences, which no earlier run had; a clone learns from the votes since.
+    # Beside a count of 0, without latents, and without preferences, which no earlier run had; a clone learns from the
+    # votes since.
     says_nothing = {"sft_row_images", "preference_weight", "preference_beta", "preference_epochs"}
+    says_nothing |= {"flow_steps", "flow_sde_steps"}
     assert recipe["preference_weight"] > 0
     assert recipe.keys() - kept.keys() == {"image_lora_rank", *says_nothing, *NEWER_RECIPE_KEYS}
 

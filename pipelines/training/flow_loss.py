@@ -2,7 +2,7 @@
 
 DiffusionNFT (arXiv 2509.16117) needs neither trajectories nor probabilities: images of any sampler are noised again,
 and the velocity is pulled towards the better ones and away from the worse. Flow-GRPO (arXiv 2505.05470) needs the
-probabilities of steps of `sde_step`. Everything here is float32.
+probabilities of steps of `sde_step`, best with the ratios of GRPO-Guard (arXiv 2510.22319). Everything here is float32.
 
 Dimension letters: B images, N tokens of one, W numbers of a token.
 """
@@ -70,6 +70,26 @@ def clipped_ratio_loss(
 ) -> torch.Tensor:
     """GRPO's loss of stochastic steps, a number; all (B,). Log-probabilities are means over an image's numbers, so
     `clip` is small (1e-5)."""
-    ratio = (logps - old_logps).exp()
+    return _clipped((logps - old_logps).exp(), advantages, clip)
+
+
+def guarded_ratio_loss(
+    logps: torch.Tensor,
+    old_logps: torch.Tensor,
+    drift: torch.Tensor,
+    std: float,
+    dt: float,
+    advantages: torch.Tensor,
+    clip: float,
+) -> torch.Tensor:
+    """GRPO-Guard's loss of one stochastic step, a number: the ratio's mean stays 1, and steps weigh alike.
+
+    logps, old_logps, advantages (B,). drift (B,): mean squared distance of the step's mean from the one that was
+    sampled from, over 2 std^2, by which the log-ratio is too low on average. std: of the step; dt: its length.
+    """
+    return _clipped(((logps - old_logps + drift) * std).exp(), advantages, clip) / dt
+
+
+def _clipped(ratio: torch.Tensor, advantages: torch.Tensor, clip: float) -> torch.Tensor:
     limited = advantages.clamp(-ADVANTAGE_LIMIT, ADVANTAGE_LIMIT)
     return torch.maximum(-limited * ratio, -limited * ratio.clamp(1 - clip, 1 + clip)).mean()

@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
 from pipelines.core.character.character import Character
 from pipelines.core.events import Payload, Report
@@ -42,7 +41,6 @@ from pipelines.data.chat_template import NOBODY, ImageTurn, Subject, subject_of
 from pipelines.data.packing import ImageBank, encode_images
 from pipelines.data.reply_form import uses_brackets
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
-from pipelines.models.decoding.sampling import Generators
 from pipelines.models.interface import ModelSpec, UnifiedModel
 from pipelines.rewards.judge import Judge
 from pipelines.rewards.reward_context import Reward, RewardContext
@@ -51,6 +49,8 @@ from pipelines.training.early_stop import KeptWeights, RewardWatch, trained_weig
 from pipelines.training.fsdp import shard, unsharded
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.grpo_replay import ReplayLoss
+from pipelines.training.grpo_settings import grpo_arguments, step_generators
+from pipelines.training.image_practice import OLD_ADAPTER, Drawing, image_practice
 from pipelines.training.micro_batches import micro_batches
 from pipelines.training.preference_loss import PreferenceLoss
 from pipelines.training.rollout import sample_rollouts
@@ -107,7 +107,10 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         self.recipe, self.prompts, self.judge, self.spec = recipe, prompts, judge, spec
         self.text_only_K, self.replay, self.strategy = text_only_K, replay, strategy
         self.preferences = preferences
-        self.rewards_NK = torch.zeros(0)
+        self.image_practice = image_practice(self.model, recipe, spec, strategy.parts)
+        self.drawings: list[Drawing] = []
+        self.image_loss = 0.0
+        self.rewards_NK = self.drawn_N = torch.zeros(0)
         self.rewards: list[float] = []
         self.reward_watch, self.best_weights = RewardWatch(), KeptWeights()
         self.tokens = self.step_tokens = 0
@@ -119,7 +122,9 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         group_size = trainer.recipe.grpo_group_size
         prompts_P = [trainer.prompts[int(number)] for number in numbers_N[::group_size]]
         policy = trainer.unwrap(trainer.model)
-        generator = train_generators(trainer, numbers_N[::group_size], policy.device)
+        step, seed = trainer.state.global_step, trainer.recipe.seed
+        one_for_all = trainer.spec.one_generator_per_step and trainer.accelerator.num_processes == 1
+        generator = step_generators(seed, step, numbers_N[::group_size], policy.device, one_for_all)
         training = policy.training
         policy.eval()
         with trainer.accelerator.autocast(), unsharded(policy):
@@ -135,10 +140,14 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
                 trainer.subject,
                 trainer.reference_codes,
                 trainer.brackets,
+                trainer.image_practice,
+                step,
             )
         policy.train(training)
         trainer.step_tokens = sum(map(len, rollouts.completion_ids))
         trainer.tokens += trainer.step_tokens
+        trainer.drawings = [one for one in rollouts.drawings if one is not None]
+        trainer.image_loss = 0.0
         # Not dataclasses.asdict, which would copy every tensor of the judge's features.
         return {**vars(rollouts), "grpo_prompts": [prompt for prompt in prompts_P for _ in range(group_size)]}
 
@@ -182,6 +191,7 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         own = slice(first, first + len(inputs))
         is_code_NC = output["completion_ids"] >= self.spec.text_vocab
         output["advantages"] = torch.where(is_code_NC, codes_N[own, None], text_N[own, None])
+        self.drawn_N = codes_N[own]
         return output
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -213,7 +223,8 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         return -(-self.recipe.grpo_prompts_per_step // self.strategy.parts)
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """TRL's step plus the gradients of stage 1's loss on replayed data, and of DPO's on preferences.
+        """TRL's step plus the gradients of stage 1's loss on replayed data, of DPO's on preferences, and of images'
+        that are latents.
 
         Each has a backward pass of its own: the activations of rollouts and replay are never held together.
         """
@@ -232,6 +243,16 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         if self.preferences is not None:
             for loss in self.preferences.losses(model, number):
                 yield self.recipe.preference_weight * loss
+        if self.image_practice is not None and self.drawings:
+            own = self.drawn_N[[one.sample for one in self.drawings]]
+            for loss in self.image_practice.losses(self.drawings, own, self.state.global_step):
+                self.image_loss += float(loss.detach())
+                yield loss
+
+    def after_update(self) -> None:
+        """After the optimizer's step."""
+        if self.image_practice is not None:
+            self.image_practice.after_update(self.state.global_step)
 
     def checkpoint_payload(self) -> Payload:
         """With preferences, also what the checkpoint has learned from them."""
@@ -253,7 +274,8 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
         means = [key for key in logs if key.startswith("rewards/") and key.endswith("/mean")]
         parts = {key.split("/")[1]: logs[key] for key in means}
         inside = {key: value for key, value in logs.items() if key.startswith("reply/")}
-        known = {key: value for key, value in {**metrics, **parts, **inside}.items() if value is not None}
+        images = {"image_loss": self.image_loss} if self.drawings else {}
+        known = {key: value for key, value in {**metrics, **images, **parts, **inside}.items() if value is not None}
         weights = trained_weights(self.unwrap(self.model))
         told = self.reward_watch.add(self.rewards[-1])
         if told == "best":
@@ -262,52 +284,6 @@ class CharacterTrainer(RunTrainerMixin, GRPOTrainer):
             self.best_weights.put_back(weights)
             self.end_early("reward_collapsed")
         self.report_metrics({"reward": self.rewards[-1], **known, "tokens": self.step_tokens, "seconds": seconds})
-
-
-def train_generators(trainer: CharacterTrainer, prompt_numbers: list[str], device: torch.device) -> Generators:
-    """Random generators of one step, seeded by step or prompt, so a resumed run samples what an unbroken one would.
-
-    One per prompt makes samples independent of how prompts are spread over processes; a model whose spec asks for one
-    per step gets that where there is only one process.
-    """
-    seed = trainer.recipe.seed * 1_000_003
-    if trainer.spec.one_generator_per_step and trainer.accelerator.num_processes == 1:
-        return torch.Generator(device).manual_seed((seed + trainer.state.global_step) * 1009)
-    return [torch.Generator(device).manual_seed((seed + int(number)) * 1009) for number in prompt_numbers]
-
-
-def grpo_arguments(recipe: Recipe, output_dir: Path, strategy: StepStrategy = NO_SAVINGS) -> GRPOConfig:
-    """TRL's settings: one update per rollout, AdamW at a constant rate, prompts in order, no outside reports."""
-    per_process = -(-recipe.grpo_prompts_per_step // PartialState().num_processes)  # whole groups on every process
-    return GRPOConfig(
-        output_dir=str(output_dir),
-        max_steps=recipe.grpo_steps,
-        per_device_train_batch_size=per_process * recipe.grpo_group_size,
-        num_generations=recipe.grpo_group_size,
-        steps_per_generation=1,
-        max_completion_length=recipe.max_new_tokens,
-        learning_rate=recipe.grpo_learning_rate,
-        lr_scheduler_type="constant",
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        beta=recipe.grpo_beta,
-        loss_type="dapo",
-        temperature=1.0,
-        multi_objective_aggregation="normalize_then_sum",
-        shuffle_dataset=False,
-        seed=recipe.seed,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        use_cpu=not torch.cuda.is_available(),
-        activation_checkpointing=strategy.checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if strategy.checkpointing else None,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        save_strategy="steps",
-        save_steps=recipe.grpo_save_every,
-        logging_strategy="steps",
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-    )
 
 
 def make_trainer(
@@ -386,8 +362,9 @@ def run_grpo(trainer: CharacterTrainer, resume_from: Path | None = None) -> Grpo
     started = time.perf_counter()
     with quiet_libraries():
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    if trainer.recipe.grpo_beta:
-        model.delete_adapter("ref")  # TRL's copy of the adapter before this stage
+    for copy in ("ref", OLD_ADAPTER):  # TRL's of the adapter before this stage, and what images are drawn with
+        if copy in model.peft_config:
+            model.delete_adapter(copy)
     if trainer.stopped is not None:
         raise trainer.stopped
     return GrpoResult(

@@ -20,6 +20,7 @@ from pipelines.models.decoding.sampling import Generators, LogitsProcessor, Samp
 from pipelines.models.interface import UnifiedModel
 from pipelines.rewards.image_features import ImageFeatures
 from pipelines.rewards.judge import Judge
+from pipelines.training.image_practice import Drawing, ImagePractice
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Rollouts:
     """Ended by a stop id, not cut off at `max_new_tokens`."""
     group: list[int]
     """Index of the prompt in this step."""
+    drawings: list[Drawing | None]
+    """The image itself where images are latents, which no id stands for; None without one."""
 
 
 @torch.no_grad()
@@ -61,6 +64,8 @@ def sample_rollouts(
     subject: Subject = NOBODY,
     reference_codes: torch.Tensor | None = None,
     brackets: bool = False,
+    practice: ImagePractice | None = None,
+    step: int = 0,
 ) -> Rollouts:
     """Answer each prompt `group_size` times: all words in one batch, then all looks, then all images.
 
@@ -70,7 +75,7 @@ def sample_rollouts(
     generator: one, or one per prompt, so that its replies do not depend on which prompts share its process.
     micro_batches: how many batches to split the N samples into, where their KV caches would not fit together.
     subject: who is drawn; reference_codes (1, R, C): the character's references; brackets: whether the character
-    writes square brackets.
+    writes square brackets. practice: how images are drawn that are latents, in this step; None for codes.
     """
     prompt_ids_P = [
         render(prompt.messages, model.spec, tokenizer, add_reply=True, subject=subject).ids for prompt in prompts_P
@@ -88,7 +93,11 @@ def sample_rollouts(
     replies = sampler.words([ids for ids in prompt_ids_P for _ in range(group_size)], brackets)
     drawn = [reply for reply in replies if reply.marked and reply.finished]
     sampler.looks(drawn)
-    sampler.images(drawn, reference_codes, judge)
+    if practice is None:
+        sampler.images(drawn, reference_codes, judge)
+    else:
+        with practice.drawing():
+            replace(sampler, sampling=practice.sampling(sampler.sampling, step)).images(drawn, reference_codes, judge)
     return Rollouts(
         prompt_ids=[reply.prompt for reply in replies],
         completion_ids=[reply.ids for reply in replies],
@@ -99,6 +108,7 @@ def sample_rollouts(
         image_features=[reply.image_features for reply in replies],
         finished=[reply.finished for reply in replies],
         group=[reply.number // group_size for reply in replies],
+        drawings=[reply.drawing for reply in replies],
     )
 
 
@@ -116,6 +126,7 @@ class _Reply:
     """Announces an image."""
     scene: str = ""
     image_features: ImageFeatures | None = None
+    drawing: Drawing | None = None
     finished: bool = False
 
     def give(self, ids: Sequence[int]) -> None:
@@ -189,17 +200,22 @@ class _Sampler:
         spec, turn = self.model.spec, ImageTurn.of(self.subject, self.model.spec, self.tokenizer)
         for start in range(0, len(replies), self.size):
             some = replies[start : start + self.size]
+            turns = [turn.ids(reply.ids) for reply in some]
             images = self.model.sample_images(
-                [turn.ids(reply.ids) for reply in some],
+                turns,
                 self.sampling,
                 reference_codes=None if reference_codes is None else reference_codes.expand(len(some), -1, -1),
                 generator=self._generators(some),
             )
-            pixels = self.model.decode_images(images.codes).float()  # codes (M, C) -> (M, 3, px, px)
+            pixels = self.model.decode_images(images.images).float()  # codes (M, C) -> (M, 3, px, px)
             features = judge.encode_images(pixels)
             for m, reply in enumerate(some):
-                reply.take((images.codes[m] + spec.text_vocab).tolist(), images.logps[m].tolist())
                 reply.image_features = features[m]
+                if images.latents is None:
+                    reply.take((images.codes[m] + spec.text_vocab).tolist(), images.logps[m].tolist())
+                else:
+                    steps = tuple(one.select([m]) for one in images.steps)
+                    reply.drawing = Drawing(reply.number, turns[m], images.latents[m], steps)
 
     def _generators(self, replies: Sequence[_Reply]) -> Generators:
         # Of each of these, where every prompt has its own; else the one there is.

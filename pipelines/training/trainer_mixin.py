@@ -73,7 +73,7 @@ class RunTrainerMixin:
         self.ended_early: EarlyEnd | None = None
         self.good_weights = KeptWeights()
         self.remove_callback(PrinterCallback)
-        self.add_callback(_BeforeUpdate(self))
+        self.add_callback(_AroundUpdate(self))
 
     def unwrap(self, model: nn.Module) -> PeftModel:
         """The PEFT model inside the wrapper that accelerate puts around it for several processes."""
@@ -114,6 +114,9 @@ class RunTrainerMixin:
         for weight in weights:
             weight.grad = None  # an optimizer passes such weights over, momentum included
         self.end_early("not_a_number")
+
+    def after_update(self) -> None:
+        """Called after each optimizer step, before its checkpoint."""
 
     def report_metrics(
         self,
@@ -175,14 +178,17 @@ class RunTrainerMixin:
         return
 
 
-class _BeforeUpdate(TrainerCallback):
-    # Called when all gradients of an optimizer step are there, averaged over processes and clipped: a value that is not
-    # a number in one of them has made the norm, and so all of them, not a number on every process.
+class _AroundUpdate(TrainerCallback):
+    # First called when all gradients of an optimizer step are there, averaged over processes and clipped: a value that
+    # is not a number in one of them has made the norm, and so all of them, not a number on every process.
     def __init__(self, trainer: RunTrainerMixin) -> None:
         self.trainer = trainer
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.refuse_update()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.after_update()
 
 
 def average_gradients(model: nn.Module, processes: int) -> None:

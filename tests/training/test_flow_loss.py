@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipelines.models.bagel.flow import euler_step, noise_levels, sde_step
-from pipelines.training.flow_loss import clipped_ratio_loss, nft_loss, optimality, update_old
+from pipelines.training.flow_loss import clipped_ratio_loss, guarded_ratio_loss, nft_loss, optimality, update_old
 
 
 def some(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -79,6 +79,28 @@ def test_stochastic_steps_keep_the_distribution() -> None:
             step = sde_step(x, velocity, t, t_next, eta, levels[1])
             x = step.mean + step.std * torch.randn(x.shape, generator=generator)
         assert x.std().item() == pytest.approx(spread, rel=0.03)
+
+
+def test_guarded_ratios_do_not_drift_and_weigh_steps_alike() -> None:
+    x, velocity, generator = some(64, 8, 16), some(64, 8, 16, seed=1), torch.Generator().manual_seed(0)
+    for t, t_next in ((1.0, 0.92), (0.6, 0.4)):
+        old = sde_step(x, velocity, t, t_next, 1.0, 0.92)
+        x_next = old.mean + old.std * torch.randn(x.shape, generator=generator)
+        old_logps = old.log_prob(x_next)
+        for moved in (0.0, 2.0):
+            weight = torch.tensor(moved, requires_grad=True)
+            new = sde_step(x, velocity + weight * some(64, 8, 16, seed=2), t, t_next, 1.0, 0.92)
+            drift = (new.mean - old.mean).square().flatten(1).mean(1) / (2 * old.std**2)
+            logps = new.log_prob(x_next)
+            chance = 3 * (2 * drift.mean() / x.numel()) ** 0.5  # three deviations of the mean
+            assert (logps - old_logps + drift).mean().abs() <= chance + 1e-6
+            if moved:
+                assert (logps - old_logps).mean() < -0.5 * drift.mean() < -chance  # too low without the drift
+                continue
+            advantages = torch.ones(64)
+            loss = guarded_ratio_loss(logps, old_logps, drift, new.std, t - t_next, advantages, 2e-6)
+            wanted = torch.autograd.grad(-logps.mean(), weight, retain_graph=True)[0] * new.std / (t - t_next)
+            torch.testing.assert_close(torch.autograd.grad(loss, weight)[0], wanted)
 
 
 def test_the_ratios_gradient_at_one_is_the_policy_gradient() -> None:

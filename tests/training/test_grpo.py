@@ -12,43 +12,25 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file
 
 from pipelines.core.character.character import Character
 from pipelines.core.events import Event, Stopped
-from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.run_folder import checkpoint_folder, ends_stage_early
 from pipelines.data.chat_template import ImageTurn, subject_of, turn_end
 from pipelines.data.packing import encode_images
 from pipelines.data.reply_form import WordsProcessor
 from pipelines.data.samples import grpo_prompts
 from pipelines.models.decoding.sampling import Sampling
-from pipelines.models.presets import load
 from pipelines.rewards.rewards import REWARDS
 from pipelines.rewards.starter_critic import toy_critic
 from pipelines.training.early_stop import WINDOW
-from pipelines.training.grpo import CharacterTrainer, GrpoResult, make_trainer, run_grpo
+from pipelines.training.grpo import CharacterTrainer, make_trainer, run_grpo
 from pipelines.training.grpo_loss import group_advantages, group_token_logps, mean_reward
 from pipelines.training.grpo_replay import ReplayLoss
 from pipelines.training.rollout import sample_rollouts
-from pipelines.training.sft_loss import lora_config
-
-RECIPE = Recipe(
-    base="starter-toy",
-    grpo_steps=4,
-    grpo_save_every=2,
-    grpo_prompts_per_step=2,
-    grpo_group_size=4,
-    grpo_learning_rate=1e-2,
-    grpo_beta=0.05,
-    max_new_tokens=24,
-    lora_rank=2,
-    lora_alpha=4,
-)
-
-BIAS = 5.0
-"""Added to the logit of the id that announces an image: of some 260, it is then chosen in a third of all replies."""
+from tests.training.grpo_toys import RECIPE, adapted, train_grpo
 
 
 @pytest.fixture(autouse=True)
@@ -60,43 +42,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def eager_to_draw(preset: str) -> tuple[Any, Any]:
-    """A toy whose random head picks the id that announces an image often, so that rollouts have some."""
-    model, tokenizer = load(preset)
-    processor = WordsProcessor(model.spec, tokenizer, ["auto"], RECIPE.max_new_tokens)
-    bias = torch.zeros(model.spec.text_vocab)
-    bias[processor.mark[processor.decisive]] = BIAS
-    model.get_output_embeddings().register_forward_hook(lambda head, given, made: made + bias)
-    return model, tokenizer
-
-
-@pytest.fixture(params=["starter-toy", "janus-toy"])
+@pytest.fixture(params=["starter-toy", "janus-toy", "bagel-toy"])
 def toy(request: pytest.FixtureRequest) -> tuple[PeftModel, Any]:
     return adapted(request.param)
-
-
-def adapted(preset: str) -> tuple[PeftModel, Any]:
-    """The toy with an adapter that does something, as after stage 1."""
-    model, tokenizer = eager_to_draw(preset)
-    torch.manual_seed(3)
-    adapted_model = get_peft_model(model, lora_config(model, RECIPE))
-    with torch.no_grad():
-        for name, weight in adapted_model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(0, 0.02)
-    return adapted_model, tokenizer
-
-
-def train_grpo(
-    toy: tuple[PeftModel, Any],
-    mira: Character,
-    run_dir: Path,
-    report: Any,
-    resume_from: Path | None = None,
-    recipe: Recipe = RECIPE,
-) -> GrpoResult:
-    model, tokenizer = toy
-    return run_grpo(make_trainer(model, tokenizer, mira, recipe, run_dir, toy_critic(0), report), resume_from)
 
 
 def test_group_advantages_by_hand() -> None:
@@ -161,7 +109,7 @@ def test_rollout_logprobs_are_the_forwards(toy: tuple[PeftModel, Any], mira: Cha
         # One sample alone, unpacked, is the same: its text behind the prompt, its codes behind their turn.
         words = [token for token in made if token < spec.text_vocab]
         plain = _logps_alone(model, prompt, words, None)
-        if n in drew:
+        if n in drew and not spec.latent_width:
             codes = made[len(words) :]
             plain = torch.cat([plain, _logps_alone(model, turn.ids(words), codes, references)])
         assert torch.allclose(logps[row, : len(made)], plain, atol=1e-4)
@@ -183,9 +131,8 @@ def test_rollouts_have_the_form_and_say_which_ids_were_chosen(toy: tuple[PeftMod
     mark, decisive = processor.mark, processor.decisive
     recipe = replace(RECIPE, max_new_tokens=30)
     prompts = grpo_prompts(mira, 3, 0)
-    made = sample_rollouts(
-        base, tokenizer, toy_critic(0), prompts, 8, recipe, torch.Generator().manual_seed(4), subject=subject
-    )
+    generator = torch.Generator().manual_seed(5 if spec.latent_width else 4)
+    made = sample_rollouts(base, tokenizer, toy_critic(0), prompts, 8, recipe, generator, subject=subject)
     kinds = set()
     for n, (ids, chosen) in enumerate(zip(made.completion_ids, made.env_mask, strict=True)):
         assert len(ids) == len(chosen) == len(made.logprobs[n])
@@ -199,7 +146,11 @@ def test_rollouts_have_the_form_and_say_which_ids_were_chosen(toy: tuple[PeftMod
         cut = [spec.boi_id] if drawn and not made.finished[n] else []
         assert given == [*lead, *rest, *head, *cut]
         codes = [token for token in ids if token >= spec.text_vocab]
-        assert len(codes) == (spec.image_tokens if drawn else 0) and ids[len(ids) - len(codes) :] == codes
+        wanted = 0 if spec.latent_width or not drawn else spec.image_tokens  # latents are no ids
+        assert len(codes) == wanted and ids[len(ids) - len(codes) :] == codes
+        drawing = made.drawings[n]
+        assert (drawing is not None) == bool(drawn and spec.latent_width)
+        assert drawing is None or (drawing.sample, drawing.turn) == (n, turn.ids(ids))
         assert spec.boi_id in ids if drawn else spec.boi_id not in ids
         assert made.scenes[n].startswith("Mira, ") if drawn else not made.scenes[n]
         assert "[" not in made.texts[n] and made.texts[n]
@@ -255,8 +206,9 @@ def test_a_run_learns_in_the_adapter_only_and_reports(
     artifacts = [event.artifacts for event in events if event.artifacts]
     assert artifacts == [("checkpoints/grpo-000002",), ("checkpoints/grpo-000004",)]
     files = {path.name for path in checkpoint_folder(run_dir, "grpo-000004").iterdir()}
-    references = {"references.safetensors", "references"} if model.get_base_model().spec.max_references else set()
-    assert files == references | {
+    spec = model.get_base_model().spec
+    references = {"references.safetensors", "references"} if spec.max_references else set()
+    assert files == references | ({"old"} if spec.latent_width else set()) | {
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",

@@ -23,13 +23,17 @@ REWARD_MODEL_BYTES = 2.4e9
 """The four reward models in bf16 with one batch of pictures, at `standard` and `thorough` on a GPU."""
 PICTURE_BYTES = 1.2e9
 """Decoding or encoding `PICTURES_DECODED` pictures of 384 px: 128 channels at full size, a few copies."""
+ROW_IMAGES = 4
+"""Images of latents that practice scores in one row at most, where all activations of a step are held."""
+TURN_TOKENS = 96
+"""The turn that an image is drawn from, and its two marks."""
 HEAD_ROWS = 512
 """Positions scored at once (`pipelines.models.decoding.token_logprobs`)."""
 PROMPT_TOKENS = 700
 """Persona and request of a GRPO prompt: the longest that the checks allow, and some."""
 FOUR_BIT_BYTES = 0.5 + 4 / 64 / 2
 """A weight in NF4 with doubly quantised scales, and the copy that is unpacked while a layer runs spread over them."""
-SMALL_GB = {"starter": (4.0, 1.5), "starter-toy": (0.7, 0.5), "janus-toy": (0.7, 0.5)}
+SMALL_GB = {"starter": (4.0, 1.5), "starter-toy": (0.7, 0.5), "janus-toy": (0.7, 0.5), "bagel-toy": (0.7, 0.5)}
 """The small ones were measured: (training, replying) in units of 10^9 bytes, on a CPU or a GPU."""
 
 
@@ -127,7 +131,8 @@ def plan_for(
         return way, need
 
     forms = [(16, False)]
-    if on_gpu and gpus > 1 and not replying:
+    # Processes draw different numbers of images, and whoever learns from none would not join in gathering a layer.
+    if on_gpu and gpus > 1 and not replying and not model.latents:
         forms.append((16, True))
     if on_gpu:
         forms.append((4, False))
@@ -178,6 +183,8 @@ def reply_need(model: Dimensions, recipe: Recipe, bits: int, on_gpu: bool = True
     """
     weights, position = _held(model, bits, on_gpu)
     cache = 4 * (2048 + recipe.max_new_tokens + model.image_tokens) * position
+    if model.latents:
+        cache += drawing_bytes(model, 4, 2 if on_gpu else 4)
     adapters = 8 * 4.0 * model.lora_width * recipe.lora_rank
     return MemoryEstimate(weights, adapters, 0, 0, cache, 0, (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES)
 
@@ -194,7 +201,7 @@ def need_of(
         weights -= away
     adapter = 4.0 * model.lora_width * recipe.lora_rank
     around = (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES
-    reply = recipe.max_new_tokens + model.image_tokens
+    reply = recipe.max_new_tokens + (0 if model.latents else model.image_tokens)
     cache = 0.0
     if stage == "sft":
         row = held = -(-recipe.sft_row_max_tokens // way.parts)
@@ -206,12 +213,23 @@ def need_of(
         cache = away + samples * (PROMPT_TOKENS + reply) * position
         around += REWARD_MODEL_BYTES if on_gpu and recipe.effort != "quick" else 0.0
         copies = 2  # the reference adapter of the KL term
+        if model.latents:
+            copies = 3  # and the slow copy that draws
+            images = max(1, ROW_IMAGES // way.parts) * (TURN_TOKENS + model.image_tokens)
+            row, held = max(row, images), max(held, images)
+            cache = max(cache, away + drawing_bytes(model, samples, 2 if on_gpu else 4))
     kept = activation_bytes(model, 2 if on_gpu else 4)
     layers = model.layers * held * (model.hidden * (2 if on_gpu else 4) if way.checkpointing else kept)
     # Computing again holds one layer of all rows at hand; a dense mask is a byte and its bf16 form for every pair.
     activations = layers + (held * kept if way.checkpointing else 0) + 3.0 * row * row
     logits = 3 * 4.0 * HEAD_ROWS * model.vocab
     return MemoryEstimate(weights, copies * adapter, 3 * adapter, activations, cache, logits, around)
+
+
+def drawing_bytes(model: Dimensions, images: int, width: int) -> float:
+    """What drawing so many images of latents at once holds: keys and values of all, and one layer at work."""
+    held = 2.0 * model.layers * model.keys + 4 * model.hidden + 3 * model.inner
+    return images * (TURN_TOKENS + model.image_tokens) * held * width
 
 
 def activation_bytes(model: Dimensions, width: int) -> float:

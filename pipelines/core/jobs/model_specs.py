@@ -29,6 +29,18 @@ class Dimensions:
     image_px: int
     lora_width: int
     """Weights of a LoRA of rank 1."""
+    latents: bool = False
+    """Whether images are latents: drawn all at once, behind a turn of their own, and no ids of a reply."""
+
+
+def _bagel() -> Dimensions:
+    hidden, layers, inner, keys = 3584, 28, 18944, 512
+    attention, mlp = 2 * hidden * (hidden + keys), 3 * hidden * inner
+    widths = 2 * (hidden + hidden) + 2 * (hidden + keys) + 3 * (hidden + inner)
+    # Two experts, of which every position passes one; the autoencoder is counted with the weights.
+    weights, linears = 14_607_260_128 + 83_819_683, 2 * layers * (attention + mlp)
+    lora = 2 * layers * widths
+    return Dimensions(weights, linears, hidden, layers, inner, keys, 152064, 1024, 512, lora, latents=True)
 
 
 def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
@@ -41,11 +53,14 @@ def _janus(hidden: int, layers: int, inner: int, weights: int) -> Dimensions:
 
 STARTER_PRESETS = frozenset({"starter", "starter-toy"})
 """Presets of the starter, the model that ships with the project: small, drawn pictures only, one CPU is enough."""
+NEEDED_PACKAGES = {"bagel-toy": ("diffusers", "bagel"), "bagel-7b": ("diffusers", "bagel")}
+"""By preset, a package that only it needs, and the extra of ours that brings it."""
 REFERENCE_IMAGES = {"starter": 2, "starter-toy": 2}
 """By preset, how many reference images of a character are looked at wherever it is drawn; other models read none."""
 LARGE: dict[str, Dimensions] = {
     "janus-pro-1b": _janus(2048, 24, 5632, 2_076_636_811),
     "janus-pro-7b": _janus(4096, 30, 11008, 7_407_773_323),
+    "bagel-7b": _bagel(),
 }
 """By preset."""
 
@@ -69,6 +84,15 @@ _EFFORTS: dict[str, dict[str, int]] = {
 _RATES: dict[str, dict[str, Any]] = {
     "janus-pro-1b": {"sft_learning_rate": 2e-4, "grpo_learning_rate": 4e-5, "lora_rank": 32, "lora_alpha": 64},
     "janus-pro-7b": {"sft_learning_rate": 1e-4, "grpo_learning_rate": 2e-5, "lora_rank": 16, "lora_alpha": 32},
+    # As AlphaGRPO (arXiv 2605.12495) trains both experts; its authors draw with a guidance of 4.
+    "bagel-7b": {
+        "sft_learning_rate": 1e-4,
+        "grpo_learning_rate": 5e-5,
+        "lora_rank": 32,
+        "lora_alpha": 64,
+        "image_cfg_scale": 4.0,
+        "sft_row_max_images": 3,
+    },
 }
 
 
@@ -86,7 +110,8 @@ def large_settings(base: str, effort: str) -> dict[str, Any]:
     }
     if base not in LARGE or effort not in _EFFORTS:
         return {**drawing, "image_lora_rank": 16}
-    # A picture takes 576 positions of a row, drawn or looked at: longer rows, and more of each for pictures.
+    # A picture takes 576 positions of a row, drawn or looked at (BAGEL: 1,026 drawn): longer rows, and more of each for
+    # pictures.
     shares = {
         "dialogue": 0.2,
         "reply_with_image": 0.22,

@@ -99,6 +99,11 @@ class Recipe:
     """How often each preference is learned from, spread over the steps of the stage as far as these have room."""
     grpo_save_every: int = 3
     """Steps between checkpoints."""
+    flow_steps: int = 10
+    """Steps in which practice draws a picture, for base models that draw by flow matching; people's take more."""
+    flow_sde_steps: int = 0
+    """How many of them are stochastic, so that practice learns from their probabilities (Flow-GRPO); 0: from the
+    pictures alone (DiffusionNFT)."""
     reward_weights: dict[str, float] = field(
         default_factory=lambda: {
             "image_vqa": 0.25,
@@ -132,6 +137,8 @@ class Recipe:
             )
         if self.sft_steps == 0 and self.grpo_steps == 0:
             raise ValueError("sft_steps and grpo_steps are both 0: there is nothing to train")
+        if not self.flow_sde_steps <= self.flow_steps or self.flow_steps < 2:
+            raise ValueError("flow_steps must be at least 2, and flow_sde_steps no more than that")
         if self.sft_save_every < 1 or self.grpo_save_every < 1:
             raise ValueError("sft_save_every and grpo_save_every must be at least 1")
 

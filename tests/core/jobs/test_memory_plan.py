@@ -23,6 +23,8 @@ from pipelines.core.jobs.memory_plan import (
 )
 from pipelines.core.jobs.model_specs import LARGE
 from pipelines.core.jobs.recipe import Recipe
+from pipelines.models.bagel.layout import config_7b
+from pipelines.models.bagel.unified import UnifiedBagel
 from pipelines.models.janus import JanusModel
 from pipelines.models.janus_random_weights import SIZES, layout_config
 
@@ -34,19 +36,22 @@ MEMORIES = (8, 12, 16, 24, 40, 80)
 def test_the_numbers_are_those_of_the_real_class(base: str) -> None:
     known = LARGE[base]
     with torch.device("meta"):
-        model = JanusModel(layout_config(SIZES[SIZE_OF[base]]))
+        model = UnifiedBagel(config_7b()) if known.latents else JanusModel(layout_config(SIZES[SIZE_OF[base]]))
         targets = f"(?:{model.language_targets})|(?:{model.image_targets})"
-        linears = [m for name, m in model.named_modules() if re.fullmatch(model.language_targets, name)]
+        four_bits = targets if known.latents else model.language_targets
+        linears = [m for name, m in model.named_modules() if re.fullmatch(four_bits, name)]
         assert known.weights == sum(weight.numel() for weight in model.parameters())
         assert known.linears == sum(linear.weight.numel() for linear in linears)
         assert all(isinstance(linear, nn.Linear) for linear in linears)
-        text = model.config.text_config
+        text = model.config.decoder_config() if known.latents else model.config.text_config
         assert (known.hidden, known.layers, known.inner) == (
             text.hidden_size,
             text.num_hidden_layers,
             text.intermediate_size,
         )
-        assert (known.vocab, known.image_tokens) == (text.vocab_size, SIZES[SIZE_OF[base]].image_tokens)
+        image_tokens = model.spec.image_tokens if known.latents else SIZES[SIZE_OF[base]].image_tokens
+        assert (known.vocab, known.image_tokens) == (text.vocab_size, image_tokens)
+        assert known.keys == text.num_key_value_heads * text.head_dim
         adapted = get_peft_model(model, LoraConfig(r=1, target_modules=targets))
         assert known.lora_width == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
 
@@ -66,7 +71,13 @@ def test_more_memory_never_means_a_slower_way(base: str, effort: str) -> None:
 def test_what_fits_where_is_what_the_documents_say() -> None:
     choices = {memory: base_choices(memory * GIB, True) for memory in MEMORIES}
     fits = {base: [memory for memory in MEMORIES if choices[memory][base].fits] for base in choices[8]}
-    assert fits == {"starter": [*MEMORIES], "janus-pro-1b": [12, 16, 24, 40, 80], "janus-pro-7b": [16, 24, 40, 80]}
+    assert fits == {
+        "starter": [*MEMORIES],
+        "janus-pro-1b": [12, 16, 24, 40, 80],
+        "janus-pro-7b": [16, 24, 40, 80],
+        "bagel-7b": [24, 40, 80],
+    }
+    assert [choices[memory]["bagel-7b"].bits for memory in (24, 40, 80)] == [4, 16, 16]
     assert choices[16]["janus-pro-7b"].bits == choices[24]["janus-pro-7b"].bits == 4
     assert choices[40]["janus-pro-7b"].bits == 16
     quick = base_choices(8 * GIB, True, "quick")["janus-pro-1b"]
@@ -97,6 +108,8 @@ def test_several_gpus_share_a_base_that_fits_none_of_them_whole() -> None:
     # Samples are drawn with everything in place.
     drawing = need_of(size, recipe, "grpo", 16, StepStrategy(True, 2, True), gpus=4)
     assert drawing.weights + drawing.cache > plain.weights
+    latents = plan_for("bagel-7b", Recipe.for_effort("bagel-7b", "standard"), 24 * GIB, gpus=2)
+    assert latents.fits and latents.bits == 4 and not latents.sft.sharded
     # Where it fits whole it is not spread, and an answer never is.
     assert not plan_for("janus-pro-7b", recipe, 40 * GIB, gpus=2).sft.sharded
     assert plan_for("janus-pro-7b", recipe, 12 * GIB, replying=True, gpus=2).bits == 4
