@@ -9,7 +9,7 @@ ARG TORCH=torch==2.13.0
 RUN python -m venv /opt/understudy
 RUN --mount=type=cache,target=/root/.cache/pip /opt/understudy/bin/python -m pip install "$TORCH"
 WORKDIR /src
-# The extras train, four-bit and postgres: a card for which the memory plan takes 4 bits needs bitsandbytes.
+# The extras train, bagel, four-bit and postgres: a card for which the memory plan takes 4 bits needs bitsandbytes.
 COPY requirements/worker.txt requirements/worker.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/understudy/bin/python -m pip install --no-deps --require-hashes --requirement requirements/worker.txt

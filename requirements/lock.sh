@@ -2,7 +2,7 @@
 # Writes the locks beside this file anew from pyproject.toml; `make lock` calls it.
 #
 #   studio.txt   the light image                    studio, postgres
-#   worker.txt   the image that trains and replies  train, four-bit, postgres
+#   worker.txt   the image that trains and replies  train, bagel, four-bit, postgres
 #   dev.txt      `make setup` and CI                train, dev (which holds build, postgres and studio)
 #
 # Each names every package with its exact version and the hashes of its files, for Python 3.11 to 3.13 and every
@@ -47,4 +47,4 @@ lock() { # NAME ARGUMENT...
 # The images take the versions that the tests ran with.
 lock dev --extra train --extra dev "$@"
 lock studio --extra studio --extra postgres --constraint requirements/dev.txt
-lock worker --extra train --extra four-bit --extra postgres --constraint requirements/dev.txt
+lock worker --extra train --extra bagel --extra four-bit --extra postgres --constraint requirements/dev.txt

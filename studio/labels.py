@@ -28,7 +28,12 @@ EFFORTS = {
     "thorough": "Thorough",
 }
 """The one dial."""
-BASE_TITLES = {"starter": "Starter", "janus-pro-1b": "Janus-Pro 1B", "janus-pro-7b": "Janus-Pro 7B"}
+BASE_TITLES = {
+    "starter": "Starter",
+    "janus-pro-1b": "Janus-Pro 1B",
+    "janus-pro-7b": "Janus-Pro 7B",
+    "bagel-7b": "BAGEL 7B",
+}
 """What base models are called; one that is not here, by its preset."""
 
 

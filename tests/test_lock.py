@@ -14,12 +14,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pipelines.core.jobs.memory_plan import GIB, plan_for
-from pipelines.core.jobs.model_specs import LARGE
+from pipelines.core.jobs.model_specs import LARGE, NEEDED_PACKAGES
 from pipelines.core.jobs.recipe import Effort, Recipe
 from studio.actions.create import CARD_SIZES_GB
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = {"studio": {"studio", "postgres"}, "worker": {"train", "four-bit", "postgres"}, "dev": {"train", "dev"}}
+LOCKS = {
+    "studio": {"studio", "postgres"},
+    "worker": {"train", "bagel", "four-bit", "postgres"},
+    "dev": {"train", "dev"},
+}
 """File in requirements/ -> the extras it holds, as requirements/lock.sh says it too."""
 UNTESTED = "four-bit"
 """The extra of the worker's image that needs a GPU to do anything, so that the tests run without it."""
@@ -152,6 +156,7 @@ def test_the_worker_image_can_do_every_way_that_the_wizard_offers() -> None:
     assert ways == {16, 4}, "some card takes 4 bits, so the image must be able to"
     lock = {one.name for one, _ in locked("worker")}
     assert {one.name for one in asked({"four-bit"})} - {one.name for one in asked(set())} == {"bitsandbytes"} <= lock
+    assert {package for base in LARGE for package, _ in [NEEDED_PACKAGES.get(base, ("", ""))] if package} <= lock
     script = (ROOT / "requirements" / "lock.sh").read_text(encoding="utf-8")
     for name, extras in LOCKS.items():
         [line] = re.findall(rf"^lock {name} .*$", script, flags=re.MULTILINE)

@@ -17,6 +17,7 @@ import psutil
 from pipelines.core.command_line import install_as_typed
 from pipelines.core.full_disk import lacking_space
 from pipelines.core.jobs.memory_plan import plan_for
+from pipelines.core.jobs.model_specs import NEEDED_PACKAGES
 from pipelines.core.jobs.recipe import Recipe
 from pipelines.core.settings import Settings
 
@@ -116,6 +117,12 @@ def refusal_reason(base: str, replying: bool, settings: Settings, here: Device |
         return (
             f"{what} {base} on {where} takes its base in 4 bits, and bitsandbytes is not installed there: "
             f"{install_as_typed('four-bit')} (the worker's image has it), or choose a smaller base model."
+        )
+    package, extra = NEEDED_PACKAGES.get(base, ("", ""))
+    if package and find_spec(package) is None:
+        return (
+            f"{what} {base} needs {package}, which is not installed on {where}: {install_as_typed(extra)} (the "
+            "worker's image has it), or choose another base model."
         )
     lacking = [] if replying else lacking_space(settings)
     return f"{lacking[0]} Then resume the job." if lacking else ""

@@ -227,8 +227,9 @@ def measure_base(base: str, bits: int, context: StepContext) -> Iterator[Part]:
             for part in _stages(bench, gigabytes, context):
                 found = {**part, **found}  # the projection is for the smallest card
                 yield part
-    prompt = [*bench.sample(0, 1, False, 1, 2).prompt_ids[0], bench.model.spec.boi_id]
-    yield {"part": "recorded", **recorded_against_plain(bench.model, prompt, 2 if context.toy else 8)}
+    if not bench.model.spec.latent_width:  # codes are drawn one by one, latents all at once
+        prompt = [*bench.sample(0, 1, False, 1, 2).prompt_ids[0], bench.model.spec.boi_id]
+        yield {"part": "recorded", **recorded_against_plain(bench.model, prompt, 2 if context.toy else 8)}
     if "sft_step_s" in found and "grpo_step_s" in found:
         found["scorecard_s"] = measure_scorecard(bench)
         yield {"part": "projection", **_projection(preset, recipe, found, context.dollars)}

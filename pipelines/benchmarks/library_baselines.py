@@ -25,9 +25,16 @@ GUIDANCE = 1 + 1e-9
 
 
 def plain_pictures(bench: Bench, count: int) -> float:
-    """Pictures a second of the library for one prompt, `count` in a batch, with the adapter."""
+    """Pictures a second of the library for one prompt, `count` in a batch, with the adapter.
+
+    No library draws latents with such a model: there each is drawn alone, its prompt read for each.
+    """
     library, spec = bench.model, bench.model.spec
     prompt = render(grpo_prompts(bench.character, 1, 0)[0].messages, spec, bench.tokenizer, add_reply=True).ids
+    if spec.latent_width:
+        alone = [*prompt, spec.boi_id]
+        bench.student.eval()
+        return count / bench.timed(lambda: [library.sample_images([alone]) for _ in range(count)])[0]
     ids, mask = pad_left([[*prompt, spec.boi_id]] * count, spec.pad_id, bench.device)
 
     def draw() -> torch.Tensor:
@@ -70,7 +77,7 @@ def plain_sft(bench: Bench) -> float:
                 batch = collate(rows[start : start + 4], spec, bench.images)
                 del batch["segment_ids"]
                 batch = {key: value.to(bench.device) for key, value in batch.items()}
-                row_loss = sft_loss(bench.student(**batch).logps, batch["labels"], spec.text_vocab)
+                row_loss = sft_loss(bench.student(**batch), batch["labels"], spec.text_vocab)
                 row_loss.loss.backward()
                 supervised += row_loss.tokens
         bench.update()

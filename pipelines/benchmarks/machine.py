@@ -34,6 +34,7 @@ from pipelines.core.run_folder import CHARACTER_FOLDER
 from pipelines.data.chat_template import NOBODY, ImageTurn
 from pipelines.data.packing import PackedRow, collate, encode_images
 from pipelines.data.samples import GrpoPrompt, grpo_prompts
+from pipelines.models.bagel.random_weights import full_size_config, random_bagel
 from pipelines.models.decoding.sampling import Sampling
 from pipelines.models.device_memory import device_memory
 from pipelines.models.janus_loading import load_folder
@@ -43,6 +44,7 @@ from pipelines.rewards.reward_context import RewardContext
 from pipelines.rewards.rewards import TEXT_ONLY, make_rewards
 from pipelines.rewards.starter_critic import toy_critic
 from pipelines.training.grpo_loss import group_advantages, group_token_logps
+from pipelines.training.image_practice import LEVELS, image_practice
 from pipelines.training.micro_batches import micro_batches
 from pipelines.training.rollout import Rollouts, sample_rollouts
 from pipelines.training.sft_loss import lora_config, packed_sft_rows, sft_loss
@@ -57,7 +59,13 @@ class Bench:
     def __init__(self, base: str, folder: Path, recipe: Recipe, plan: MemoryPlan, terse: bool = False) -> None:
         """`folder`: for pictures, and for the checkpoint of a `random-...` base."""
         began = time.perf_counter()
-        if base in RANDOM_BASES:
+        if base == "random-bagel":
+            written = began
+            on_gpu = torch.cuda.is_available()
+            device = torch.device("cuda" if on_gpu else "cpu")
+            dtype = torch.bfloat16 if on_gpu else torch.float32
+            self.model, self.tokenizer = random_bagel(full_size_config(), device, dtype, plan.bits)
+        elif base in RANDOM_BASES:
             write_layout(folder / base, SIZES[base.removeprefix("random-")])
             written = time.perf_counter()
             self.model, self.tokenizer = load_folder(folder / base, base, plan.bits)
@@ -78,6 +86,7 @@ class Bench:
         self.judge = toy_critic()
         context = RewardContext.of(self.character, self.judge, torch.zeros(2, 3, 32, 32))
         self.rewards, self.weights = make_rewards(context, recipe.reward_weights)
+        self.practice = image_practice(self.student, recipe, self.model.spec, plan.grpo.parts)
         names = re.compile(self.model.language_targets)
         modules = self.model.named_modules()
         self.linear_weights = sum(m.weight.numel() for name, m in modules if self._is_linear(names, name, m))
@@ -128,7 +137,7 @@ class Bench:
                 batch = collate([row], self.model.spec, self.images)
                 batch = {key: value.to(self.device) for key, value in batch.items()}
                 weights = batch.pop("loss_weights", None)
-                row_loss = sft_loss(self.student(**batch).logps, batch["labels"], self.model.spec.text_vocab, weights)
+                row_loss = sft_loss(self.student(**batch), batch["labels"], self.model.spec.text_vocab, weights)
                 (row_loss.loss / len(rows)).backward()
                 supervised += row_loss.tokens
         self.update()
@@ -144,7 +153,16 @@ class Bench:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with autocast, always_draws(self.model, words, draws):
             return sample_rollouts(
-                self.model, self.tokenizer, self.judge, chosen, group, recipe, generators, self.plan.grpo.parts
+                self.model,
+                self.tokenizer,
+                self.judge,
+                chosen,
+                group,
+                recipe,
+                generators,
+                self.plan.grpo.parts,
+                practice=self.practice,
+                step=step,
             )
 
     def grpo_step(self, rollouts: Rollouts, prompts: list[GrpoPrompt]) -> int:
@@ -173,6 +191,11 @@ class Bench:
             kept = mask[:, -longest:]
             loss = -((ratio * advantages - self.recipe.grpo_beta * kl) * kept).sum() / kept.sum()
         loss.backward()
+        drawings = [one for one in rollouts.drawings if one is not None]
+        if self.practice is not None and drawings:
+            with self.training(self.plan.grpo):
+                for part in self.practice.losses(drawings, codes_N[[one.sample for one in drawings]], 0):
+                    part.backward()
         self.update()
         return int(kept.sum()) + sum({tuple(ids): len(ids) for ids in rollouts.prompt_ids}.values())
 
@@ -285,8 +308,9 @@ def measure_sft(bench: Bench, repeats: int) -> dict[str, float]:
 
 def measure_grpo(bench: Bench, repeats: int, words: int) -> dict[str, float]:
     """Seconds of a step of stage 2 as planned, by what takes them, and its rates; replies have `words` ids."""
-    recipe = bench.recipe
-    samples, codes = recipe.grpo_prompts_per_step * recipe.grpo_group_size, bench.model.spec.image_tokens
+    recipe, spec = bench.recipe, bench.model.spec
+    samples = recipe.grpo_prompts_per_step * recipe.grpo_group_size
+    codes = spec.image_tokens * (LEVELS if spec.latent_width else 1)  # latents are scored at so many noise levels
     text_times, both_times, update_times = [], [], []
     for step in range(repeats + 1):
         text_times.append(bench.timed(lambda n=step: bench.sample(n, words, False))[0])
@@ -311,7 +335,7 @@ def measure_grpo(bench: Bench, repeats: int, words: int) -> dict[str, float]:
 def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
     prompts = [ids for ids in bench.sample(0, 1, False, 1, 2).prompt_ids[:1] for _ in range(count)]
     drawing = [[*ids, bench.model.spec.boi_id] for ids in prompts]
-    return bench.model.decode_images(bench.model.sample_images(drawing, Sampling(guidance_scale=guidance)).codes)
+    return bench.model.decode_images(bench.model.sample_images(drawing, Sampling(guidance_scale=guidance)).images)
 
 
 def device_shares(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:

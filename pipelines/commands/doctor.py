@@ -107,21 +107,29 @@ def _bases() -> list[Finding]:
     except ImportError:
         return []
     from pipelines.core.jobs.memory_plan import base_choices
+    from pipelines.core.jobs.model_specs import NEEDED_PACKAGES
+    from pipelines.models.hub_weights import MODELS, is_here
 
     name, memory = device_memory()
     plans = base_choices(memory, on_gpu=bool(name))
     where = name or "this machine without a GPU"
-    four_bit = install_as_typed("four-bit")
-    return [
-        Finding(
-            f"base {base}",
-            True,
-            f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}",
-            four_bit if plan.fits and plan.bits == 4 and find_spec("bitsandbytes") is None else "",
+    findings = []
+    for base, plan in plans.items():
+        if base == "starter":
+            continue
+        package, extra = NEEDED_PACKAGES.get(base, ("", ""))
+        lacking = [extra] if package and find_spec(package) is None else []
+        lacking += ["four-bit"] if plan.bits == 4 and find_spec("bitsandbytes") is None else []
+        weights = f"its weights ({MODELS[base].gigabytes} GB) are {'here' if is_here(base) else 'not here yet'}"
+        findings.append(
+            Finding(
+                f"base {base}",
+                True,
+                f"{'on' if plan.fits else 'too large for'} {where}: {plan.words}; {weights}",
+                install_as_typed(",".join(lacking)) if plan.fits and lacking else "",
+            )
         )
-        for base, plan in plans.items()
-        if base != "starter"
-    ]
+    return findings
 
 
 def _memory() -> Finding:

@@ -21,6 +21,7 @@ from pipelines.core.run_folder import (
 )
 from pipelines.core.score_axes import trusted
 from pipelines.core.score_names import SCORE_NAMES
+from pipelines.models.hub_weights import MODELS
 from pipelines.models.presets import identity_of
 
 METHODS = {
@@ -77,7 +78,7 @@ def model_card(run: dict[str, Any], entry: dict[str, Any], base: ModelIdentity, 
 A LoRA adapter (rank {recipe["lora_rank"]}) that teaches `{base.name}` at revision `{base.revision}` to answer as
 {character["name"]} and to draw them. Made by Understudy: {method}, step {entry["step"]}, seed {recipe["seed"]}.
 
-Licence of the character's text and pictures: {licence or "not stated"}. The base model has its own.
+Licence of the character's text and pictures: {licence or "not stated"}. {base_licence(base.name)}
 {seen}
 | score | value | what it is |
 |---|---|---|
@@ -88,6 +89,12 @@ What would rest on too little is left out.
 
 Talk with it: `understudy chat RUN:{entry["name"]}`.
 """
+
+
+def base_licence(name: str) -> str:
+    """What is known of the licence of a base model, by the name of its repository."""
+    known = next((model.licence for model in MODELS.values() if model.repository == name), "")
+    return f"The base model's: {known}." if known else "The base model has its own."
 
 
 def references_section(name: str, count: int) -> str:

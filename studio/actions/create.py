@@ -69,7 +69,8 @@ BASES = (
         False,
     ),
     Preset("janus-pro-1b", base_title("janus-pro-1b"), "Larger; photographs too. Its published weights are untried."),
-    Preset("janus-pro-7b", base_title("janus-pro-7b"), "The largest. Its published weights are untried."),
+    Preset("janus-pro-7b", base_title("janus-pro-7b"), "Large. Its published weights are untried."),
+    Preset("bagel-7b", base_title("bagel-7b"), "The largest, drawn at 512 px. Its published weights are untried."),
 )
 CARD_SIZES_GB = (8, 12, 16, 24, 40, 80)
 """As graphics cards are sold, in GiB."""

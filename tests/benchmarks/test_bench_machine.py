@@ -24,9 +24,10 @@ def test_peaks_are_found_by_the_names_that_gpus_give_themselves() -> None:
     assert peak_of("NVIDIA GeForce GTX 1080") is None
 
 
-def test_the_machine_is_measured_at_toy_size() -> None:
-    answer = bench_machine("random-toy", repeats=1, words=6)
-    assert answer.keys() >= KEYS and answer["name"] == "gpu" and answer["base"] == "random-toy"
+@pytest.mark.parametrize("base", ["random-toy", "bagel-toy"])
+def test_the_machine_is_measured_at_toy_size(base: str) -> None:
+    answer = bench_machine(base, repeats=1, words=6)
+    assert answer.keys() >= KEYS and answer["name"] == "gpu" and answer["base"] == base
     rates = ("sft_tokens_per_s", "words_per_s", "pictures_per_s", "plain_pictures_per_s", "plain_sft_tokens_per_s")
     for key in (*rates, "sft_step_s", "grpo_step_s", "learn_s", "standard_minutes", "peak_memory_gb"):
         assert answer[key] > 0, key

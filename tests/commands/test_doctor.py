@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.commands.doctor import _records
+import pytest
+
+from pipelines.commands import doctor
+from pipelines.commands.doctor import _bases, _records
+from pipelines.core.command_line import install_as_typed
 from pipelines.core.records import open_records
 from pipelines.core.records.store_check import settle_owner
 from pipelines.core.settings import Settings
 from pipelines.core.storage.open_store import open_store
 from pipelines.core.storage.store import put_content
+
+
+def test_a_large_base_says_what_it_takes_and_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("UNDERSTUDY_MODELS", str(tmp_path))
+    monkeypatch.setattr("pipelines.models.device_memory.device_memory", lambda: ("a GPU", 25e9))
+    for installed in (True, False):
+        monkeypatch.setattr(doctor, "find_spec", lambda name, there=installed: there or None)
+        found = {one.name: one for one in _bases()}
+        assert all(one.ok for one in found.values())
+        bagel = found["base bagel-7b"]
+        assert bagel.found.startswith("on a GPU: 4-bit base") and "(29.6 GB) are not here yet" in bagel.found
+        assert bagel.mend == ("" if installed else install_as_typed("bagel,four-bit"))
+        assert not found["base janus-pro-1b"].mend
 
 
 def test_a_lost_database_beside_a_full_store_is_told(tmp_path: Path) -> None:

@@ -396,3 +396,7 @@ def test_base_models_follow_what_the_workers_can_run(context: AppContext) -> Non
     context.records.workers.register(Worker("w1", "host", ("train", "reply"), "A card", 12.6))
     reasons = {choice.base.preset: choice.reason for choice in create.preset_choices(context)}
     assert not reasons["janus-pro-1b"] and "the largest here has 13 GB" in reasons["janus-pro-7b"]
+    assert reasons["bagel-7b"] == "It needs a graphics card of 24 GB; the largest here has 13 GB."
+    context.records.workers.register(Worker("w2", "host", ("train", "reply"), "A card", 25.8))
+    reasons = {choice.base.preset: choice.reason for choice in create.preset_choices(context)}
+    assert not any(reasons.values())

@@ -77,8 +77,9 @@ class Deployment:
             return sum(queue(channel).purge() or 0 for queue in self.app.amqp.queues.values())
 
     def recipe(self, **overrides: Any) -> Recipe:
-        """The toy recipe."""
-        return Recipe.for_effort(TOY_BASE, "quick", **{**TOY_STEPS, **overrides})
+        """The toy recipe; `base` is an override as well."""
+        changed = {"base": TOY_BASE, **TOY_STEPS, **overrides}
+        return Recipe.for_effort(changed.pop("base"), "quick", **changed)
 
     def worker_context(self, *queues: str) -> WorkerContext:
         """A worker in this process; close it."""

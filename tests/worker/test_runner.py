@@ -328,6 +328,9 @@ def test_a_job_that_cannot_fit_says_so_at_once(
         monkeypatch.setattr(capacity, "find_spec", lambda name, there=installed: there or None)
         refusal = refusal_reason("janus-pro-7b", False, embedded.settings, free)
         assert (f"bitsandbytes is not installed there: {install_as_typed('four-bit')}" in refusal) != installed
+        refusal = refusal_reason("bagel-toy", False, embedded.settings, small)
+        words = f"needs diffusers, which is not installed on this machine: {install_as_typed('bagel')}"
+        assert (words in refusal) != installed
     assert refusal_reason("janus-pro-1b", False, embedded.settings, free) == ""
     run_job(context, replace(claimed, recipe=big), run_training)
     ended = embedded.records.jobs.get(job.id)
