@@ -75,7 +75,10 @@ def test_a_toy_training_ends_with_everything_kept(deployment: Deployment, monkey
     told: list[str] = []
 
     def note(path: Path, pid: int) -> None:
-        told.extend(f"{name}={value}" for name, value in psutil.Process(pid).environ().items())
+        end = time.monotonic() + 10
+        while not (there := psutil.Process(pid).environ()) and time.monotonic() < end:
+            time.sleep(0.001)  # Linux shows none until the new program's stack is laid out
+        told.extend(f"{name}={value}" for name, value in there.items())
         note_trainer(path, pid)
 
     monkeypatch.setattr(runner, "note_trainer", note)
