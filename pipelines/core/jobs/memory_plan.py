@@ -25,6 +25,8 @@ PICTURE_BYTES = 1.2e9
 """Decoding or encoding `PICTURES_DECODED` pictures of 384 px: 128 channels at full size, a few copies."""
 ROW_IMAGES = 4
 """Images of latents that practice scores in one row at most, where all activations of a step are held."""
+DRAWN_ROWS = 8
+"""Images of latents that are drawn in one pass at most, branches of guidance counted."""
 TURN_TOKENS = 96
 """The turn that an image is drawn from, and its two marks."""
 HEAD_ROWS = 512
@@ -184,7 +186,7 @@ def reply_need(model: Dimensions, recipe: Recipe, bits: int, on_gpu: bool = True
     weights, position = _held(model, bits, on_gpu)
     cache = 4 * (2048 + recipe.max_new_tokens + model.image_tokens) * position
     if model.latents:
-        cache += drawing_bytes(model, 4, 2 if on_gpu else 4)
+        cache += drawing_bytes(model, DRAWN_ROWS, 2 if on_gpu else 4)
     adapters = 8 * 4.0 * model.lora_width * recipe.lora_rank
     return MemoryEstimate(weights, adapters, 0, 0, cache, 0, (CONTEXT if on_gpu else 0.5e9) + PICTURE_BYTES)
 
@@ -217,7 +219,7 @@ def need_of(
             copies = 3  # and the slow copy that draws
             images = max(1, ROW_IMAGES // way.parts) * (TURN_TOKENS + model.image_tokens)
             row, held = max(row, images), max(held, images)
-            cache = max(cache, away + drawing_bytes(model, samples, 2 if on_gpu else 4))
+            cache = max(cache, away + drawing_bytes(model, DRAWN_ROWS, 2 if on_gpu else 4))
     kept = activation_bytes(model, 2 if on_gpu else 4)
     layers = model.layers * held * (model.hidden * (2 if on_gpu else 4) if way.checkpointing else kept)
     # Computing again holds one layer of all rows at hand; a dense mask is a byte and its bf16 form for every pair.
@@ -227,7 +229,7 @@ def need_of(
 
 
 def drawing_bytes(model: Dimensions, images: int, width: int) -> float:
-    """What drawing so many images of latents at once holds: keys and values of all, and one layer at work."""
+    """What drawing so many images of latents in one pass holds: keys and values of all, and one layer at work."""
     held = 2.0 * model.layers * model.keys + 4 * model.hidden + 3 * model.inner
     return images * (TURN_TOKENS + model.image_tokens) * held * width
 

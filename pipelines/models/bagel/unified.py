@@ -18,19 +18,13 @@ from torch import nn
 
 from pipelines.models.bagel.autoencoder import deviations_of, latents_of
 from pipelines.models.bagel.config import LATENT_PATCH, PIXELS_PER_LATENT, BagelConfig
+from pipelines.models.bagel.draw_in_parts import PromptDrawings, draw_prompts
 from pipelines.models.bagel.flow import FlowSampling
 from pipelines.models.bagel.id_reader import IdReader
 from pipelines.models.bagel.id_rows import IdRows, NoisedImages, RowImages, refuse_left_over
 from pipelines.models.bagel.model import BagelModel
 from pipelines.models.bagel.patches import to_patches
-from pipelines.models.bagel.sampling import (
-    DrawingContexts,
-    Window,
-    draw,
-    latents_from,
-    noise_for,
-    write,
-)
+from pipelines.models.bagel.sampling import DrawingContexts, latents_from, noise_for, write
 from pipelines.models.decoding.multi_lora import Adapter, LoraBatch
 from pipelines.models.decoding.sampling import (
     DEFAULT_SAMPLING,
@@ -216,19 +210,17 @@ class UnifiedBagel(BagelModel):
             without = reader.read([self._before_last_text(prompt) for prompt in prompts], pixel_values)
         count = len(prompts) * group
         noise = noise_for((count, spec.image_tokens, spec.latent_width), generator, self.device)
-        window = Window(frozenset(sampling.flow_window), sampling.flow_noise, generator)
-        latents = draw(
+        contexts = [DrawingContexts(*both, both[0]) for both in zip(full, without, strict=True)]
+        latents, steps = draw_prompts(
             self,
-            [DrawingContexts(*both, both[0]) for both in zip(full, without, strict=True) for _ in range(group)],
-            self._grid,
-            noise,
+            PromptDrawings(contexts, group, noise, self._grid, generator, adapters),
             FlowSampling(1 + (sampling.flow_steps or spec.flow_steps), text_guidance=sampling.guidance_scale),
-            adapters=None if adapters is None else [one for one in adapters for _ in range(group)],
-            on_step=None if on_ids is None else lambda _: on_ids(dict.fromkeys(range(count), 0)),
-            window=window,
+            sampling.flow_window,
+            sampling.flow_noise,
+            None if on_ids is None else lambda: on_ids(dict.fromkeys(range(count), 0)),
         )
         codes = torch.zeros(count, spec.image_tokens, dtype=torch.long, device=self.device)
-        return ImageSamples(codes, torch.zeros(codes.shape, device=self.device), latents, window.taken)
+        return ImageSamples(codes, torch.zeros(codes.shape, device=self.device), latents, steps)
 
     def _before_last_text(self, prompt: Sequence[int]) -> list[int]:
         start = self.config.ids.text_start

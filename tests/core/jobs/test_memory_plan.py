@@ -77,7 +77,8 @@ def test_what_fits_where_is_what_the_documents_say() -> None:
         "janus-pro-7b": [16, 24, 40, 80],
         "bagel-7b": [24, 40, 80],
     }
-    assert [choices[memory]["bagel-7b"].bits for memory in (24, 40, 80)] == [4, 16, 16]
+    assert [choices[memory]["bagel-7b"].bits for memory in (24, 40, 80)] == [4, 4, 16]
+    assert base_choices(48 * GIB, True)["bagel-7b"].bits == 16
     assert choices[16]["janus-pro-7b"].bits == choices[24]["janus-pro-7b"].bits == 4
     assert choices[40]["janus-pro-7b"].bits == 16
     quick = base_choices(8 * GIB, True, "quick")["janus-pro-1b"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.models.bagel import id_reader
+from pipelines.models.bagel import draw_in_parts, id_reader
 from pipelines.models.bagel.flow import FlowSampling
 from pipelines.models.bagel.id_rows import resized
 from pipelines.models.bagel.patches import from_patches, to_patches
@@ -170,6 +170,32 @@ def test_stochastic_steps_are_told_and_depend_on_their_own_generator(model: Unif
             and one.first_t == pytest.approx(0.923, abs=1e-3)
         )
     assert not model.sample_images(prompts, Sampling(flow_steps=5)).steps
+
+
+@pytest.mark.parametrize("window", [(), (1,)])
+def test_drawings_in_parts_are_those_of_one_pass(
+    model: UnifiedBagel, monkeypatch: pytest.MonkeyPatch, window: tuple[int, ...]
+) -> None:
+    prompts = [[*text(model, number), model.spec.boi_id] for number in range(5)]
+    sampling = Sampling(guidance_scale=2.0, flow_steps=4, flow_window=window)
+    found, told, passes = [], [], []
+    right = draw_in_parts.draw
+    monkeypatch.setattr(draw_in_parts, "draw", lambda *given, **more: passes.append(given) or right(*given, **more))
+    for most in (64, 3):  # all at once; then an image with its two branches, or a prompt where its steps are stochastic
+        monkeypatch.setattr(draw_in_parts, "DRAWN_ROWS", most)
+        generators = [torch.Generator().manual_seed(number) for number in range(5)]
+        heard: list[dict[int, int]] = []
+        settings = {"num_return_sequences": 2, "generator": generators, "on_ids": heard.append}
+        found.append(model.sample_images(prompts, sampling, **settings))
+        told.append(heard)
+    whole, parts = found
+    assert len(passes) == 1 + (5 if window else 10)
+    assert told[0] == told[1] and len(told[0]) == 4
+    torch.testing.assert_close(parts.latents, whole.latents, atol=1e-4, rtol=0)
+    assert len(whole.steps) == len(parts.steps) == len(window)
+    for one, other in zip(whole.steps, parts.steps, strict=True):
+        torch.testing.assert_close(other.x_next, one.x_next, atol=1e-4, rtol=0)
+        torch.testing.assert_close(other.logps, one.logps, atol=1e-4, rtol=0)
 
 
 def test_an_image_is_cut_into_latents_and_deviations(model: UnifiedBagel) -> None:
