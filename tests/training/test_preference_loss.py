@@ -52,9 +52,9 @@ def ada(mira: Character) -> Character:
     return replace(mira, preferences=tuple(pair(question, "smiling" * (n % 2)) for n, question in enumerate(QUESTIONS)))
 
 
-def adapted() -> tuple[PeftModel, Any]:
+def adapted(preset: str = "starter-toy") -> tuple[PeftModel, Any]:
     """A toy with an adapter that does something, as after stage 1."""
-    model, tokenizer = load("starter-toy")
+    model, tokenizer = load(preset)
     torch.manual_seed(3)
     adapted_model = get_peft_model(model, lora_config(model, RECIPE))
     with torch.no_grad():
@@ -81,8 +81,9 @@ def plain_margin(model: PeftModel, tokenizer: Any, character: Character, prefere
     return sums[0] - sums[1]
 
 
-def test_a_pair_in_one_row_is_worth_what_its_replies_are_alone(ada: Character) -> None:
-    model, tokenizer = adapted()
+@pytest.mark.parametrize("preset", ["starter-toy", "bagel-toy"])
+def test_a_pair_in_one_row_is_worth_what_its_replies_are_alone(ada: Character, preset: str) -> None:
+    model, tokenizer = adapted(preset)
     loss = PreferenceLoss.of(ada, RECIPE, model.get_base_model().spec, tokenizer)
     assert loss is not None
     learned = [one for n, one in enumerate(ada.preferences, 1) if n % HOLD_OUT_EVERY]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipelines.models.bagel.random_weights import toy_bagel
 from pipelines.models.decoding import decode_text, prefill
 from pipelines.models.decoding import static_decode as static_decode_module
 from pipelines.models.decoding.sampling import Sampling
@@ -57,7 +58,7 @@ def test_greedy_pictures_are_the_same(use_static_shapes, guidance: float, attent
     assert torch.allclose(growing.logps, static.logps, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", [toy_janus, toy_starter])
+@pytest.mark.parametrize("family", [toy_janus, toy_starter, toy_bagel])
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
 def test_greedy_words_stop_where_they_stopped(use_static_shapes, family, penalty: float) -> None:
     model, tokenizer = family()
