@@ -89,7 +89,9 @@ class Bench:
         self.practice = image_practice(self.student, recipe, self.model.spec, plan.grpo.parts)
         names = re.compile(self.model.language_targets)
         modules = self.model.named_modules()
-        self.linear_weights = sum(m.weight.numel() for name, m in modules if self._is_linear(names, name, m))
+        # Not the size of the weights themselves: in 4 bits two are one number.
+        linears = [m for name, m in modules if self._is_linear(names, name, m)]
+        self.linear_weights = sum(linear.in_features * linear.out_features for linear in linears)
 
     @staticmethod
     def _is_linear(names: re.Pattern[str], name: str, module: nn.Module) -> bool:
@@ -339,13 +341,26 @@ def _draw(bench: Bench, count: int, guidance: float) -> torch.Tensor:
 
 
 def device_shares(bench: Bench, found: dict[str, Any]) -> dict[str, Any]:
-    """Memory, and shares of the device's peak: 4 operations a weight and position for forward and backward."""
+    """Memory, operations a second, and their shares of the device's peak.
+
+    2 operations a weight and position forwards, 2 more backwards where only a LoRA learns; practice scores everything
+    once more without gradient. Each position passes one expert of those that a family has.
+    """
     name = torch.cuda.get_device_name(bench.device) if bench.device.type == "cuda" else ""
     peak = peak_of(name)
     shares: dict[str, Any] = {"device": name or "cpu", "peak_memory_gb": peak_memory(bench.device) / 1e9}
-    if peak:
-        positions, read = found["sft_positions"], found["practice_positions"]
-        shares["sft_share_of_peak"] = 4 * bench.linear_weights * positions / found["sft_step_s"] / peak
-        shares["learn_share_of_peak"] = 6 * bench.linear_weights * read / found["learn_s"] / peak
+    spec, recipe = bench.model.spec, bench.recipe
+    work = {
+        "sft": 4 * found["sft_positions"] / found["sft_step_s"],
+        "learn": 6 * found["practice_positions"] / found["learn_s"],
+    }
+    if spec.latent_width:
+        samples = recipe.grpo_prompts_per_step * recipe.grpo_group_size
+        work["draw"] = 2 * samples * spec.image_tokens * recipe.flow_steps / found["draw_s"]
+    for stage, passes in work.items():
+        operations = bench.linear_weights * passes
+        shares[f"{stage}_tflops_per_s"] = operations / 1e12
+        if peak:
+            shares[f"{stage}_share_of_peak"] = operations / peak
     shares["torch"] = torch.__version__
     return shares

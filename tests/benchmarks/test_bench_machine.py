@@ -29,8 +29,18 @@ def test_the_machine_is_measured_at_toy_size(base: str) -> None:
     answer = bench_machine(base, repeats=1, words=6)
     assert answer.keys() >= KEYS and answer["name"] == "gpu" and answer["base"] == base
     rates = ("sft_tokens_per_s", "words_per_s", "pictures_per_s", "plain_pictures_per_s", "plain_sft_tokens_per_s")
-    for key in (*rates, "sft_step_s", "grpo_step_s", "learn_s", "standard_minutes", "peak_memory_gb"):
+    for key in (
+        *rates,
+        "sft_tflops_per_s",
+        "learn_tflops_per_s",
+        "sft_step_s",
+        "grpo_step_s",
+        "learn_s",
+        "standard_minutes",
+        "peak_memory_gb",
+    ):
         assert answer[key] > 0, key
+    assert ("draw_tflops_per_s" in answer) == (base == "bagel-toy")
     assert answer["device"] == "cpu" or torch.cuda.is_available()
 
 
