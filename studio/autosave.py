@@ -89,7 +89,8 @@ async def script(request: Request) -> Response:
 class PageScript:
     """Puts the script, and that of `error_pages.py`, into the page that Streamlit serves (ASGI middleware)."""
 
-    TAG = b'<script src="./autosave.js"></script><script src="./connection.js"></script>'
+    # Deferred scripts run in their order, so still before Streamlit's own, and the page is read on meanwhile.
+    TAG = b'<script defer src="./autosave.js"></script><script defer src="./connection.js"></script>'
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
