@@ -19,8 +19,7 @@ if (!window.understudyConnection) {
     part("p", "Start the studio again where it was started before: this page goes on by itself then.");
     const button = part("button", "Look at the page meanwhile");
     button.addEventListener("click", () => {
-      panel.classList.add("u-stopped-small");
-      document.body.classList.remove("u-is-stopped");
+      panel.classList.add("u-stopped-small"); // Streamlit's own words stay away
     });
     panel.append(box);
     document.documentElement.append(panel); // not in the body, whose parts Streamlit's own dialog makes inert

@@ -25,6 +25,8 @@ def test_keys_that_come_while_there_is_no_field_are_added(page: Page, studio: St
     persona = field(page, "Who they are")
     persona.click()
     page.keyboard.type("Pim is a pot")
+    expect(page.get_by_text("Press Ctrl+Enter to apply")).to_have_count(1)
+    expect(page.get_by_text("Press Ctrl+Enter to apply")).to_be_hidden()  # it is kept without
     page.evaluate(TAKE_AWAY)
     page.keyboard.type("z")
     page.keyboard.press("Backspace")
