@@ -216,7 +216,9 @@ def remove(one: Walk) -> str:
     button = row.get_by_role("button")
     if button.is_disabled():
         return "an empty row"
-    seen = " ".join(box.input_value() for box in row.locator("input").all())
+    boxes = row.locator("input")
+    boxes.nth(1).wait_for()  # the page may be drawn just now, and the button be there before the fields
+    seen = " ".join(box.input_value() for box in boxes.all())
     button.click()
     one.forgiven.update(word for word in one.words if word in seen)
     return "a fact"

@@ -91,7 +91,7 @@ def test_the_script_stands_in_every_page_and_nowhere_else() -> None:
     browser = TestClient(Starlette(routes=routes, middleware=[Middleware(autosave.PageScript)]))
     html = {"accept": "text/html,*/*", "if-none-match": "1"}
     shown = browser.get("/create", headers=html)
-    assert shown.text.count(f'<head>{autosave.PageScript.TAG.decode()}') == 1 and "etag" not in shown.headers
+    assert shown.text.count(f"<head>{autosave.PageScript.TAG.decode()}") == 1 and "etag" not in shown.headers
     assert browser.get("/create", headers={"accept": "*/*"}).text == page
     assert browser.get("/data", headers=html).text == "<head>"
     assert browser.get("/autosave.js").text == autosave.AUTOSAVE_JS.read_text()
